@@ -1,0 +1,87 @@
+"""Commands on definitions: plan, apply, groups list, groups show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+from rich.table import Table
+from rich.text import Text
+
+from featurestore.cli.invocation import Invocation
+from featurestore.definitions.durations import format_duration
+
+if TYPE_CHECKING:
+    from featurestore.definitions.feature_group import FeatureGroup
+    from featurestore.operations.plan import Plan
+
+DefinitionsPath = Annotated[
+    Path, typer.Argument(metavar="PATH", help="A YAML file of definitions, or a folder of such files.")
+]
+
+
+def plan(invocation: Invocation, path: DefinitionsPath) -> None:
+    """Show what apply would change; change nothing."""
+    found = invocation.open().plan(path)
+    invocation.answer(_document(found), Text(str(found)))
+
+
+def apply(invocation: Invocation, path: DefinitionsPath) -> None:
+    """Create and evolve tables as the definitions say."""
+    feature_store = invocation.open()
+    with invocation.working(f"Applying {path}"):
+        done = feature_store.apply(path)
+    invocation.answer(_document(done), Text(str(done)))
+
+
+def list_groups(invocation: Invocation) -> None:
+    """List the feature groups, each in its highest major version."""
+    groups = invocation.open().feature_groups()
+    table = Table("group", "version", "entity", "keys", "features", "ttl", "nulls", "partition by", "owner")
+    for group in groups:
+        table.add_row(
+            group.name,
+            str(group.version),
+            group.entity.name,
+            ", ".join(group.join_keys),
+            ", ".join(group.feature_names),
+            format_duration(group.ttl) if group.ttl else "none",
+            group.nulls,
+            group.partition_by,
+            group.owner,
+        )
+    shown = table if groups else Text("There are no feature groups yet; write definitions and apply them.")
+    invocation.answer([_definition(group) for group in groups], shown)
+
+
+def show_group(
+    invocation: Invocation,
+    name: Annotated[str, typer.Argument(metavar="GROUP", help="The feature group.")],
+    version: Annotated[int | None, typer.Option("--version", help="Major version; the highest by default.")] = None,
+) -> None:
+    """Show a feature group's definition, as YAML."""
+    group = invocation.open().feature_group(name, version)
+    document = _definition(group)
+    entity, own = document["entity"], {**document, "entity": group.entity.name}
+    text = yaml.safe_dump({"entities": [entity], "feature_groups": [own]}, sort_keys=False, allow_unicode=True)
+    invocation.answer(document, Text(text.rstrip()))
+
+
+def _document(plan: Plan) -> dict[str, Any]:
+    changes = [
+        {
+            "action": change.action,
+            "kind": change.kind,
+            "name": change.name,
+            "version": change.version,
+            "details": list(change.details),
+        }
+        for change in plan.changes
+    ]
+    return {"has_changes": plan.has_changes, "changes": changes}
+
+
+def _definition(group: FeatureGroup) -> dict[str, Any]:
+    return {**group.model_dump(mode="json", exclude_defaults=True, exclude_none=True), "version": group.version}

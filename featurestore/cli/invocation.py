@@ -1,0 +1,126 @@
+"""What every command is given: the common options, and how to answer."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+
+from featurestore.errors import FeatureStoreError
+
+if TYPE_CHECKING:
+    from featurestore.feature_store import FeatureStore
+    from featurestore.offline_store import OfflineStore
+
+TENANT_VARIABLE = "FEATURESTORE_TENANT"
+
+_TENANT_HELP = f"The tenant whose rows are meant; else that of {TENANT_VARIABLE}."
+Conf = Annotated[Path | None, typer.Option("--conf", help="Folder of settings; conf/ here by default.")]
+Profile = Annotated[str | None, typer.Option("--profile", help="The settings over base.yml, such as dev or prod.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help=_TENANT_HELP)]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on stdout.")]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """The common options of one command, as given before or after it."""
+
+    conf: Path | None = None
+    profile: str | None = None
+    tenant: str | None = None
+    as_json: bool = False
+
+    def open(self) -> FeatureStore:
+        """The feature store; Spark is loaded and started only here."""
+        with self.working("Starting Spark"):
+            from featurestore.feature_store import FeatureStore
+
+            return FeatureStore.open(self.conf, profile=self.profile)
+
+    def store(self, feature_store: FeatureStore) -> OfflineStore:
+        return feature_store.tenant(self.required_tenant())
+
+    def required_tenant(self) -> str:
+        """The tenant; a usage error where none is named, so ask before anything is started."""
+        if self.tenant is None:
+            raise typer.BadParameter(f"name the tenant with --tenant, or set {TENANT_VARIABLE}", param_hint="--tenant")
+        return self.tenant
+
+    def answer(self, document: Any, shown: RenderableType) -> None:
+        """Print the answer: ``document`` for machines, ``shown`` for people."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(document, default=str, ensure_ascii=False, indent=2) + "\n")
+        else:
+            Console(soft_wrap=True).print(shown, highlight=False)
+
+    def tell(self, text: str) -> None:
+        """Progress, on stderr."""
+        Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
+
+    @contextmanager
+    def working(self, text: str) -> Iterator[None]:
+        """Say on stderr what is going on: a spinner for a person, a line for a log."""
+        console = Console(stderr=True, soft_wrap=True)
+        if console.is_terminal:
+            with console.status(text):
+                yield
+        else:
+            self.tell(f"{text} ...")
+            yield
+
+    def fail(self, error: FeatureStoreError) -> None:
+        """The error's message on stderr; with ``--json`` a document on stdout, too."""
+        self.tell(f"Error: {error}")
+        if self.as_json:
+            told = {"kind": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+            self.answer({"error": told}, "")
+
+
+def common_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options that all have; they reach it as an Invocation, its first argument.
+
+    An option after the command goes over the same option before it, and that over the environment. A FeatureStoreError
+    ends the command with the exit code of its class.
+    """
+
+    @functools.wraps(command)
+    def wrapped(context: typer.Context, **given: Any) -> None:
+        before: dict[str, Any] = context.obj or {}
+        chosen: dict[str, Any] = {
+            name: given.pop(name) or before.get(name) for name in ("conf", "profile", "tenant", "as_json")
+        }
+        chosen["tenant"] = chosen["tenant"] or os.environ.get(TENANT_VARIABLE) or None
+        invocation = Invocation(**chosen)
+        try:
+            command(invocation, **given)
+        except FeatureStoreError as error:
+            invocation.fail(error)
+            raise typer.Exit(error.exit_code) from None
+
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    common = inspect.signature(_common, eval_str=True).parameters.values()
+    signature = inspect.Signature([*list(common)[:1], *own, *list(common)[1:]])
+    wrapped.__signature__ = signature  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    return wrapped
+
+
+def _common(
+    context: typer.Context,
+    *,
+    conf: Conf = None,
+    profile: Profile = None,
+    tenant: Tenant = None,
+    as_json: AsJson = False,
+) -> None:
+    """The parameters that ``common_options`` adds; never called."""

@@ -1,0 +1,154 @@
+"""Settings: ``conf/base.yml``, one profile over it, ``FEATURESTORE_*`` variables over both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from featurestore.errors import ConfigurationError, nearest
+
+ENVIRONMENT_PREFIX = "FEATURESTORE_"
+SECRETS = frozenset({"postgres_dsn"})
+DEFAULT_PROFILE = "dev"
+
+
+class Settings(BaseModel):
+    """Where the store lives and how Spark is started.
+
+    - ``warehouse``: root folder (or object-store prefix) of all tables.
+    - ``catalog``: ``catalog.schema`` to keep tables by name instead; the warehouse then holds only exports.
+    - ``landing``: root of the ``{landing}`` placeholder in sources.
+    - ``output``: where reports and exports go.
+    - ``timestamp_zone``: the zone in which naive and date-only timestamps are read; none refuses them.
+    - ``spark``: Spark properties for a session that this package starts; an adopted session is left as it is.
+    - ``postgres_dsn``: a secret; only ever from the environment.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    warehouse: str = "warehouse"
+    catalog: str | None = Field(default=None, pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$")
+    landing: str = "landing"
+    output: str = "output"
+    timestamp_zone: str | None = None
+    spark: dict[str, str] = {}
+    postgres_dsn: SecretStr | None = None
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ConfigurationError(_describe(error)) from error
+
+    @field_validator("warehouse", "landing", "output", mode="before")
+    @classmethod
+    def _absolute(cls, value: Any) -> Any:
+        text = str(value)
+        return text if "://" in text else str(Path(text).expanduser().absolute())
+
+    @field_validator("timestamp_zone")
+    @classmethod
+    def _known_zone(cls, zone: str | None) -> str | None:
+        if zone is not None:
+            try:
+                ZoneInfo(zone)
+            except (ZoneInfoNotFoundError, ValueError) as error:
+                raise ValueError(f"time zone {zone!r} is not known; write one such as 'Europe/Berlin'") from error
+        return zone
+
+    @field_validator("spark", mode="before")
+    @classmethod
+    def _spark_words(cls, spark: Any) -> Any:
+        if not isinstance(spark, Mapping):
+            return spark
+        return {key: _spark_word(value) for key, value in spark.items()}
+
+    @classmethod
+    def load(cls, conf: str | Path, environ: Mapping[str, str], profile: str | None = None) -> Settings:
+        """Read ``base.yml`` and ``<profile>.yml`` in ``conf``, then the environment; later wins, ``spark`` is merged.
+
+        Relative folders are relative to the folder that holds ``conf``. The profile is the argument, else
+        ``FEATURESTORE_PROFILE``, else ``dev``. Raises ConfigurationError naming the file or variable.
+        """
+        folder = Path(conf).absolute()
+        chosen = profile or environ.get(ENVIRONMENT_PREFIX + "PROFILE") or DEFAULT_PROFILE
+        merged = _merge(_read(folder / "base.yml"), _read(_profile_file(folder, chosen)))
+        for name in ("warehouse", "landing", "output"):
+            if name in merged and "://" not in str(merged[name]):
+                merged[name] = str(folder.parent / Path(str(merged[name])).expanduser())
+        return cls(**_merge(merged, from_environment(environ)))
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that ``FEATURESTORE_*`` variables give; ``FEATURESTORE_SPARK`` is a JSON object."""
+    given: dict[str, Any] = {}
+    for variable, value in environ.items():
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if not variable.startswith(ENVIRONMENT_PREFIX) or name not in Settings.model_fields:
+            continue
+        given[name] = _json_object(variable, value) if name == "spark" else value
+    return given
+
+
+def _json_object(variable: str, value: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(value)
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(f"{variable} is not JSON ({error}); write an object of Spark properties") from error
+    if not isinstance(parsed, dict):
+        raise ConfigurationError(f"{variable} must be a JSON object of Spark properties, found {type(parsed).__name__}")
+    return parsed
+
+
+def _profile_file(folder: Path, profile: str) -> Path:
+    file = folder / f"{profile}.yml"
+    if not file.is_file():
+        known = [path.stem for path in folder.glob("*.yml") if path.stem != "base"]
+        raise ConfigurationError(f"profile {profile!r}: there is no {file}. {nearest(profile, known)}")
+    return file
+
+
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise ConfigurationError(f"{file} is missing; give the folder that holds base.yml, or Settings(...)")
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{file} is not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigurationError(f"{file}: expected settings as 'name: value' lines")
+    secret = sorted(SECRETS & data.keys())
+    if secret:
+        variables = ", ".join(ENVIRONMENT_PREFIX + name.upper() for name in secret)
+        raise ConfigurationError(f"{file}: {secret} are secrets; remove them and set {variables} in the environment")
+    return data
+
+
+def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = {**under, **over}
+    if isinstance(under.get("spark"), dict) and isinstance(over.get("spark"), dict):
+        merged["spark"] = {**under["spark"], **over["spark"]}
+    return merged
+
+
+def _spark_word(value: Any) -> Any:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _describe(error: ValidationError) -> str:
+    lines = []
+    for fault in error.errors(include_url=False, include_input=False):
+        name = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"setting {name!r} is not known. {nearest(name, Settings.model_fields)}")
+        else:
+            lines.append(f"setting {name!r}: {fault['msg'].removeprefix('Value error, ')}")
+    return "; ".join(lines)

@@ -1,0 +1,68 @@
+"""The base of every definition: frozen, and refusing keys it does not know."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from featurestore.errors import DefinitionError
+
+
+class Definition(BaseModel):
+    """A frozen value object; equal definitions have equal JSON.
+
+    The first fields may be given by position, in the order of ``positional``.
+    Raises DefinitionError, naming each field at fault, when a rule is broken.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    positional: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        if len(args) > len(self.positional):
+            raise DefinitionError(
+                f"{type(self).__name__} takes {len(self.positional)} values by position {self.positional}, got {len(args)}"
+            )
+        given = dict(zip(self.positional, args, strict=False))
+        doubled = sorted(given.keys() & fields.keys())
+        if doubled:
+            raise DefinitionError(f"{type(self).__name__} was given {doubled} both by position and by name")
+        try:
+            super().__init__(**given, **fields)
+        except ValidationError as error:
+            raise DefinitionError(describe(error, {**given, **fields}, type(self).__name__)) from error
+
+    # Nested definitions are then validated in place, so that a fault keeps its full path (pydantic's RootModel does the same).
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The definition that ``to_json`` wrote."""
+        return cls.model_validate_json(text)
+
+    def to_json(self) -> str:
+        """Canonical JSON: declared order, defaults left out, so that a new default changes no stored state."""
+        return self.model_dump_json(exclude_defaults=True, exclude_none=True)
+
+
+def describe(error: ValidationError, given: dict[str, Any], kind: str) -> str:
+    """One line a fault: which object, which field, what was found, what is wrong."""
+    name = given.get("name", "")
+    lines = [f"{kind} {name!r}" if name else kind]
+    for fault in error.errors(include_url=False):
+        lines.append(f"{field_path(fault['loc'])}: {fault_text(dict(fault))}")
+    return "; ".join(lines)
+
+
+def field_path(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location) or "(the whole)"
+
+
+def fault_text(fault: dict[str, Any]) -> str:
+    """Pydantic's message, shortened and with the words of this project."""
+    if fault["type"] == "extra_forbidden":
+        return "unknown key; remove it or mend its spelling"
+    if fault["type"] == "missing":
+        return "missing; it must be given"
+    return str(fault["msg"]).removeprefix("Value error, ")

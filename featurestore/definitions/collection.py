@@ -1,0 +1,50 @@
+"""A set of definitions that belong together, and the check that they agree with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from featurestore.definitions.entity import Entity
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.training_set import TrainingSetDefinition
+from featurestore.errors import DefinitionError
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """Entities, feature groups and training sets, each kind in the order declared."""
+
+    entities: tuple[Entity, ...] = ()
+    feature_groups: tuple[FeatureGroup, ...] = ()
+    training_sets: tuple[TrainingSetDefinition, ...] = ()
+
+    @classmethod
+    def of(cls, items: Iterable[object]) -> Definitions:
+        """Sort definitions by kind; a group brings its entity along.
+
+        Raises DefinitionError for anything that is not a definition, or when two of one name differ.
+        """
+        entities: dict[str, Entity] = {}
+        groups: dict[tuple[str, int], FeatureGroup] = {}
+        training_sets: dict[str, TrainingSetDefinition] = {}
+        for item in items:
+            if isinstance(item, Entity):
+                _put(entities, item.name, item, "entity")
+            elif isinstance(item, FeatureGroup):
+                _put(entities, item.entity.name, item.entity, "entity")
+                _put(groups, (item.name, item.version), item, "feature group")
+            elif isinstance(item, TrainingSetDefinition):
+                _put(training_sets, item.name, item, "training set")
+            else:
+                raise DefinitionError(
+                    f"{item!r} ({type(item).__name__}) cannot be applied; give Entity, FeatureGroup or TrainingSetDefinition"
+                )
+        return cls(tuple(entities.values()), tuple(groups.values()), tuple(training_sets.values()))
+
+
+def _put(known: dict[Any, Any], key: Any, item: Any, kind: str) -> None:
+    if key in known and known[key] != item:
+        raise DefinitionError(f"{kind} {key!r} is defined twice, and differently")
+    known[key] = item

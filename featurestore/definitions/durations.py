@@ -1,0 +1,56 @@
+"""Durations as people write them: ``90m``, ``36h``, ``7d``, ``2w``, a timedelta, or ISO 8601 (``P7D``)."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, TypeAdapter
+
+_SHORT = re.compile(r"(\d+)\s*(us|ms|s|m|h|d|w)")
+_UNITS = {
+    "us": timedelta(microseconds=1),
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+_ISO = TypeAdapter(timedelta)
+
+
+def parse_duration(value: Any) -> timedelta:
+    """Read a positive duration; raises ValueError saying how to write one."""
+    duration = _read(value)
+    if duration <= timedelta(0):
+        raise ValueError(f"duration {value!r} must be longer than nothing")
+    return duration
+
+
+def _read(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str):
+        match = _SHORT.fullmatch(value.strip())
+        if match:
+            return int(match.group(1)) * _UNITS[match.group(2)]
+        if value.startswith("P"):
+            return _ISO.validate_python(value)
+    raise ValueError(f"duration {value!r} cannot be read; write '90m', '36h', '7d', '2w' or ISO 8601 as 'P7D'")
+
+
+def format_duration(duration: timedelta) -> str:
+    """The shortest exact spelling that ``parse_duration`` reads back."""
+    for unit in ("w", "d", "h", "m", "s", "ms", "us"):
+        if duration % _UNITS[unit] == timedelta(0):
+            return f"{duration // _UNITS[unit]}{unit}"
+    raise AssertionError("a timedelta is a whole number of microseconds")
+
+
+def microseconds(duration: timedelta) -> int:
+    return duration // timedelta(microseconds=1)
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]

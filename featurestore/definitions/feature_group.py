@@ -1,0 +1,95 @@
+"""A feature group: features of one entity that are written together, in one Delta table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_serializer, model_validator
+
+from featurestore.definitions.base import Definition
+from featurestore.definitions.durations import Duration, format_duration
+from featurestore.definitions.entity import Entity
+from featurestore.definitions.feature import Feature
+from featurestore.definitions.names import Name
+from featurestore.definitions.source import Source
+from featurestore.definitions.transformation import Transformation
+from featurestore.errors import NotFoundError, nearest
+
+
+class FeatureGroup(Definition):
+    """``FeatureGroup("user_stats", user, features=[Feature("score", "double")], ttl=timedelta(days=7))``.
+
+    - ``ttl``: how long a value stays valid after its event timestamp, the end included; none means for ever.
+    - ``nulls``: ``skip``, each feature takes its own latest non-null value; ``keep``, the latest row wins as a whole.
+    - ``partition_by``: ``day`` or ``month`` of the event timestamp in UTC; ``month`` where days are tiny.
+    - ``retention``: how long rows are kept; none means for ever.
+    - ``version``: the major version; another version is another table.
+    - ``sources`` and ``transformation``: what ``materialize`` reads and runs.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("name", "entity")
+
+    name: Name
+    entity: Entity
+    features: tuple[Feature, ...] = Field(min_length=1)
+    version: int = Field(default=1, ge=1, le=9999)
+    description: str = ""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    ttl: Duration | None = None
+    nulls: Literal["skip", "keep"] = "skip"
+    partition_by: Literal["day", "month"] = "day"
+    retention: Duration | None = None
+    sources: dict[Name, Source] = {}
+    transformation: Annotated[Transformation | None, BeforeValidator(Transformation.of)] = None
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            name: str,
+            entity: Entity,
+            *,
+            features: Sequence[Feature],
+            version: int = 1,
+            description: str = "",
+            owner: str = "",
+            tags: Sequence[str] = (),
+            ttl: timedelta | str | None = None,
+            nulls: Literal["skip", "keep"] = "skip",
+            partition_by: Literal["day", "month"] = "day",
+            retention: timedelta | str | None = None,
+            sources: Mapping[str, Source] = {},
+            transformation: Transformation | str | Callable[..., Any] | None = None,
+        ) -> None: ...
+
+    @field_serializer("ttl", "retention")
+    def _short_duration(self, duration: Any) -> str | None:
+        return None if duration is None else format_duration(duration)
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> Self:
+        columns = self.entity.keys + [feature.name for feature in self.features]
+        doubled = sorted({column for column in columns if columns.count(column) > 1})
+        if doubled:
+            raise ValueError(f"columns {doubled} are named twice among the join keys and features")
+        if self.sources and self.transformation is None:
+            raise ValueError("'sources' are declared and no 'transformation' reads them")
+        return self
+
+    @property
+    def join_keys(self) -> list[str]:
+        return self.entity.keys
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [feature.name for feature in self.features]
+
+    def feature(self, name: str) -> Feature:
+        """The feature of that name; raises NotFoundError with the nearest names."""
+        for feature in self.features:
+            if feature.name == name:
+                return feature
+        raise NotFoundError(f"feature {name!r} is not in group {self.name!r}. {nearest(name, self.feature_names)}")

@@ -1,0 +1,69 @@
+"""A lookup: which features of a group to join, by which columns of the spine, under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from featurestore.definitions.base import Definition
+from featurestore.definitions.names import Name, parse_reference
+
+
+class Lookup(Definition):
+    """``Lookup("airport_weather", ["temp"], on={"airport": "dest"}, prefix="dest_")``.
+
+    ``on`` maps join keys of the group to columns of the spine; a key not named there is looked up in the column of
+    its own name. ``prefix`` goes before each feature's name in the output. ``features`` empty means all of the group's.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("group", "features")
+
+    group: Name
+    features: tuple[Name, ...] = ()
+    on: dict[Name, str] = {}
+    prefix: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_]*$")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            group: str,
+            features: Sequence[str] = (),
+            *,
+            on: Mapping[str, str] = {},
+            prefix: str | None = None,
+        ) -> None: ...
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _one_or_many(cls, features: Any) -> Any:
+        return (features,) if isinstance(features, str) else features
+
+    @field_validator("features")
+    @classmethod
+    def _each_once(cls, features: tuple[str, ...]) -> tuple[str, ...]:
+        doubled = sorted({name for name in features if features.count(name) > 1})
+        if doubled:
+            raise ValueError(f"{doubled} are asked twice")
+        return features
+
+
+def as_lookups(features: str | Lookup | Iterable[str | Lookup]) -> list[Lookup]:
+    """Feature references and lookups as lookups, in the order asked; references of one group become one lookup.
+
+    Raises InvalidNameError for a reference that cannot be read.
+    """
+    asked = [features] if isinstance(features, str | Lookup) else list(features)
+    lookups: list[Lookup | str] = []
+    names: dict[str, list[str]] = {}
+    for item in asked:
+        if isinstance(item, Lookup):
+            lookups.append(item)
+            continue
+        group, feature = parse_reference(item)
+        if group not in names:
+            lookups.append(group)
+        names.setdefault(group, []).append(feature)
+    return [Lookup(item, tuple(names[item])) if isinstance(item, str) else item for item in lookups]

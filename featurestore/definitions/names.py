@@ -1,0 +1,54 @@
+"""What a tenant id, a definition's name and a feature reference may look like."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from featurestore.errors import InvalidNameError
+
+_TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+RESERVED_COLUMNS = frozenset({"tenant_id", "event_date", "event_timestamp", "created_timestamp"})
+
+
+def check_tenant_id(tenant_id: object) -> str:
+    """Return ``tenant_id`` when it matches ``[a-z0-9][a-z0-9_-]{0,62}``.
+
+    Raises InvalidNameError otherwise, before the value is used in a path or a query.
+    """
+    if isinstance(tenant_id, str) and _TENANT.fullmatch(tenant_id):
+        return tenant_id
+    raise InvalidNameError(
+        f"tenant id {tenant_id!r} is refused: use 1 to 63 of a-z, 0-9, '_' and '-', starting with a letter or a digit"
+    )
+
+
+def check_name(name: object) -> str:
+    """Return ``name`` when it matches ``[a-z][a-z0-9_]{0,62}``; raises InvalidNameError otherwise."""
+    if isinstance(name, str) and _NAME.fullmatch(name):
+        return name
+    raise InvalidNameError(f"name {name!r} is refused: use 1 to 63 of a-z, 0-9 and '_', starting with a letter")
+
+
+def _pydantic_name(name: str) -> str:
+    try:
+        return check_name(name)
+    except InvalidNameError as error:
+        raise ValueError(str(error)) from error
+
+
+Name = Annotated[str, AfterValidator(_pydantic_name)]
+
+
+def parse_reference(reference: object) -> tuple[str, str]:
+    """Split a feature reference ``group:feature`` into its two names; raises InvalidNameError."""
+    if isinstance(reference, str) and reference.count(":") == 1:
+        group, feature = reference.split(":")
+        return check_name(group), check_name(feature)
+    raise InvalidNameError(
+        f"feature reference {reference!r} is refused: write it 'group:feature', as in 'airport_weather:temp'"
+    )

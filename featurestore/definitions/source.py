@@ -1,0 +1,53 @@
+"""Where a transformation's input comes from, and how it is kept to one tenant."""
+
+from __future__ import annotations
+
+import string
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from featurestore.definitions.base import Definition
+from featurestore.definitions.names import Name
+
+PLACEHOLDERS = frozenset({"tenant_id", "landing", "warehouse"})
+
+
+class Source(Definition):
+    """A table or folder of files that a transformation may read.
+
+    Exactly one of ``path`` and ``table``. ``path`` may hold ``{tenant_id}``, ``{landing}`` and ``{warehouse}``.
+    How it is kept to one tenant must be said: by ``{tenant_id}`` in the path, by ``tenant_column`` (rows of other
+    tenants are filtered out before the transformation sees them), or by ``shared: true`` for reference data that
+    belongs to nobody.
+    """
+
+    path: str | None = None
+    table: str | None = Field(default=None, pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}$")
+    format: Literal["delta", "parquet", "csv", "json"] = "delta"
+    options: dict[str, str] = {}
+    tenant_column: Name | None = None
+    shared: bool = False
+
+    @model_validator(mode="after")
+    def _one_place_one_tenant(self) -> Self:
+        if (self.path is None) == (self.table is None):
+            raise ValueError("give exactly one of 'path' and 'table'")
+        if self.table is not None and self.format != "delta":
+            raise ValueError("'format' goes with 'path'; a table knows its own")
+        unknown = sorted(self._placeholders() - PLACEHOLDERS)
+        if unknown:
+            raise ValueError(f"path {self.path!r}: unknown placeholders {unknown}; possible: {sorted(PLACEHOLDERS)}")
+        ways = [self.by_path, self.tenant_column is not None, self.shared]
+        if sum(ways) != 1:
+            raise ValueError(
+                "say in exactly one way how it is kept to one tenant: '{tenant_id}' in the path, 'tenant_column', or 'shared: true'"
+            )
+        return self
+
+    def _placeholders(self) -> set[str]:
+        return {name for _, name, _, _ in string.Formatter().parse(self.path or "") if name is not None}
+
+    @property
+    def by_path(self) -> bool:
+        return "tenant_id" in self._placeholders()

@@ -1,0 +1,77 @@
+"""Feature types and join key types, by the words users write."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+KeyType = Literal["string", "long", "int", "boolean", "date", "timestamp"]
+
+SCALAR_TYPES = ("double", "float", "long", "int", "boolean", "string", "timestamp", "date", "json")
+ARRAY_TYPES = ("array<double>", "array<string>")
+NUMERIC_TYPES = frozenset({"double", "float", "long", "int"})
+_EMBEDDING = re.compile(r"embedding\((\d{1,5})\)")
+
+# Storage types, as Spark SQL spells them. JSON is kept as the text it came as.
+_STORAGE = {"long": "bigint", "json": "string"}
+
+
+@dataclass(frozen=True)
+class FeatureType:
+    """A parsed feature type: its word, and the dimensions where it is an embedding."""
+
+    word: str
+    dims: int | None = None
+
+    @property
+    def is_embedding(self) -> bool:
+        return self.dims is not None
+
+    @property
+    def is_array(self) -> bool:
+        return self.is_embedding or self.word in ARRAY_TYPES
+
+    @property
+    def is_numeric(self) -> bool:
+        return self.word in NUMERIC_TYPES
+
+    @property
+    def storage(self) -> str:
+        """The Spark SQL type of the column that holds it."""
+        return "array<float>" if self.is_embedding else _STORAGE.get(self.word, self.word)
+
+
+def parse_type(word: str) -> FeatureType:
+    """Parse ``double``, ``array<string>``, ``embedding(1536)`` and so on; raises ValueError naming what is possible."""
+    match = _EMBEDDING.fullmatch(word)
+    if match:
+        dims = int(match.group(1))
+        if not 1 <= dims <= 16_000:
+            raise ValueError(f"type {word!r}: an embedding has 1 to 16000 dims")
+        return FeatureType("embedding", dims)
+    if word in SCALAR_TYPES or word in ARRAY_TYPES:
+        return FeatureType(word)
+    possible = ", ".join((*SCALAR_TYPES, *ARRAY_TYPES, "embedding(dims)"))
+    raise ValueError(f"type {word!r} is not known; possible: {possible}")
+
+
+def _known_type(word: str) -> str:
+    parse_type(word)
+    return word
+
+
+TypeWord = Annotated[str, AfterValidator(_known_type)]
+
+# A stored column of the key's type may become one of the value's types without losing a value.
+LOSSLESS_WIDENING: dict[str, frozenset[str]] = {
+    "int": frozenset({"long", "double"}),
+    "float": frozenset({"double"}),
+}
+
+
+def storage_of_key(key_type: str) -> str:
+    """The Spark SQL type of a join key column."""
+    return _STORAGE.get(key_type, key_type)

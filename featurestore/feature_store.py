@@ -1,0 +1,114 @@
+"""``FeatureStore``: a warehouse, its definitions, and the door to each tenant's store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, MutableMapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+
+from featurestore.config import Settings, from_environment
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.names import check_tenant_id
+from featurestore.definitions.training_set import TrainingSetDefinition
+from featurestore.errors import ConfigurationError
+from featurestore.offline_store import OfflineStore
+from featurestore.operations.apply import apply
+from featurestore.operations.context import Clock, Context
+from featurestore.operations.plan import Plan, make_plan, read_definitions
+from featurestore.session import open_session
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def code_version() -> str:
+    """The installed package's version, as manifests and ledgers name it."""
+    try:
+        return version("offline-feature-store")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class FeatureStore:
+    """Open with ``FeatureStore.open()``; work with ``store = fs.tenant("acme")``."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @classmethod
+    def open(
+        cls,
+        source: Settings | str | Path | None = None,
+        *,
+        spark: SparkSession | None = None,
+        profile: str | None = None,
+        clock: Clock = utc_now,
+        environ: MutableMapping[str, str] = os.environ,
+    ) -> FeatureStore:
+        """Open a store from ``Settings``, from a folder of settings, or from ``conf/`` and the environment.
+
+        A Spark session that is given, or active already, is adopted as it is; else one is started. ``clock`` gives
+        the created timestamps. Raises ConfigurationError or RuntimeSetupError.
+        """
+        settings = _settings(source, profile, environ)
+        session = open_session(settings, spark, environ)
+        return cls(Context(session, settings, clock, code_version()))
+
+    @property
+    def spark(self) -> SparkSession:
+        return self._context.spark
+
+    @property
+    def settings(self) -> Settings:
+        return self._context.settings
+
+    def plan(self, definitions: str | Path | Iterable[object]) -> Plan:
+        """What ``apply`` would change, from YAML (a file or folder) or a list of definitions. Changes nothing."""
+        return make_plan(read_definitions(definitions), self._context.refresh())
+
+    def apply(self, definitions: str | Path | Iterable[object]) -> Plan:
+        """Create and evolve tables as the definitions say; returns what was changed.
+
+        Raises DefinitionError, or IncompatibleChangeError for a change that stored rows could not follow.
+        """
+        return apply(self._context, read_definitions(definitions))
+
+    def tenant(self, tenant_id: str) -> OfflineStore:
+        """The store of one tenant; raises InvalidNameError for an id that may not come near a path."""
+        return OfflineStore(self._context, check_tenant_id(tenant_id))
+
+    def feature_groups(self) -> list[FeatureGroup]:
+        """Every group in its highest major version, by name."""
+        return self._context.refresh().feature_groups()
+
+    def feature_group(self, name: str, version: int | None = None) -> FeatureGroup:
+        """One group, in its highest major version by default; raises NotFoundError."""
+        return self._context.group(name, version)
+
+    def training_set_definitions(self) -> list[TrainingSetDefinition]:
+        return self._context.refresh().training_sets()
+
+    def registry_history(self) -> DataFrame:
+        """Every state of every definition: kind, name, version, revision, definition (JSON), applied_at, code_version."""
+        return self._context.registry.history(self.spark)
+
+
+def _settings(source: Settings | str | Path | None, profile: str | None, environ: MutableMapping[str, str]) -> Settings:
+    if isinstance(source, Settings):
+        return source
+    if source is not None:
+        return Settings.load(source, environ, profile)
+    if Path("conf/base.yml").is_file():
+        return Settings.load("conf", environ, profile)
+    given = from_environment(environ)
+    if "warehouse" not in given:
+        raise ConfigurationError(
+            "there is no conf/base.yml here and FEATURESTORE_WAREHOUSE is not set; give FeatureStore.open a folder of "
+            "settings, or Settings(warehouse=...)"
+        )
+    return Settings(**given)

@@ -1,0 +1,44 @@
+"""Hashes of rows and of whole frames that do not depend on row order or partitioning."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.frames.columns import column
+
+_ROWS, _SUM, _XOR, _MIX = "rows", "hash_sum", "hash_xor", "hash_mix"
+
+
+def row_hash(columns: Sequence[Column], seed: int = 0) -> Column:
+    """64 bits of xxHash over typed values; a null counts at its place, so (null, 1) and (1, null) differ."""
+    parts = [part for value in columns for part in (value.isNull(), value)]
+    return F.xxhash64(F.lit(seed), *parts)
+
+
+def fingerprint_columns(columns: Sequence[Column]) -> list[Column]:
+    """Aggregates from which ``fingerprint_text`` makes the fingerprint; they can ride along with others."""
+    first, second = row_hash(columns, 1), row_hash(columns, 2)
+    return [
+        F.count(F.lit(1)).alias(_ROWS),
+        # A sum alone and an xor alone each miss simple changes (a doubled pair cancels in an xor); decimals cannot overflow.
+        F.coalesce(F.sum(first.cast("decimal(20,0)")), F.lit(0)).alias(_SUM),
+        F.coalesce(F.bit_xor(second), F.lit(0)).alias(_XOR),
+        F.coalesce(F.sum((first.bitwiseXOR(F.shiftleft(second, 1))).cast("decimal(20,0)")), F.lit(0)).alias(_MIX),
+    ]
+
+
+def fingerprint_text(row: Any) -> str:
+    """The fingerprint of aggregates that were collected; equal for equal multisets of rows."""
+    told = f"{row[_ROWS]}:{row[_SUM]}:{row[_XOR]}:{row[_MIX]}"
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def content_hash(frame: DataFrame, columns: Sequence[str] | None = None) -> str:
+    """A fingerprint of the rows, by the named columns in name order (all of them by default). Runs one job."""
+    names = sorted(columns if columns is not None else frame.columns)
+    return fingerprint_text(frame.agg(*fingerprint_columns([column(name) for name in names])).collect()[0])

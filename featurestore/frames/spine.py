@@ -1,0 +1,118 @@
+"""The spine: what it must have, and what of it bounds the scan of the feature tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.definitions.time_window import from_micros, to_micros
+from featurestore.errors import SpineError, nearest
+from featurestore.frames.columns import column
+from featurestore.frames.conform import read_as
+
+INSTANT = "__instant"
+
+_WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+
+
+@dataclass(frozen=True)
+class SpineBounds:
+    """Rows, and the earliest and latest timestamp (none where no row has one)."""
+
+    rows: int
+    earliest: datetime | None
+    latest: datetime | None
+
+    def dates(self, ttl: timedelta | None) -> tuple[date, date] | None:
+        """The UTC dates, both ends included, on which a value can lie that a row may take; none: no row takes any."""
+        if self.earliest is None or self.latest is None:
+            return None
+        try:
+            first = date.min if ttl is None else (self.earliest - ttl).date()
+        except OverflowError:
+            first = date.min
+        return first, self.latest.date()
+
+
+def check_spine(spine: DataFrame, timestamp_column: str) -> None:
+    """Raise SpineError for doubled columns or a timestamp column that is missing or holds no instants."""
+    doubled = sorted({name for name in spine.columns if spine.columns.count(name) > 1})
+    if doubled:
+        raise SpineError(f"spine: columns {doubled} come twice; rename or drop one of each")
+    if timestamp_column not in spine.columns:
+        raise SpineError(
+            f"spine: it has no timestamp column {timestamp_column!r}; name it with timestamp_column=. "
+            f"{nearest(timestamp_column, spine.columns)}"
+        )
+
+
+def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None) -> DataFrame:
+    """The spine with a column ``__instant``: its timestamp as an instant, read in ``zone`` where it is naive.
+
+    Raises SpineError where the type cannot give one.
+    """
+    found = spine.schema[timestamp_column].dataType
+    reading = None if isinstance(found, T.StringType) else read_as(column(timestamp_column), found, "timestamp", zone)
+    if reading is None:
+        raise SpineError(
+            f"spine: column {timestamp_column!r} is {found.simpleString()}, not an instant; give timestamps with a time "
+            "zone, or name the zone to read them in as timestamp_zone in the settings"
+        )
+    return spine.withColumn(INSTANT, reading.value)
+
+
+def check_keys(spine: DataFrame, keys: Mapping[str, str], types: Mapping[str, T.DataType], group: str) -> None:
+    """Raise SpineError where a key column is missing or of another type; ``keys``: join key -> spine column."""
+    for key, name in keys.items():
+        if name not in spine.columns:
+            raise SpineError(
+                f"spine: it has no column {name!r}, by which {group!r} is looked up; add it, or say which column holds "
+                f"the key with Lookup({group!r}, ..., on={{{key!r}: <column>}}). {nearest(name, spine.columns)}"
+            )
+        found, wanted = spine.schema[name].dataType, types[key]
+        both_whole = isinstance(found, _WHOLE) and isinstance(wanted, _WHOLE)
+        if found != wanted and not both_whole and not isinstance(found, T.NullType):
+            raise SpineError(
+                f"spine: column {name!r} is {found.simpleString()} and join key {key!r} of {group!r} is "
+                f"{wanted.simpleString()}; cast the column"
+            )
+
+
+def bounds(spine: DataFrame) -> SpineBounds:
+    """Runs one job over the spine's ``__instant``."""
+    time = F.unix_micros(column(INSTANT))
+    row = spine.agg(F.count(F.lit(1)).alias("n"), F.min(time).alias("low"), F.max(time).alias("high")).collect()[0]
+    if row["low"] is None:
+        return SpineBounds(row["n"], None, None)
+    return SpineBounds(row["n"], from_micros(row["low"]), from_micros(row["high"]))
+
+
+def guarded(spine: DataFrame, found: SpineBounds) -> DataFrame:
+    """The spine, failing loudly where a timestamp lies outside the bounds that the scan was pruned by.
+
+    A spine whose query gives other rows each time it runs (``rand()``, a table that changed) would else lose matches.
+    """
+    time = F.unix_micros(column(INSTANT))
+    outside: Column = time.isNotNull()
+    if found.earliest is not None and found.latest is not None:
+        outside = ~time.between(to_micros(found.earliest), to_micros(found.latest))
+    message = F.lit("INVARIANT: the spine changed between two reads of it; save or cache it first, then join")
+    return spine.where(F.when(outside, F.raise_error(message).cast("boolean")).otherwise(F.lit(True)))
+
+
+def check_outputs(spine_columns: Iterable[str], outputs: Iterable[str]) -> None:
+    """Raise SpineError where a feature's column would collide with the spine's or another's."""
+    taken = list(spine_columns)
+    seen = {name.lower() for name in taken}
+    for name in outputs:
+        if name.lower() in seen:
+            raise SpineError(
+                f"column {name!r} would stand twice in the output; ask with full_feature_names=True, give the lookup a "
+                "prefix (Lookup(..., prefix=...)), or rename the spine's column"
+            )
+        seen.add(name.lower())

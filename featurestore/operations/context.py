@@ -1,0 +1,68 @@
+"""What every operation is given: session, settings, tables, clock. Nothing is reached for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pyspark.sql import SparkSession
+
+from featurestore.config import Settings
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.stores.group_table import GroupTable
+from featurestore.stores.layout import Layout
+from featurestore.stores.registry import Registry, RegistryState
+from featurestore.stores.runs import RunLedger
+from featurestore.stores.training_sets import TrainingSetStore
+
+Clock = Callable[[], datetime]
+
+
+@dataclass
+class Context:
+    """One opened store. The registry's state is read once and again after an apply, or when a name is not in it."""
+
+    spark: SparkSession
+    settings: Settings
+    clock: Clock
+    code_version: str
+    _state: RegistryState | None = field(default=None, repr=False)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout.of(self.settings)
+
+    @property
+    def registry(self) -> Registry:
+        return Registry(self.layout.registry)
+
+    @property
+    def runs(self) -> RunLedger:
+        return RunLedger(self.layout.runs)
+
+    @property
+    def training_sets(self) -> TrainingSetStore:
+        return TrainingSetStore(self.layout)
+
+    @property
+    def state(self) -> RegistryState:
+        if self._state is None:
+            self._state = self.registry.state(self.spark)
+        return self._state
+
+    def refresh(self) -> RegistryState:
+        self._state = None
+        return self.state
+
+    def group(self, name: str, version: int | None = None) -> FeatureGroup:
+        """The group in force; raises NotFoundError with the nearest names."""
+        if not self._knows(name):
+            self.refresh()
+        return self.state.feature_group(name, version)
+
+    def _knows(self, name: str) -> bool:
+        return any(kind == "feature_group" and known == name for kind, known, _ in self.state.entries)
+
+    def table(self, group: FeatureGroup) -> GroupTable:
+        return GroupTable.of(self.layout, group)

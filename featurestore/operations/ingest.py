@@ -1,0 +1,169 @@
+"""Write a batch: conform, validate, split, append the good rows once, keep the bad ones with their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+from uuid import uuid4
+
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.errors import BatchConflictError, InvalidRowsError, SchemaError
+from featurestore.frames.columns import column
+from featurestore.frames.conform import FAULTS
+from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
+from featurestore.frames.local_rows import arrow_from_dicts, arrow_from_pandas, plain_table
+from featurestore.frames.validation import bad_rows, check_rows, good_rows
+from featurestore.operations.context import Context
+from featurestore.stores.group_table import BatchRecord, GroupTable
+
+OnInvalid = Literal["quarantine", "fail"]
+Rows: TypeAlias = DataFrame | pd.DataFrame | pa.Table | Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class WriteResult:
+    """What became of a batch: ``written + failed`` is the number of rows given.
+
+    ``errors`` counts reasons (a row may have several). ``table_version`` is the version of the values table that holds
+    the batch; none for an empty batch. ``duplicate``: this batch id had been written before, and nothing was now.
+    """
+
+    written: int
+    failed: int
+    batch_id: str
+    table_version: int | None
+    errors: dict[str, int] = field(default_factory=dict)
+    duplicate: bool = False
+
+
+def write_batch(
+    context: Context,
+    tenant_id: str,
+    group: FeatureGroup,
+    rows: Rows,
+    batch_id: str | None = None,
+    on_invalid: OnInvalid = "quarantine",
+) -> WriteResult:
+    """Append a batch's good rows to the group's values, and its bad rows, with reasons, to its rejected rows.
+
+    A batch with a ``batch_id`` is written once, however often it is retried; the id with other rows is refused.
+    Raises SchemaError (columns that never fit), InvalidRowsError (``on_invalid="fail"`` and a bad row; nothing is
+    written), BatchConflictError.
+    """
+    if on_invalid not in ("quarantine", "fail"):
+        raise ValueError(f"on_invalid is {on_invalid!r}; possible: 'quarantine', 'fail'")
+    chosen_id = _batch_id(batch_id)
+    table = context.table(group)
+    checked = check_rows(_as_frame(context, rows, group), group, tenant_id, context.settings.timestamp_zone)
+    # Checked once and kept: counting, rejecting and appending must see the same rows, also of a query that would not
+    # return the same ones twice.
+    kept = checked.persist()
+    try:
+        record = _summary(kept, tenant_id, chosen_id)
+        if record.written + record.failed == 0:
+            return WriteResult(0, 0, chosen_id, None)
+        if record.failed and on_invalid == "fail":
+            raise InvalidRowsError(
+                f"group {group.name!r}: {record.failed} of {record.written + record.failed} rows break rules, and nothing "
+                f"was written: {_told(record.errors)}"
+            )
+        return _earlier(context, table, record) or _append(context, table, kept, record)
+    finally:
+        kept.unpersist()
+
+
+def _batch_id(batch_id: str | None) -> str:
+    if batch_id is None:
+        return uuid4().hex
+    if not isinstance(batch_id, str) or not 1 <= len(batch_id) <= 200:
+        raise ValueError(f"batch_id {batch_id!r} must be a text of 1 to 200 characters")
+    return batch_id
+
+
+def _as_frame(context: Context, rows: Rows, group: FeatureGroup) -> DataFrame:
+    zone = context.settings.timestamp_zone
+    if isinstance(rows, DataFrame):
+        return rows
+    if isinstance(rows, pd.DataFrame):
+        return to_spark(context, plain_table(arrow_from_pandas(rows, group, zone)))
+    if isinstance(rows, pa.Table):
+        return to_spark(context, plain_table(rows, up=["event_timestamp"]))
+    if isinstance(rows, Sequence) and not isinstance(rows, str | bytes):
+        return to_spark(context, arrow_from_dicts(rows, group, zone))
+    raise SchemaError(
+        f"group {group.name!r}: rows are {type(rows).__name__}; give a Spark or pandas DataFrame, a pyarrow Table or a list of dicts"
+    )
+
+
+def to_spark(context: Context, table: pa.Table) -> DataFrame:
+    return context.spark.createDataFrame(table)
+
+
+def _summary(kept: DataFrame, tenant_id: str, batch_id: str) -> BatchRecord:
+    """Counts, reasons and fingerprint of a checked batch."""
+    bad = F.size(FAULTS) > 0
+    content = [column(name) for name in kept.columns]
+    told = kept.agg(F.count_if(bad).alias("failed"), *fingerprint_columns(content)).collect()[0]
+    errors: dict[str, int] = {}
+    if told["failed"]:
+        counts = kept.select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
+        errors = {row["reason"]: row["count"] for row in sorted(counts, key=lambda row: (-row["count"], row["reason"]))}
+    return BatchRecord(
+        tenant_id=tenant_id,
+        batch_id=batch_id,
+        token=uuid4().hex,
+        fingerprint=fingerprint_text(told),
+        written=told["rows"] - told["failed"],
+        failed=told["failed"],
+        errors=errors,
+    )
+
+
+def _earlier(context: Context, table: GroupTable, record: BatchRecord) -> WriteResult | None:
+    """The result of an earlier write of this batch, looked for where rejected rows would be written before the values."""
+    if not record.failed:
+        return None
+    found = table.find_batch(context.spark, record.tenant_id, record.batch_id)
+    return None if found is None else _result(table, record, *found)
+
+
+def _append(context: Context, table: GroupTable, kept: DataFrame, record: BatchRecord) -> WriteResult:
+    now = context.clock()
+    # Rejected rows first: once the values are there, the whole batch is.
+    if record.failed:
+        table.append_rejected(bad_rows(kept), record.tenant_id, record.batch_id, now)
+    table.append_values(good_rows(kept), record, now)
+    return _result(table, record, *_find(context, table, record))
+
+
+def _result(table: GroupTable, record: BatchRecord, version: int, stored: BatchRecord) -> WriteResult:
+    """What the commit that holds this batch id says, which may be an earlier one; raises BatchConflictError."""
+    if stored.fingerprint != record.fingerprint:
+        raise BatchConflictError(
+            f"group {table.group.name!r}: batch id {record.batch_id!r} was used before (table version {version}) for other "
+            "rows; nothing was written. Give this batch an id of its own"
+        )
+    duplicate = stored.token != record.token
+    return WriteResult(stored.written, stored.failed, record.batch_id, version, stored.errors, duplicate)
+
+
+def _find(context: Context, table: GroupTable, record: BatchRecord) -> tuple[int, BatchRecord]:
+    recent = table.find_batch(context.spark, record.tenant_id, record.batch_id, limit=20)
+    found = recent or table.find_batch(context.spark, record.tenant_id, record.batch_id)
+    if found is None:
+        raise BatchConflictError(
+            f"group {table.group.name!r}: batch id {record.batch_id!r} was used before, in a commit older than the table's "
+            "history, so this batch was not written and cannot be compared with it; give it an id of its own"
+        )
+    return found
+
+
+def _told(errors: dict[str, int]) -> str:
+    shown = [f"{reason} ({count})" for reason, count in list(errors.items())[:5]]
+    return "; ".join(shown) + ("; ..." if len(errors) > 5 else "")

@@ -1,0 +1,159 @@
+"""What applying definitions would change: decided here, carried out by ``apply``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from featurestore.definitions.base import Definition
+from featurestore.definitions.collection import Definitions
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.types import LOSSLESS_WIDENING
+from featurestore.definitions.yaml_files import load_definitions
+from featurestore.errors import IncompatibleChangeError
+from featurestore.stores.registry import Entry, Kind, RegistryState
+
+Action = Literal["create", "update", "unchanged"]
+_MARK = {"create": "+", "update": "~", "unchanged": " "}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one definition; ``details`` are the lines of a readable diff."""
+
+    action: Action
+    kind: Kind
+    name: str
+    version: int
+    details: tuple[str, ...]
+    entry: Entry
+
+    def __str__(self) -> str:
+        version = f" v{self.version}" if self.kind == "feature_group" else ""
+        head = f"{_MARK[self.action]} {self.kind.replace('_', ' ')} {self.name}{version}: {self.action}"
+        return "\n".join([head, *(f"    {detail}" for detail in self.details)])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Changes in the order in which they are applied."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def has_changes(self) -> bool:
+        return any(change.action != "unchanged" for change in self.changes)
+
+    def __str__(self) -> str:
+        shown = [str(change) for change in self.changes if change.action != "unchanged"]
+        unchanged = len(self.changes) - len(shown)
+        tail = f"{unchanged} unchanged" if shown else f"Nothing to change: {unchanged} unchanged"
+        return "\n".join([*shown, tail])
+
+
+def read_definitions(given: str | Path | Definitions | Iterable[object]) -> Definitions:
+    """Definitions from a YAML file or folder, or from a list; raises DefinitionError."""
+    if isinstance(given, Definitions):
+        return given
+    if isinstance(given, str | Path):
+        return load_definitions(given)
+    return Definitions.of(given)
+
+
+def make_plan(definitions: Definitions, state: RegistryState) -> Plan:
+    """Compare definitions with the registry's state.
+
+    Raises IncompatibleChangeError, naming every fault, for what stored rows could not follow: a changed entity or
+    join key, a dropped feature, a type that is not widened losslessly, another partitioning.
+    """
+    faults: list[str] = []
+    changes = [_change("entity", item.name, 1, item, state, faults) for item in definitions.entities]
+    changes += [
+        _change("feature_group", item.name, item.version, item, state, faults) for item in definitions.feature_groups
+    ]
+    changes += [_change("training_set", item.name, 1, item, state, faults) for item in definitions.training_sets]
+    if faults:
+        raise IncompatibleChangeError("\n".join(faults))
+    return Plan(tuple(changes))
+
+
+def _change(kind: Kind, name: str, version: int, item: Definition, state: RegistryState, faults: list[str]) -> Change:
+    known = state.get(kind, name, version)
+    text = item.to_json()
+    if known is None:
+        details = _created(item) if isinstance(item, FeatureGroup) else ()
+        return Change("create", kind, name, version, details, Entry(kind, name, version, 1, text))
+    if known.definition == text:
+        return Change("unchanged", kind, name, version, (), known)
+    before = type(item).from_json(known.definition)
+    faults.extend(_faults(kind, before, item))
+    entry = Entry(kind, name, version, known.revision + 1, text)
+    return Change("update", kind, name, version, tuple(_differences(before, item)), entry)
+
+
+def _created(group: FeatureGroup) -> tuple[str, ...]:
+    keys = ", ".join(f"{name} {kind}" for name, kind in group.entity.join_keys.items())
+    return (f"keys: {keys}", *(f"+ feature {feature.name}: {feature.type}" for feature in group.features))
+
+
+def _faults(kind: Kind, before: Any, after: Any) -> list[str]:
+    if kind == "entity" and before.join_keys != after.join_keys:
+        return [
+            f"entity {after.name!r}: join keys were {before.join_keys} and would be {after.join_keys}; "
+            "stored rows cannot follow. Define another entity, and groups of it under a new name or version"
+        ]
+    if not isinstance(after, FeatureGroup):
+        return []
+    return [
+        f"feature group {after.name!r}: {fault}; raise its version to {after.version + 1}"
+        for fault in _group_faults(before, after)
+    ]
+
+
+def _group_faults(before: FeatureGroup, after: FeatureGroup) -> list[str]:
+    faults = []
+    if before.entity.name != after.entity.name or before.entity.join_keys != after.entity.join_keys:
+        faults.append(f"its join keys were {before.entity.join_keys} and would be {after.entity.join_keys}")
+    if before.partition_by != after.partition_by:
+        faults.append(f"it is partitioned by {before.partition_by} and would be by {after.partition_by}")
+    types = {feature.name: feature.type for feature in after.features}
+    for feature in before.features:
+        if feature.name not in types:
+            faults.append(f"feature {feature.name!r} would be dropped")
+        elif types[feature.name] != feature.type and types[feature.name] not in LOSSLESS_WIDENING.get(feature.type, ()):
+            faults.append(
+                f"feature {feature.name!r} is {feature.type} and cannot become {types[feature.name]} losslessly"
+            )
+    return faults
+
+
+def _differences(before: Definition, after: Definition) -> list[str]:
+    """A line for each field that differs, features one by one."""
+    lines = []
+    for name in type(after).model_fields:
+        old, new = getattr(before, name), getattr(after, name)
+        if old == new:
+            continue
+        if name == "features" and isinstance(after, FeatureGroup):
+            lines += _feature_differences({f.name: f for f in old}, {f.name: f for f in new})
+        else:
+            lines.append(f"~ {name}: {_shown(old)} -> {_shown(new)}")
+    return lines
+
+
+def _feature_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    lines = [f"- feature {name}" for name in old if name not in new]
+    for name, feature in new.items():
+        if name not in old:
+            lines.append(f"+ feature {name}: {feature.type}")
+        elif old[name] != feature:
+            lines += [f"~ feature {name}: {line.removeprefix('~ ')}" for line in _differences(old[name], feature)]
+    return lines
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Definition):
+        return value.to_json()
+    return "none" if value is None else str(value)

@@ -1,0 +1,188 @@
+"""The as-of join over the store's tables: resolve what is asked, prune the scans, join group after group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeAlias
+
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.lookup import Lookup, as_lookups
+from featurestore.definitions.time_window import to_instant
+from featurestore.errors import DefinitionError, SpineError
+from featurestore.frames.columns import column
+from featurestore.frames.local_rows import plain_table
+from featurestore.frames.point_in_time import AsOfJoin, KnownAt, point_in_time_join
+from featurestore.frames.schema import TIME_COLUMNS, key_fields
+from featurestore.frames.spine import (
+    INSTANT,
+    SpineBounds,
+    bounds,
+    check_keys,
+    check_outputs,
+    check_spine,
+    guarded,
+    with_instants,
+)
+from featurestore.operations.context import Context
+
+Spine: TypeAlias = DataFrame | pd.DataFrame | pa.Table
+Features: TypeAlias = str | Lookup | Iterable[str | Lookup]
+
+
+@dataclass(frozen=True)
+class ResolvedLookup:
+    """A lookup with its group as defined, and the columns it gives."""
+
+    group: FeatureGroup
+    features: tuple[str, ...]
+    keys: dict[str, str]
+    outputs: dict[str, str]
+    event_timestamp_output: str
+
+    def join(self, known_at: KnownAt, with_timestamps: bool) -> AsOfJoin:
+        return AsOfJoin(
+            keys=self.keys,
+            features=tuple(name for name in self.group.feature_names if name in self.features),
+            timestamp_column=INSTANT,
+            ttl=self.group.ttl,
+            nulls=self.group.nulls,
+            known_at=known_at,
+            outputs=self.outputs,
+            event_timestamp_output=self.event_timestamp_output if with_timestamps else None,
+        )
+
+    def columns(self, with_timestamps: bool) -> list[str]:
+        """Output columns, in the order the features were asked."""
+        names = [self.outputs[feature] for feature in self.features]
+        return [*names, self.event_timestamp_output] if with_timestamps else names
+
+
+@dataclass(frozen=True)
+class AsOfRequest:
+    """A whole as-of join, resolved: which lookups, by which time, known when, from which table versions."""
+
+    lookups: tuple[ResolvedLookup, ...]
+    timestamp_column: str = "event_timestamp"
+    known_at: KnownAt = None
+    with_timestamps: bool = False
+    # Table version by (group name, major version); a group not named is read at its newest.
+    table_versions: Mapping[tuple[str, int], int] | None = None
+
+    @property
+    def feature_columns(self) -> list[str]:
+        return [name for lookup in self.lookups for name in lookup.columns(False)]
+
+    @property
+    def columns(self) -> list[str]:
+        return [name for lookup in self.lookups for name in lookup.columns(self.with_timestamps)]
+
+
+def resolve(context: Context, features: Features, full_feature_names: bool = False) -> tuple[ResolvedLookup, ...]:
+    """Feature references and lookups, checked against the registry.
+
+    Raises NotFoundError (with the nearest names), InvalidNameError, DefinitionError (a lookup ``on`` a key that the
+    group has not).
+    """
+    lookups = as_lookups(features)
+    if not lookups:
+        raise DefinitionError("no features were asked; name at least one as 'group:feature'")
+    return tuple(resolve_lookup(context.group(lookup.group), lookup, full_feature_names) for lookup in lookups)
+
+
+def resolve_lookup(group: FeatureGroup, lookup: Lookup, full_feature_names: bool) -> ResolvedLookup:
+    names = lookup.features or tuple(group.feature_names)
+    for name in names:
+        group.feature(name)
+    unknown = sorted(lookup.on.keys() - set(group.join_keys))
+    if unknown:
+        raise DefinitionError(f"lookup of {group.name!r}: on= names {unknown}; its join keys are {group.join_keys}")
+    if lookup.prefix is not None:
+        prefix = lookup.prefix
+    else:
+        prefix = f"{group.name}__" if full_feature_names else ""
+    return ResolvedLookup(
+        group=group,
+        features=names,
+        keys={key: lookup.on.get(key, key) for key in group.join_keys},
+        outputs={name: f"{prefix}{name}" for name in names},
+        event_timestamp_output=f"{lookup.prefix or ''}{group.name}__event_timestamp",
+    )
+
+
+def parse_known_at(known_at: object, zone: str | None) -> KnownAt:
+    """None, ``"event"``, or an instant; raises DefinitionError for anything else."""
+    if known_at is None:
+        return None
+    if known_at == "event":
+        return "event"
+    try:
+        return to_instant(known_at, zone)
+    except ValueError as error:
+        raise DefinitionError(f"known_at: {error}; possible: None, 'event', or an instant") from error
+
+
+def as_spine(context: Context, spine: Spine) -> DataFrame:
+    """A pandas or pyarrow spine as a Spark DataFrame; raises SpineError for anything else."""
+    if isinstance(spine, DataFrame):
+        return spine
+    if isinstance(spine, pd.DataFrame):
+        names = [str(name) for name in spine.columns]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise SpineError(f"spine: columns {doubled} come twice; rename or drop one of each")
+        try:
+            table = pa.Table.from_pandas(spine.set_axis(names, axis=1), preserve_index=False)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise SpineError(f"spine: a pandas column holds values of several types: {error}") from error
+        return as_spine(context, table)
+    if isinstance(spine, pa.Table):
+        return context.spark.createDataFrame(plain_table(spine))
+    raise SpineError(f"spine is {type(spine).__name__}; give a Spark or pandas DataFrame or a pyarrow Table")
+
+
+def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: AsOfRequest) -> DataFrame:
+    """The spine with the asked features as of each row's timestamp; see ``point_in_time_join`` for the rules.
+
+    Runs one small job over the spine, for the range of its timestamps; all else is lazy. The tables are read as they
+    are when this is called. Raises SpineError.
+    """
+    check_spine(spine, request.timestamp_column)
+    check_outputs(spine.columns, request.columns)
+    for lookup in request.lookups:
+        types = {field.name: field.dataType for field in key_fields(lookup.group)}
+        check_keys(spine, lookup.keys, types, lookup.group.name)
+    timed = with_instants(spine, request.timestamp_column, context.settings.timestamp_zone)
+    found = bounds(timed)
+    joined = guarded(timed, found)
+    for lookup in request.lookups:
+        join = lookup.join(request.known_at, request.with_timestamps)
+        joined = point_in_time_join(joined, _values(context, tenant_id, lookup, request, found), join)
+    return joined.select(*(column(name) for name in (*spine.columns, *request.columns)))
+
+
+def _values(
+    context: Context, tenant_id: str, lookup: ResolvedLookup, request: AsOfRequest, found: SpineBounds
+) -> DataFrame:
+    group = lookup.group
+    versions = request.table_versions or {}
+    return context.table(group).read_values(
+        context.spark,
+        tenant_id,
+        [*group.join_keys, *TIME_COLUMNS, *(name for name in group.feature_names if name in lookup.features)],
+        _partitions(group, found),
+        versions.get((group.name, group.version)),
+    )
+
+
+def _partitions(group: FeatureGroup, found: SpineBounds) -> tuple[date, date]:
+    dates = found.dates(group.ttl)
+    if dates is None:
+        return date.max, date.min
+    first, last = dates
+    return (first.replace(day=1), last) if group.partition_by == "month" else (first, last)

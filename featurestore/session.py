@@ -1,0 +1,124 @@
+"""The Spark session: adopted where there is one, else started with Delta Lake and UTC."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+from featurestore.config import Settings
+from featurestore.errors import RuntimeSetupError
+
+DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
+SUPPORTED_JAVA = (17, 21, 25)
+
+# What Spark ships itself; left out, Delta needs a third of the download.
+SHIPPED_WITH_SPARK = (
+    "com.fasterxml.jackson.core:*",
+    "com.fasterxml.jackson.datatype:*",
+    "com.github.luben:*",
+    "com.google.code.findbugs:*",
+    "commons-logging:*",
+    "commons-pool:*",
+    "io.airlift:*",
+    "io.unitycatalog:*",
+    "javax.annotation:*",
+    "org.apache.hadoop:*",
+    "org.apache.logging.log4j:*",
+    "org.apache.parquet:*",
+    "org.locationtech.jts:*",
+    "org.roaringbitmap:*",
+    "org.slf4j:*",
+    "org.xerial.snappy:*",
+)
+
+_GIB = 1024**3
+
+
+def open_session(
+    settings: Settings, spark: SparkSession | None = None, environ: MutableMapping[str, str] = os.environ
+) -> SparkSession:
+    """The given session, else the active one, else a new one.
+
+    An adopted session is never changed: its settings belong to whoever started it. Raises RuntimeSetupError when
+    Java is missing or too old, or when the session has no Delta Lake.
+    """
+    adopted = spark or SparkSession.getActiveSession()
+    if adopted is not None:
+        _require_delta(adopted)
+        return adopted
+    check_java(environ)
+    # The workers' Python is this one: the environment counts before the JVM starts, a builder's setting does not.
+    environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName("featurestore")
+    for key, value in session_properties(settings).items():
+        builder = builder.config(key, value)
+    started = builder.getOrCreate()
+    _require_delta(started)
+    return started
+
+
+def session_properties(settings: Settings) -> dict[str, str]:
+    """Spark properties for a session that this package starts: its defaults, the user's over them."""
+    cores = os.cpu_count() or 1
+    defaults = {
+        "spark.jars.packages": DELTA_PACKAGE,
+        "spark.jars.excludes": ",".join(SHIPPED_WITH_SPARK),
+        "spark.jars.ivy": str(Path.home() / ".cache" / "featurestore" / "ivy"),
+        "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+        "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        "spark.driver.memory": f"{_driver_memory_gib()}g",
+    }
+    under_submit = "PYSPARK_GATEWAY_PORT" in os.environ
+    if not under_submit:
+        defaults["spark.master"] = "local[*]"
+    if not under_submit and settings.spark.get("spark.master", "local").startswith("local"):
+        defaults |= {
+            "spark.sql.shuffle.partitions": str(max(4, 2 * cores)),
+            "spark.databricks.delta.snapshotPartitions": "2",
+            "spark.ui.enabled": "false",
+        }
+    return defaults | settings.spark
+
+
+def _driver_memory_gib() -> int:
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(8, physical // 4 // _GIB))
+
+
+def _require_delta(spark: SparkSession) -> None:
+    if "DeltaSparkSessionExtension" in (spark.conf.get("spark.sql.extensions", "") or "") or _on_databricks(spark):
+        return
+    raise RuntimeSetupError(
+        "this Spark session has no Delta Lake; start it with spark-submit --properties-file conf/spark-defaults.conf, "
+        f"or with --packages {DELTA_PACKAGE} and spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension"
+    )
+
+
+def _on_databricks(spark: SparkSession) -> bool:
+    return bool(spark.conf.get("spark.databricks.clusterUsageTags.sparkVersion", ""))
+
+
+def check_java(environ: Mapping[str, str] = os.environ) -> str:
+    """The version of the Java that Spark would start; raises RuntimeSetupError where there is none that it can use."""
+    home = environ.get("JAVA_HOME")
+    java = str(Path(home) / "bin" / "java") if home else shutil.which("java", path=environ.get("PATH"))
+    install = "install it with: apt-get install -y openjdk-17-jre-headless (macOS: brew install openjdk@17)"
+    if java is None or not Path(java).exists():
+        where = f"JAVA_HOME={home}" if home else "PATH"
+        raise RuntimeSetupError(f"Spark needs Java 17 or 21 and {where} has none; {install}")
+    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    found = re.search(r'version "(\d+)([^"]*)"', told)
+    if found is None:
+        raise RuntimeSetupError(f"{java} -version did not name a version ({told.strip()[:200]!r}); {install}")
+    if int(found.group(1)) not in SUPPORTED_JAVA:
+        raise RuntimeSetupError(f"Spark 4.2 needs Java 17 or 21 and {java} is {found.group(1)}; {install}")
+    return found.group(1) + found.group(2)

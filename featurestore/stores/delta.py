@@ -1,0 +1,109 @@
+"""Delta tables by path or by catalog name: create, append, read, history. The only place that spells table SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql.types import StructField, StructType
+
+
+def quote(identifier: str) -> str:
+    """A Spark SQL identifier, whatever characters it has."""
+    return "`" + identifier.replace("`", "``") + "`"
+
+
+def literal(text: str) -> str:
+    """A Spark SQL string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def column_sql(field: StructField) -> str:
+    """A column as CREATE TABLE and ADD COLUMNS spell it."""
+    return f"{quote(field.name)} {field.dataType.simpleString()}"
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """An append that happens once: Delta skips a second one of the same application id and version."""
+
+    app_id: str
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class DeltaTable:
+    """One Delta table, at a path or under a catalog name; exactly one of the two."""
+
+    path: str | None = None
+    name: tuple[str, ...] = ()
+
+    @property
+    def sql(self) -> str:
+        return f"delta.{quote(self.path)}" if self.path is not None else ".".join(quote(part) for part in self.name)
+
+    def __str__(self) -> str:
+        return self.path if self.path is not None else ".".join(self.name)
+
+    def exists(self, spark: SparkSession) -> bool:
+        if self.path is None:
+            return spark.catalog.tableExists(self.sql)
+        try:
+            spark.read.format("delta").load(self.path)
+        except AnalysisException as error:
+            if error.getCondition() in ("PATH_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST"):
+                return False
+            if error.getCondition() == "DELTA_READ_TABLE_WITHOUT_COLUMNS":
+                return True
+            raise
+        return True
+
+    def create(
+        self,
+        spark: SparkSession,
+        schema: StructType,
+        partitioned_by: Sequence[str] = (),
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        """Create the table where it is not there yet; a table that is there is left as it is."""
+        partition = f" PARTITIONED BY ({', '.join(quote(name) for name in partitioned_by)})" if partitioned_by else ""
+        pairs = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in (properties or {}).items())
+        tail = f" TBLPROPERTIES ({pairs})" if pairs else ""
+        body = ", ".join(column_sql(column) for column in schema)
+        spark.sql(f"CREATE TABLE IF NOT EXISTS {self.sql} ({body}) USING DELTA{partition}{tail}")
+
+    def add_columns(self, spark: SparkSession, columns: Sequence[StructField]) -> None:
+        if columns:
+            spark.sql(f"ALTER TABLE {self.sql} ADD COLUMNS ({', '.join(column_sql(column) for column in columns)})")
+
+    def change_type(self, spark: SparkSession, column: StructField) -> None:
+        """Widen a column's type in place (Delta type widening)."""
+        spark.sql(f"ALTER TABLE {self.sql} ALTER COLUMN {quote(column.name)} TYPE {column.dataType.simpleString()}")
+
+    def append(self, rows: DataFrame, transaction: Transaction | None = None, metadata: str | None = None) -> None:
+        writer = rows.write.format("delta").mode("append")
+        if transaction is not None:
+            writer = writer.option("txnAppId", transaction.app_id).option("txnVersion", transaction.version)
+        if metadata is not None:
+            writer = writer.option("userMetadata", metadata)
+        if self.path is not None:
+            writer.save(self.path)
+        else:
+            writer.saveAsTable(self.sql)
+
+    def read(self, spark: SparkSession, version: int | None = None) -> DataFrame:
+        """All rows of the newest version, or of the given one; the snapshot is fixed when this returns."""
+        reader = spark.read.format("delta")
+        if version is not None:
+            reader = reader.option("versionAsOf", version)
+        return reader.load(self.path) if self.path is not None else reader.table(self.sql)
+
+    def history(self, spark: SparkSession, limit: int | None = None) -> list[Row]:
+        """Commits, newest first, with ``version``, ``operation``, ``userMetadata`` and ``operationMetrics``."""
+        tail = f" LIMIT {int(limit)}" if limit is not None else ""
+        return spark.sql(f"DESCRIBE HISTORY {self.sql}{tail}").collect()
+
+    def version(self, spark: SparkSession) -> int:
+        return int(self.history(spark, limit=1)[0]["version"])

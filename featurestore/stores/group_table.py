@@ -1,0 +1,150 @@
+"""A feature group's two tables, its values and its rejected rows: create, evolve, append, read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructField
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.frames.columns import column
+from featurestore.frames.conform import FAULTS, ROW
+from featurestore.frames.schema import PARTITION_COLUMNS, REJECTED, values_schema
+from featurestore.frames.timestamps import instant, partition_date, utc_date
+from featurestore.stores.delta import DeltaTable, Transaction
+from featurestore.stores.layout import Layout
+
+_PROPERTIES = {
+    "delta.enableChangeDataFeed": "true",
+    # A widened column (int to long, float to double) keeps its files.
+    "delta.enableTypeWidening": "true",
+}
+
+
+@dataclass(frozen=True)
+class BatchRecord:
+    """What a commit says of the batch it holds, in its user metadata: how a retry learns what happened before."""
+
+    tenant_id: str
+    batch_id: str
+    token: str
+    fingerprint: str
+    written: int
+    failed: int
+    errors: dict[str, int]
+
+    def to_json(self) -> str:
+        return json.dumps({"featurestore_batch": asdict(self)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str | None) -> BatchRecord | None:
+        """The record in a commit's user metadata; None for commits of other kinds."""
+        try:
+            told = json.loads(text or "null")
+        except json.JSONDecodeError:
+            return None
+        if not isinstance(told, dict) or "featurestore_batch" not in told:
+            return None
+        return cls(**told["featurestore_batch"])
+
+
+@dataclass(frozen=True)
+class GroupTable:
+    """The tables of one feature group, of all tenants; every method names the tenant it is for."""
+
+    group: FeatureGroup
+    values: DeltaTable
+    rejected: DeltaTable
+
+    @classmethod
+    def of(cls, layout: Layout, group: FeatureGroup) -> GroupTable:
+        return cls(group, layout.values(group), layout.rejected(group))
+
+    def create(self, spark: SparkSession) -> None:
+        self.values.create(spark, values_schema(self.group), PARTITION_COLUMNS, _PROPERTIES)
+        self.rejected.create(spark, REJECTED, ["tenant_id"])
+
+    def evolve(self, spark: SparkSession) -> None:
+        """Add the columns the table lacks and widen those that the group widened; safe to repeat."""
+        stored = {field.name: field for field in self.values.read(spark).schema}
+        wanted = values_schema(self.group)
+        self.values.add_columns(spark, [field for field in wanted if field.name not in stored])
+        for field in wanted:
+            if field.name in stored and stored[field.name].dataType != field.dataType:
+                self.values.change_type(spark, StructField(field.name, field.dataType))
+
+    def append_rejected(self, bad: DataFrame, tenant_id: str, batch_id: str, now: datetime) -> None:
+        rows = bad.select(
+            F.lit(tenant_id).alias("tenant_id"),
+            F.lit(batch_id).alias("batch_id"),
+            instant(now).alias("rejected_at"),
+            column(FAULTS).alias("reasons"),
+            column(ROW).alias("row"),
+        )
+        self.rejected.append(rows, Transaction(_app_id(tenant_id, batch_id)))
+
+    def append_values(self, good: DataFrame, record: BatchRecord, now: datetime) -> None:
+        """Append a batch's good rows, once: Delta skips a batch id that this table has seen from this tenant."""
+        date_of = partition_date(utc_date(column("event_timestamp")), self.group.partition_by)
+        created = F.coalesce(column("created_timestamp"), instant(now))
+        stored = good.withColumns(
+            {"tenant_id": F.lit(record.tenant_id), "event_date": date_of, "created_timestamp": created}
+        )
+        for feature in self.group.features:
+            if feature.model_version_column is not None:
+                version = F.coalesce(column(feature.model_version_column), F.lit(feature.default_model_version))
+                named = F.when(column(feature.name).isNotNull(), version)
+                stored = stored.withColumn(feature.model_version_column, named)
+        in_order = stored.select(*(column(field.name) for field in values_schema(self.group)))
+        sorted_files = in_order.hint("rebalance", "event_date").sortWithinPartitions(
+            "event_date", *self.group.join_keys, "event_timestamp"
+        )
+        self.values.append(sorted_files, Transaction(_app_id(record.tenant_id, record.batch_id)), record.to_json())
+
+    def find_batch(
+        self, spark: SparkSession, tenant_id: str, batch_id: str, limit: int | None = None
+    ) -> tuple[int, BatchRecord] | None:
+        """The commit that holds a batch, among the last ``limit``; its table version and its record."""
+        for commit in self.values.history(spark, limit):
+            record = BatchRecord.from_json(commit["userMetadata"])
+            if record is not None and (record.tenant_id, record.batch_id) == (tenant_id, batch_id):
+                return int(commit["version"]), record
+        return None
+
+    def read_values(
+        self,
+        spark: SparkSession,
+        tenant_id: str,
+        columns: Sequence[str],
+        dates: tuple[date, date] | None = None,
+        version: int | None = None,
+    ) -> DataFrame:
+        """One tenant's rows with just these columns, of the partitions ``dates`` (both ends included).
+
+        A column that the table's version did not have yet reads as null.
+        """
+        table = self.values.read(spark, version)
+        rows = table.where(F.col("tenant_id") == F.lit(tenant_id))
+        if dates is not None:
+            rows = rows.where(F.col("event_date").between(F.lit(dates[0]), F.lit(dates[1])))
+        wanted = values_schema(self.group)
+        return rows.select(*(self._stored(table, wanted[name]) for name in columns))
+
+    def _stored(self, table: DataFrame, field: StructField) -> Any:
+        if field.name not in table.columns:
+            return F.lit(None).cast(field.dataType).alias(field.name)
+        return column(field.name).cast(field.dataType).alias(field.name)
+
+    def read_rejected(self, spark: SparkSession, tenant_id: str, batch_id: str | None = None) -> DataFrame:
+        rows = self.rejected.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
+        return rows if batch_id is None else rows.where(F.col("batch_id") == F.lit(batch_id))
+
+
+def _app_id(tenant_id: str, batch_id: str) -> str:
+    return f"featurestore/{tenant_id}/{batch_id}"

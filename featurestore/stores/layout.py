@@ -1,0 +1,48 @@
+"""Where each table of a store is: the one place that knows paths and table names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from featurestore.config import Settings
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.names import check_name, check_tenant_id
+from featurestore.stores.delta import DeltaTable
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Tables under a warehouse root, or in a catalog's schema where one is named."""
+
+    warehouse: str
+    catalog: str | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Layout:
+        return cls(settings.warehouse.rstrip("/"), settings.catalog)
+
+    @property
+    def registry(self) -> DeltaTable:
+        return self._table("_store", "registry")
+
+    @property
+    def runs(self) -> DeltaTable:
+        return self._table("_store", "runs")
+
+    @property
+    def training_sets(self) -> DeltaTable:
+        return self._table("_store", "training_sets")
+
+    def values(self, group: FeatureGroup) -> DeltaTable:
+        return self._table("groups", f"{check_name(group.name)}_v{group.version}", "values")
+
+    def rejected(self, group: FeatureGroup) -> DeltaTable:
+        return self._table("groups", f"{check_name(group.name)}_v{group.version}", "rejected")
+
+    def training_set(self, tenant_id: str, name: str, version: int) -> DeltaTable:
+        return self._table("training_sets", check_tenant_id(tenant_id), check_name(name), f"v{version}")
+
+    def _table(self, *parts: str) -> DeltaTable:
+        if self.catalog is None:
+            return DeltaTable(path="/".join((self.warehouse, *parts)))
+        return DeltaTable(name=(*self.catalog.split("."), "__".join(parts).lstrip("_")))

@@ -1,0 +1,122 @@
+"""The registry: every definition ever applied, each state a row, the newest one in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from pyspark.sql import DataFrame, SparkSession
+
+from featurestore.definitions.entity import Entity
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.training_set import TrainingSetDefinition
+from featurestore.errors import NotFoundError, nearest
+from featurestore.frames.schema import table_schema
+from featurestore.stores.delta import DeltaTable
+
+Kind = Literal["entity", "feature_group", "training_set"]
+
+_SCHEMA = table_schema(
+    "kind string, name string, version int, revision int, definition string, applied_at timestamp, code_version string"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One state of one definition. ``version`` is a group's major version (1 elsewhere), ``revision`` counts states."""
+
+    kind: Kind
+    name: str
+    version: int
+    revision: int
+    definition: str
+
+    @property
+    def key(self) -> tuple[Kind, str, int]:
+        return (self.kind, self.name, self.version)
+
+
+@dataclass(frozen=True)
+class RegistryState:
+    """The definitions in force, by kind, name and version."""
+
+    entries: dict[tuple[Kind, str, int], Entry]
+
+    def get(self, kind: Kind, name: str, version: int = 1) -> Entry | None:
+        return self.entries.get((kind, name, version))
+
+    def entity(self, name: str) -> Entity | None:
+        entry = self.get("entity", name)
+        return None if entry is None else Entity.from_json(entry.definition)
+
+    def feature_groups(self) -> list[FeatureGroup]:
+        """Each group in its highest major version, by name."""
+        highest: dict[str, Entry] = {}
+        for entry in self._of("feature_group"):
+            if entry.name not in highest or entry.version > highest[entry.name].version:
+                highest[entry.name] = entry
+        return [FeatureGroup.from_json(highest[name].definition) for name in sorted(highest)]
+
+    def feature_group(self, name: str, version: int | None = None) -> FeatureGroup:
+        """A group in the given major version, the highest by default; raises NotFoundError with the nearest names."""
+        return FeatureGroup.from_json(self.feature_group_entry(name, version).definition)
+
+    def feature_group_entry(self, name: str, version: int | None = None) -> Entry:
+        found = [entry for entry in self._of("feature_group") if entry.name == name]
+        if not found:
+            known = {entry.name for entry in self._of("feature_group")}
+            raise NotFoundError(f"feature group {name!r} was never applied. {nearest(name, known)}")
+        chosen = [entry for entry in found if version is None or entry.version == version]
+        if not chosen:
+            versions = sorted(entry.version for entry in found)
+            raise NotFoundError(f"feature group {name!r} has no version {version}; it has {versions}")
+        return max(chosen, key=lambda entry: entry.version)
+
+    def training_sets(self) -> list[TrainingSetDefinition]:
+        entries = sorted(self._of("training_set"), key=lambda entry: entry.name)
+        return [TrainingSetDefinition.from_json(entry.definition) for entry in entries]
+
+    def training_set(self, name: str) -> TrainingSetDefinition:
+        entry = self.get("training_set", name)
+        if entry is None:
+            known = {found.name for found in self._of("training_set")}
+            raise NotFoundError(f"training set {name!r} was never applied. {nearest(name, known)}")
+        return TrainingSetDefinition.from_json(entry.definition)
+
+    def _of(self, kind: Kind) -> list[Entry]:
+        return [entry for entry in self.entries.values() if entry.kind == kind]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registry's table."""
+
+    table: DeltaTable
+
+    def create(self, spark: SparkSession) -> None:
+        self.table.create(spark, _SCHEMA)
+
+    def state(self, spark: SparkSession) -> RegistryState:
+        if not self.table.exists(spark):
+            return RegistryState({})
+        rows = self.history(spark).select("kind", "name", "version", "revision", "definition").collect()
+        newest: dict[tuple[Kind, str, int], Entry] = {}
+        for row in rows:
+            entry = Entry(*row)
+            if entry.key not in newest or entry.revision > newest[entry.key].revision:
+                newest[entry.key] = entry
+        return RegistryState(newest)
+
+    def history(self, spark: SparkSession) -> DataFrame:
+        """Every state: kind, name, version, revision, definition (JSON), applied_at, code_version."""
+        return self.table.read(spark)
+
+    def record(self, spark: SparkSession, entries: Iterable[Entry], now: datetime, code_version: str) -> None:
+        rows: Sequence[tuple[object, ...]] = [
+            (entry.kind, entry.name, entry.version, entry.revision, entry.definition, now, code_version)
+            for entry in entries
+        ]
+        if rows:
+            self.table.append(spark.createDataFrame(rows, _SCHEMA).coalesce(1))
