@@ -50,7 +50,7 @@ def list_groups(invocation: Invocation) -> None:
             format_duration(group.ttl) if group.ttl else "none",
             group.nulls,
             group.partition_by,
-            group.owner,
+            Text(group.owner),
         )
     shown = table if groups else Text("There are no feature groups yet; write definitions and apply them.")
     invocation.answer([_definition(group) for group in groups], shown)
@@ -84,4 +84,5 @@ def _document(plan: Plan) -> dict[str, Any]:
 
 
 def _definition(group: FeatureGroup) -> dict[str, Any]:
-    return {**group.model_dump(mode="json", exclude_defaults=True, exclude_none=True), "version": group.version}
+    given = group.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    return {"name": group.name, "version": group.version} | given

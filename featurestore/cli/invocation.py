@@ -10,19 +10,22 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.text import Text
 
+from featurestore.definitions.names import check_tenant_id
 from featurestore.errors import FeatureStoreError
 
 if TYPE_CHECKING:
     from featurestore.feature_store import FeatureStore
-    from featurestore.offline_store import OfflineStore
 
 TENANT_VARIABLE = "FEATURESTORE_TENANT"
+WIDTH_OF_A_FILE = 200
 
 _TENANT_HELP = f"The tenant whose rows are meant; else that of {TENANT_VARIABLE}."
 Conf = Annotated[Path | None, typer.Option("--conf", help="Folder of settings; conf/ here by default.")]
@@ -47,21 +50,25 @@ class Invocation:
 
             return FeatureStore.open(self.conf, profile=self.profile)
 
-    def store(self, feature_store: FeatureStore) -> OfflineStore:
-        return feature_store.tenant(self.required_tenant())
-
     def required_tenant(self) -> str:
-        """The tenant; a usage error where none is named, so ask before anything is started."""
+        """The tenant: a usage error where none is named, InvalidNameError where its id is none.
+
+        Ask before ``open``, so that a mistake is told at once.
+        """
         if self.tenant is None:
             raise typer.BadParameter(f"name the tenant with --tenant, or set {TENANT_VARIABLE}", param_hint="--tenant")
-        return self.tenant
+        return check_tenant_id(self.tenant)
 
-    def answer(self, document: Any, shown: RenderableType) -> None:
+    def answer(self, document: Any, *shown: RenderableType) -> None:
         """Print the answer: ``document`` for machines, ``shown`` for people."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, default=str, ensure_ascii=False, indent=2) + "\n")
+            sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False, indent=2) + "\n")
         else:
-            Console(soft_wrap=True).print(shown, highlight=False)
+            # A file or a pipe has no width to keep to: names stay whole.
+            width = None if sys.stdout.isatty() else WIDTH_OF_A_FILE
+            console = Console(soft_wrap=True, width=width)
+            for part in shown:
+                console.print(part, highlight=False)
 
     def tell(self, text: str) -> None:
         """Progress, on stderr."""
@@ -72,7 +79,7 @@ class Invocation:
         """Say on stderr what is going on: a spinner for a person, a line for a log."""
         console = Console(stderr=True, soft_wrap=True)
         if console.is_terminal:
-            with console.status(text):
+            with console.status(Text(text)):
                 yield
         else:
             self.tell(f"{text} ...")
@@ -83,7 +90,12 @@ class Invocation:
         self.tell(f"Error: {error}")
         if self.as_json:
             told = {"kind": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
-            self.answer({"error": told}, "")
+            self.answer({"error": told})
+
+
+def _plain(value: Any) -> str:
+    """What JSON has no form for: instants in ISO 8601, else their text."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:

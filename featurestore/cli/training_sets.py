@@ -37,7 +37,7 @@ def list_versions(invocation: Invocation) -> None:
             manifest.created_at.strftime("%Y-%m-%d %H:%M:%SZ"),
             str(manifest.row_count),
             str(len(manifest.feature_columns)),
-            manifest.label or "",
+            Text(manifest.label or ""),
             manifest.content_hash[:12],
         )
     shown = table if manifests else Text(f"There are no training sets of {invocation.tenant} yet.")

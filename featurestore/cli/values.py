@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Group
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -39,16 +40,19 @@ def ingest(
 
     store = feature_store.tenant(tenant)
     with invocation.working(f"Writing {file} to {group}"):
-        rows = read_rows(feature_store.spark, file, feature_store.feature_group(group), tenant, format)
+        rows = read_rows(feature_store.spark, _place(file), feature_store.feature_group(group), tenant, format)
         result = store.write_batch(group, rows, batch_id, on_invalid)
     head = f"{group}: {result.written} rows written, {result.failed} rejected"
     if result.duplicate:
         head = f"{group}: this batch was written before; nothing was written now"
     version = "" if result.table_version is None else f", table version {result.table_version}"
-    told = Text(f"{head} (batch {result.batch_id}{version})")
-    invocation.answer(
-        {"group": group, "tenant": tenant, **asdict(result)}, Group(told, *_reasons(result.failed, result.errors))
-    )
+    told: list[RenderableType] = [
+        Text(f"{head} (batch {result.batch_id}{version})"),
+        *_reasons(result.failed, result.errors),
+    ]
+    if result.failed:
+        told.append(Text(f"The rejected rows: store.rejected({group!r}, {result.batch_id!r})"))
+    invocation.answer({"group": group, "tenant": tenant, **asdict(result)}, *told)
 
 
 def materialize(
@@ -68,7 +72,7 @@ def materialize(
         head = f"{group} over {result.window}: done before, nothing to do; --rerun computes it again"
     else:
         head = f"{group} over {result.window}: {result.written} rows written, {result.failed} rejected"
-    invocation.answer({"tenant": tenant, **asdict(result)}, Group(Text(head), *_reasons(result.failed, result.errors)))
+    invocation.answer({"tenant": tenant, **asdict(result)}, Text(head), *_reasons(result.failed, result.errors))
 
 
 def list_runs(
@@ -93,7 +97,12 @@ def list_runs(
             _count(run["rows_failed"]),
             Text(run["error"] or ""),
         )
-    invocation.answer([_readable(run) for run in runs], table if runs else Text(f"There are no runs of {tenant} yet."))
+    invocation.answer(runs, table if runs else Text(f"There are no runs of {tenant} yet."))
+
+
+def _place(file: str) -> str:
+    """A local file by its full path: Spark may have been started in another folder."""
+    return str(Path(file).absolute()) if Path(file).exists() else file
 
 
 def _check_window(start: str, end: str, zone: str | None) -> None:
@@ -105,7 +114,7 @@ def _check_window(start: str, end: str, zone: str | None) -> None:
         raise typer.BadParameter(str(error), param_hint="--start/--end") from error
 
 
-def _reasons(failed: int, errors: dict[str, int]) -> list[Table]:
+def _reasons(failed: int, errors: dict[str, int]) -> list[RenderableType]:
     """Why rows were rejected, most frequent first; nothing where none was."""
     if not failed:
         return []
@@ -122,8 +131,3 @@ def _instant(moment: datetime | None) -> str:
 
 def _count(number: int | None) -> str:
     return "" if number is None else str(number)
-
-
-def _readable(run: dict[str, Any]) -> dict[str, Any]:
-    """A run with its instants in ISO 8601."""
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in run.items()}

@@ -38,6 +38,16 @@ _ARROW = {
 }
 
 
+# Spark has no unsigned integers and no half floats; pyarrow's cast raises for a value that does not fit.
+_SIGNED = {
+    pa.uint8(): pa.int16(),
+    pa.uint16(): pa.int32(),
+    pa.uint32(): pa.int64(),
+    pa.uint64(): pa.int64(),
+    pa.float16(): pa.float32(),
+}
+
+
 class UnreadableError(ValueError):
     """A value that has no lossless form in the type asked for."""
 
@@ -110,7 +120,7 @@ def plain_array(array: Any, up: bool = False) -> Any:
         array = array.dictionary_decode()
     if pa.types.is_timestamp(array.type) and array.type.unit != "us":
         return _to_micros(array, up)
-    return array
+    return array.cast(_SIGNED[array.type]) if array.type in _SIGNED else array
 
 
 def _to_micros(array: Any, up: bool) -> Any:

@@ -28,14 +28,17 @@ class SpineBounds:
     earliest: datetime | None
     latest: datetime | None
 
-    def dates(self, ttl: timedelta | None) -> tuple[date, date] | None:
-        """The UTC dates, both ends included, on which a value can lie that a row may take; none: no row takes any."""
+    def dates(self, ttl: timedelta | None) -> tuple[date | None, date] | None:
+        """The UTC dates, both ends included, on which a value can lie that a row may take; none: no row takes any.
+
+        The first is none where there is no lower end.
+        """
         if self.earliest is None or self.latest is None:
             return None
         try:
-            first = date.min if ttl is None else (self.earliest - ttl).date()
+            first = None if ttl is None else (self.earliest - ttl).date()
         except OverflowError:
-            first = date.min
+            first = None
         return first, self.latest.date()
 
 

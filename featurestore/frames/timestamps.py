@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal
 
 from pyspark.sql import Column
@@ -16,6 +16,11 @@ _MICROS_A_DAY = 86_400_000_000
 def instant(moment: datetime) -> Column:
     """A literal instant; ``lit(datetime)`` would read a naive one in the process's zone."""
     return F.timestamp_micros(F.lit(to_micros(moment)))
+
+
+def date_literal(day: date) -> Column:
+    """A literal date; ``lit(date)`` loses years before 1000."""
+    return F.date_from_unix_date(F.lit((day - date(1970, 1, 1)).days))
 
 
 def utc_date(timestamp: Column) -> Column:

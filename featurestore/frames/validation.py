@@ -25,7 +25,7 @@ def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str |
         for name, reading in readings.items()
     ]
     if "tenant_id" in given:
-        other = ~column("tenant_id").eqNullSafe(F.lit(tenant_id))
+        other = column("tenant_id").cast("string") != F.lit(tenant_id)
         unreadable.append(F.when(other, F.lit("tenant_id: not the tenant of this store")))
     reasons = _texts(unreadable)
     if FAULTS in rows.columns:
@@ -77,9 +77,9 @@ def rules(feature: Feature) -> list[tuple[str, Column]]:
     if kind.is_embedding:
         found.append((f"not of {kind.dims} dims", F.size(value) != F.lit(kind.dims)))
     if feature.min is not None:
-        found.append((f"less than min {feature.min:g}", value < F.lit(feature.min)))
+        found.append((f"less than min {feature.min:g}", (value < F.lit(feature.min)) & _finite(feature)))
     if feature.max is not None:
-        found.append((f"greater than max {feature.max:g}", value > F.lit(feature.max)))
+        found.append((f"greater than max {feature.max:g}", (value > F.lit(feature.max)) & _finite(feature)))
     if feature.allowed_values is not None:
         found.append(("not among allowed_values", ~value.isin(list(feature.allowed_values))))
     if feature.pattern is not None:
@@ -91,6 +91,11 @@ def rules(feature: Feature) -> list[tuple[str, Column]]:
         found.append((f"longer than max_length {feature.max_length}", length > F.lit(feature.max_length)))
     # size(null) is -1 in some sessions: a null breaks none of these.
     return [(rule, broken if rule == "missing" else value.isNotNull() & broken) for rule, broken in found]
+
+
+def _finite(feature: Feature) -> Column:
+    """NaN is greater than every number to Spark; it has its own reason already."""
+    return ~_not_finite(column(feature.name)) if feature.type in ("double", "float") else F.lit(True)
 
 
 def _not_finite(value: Column) -> Column:

@@ -81,8 +81,10 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     yield session
     if spark is None:
         return
-    yield judge_jars(_jar_folder(settings), _delta_jars(settings), "spark.jars.packages" in settings_of(spark))
-    yield judge_time_zone(settings_of(spark)["spark.sql.session.timeZone"])
+    found = settings_of(spark)
+    folder = _jar_folder(found.get("spark.jars.ivy", _ivy_folder(settings)))
+    yield judge_jars(folder, _delta_jars(folder), "spark.jars.packages" in found)
+    yield judge_time_zone(found["spark.sql.session.timeZone"])
     yield _delta_round_trip(spark, warehouse)
     yield _worker(spark)
 
@@ -194,18 +196,24 @@ def _start(settings: Settings, environ: MutableMapping[str, str]) -> tuple[Spark
     try:
         spark = open_session(settings, environ=environ)
     except Exception as error:  # whatever it is, it is the finding
-        return None, judge_session(None, _first_line(error), jars_there=bool(_delta_jars(settings)))
+        return None, judge_session(
+            None, _first_line(error), jars_there=bool(_delta_jars(_jar_folder(_ivy_folder(settings))))
+        )
     return spark, judge_session(spark.version, "", jars_there=True)
 
 
-def _jar_folder(settings: Settings) -> Path:
+def _ivy_folder(settings: Settings) -> str:
     from featurestore.session import session_properties
 
-    return Path(session_properties(settings)["spark.jars.ivy"]) / "jars"
+    return session_properties(settings)["spark.jars.ivy"]
 
 
-def _delta_jars(settings: Settings) -> list[str]:
-    return [jar.name for jar in _jar_folder(settings).glob("io.delta_*.jar")]
+def _jar_folder(ivy_folder: str) -> Path:
+    return Path(ivy_folder) / "jars"
+
+
+def _delta_jars(folder: Path) -> list[str]:
+    return [jar.name for jar in folder.glob("io.delta_*.jar")]
 
 
 def _delta_round_trip(spark: SparkSession, warehouse: WarehouseFacts) -> Check:

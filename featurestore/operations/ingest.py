@@ -20,6 +20,7 @@ from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_tex
 from featurestore.frames.local_rows import arrow_from_dicts, arrow_from_pandas, plain_table
 from featurestore.frames.validation import bad_rows, check_rows, good_rows
 from featurestore.operations.context import Context
+from featurestore.stores.arrow import to_spark
 from featurestore.stores.group_table import BatchRecord, GroupTable
 
 OnInvalid = Literal["quarantine", "fail"]
@@ -91,18 +92,14 @@ def _as_frame(context: Context, rows: Rows, group: FeatureGroup) -> DataFrame:
     if isinstance(rows, DataFrame):
         return rows
     if isinstance(rows, pd.DataFrame):
-        return to_spark(context, plain_table(arrow_from_pandas(rows, group, zone)))
+        return to_spark(context.spark, plain_table(arrow_from_pandas(rows, group, zone)))
     if isinstance(rows, pa.Table):
-        return to_spark(context, plain_table(rows, up=["event_timestamp"]))
+        return to_spark(context.spark, plain_table(rows, up=["event_timestamp"]))
     if isinstance(rows, Sequence) and not isinstance(rows, str | bytes):
-        return to_spark(context, arrow_from_dicts(rows, group, zone))
+        return to_spark(context.spark, arrow_from_dicts(rows, group, zone))
     raise SchemaError(
         f"group {group.name!r}: rows are {type(rows).__name__}; give a Spark or pandas DataFrame, a pyarrow Table or a list of dicts"
     )
-
-
-def to_spark(context: Context, table: pa.Table) -> DataFrame:
-    return context.spark.createDataFrame(table)
 
 
 def _summary(kept: DataFrame, tenant_id: str, batch_id: str) -> BatchRecord:

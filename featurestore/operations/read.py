@@ -30,6 +30,9 @@ from featurestore.frames.spine import (
     with_instants,
 )
 from featurestore.operations.context import Context
+from featurestore.stores.arrow import to_spark
+
+_EARLIER, _LATER = date(1970, 1, 1), date(1970, 1, 2)
 
 Spine: TypeAlias = DataFrame | pd.DataFrame | pa.Table
 Features: TypeAlias = str | Lookup | Iterable[str | Lookup]
@@ -142,8 +145,16 @@ def as_spine(context: Context, spine: Spine) -> DataFrame:
             raise SpineError(f"spine: a pandas column holds values of several types: {error}") from error
         return as_spine(context, table)
     if isinstance(spine, pa.Table):
-        return context.spark.createDataFrame(plain_table(spine))
+        return to_spark(context.spark, _without_void(plain_table(spine)))
     raise SpineError(f"spine is {type(spine).__name__}; give a Spark or pandas DataFrame or a pyarrow Table")
+
+
+def _without_void(table: pa.Table) -> pa.Table:
+    """A column of nothing but nulls as text: a table cannot hold a column without a type."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_null(field.type):
+            table = table.set_column(index, field.name, table.column(index).cast(pa.string()))
+    return table
 
 
 def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: AsOfRequest) -> DataFrame:
@@ -180,9 +191,10 @@ def _values(
     )
 
 
-def _partitions(group: FeatureGroup, found: SpineBounds) -> tuple[date, date]:
+def _partitions(group: FeatureGroup, found: SpineBounds) -> tuple[date | None, date]:
+    """The partitions that can hold a value for the spine; none of them where the spine has no timestamps."""
     dates = found.dates(group.ttl)
     if dates is None:
-        return date.max, date.min
+        return _LATER, _EARLIER
     first, last = dates
-    return (first.replace(day=1), last) if group.partition_by == "month" else (first, last)
+    return (first.replace(day=1) if first and group.partition_by == "month" else first), last

@@ -16,7 +16,7 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
 from featurestore.frames.conform import FAULTS, ROW
 from featurestore.frames.schema import PARTITION_COLUMNS, REJECTED, values_schema
-from featurestore.frames.timestamps import instant, partition_date, utc_date
+from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
 from featurestore.stores.delta import DeltaTable, Transaction
 from featurestore.stores.layout import Layout
 
@@ -122,17 +122,21 @@ class GroupTable:
         spark: SparkSession,
         tenant_id: str,
         columns: Sequence[str],
-        dates: tuple[date, date] | None = None,
+        dates: tuple[date | None, date] | None = None,
         version: int | None = None,
     ) -> DataFrame:
-        """One tenant's rows with just these columns, of the partitions ``dates`` (both ends included).
+        """One tenant's rows with just these columns, of the partitions ``dates`` (both ends included,
+        no first: no lower end).
 
         A column that the table's version did not have yet reads as null.
         """
         table = self.values.read(spark, version)
         rows = table.where(F.col("tenant_id") == F.lit(tenant_id))
         if dates is not None:
-            rows = rows.where(F.col("event_date").between(F.lit(dates[0]), F.lit(dates[1])))
+            first, last = dates
+            rows = rows.where(F.col("event_date") <= date_literal(last))
+            if first is not None:
+                rows = rows.where(F.col("event_date") >= date_literal(first))
         wanted = values_schema(self.group)
         return rows.select(*(self._stored(table, wanted[name]) for name in columns))
 

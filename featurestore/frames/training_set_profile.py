@@ -1,0 +1,90 @@
+"""What a training set's rows are like: how much of each feature is there, how old it was, how the label runs over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import BooleanType, NumericType
+
+from featurestore.frames.columns import column
+from featurestore.frames.timestamps import utc_date
+
+AGE_PERCENTILES = (0.05, 0.5, 0.95)
+# percentile_approx is exact to one part in this many.
+_ACCURACY = 10_000
+_MICROS_A_SECOND = 1e6
+
+
+def profile_features(rows: DataFrame, timestamp_column: str, features: Mapping[str, str | None]) -> DataFrame:
+    """One row a feature, in the order given, from one pass over the rows.
+
+    Columns: ``position``, ``feature``, ``rows``, ``found`` (rows in which it is not null), and ``age_low``,
+    ``age_median``, ``age_high``: percentiles 5, 50 and 95 of the seconds between a row's timestamp and the event
+    timestamp of what was taken for it, over the rows in which the feature was found.
+
+    ``features`` maps each feature to the column of that event timestamp, or to none: its ages are null then. The
+    column is a group's newest: a feature taken from an older row of the group, because it was null in the newest,
+    counts as young as its group.
+    """
+    if not features:
+        raise ValueError("no features to profile")
+    measured = [F.count(F.lit(1)).alias("rows")]
+    for index, (feature, event_timestamp) in enumerate(features.items()):
+        measured.append(F.count(column(feature)).alias(f"found_{index}"))
+        measured.append(_ages(feature, timestamp_column, event_timestamp).alias(f"ages_{index}"))
+    lines = [_line(index, feature) for index, feature in enumerate(features)]
+    return rows.agg(*measured).select(F.inline(F.array(*lines))).orderBy("position")
+
+
+def _ages(feature: str, timestamp_column: str, event_timestamp: str | None) -> Column:
+    if event_timestamp is None:
+        return F.lit(None).cast("array<double>")
+    micros = F.unix_micros(column(timestamp_column)) - F.unix_micros(column(event_timestamp))
+    found = F.when(column(feature).isNotNull(), micros / F.lit(_MICROS_A_SECOND))
+    return F.percentile_approx(found, list(AGE_PERCENTILES), _ACCURACY)
+
+
+def _line(index: int, feature: str) -> Column:
+    ages = F.col(f"ages_{index}")
+    return F.struct(
+        F.lit(index).alias("position"),
+        F.lit(feature).alias("feature"),
+        F.col("rows"),
+        F.col(f"found_{index}").alias("found"),
+        *(F.get(ages, F.lit(at)).alias(name) for at, name in enumerate(("age_low", "age_median", "age_high"))),
+    )
+
+
+def profile_days(
+    rows: DataFrame,
+    timestamp_column: str,
+    label: str | None,
+    event_timestamps: Sequence[str] = (),
+    split: str | None = None,
+) -> DataFrame:
+    """One row a UTC date of the timestamps and part of the split.
+
+    Columns: ``day``, ``split`` (null where ``split`` names no column), ``rows``, ``labelled`` (rows whose label is not
+    null), ``label_sum`` (true counts 1; null for a label that is neither boolean nor a number), and ``matched``: for
+    each of ``event_timestamps`` the rows in which something of its group was found.
+    """
+    part = F.lit(None).cast("string") if split is None else column(split)
+    matched = [F.count(column(name)) for name in event_timestamps]
+    return (
+        rows.groupBy(utc_date(column(timestamp_column)).alias("day"), part.alias("split"))
+        .agg(
+            F.count(F.lit(1)).alias("rows"),
+            (F.lit(0) if label is None else F.count(column(label))).cast("long").alias("labelled"),
+            F.sum(_label_value(rows, label)).alias("label_sum"),
+            (F.array(*matched) if matched else F.array().cast("array<long>")).alias("matched"),
+        )
+        .orderBy("day", "split")
+    )
+
+
+def _label_value(rows: DataFrame, label: str | None) -> Column:
+    if label is not None and isinstance(rows.schema[label].dataType, BooleanType | NumericType):
+        return column(label).cast("double")
+    return F.lit(None).cast("double")

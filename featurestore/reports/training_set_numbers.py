@@ -1,0 +1,168 @@
+"""The numbers of a training set's report: measured by Spark in two passes, then small enough to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.frames.training_set_profile import profile_days, profile_features
+from featurestore.operations.training_set import TrainingSet
+from featurestore.stores.training_sets import Manifest
+
+SPLIT = "split"
+PARTS = ("train", "validation", "test")
+# More points than these make no picture clearer.
+_DAYS_IN_A_PICTURE = 120
+
+
+@dataclass(frozen=True)
+class FeatureNumbers:
+    """One feature: how often it was found, and how old it was then (seconds; none where that was not measured)."""
+
+    name: str
+    group: str
+    type: str
+    description: str
+    ttl: timedelta | None
+    event_timestamp_column: str
+    rows: int
+    found: int
+    age_low: float | None
+    age_median: float | None
+    age_high: float | None
+
+    @property
+    def found_share(self) -> float | None:
+        return self.found / self.rows if self.rows else None
+
+
+@dataclass(frozen=True)
+class PeriodNumbers:
+    """The rows of a day, of a week, or of a part of the split; ``matched`` is one count a lookup."""
+
+    first_day: date
+    last_day: date
+    split: str | None
+    rows: int
+    labelled: int
+    label_sum: float | None
+    matched: tuple[int, ...]
+
+    @property
+    def label_rate(self) -> float | None:
+        return self.label_sum / self.labelled if self.labelled and self.label_sum is not None else None
+
+
+@dataclass(frozen=True)
+class TrainingSetNumbers:
+    """All that a report shows of the rows; ``days`` in order of time, a row a day and part of the split."""
+
+    features: tuple[FeatureNumbers, ...]
+    days: tuple[PeriodNumbers, ...]
+
+    @classmethod
+    def of(cls, training_set: TrainingSet) -> TrainingSetNumbers:
+        """Measure a saved training set: two passes over its rows."""
+        return measure(training_set.rows, training_set.manifest)
+
+    @property
+    def total(self) -> PeriodNumbers | None:
+        """All rows that have a timestamp; none where no row has."""
+        return merged(self.days, None) if self.days else None
+
+    def parts(self) -> list[PeriodNumbers]:
+        """One a part of the split that has rows, in the order train, validation, test."""
+        return [merged(days, part) for part in PARTS if (days := [day for day in self.days if day.split == part])]
+
+    def periods(self) -> list[PeriodNumbers]:
+        """Days, or weeks from Monday on where there are many days: the points of a picture over time."""
+        if not self.days:
+            return []
+        weekly = (self.days[-1].last_day - self.days[0].first_day).days > _DAYS_IN_A_PICTURE
+        chunks: dict[date, list[PeriodNumbers]] = {}
+        for day in self.days:
+            start = day.first_day - timedelta(days=day.first_day.weekday()) if weekly else day.first_day
+            chunks.setdefault(start, []).append(day)
+        return [merged(days, None) for days in chunks.values()]
+
+
+def measure(rows: Any, manifest: Manifest) -> TrainingSetNumbers:
+    """Measure joined rows that have the manifest's columns.
+
+    Where an event timestamp column is missing (``with_timestamps`` was off), its features have no ages and its group
+    no count of matches; nothing else is lost.
+    """
+    described = list(_described(manifest))
+    there = set(rows.columns)
+    ages = {name: (event if event in there else None) for name, _, _, event in described}
+    events = [name for name in manifest.event_timestamp_columns if name in there]
+    measured = profile_features(rows, manifest.timestamp_column, ages).collect()
+    days = profile_days(
+        rows, manifest.timestamp_column, manifest.label, events, SPLIT if SPLIT in manifest.columns else None
+    ).collect()
+    return TrainingSetNumbers(
+        features=tuple(
+            _feature(group, feature, event, row)
+            for (_, group, feature, event), row in zip(described, measured, strict=True)
+        ),
+        days=tuple(_day(row) for row in days if row["day"] is not None),
+    )
+
+
+def _described(manifest: Manifest) -> Iterator[tuple[str, FeatureGroup, str, str]]:
+    """Each feature column with its group, its name there, and the column of its event timestamp."""
+    groups = {snapshot.name: snapshot.group for snapshot in manifest.groups}
+    columns = iter(manifest.feature_columns)
+    for lookup, event_timestamp in zip(manifest.features, manifest.event_timestamp_columns, strict=True):
+        for feature in lookup.features:
+            yield next(columns), groups[lookup.group], feature, event_timestamp
+
+
+def _feature(group: FeatureGroup, name: str, event_timestamp: str, row: Any) -> FeatureNumbers:
+    defined = group.feature(name)
+    return FeatureNumbers(
+        name=row["feature"],
+        group=group.name,
+        type=defined.type,
+        description=defined.description,
+        ttl=group.ttl,
+        event_timestamp_column=event_timestamp,
+        rows=row["rows"],
+        found=row["found"],
+        age_low=row["age_low"],
+        age_median=row["age_median"],
+        age_high=row["age_high"],
+    )
+
+
+def _day(row: Any) -> PeriodNumbers:
+    return PeriodNumbers(
+        first_day=row["day"],
+        last_day=row["day"],
+        split=row["split"],
+        rows=row["rows"],
+        labelled=row["labelled"],
+        label_sum=row["label_sum"],
+        matched=tuple(row["matched"]),
+    )
+
+
+def merged(days: Sequence[PeriodNumbers], split: str | None) -> PeriodNumbers:
+    """Several days as one period."""
+    sums = [day.label_sum for day in days if day.label_sum is not None]
+    return PeriodNumbers(
+        first_day=min(day.first_day for day in days),
+        last_day=max(day.last_day for day in days),
+        split=split,
+        rows=sum(day.rows for day in days),
+        labelled=sum(day.labelled for day in days),
+        label_sum=sum(sums) if sums else None,
+        matched=tuple(_added(day.matched for day in days)),
+    )
+
+
+def _added(counts: Iterable[tuple[int, ...]]) -> list[int]:
+    return [sum(column) for column in zip(*counts, strict=True)]

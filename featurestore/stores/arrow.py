@@ -1,0 +1,15 @@
+"""Arrow tables as Spark DataFrames, with each column's own type."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+
+def to_spark(spark: SparkSession, table: pa.Table) -> DataFrame:
+    """The table as a DataFrame; a timestamp without a time zone stays one without.
+
+    Left to itself, Spark would read such a column in the session's time zone and call it an instant.
+    """
+    return spark.createDataFrame(table, schema=from_arrow_schema(table.schema, prefer_timestamp_ntz=True))

@@ -1,0 +1,75 @@
+"""One Spark session for the whole run, in a process whose own time zone is not UTC, so that zone mistakes show."""
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from pyspark.sql import SparkSession
+
+from featurestore import FeatureStore, Settings
+from featurestore.session import open_session
+
+os.environ["TZ"] = "America/New_York"
+time.tzset()
+
+SPARK = {
+    "spark.master": "local[2]",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    # Short queries never earn back what the optimising compiler costs.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.driver.memory": "2g",
+    "spark.jars.ivy": str(Path(__file__).parent.parent / ".ivy"),
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
+}
+
+# The same examples on every run. An example is big and holds many independent cases, each costs a Spark job: a failing
+# test tells the one case that failed, and shrinking would run for minutes to say the same.
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+settings.load_profile("repeatable")
+
+
+class Clock:
+    """A clock that shows what the test sets."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class OpenFeatureStore(Protocol):
+    def __call__(self, clock: Clock, **more_settings: Any) -> FeatureStore: ...
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    warehouse = str(tmp_path_factory.mktemp("session") / "warehouse")
+    session = open_session(Settings(warehouse=warehouse, spark=SPARK))
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def open_feature_store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> OpenFeatureStore:
+    """Opens an empty store in a warehouse of its own, each time it is called."""
+
+    def open_store(clock: Clock, **more_settings: Any) -> FeatureStore:
+        warehouse = str(tmp_path_factory.mktemp("store") / "warehouse")
+        return FeatureStore.open(Settings(warehouse=warehouse, **more_settings), spark=spark, clock=clock)
+
+    return open_store
