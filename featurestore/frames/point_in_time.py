@@ -16,7 +16,6 @@ from typing import Literal
 from pyspark.sql import Column, DataFrame, WindowSpec
 from pyspark.sql import Window as W
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
 
 from featurestore.definitions.durations import microseconds
 from featurestore.frames.columns import column
@@ -27,8 +26,10 @@ KnownAt = datetime | Literal["event"] | None
 # Of a row in the union. A value row at event time t has moment 2t, a spine row at time t has moment 2t + 1: one long
 # sorts both by time, and values before the spine rows that may see them.
 _HASHES = ("__hash_1", "__hash_2")
-_MOMENT, _SPINE, _EVENT, _CREATED, _VALUES = "__moment", "__spine", "__event", "__created", "__values"
+_MOMENT, _SPINE, _EVENT, _CREATED = "__moment", "__spine", "__event", "__created"
 _NEWEST = "__newest_event"
+# What is carried on by itself where the latest row wins as a whole.
+_ROW = "__row"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,10 @@ class AsOfJoin:
     def output(self, feature: str) -> str:
         return self.outputs.get(feature, feature)
 
+    @property
+    def needs_event_times(self) -> bool:
+        return self.ttl is not None or self.event_timestamp_output is not None
+
 
 def point_in_time_join(spine: DataFrame, values: DataFrame, join: AsOfJoin) -> DataFrame:
     """The spine's rows and columns, unchanged, and for each feature its value as of the row's timestamp.
@@ -71,10 +76,18 @@ def point_in_time_join(spine: DataFrame, values: DataFrame, join: AsOfJoin) -> D
     if isinstance(join.known_at, datetime):
         values = values.where(F.col("created_timestamp") <= instant(join.known_at))
     rows = _spine_rows(spine, values, join).unionByName(_value_rows(spine, values, join))
-    taken = _taken(join)
-    windowed = rows.select(_SPINE, _MOMENT, F.max(_EVENT).over(_running(_MOMENT)).alias(_NEWEST), *taken)
-    found = windowed.where(F.col(_SPINE).isNotNull()).where(_nothing_from_the_future())
-    return found.select(*_spine_columns(spine), *_outputs(join))
+    newest = F.max(_EVENT).over(_running(_MOMENT)).alias(_NEWEST)
+    found = rows.select(_SPINE, _MOMENT, newest, *_taken(join)).where(F.col(_SPINE).isNotNull())
+    return found.where(_nothing_from_the_future()).select(*_spine_columns(spine), *_outputs(join))
+
+
+def _slot(index: int) -> str:
+    """A feature's column in the union: its own name may be one of the spine's, or of this module's."""
+    return f"__feature_{index}"
+
+
+def _slots(join: AsOfJoin) -> list[str]:
+    return [_slot(index) for index in range(len(join.features))]
 
 
 def _key_hashes(keys: list[Column]) -> list[Column]:
@@ -90,7 +103,7 @@ def _value_rows(spine: DataFrame, values: DataFrame, join: AsOfJoin) -> DataFram
         (visible * 2).alias(_MOMENT),
         event.alias(_EVENT),
         created.alias(_CREATED),
-        F.struct(*(F.col(feature) for feature in join.features)).alias(_VALUES),
+        *(F.col(feature).alias(slot) for feature, slot in zip(join.features, _slots(join), strict=True)),
         F.lit(None).cast(spine.schema).alias(_SPINE),
     )
 
@@ -103,7 +116,7 @@ def _spine_rows(spine: DataFrame, values: DataFrame, join: AsOfJoin) -> DataFram
     for key in keys:
         complete = complete & key.isNotNull()
     first, second = _key_hashes(keys)
-    columns = [column(name) for name in spine.columns]
+    types = [values.schema[feature].dataType for feature in join.features]
     return spine.select(
         # No value row has a null hash, so an incomplete spine row meets none; its second hash still spreads it.
         F.when(complete, first).alias(_HASHES[0]),
@@ -111,8 +124,8 @@ def _spine_rows(spine: DataFrame, values: DataFrame, join: AsOfJoin) -> DataFram
         (time * 2 + 1).alias(_MOMENT),
         F.lit(None).cast("bigint").alias(_EVENT),
         F.lit(None).cast("bigint").alias(_CREATED),
-        F.lit(None).cast(StructType([values.schema[feature] for feature in join.features])).alias(_VALUES),
-        F.struct(*columns).alias(_SPINE),
+        *(F.lit(None).cast(kind).alias(slot) for kind, slot in zip(types, _slots(join), strict=True)),
+        F.struct(*(column(name) for name in spine.columns)).alias(_SPINE),
     )
 
 
@@ -122,32 +135,36 @@ def _running(*order: str) -> WindowSpec:
 
 def _taken(join: AsOfJoin) -> list[Column]:
     """Running columns: per feature (``skip``) or per row (``keep``) the latest values, and their event time."""
-    slots = _slots(join)
     if join.known_at == "event":
-        # Rows become visible in the order of knowledge, which is not the order of event time: the running maximum
-        # of (event, created, content) is the latest among those visible so far.
-        content = F.struct(_EVENT, _CREATED, _VALUES)
-        latest = [(F.max(F.when(present, content)).over(_running(_MOMENT)), slot) for slot, _, present in slots]
-        return [part for best, slot in latest for part in (best[_VALUES].alias(slot), best[_EVENT].alias(_time(slot)))]
-    window = _running(_MOMENT, _CREATED, _VALUES)
-    return [
-        part
-        for slot, value, present in slots
-        for part in (
-            F.last(value, ignorenulls=True).over(window).alias(slot),
-            F.last(F.when(present, F.col(_EVENT)), ignorenulls=True).over(window).alias(_time(slot)),
-        )
-    ]
+        return _latest_known(join)
+    # The sort compares the features only where event and created timestamps tie.
+    window = _running(_MOMENT, _CREATED, *_slots(join))
+    is_value = F.col(_EVENT).isNotNull()
+    carried = [(F.when(is_value, _row(join)), _ROW)] if join.nulls == "keep" else [(F.col(s), s) for s in _slots(join)]
+    taken = [F.last(value, ignorenulls=True).over(window).alias(slot) for value, slot in carried]
+    if join.needs_event_times:
+        times = [(F.when(value.isNotNull(), F.col(_EVENT)), slot) for value, slot in carried]
+        taken += [F.last(time, ignorenulls=True).over(window).alias(_time(slot)) for time, slot in times]
+    return taken
 
 
-def _slots(join: AsOfJoin) -> list[tuple[str, Column, Column]]:
-    """What is carried on by itself: its name, its value in a row, and whether the row has one."""
-    row = F.col(_VALUES)
-    if join.nulls == "keep":
-        return [("__row", row, row.isNotNull())]
-    return [
-        (f"__feature_{index}", row[feature], row[feature].isNotNull()) for index, feature in enumerate(join.features)
-    ]
+def _latest_known(join: AsOfJoin) -> list[Column]:
+    """Rows become visible in the order of knowledge, which is not the order of event time.
+
+    The running maximum of (event, created, content) is the latest among the rows visible so far.
+    """
+    content = F.struct(_EVENT, _CREATED, _row(join).alias(_ROW))
+    taken = []
+    for slot in [_ROW] if join.nulls == "keep" else _slots(join):
+        present = F.col(_EVENT).isNotNull() if slot == _ROW else F.col(slot).isNotNull()
+        best = F.max(F.when(present, content)).over(_running(_MOMENT))
+        value = best[_ROW] if slot == _ROW else best[_ROW][slot]
+        taken += [value.alias(slot), best[_EVENT].alias(_time(slot))]
+    return taken
+
+
+def _row(join: AsOfJoin) -> Column:
+    return F.struct(*(F.col(slot) for slot in _slots(join)))
 
 
 def _time(slot: str) -> str:
@@ -170,12 +187,11 @@ def _spine_columns(spine: DataFrame) -> list[Column]:
 def _outputs(join: AsOfJoin) -> list[Column]:
     outputs = []
     times = []
-    for index, feature in enumerate(join.features):
-        slot = "__row" if join.nulls == "keep" else f"__feature_{index}"
-        whole_row = join.nulls == "keep" or join.known_at == "event"
-        value = F.col(slot)[feature] if whole_row else F.col(slot)
+    for feature, own in zip(join.features, _slots(join), strict=True):
+        slot = _ROW if join.nulls == "keep" else own
+        value = F.col(_ROW)[own] if join.nulls == "keep" else F.col(own)
         valid = _valid(F.col(_time(slot)), join)
-        outputs.append(F.when(valid, value).alias(join.output(feature)))
+        outputs.append((value if join.ttl is None else F.when(valid, value)).alias(join.output(feature)))
         times.append(F.when(valid, F.col(_time(slot))))
     if join.event_timestamp_output is not None:
         newest = F.greatest(*times) if len(times) > 1 else times[0]

@@ -1,0 +1,259 @@
+"""The as-of join against the naive reference, on random histories.
+
+One example is one Spark job over many keys, each with a small history of its own: moments on a coarse grid, one
+microsecond to either side of it, so that ties, TTL edges and corrections are frequent; values from a small pool, so
+that duplicates are.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import count, product
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from conftest import Clock, OpenFeatureStore
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyspark.sql import DataFrame, SparkSession
+from reference.as_of import AsOfLookup, Row, as_of_join
+
+from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup
+from featurestore.frames.point_in_time import AsOfJoin, point_in_time_join
+
+HOUR = timedelta(hours=1)
+MICROSECOND = timedelta(microseconds=1)
+INSTANT = pa.timestamp("us", tz="UTC")
+
+# Joined into one text, or hashed carelessly, several of these would be one key.
+KEYS = list(product([1, 12, 123, 0, -1, 2**63 - 1, -(2**63)], ["", "3", "23", "123", "2\x003", "é"]))
+INCOMPLETE_KEYS = [(None, "23"), (1, None), (None, None)]
+
+STARTS = [
+    datetime(1970, 1, 1, tzinfo=UTC),
+    datetime(1969, 12, 31, 22, tzinfo=UTC),
+    datetime(2026, 3, 8, 6, tzinfo=UTC),  # the hour that New York's clocks skip
+    datetime(2026, 11, 1, 5, tzinfo=UTC),  # the hour that they show twice
+    datetime(1, 1, 2, tzinfo=UTC),
+    datetime(9999, 12, 31, 12, tzinfo=UTC),
+]
+
+FEATURES = {"score": pa.float64(), "name": pa.string(), "tags": pa.list_(pa.string())}
+VALUES_SCHEMA = pa.schema(
+    {"id": pa.int64(), "code": pa.string(), "event_timestamp": INSTANT, "created_timestamp": INSTANT, **FEATURES}
+)
+# The spine has a column named as a feature, and one with a name that SQL would take apart.
+SPINE_SCHEMA = pa.schema(
+    {"user": pa.int64(), "code": pa.string(), "at": INSTANT, "score": pa.float64(), "a.b `c`": pa.string()}
+)
+ON = {"id": "user", "code": "code"}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A spine and the history of one group, and how Spark is to hold them."""
+
+    start: datetime
+    spine: list[Row]
+    values: list[Row]
+    partitions: int
+
+
+def offsets() -> st.SearchStrategy[timedelta]:
+    return st.builds(lambda hours, micros: hours * HOUR + micros * MICROSECOND, st.integers(0, 3), st.integers(-1, 1))
+
+
+def moments(start: datetime) -> st.SearchStrategy[datetime]:
+    return offsets().map(lambda offset: start + offset)
+
+
+@st.composite
+def value_rows(draw: st.DrawFn, key: tuple[int, str], start: datetime) -> Row:
+    event = draw(moments(start))
+    lag = draw(st.sampled_from([0, 0, 1, 3, -1])) * HOUR + draw(st.integers(-1, 1)) * MICROSECOND
+    return {
+        "id": key[0],
+        "code": key[1],
+        "event_timestamp": event,
+        "created_timestamp": event + lag,
+        "score": draw(st.sampled_from([1.5, None, None, 0.0, -2.0, 1e300])),
+        "name": draw(st.sampled_from(["a", None, None, "", "b", "é"])),
+        "tags": draw(st.sampled_from([["a"], None, None, [], ["a", "b"], ["b"]])),
+    }
+
+
+@st.composite
+def spine_rows(draw: st.DrawFn, key: tuple[int | None, str | None], start: datetime) -> Row:
+    return {
+        "user": key[0],
+        "code": key[1],
+        "at": draw(moments(start) | moments(start) | moments(start) | st.none()),
+        "score": draw(st.sampled_from([None, 7.0])),
+        "a.b `c`": draw(st.sampled_from([None, "x"])),
+    }
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Tables:
+    """Many keys; some without a history, some that no spine row asks for, some rows several times."""
+    start = draw(st.sampled_from(STARTS))
+    spine: list[Row] = []
+    values: list[Row] = []
+    for key in KEYS[:-3]:
+        history = draw(st.lists(value_rows(key, start), min_size=1, max_size=8))
+        values += history + history[: draw(st.integers(0, 1))]
+    for key in KEYS[3:] + INCOMPLETE_KEYS:
+        asked = draw(st.lists(spine_rows(key, start), min_size=1, max_size=6))
+        spine += asked + asked[: draw(st.integers(0, 1))]
+    shuffle = Random(draw(st.integers(0, 10**6))).shuffle
+    shuffle(values)
+    shuffle(spine)
+    return Tables(start, spine, values, draw(st.integers(1, 4)))
+
+
+def frame(spark: SparkSession, rows: Sequence[Row], schema: pa.Schema, partitions: int) -> DataFrame:
+    return spark.createDataFrame(pa.Table.from_pylist(list(rows), schema)).repartition(partitions)
+
+
+def assert_same_rows(expected: Sequence[Row], found: DataFrame, question: str, values: Sequence[Row]) -> None:
+    """Equal as multisets; else fails with the question, and all that concerns one key."""
+    actual = found.toArrow().to_pylist()
+    wanted, got = Counter(map(_frozen, expected)), Counter(map(_frozen, actual))
+    if wanted == got:
+        return
+    key = next(iter((wanted - got) + (got - wanted)))[:2]
+    lines = [question, f"key {key}"]
+    for title, rows in (("history", values), ("expected", expected), ("found", actual)):
+        lines += [title, *sorted(f"    {_frozen(row)}" for row in rows if _frozen(row)[:2] == key)]
+    pytest.fail("\n".join(lines))
+
+
+def _frozen(row: Row) -> tuple[Any, ...]:
+    return tuple(_plain(value) for value in row.values())
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    return tuple(value) if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("nulls", ["skip", "keep"])
+@pytest.mark.parametrize("known", ["whenever", "at an instant", "at the event"])
+@settings(max_examples=6)
+@given(
+    data=tables(),
+    ttl=st.sampled_from([None, HOUR, 2 * HOUR, MICROSECOND]),
+    asked=st.sampled_from([("score", "name", "tags"), ("name", "tags"), ("score",)]),
+    knowledge=offsets(),
+)
+def test_join_gives_what_the_reference_gives(
+    spark: SparkSession,
+    nulls: Any,
+    known: str,
+    data: Tables,
+    ttl: timedelta | None,
+    asked: tuple[str, ...],
+    knowledge: timedelta,
+) -> None:
+    lookup = AsOfLookup(
+        keys=ON,
+        features=asked,
+        outputs={name: f"found_{name}" for name in asked},
+        timestamp_column="at",
+        ttl=ttl,
+        nulls=nulls,
+        known_at={"whenever": None, "at an instant": data.start + knowledge, "at the event": "event"}[known],
+        event_timestamp_output="found_at",
+    )
+    spine = frame(spark, data.spine, SPINE_SCHEMA, data.partitions)
+    values = frame(spark, data.values, VALUES_SCHEMA, data.partitions)
+
+    found = point_in_time_join(spine, values, AsOfJoin(**vars(lookup)))
+
+    outputs = [values.schema[name].simpleString().replace(name, f"found_{name}", 1) for name in asked]
+    assert [field.simpleString() for field in found.schema] == [
+        *(field.simpleString() for field in spine.schema),
+        *outputs,
+        "found_at:timestamp",
+    ]
+    assert_same_rows(as_of_join(data.spine, data.values, lookup), found, str(lookup), data.values)
+
+
+OWNER = Entity("owner", join_keys={"id": "long", "code": "string"})
+DECLARED = [Feature("score", "double"), Feature("name", "string"), Feature("tags", "array<string>")]
+DAILY = FeatureGroup("daily", OWNER, features=DECLARED, ttl=2 * HOUR)
+MONTHLY = FeatureGroup("monthly", OWNER, features=DECLARED, nulls="keep", partition_by="month")
+
+
+@pytest.fixture(scope="module")
+def store_clock() -> Clock:
+    return Clock(STARTS[0])
+
+
+@pytest.fixture(scope="module")
+def feature_store(open_feature_store: OpenFeatureStore, store_clock: Clock) -> FeatureStore:
+    opened = open_feature_store(store_clock)
+    opened.apply([DAILY, MONTHLY])
+    return opened
+
+
+TENANTS = count()
+
+
+@settings(max_examples=2)
+@given(daily=tables(), monthly=tables(), now=offsets())
+def test_store_gives_what_the_reference_gives(
+    feature_store: FeatureStore, store_clock: Clock, daily: Tables, monthly: Tables, now: timedelta
+) -> None:
+    """Every example is another tenant with the same keys, so that rows of one would show among those of another."""
+    tenant = feature_store.tenant(f"tenant-{next(TENANTS)}")
+    store_clock.now = daily.start + now
+    daily_rows = [
+        row | {"created_timestamp": None} if index % 5 == 0 else row for index, row in enumerate(daily.values)
+    ]
+    batches = {
+        "daily": [daily_rows[::2], pa.Table.from_pylist(daily_rows[1::2], VALUES_SCHEMA)],
+        "monthly": [pa.Table.from_pylist(monthly.values, VALUES_SCHEMA)],
+    }
+    written = {group: sum(tenant.write_batch(group, rows).written for rows in batches[group]) for group in batches}
+    assert written == {"daily": len(daily.values), "monthly": len(monthly.values)}
+    stored = [row | {"created_timestamp": row["created_timestamp"] or store_clock.now} for row in daily_rows]
+    spine_rows = daily.spine + monthly.spine
+    asked = [Lookup("daily", ["tags", "score"], on={"id": "user"}, prefix="d_"), Lookup("monthly", on={"id": "user"})]
+
+    for known_at in (None, "event"):
+        spine = frame(feature_store.spark, spine_rows, SPINE_SCHEMA.remove(3), daily.partitions)
+        found = tenant.get_point_in_time(spine, asked, "at", known_at, with_timestamps=True)
+
+        of_daily = AsOfLookup(
+            keys=ON,
+            features=["score", "tags"],
+            outputs={"tags": "d_tags", "score": "d_score"},
+            timestamp_column="at",
+            ttl=DAILY.ttl,
+            known_at=known_at,
+            event_timestamp_output="d_daily__event_timestamp",
+        )
+        of_monthly = replace(
+            of_daily,
+            features=list(FEATURES),
+            outputs={name: name for name in FEATURES},
+            ttl=None,
+            nulls="keep",
+            event_timestamp_output="monthly__event_timestamp",
+        )
+        plain_spine = [{name: row[name] for name in spine.columns} for row in spine_rows]
+        expected = as_of_join(as_of_join(plain_spine, stored, of_daily), monthly.values, of_monthly)
+        in_order = [{name: row[name] for name in found.columns} for row in expected]
+        assert found.columns[4:] == [
+            "d_tags",
+            "d_score",
+            "d_daily__event_timestamp",
+            *FEATURES,
+            "monthly__event_timestamp",
+        ]
+        assert_same_rows(in_order, found, f"known_at={known_at}", [*stored, *monthly.values])

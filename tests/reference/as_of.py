@@ -1,0 +1,82 @@
+"""The as-of join as DESIGN words it, in plain Python: slow, with loops, and obviously right. The tests' oracle.
+
+Rows are dicts, instants are datetimes in UTC, a missing value is None.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AsOfLookup:
+    """What to look up in one feature group, and by which rules."""
+
+    keys: Mapping[str, str]  # join key -> column of the spine
+    features: Sequence[str]  # in the order declared
+    outputs: Mapping[str, str]  # feature -> column of the output
+    timestamp_column: str = "event_timestamp"
+    ttl: timedelta | None = None
+    nulls: Literal["skip", "keep"] = "skip"
+    known_at: datetime | Literal["event"] | None = None
+    event_timestamp_output: str | None = None
+
+
+def as_of_join(spine: Sequence[Row], values: Sequence[Row], lookup: AsOfLookup) -> list[Row]:
+    """Every spine row, in order, with the features as of its timestamp."""
+    return [{**row, **look_up(row, values, lookup)} for row in spine]
+
+
+def look_up(spine_row: Row, values: Sequence[Row], lookup: AsOfLookup) -> Row:
+    candidates = [row for row in values if _matches(row, spine_row, lookup)]
+    newest_first = sorted(candidates, key=lambda row: _order(row, lookup.features), reverse=True)
+    taken = {feature: _taken_from(newest_first, feature, lookup.nulls) for feature in lookup.features}
+    found = {lookup.outputs[name]: None if row is None else row[name] for name, row in taken.items()}
+    if lookup.event_timestamp_output is not None:
+        times = [row["event_timestamp"] for row in taken.values() if row is not None]
+        found[lookup.event_timestamp_output] = max(times, default=None)
+    return found
+
+
+def output_name(group: str, feature: str, prefix: str | None = None, full_feature_names: bool = False) -> str:
+    """A lookup's own prefix, else ``group__feature`` where asked, else the feature's name."""
+    if prefix is not None:
+        return prefix + feature
+    return f"{group}__{feature}" if full_feature_names else feature
+
+
+def _matches(row: Row, spine_row: Row, lookup: AsOfLookup) -> bool:
+    at = spine_row[lookup.timestamp_column]
+    if at is None:
+        return False
+    for key, column in lookup.keys.items():
+        if spine_row[column] is None or spine_row[column] != row[key]:
+            return False
+    if row["event_timestamp"] > at:
+        return False
+    if lookup.ttl is not None and at - row["event_timestamp"] > lookup.ttl:
+        return False
+    return _was_known(row, at, lookup.known_at)
+
+
+def _was_known(row: Row, at: datetime, known_at: datetime | Literal["event"] | None) -> bool:
+    if known_at is None:
+        return True
+    return row["created_timestamp"] <= (at if known_at == "event" else known_at)
+
+
+def _order(row: Row, features: Sequence[str]) -> tuple[Any, ...]:
+    """Event timestamp, created timestamp, then the content: the asked features in declared order, null below all."""
+    content = [(row[name] is not None, row[name]) for name in features]
+    return (row["event_timestamp"], row["created_timestamp"], content)
+
+
+def _taken_from(newest_first: Sequence[Row], feature: str, nulls: Literal["skip", "keep"]) -> Row | None:
+    """The row that a feature's value is taken from: the newest (``keep``), or the newest that has one (``skip``)."""
+    for row in newest_first:
+        if nulls == "keep" or row[feature] is not None:
+            return row
+    return None

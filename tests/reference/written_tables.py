@@ -1,0 +1,78 @@
+"""Tables as text, so that a test shows what goes in and what comes out:
+
+    user_id string | event_timestamp timestamp | score double
+    u1             | 12:00                     | 1.5
+    u1             | 12:00:00.000001           | -
+
+``-`` is null, ``""`` the empty string. A time alone is on 2026-03-02, in UTC; another day is written before it.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+DAY = "2026-03-02"
+
+
+def instant(text: str) -> datetime:
+    """``12:00`` on 2026-03-02, or ``1969-12-31 23:59:59.999999``; UTC."""
+    return datetime.fromisoformat(text if "-" in text else f"{DAY} {text}").replace(tzinfo=UTC)
+
+
+_TYPES: dict[str, tuple[pa.DataType, Callable[[str], Any]]] = {
+    "string": (pa.string(), lambda text: "" if text == '""' else text),
+    "double": (pa.float64(), float),
+    "long": (pa.int64(), int),
+    "int": (pa.int32(), int),
+    "boolean": (pa.bool_(), {"true": True, "false": False}.__getitem__),
+    "date": (pa.date32(), date.fromisoformat),
+    "timestamp": (pa.timestamp("us", tz="UTC"), instant),
+}
+
+
+@dataclass(frozen=True)
+class WrittenTable:
+    schema: pa.Schema
+    rows: list[dict[str, Any]]
+
+    @property
+    def arrow(self) -> pa.Table:
+        return pa.Table.from_pylist(self.rows, self.schema)
+
+
+def table(text: str) -> WrittenTable:
+    head, *lines = [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines()]
+    columns = [cell.rsplit(maxsplit=1) for cell in head]
+    readers = [_TYPES[kind][1] for _, kind in columns]
+    rows = [
+        {name: None if cell == "-" else read(cell) for (name, _), read, cell in zip(columns, readers, line, strict=True)}
+        for line in lines
+    ]
+    return WrittenTable(pa.schema([(name, _TYPES[kind][0]) for name, kind in columns]), rows)
+
+
+def assert_table(found: DataFrame, text: str) -> None:
+    """Schema first, then rows; the order of rows does not count, how often each comes does."""
+    expected = table(text)
+    result = found.toArrow()
+    utc = pa.timestamp("us", tz="UTC")
+    kinds = [utc if pa.types.is_timestamp(field.type) and field.type.tz else field.type for field in result.schema]
+    assert list(zip(result.schema.names, kinds, strict=True)) == [(field.name, field.type) for field in expected.schema]
+    missing = Counter(_tuples(expected.rows)) - Counter(_tuples(result.to_pylist()))
+    surplus = Counter(_tuples(result.to_pylist())) - Counter(_tuples(expected.rows))
+    assert not missing | surplus, f"missing: {_told(missing)}\nsurplus: {_told(surplus)}"
+
+
+def _tuples(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return [
+        tuple(value.astimezone(UTC) if isinstance(value, datetime) else value for value in row.values()) for row in rows
+    ]
+
+
+def _told(rows: Counter[tuple[Any, ...]]) -> str:
+    return "".join(f"\n    {row} x {times}" for row, times in rows.items()) or "nothing"
