@@ -16,6 +16,7 @@ from featurestore.errors import ConfigurationError, nearest
 ENVIRONMENT_PREFIX = "FEATURESTORE_"
 SECRETS = frozenset({"postgres_dsn"})
 DEFAULT_PROFILE = "dev"
+IVY = "spark.jars.ivy"
 
 
 class Settings(BaseModel):
@@ -82,7 +83,15 @@ class Settings(BaseModel):
         for name in ("warehouse", "landing", "output"):
             if name in merged and "://" not in str(merged[name]):
                 merged[name] = str(folder.parent / Path(str(merged[name])).expanduser())
-        return cls(**_merge(merged, from_environment(environ)))
+        return cls(**_merge(_with_absolute_ivy(merged, folder.parent), from_environment(environ)))
+
+
+def _with_absolute_ivy(settings: dict[str, Any], project: Path) -> dict[str, Any]:
+    """Ivy refuses a relative folder; one that is written so is the project's."""
+    spark = settings.get("spark")
+    if not isinstance(spark, dict) or IVY not in spark:
+        return settings
+    return settings | {"spark": spark | {IVY: str(project / Path(str(spark[IVY])).expanduser())}}
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

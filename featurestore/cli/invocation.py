@@ -71,7 +71,9 @@ class Invocation:
                 console.print(part, highlight=False)
 
     def tell(self, text: str) -> None:
-        """Progress, on stderr."""
+        """Progress and errors, on stderr; spark-submit makes that one with stdout, where a document must stay alone."""
+        if self.as_json and "PYSPARK_GATEWAY_PORT" in os.environ:
+            return
         Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
 
     @contextmanager

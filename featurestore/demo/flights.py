@@ -135,7 +135,8 @@ def _first_in_zone(earliest: pd.Series[Any], clock: pd.Series[Any], zone: str) -
                 zone, ambiguous=np.full(len(reading), summer_time), nonexistent=pd.Timedelta(hours=1)
             ).dt.tz_convert("UTC")
             candidates.append(instant.where(instant >= earliest))
-    return pd.concat(candidates, axis=1).min(axis=1).astype("datetime64[us, UTC]")
+    first: pd.Series[Any] = pd.concat(candidates, axis=1).min(axis=1)
+    return first.astype("datetime64[us, UTC]")
 
 
 def _wheel_tables() -> dict[str, pd.DataFrame]:

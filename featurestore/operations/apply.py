@@ -18,9 +18,7 @@ def apply(context: Context, definitions: Definitions) -> Plan:
     context.registry.create(context.spark)
     context.runs.create(context.spark)
     for group in _changed_groups(plan, definitions):
-        table = context.table(group)
-        table.create(context.spark)
-        table.evolve(context.spark)
+        context.table(group).make(context.spark)
     changed = [change.entry for change in plan.changes if change.action != "unchanged"]
     context.registry.record(context.spark, changed, context.clock(), context.code_version)
     context.refresh()

@@ -52,6 +52,10 @@ class WarehouseFacts:
     is_folder: bool
     writable: bool
 
+    @property
+    def exists(self) -> bool:
+        return self.nearest == Path(self.root)
+
     @classmethod
     def of(cls, root: str) -> WarehouseFacts:
         if "://" in root:
@@ -64,7 +68,8 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     """Each check as soon as it is made; the first that makes the rest pointless is the last.
 
     Starts a Spark session (which fetches Delta's jars where they are missing) unless one is active, and writes and
-    reads a table of three rows beside the warehouse, or under its ``_doctor`` where that is an object store.
+    reads a table of three rows: in the warehouse where it is a folder that exists, under its ``_doctor`` where it is an
+    object store, else in a temporary folder.
     """
     yield judge_python(sys.version_info[:3])
     packages = judge_packages({name: _installed(name) for name in WANTED_PACKAGES})
@@ -113,8 +118,7 @@ def judge_warehouse(facts: WarehouseFacts) -> Check:
     if not facts.writable:
         mend = f"let this user write there (chmod u+w {facts.nearest}), or name another warehouse in the settings"
         return Check(name, False, f"{facts.nearest} cannot be written to", mend)
-    exists = Path(facts.root) == facts.nearest
-    return Check(name, True, f"{facts.root} ({'writable' if exists else 'will be created'})")
+    return Check(name, True, f"{facts.root} ({'writable' if facts.exists else 'will be created'})")
 
 
 def judge_jars(folder: Path, jars: Iterable[str], fetched: bool) -> Check:
@@ -219,8 +223,8 @@ def _delta_jars(folder: Path) -> list[str]:
 def _delta_round_trip(spark: SparkSession, warehouse: WarehouseFacts) -> Check:
     if warehouse.nearest is None:
         return _write_and_read(spark, f"{warehouse.root.rstrip('/')}/_doctor")
-    usable = warehouse.is_folder and warehouse.writable
-    folder = tempfile.mkdtemp(prefix=".doctor-", dir=warehouse.nearest if usable else None)
+    usable = warehouse.is_folder and warehouse.writable and warehouse.exists
+    folder = tempfile.mkdtemp(prefix=".doctor-", dir=warehouse.root if usable else None)
     try:
         return _write_and_read(spark, folder)
     finally:

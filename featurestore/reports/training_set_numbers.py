@@ -58,10 +58,14 @@ class PeriodNumbers:
 
 @dataclass(frozen=True)
 class TrainingSetNumbers:
-    """All that a report shows of the rows; ``days`` in order of time, a row a day and part of the split."""
+    """All that a report shows of the rows.
+
+    ``days`` are in order of time, one a day and part of the split; ``lookups`` names what their ``matched`` counts.
+    """
 
     features: tuple[FeatureNumbers, ...]
     days: tuple[PeriodNumbers, ...]
+    lookups: tuple[str, ...]
 
     @classmethod
     def of(cls, training_set: TrainingSet) -> TrainingSetNumbers:
@@ -109,6 +113,7 @@ def measure(rows: Any, manifest: Manifest) -> TrainingSetNumbers:
             for (_, group, feature, event), row in zip(described, measured, strict=True)
         ),
         days=tuple(_day(row) for row in days if row["day"] is not None),
+        lookups=tuple(name.removesuffix("__event_timestamp") for name in events),
     )
 
 

@@ -66,12 +66,15 @@ class GroupTable:
     def of(cls, layout: Layout, group: FeatureGroup) -> GroupTable:
         return cls(group, layout.values(group), layout.rejected(group))
 
-    def create(self, spark: SparkSession) -> None:
-        self.values.create(spark, values_schema(self.group), PARTITION_COLUMNS, _PROPERTIES)
-        self.rejected.create(spark, REJECTED, ["tenant_id"])
+    def make(self, spark: SparkSession) -> None:
+        """Create the values' table, or evolve the one that is there; safe to repeat."""
+        if self.values.exists(spark):
+            self._evolve(spark)
+        else:
+            self.values.create(spark, values_schema(self.group), PARTITION_COLUMNS, _PROPERTIES)
 
-    def evolve(self, spark: SparkSession) -> None:
-        """Add the columns the table lacks and widen those that the group widened; safe to repeat."""
+    def _evolve(self, spark: SparkSession) -> None:
+        """Add the columns the table lacks and widen those that the group widened."""
         stored = {field.name: field for field in self.values.read(spark).schema}
         wanted = values_schema(self.group)
         self.values.add_columns(spark, [field for field in wanted if field.name not in stored])
@@ -87,6 +90,8 @@ class GroupTable:
             column(FAULTS).alias("reasons"),
             column(ROW).alias("row"),
         )
+        # Most groups never reject a row; the table comes with the first.
+        self.rejected.create(bad.sparkSession, REJECTED, ["tenant_id"])
         self.rejected.append(rows, Transaction(_app_id(tenant_id, batch_id)))
 
     def append_values(self, good: DataFrame, record: BatchRecord, now: datetime) -> None:
@@ -146,6 +151,8 @@ class GroupTable:
         return column(field.name).cast(field.dataType).alias(field.name)
 
     def read_rejected(self, spark: SparkSession, tenant_id: str, batch_id: str | None = None) -> DataFrame:
+        if not self.rejected.exists(spark):
+            return spark.createDataFrame([], REJECTED)
         rows = self.rejected.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
         return rows if batch_id is None else rows.where(F.col("batch_id") == F.lit(batch_id))
 

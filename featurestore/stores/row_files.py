@@ -48,6 +48,11 @@ def read_rows(
     except AnalysisException as error:
         if error.getCondition() == "PATH_NOT_FOUND":
             raise NotFoundError(f"{path}: there is no such file or folder") from error
+        if error.getCondition() == "PARQUET_TYPE_ILLEGAL":
+            raise SchemaError(
+                f"{path} holds a type that Spark cannot read ({str(error).splitlines()[0]}); timestamps must be in "
+                "microseconds (pandas: to_parquet(..., coerce_timestamps='us'))"
+            ) from error
         raise
     except Exception as error:
         # Spark hands this one on as it came from Java, without a class of its own.

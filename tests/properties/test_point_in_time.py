@@ -7,7 +7,7 @@ that duplicates are.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, product
 from random import Random
@@ -57,8 +57,9 @@ class Tables:
     """A spine and the history of one group, and how Spark is to hold them."""
 
     start: datetime
-    spine: list[Row]
-    values: list[Row]
+    # Hundreds of rows: a failing test shows those of one key.
+    spine: list[Row] = field(repr=False)
+    values: list[Row] = field(repr=False)
     partitions: int
 
 
@@ -104,7 +105,10 @@ def tables(draw: st.DrawFn) -> Tables:
     values: list[Row] = []
     for key in KEYS[:-3]:
         history = draw(st.lists(value_rows(key, start), min_size=1, max_size=8))
-        values += history + history[: draw(st.integers(0, 1))]
+        tied = draw(value_rows(key, start)) | {
+            name: history[0][name] for name in ("event_timestamp", "created_timestamp")
+        }
+        values += [*history, tied, *history[: draw(st.integers(0, 1))]]
     for key in KEYS[3:] + INCOMPLETE_KEYS:
         asked = draw(st.lists(spine_rows(key, start), min_size=1, max_size=6))
         spine += asked + asked[: draw(st.integers(0, 1))]
@@ -143,11 +147,11 @@ def _plain(value: Any) -> Any:
 
 @pytest.mark.parametrize("nulls", ["skip", "keep"])
 @pytest.mark.parametrize("known", ["whenever", "at an instant", "at the event"])
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(
     data=tables(),
-    ttl=st.sampled_from([None, HOUR, 2 * HOUR, MICROSECOND]),
-    asked=st.sampled_from([("score", "name", "tags"), ("name", "tags"), ("score",)]),
+    ttl=st.sampled_from([2 * HOUR, HOUR, MICROSECOND, None]),
+    asked=st.sampled_from([tuple(FEATURES), ("name", "tags"), ("score",)]),
     knowledge=offsets(),
 )
 def test_join_gives_what_the_reference_gives(
@@ -159,28 +163,25 @@ def test_join_gives_what_the_reference_gives(
     asked: tuple[str, ...],
     knowledge: timedelta,
 ) -> None:
-    lookup = AsOfLookup(
-        keys=ON,
-        features=asked,
-        outputs={name: f"found_{name}" for name in asked},
-        timestamp_column="at",
-        ttl=ttl,
-        nulls=nulls,
-        known_at={"whenever": None, "at an instant": data.start + knowledge, "at the event": "event"}[known],
-        event_timestamp_output="found_at",
-    )
     spine = frame(spark, data.spine, SPINE_SCHEMA, data.partitions)
     values = frame(spark, data.values, VALUES_SCHEMA, data.partitions)
+    timeless = AsOfLookup(
+        keys=ON,
+        features=tuple(FEATURES),
+        outputs={name: f"found_{name}" for name in FEATURES},
+        timestamp_column="at",
+        nulls=nulls,
+        known_at={"whenever": None, "at an instant": data.start + knowledge, "at the event": "event"}[known],
+    )
 
-    found = point_in_time_join(spine, values, AsOfJoin(**vars(lookup)))
+    for lookup in (timeless, replace(timeless, features=asked, ttl=ttl, event_timestamp_output="found_at")):
+        found = point_in_time_join(spine, values, AsOfJoin(**vars(lookup)))
 
-    outputs = [values.schema[name].simpleString().replace(name, f"found_{name}", 1) for name in asked]
-    assert [field.simpleString() for field in found.schema] == [
-        *(field.simpleString() for field in spine.schema),
-        *outputs,
-        "found_at:timestamp",
-    ]
-    assert_same_rows(as_of_join(data.spine, data.values, lookup), found, str(lookup), data.values)
+        expected = as_of_join(data.spine, data.values, lookup)
+        assert found.columns == list(expected[0])
+        types = [*spine.schema, *(values.schema[name] for name in lookup.features), values.schema["event_timestamp"]]
+        assert [field.dataType for field in found.schema] == [field.dataType for field in types][: len(found.columns)]
+        assert_same_rows(expected, found, str(lookup), data.values)
 
 
 OWNER = Entity("owner", join_keys={"id": "long", "code": "string"})

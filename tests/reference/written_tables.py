@@ -5,6 +5,7 @@
     u1             | 12:00:00.000001           | -
 
 ``-`` is null, ``""`` the empty string. A time alone is on 2026-03-02, in UTC; another day is written before it.
+Examples of a join have ``||`` between the spine's columns and those that must be found for them.
 """
 
 from collections import Counter
@@ -45,20 +46,35 @@ class WrittenTable:
         return pa.Table.from_pylist(self.rows, self.schema)
 
 
+@dataclass(frozen=True)
+class Examples:
+    """Spine rows, and the same rows with what must be found for them."""
+
+    spine: pa.Table
+    expected: WrittenTable
+
+
+def examples(text: str) -> Examples:
+    spine = "\n".join(line.split("||")[0] for line in text.strip().splitlines())
+    return Examples(table(spine).arrow, table(text.replace("||", "|")))
+
+
 def table(text: str) -> WrittenTable:
     head, *lines = [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines()]
     columns = [cell.rsplit(maxsplit=1) for cell in head]
     readers = [_TYPES[kind][1] for _, kind in columns]
     rows = [
-        {name: None if cell == "-" else read(cell) for (name, _), read, cell in zip(columns, readers, line, strict=True)}
+        {
+            name: None if cell == "-" else read(cell)
+            for (name, _), read, cell in zip(columns, readers, line, strict=True)
+        }
         for line in lines
     ]
     return WrittenTable(pa.schema([(name, _TYPES[kind][0]) for name, kind in columns]), rows)
 
 
-def assert_table(found: DataFrame, text: str) -> None:
+def assert_table(found: DataFrame, expected: WrittenTable) -> None:
     """Schema first, then rows; the order of rows does not count, how often each comes does."""
-    expected = table(text)
     result = found.toArrow()
     utc = pa.timestamp("us", tz="UTC")
     kinds = [utc if pa.types.is_timestamp(field.type) and field.type.tz else field.type for field in result.schema]

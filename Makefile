@@ -1,0 +1,35 @@
+# Python 3.11 or newer and Java 17 or 21 are all that must be there; `make demo` and `make test` do the rest.
+.DEFAULT_GOAL := help
+# One target after the other, also under -j: each starts Spark with all cores.
+.NOTPARALLEL:
+.PHONY: help environment demo test check format clean distclean
+
+PYTHON_IN_VENV := .venv/bin/python
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+environment: ## Make .venv with the pinned dependencies and fetch Delta's jars, unless that is done
+	@sh deploy/environment.sh
+
+demo: environment ## The whole path on the year's New York flights: jobs, training set, report under output/
+	$(PYTHON_IN_VENV) jobs/demo.py
+
+test: environment ## All tests, those that start processes of their own included
+	$(PYTHON_IN_VENV) -m pytest
+
+check: environment ## ruff and mypy
+	$(PYTHON_IN_VENV) -m ruff check .
+	$(PYTHON_IN_VENV) -m ruff format --check .
+	$(PYTHON_IN_VENV) -m mypy
+
+format: environment ## Let ruff mend what it can
+	$(PYTHON_IN_VENV) -m ruff check --fix .
+	$(PYTHON_IN_VENV) -m ruff format .
+
+clean: ## Remove output/ (the demo's tables and reports) and caches
+	rm -rf output build dist spark-warehouse metastore_db derby.log .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove what `environment` made, too
+	rm -rf .venv .ivy *.egg-info

@@ -1,0 +1,196 @@
+"""The demo, from files to a judged model: what ``make demo`` runs. Every step is a call that a user would make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+import pandas as pd
+from pyspark.sql import SparkSession
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from featurestore import FeatureDataLoader, FeatureStore, OfflineStore, Settings, TrainingSet
+from featurestore.demo.flights import flight_tables, land_flights
+from featurestore.demo.model import Score, compare_joins
+from featurestore.reports.durations import spoken
+from featurestore.reports.training_set_numbers import TrainingSetNumbers
+from featurestore.reports.training_set_report import training_set_report
+
+TENANT = "nyc"
+TRAINING_SET = "departure_delays"
+GROUPS = ("airport_weather", "carrier_delays", "route_delays", "aircraft_activity")
+# The year as New York counts it.
+START, END = "2013-01-01T00:00:00-05:00", "2014-01-01T00:00:00-05:00"
+
+
+@dataclass
+class Step:
+    """One step of the demo: what it says when it is done, and how long it took."""
+
+    name: str
+    told: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def tell(self, line: str) -> None:
+        self.told.append(line)
+
+
+class Steps:
+    """Runs steps one after the other, each seen from its start and timed."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.done: list[Step] = []
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        step = Step(name)
+        started = perf_counter()
+        if not self.console.is_terminal:
+            self.console.print(f"... {escape(name)}")
+        with self.console.status(escape(name)):
+            yield step
+        step.seconds = perf_counter() - started
+        self.done.append(step)
+        self.console.print(f"[green]done[/] {escape(name)} [dim]{step.seconds:.1f} s[/]")
+        for line in step.told:
+            self.console.print(f"     {escape(line)}", style="dim")
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo made, and where."""
+
+    training_set: TrainingSet
+    numbers: TrainingSetNumbers
+    scores: list[Score]
+    steps: list[Step]
+    export: Path
+    report: Path
+
+
+def run_demo(
+    source: Settings | Path,
+    definitions: Path,
+    console: Console,
+    spark: SparkSession | None = None,
+    read_tables: Callable[[], Mapping[str, pd.DataFrame]] = flight_tables,
+) -> DemoResult:
+    """Land the flights, apply the definitions, materialize the year, build, export, report, train, and sum up.
+
+    Safe to run again: what is landed and the windows that are done are left alone, the training set gets a new
+    version. ``read_tables`` gives the tables to land (the whole year by default).
+    """
+    steps = Steps(console)
+    with steps.step("Start Spark and open the store"):
+        fs = FeatureStore.open(source, spark=spark)
+    output = Path(fs.settings.output)
+    with steps.step("Land the year's flights as Parquet files") as step:
+        for table in land_flights(fs.settings.landing, TENANT, read_tables):
+            step.tell(f"{table.name}: {table.rows:,} rows{'' if table.new else ', there already'}")
+    with steps.step("Apply the definitions") as step:
+        plan = fs.apply(definitions)
+        changes = [change for change in plan.changes if change.action != "unchanged"]
+        for change in changes:
+            step.tell(f"{change.action} {change.kind.replace('_', ' ')} {change.name}")
+        step.tell(f"{len(plan.changes) - len(changes)} unchanged")
+    store = fs.tenant(TENANT)
+    for group in GROUPS:
+        _materialize(steps, store, group)
+    with steps.step("Join all features as of each flight's moment of decision: the training set") as step:
+        training_set = FeatureDataLoader(store).build(TRAINING_SET)
+        manifest = training_set.manifest
+        step.tell(f"{manifest.name} v{manifest.version}: {manifest.row_count:,} rows, {len(manifest.columns)} columns")
+    with steps.step("Export it as Parquet"):
+        export = _export(training_set, output)
+    with steps.step("Measure it and write the report"):
+        numbers = TrainingSetNumbers.of(training_set)
+        report = training_set_report(
+            training_set, output / "reports" / f"{manifest.name}_v{manifest.version}.html", numbers
+        )
+    with steps.step("Train one model on it, and on the same flights joined wrongly"):
+        scores = compare_joins(fs, training_set)
+    result = DemoResult(training_set, numbers, scores, steps.done, export, report)
+    _sum_up(console, result)
+    return result
+
+
+def _materialize(steps: Steps, store: OfflineStore, group: str) -> None:
+    with steps.step(f"Materialize {group} for 2013") as step:
+        result = store.materialize_feature(group, START, END)
+        if result.state == "skipped":
+            step.tell("done in an earlier run: skipped")
+            return
+        step.tell(f"{result.written:,} rows written")
+        for reason, count in result.errors.items():
+            step.tell(f"{count:,} rejected, kept with the reason: {reason}")
+
+
+def _export(training_set: TrainingSet, output: Path) -> Path:
+    """The folder's name holds the content's hash, so what is there already is the same."""
+    manifest = training_set.manifest
+    folder = output / "training_sets" / manifest.name / f"v{manifest.version}-{manifest.content_hash[:12]}"
+    if not folder.exists():
+        training_set.export(str(folder))
+    return folder
+
+
+def _sum_up(console: Console, result: DemoResult) -> None:
+    total = result.numbers.total
+    assert total is not None, "the spine has rows"
+    unlabelled = total.rows - total.labelled
+    console.print()
+    console.print(_features(result.numbers))
+    console.print(
+        f"[bold]{total.rows:,} rows[/], label rate {total.label_rate:.1%}. {unlabelled:,} flights were cancelled or "
+        "diverted: they stay in, without a label."
+        if total.label_rate is not None
+        else f"[bold]{total.rows:,} rows[/], no labels."
+    )
+    console.print()
+    console.print(_scores(result.scores))
+    console.print(
+        "AUC of one small model a join, same flights, all later than those it was trained on. [bold]Offline[/]: as its\n"
+        "author would see it. [bold]Served[/]: with the values that there are two hours before departure."
+    )
+    console.print()
+    console.print(_steps(result.steps))
+    for name, path in (
+        ("Training set", result.training_set.manifest.location),
+        ("Parquet", result.export),
+        ("Report", result.report),
+    ):
+        console.print(f"{name + ':':14}{path}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _features(numbers: TrainingSetNumbers) -> Table:
+    table = Table("Feature", title="Features", title_justify="left")
+    table.add_column("Found", justify="right")
+    table.add_column("Median age", justify="right")
+    for feature in numbers.features:
+        found = "-" if feature.found_share is None else f"{feature.found_share:.1%}"
+        table.add_row(feature.name, found, spoken(feature.age_median))
+    return table
+
+
+def _scores(scores: list[Score]) -> Table:
+    table = Table("Features joined", title="What a wrong join costs", title_justify="left")
+    table.add_column("Offline AUC", justify="right")
+    table.add_column("Served AUC", justify="right")
+    for score in scores:
+        table.add_row(score.join, f"{score.offline:.3f}", f"{score.served:.3f}")
+    return table
+
+
+def _steps(steps: list[Step]) -> Table:
+    table = Table("Step", title="Time", title_justify="left", show_footer=True)
+    table.columns[0].footer = "Total"
+    table.add_column("Seconds", justify="right", footer=f"{sum(step.seconds for step in steps):.1f}")
+    for step in steps:
+        table.add_row(step.name, f"{step.seconds:.1f}")
+    return table

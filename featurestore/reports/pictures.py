@@ -1,0 +1,199 @@
+"""Pictures of a training set, as SVG that takes its colours from the page around it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from io import StringIO
+from typing import Any
+
+import matplotlib as mpl
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+
+from featurestore.reports.durations import spoken
+from featurestore.reports.training_set_numbers import FeatureNumbers, PeriodNumbers
+
+# matplotlib writes colours out; each of these is replaced by a CSS variable, so that light, dark and print may differ.
+INK, MUTED, LINE, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
+_VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", FIRST: "--first", SECOND: "--second"}
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "grid.color": LINE,
+    "legend.frameon": False,
+}
+_WIDTH = 9.0
+_AGE_TICKS = (1.0, 60.0, 600.0, 3_600.0, 6 * 3_600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0, 365 * 86_400.0)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG element: ``note`` says how to read it, ``alternative`` what it shows, in words."""
+
+    title: str
+    note: str
+    alternative: str
+    svg: Markup
+
+
+def label_over_time(label: str, periods: Sequence[PeriodNumbers], cuts: Mapping[str, date]) -> Picture:
+    """The label's mean a period, over its labelled rows; a vertical line where each part of the split begins."""
+    shown = [period for period in periods if period.label_rate is not None]
+    rates = [period.label_rate for period in shown if period.label_rate is not None]
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(3.0)
+        axes.plot(_days(shown), rates, color=FIRST, linewidth=1.8, marker="o", markersize=3)
+        axes.set_ylim(bottom=min(0.0, *rates))
+        for part, day in cuts.items():
+            first_day: Any = day
+            axes.axvline(first_day, color=MUTED, linewidth=1, linestyle="--")
+            axes.annotate(f" {part}", (first_day, 1), xycoords=("data", "axes fraction"), va="top", color=MUTED)
+        _dates(axes)
+        lowest, highest = min(shown, key=_rate), max(shown, key=_rate)
+        alternative = (
+            f"Line: mean of the label from {shown[0].first_day} to {shown[-1].last_day}; lowest {_rate(lowest):.3f} from "
+            f"{lowest.first_day} on, highest {_rate(highest):.3f} from {highest.first_day} on."
+        )
+        return _picture(figure, "Label over time", f"Mean of {label} over the rows that have it.", alternative)
+
+
+def _days(periods: Sequence[PeriodNumbers]) -> Any:
+    """Dates for an axis; matplotlib's type hints know only numbers."""
+    return [period.first_day for period in periods]
+
+
+def _rate(period: PeriodNumbers) -> float:
+    return period.label_rate or 0.0
+
+
+def missing_shares(features: Sequence[FeatureNumbers]) -> Picture:
+    """A bar a feature: the share of rows in which it is null."""
+    shares = [1 - (feature.found_share or 0.0) for feature in features]
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(0.8 + 0.24 * len(features))
+        positions = range(len(features))
+        axes.barh(positions, shares, color=SECOND, height=0.7)
+        for position, share in zip(positions, shares, strict=True):
+            axes.annotate(f" {share:.1%}", (share, position), va="center", fontsize=9, color=INK)
+        _feature_rows(axes, features)
+        axes.set_xlim(0, max(1.1 * max(shares), 0.01))
+        axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+        worst = max(zip(shares, features, strict=True), key=lambda pair: pair[0])
+        whole = sum(share == 0 for share in shares)
+        alternative = (
+            f"Bars: share of rows without a value, for {len(features)} features. {whole} miss none; {worst[1].name} misses "
+            f"most, {worst[0]:.1%}."
+        )
+        return _picture(figure, "Missing values", "Share of the rows without a value.", alternative)
+
+
+def matched_over_time(periods: Sequence[PeriodNumbers], lookups: Sequence[str]) -> Picture:
+    """A small panel a lookup: the share of a period's rows for which the group had anything within its TTL."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, 0.6 + 1.0 * len(lookups)), layout="constrained")
+        panels: Any = figure.subplots(len(lookups), 1, sharex=True, squeeze=False)
+        means = []
+        for index, lookup in enumerate(lookups):
+            axes = panels[index][0]
+            shares = [period.matched[index] / period.rows for period in periods]
+            means.append(sum(period.matched[index] for period in periods) / sum(period.rows for period in periods))
+            axes.fill_between(_days(periods), shares, color=FIRST, alpha=0.35, linewidth=0)
+            axes.plot(_days(periods), shares, color=FIRST, linewidth=1.2)
+            axes.set_ylim(0, 1.05)
+            axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+            axes.set_title(lookup, loc="left", fontsize=10, color=INK)
+            _dates(axes)
+        told = "; ".join(f"{lookup} {mean:.1%}" for lookup, mean in zip(lookups, means, strict=True))
+        note = "Share of the rows for which the group had anything within its TTL."
+        return _picture(figure, "Matches over time", note, f"Areas over time, one a lookup. On the whole: {told}.")
+
+
+def ages(features: Sequence[FeatureNumbers]) -> Picture:
+    """A line a feature, from percentile 5 to 95 of its values' age, a dot at the median, a bar at the TTL."""
+    measured = [feature for feature in features if feature.age_median is not None]
+    floor = _youngest_drawn(measured)
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(0.7 + 0.24 * len(measured))
+        for position, feature in enumerate(measured):
+            low, median, high = (
+                max(age or 0.0, floor) for age in (feature.age_low, feature.age_median, feature.age_high)
+            )
+            axes.plot([low, high], [position, position], color=FIRST, linewidth=3, alpha=0.45, solid_capstyle="round")
+            axes.plot([median], [position], color=FIRST, marker="o", markersize=5)
+            if feature.ttl is not None:
+                axes.plot([feature.ttl.total_seconds()], [position], color=SECOND, marker="|", markersize=10, mew=2)
+        axes.set_xscale("log")
+        low_limit, high_limit = axes.get_xlim()
+        ticks = [tick for tick in _AGE_TICKS if low_limit <= tick <= high_limit]
+        axes.set_xticks(ticks, [spoken(tick) for tick in ticks])
+        axes.minorticks_off()
+        _feature_rows(axes, measured)
+        oldest = max(measured, key=lambda feature: feature.age_median or 0.0)
+        note = (
+            "Age of the value at the row's timestamp: from percentile 5 to 95, a dot at the median, a bar at the TTL; "
+            f"under {spoken(floor)} at the left edge."
+        )
+        alternative = (
+            f"Ranges: age of the values of {len(measured)} features. The oldest by median is {oldest.name}, "
+            f"{spoken(oldest.age_median)}."
+        )
+        return _picture(figure, "Freshness", note, alternative)
+
+
+def _youngest_drawn(features: Sequence[FeatureNumbers]) -> float:
+    """Where the logarithmic axis begins: what is younger differs by too little to take up half the picture."""
+    youngest = min(feature.age_median or 0.0 for feature in features)
+    return max((tick for tick in _AGE_TICKS if tick <= youngest / 10), default=_AGE_TICKS[0])
+
+
+def _figure(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _feature_rows(axes: Axes, features: Sequence[FeatureNumbers]) -> None:
+    axes.set_yticks(range(len(features)), [feature.name for feature in features])
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.set_ylim(len(features) - 0.4, -0.6)
+    axes.grid(axis="x", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _dates(axes: Axes) -> None:
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axes.grid(axis="y", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _picture(figure: Figure, title: str, note: str, alternative: str) -> Picture:
+    # Ids inside an SVG are page-wide; the title keeps those of two pictures apart, and the same on every run.
+    text = StringIO()
+    with mpl.rc_context({"svg.hashsalt": title}):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return Picture(title, note, alternative, _inline(text.getvalue(), alternative))
+
+
+def _inline(document: str, alternative: str) -> Markup:
+    """The ``svg`` element alone: no prolog, no metadata, as wide as its place, named for those who cannot see it."""
+    svg = document[document.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(
+        r'<svg [^>]*viewBox="([^"]+)"[^>]*>', rf'<svg role="img" aria-label="{escape(alternative)}" viewBox="\1">', svg
+    )
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable})")
+    return Markup(svg)

@@ -1,0 +1,100 @@
+"""A training set's report: one HTML file that needs nothing else, for the screen, the dark and the printer."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from featurestore.definitions.durations import format_duration
+from featurestore.errors import ExportError
+from featurestore.operations.training_set import TrainingSet
+from featurestore.reports import pictures
+from featurestore.reports.durations import spoken
+from featurestore.reports.pictures import Picture
+from featurestore.reports.training_set_numbers import TrainingSetNumbers
+from featurestore.stores.training_sets import Manifest
+
+
+def training_set_report(training_set: TrainingSet, path: str | Path, numbers: TrainingSetNumbers | None = None) -> Path:
+    """Write the report of a saved training set to ``path``, in place of one that is there; returns the path.
+
+    ``numbers`` saves measuring the rows again where that was done. The file appears when all of it is written. Raises
+    ExportError for a path that is not on a local disk.
+    """
+    if "://" in str(path):
+        raise ExportError(f"a report is written to a local disk, and {path} is not; name a file")
+    html = training_set_html(training_set.manifest, numbers or TrainingSetNumbers.of(training_set))
+    target = Path(path).absolute()
+    temporary = target.parent / f".{target.name}.{uuid4().hex}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(html, encoding="utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        raise ExportError(f"{target} cannot be written: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return target
+
+
+def training_set_html(manifest: Manifest, numbers: TrainingSetNumbers) -> str:
+    """The report as text; the same manifest and numbers give the same text."""
+    environment = Environment(
+        loader=PackageLoader("featurestore.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": _count, "share": _share, "spoken": spoken, "duration": format_duration}
+    return environment.get_template("training_set.html.j2").render(
+        manifest=manifest,
+        manifest_json=json.dumps(_readable(manifest), indent=2, ensure_ascii=False),
+        numbers=numbers,
+        pictures=_pictures(manifest, numbers),
+    )
+
+
+def _pictures(manifest: Manifest, numbers: TrainingSetNumbers) -> list[Picture]:
+    """Those for which there is something to show."""
+    drawn = []
+    periods = numbers.periods()
+    if manifest.label is not None and any(period.label_rate is not None for period in periods):
+        drawn.append(pictures.label_over_time(manifest.label, periods, _cuts(manifest)))
+    if any(feature.rows for feature in numbers.features):
+        drawn.append(pictures.missing_shares(numbers.features))
+    if periods and numbers.lookups:
+        drawn.append(pictures.matched_over_time(periods, numbers.lookups))
+    if any(feature.age_median is not None for feature in numbers.features):
+        drawn.append(pictures.ages(numbers.features))
+    return drawn
+
+
+def _cuts(manifest: Manifest) -> dict[str, date]:
+    """The UTC date on which each part of the split but the first begins."""
+    if manifest.split is None:
+        return {}
+    validation_from, test_from = manifest.split.validation_from, manifest.split.test_from
+    validation = {} if validation_from is None else {"validation": validation_from.date()}
+    return validation | {"test": test_from.date()}
+
+
+def _readable(manifest: Manifest) -> dict[str, Any]:
+    """The manifest with its groups' definitions unfolded; they are texts in it, kept byte for byte."""
+    data = manifest.model_dump(mode="json")
+    for group in data["groups"]:
+        group["definition"] = json.loads(group["definition"])
+    return data
+
+
+def _count(number: int) -> str:
+    return f"{number:,}"
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"

@@ -1,0 +1,167 @@
+"""Every code block in README.md and docs/ runs, page by page, and prints what the page says it prints.
+
+- ``python`` blocks of a page run in order, in one namespace; ``bash`` blocks run their ``featurestore`` commands.
+- A ``text`` or ``json`` block is what the block before it printed; ``...`` stands for what differs each time.
+- A block whose fence names a file (``yaml conf/base.yml``) is that file.
+- What cannot run here stands in NOT_RUN, with the reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import inspect
+import io
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from featurestore import errors
+from featurestore.cli import run
+
+PROJECT = Path(__file__).parents[1]
+PAGES = ["README.md", *sorted(str(page.relative_to(PROJECT)) for page in (PROJECT / "docs").glob("*.md"))]
+
+# A command's beginning, or a block's first line -> why it is not run.
+NOT_RUN = {
+    "make demo": "installs an environment and runs for minutes; it is run by itself",
+    "make test": "would run this test",
+    "spark-submit": "starts a cluster's driver; tests/integration/test_jobs.py runs one",
+    "export PYSPARK_PYTHON": "for spark-submit",
+    "user ann": "a drawing",
+}
+_BLOCK = re.compile(r"^```(\w*)[ \t]*(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_EXIT_CODE = re.compile(r"#.*\bexit code (\d+)")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: its language, the file it is, its text, and the page's line where the text begins."""
+
+    language: str
+    file: str
+    text: str
+    line: int
+
+
+def blocks(page: str) -> Iterator[Block]:
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    for match in _BLOCK.finditer(text):
+        yield Block(match[1], match[2], match[3], text.count("\n", 0, match.start(3)) + 1)
+
+
+def commands(text: str) -> list[str]:
+    """A command a line; a backslash at its end joins the next."""
+    return [line.strip() for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+
+
+def why_not_run(text: str) -> str | None:
+    return next((reason for start, reason in NOT_RUN.items() if text.startswith(start)), None)
+
+
+class Reader:
+    """Somebody who does all that a page says, in a folder of their own."""
+
+    def __init__(self, page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.page, self.folder, self.monkeypatch = page, folder, monkeypatch
+        self.namespace: dict[str, Any] = {"__name__": "__main__"}
+        self.printed: str | None = None
+
+    def follow(self, block: Block) -> None:
+        place = f"{self.page}:{block.line}"
+        if why_not_run(block.text):
+            return
+        if block.file:
+            file = self.folder / block.file
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text, encoding="utf-8")
+        elif block.language == "python":
+            code = compile("\n" * (block.line - 1) + block.text, self.page, "exec")
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                exec(code, self.namespace)
+            self.printed = out.getvalue()
+        elif block.language == "bash":
+            self.printed = "".join(self.type(command, place) for command in commands(block.text))
+        elif block.language in ("text", "json"):
+            assert self.printed is not None, f"{place}: no block before it printed this"
+            assert_printed(self.printed, block.text, place)
+            self.printed = None
+        else:
+            pytest.fail(f"{place}: a block of {block.language or 'no language'} that nothing runs; see NOT_RUN")
+
+    def type(self, command: str, place: str) -> str:
+        """Run a command of a bash block; gives what it prints on stdout."""
+        if why_not_run(command):
+            return ""
+        words = shlex.split(command, comments=True)
+        if words[0] == "export":
+            name, _, value = words[1].partition("=")
+            self.monkeypatch.setenv(name, value)
+            return ""
+        assert words[0] == "featurestore", f"{place}: {command!r} is not run; see NOT_RUN"
+        wanted = _EXIT_CODE.search(command)
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run(words[1:])
+        assert code == (int(wanted[1]) if wanted else 0), f"{place}: {command}\n{out.getvalue()}{err.getvalue()}"
+        return out.getvalue()
+
+
+def assert_printed(printed: str, wanted: str, place: str) -> None:
+    tidy = "\n".join(line.rstrip() for line in printed.strip("\n").splitlines()) + "\n"
+    same = doctest.OutputChecker().check_output(wanted, tidy, doctest.ELLIPSIS)
+    assert same, f"{place}: the page says\n{wanted}\nand what was printed is\n{tidy}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_of_the_page_runs_and_prints_what_the_page_says(
+    page: str, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reader = Reader(page, tmp_path, monkeypatch)
+
+    for block in blocks(page):
+        reader.follow(block)
+
+
+def test_every_reason_for_not_running_is_needed() -> None:
+    lines = [line for page in PAGES for block in blocks(page) for line in [block.text, *commands(block.text)]]
+
+    assert [start for start in NOT_RUN if not any(line.startswith(start) for line in lines)] == []
+
+
+def test_output_that_differs_is_noticed() -> None:
+    assert_printed("1 written\n", "1 written\n", "here")
+    assert_printed("hash 3f2a\n", "hash ...\n", "here")
+    with pytest.raises(AssertionError, match="the page says"):
+        assert_printed("2 written\n", "1 written\n", "here")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text)
+
+    local = [link for link in links if "://" not in link]
+
+    assert [link for link in local if not ((PROJECT / page).parent / link).exists()] == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+
+    assert [page for page in PAGES[1:] if f"({page})" not in text] == []
+
+
+def test_the_page_on_the_command_line_lists_every_exit_code() -> None:
+    text = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
+    told = {name: int(code) for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE)}
+
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
+    assert told == {kind.__name__: kind.exit_code for kind in kinds if kind is not errors.FeatureStoreError}

@@ -1,0 +1,243 @@
+"""Which part may import which, and what each may touch; read from the source, so that nothing is run.
+
+The rules are tables. Each has a test on the tree as it is, and one on a small bad tree that it must object to.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+# Part -> the parts it may import. A part is the first folder or module below the package; "facade" is the public names.
+BELOW_OPERATIONS = {"frames", "stores", "definitions", "config", "errors"}
+MAY_IMPORT = {
+    "errors": set(),
+    "config": {"errors"},
+    "definitions": {"errors"},
+    "session": {"config", "errors"},
+    "frames": {"definitions", "errors"},
+    # A store may build its columns with the pure functions of frames; never the other way.
+    "stores": {"frames", "definitions", "config", "errors"},
+    "operations": {"session", *BELOW_OPERATIONS},
+    "facade": {"operations", "session", *BELOW_OPERATIONS},
+    "cli": {"facade", "operations", "session", *BELOW_OPERATIONS},
+    "demo": {"facade", "definitions", "config", "errors"},
+    "jobs": {"facade", "cli", "demo", "definitions", "config", "errors"},
+}
+FACADE = {"__init__", "feature_store", "offline_store", "data_loader"}
+OF_ANOTHER_NAME = {"__main__": "cli"}
+
+NO_SPARK = {"errors", "config", "definitions"}
+CLOCKS = {"now", "utcnow", "today", "current_date", "current_timestamp", "localtimestamp"}
+SPARK_INTERNALS = {"_jvm", "_jsc", "_sc", "sparkContext", "rdd"}
+SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc"}
+
+
+@dataclass(frozen=True)
+class Module:
+    """A source file: the part it belongs to, and its syntax tree."""
+
+    path: str
+    part: str
+    tree: ast.Module
+
+    def imports(self) -> Iterator[tuple[int, str]]:
+        """Line and full name of everything imported, also in functions and under TYPE_CHECKING."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from ((node.lineno, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                source = "." * node.level + (node.module or "")
+                yield from ((node.lineno, f"{source}.{alias.name}") for alias in node.names)
+
+    def attributes(self) -> Iterator[tuple[int, str]]:
+        """Line and dotted name of every attribute that is read, such as ``datetime.now``."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Attribute):
+                yield node.lineno, ast.unparse(node)
+
+
+def read_modules(root: Path) -> list[Module]:
+    """Every module of the package and every job."""
+    modules = []
+    for folder in ("featurestore", "jobs"):
+        for file in sorted((root / folder).rglob("*.py")):
+            path = file.relative_to(root)
+            tree = ast.parse(file.read_text(encoding="utf-8"), filename=str(path))
+            modules.append(Module(str(path), part_of(path.with_suffix("").parts), tree))
+    return modules
+
+
+def part_of(names: tuple[str, ...]) -> str:
+    """The part of a module's dotted name, given as its parts: ``("featurestore", "frames", "schema")`` -> frames."""
+    if names[0] == "jobs":
+        return "jobs"
+    first = names[1] if len(names) > 1 else "__init__"
+    if first in FACADE:
+        return "facade"
+    return OF_ANOTHER_NAME.get(first, first)
+
+
+def imported_part(name: str) -> str | None:
+    """The part that an import reaches; None for other packages."""
+    names = tuple(name.split("."))
+    if names[0] != "featurestore":
+        return None
+    # ``from featurestore import Entity`` reaches the public names; ``from featurestore import config`` a module.
+    is_module = len(names) > 1 and (names[1] in MAY_IMPORT or names[1] in FACADE)
+    return part_of(names) if is_module else "facade"
+
+
+def wrong_imports(modules: list[Module]) -> list[str]:
+    faults = []
+    for module in modules:
+        for line, name in module.imports():
+            if name.startswith("."):
+                faults.append(f"{module.path}:{line}: relative import of {name}; write the full name")
+                continue
+            reached = imported_part(name)
+            if reached is not None and reached != module.part and reached not in MAY_IMPORT.get(module.part, set()):
+                faults.append(f"{module.path}:{line}: {module.part} may not import {reached} ({name})")
+    return faults
+
+
+def unknown_parts(modules: list[Module]) -> list[str]:
+    return [f"{module.path}: {module.part} is not in MAY_IMPORT" for module in modules if module.part not in MAY_IMPORT]
+
+
+def spark_where_there_is_none(modules: list[Module]) -> list[str]:
+    return [
+        f"{module.path}:{line}: {module.part} may not import {name}"
+        for module in modules
+        if module.part in NO_SPARK
+        for line, name in module.imports()
+        if name.split(".")[0] in ("pyspark", "delta")
+    ]
+
+
+def impure_frames(modules: list[Module]) -> list[str]:
+    """Frames take frames and give frames: no environment, no files, no clock, no session of their own."""
+    faults = []
+    for module in modules:
+        if module.part != "frames":
+            continue
+        for line, name in module.imports():
+            if name.split(".")[0] in ("os", "pathlib", "subprocess", "time", "uuid", "random"):
+                faults.append(f"{module.path}:{line}: frames may not import {name}")
+            if name.endswith(".SparkSession"):
+                faults.append(f"{module.path}:{line}: frames may not know the session")
+        for line, name in module.attributes():
+            if name.split(".")[-1] in CLOCKS:
+                faults.append(f"{module.path}:{line}: frames may not read the clock ({name})")
+            if name.split(".")[-1] == "sparkSession":
+                faults.append(f"{module.path}:{line}: frames may not know the session ({name})")
+    return faults
+
+
+def spark_internals(modules: list[Module]) -> list[str]:
+    """What Spark Connect does not have may stand in session.py alone."""
+    return [
+        f"{module.path}:{line}: {name} is for session.py alone"
+        for module in modules
+        if module.part != "session"
+        for line, name in module.attributes()
+        if name.split(".")[-1] in SPARK_INTERNALS
+    ]
+
+
+def names_that_say_nothing(modules: list[Module]) -> list[str]:
+    return [module.path for module in modules if SAY_NOTHING & set(Path(module.path).with_suffix("").parts)]
+
+
+Rule = Callable[[list[Module]], list[str]]
+RULES: list[Rule] = [
+    wrong_imports,
+    unknown_parts,
+    spark_where_there_is_none,
+    impure_frames,
+    spark_internals,
+    names_that_say_nothing,
+]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_project_keeps_the_rule(rule: Rule) -> None:
+    modules = read_modules(PROJECT)
+    assert {"definitions", "frames", "stores", "operations", "cli", "jobs"} <= {module.part for module in modules}
+
+    assert rule(modules) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "source"),
+    [
+        (wrong_imports, "featurestore/definitions/entity.py", "from featurestore.frames import schema"),
+        (wrong_imports, "featurestore/definitions/entity.py", "from featurestore.config import Settings"),
+        (wrong_imports, "featurestore/errors.py", "import featurestore.config"),
+        (wrong_imports, "featurestore/frames/schema.py", "from featurestore.stores.delta import DeltaTable"),
+        (wrong_imports, "featurestore/frames/schema.py", "def f():\n    from featurestore.session import open_session"),
+        (wrong_imports, "featurestore/frames/schema.py", "if TYPE_CHECKING:\n    import featurestore.stores.delta"),
+        (wrong_imports, "featurestore/frames/schema.py", "from featurestore import session"),
+        (wrong_imports, "featurestore/stores/delta.py", "from featurestore.operations.apply import apply"),
+        (wrong_imports, "featurestore/stores/delta.py", "from featurestore.session import open_session"),
+        (wrong_imports, "featurestore/operations/read.py", "from featurestore import FeatureStore"),
+        (wrong_imports, "featurestore/operations/read.py", "from featurestore.cli import main"),
+        (wrong_imports, "featurestore/feature_store.py", "import featurestore.cli.ingest"),
+        (wrong_imports, "featurestore/config.py", "from featurestore.definitions import Entity"),
+        (wrong_imports, "featurestore/demo/report.py", "from featurestore.operations.read import read"),
+        (wrong_imports, "featurestore/frames/schema.py", "from ..stores import delta"),
+        (wrong_imports, "jobs/apply.py", "from featurestore.stores.delta import DeltaTable"),
+        (unknown_parts, "featurestore/plumbing.py", ""),
+        (spark_where_there_is_none, "featurestore/definitions/entity.py", "import pyspark.sql"),
+        (spark_where_there_is_none, "featurestore/config.py", "def f():\n    from pyspark.sql import DataFrame"),
+        (impure_frames, "featurestore/frames/schema.py", "import os"),
+        (impure_frames, "featurestore/frames/schema.py", "from os import environ"),
+        (impure_frames, "featurestore/frames/schema.py", "from pyspark.sql import SparkSession"),
+        (impure_frames, "featurestore/frames/schema.py", "from datetime import datetime\nnow = datetime.now()"),
+        (impure_frames, "featurestore/frames/schema.py", "import datetime\nnow = datetime.datetime.now(UTC)"),
+        (impure_frames, "featurestore/frames/schema.py", "created = F.current_timestamp()"),
+        (impure_frames, "featurestore/frames/schema.py", "rows = frame.sparkSession.range(3)"),
+        (spark_internals, "featurestore/stores/delta.py", "def f(spark):\n    return spark._jvm.java.lang.System"),
+        (spark_internals, "featurestore/operations/read.py", "n = frame.rdd.getNumPartitions()"),
+        (spark_internals, "featurestore/operations/read.py", "spark.sparkContext.setJobGroup('a', 'b')"),
+        (names_that_say_nothing, "featurestore/frames/utils.py", ""),
+        (names_that_say_nothing, "featurestore/helpers/text.py", ""),
+    ],
+)
+def test_the_rule_objects(rule: Rule, path: str, source: str, tmp_path: Path) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(source + "\n", encoding="utf-8")
+
+    assert rule(read_modules(tmp_path)) != []
+
+
+def test_every_rule_is_shown_to_object() -> None:
+    shown = {case[0] for mark in test_the_rule_objects.pytestmark for case in mark.args[1]}
+
+    assert shown == set(RULES)
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("featurestore/frames/schema.py", "import featurestore.definitions.entity\nfrom datetime import datetime"),
+        ("featurestore/stores/delta.py", "from featurestore.frames.columns import column"),
+        ("featurestore/cli/apply.py", "from featurestore.feature_store import FeatureStore"),
+        ("featurestore/session.py", "def f(spark):\n    return spark.sparkContext._jvm"),
+        ("jobs/apply.py", "from featurestore.cli import main"),
+    ],
+)
+def test_no_rule_objects_to_what_is_allowed(path: str, source: str, tmp_path: Path) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True)
+    file.write_text(source + "\n", encoding="utf-8")
+    modules = read_modules(tmp_path)
+
+    assert [fault for rule in RULES for fault in rule(modules)] == []

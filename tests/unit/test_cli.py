@@ -1,0 +1,187 @@
+"""The command line without Spark: options, answers, exit codes."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import typer
+
+from featurestore import errors
+from featurestore.cli import run
+from featurestore.cli.invocation import Invocation, common_options
+from featurestore.errors import FeatureStoreError, NotFoundError
+
+COMMANDS = [
+    ["plan"],
+    ["apply"],
+    ["ingest"],
+    ["materialize"],
+    ["doctor"],
+    ["groups", "list"],
+    ["groups", "show"],
+    ["runs", "list"],
+    ["training-set", "build"],
+    ["training-set", "list"],
+    ["training-set", "show"],
+    ["training-set", "rebuild"],
+]
+ERRORS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, FeatureStoreError)]
+
+
+def app_with(command: Callable[[Invocation], None]) -> typer.Typer:
+    """A command line of one command, with the common options."""
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(common_options(command))
+    return app
+
+
+def exit_code_of(app: typer.Typer, *arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        app(args=list(arguments))
+    return int(end.value.code or 0)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself_and_has_the_common_options(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+
+    assert run([*command, "--help"]) == 0
+
+    told = capsys.readouterr().out
+    assert [option for option in ("--conf", "--profile", "--tenant", "--json") if option not in told] == []
+
+
+def test_help_loads_no_spark() -> None:
+    code = "import sys; from featurestore.cli import run; run(['--help']); sys.exit('pyspark' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["unknown"],
+        ["ingest", "user_stats"],
+        ["ingest", "user_stats", "rows.csv", "--on-invalid", "ignore", "--tenant", "acme"],
+        ["materialize", "user_stats", "--start", "2026-01-01T00:00:00Z", "--tenant", "acme"],
+        ["runs", "list", "--limit", "0", "--tenant", "acme"],
+        ["apply", "conf/features", "--unknown"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "Usage:" in told.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ingest", "g", "f.csv"], ["runs", "list"], ["training-set", "list"]], ids=" ".join
+)
+def test_a_command_on_rows_needs_a_tenant(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FEATURESTORE_TENANT", raising=False)
+
+    assert run(arguments) == 2
+    assert "FEATURESTORE_TENANT" in capsys.readouterr().err
+
+
+def test_a_tenant_id_that_is_none_is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["runs", "list", "--tenant", "../acme"]) == 7
+    assert "'../acme' is refused" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "tenant"),
+    [
+        (["--tenant", "after"], None, "after"),
+        (["--tenant", "after"], "environment", "after"),
+        ([], "environment", "environment"),
+        ([], "", None),
+        ([], None, None),
+    ],
+)
+def test_the_tenant_of_the_command_goes_over_that_of_the_environment(
+    arguments: list[str], environment: str | None, tenant: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FEATURESTORE_TENANT", raising=False)
+    if environment is not None:
+        monkeypatch.setenv("FEATURESTORE_TENANT", environment)
+    seen: list[Invocation] = []
+
+    assert exit_code_of(app_with(seen.append), *arguments) == 0
+
+    assert [invocation.tenant for invocation in seen] == [tenant]
+
+
+def test_options_may_stand_before_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--json", "--tenant", "-wrong-", "runs", "list"]) == 7
+    assert json.loads(capsys.readouterr().out)["error"]["kind"] == "InvalidNameError"
+
+
+def test_the_option_after_the_command_goes_over_the_one_before_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--tenant", "acme", "runs", "list", "--tenant", "-wrong-"]) == 7
+    assert "'-wrong-' is refused" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_an_error_tells_its_message_and_exits_with_the_code_of_its_class(
+    kind: type[FeatureStoreError], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(invocation: Invocation) -> None:
+        raise kind("what was found; what to do [not markup]")
+
+    assert exit_code_of(app_with(fail)) == kind.exit_code
+
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "Error: what was found; what to do [not markup]\n"
+
+
+def test_with_json_an_error_is_one_document_too(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(invocation: Invocation) -> None:
+        raise NotFoundError("there is no such group")
+
+    assert exit_code_of(app_with(fail), "--json") == 6
+
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {
+        "error": {"kind": "NotFoundError", "message": "there is no such group", "exit_code": 6}
+    }
+    assert told.err == "Error: there is no such group\n"
+
+
+def test_each_kind_of_error_has_an_exit_code_of_its_own() -> None:
+    codes = [kind.exit_code for kind in ERRORS if kind is not FeatureStoreError]
+
+    assert len(set(codes)) == len(codes)
+    assert not set(codes) & {0, 1, 2}, "0 is success, 1 the unexpected, 2 wrong usage"
+
+
+def test_the_unexpected_is_a_traceback_and_exit_code_1() -> None:
+    code = (
+        "import featurestore.cli.application as a\n"
+        "from featurestore.cli.invocation import common_options\n"
+        "def fail(invocation): raise RuntimeError('a bug')\n"
+        "a.app.command('fail')(common_options(fail))\n"
+        "a.main(['fail'])\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("RuntimeError: a bug\n")
