@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from pyspark.sql import DataFrame
 
 from featurestore import FeatureStore, TrainingSet
-from featurestore.demo.wrong_joins import latest_values, same_day_values
+from featurestore.demo.wrong_joins import StoredValues, latest_values, same_day_values, stored_values
 from featurestore.errors import RuntimeSetupError
 
-ROW_ID = "flight_id"
 CATEGORIES = ["carrier", "origin", "dest"]
 NUMBERS = ["distance", "scheduled_hour", "scheduled_weekday"]
 
-# How a model's features were joined -> the join; nothing joins none.
-JOINS: dict[str, Callable[[FeatureStore, TrainingSet, DataFrame], DataFrame] | None] = {
-    "as of two hours before departure": None,
+WrongJoin = Callable[[pd.DataFrame, list[StoredValues]], pd.DataFrame]
+
+AS_OF = "as of two hours before departure"
+WRONG_JOINS: dict[str, WrongJoin] = {
     "wrong: newest value of the same day": same_day_values,
     "wrong: newest value of all": latest_values,
 }
@@ -41,29 +40,29 @@ class Score:
 
 @dataclass(frozen=True)
 class Part:
-    """The labelled flights of one part of the split; ``known`` is what the schedule says, ``features`` is as of."""
+    """The labelled flights of one part of the split: what the schedule says of them, and features as of the decision."""
 
-    ids: pd.Series[Any]
-    known: pd.DataFrame
+    schedule: pd.DataFrame
     features: pd.DataFrame
     late: pd.Series[Any]
 
     @classmethod
     def of(cls, training_set: TrainingSet, split: str) -> Part:
         frame = training_set.to_pandas(split)
-        assert frame.y is not None
-        labelled = frame.y.notna()
-        known = pd.concat([frame.spine, frame.entity_ids], axis=1)
+        assert frame.y is not None, "the training set has a label"
+        labelled = frame.y.notna().to_numpy()
+        schedule = pd.concat([frame.spine, frame.entity_ids, frame.timestamps], axis=1)
         return cls(
-            ids=known.loc[labelled, ROW_ID],
-            known=known.loc[labelled, [*NUMBERS, *CATEGORIES]],
-            features=frame.X[labelled].astype("float64"),
-            late=frame.y[labelled].astype(bool),
+            schedule=schedule[labelled].reset_index(drop=True),
+            features=frame.X[labelled].reset_index(drop=True).astype("float64"),
+            late=frame.y[labelled].reset_index(drop=True).astype(bool),
         )
 
-    def joined_otherwise(self, values: pd.DataFrame) -> pd.DataFrame:
-        """Features from another join, of the same flights in the same order."""
-        return values.loc[self.ids, self.features.columns].astype("float64").set_index(self.features.index)
+    def joined_by(self, join: WrongJoin, groups: list[StoredValues]) -> pd.DataFrame:
+        """The same features of the same flights, taken otherwise."""
+        joined = join(self.schedule, groups)
+        assert len(joined) == len(self.schedule), "a join must not multiply rows"
+        return joined[self.features.columns].astype("float64")
 
 
 def compare_joins(fs: FeatureStore, training_set: TrainingSet, seed: int = 0) -> list[Score]:
@@ -73,27 +72,19 @@ def compare_joins(fs: FeatureStore, training_set: TrainingSet, seed: int = 0) ->
     without a label (cancelled, diverted) are left out.
     """
     train, test = Part.of(training_set, "train"), Part.of(training_set, "test")
-    scores = []
-    for name, join in JOINS.items():
-        train_features, test_features = train.features, test.features
-        if join is not None:
-            values = _collected(join(fs, training_set, _keys(training_set)), list(train.features.columns))
-            train_features, test_features = train.joined_otherwise(values), test.joined_otherwise(values)
-        model = _Model.trained(train, train_features, seed)
-        scores.append(Score(name, model.auc(test, test_features), model.auc(test, test.features)))
-    nothing = pd.DataFrame(index=train.features.index), pd.DataFrame(index=test.features.index)
-    plain = _Model.trained(train, nothing[0], seed).auc(test, nothing[1])
-    return [*scores, Score(WITHOUT_FEATURES, plain, plain)]
+    groups = list(stored_values(fs, training_set))
+    scores = [_score(AS_OF, train, test, train.features, test.features, seed)]
+    for name, join in WRONG_JOINS.items():
+        scores.append(_score(name, train, test, train.joined_by(join, groups), test.joined_by(join, groups), seed))
+    return [*scores, _score(WITHOUT_FEATURES, train, test, train.features[[]], test.features[[]], seed)]
 
 
-def _keys(training_set: TrainingSet) -> DataFrame:
-    manifest = training_set.manifest
-    return training_set.rows.select(ROW_ID, manifest.timestamp_column, *manifest.key_columns)
-
-
-def _collected(rows: DataFrame, features: list[str]) -> pd.DataFrame:
-    collected: pd.DataFrame = rows.select(ROW_ID, *features).toArrow().to_pandas()
-    return collected.set_index(ROW_ID)
+def _score(
+    name: str, train: Part, test: Part, train_features: pd.DataFrame, test_features: pd.DataFrame, seed: int
+) -> Score:
+    model = _Model.trained(train, train_features, seed)
+    served = test.features[test_features.columns]
+    return Score(name, offline=model.auc(test, test_features), served=model.auc(test, served))
 
 
 @dataclass(frozen=True)
@@ -112,7 +103,7 @@ class _Model:
             raise RuntimeSetupError(
                 "the demo's model needs scikit-learn; install it with: pip install 'offline-feature-store[demo]'"
             ) from error
-        categories = {name: sorted(part.known[name].unique()) for name in CATEGORIES}
+        categories = {name: sorted(part.schedule[name].unique()) for name in CATEGORIES}
         classifier = HistGradientBoostingClassifier(
             categorical_features="from_dtype", early_stopping=False, random_state=seed
         )
@@ -123,8 +114,8 @@ class _Model:
         return model
 
     def columns(self, part: Part, features: pd.DataFrame) -> pd.DataFrame:
-        coded = {name: pd.Categorical(part.known[name], categories=known) for name, known in self.categories.items()}
-        return pd.concat([part.known.assign(**coded), features], axis=1)
+        coded = {name: pd.Categorical(part.schedule[name], categories=known) for name, known in self.categories.items()}
+        return pd.concat([part.schedule[NUMBERS].assign(**coded), features], axis=1)
 
     def auc(self, part: Part, features: pd.DataFrame) -> float:
         from sklearn.metrics import roc_auc_score

@@ -5,89 +5,64 @@ Never build a training set like this. Both read the same stored values as the as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+import pandas as pd
 
 from featurestore import FeatureStore, TrainingSet
-from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.lookup import Lookup
 
-_SECONDS_A_DAY = 86_400
+_DAY = "__day"
 
 
-def latest_values(fs: FeatureStore, training_set: TrainingSet, spine: DataFrame) -> DataFrame:
+@dataclass(frozen=True)
+class StoredValues:
+    """A group's rows, oldest first, under the names that the training set gave their keys and features."""
+
+    keys: list[str]
+    features: list[str]
+    rows: pd.DataFrame
+
+
+def latest_values(spine: pd.DataFrame, groups: Iterable[StoredValues]) -> pd.DataFrame:
     """The newest value of each key, for every row of that key: what a table of current values gives.
 
     A row of January sees the values of December.
     """
     joined = spine
-    for used in _groups(training_set):
-        newest = used.newest(used.rows(fs), [])
-        joined = joined.join(newest, [*used.spine_keys], "left")
+    for group in groups:
+        newest = group.rows.drop_duplicates(group.keys, keep="last")
+        joined = joined.merge(newest[[*group.keys, *group.features]], how="left", on=group.keys)
     return joined
 
 
-def same_day_values(fs: FeatureStore, training_set: TrainingSet, spine: DataFrame) -> DataFrame:
+def same_day_values(spine: pd.DataFrame, groups: Iterable[StoredValues]) -> pd.DataFrame:
     """The newest value of each key and UTC day, for every row of that key and day: what joining daily tables gives.
 
     A flight of the morning sees the evening's values, its own delay among them.
     """
-    timestamp = training_set.manifest.timestamp_column
-    joined = spine.withColumn("__day", _day(timestamp))
-    for used in _groups(training_set):
-        newest = used.newest(used.rows(fs).withColumn("__day", _day("event_timestamp")), ["__day"])
-        joined = joined.join(newest, [*used.spine_keys, "__day"], "left")
-    return joined.drop("__day")
+    joined = spine.assign(**{_DAY: spine["event_timestamp"].dt.floor("D")})
+    for group in groups:
+        dated = group.rows.assign(**{_DAY: group.rows["event_timestamp"].dt.floor("D")})
+        newest = dated.drop_duplicates([*group.keys, _DAY], keep="last")
+        joined = joined.merge(newest[[*group.keys, _DAY, *group.features]], how="left", on=[*group.keys, _DAY])
+    return joined.drop(columns=_DAY)
 
 
-def _day(timestamp: str) -> Column:
-    return F.floor(F.unix_seconds(timestamp) / F.lit(_SECONDS_A_DAY))
-
-
-@dataclass(frozen=True)
-class _UsedGroup:
-    """A group as the training set used it: the table's version, and what its columns are called there."""
-
-    group: FeatureGroup
-    table: str
-    table_version: int
-    tenant_id: str
-    lookup: Lookup
-    outputs: dict[str, str]
-
-    @property
-    def spine_keys(self) -> list[str]:
-        return [self.lookup.on.get(key, key) for key in self.group.join_keys]
-
-    def rows(self, fs: FeatureStore) -> DataFrame:
-        reader = fs.spark.read.format("delta").option("versionAsOf", self.table_version)
-        by_path = fs.settings.catalog is None
-        stored = reader.load(self.table) if by_path else reader.table(self.table)
-        return stored.where(F.col("tenant_id") == self.tenant_id)
-
-    def newest(self, rows: DataFrame, also_by: list[str]) -> DataFrame:
-        """One row a key (and ``also_by``): its newest values, named as in the training set."""
-        keys = [F.col(key).alias(self.lookup.on.get(key, key)) for key in self.group.join_keys]
-        newest = F.max_by(F.struct(*self.outputs), F.struct("event_timestamp", "created_timestamp"))
-        found = rows.groupBy(*keys, *also_by).agg(newest.alias("newest"))
-        named = [F.col("newest")[feature].alias(output) for feature, output in self.outputs.items()]
-        return found.select(*self.spine_keys, *also_by, *named)
-
-
-def _groups(training_set: TrainingSet) -> Iterator[_UsedGroup]:
+def stored_values(fs: FeatureStore, training_set: TrainingSet) -> Iterator[StoredValues]:
+    """The groups of a training set, at the versions it was built from; all their rows, whenever they became known."""
     manifest = training_set.manifest
     snapshots = {snapshot.name: snapshot for snapshot in manifest.groups}
     columns = iter(manifest.feature_columns)
     for lookup in manifest.features:
         snapshot = snapshots[lookup.group]
-        yield _UsedGroup(
-            group=snapshot.group,
-            table=snapshot.table,
-            table_version=snapshot.table_version,
-            tenant_id=manifest.tenant_id,
-            lookup=lookup,
-            outputs={feature: next(columns) for feature in lookup.features},
+        keys = {key: lookup.on.get(key, key) for key in snapshot.group.join_keys}
+        features = {feature: next(columns) for feature in lookup.features}
+        reader = fs.spark.read.format("delta").option("versionAsOf", snapshot.table_version)
+        table = reader.load(snapshot.table) if fs.settings.catalog is None else reader.table(snapshot.table)
+        rows = table.where(table["tenant_id"] == manifest.tenant_id).select(
+            *keys, "event_timestamp", "created_timestamp", *features
         )
+        held: pd.DataFrame = rows.toArrow().to_pandas()
+        in_order = held.sort_values(["event_timestamp", "created_timestamp"])
+        yield StoredValues([*keys.values()], [*features.values()], in_order.rename(columns=keys | features))

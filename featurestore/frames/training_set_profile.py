@@ -21,39 +21,40 @@ def profile_features(rows: DataFrame, timestamp_column: str, features: Mapping[s
     """One row a feature, in the order given, from one pass over the rows.
 
     Columns: ``position``, ``feature``, ``rows``, ``found`` (rows in which it is not null), and ``age_low``,
-    ``age_median``, ``age_high``: percentiles 5, 50 and 95 of the seconds between a row's timestamp and the event
-    timestamp of what was taken for it, over the rows in which the feature was found.
+    ``age_median``, ``age_high``: percentiles 5, 50 and 95 of the seconds between a row's timestamp and the newest event
+    timestamp of what was taken from the feature's group, over the rows for which there was anything.
 
-    ``features`` maps each feature to the column of that event timestamp, or to none: its ages are null then. The
-    column is a group's newest: a feature taken from an older row of the group, because it was null in the newest,
-    counts as young as its group.
+    ``features`` maps each feature to the column of that event timestamp, or to none. The ages are null then, and where
+    the feature was never found.
     """
     if not features:
         raise ValueError("no features to profile")
-    measured = [F.count(F.lit(1)).alias("rows")]
-    for index, (feature, event_timestamp) in enumerate(features.items()):
-        measured.append(F.count(column(feature)).alias(f"found_{index}"))
-        measured.append(_ages(feature, timestamp_column, event_timestamp).alias(f"ages_{index}"))
-    lines = [_line(index, feature) for index, feature in enumerate(features)]
-    return rows.agg(*measured).select(F.inline(F.array(*lines))).orderBy("position")
+    # Features of one lookup share its event timestamp: an age is measured once a lookup.
+    measured = {name: f"ages_{index}" for index, name in enumerate(dict.fromkeys(filter(None, features.values())))}
+    counted = [F.count(column(feature)).alias(f"found_{index}") for index, feature in enumerate(features)]
+    ages = [_ages(timestamp_column, name).alias(alias) for name, alias in measured.items()]
+    lines = [
+        _line(index, feature, measured.get(event_timestamp or ""))
+        for index, (feature, event_timestamp) in enumerate(features.items())
+    ]
+    told = rows.agg(F.count(F.lit(1)).alias("rows"), *counted, *ages)
+    return told.select(F.inline(F.array(*lines))).orderBy("position")
 
 
-def _ages(feature: str, timestamp_column: str, event_timestamp: str | None) -> Column:
-    if event_timestamp is None:
-        return F.lit(None).cast("array<double>")
+def _ages(timestamp_column: str, event_timestamp: str) -> Column:
     micros = F.unix_micros(column(timestamp_column)) - F.unix_micros(column(event_timestamp))
-    found = F.when(column(feature).isNotNull(), micros / F.lit(_MICROS_A_SECOND))
-    return F.percentile_approx(found, list(AGE_PERCENTILES), _ACCURACY)
+    return F.percentile_approx(micros / F.lit(_MICROS_A_SECOND), list(AGE_PERCENTILES), _ACCURACY)
 
 
-def _line(index: int, feature: str) -> Column:
-    ages = F.col(f"ages_{index}")
+def _line(index: int, feature: str, ages: str | None) -> Column:
+    found = F.col(f"found_{index}")
+    measured = F.lit(None).cast("array<double>") if ages is None else F.when(found > 0, F.col(ages))
     return F.struct(
         F.lit(index).alias("position"),
         F.lit(feature).alias("feature"),
         F.col("rows"),
-        F.col(f"found_{index}").alias("found"),
-        *(F.get(ages, F.lit(at)).alias(name) for at, name in enumerate(("age_low", "age_median", "age_high"))),
+        found.alias("found"),
+        *(F.get(measured, F.lit(at)).alias(name) for at, name in enumerate(("age_low", "age_median", "age_high"))),
     )
 
 
