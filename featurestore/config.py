@@ -17,6 +17,8 @@ ENVIRONMENT_PREFIX = "FEATURESTORE_"
 SECRETS = frozenset({"postgres_dsn"})
 DEFAULT_PROFILE = "dev"
 IVY = "spark.jars.ivy"
+# They choose a profile and a tenant; they are not settings of the store.
+_NOT_SETTINGS = ("profile", "tenant")
 
 
 class Settings(BaseModel):
@@ -31,7 +33,7 @@ class Settings(BaseModel):
     - ``postgres_dsn``: a secret; only ever from the environment.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     warehouse: str = "warehouse"
     catalog: str | None = Field(default=None, pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)?$")
@@ -45,7 +47,8 @@ class Settings(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise ConfigurationError(_describe(error)) from error
+            # Not "from error": a traceback must not show what was given, which may be a secret.
+            raise ConfigurationError(_describe(error)) from None
 
     @field_validator("warehouse", "landing", "output", mode="before")
     @classmethod
@@ -69,6 +72,24 @@ class Settings(BaseModel):
         if not isinstance(spark, Mapping):
             return spark
         return {key: _spark_word(value) for key, value in spark.items()}
+
+    @classmethod
+    def find(cls, source: Settings | str | Path | None, environ: Mapping[str, str], profile: str | None) -> Settings:
+        """The given settings, else those of the given folder, of ``conf/`` here, or of the environment alone.
+
+        Raises ConfigurationError where none of them says where the warehouse is.
+        """
+        if isinstance(source, Settings):
+            return source
+        if source is not None or Path("conf/base.yml").is_file():
+            return cls.load(source or "conf", environ, profile)
+        given = from_environment(environ)
+        if "warehouse" not in given:
+            raise ConfigurationError(
+                "there is no conf/base.yml here and FEATURESTORE_WAREHOUSE is not set; name a folder of settings, or "
+                "give Settings(warehouse=...)"
+            )
+        return cls(**given)
 
     @classmethod
     def load(cls, conf: str | Path, environ: Mapping[str, str], profile: str | None = None) -> Settings:
@@ -99,8 +120,11 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     given: dict[str, Any] = {}
     for variable, value in environ.items():
         name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
-        if not variable.startswith(ENVIRONMENT_PREFIX) or name not in Settings.model_fields:
+        if not variable.startswith(ENVIRONMENT_PREFIX) or name in _NOT_SETTINGS:
             continue
+        if name not in Settings.model_fields:
+            known = [ENVIRONMENT_PREFIX + field.upper() for field in (*Settings.model_fields, *_NOT_SETTINGS)]
+            raise ConfigurationError(f"environment variable {variable} is not known. {nearest(variable, known)}")
         given[name] = _json_object(variable, value) if name == "spark" else value
     return given
 
@@ -129,7 +153,12 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{file} is not YAML: {error}") from error
+        # Where, and no more: the lines of the file, which the error quotes, may hold a secret.
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise ConfigurationError(
+            f"{file}{line} is not YAML: {getattr(error, 'problem', 'it cannot be read')}"
+        ) from None
     if not isinstance(data, dict):
         raise ConfigurationError(f"{file}: expected settings as 'name: value' lines")
     secret = sorted(SECRETS & data.keys())

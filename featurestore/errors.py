@@ -99,6 +99,12 @@ class RuntimeSetupError(FeatureStoreError):
     exit_code = 16
 
 
+class InvalidArgumentError(FeatureStoreError, ValueError):
+    """A value given to an operation is not one that it takes."""
+
+    exit_code = 17
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence naming the closest known names, or all of the few there are."""
     candidates = sorted(set(known))

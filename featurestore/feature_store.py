@@ -10,11 +10,10 @@ from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
-from featurestore.config import Settings, from_environment
+from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import check_tenant_id
 from featurestore.definitions.training_set import TrainingSetDefinition
-from featurestore.errors import ConfigurationError
 from featurestore.offline_store import OfflineStore
 from featurestore.operations.apply import apply
 from featurestore.operations.context import Clock, Context
@@ -55,7 +54,7 @@ class FeatureStore:
         A Spark session that is given, or active already, is adopted as it is; else one is started. ``clock`` gives
         the created timestamps. Raises ConfigurationError or RuntimeSetupError.
         """
-        settings = _settings(source, profile, environ)
+        settings = Settings.find(source, environ, profile)
         session = open_session(settings, spark, environ)
         return cls(Context(session, settings, clock, code_version()))
 
@@ -96,19 +95,3 @@ class FeatureStore:
     def registry_history(self) -> DataFrame:
         """Every state of every definition: kind, name, version, revision, definition (JSON), applied_at, code_version."""
         return self._context.registry.history(self.spark)
-
-
-def _settings(source: Settings | str | Path | None, profile: str | None, environ: MutableMapping[str, str]) -> Settings:
-    if isinstance(source, Settings):
-        return source
-    if source is not None:
-        return Settings.load(source, environ, profile)
-    if Path("conf/base.yml").is_file():
-        return Settings.load("conf", environ, profile)
-    given = from_environment(environ)
-    if "warehouse" not in given:
-        raise ConfigurationError(
-            "there is no conf/base.yml here and FEATURESTORE_WAREHOUSE is not set; give FeatureStore.open a folder of "
-            "settings, or Settings(warehouse=...)"
-        )
-    return Settings(**given)

@@ -38,6 +38,7 @@ SHIPPED_WITH_SPARK = (
     "org.xerial.snappy:*",
 )
 
+_DECIDED_BY_SUBMIT = frozenset({"spark.master", "spark.submit.deployMode"})
 _GIB = 1024**3
 
 
@@ -57,14 +58,14 @@ def open_session(
     # The workers' Python is this one: the environment counts before the JVM starts, a builder's setting does not.
     environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("featurestore")
-    for key, value in session_properties(settings).items():
+    for key, value in session_properties(settings, environ).items():
         builder = builder.config(key, value)
     started = builder.getOrCreate()
     _require_delta(started)
     return started
 
 
-def session_properties(settings: Settings) -> dict[str, str]:
+def session_properties(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Spark properties for a session that this package starts: its defaults, the user's over them."""
     cores = os.cpu_count() or 1
     defaults = {
@@ -77,7 +78,7 @@ def session_properties(settings: Settings) -> dict[str, str]:
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         "spark.driver.memory": f"{_driver_memory_gib()}g",
     }
-    under_submit = "PYSPARK_GATEWAY_PORT" in os.environ
+    under_submit = "PYSPARK_GATEWAY_PORT" in environ
     if not under_submit:
         defaults["spark.master"] = "local[*]"
     if not under_submit and settings.spark.get("spark.master", "local").startswith("local"):
@@ -86,7 +87,11 @@ def session_properties(settings: Settings) -> dict[str, str]:
             "spark.databricks.delta.snapshotPartitions": "2",
             "spark.ui.enabled": "false",
         }
-    return defaults | settings.spark
+    given = settings.spark
+    if under_submit:
+        # Who submits decides where the job runs; a setting of the code would go over it.
+        given = {key: value for key, value in given.items() if key not in _DECIDED_BY_SUBMIT}
+    return defaults | given
 
 
 def _driver_memory_gib() -> int:

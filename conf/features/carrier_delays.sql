@@ -3,15 +3,15 @@ WITH landings AS (
     -- By the first full hour at or after the arrival: the first that can know of it.
     SELECT
         carrier,
-        date_trunc('HOUR', actual_departure + INTERVAL 1 HOUR - INTERVAL 1 MICROSECOND) AS hour,
+        date_trunc('HOUR', actual_arrival + INTERVAL 1 HOUR - INTERVAL 1 MICROSECOND) AS hour,
         count(*) AS flights,
         sum(dep_delay) AS dep_delay,
         sum(arr_delay) AS arr_delay,
         count_if(arr_delay > 15) AS late
     FROM flights
-    WHERE actual_departure > :start_time - INTERVAL 25 HOURS
-        AND actual_departure < :end_time
-    GROUP BY carrier, date_trunc('HOUR', actual_departure + INTERVAL 1 HOUR - INTERVAL 1 MICROSECOND)
+    WHERE actual_arrival > :start_time - INTERVAL 25 HOURS
+        AND actual_arrival < :end_time
+    GROUP BY carrier, date_trunc('HOUR', actual_arrival + INTERVAL 1 HOUR - INTERVAL 1 MICROSECOND)
 ),
 
 hours AS (

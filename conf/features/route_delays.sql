@@ -5,16 +5,16 @@ WITH landings AS (
     SELECT
         origin,
         dest,
-        date_trunc('HOUR', actual_departure + INTERVAL 1 HOUR - INTERVAL 1 MICROSECOND) AS hour,
+        date_trunc('HOUR', actual_arrival + INTERVAL 1 HOUR - INTERVAL 1 MICROSECOND) AS hour,
         count(*) AS flights,
         sum(dep_delay) AS dep_delay,
         sum(arr_delay) AS arr_delay,
         sum(air_time) AS air_time,
         count_if(arr_delay > 15) AS late
     FROM flights
-    WHERE actual_departure > :start_time - INTERVAL 169 HOURS
-        AND actual_departure < :end_time
-    GROUP BY origin, dest, date_trunc('HOUR', actual_departure + INTERVAL 1 HOUR - INTERVAL 1 MICROSECOND)
+    WHERE actual_arrival > :start_time - INTERVAL 169 HOURS
+        AND actual_arrival < :end_time
+    GROUP BY origin, dest, date_trunc('HOUR', actual_arrival + INTERVAL 1 HOUR - INTERVAL 1 MICROSECOND)
 ),
 
 sums AS (

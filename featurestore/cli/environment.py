@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from pathlib import Path
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from featurestore.cli.invocation import Invocation
-from featurestore.config import Settings, from_environment
+from featurestore.config import Settings
 from featurestore.errors import ConfigurationError, RuntimeSetupError
 from featurestore.operations.doctor import Check, examine
 
@@ -33,11 +32,9 @@ def doctor(invocation: Invocation) -> None:
 
 def _settings(invocation: Invocation) -> tuple[Settings, Check]:
     """The settings, or the defaults with what is wrong with the settings."""
-    conf = invocation.conf or Path("conf")
     try:
-        if invocation.conf is not None or (conf / "base.yml").is_file():
-            return Settings.load(conf, os.environ, invocation.profile), Check("settings", True, str(conf.absolute()))
-        return Settings(**from_environment(os.environ)), Check("settings", True, "no conf/ here; the environment's")
+        settings = Settings.find(invocation.conf, os.environ, invocation.profile)
+        return settings, Check("settings", True, f"warehouse {settings.warehouse}")
     except ConfigurationError as error:
         found, _, mend = str(error).partition("; ")
         return Settings(), Check("settings", False, found, mend or "mend that line or variable")

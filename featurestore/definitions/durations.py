@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 _SHORT = re.compile(r"(\d+)\s*(us|ms|s|m|h|d|w)")
 _UNITS = {
@@ -34,10 +34,15 @@ def _read(value: Any) -> timedelta:
         return value
     if isinstance(value, str):
         match = _SHORT.fullmatch(value.strip())
-        if match:
-            return int(match.group(1)) * _UNITS[match.group(2)]
-        if value.startswith("P"):
-            return _ISO.validate_python(value)
+        try:
+            if match:
+                return int(match.group(1)) * _UNITS[match.group(2)]
+            if value.startswith("P"):
+                return _ISO.validate_python(value)
+        except OverflowError:
+            raise ValueError(f"duration {value!r} is longer than all time") from None
+        except ValidationError:
+            pass
     raise ValueError(f"duration {value!r} cannot be read; write '90m', '36h', '7d', '2w' or ISO 8601 as 'P7D'")
 
 

@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from featurestore.errors import InvalidArgumentError
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -68,10 +70,10 @@ class TimeWindow:
 
     @classmethod
     def of(cls, start: Any, end: Any, zone: str | None = None) -> TimeWindow:
-        """Read both ends; raises ValueError when the window would be empty."""
+        """Read both ends; raises InvalidArgumentError when the window would be empty."""
         window = cls(to_instant(start, zone), to_instant(end, zone))
         if window.start >= window.end:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"the window's start {window.start.isoformat()} is not before its end {window.end.isoformat()}"
             )
         return window

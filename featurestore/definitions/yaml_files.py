@@ -26,11 +26,10 @@ def load_definitions(path: str | Path) -> Definitions:
     """
     documents = [_Document(file) for file in _files(Path(path))]
     faults: list[str] = []
-    entities = {
-        item.name: item for document in documents for item in document.read("entities", Entity, faults, _unchanged)
-    }
-    known = Definitions.of(entities.values())
-    items: list[Definition] = list(known.entities)
+    items: list[Definition] = [
+        item for document in documents for item in document.read("entities", Entity, faults, _unchanged)
+    ]
+    entities = {item.name: item for item in items if isinstance(item, Entity)}
     for document in documents:
         items += document.read("feature_groups", FeatureGroup, faults, _with_entity(entities))
         items += document.read("training_sets", TrainingSetDefinition, faults, _unchanged)
@@ -58,10 +57,12 @@ class _Document:
         self.lines: dict[tuple[int | str, ...], int] = {}
         try:
             node = yaml.compose(file.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            self.data = self._plain(node, ()) if node is not None else {}
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise DefinitionError(f"{file}:{line}: not YAML: {error.problem}") from error
-        self.data = self._plain(node, ()) if node is not None else {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise DefinitionError(f"{file}:1: not YAML: {str(error).splitlines()[0]}") from error
         if not isinstance(self.data, dict):
             raise DefinitionError(f"{file}:1: expected the sections {', '.join(SECTIONS)}")
         for section in self.data:
@@ -76,6 +77,9 @@ class _Document:
             plain: dict[Any, Any] = {}
             for key_node, value_node in node.value:
                 key = key_node.value
+                if not isinstance(key_node, yaml.ScalarNode):
+                    line = key_node.start_mark.line + 1
+                    raise DefinitionError(f"{self.file}:{line}: {field_path(path)}: a name must be a plain word")
                 if key in plain:
                     line = key_node.start_mark.line + 1
                     raise DefinitionError(f"{self.file}:{line}: {field_path((*path, key))}: given twice")
@@ -84,7 +88,11 @@ class _Document:
             return plain
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(item, (*path, index)) for index, item in enumerate(node.value)]
-        return yaml.SafeLoader("").construct_object(node)
+        try:
+            return yaml.SafeLoader("").construct_object(node)
+        except ValueError as error:
+            line = node.start_mark.line + 1
+            raise DefinitionError(f"{self.file}:{line}: {field_path(path)}: {node.value!r}: {error}") from error
 
     def line(self, path: tuple[int | str, ...]) -> int:
         while path not in self.lines:

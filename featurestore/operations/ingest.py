@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.errors import BatchConflictError, InvalidRowsError, SchemaError
+from featurestore.errors import BatchConflictError, InvalidArgumentError, InvalidRowsError, SchemaError
 from featurestore.frames.columns import column
 from featurestore.frames.conform import FAULTS
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
@@ -58,7 +58,7 @@ def write_batch(
     written), BatchConflictError.
     """
     if on_invalid not in ("quarantine", "fail"):
-        raise ValueError(f"on_invalid is {on_invalid!r}; possible: 'quarantine', 'fail'")
+        raise InvalidArgumentError(f"on_invalid is {on_invalid!r}; possible: 'quarantine', 'fail'")
     chosen_id = _batch_id(batch_id)
     table = context.table(group)
     checked = check_rows(_as_frame(context, rows, group), group, tenant_id, context.settings.timestamp_zone)
@@ -83,7 +83,7 @@ def _batch_id(batch_id: str | None) -> str:
     if batch_id is None:
         return uuid4().hex
     if not isinstance(batch_id, str) or not 1 <= len(batch_id) <= 200:
-        raise ValueError(f"batch_id {batch_id!r} must be a text of 1 to 200 characters")
+        raise InvalidArgumentError(f"batch_id {batch_id!r} must be a text of 1 to 200 characters")
     return batch_id
 
 

@@ -194,6 +194,8 @@ def _inline(document: str, alternative: str) -> Markup:
     svg = re.sub(
         r'<svg [^>]*viewBox="([^"]+)"[^>]*>', rf'<svg role="img" aria-label="{escape(alternative)}" viewBox="\1">', svg
     )
+    # Names of its parts, the same in every picture; what is referred to has an id of its own hash.
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")
     return Markup(svg)

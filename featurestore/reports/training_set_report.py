@@ -38,7 +38,8 @@ def training_set_report(training_set: TrainingSet, path: str | Path, numbers: Tr
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.unlink()
     return target
 
 

@@ -95,7 +95,14 @@ def test_folders_in_the_environment_are_relative_to_where_one_stands(
 
 
 def test_other_variables_are_left_alone() -> None:
-    assert from_environment({"PATH": "/bin", "FEATURESTORE_PROFILE": "prod", "FEATURESTORE_ELSE": "x"}) == {}
+    assert from_environment({"PATH": "/bin", "FEATURESTORE_PROFILE": "prod", "FEATURESTORE_TENANT": "x"}) == {}
+
+
+def test_a_misspelt_variable_is_told_with_its_nearest() -> None:
+    with pytest.raises(
+        ConfigurationError, match="FEATURESTORE_WAREHUOSE is not known. Did you mean 'FEATURESTORE_WAREHOUSE'"
+    ):
+        from_environment({"FEATURESTORE_WAREHUOSE": "s3a://b/w"})
 
 
 def test_settings_are_frozen() -> None:
@@ -149,7 +156,7 @@ def test_an_error_beside_a_secret_does_not_show_it(fields: dict[str, Any]) -> No
 def test_a_broken_file_that_holds_a_secret_does_not_show_it(conf: Path) -> None:
     write(conf, dev="postgres_dsn: 'hunter2\n")
 
-    with pytest.raises(ConfigurationError, match=r"dev\.yml is not YAML") as raised:
+    with pytest.raises(ConfigurationError, match=r"dev\.yml:2 is not YAML") as raised:
         Settings.load(conf, {})
 
     assert "hunter2" not in "".join(format_exception(raised.value))
@@ -181,9 +188,9 @@ def test_a_wrong_setting_is_named(fields: dict[str, Any], message: str) -> None:
     ("file", "text", "message"),
     [
         ("base", "- a\n", r"base\.yml: expected settings as 'name: value' lines"),
-        ("base", "a: [\n", r"base\.yml is not YAML"),
+        ("base", "a: [\n", r"base\.yml:2 is not YAML"),
         ("dev", "warehous: x\n", "setting 'warehous' is not known"),
-        ("dev", "a: \x00\n", r"dev\.yml is not YAML"),
+        ("dev", "a: \x00\n", r"dev\.yml:2 is not YAML"),
         ("dev", "spark: local\n", "setting 'spark': "),
     ],
 )

@@ -1,0 +1,281 @@
+"""The report's page: whole in itself, honest about what was not measured, readable without seeing the pictures."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+
+from featurestore import Entity, Feature, FeatureGroup, Lookup, Settings, TrainingSet
+from featurestore.errors import ExportError
+from featurestore.operations.context import Context
+from featurestore.reports.durations import spoken
+from featurestore.reports.training_set_numbers import FeatureNumbers, PeriodNumbers, TrainingSetNumbers
+from featurestore.reports.training_set_report import training_set_html, training_set_report
+from featurestore.stores.training_sets import GroupSnapshot, Manifest, SplitBoundaries
+
+VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
+
+WEATHER = FeatureGroup(
+    "weather",
+    Entity("airport", join_keys={"airport": "string"}),
+    features=[Feature("temp", "double", description="Degrees <Fahrenheit>"), Feature("gust", "double")],
+    ttl=timedelta(hours=4),
+    owner="flight & operations",
+)
+
+
+def manifest(**changed: Any) -> Manifest:
+    fields: dict[str, Any] = {
+        "tenant_id": "acme",
+        "name": "delays",
+        "version": 3,
+        "description": "Late? <script>alert('x')</script>",
+        "created_at": datetime(2026, 11, 1, 12, tzinfo=UTC),
+        "location": "/warehouse/training_sets/acme/delays/v3",
+        "row_count": 1200,
+        "content_hash": "c0ffee",
+        "label": "late",
+        "timestamp_column": "event_timestamp",
+        "features": (Lookup("weather", ["temp", "gust"]),),
+        "full_feature_names": False,
+        "known_at": None,
+        "columns": ("airport", "event_timestamp", "late", "temp", "gust", "weather__event_timestamp", "split"),
+        "spine_columns": ("airport", "event_timestamp", "late"),
+        "key_columns": ("airport",),
+        "feature_columns": ("temp", "gust"),
+        "event_timestamp_columns": ("weather__event_timestamp",),
+        "spine_fingerprint": "beef",
+        "spine_rows_before_sampling": 1200,
+        "sample_size": None,
+        "seed": 0,
+        "split": SplitBoundaries(validation_from=None, test_from=datetime(2026, 3, 1, tzinfo=UTC)),
+        "groups": (
+            GroupSnapshot(
+                name="weather",
+                version=1,
+                revision=2,
+                table="/warehouse/groups/weather_v1/values",
+                table_version=7,
+                definition=WEATHER.to_json(),
+            ),
+        ),
+        "code_version": "0.1.0",
+    }
+    return Manifest(**(fields | changed))
+
+
+def numbers(ages: bool = True, label_sum: float | None = 2.5, days: int = 120) -> TrainingSetNumbers:
+    start = date(2026, 1, 1)
+    return TrainingSetNumbers(
+        features=tuple(
+            FeatureNumbers(
+                name=name,
+                group="weather",
+                type="double",
+                description=WEATHER.feature(name).description,
+                ttl=WEATHER.ttl,
+                event_timestamp_column="weather__event_timestamp",
+                rows=10 * days,
+                found=found,
+                age_low=0.0 if ages else None,
+                age_median=1800.0 if ages else None,
+                age_high=7200.0 if ages else None,
+            )
+            for name, found in (("temp", 10 * days), ("gust", 3 * days))
+        ),
+        days=tuple(
+            PeriodNumbers(
+                start + timedelta(days=number),
+                start + timedelta(days=number),
+                "train" if number < 59 else "test",
+                10,
+                8,
+                label_sum,
+                (9,) if ages else (),
+            )
+            for number in range(days)
+        ),
+        lookups=("weather",) if ages else (),
+    )
+
+
+class Page(HTMLParser):
+    """Collects elements and text, and objects to elements that are not closed in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(html)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in VOID or "svg" in self._open
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] != ["style"]:
+            self.text += f"{data} "
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
+    html = training_set_html(manifest(), numbers())
+    page = Page(html)
+
+    assert "http:" not in html
+    assert "https:" not in html
+    assert {tag for tag, _ in page.elements} & {"script", "link", "iframe", "img", "object"} == set()
+    assert re.findall(r"url\((?!#)", html) == []
+    assert all(str(use.get("xlink:href", "#")).startswith("#") for use in page.all("use"))
+
+
+def test_what_people_wrote_is_shown_as_text() -> None:
+    html = training_set_html(manifest(), numbers())
+
+    assert "<script>alert" not in html
+    assert "Late? <script>alert('x')</script>" in Page(html).text
+    assert "Degrees <Fahrenheit>" in Page(html).text
+    assert "flight & operations" in Page(html).text
+
+
+def test_each_picture_says_in_words_what_it_shows() -> None:
+    html = training_set_html(manifest(), numbers())
+    pictures = Page(html).all("svg")
+
+    assert [picture["role"] for picture in pictures] == ["img"] * 4
+    told = [str(picture["aria-label"]) for picture in pictures]
+    assert told[0].startswith("Line: mean of the label from 2026-01-01 to 2026-04-30; lowest 0.312")
+    assert told[1] == "Bars: share of rows without a value, for 2 features. 1 miss none; gust misses most, 70.0%."
+    assert told[2] == "Areas over time, one a lookup. On the whole: weather 90.0%."
+    assert told[3] == "Ranges: age of the values of 2 features. The oldest by median is temp, 30 min."
+
+
+def test_pictures_take_their_colours_from_the_page() -> None:
+    html = training_set_html(manifest(), numbers())
+
+    assert "prefers-color-scheme: dark" in html
+    assert "@media print" in html
+    assert "var(--first)" in html
+    assert re.findall(r"#0[1-5]0[1-5]0[1-5]", html) == []
+
+
+def test_ids_in_the_page_are_each_used_once() -> None:
+    ids = [
+        attributes["id"]
+        for _, attributes in Page(training_set_html(manifest(), numbers())).elements
+        if "id" in attributes
+    ]
+
+    assert len(ids) == len(set(ids))
+
+
+def test_the_numbers_are_there() -> None:
+    text = " ".join(Page(training_set_html(manifest(), numbers())).text.split())
+
+    assert "delays v3" in text
+    assert "Rows 1,200" in text
+    assert "Rows with a label 960" in text
+    assert "Mean of late 0.312" in text
+    assert "train 2026-01-01 to 2026-02-28 590 49.2% 472 0.312" in text
+    assert "temp Degrees <Fahrenheit> double 100.0% 0 30 min 0 s to 2 h 4h" in text
+    assert "gust double 30.0% 840 30 min" in text
+    assert "Content hash c0ffee" in text
+    assert "weather 1 2 7 flight & operations" in text
+
+
+def test_what_was_not_measured_is_said() -> None:
+    page = Page(training_set_html(manifest(), numbers(ages=False)))
+
+    assert "Ages were not measured" in page.text
+    assert len(page.all("svg")) == 2
+
+
+def test_a_set_without_label_and_split_is_shown_without() -> None:
+    page = Page(training_set_html(manifest(label=None, split=None, sample_size=1200), numbers(label_sum=None)))
+
+    assert "Rows with a label" not in page.text
+    assert "validation" not in page.text
+    assert "1,200 of 1,200 rows, seed 0" in page.text
+    assert len(page.all("svg")) == 3
+
+
+def test_an_empty_set_has_a_page_too() -> None:
+    empty = TrainingSetNumbers(
+        features=tuple(
+            FeatureNumbers("temp", "weather", "double", "", None, "weather__event_timestamp", 0, 0, None, None, None)
+            for _ in range(1)
+        ),
+        days=(),
+        lookups=("weather",),
+    )
+
+    page = Page(training_set_html(manifest(row_count=0), empty))
+
+    assert "There are no rows to draw." in page.text
+    assert page.all("svg") == []
+
+
+def test_the_same_numbers_give_the_same_page() -> None:
+    assert training_set_html(manifest(), numbers()) == training_set_html(manifest(), numbers())
+
+
+@pytest.fixture
+def saved(spark: SparkSession, tmp_path: Path) -> TrainingSet:
+    context = Context(spark, Settings(warehouse=str(tmp_path)), lambda: datetime(2026, 11, 1, tzinfo=UTC), "0.1.0")
+    return TrainingSet(context, manifest())
+
+
+def test_the_file_is_replaced_whole(saved: TrainingSet, tmp_path: Path) -> None:
+    file = tmp_path / "new" / "report.html"
+
+    first = training_set_report(saved, file, numbers())
+    second = training_set_report(saved, file, numbers(ages=False))
+
+    assert first == second == file
+    assert "Ages were not measured" in file.read_text(encoding="utf-8")
+    assert [path.name for path in file.parent.iterdir()] == ["report.html"]
+
+
+def test_only_a_local_disk_is_written_to(saved: TrainingSet, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="s3://bucket"):
+        training_set_report(saved, "s3://bucket/report.html", numbers())
+
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(ExportError, match="cannot be written"):
+        training_set_report(saved, tmp_path / "file" / "report.html", numbers())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, "-"),
+        (0.0, "0 s"),
+        (0.25, "250 ms"),
+        (1.0, "1 s"),
+        (59.0, "59 s"),
+        (60.0, "1 min"),
+        (90.0, "1.5 min"),
+        (1740.0, "29 min"),
+        (44_340.0, "12 h"),
+        (221_040.0, "2.6 d"),
+        (40 * 86_400.0, "40 d"),
+    ],
+)
+def test_ages_are_said_in_the_greatest_fitting_unit(seconds: float | None, said: str) -> None:
+    assert spoken(seconds) == said
