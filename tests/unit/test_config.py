@@ -100,7 +100,7 @@ def test_other_variables_are_left_alone() -> None:
 
 def test_a_misspelt_variable_is_told_with_its_nearest() -> None:
     with pytest.raises(
-        ConfigurationError, match="FEATURESTORE_WAREHUOSE is not known. Did you mean 'FEATURESTORE_WAREHOUSE'"
+        ConfigurationError, match=r"FEATURESTORE_WAREHUOSE is not known\. Did you mean 'FEATURESTORE_WAREHOUSE'"
     ):
         from_environment({"FEATURESTORE_WAREHUOSE": "s3a://b/w"})
 
@@ -190,7 +190,7 @@ def test_a_wrong_setting_is_named(fields: dict[str, Any], message: str) -> None:
         ("base", "- a\n", r"base\.yml: expected settings as 'name: value' lines"),
         ("base", "a: [\n", r"base\.yml:2 is not YAML"),
         ("dev", "warehous: x\n", "setting 'warehous' is not known"),
-        ("dev", "a: \x00\n", r"dev\.yml:2 is not YAML"),
+        ("dev", "a: \x00\n", r"dev\.yml is not YAML"),
         ("dev", "spark: local\n", "setting 'spark': "),
     ],
 )
