@@ -89,9 +89,10 @@ def _score(
 
 @dataclass(frozen=True)
 class _Model:
-    """A classifier, and the categories it knows; others count as missing."""
+    """A classifier, the features it was trained on, and the categories it knows; others count as missing."""
 
     classifier: Any
+    features: list[str]
     categories: dict[str, list[str]]
 
     @classmethod
@@ -107,7 +108,9 @@ class _Model:
         classifier = HistGradientBoostingClassifier(
             categorical_features="from_dtype", early_stopping=False, random_state=seed
         )
-        model = cls(classifier, categories)
+        # A feature without a single value cannot be cut into bins, and says nothing.
+        known = list(features.columns[features.notna().any()])
+        model = cls(classifier, known, categories)
         # Its threads wait for each other in busy loops: on a machine with other work they cost more than they gain.
         with threadpool_limits(1, user_api="openmp"):
             classifier.fit(model.columns(part, features), part.late)
@@ -115,7 +118,7 @@ class _Model:
 
     def columns(self, part: Part, features: pd.DataFrame) -> pd.DataFrame:
         coded = {name: pd.Categorical(part.schedule[name], categories=known) for name, known in self.categories.items()}
-        return pd.concat([part.schedule[NUMBERS].assign(**coded), features], axis=1)
+        return pd.concat([part.schedule[NUMBERS].assign(**coded), features[self.features]], axis=1)
 
     def auc(self, part: Part, features: pd.DataFrame) -> float:
         from sklearn.metrics import roc_auc_score

@@ -12,6 +12,7 @@ import pandas as pd
 from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from featurestore import FeatureDataLoader, FeatureStore, OfflineStore, Settings, TrainingSet
@@ -53,13 +54,18 @@ class Steps:
         started = perf_counter()
         if not self.console.is_terminal:
             self.console.print(f"... {escape(name)}")
-        with self.console.status(escape(name)):
+        with self._running() as progress:
+            progress.add_task(escape(name), total=None)
             yield step
         step.seconds = perf_counter() - started
         self.done.append(step)
         self.console.print(f"[green]done[/] {escape(name)} [dim]{step.seconds:.1f} s[/]")
         for line in step.told:
             self.console.print(f"     {escape(line)}", style="dim")
+
+    def _running(self) -> Progress:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        return Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal)
 
 
 @dataclass(frozen=True)
@@ -87,10 +93,10 @@ def run_demo(
     version. ``read_tables`` gives the tables to land (the whole year by default).
     """
     steps = Steps(console)
-    with steps.step("Start Spark and open the store"):
+    with steps.step("Start Spark, open the store"):
         fs = FeatureStore.open(source, spark=spark)
     output = Path(fs.settings.output)
-    with steps.step("Land the year's flights as Parquet files") as step:
+    with steps.step("Land the year's flights") as step:
         for table in land_flights(fs.settings.landing, TENANT, read_tables):
             step.tell(f"{table.name}: {table.rows:,} rows{'' if table.new else ', there already'}")
     with steps.step("Apply the definitions") as step:
@@ -102,18 +108,18 @@ def run_demo(
     store = fs.tenant(TENANT)
     for group in GROUPS:
         _materialize(steps, store, group)
-    with steps.step("Join all features as of each flight's moment of decision: the training set") as step:
+    with steps.step("Build the training set") as step:
         training_set = FeatureDataLoader(store).build(TRAINING_SET)
         manifest = training_set.manifest
         step.tell(f"{manifest.name} v{manifest.version}: {manifest.row_count:,} rows, {len(manifest.columns)} columns")
-    with steps.step("Export it as Parquet"):
+    with steps.step("Export the training set"):
         export = _export(training_set, output)
-    with steps.step("Measure it and write the report"):
+    with steps.step("Measure it, write the report"):
         numbers = TrainingSetNumbers.of(training_set)
         report = training_set_report(
             training_set, output / "reports" / f"{manifest.name}_v{manifest.version}.html", numbers
         )
-    with steps.step("Train one model on it, and on the same flights joined wrongly"):
+    with steps.step("Train one model a join"):
         scores = compare_joins(fs, training_set)
     result = DemoResult(training_set, numbers, scores, steps.done, export, report)
     _sum_up(console, result)
@@ -121,7 +127,7 @@ def run_demo(
 
 
 def _materialize(steps: Steps, store: OfflineStore, group: str) -> None:
-    with steps.step(f"Materialize {group} for 2013") as step:
+    with steps.step(f"Materialize {group}") as step:
         result = store.materialize_feature(group, START, END)
         if result.state == "skipped":
             step.tell("done in an earlier run: skipped")
@@ -143,20 +149,18 @@ def _export(training_set: TrainingSet, output: Path) -> Path:
 def _sum_up(console: Console, result: DemoResult) -> None:
     total = result.numbers.total
     assert total is not None, "the spine has rows"
-    unlabelled = total.rows - total.labelled
+    rate = "no labels" if total.label_rate is None else f"label rate {total.label_rate:.1%}"
     console.print()
     console.print(_features(result.numbers))
     console.print(
-        f"[bold]{total.rows:,} rows[/], label rate {total.label_rate:.1%}. {unlabelled:,} flights were cancelled or "
-        "diverted: they stay in, without a label."
-        if total.label_rate is not None
-        else f"[bold]{total.rows:,} rows[/], no labels."
+        f"[bold]{total.rows:,} rows[/], {rate}. {total.rows - total.labelled:,} flights were cancelled or diverted: they stay "
+        "in, without a label."
     )
     console.print()
     console.print(_scores(result.scores))
     console.print(
-        "AUC of one small model a join, same flights, all later than those it was trained on. [bold]Offline[/]: as its\n"
-        "author would see it. [bold]Served[/]: with the values that there are two hours before departure."
+        "One small model a join, on the same flights, judged on the same later ones. [bold]Offline[/]: as its author would "
+        "see it. [bold]Served[/]: with the values that there are two hours before departure."
     )
     console.print()
     console.print(_steps(result.steps))
