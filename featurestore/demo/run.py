@@ -53,15 +53,15 @@ class Steps:
         step = Step(name)
         started = perf_counter()
         if not self.console.is_terminal:
-            self.console.print(f"... {escape(name)}")
+            self.console.print(f"... {escape(name)}", highlight=False)
         with self._running() as progress:
             progress.add_task(escape(name), total=None)
             yield step
         step.seconds = perf_counter() - started
         self.done.append(step)
-        self.console.print(f"[green]done[/] {escape(name)} [dim]{step.seconds:.1f} s[/]")
+        self.console.print(f"[green]done[/] {escape(name)} [dim]{step.seconds:.1f} s[/]", highlight=False)
         for line in step.told:
-            self.console.print(f"     {escape(line)}", style="dim")
+            self.console.print(f"     {escape(line)}", style="dim", highlight=False)
 
     def _running(self) -> Progress:
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())

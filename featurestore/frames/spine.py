@@ -15,8 +15,6 @@ from featurestore.errors import SpineError, nearest
 from featurestore.frames.columns import column
 from featurestore.frames.conform import read_as
 
-INSTANT = "__instant"
-
 _WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 
@@ -54,8 +52,16 @@ def check_spine(spine: DataFrame, timestamp_column: str) -> None:
         )
 
 
-def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None) -> DataFrame:
-    """The spine with a column ``__instant``: its timestamp as an instant, read in ``zone`` where it is naive.
+def instant_column(spine: DataFrame) -> str:
+    """A name that the spine does not use, for its timestamp as an instant."""
+    name = "__instant"
+    while name in spine.columns:
+        name = f"_{name}"
+    return name
+
+
+def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None, name: str) -> DataFrame:
+    """The spine with a column ``name``: its timestamp as an instant, read in ``zone`` where it is naive.
 
     Raises SpineError where the type cannot give one.
     """
@@ -66,7 +72,7 @@ def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None) -> 
             f"spine: column {timestamp_column!r} is {found.simpleString()}, not an instant; give timestamps with a time "
             "zone, or name the zone to read them in as timestamp_zone in the settings"
         )
-    return spine.withColumn(INSTANT, reading.value)
+    return spine.withColumn(name, reading.value)
 
 
 def check_keys(spine: DataFrame, keys: Mapping[str, str], types: Mapping[str, T.DataType], group: str) -> None:
@@ -86,21 +92,21 @@ def check_keys(spine: DataFrame, keys: Mapping[str, str], types: Mapping[str, T.
             )
 
 
-def bounds(spine: DataFrame) -> SpineBounds:
-    """Runs one job over the spine's ``__instant``."""
-    time = F.unix_micros(column(INSTANT))
+def bounds(spine: DataFrame, instants: str) -> SpineBounds:
+    """Runs one job over the spine's column of instants."""
+    time = F.unix_micros(column(instants))
     row = spine.agg(F.count(F.lit(1)).alias("n"), F.min(time).alias("low"), F.max(time).alias("high")).collect()[0]
     if row["low"] is None:
         return SpineBounds(row["n"], None, None)
     return SpineBounds(row["n"], from_micros(row["low"]), from_micros(row["high"]))
 
 
-def guarded(spine: DataFrame, found: SpineBounds) -> DataFrame:
+def guarded(spine: DataFrame, instants: str, found: SpineBounds) -> DataFrame:
     """The spine, failing loudly where a timestamp lies outside the bounds that the scan was pruned by.
 
     A spine whose query gives other rows each time it runs (``rand()``, a table that changed) would else lose matches.
     """
-    time = F.unix_micros(column(INSTANT))
+    time = F.unix_micros(column(instants))
     outside: Column = time.isNotNull()
     if found.earliest is not None and found.latest is not None:
         outside = ~time.between(to_micros(found.earliest), to_micros(found.latest))

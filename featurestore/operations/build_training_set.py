@@ -16,7 +16,7 @@ from featurestore.errors import InvariantError, RebuildError, SpineError, neares
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import content_hash, fingerprint_columns, fingerprint_text
 from featurestore.frames.sampling import sample_rows
-from featurestore.frames.spine import INSTANT, check_outputs, check_spine, with_instants
+from featurestore.frames.spine import check_outputs, check_spine, instant_column, with_instants
 from featurestore.frames.splits import SPLIT, split_by_time, time_boundaries
 from featurestore.operations.context import Context
 from featurestore.operations.read import (
@@ -192,9 +192,10 @@ def _with_split(
     if asked.split is None:
         return joined, None
     name, zone = asked.join.timestamp_column, context.settings.timestamp_zone
-    validation_from, test_from = time_boundaries(with_instants(spine, name, zone), INSTANT, asked.split)
-    timed = with_instants(joined, name, zone)
-    divided = split_by_time(timed, INSTANT, validation_from, test_from).drop(INSTANT)
+    instants = instant_column(joined)
+    validation_from, test_from = time_boundaries(with_instants(spine, name, zone, instants), instants, asked.split)
+    timed = with_instants(joined, name, zone, instants)
+    divided = split_by_time(timed, instants, validation_from, test_from).drop(instants)
     return divided, SplitBoundaries(validation_from=validation_from, test_from=test_from)
 
 

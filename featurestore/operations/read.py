@@ -20,13 +20,13 @@ from featurestore.frames.local_rows import plain_table
 from featurestore.frames.point_in_time import AsOfJoin, KnownAt, point_in_time_join
 from featurestore.frames.schema import TIME_COLUMNS, key_fields
 from featurestore.frames.spine import (
-    INSTANT,
     SpineBounds,
     bounds,
     check_keys,
     check_outputs,
     check_spine,
     guarded,
+    instant_column,
     with_instants,
 )
 from featurestore.operations.context import Context
@@ -48,11 +48,11 @@ class ResolvedLookup:
     outputs: dict[str, str]
     event_timestamp_output: str
 
-    def join(self, known_at: KnownAt, with_timestamps: bool) -> AsOfJoin:
+    def join(self, timestamp_column: str, known_at: KnownAt, with_timestamps: bool) -> AsOfJoin:
         return AsOfJoin(
             keys=self.keys,
             features=tuple(name for name in self.group.feature_names if name in self.features),
-            timestamp_column=INSTANT,
+            timestamp_column=timestamp_column,
             ttl=self.group.ttl,
             nulls=self.group.nulls,
             known_at=known_at,
@@ -168,11 +168,12 @@ def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: A
     for lookup in request.lookups:
         types = {field.name: field.dataType for field in key_fields(lookup.group)}
         check_keys(spine, lookup.keys, types, lookup.group.name)
-    timed = with_instants(spine, request.timestamp_column, context.settings.timestamp_zone)
-    found = bounds(timed)
-    joined = guarded(timed, found)
+    instants = instant_column(spine)
+    timed = with_instants(spine, request.timestamp_column, context.settings.timestamp_zone, instants)
+    found = bounds(timed, instants)
+    joined = guarded(timed, instants, found)
     for lookup in request.lookups:
-        join = lookup.join(request.known_at, request.with_timestamps)
+        join = lookup.join(instants, request.known_at, request.with_timestamps)
         joined = point_in_time_join(joined, _values(context, tenant_id, lookup, request, found), join)
     return joined.select(*(column(name) for name in (*spine.columns, *request.columns)))
 
