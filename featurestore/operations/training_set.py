@@ -113,5 +113,5 @@ class TrainingSet:
         )
 
     def export(self, path: str, format: str = "parquet") -> str:
-        """Write all rows as Parquet files to a new folder; visible only when whole. Raises ExportError."""
-        return write_files(self.rows, path, format)
+        """Write all rows as Parquet files, and the manifest, to a new folder; visible only when whole. Raises ExportError."""
+        return write_files(self.rows, path, format, self.manifest.model_dump_json(indent=2))

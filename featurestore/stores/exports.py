@@ -13,11 +13,11 @@ from featurestore.errors import ExportError
 FORMATS = ("parquet",)
 
 
-def write_files(rows: DataFrame, path: str, format: str = "parquet") -> str:
+def write_files(rows: DataFrame, path: str, format: str = "parquet", manifest: str | None = None) -> str:
     """Write the rows to a new folder at ``path``; returns the path.
 
-    On a local file system the folder appears when all of it is written. Elsewhere Spark's committer adds ``_SUCCESS``
-    last. Raises ExportError where something is there already, or the format is not known.
+    On a local file system the folder appears when all of it is written, with the manifest as ``_manifest.json``, which
+    readers of the format pass over. Elsewhere Spark's committer adds ``_SUCCESS`` last. Raises ExportError where something is there already, or the format is not known.
     """
     if format not in FORMATS:
         raise ExportError(f"format {format!r} is not known; possible: {', '.join(FORMATS)}")
@@ -31,6 +31,8 @@ def write_files(rows: DataFrame, path: str, format: str = "parquet") -> str:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         rows.write.format(format).save(str(temporary))
+        if manifest is not None:
+            (temporary / "_manifest.json").write_text(manifest, encoding="utf-8")
         temporary.rename(target)
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error}") from error

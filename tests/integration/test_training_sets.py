@@ -20,6 +20,7 @@ from featurestore import (
 )
 from featurestore.errors import ExportError, NotFoundError, RebuildError, SpineError
 from featurestore.frames.sampling import sample_rows
+from featurestore.stores.training_sets import Manifest
 
 USER = Entity("user", join_keys={"user_id": "string"})
 STATS = FeatureGroup("stats", USER, features=[Feature("score", "double"), Feature("plan", "string")])
@@ -111,6 +112,7 @@ def test_a_training_set_is_saved_loaded_and_built_again_after_more_data_came(
     folder = built.export(str(tmp_path / "export"))
     exported = pq.read_table(folder)
     assert exported.num_rows == 10
+    assert Manifest.model_validate_json((Path(folder) / "_manifest.json").read_text()) == manifest
     assert exported.column_names == list(manifest.columns)
     with pytest.raises(ExportError, match="is there already"):
         built.export(str(tmp_path / "export"))
