@@ -56,6 +56,7 @@ ON = {"id": "user", "code": "code"}
 class Tables:
     """A spine and the history of one group, and how Spark is to hold them."""
 
+    # Of half of the keys; the others have any of STARTS.
     start: datetime
     # Hundreds of rows: a failing test shows those of one key.
     spine: list[Row] = field(repr=False)
@@ -96,16 +97,17 @@ def tables_of(seed: int) -> Tables:
     """Many keys; some without a history, some that no spine row asks for, some rows several times."""
     random = Random(seed)
     start = random.choice(STARTS)
+    start_of = {key: random.choice([start, random.choice(STARTS)]) for key in KEYS + INCOMPLETE_KEYS}
     spine: list[Row] = []
     values: list[Row] = []
     for key in KEYS[:-3]:
-        history = [value_row(random, key, start) for _ in range(random.randint(1, 8))]
-        tied = value_row(random, key, start) | {
+        history = [value_row(random, key, start_of[key]) for _ in range(random.randint(1, 8))]
+        tied = value_row(random, key, start_of[key]) | {
             name: history[0][name] for name in ("event_timestamp", "created_timestamp")
         }
         values += [*history, tied, *history[: random.randint(0, 1)]]
     for key in KEYS[3:] + INCOMPLETE_KEYS:
-        asked = [spine_row(random, key, start) for _ in range(random.randint(1, 6))]
+        asked = [spine_row(random, key, start_of[key]) for _ in range(random.randint(1, 6))]
         spine += asked + asked[: random.randint(0, 1)]
     random.shuffle(values)
     random.shuffle(spine)
