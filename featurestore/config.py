@@ -29,6 +29,7 @@ class Settings(BaseModel):
     - ``landing``: root of the ``{landing}`` placeholder in sources.
     - ``output``: where reports and exports go.
     - ``timestamp_zone``: the zone in which naive and date-only timestamps are read; none refuses them.
+    - ``hot_key_rows``: a key with so many rows (spine and values together) is cut in time by the as-of join.
     - ``spark``: Spark properties for a session that this package starts; an adopted session is left as it is.
     - ``postgres_dsn``: a secret; only ever from the environment.
     """
@@ -40,6 +41,7 @@ class Settings(BaseModel):
     landing: str = "landing"
     output: str = "output"
     timestamp_zone: str | None = None
+    hot_key_rows: int = Field(default=1_000_000, ge=2)
     spark: dict[str, str] = {}
     postgres_dsn: SecretStr | None = None
 

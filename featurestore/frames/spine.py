@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from pyspark.sql import Column, DataFrame
@@ -20,11 +20,15 @@ _WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 @dataclass(frozen=True)
 class SpineBounds:
-    """Rows, and the earliest and latest timestamp (none where no row has one)."""
+    """Rows, the earliest and latest timestamp (none where no row has one), and about how many keys and examples."""
 
     rows: int
     earliest: datetime | None
     latest: datetime | None
+    # By the columns of the key.
+    keys: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    # Distinct (all keys, instant).
+    examples: int = 0
 
     def dates(self, ttl: timedelta | None) -> tuple[date | None, date] | None:
         """The UTC dates, both ends included, on which a value can lie that a row may take; none: no row takes any.
@@ -92,13 +96,25 @@ def check_keys(spine: DataFrame, keys: Mapping[str, str], types: Mapping[str, T.
             )
 
 
-def bounds(spine: DataFrame, instants: str) -> SpineBounds:
-    """Runs one job over the spine's column of instants."""
+def bounds(spine: DataFrame, instants: str, keys: Sequence[tuple[str, ...]] = ()) -> SpineBounds:
+    """Runs one job over the spine's column of instants and its keys."""
     time = F.unix_micros(column(instants))
-    row = spine.agg(F.count(F.lit(1)).alias("n"), F.min(time).alias("low"), F.max(time).alias("high")).collect()[0]
-    if row["low"] is None:
-        return SpineBounds(row["n"], None, None)
-    return SpineBounds(row["n"], from_micros(row["low"]), from_micros(row["high"]))
+    every = [column(name) for name in dict.fromkeys(name for names in keys for name in names)]
+    row = spine.agg(
+        F.count(F.lit(1)),
+        F.min(time),
+        F.max(time),
+        F.approx_count_distinct(F.xxhash64(*every, time)),
+        *(F.approx_count_distinct(F.xxhash64(*(column(name) for name in names))) for names in keys),
+    ).collect()[0]
+    rows, low, high, examples, *distinct = row
+    return SpineBounds(
+        rows=rows,
+        earliest=None if low is None else from_micros(low),
+        latest=None if high is None else from_micros(high),
+        keys=dict(zip(keys, distinct, strict=True)),
+        examples=examples,
+    )
 
 
 def guarded(spine: DataFrame, instants: str, found: SpineBounds) -> DataFrame:

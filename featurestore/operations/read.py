@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import TypeAlias
 
@@ -16,8 +16,9 @@ from featurestore.definitions.lookup import Lookup, as_lookups
 from featurestore.definitions.time_window import to_instant
 from featurestore.errors import DefinitionError, SpineError
 from featurestore.frames.columns import column
+from featurestore.frames.examples import joined_by_example
 from featurestore.frames.local_rows import plain_table
-from featurestore.frames.point_in_time import AsOfJoin, KnownAt, point_in_time_join
+from featurestore.frames.point_in_time import AsOfJoin, KnownAt, point_in_time_joins
 from featurestore.frames.schema import TIME_COLUMNS, key_fields
 from featurestore.frames.spine import (
     SpineBounds,
@@ -29,8 +30,10 @@ from featurestore.frames.spine import (
     instant_column,
     with_instants,
 )
+from featurestore.operations.as_of_plan import asks_examples_once, plan_key
 from featurestore.operations.context import Context
 from featurestore.stores.arrow import to_spark
+from featurestore.stores.group_table import ROW_IDENTITY
 
 _EARLIER, _LATER = date(1970, 1, 1), date(1970, 1, 2)
 
@@ -160,8 +163,8 @@ def _without_void(table: pa.Table) -> pa.Table:
 def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: AsOfRequest) -> DataFrame:
     """The spine with the asked features as of each row's timestamp; see ``point_in_time_join`` for the rules.
 
-    Runs one small job over the spine, for the range of its timestamps; all else is lazy. The tables are read as they
-    are when this is called. Raises SpineError.
+    Runs small jobs over the timestamps and keys of the spine and the tables, which tell what can be left out; all else
+    is lazy. The tables are read as they are when this is called. Raises SpineError.
     """
     check_spine(spine, request.timestamp_column)
     check_outputs(spine.columns, request.columns)
@@ -170,26 +173,58 @@ def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: A
         check_keys(spine, lookup.keys, types, lookup.group.name)
     instants = instant_column(spine)
     timed = with_instants(spine, request.timestamp_column, context.settings.timestamp_zone, instants)
-    found = bounds(timed, instants)
-    joined = guarded(timed, instants, found)
-    for lookup in request.lookups:
-        join = lookup.join(instants, request.known_at, request.with_timestamps)
-        joined = point_in_time_join(joined, _values(context, tenant_id, lookup, request, found), join)
-    return joined.select(*(column(name) for name in (*spine.columns, *request.columns)))
+    by_key = _by_key(request.lookups)
+    found = bounds(timed, instants, list(dict.fromkeys(columns for columns, _ in by_key)))
+    rows = guarded(timed, instants, found)
+    planned = []
+    for lookups in by_key.values():
+        read = [_lookup(context, tenant_id, lookup, request, instants, found) for lookup in lookups]
+        planned.append(plan_key(timed, read, found, context.settings.hot_key_rows))
+
+    def joined(rows: DataFrame) -> DataFrame:
+        for lookups, hot in planned:
+            rows = point_in_time_joins(rows, lookups, hot)
+        return rows
+
+    needed = [instants, *dict.fromkeys(name for columns, _ in by_key for name in columns)]
+    if asks_examples_once(spine.schema, needed, found):
+        rows = joined_by_example(rows, needed, joined, request.columns)
+    else:
+        rows = joined(rows)
+    return rows.select(*(column(name) for name in (*spine.columns, *request.columns)))
 
 
-def _values(
-    context: Context, tenant_id: str, lookup: ResolvedLookup, request: AsOfRequest, found: SpineBounds
-) -> DataFrame:
+def _by_key(
+    lookups: Iterable[ResolvedLookup],
+) -> dict[tuple[tuple[str, ...], tuple[str, ...]], list[ResolvedLookup]]:
+    """By the columns of the spine that are looked up by, and their types: such lookups share one shuffle of the spine."""
+    by_key: dict[tuple[tuple[str, ...], tuple[str, ...]], list[ResolvedLookup]] = {}
+    for lookup in lookups:
+        types = tuple(lookup.group.entity.join_keys[key] for key in lookup.keys)
+        by_key.setdefault((tuple(lookup.keys.values()), types), []).append(lookup)
+    return by_key
+
+
+def _lookup(
+    context: Context,
+    tenant_id: str,
+    lookup: ResolvedLookup,
+    request: AsOfRequest,
+    instants: str,
+    found: SpineBounds,
+) -> tuple[DataFrame, AsOfJoin]:
+    """The values that the spine may take, and how they are joined."""
     group = lookup.group
     versions = request.table_versions or {}
-    return context.table(group).read_values(
+    values = context.table(group).read_values(
         context.spark,
         tenant_id,
         [*group.join_keys, *TIME_COLUMNS, *(name for name in group.feature_names if name in lookup.features)],
         _partitions(group, found),
         versions.get((group.name, group.version)),
     )
+    join = lookup.join(instants, request.known_at, request.with_timestamps)
+    return values, replace(join, row_identity=ROW_IDENTITY if ROW_IDENTITY in values.columns else None)
 
 
 def _partitions(group: FeatureGroup, found: SpineBounds) -> tuple[date | None, date]:

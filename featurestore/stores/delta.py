@@ -25,6 +25,10 @@ def column_sql(field: StructField) -> str:
     return f"{quote(field.name)} {field.dataType.simpleString()}"
 
 
+def _pairs(properties: Mapping[str, str]) -> str:
+    return ", ".join(f"{literal(key)} = {literal(value)}" for key, value in properties.items())
+
+
 @dataclass(frozen=True)
 class Transaction:
     """An append that happens once: Delta skips a second one of the same application id and version."""
@@ -69,7 +73,7 @@ class DeltaTable:
     ) -> None:
         """Create the table where it is not there yet; a table that is there is left as it is."""
         partition = f" PARTITIONED BY ({', '.join(quote(name) for name in partitioned_by)})" if partitioned_by else ""
-        pairs = ", ".join(f"{literal(key)} = {literal(value)}" for key, value in (properties or {}).items())
+        pairs = _pairs(properties or {})
         tail = f" TBLPROPERTIES ({pairs})" if pairs else ""
         body = ", ".join(column_sql(column) for column in schema)
         spark.sql(f"CREATE TABLE IF NOT EXISTS {self.sql} ({body}) USING DELTA{partition}{tail}")
@@ -81,6 +85,9 @@ class DeltaTable:
     def change_type(self, spark: SparkSession, column: StructField) -> None:
         """Widen a column's type in place (Delta type widening)."""
         spark.sql(f"ALTER TABLE {self.sql} ALTER COLUMN {quote(column.name)} TYPE {column.dataType.simpleString()}")
+
+    def set_properties(self, spark: SparkSession, properties: Mapping[str, str]) -> None:
+        spark.sql(f"ALTER TABLE {self.sql} SET TBLPROPERTIES ({_pairs(properties)})")
 
     def append(self, rows: DataFrame, transaction: Transaction | None = None, metadata: str | None = None) -> None:
         writer = rows.write.format("delta").mode("append")

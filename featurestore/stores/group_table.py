@@ -10,7 +10,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructField
+from pyspark.sql.types import ArrayType, StructField, StructType
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
@@ -25,6 +25,9 @@ _PROPERTIES = {
     # A widened column (int to long, float to double) keeps its files.
     "delta.enableTypeWidening": "true",
 }
+# Rows with identities that last: the as-of join leaves arrays out of its sort, and finds them again by these.
+_ROW_TRACKING = {"delta.enableRowTracking": "true"}
+ROW_IDENTITY = "__row_identity"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,16 @@ class GroupTable:
         if self.values.exists(spark):
             self._evolve(spark)
         else:
-            self.values.create(spark, values_schema(self.group), PARTITION_COLUMNS, _PROPERTIES)
+            self.values.create(spark, values_schema(self.group), PARTITION_COLUMNS, self._properties)
+
+    @property
+    def _has_arrays(self) -> bool:
+        return any(isinstance(field.dataType, ArrayType) for field in values_schema(self.group))
+
+    @property
+    def _properties(self) -> dict[str, str]:
+        # Only where there are arrays: commits of tables that number their rows take longer.
+        return _PROPERTIES | (_ROW_TRACKING if self._has_arrays else {})
 
     def _evolve(self, spark: SparkSession) -> None:
         """Add the columns the table lacks and widen those that the group widened."""
@@ -81,6 +93,8 @@ class GroupTable:
         for field in wanted:
             if field.name in stored and stored[field.name].dataType != field.dataType:
                 self.values.change_type(spark, StructField(field.name, field.dataType))
+        if self._has_arrays and not _numbers_rows(self.values.read(spark)):
+            self.values.set_properties(spark, _ROW_TRACKING)
 
     def append_rejected(self, bad: DataFrame, tenant_id: str, batch_id: str, now: datetime) -> None:
         rows = bad.select(
@@ -133,7 +147,8 @@ class GroupTable:
         """One tenant's rows with just these columns, of the partitions ``dates`` (both ends included,
         no first: no lower end).
 
-        A column that the table's version did not have yet reads as null.
+        A column that the table's version did not have yet reads as null. Where an array is among the columns and the
+        table's version numbers its rows, ``ROW_IDENTITY`` is there too: a long, of which no two rows have the same.
         """
         table = self.values.read(spark, version)
         rows = table.where(F.col("tenant_id") == F.lit(tenant_id))
@@ -143,7 +158,10 @@ class GroupTable:
             if first is not None:
                 rows = rows.where(F.col("event_date") >= date_literal(first))
         wanted = values_schema(self.group)
-        return rows.select(*(self._stored(table, wanted[name]) for name in columns))
+        stored = [self._stored(table, wanted[name]) for name in columns]
+        if any(isinstance(wanted[name].dataType, ArrayType) for name in columns) and _numbers_rows(table):
+            stored.append(F.col("_metadata.row_id").alias(ROW_IDENTITY))
+        return rows.select(*stored)
 
     def _stored(self, table: DataFrame, field: StructField) -> Any:
         if field.name not in table.columns:
@@ -155,6 +173,11 @@ class GroupTable:
             return spark.createDataFrame([], REJECTED)
         rows = self.rejected.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
         return rows if batch_id is None else rows.where(F.col("batch_id") == F.lit(batch_id))
+
+
+def _numbers_rows(table: DataFrame) -> bool:
+    metadata = table.select("_metadata").schema["_metadata"].dataType
+    return isinstance(metadata, StructType) and "row_id" in metadata.names
 
 
 def _app_id(tenant_id: str, batch_id: str) -> str:

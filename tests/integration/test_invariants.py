@@ -29,12 +29,8 @@ def loader(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Fea
 
 
 def test_a_value_from_the_future_stops_the_query(loader: FeatureDataLoader, monkeypatch: pytest.MonkeyPatch) -> None:
-    def sees_everything(*order: str) -> object:
-        return (
-            W.partitionBy("__hash_1", "__hash_2")
-            .orderBy(*order)
-            .rowsBetween(W.unboundedPreceding, W.unboundedFollowing)
-        )
+    def sees_everything(by: list[str], *order: str) -> object:
+        return W.partitionBy(*by).orderBy(*order).rowsBetween(W.unboundedPreceding, W.unboundedFollowing)
 
     monkeypatch.setattr(point_in_time, "_running", sees_everything)
     with pytest.raises(Exception, match="INVARIANT: the as-of join saw a value newer than its spine row"):

@@ -3,7 +3,7 @@
 Rows are dicts, instants are datetimes in UTC, a missing value is None.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -25,14 +25,24 @@ class AsOfLookup:
     event_timestamp_output: str | None = None
 
 
-def as_of_join(spine: Sequence[Row], values: Sequence[Row], lookup: AsOfLookup) -> list[Row]:
+# By what two values are compared where event and created timestamps tie; of arrays, the product compares hashes.
+Ordered = Callable[[Any], Any]
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def as_of_join(
+    spine: Sequence[Row], values: Sequence[Row], lookup: AsOfLookup, ordered: Ordered = _as_it_is
+) -> list[Row]:
     """Every spine row, in order, with the features as of its timestamp."""
-    return [{**row, **look_up(row, values, lookup)} for row in spine]
+    return [{**row, **look_up(row, values, lookup, ordered)} for row in spine]
 
 
-def look_up(spine_row: Row, values: Sequence[Row], lookup: AsOfLookup) -> Row:
+def look_up(spine_row: Row, values: Sequence[Row], lookup: AsOfLookup, ordered: Ordered = _as_it_is) -> Row:
     candidates = [row for row in values if _matches(row, spine_row, lookup)]
-    newest_first = sorted(candidates, key=lambda row: _order(row, lookup.features), reverse=True)
+    newest_first = sorted(candidates, key=lambda row: _order(row, lookup.features, ordered), reverse=True)
     taken = {feature: _taken_from(newest_first, feature, lookup.nulls) for feature in lookup.features}
     found = {lookup.outputs[name]: None if row is None else row[name] for name, row in taken.items()}
     if lookup.event_timestamp_output is not None:
@@ -68,9 +78,9 @@ def _was_known(row: Row, at: datetime, known_at: datetime | Literal["event"] | N
     return row["created_timestamp"] <= (at if known_at == "event" else known_at)
 
 
-def _order(row: Row, features: Sequence[str]) -> tuple[Any, ...]:
+def _order(row: Row, features: Sequence[str], ordered: Ordered) -> tuple[Any, ...]:
     """Event timestamp, created timestamp, then the content: the asked features in declared order, null below all."""
-    content = [(row[name] is not None, row[name]) for name in features]
+    content = [(row[name] is not None, ordered(row[name])) for name in features]
     return (row["event_timestamp"], row["created_timestamp"], content)
 
 

@@ -1,0 +1,50 @@
+"""The examples of a spine: its distinct (keys, instant). Rows of one example get the same features, which is asked once.
+
+It also keeps what else a spine holds out of the join's shuffles and sorts: wide rows wait, and get their features at
+the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.frames.columns import column
+
+_IDENTITY = ("__example_1", "__example_2")
+_ASKED = "__asked"
+# Estimates, in bytes; what is beyond them is better read twice than sorted.
+_WIDE_ROW, _TEXT, _NESTED = 256, 32, 256
+
+
+def identity(columns: Sequence[Column]) -> list[Column]:
+    """128 bits of hash of typed columns, nulls included (Spark's hash alone passes over nulls)."""
+    parts = [*(part.isNull() for part in columns), *columns]
+    return [F.xxhash64(*parts), F.xxhash64(F.lit(1), *parts)]
+
+
+def is_wide(schema: T.StructType, columns: Sequence[str]) -> bool:
+    """Whether the rows of a spine are wide beside these columns, which the join needs; judged by types alone."""
+    return sum(_width(field.dataType) for field in schema if field.name not in columns) > _WIDE_ROW
+
+
+def _width(kind: T.DataType) -> int:
+    if isinstance(kind, T.StringType):
+        return _TEXT
+    return 8 if isinstance(kind, T.NumericType | T.BooleanType | T.DatetimeType) else _NESTED
+
+
+def joined_by_example(
+    spine: DataFrame, columns: Sequence[str], join: Callable[[DataFrame], DataFrame], outputs: Sequence[str]
+) -> DataFrame:
+    """The spine with ``outputs``, which ``join`` gives for a frame of the distinct values of ``columns``."""
+    named = [part.alias(name) for part, name in zip(identity([column(c) for c in columns]), _IDENTITY, strict=True)]
+    asked = spine.select(*named, *(column(name) for name in columns)).distinct()
+    found = join(asked).select(*_IDENTITY, *(column(name) for name in outputs), F.lit(True).alias(_ASKED))
+    rows = spine.select(*(column(name) for name in spine.columns), *named).join(found, list(_IDENTITY), "left")
+    message = F.lit("INVARIANT: the spine changed between two reads of it; save or cache it first, then join")
+    was_asked = F.when(F.col(_ASKED).isNull(), F.raise_error(message).cast("boolean")).otherwise(F.lit(True))
+    return rows.where(was_asked).select(*(column(name) for name in (*spine.columns, *outputs)))

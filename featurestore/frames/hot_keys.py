@@ -1,0 +1,116 @@
+"""Hot keys: cut in time, so that no task holds all rows of one key, with the same answers.
+
+A key with very many rows is cut into chunks of time, and each chunk is joined as a key of its own. What a chunk lacks
+is what its past would have carried on to it: per feature the latest value of all earlier chunks. One small aggregation
+finds that, and it is broadcast to the spine rows of the chunk. Rows tied in time always share a chunk; a TTL is applied
+afterwards, to the value that was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import Window as W
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+CHUNK = "__chunk"
+_STARTS, _LATEST, _CHUNKS = "__starts", "__latest_event", "__chunks"
+# Enough for a key of 255 times the rows that make a key hot; the cost of finding a row's chunk grows with its logarithm.
+MOST_CHUNKS = 256
+
+
+@dataclass(frozen=True)
+class HotKey:
+    """A key, as the longs that the join compares, and the moments at which its second and later chunks start.
+
+    Moments ascend. They are those of values (even), so that a value and the spine rows of its instant share a chunk.
+    """
+
+    key: tuple[int, ...]
+    starts: tuple[int, ...]
+
+
+def hot_rows(like: DataFrame, hot: Sequence[HotKey], names: Sequence[str]) -> DataFrame:
+    """One row a hot key, in the session of ``like``."""
+    fields = [T.StructField(name, T.LongType()) for name in names]
+    schema = T.StructType([*fields, T.StructField(_STARTS, T.ArrayType(T.LongType()))])
+    return like.sparkSession.createDataFrame([(*key.key, list(key.starts)) for key in hot], schema)
+
+
+def in_chunks(rows: DataFrame, hot: DataFrame, moment: str) -> DataFrame:
+    """The rows with their chunk: 0 for a key that is not hot, else the number of starts at or before the moment."""
+    keys = [name for name in hot.columns if name != _STARTS]
+    return rows.join(F.broadcast(hot), keys, "left").withColumn(CHUNK, _passed(F.col(moment))).drop(_STARTS)
+
+
+def _passed(moment: Column) -> Column:
+    """How many starts are at or before a moment, by halving; 0 without starts or moment."""
+    steps = F.array(*(F.lit(MOST_CHUNKS >> halvings) for halvings in range(1, MOST_CHUNKS.bit_length())))
+    return F.aggregate(
+        steps,
+        F.lit(0),
+        lambda passed, step: F.when(F.get(_STARTS, passed + step - 1) <= moment, passed + step).otherwise(passed),
+    )
+
+
+def carried(unit: str) -> str:
+    return f"{unit}_carried"
+
+
+def carried_on(
+    values: DataFrame, hot: DataFrame, by: Sequence[str], candidates: Mapping[str, Column], event: str
+) -> DataFrame:
+    """One row a hot key and chunk: the greatest candidate of each unit among the chunks before it.
+
+    ``values`` are rows with ``by`` (the key, then the chunk); ``candidates`` structs that begin with the field
+    ``event``, null where a row has nothing for the unit.
+    """
+    keys = [name for name in by if name != CHUNK]
+    inside = values.join(F.broadcast(hot.select(*keys)), keys, "left_semi").select(
+        *by, *(candidate.alias(unit) for unit, candidate in candidates.items())
+    )
+    # In two steps, since Spark aggregates longs by hash but structs by sorting: first the latest event time of each
+    # unit, then among the few rows of that time the greatest.
+    times = inside.groupBy(*by).agg(*(F.max(F.col(unit)[event]).alias(f"{unit}{_LATEST}") for unit in candidates))
+    is_latest = {unit: F.col(unit)[event] == F.col(f"{unit}{_LATEST}") for unit in candidates}
+    any_latest = F.lit(False)
+    for condition in is_latest.values():
+        any_latest = any_latest | F.coalesce(condition, F.lit(False))
+    of_chunk = (
+        inside.join(F.broadcast(times), list(by))
+        .where(any_latest)
+        .groupBy(*by)
+        .agg(*(F.max(F.when(latest, F.col(unit))).alias(unit) for unit, latest in is_latest.items()))
+    )
+    chunks = hot.select(*keys, F.explode(F.sequence(F.lit(0), F.size(_STARTS))).alias(CHUNK))
+    before = W.partitionBy(*keys).orderBy(CHUNK).rowsBetween(W.unboundedPreceding, -1)
+    return chunks.join(F.broadcast(of_chunk), list(by), "left").select(
+        *by, *(F.max(unit).over(before).alias(carried(unit)) for unit in candidates)
+    )
+
+
+def hot_keys(rows: DataFrame, moment: str, chunks: Mapping[tuple[int, ...], int], sample_rate: float) -> list[HotKey]:
+    """Where to cut keys so that each has about so many ``chunks`` of equally many rows; runs one job.
+
+    ``rows`` are keys (longs) and moments. A key of which all rows are of one moment cannot be cut, and is left out.
+    """
+    keys = [name for name in rows.columns if name != moment]
+    fields = [T.StructField(name, T.LongType()) for name in [*keys, _CHUNKS]]
+    asked = rows.sparkSession.createDataFrame([(*key, n) for key, n in chunks.items()], T.StructType(fields))
+    sampled = rows.where(F.col(moment).isNotNull()).join(F.broadcast(asked.select(*keys)), keys, "left_semi")
+    if sample_rate < 1.0:
+        sampled = sampled.sample(sample_rate, seed=0)
+    # A spine row's moment is odd; the even one before it is that of the values of its instant.
+    even = F.col(moment) - F.pmod(F.col(moment), F.lit(2))
+    shares = [part / MOST_CHUNKS for part in range(1, MOST_CHUNKS)]
+    told = sampled.groupBy(*keys).agg(F.percentile_approx(even, shares, 10_000).alias(_STARTS)).collect()
+    found = []
+    for row in told:
+        key = tuple(row)[: len(keys)]
+        wanted = min(chunks[key], MOST_CHUNKS)
+        cuts = {row[_STARTS][part * MOST_CHUNKS // wanted - 1] for part in range(1, wanted)}
+        found.append(HotKey(key, tuple(sorted(cuts))))
+    return [key for key in found if key.starts]

@@ -1,0 +1,33 @@
+"""The join key of an as-of join as one or two longs: what rows are spread, sorted and compared by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+_NAMES = ("__key_1", "__key_2")
+_WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+
+
+def _is_itself(types: Sequence[T.DataType]) -> bool:
+    return len(types) <= len(_NAMES) and all(isinstance(kind, _WHOLE) for kind in types)
+
+
+def key_names(types: Sequence[T.DataType]) -> tuple[str, ...]:
+    return _NAMES[: len(types)] if _is_itself(types) else _NAMES
+
+
+def key_longs(keys: Sequence[Column], types: Sequence[T.DataType]) -> list[Column]:
+    """One or two longs, named ``key_names(types)``, that are equal where the typed keys are.
+
+    One or two whole numbers are themselves: that is exact, and keeps the order in which files hold the rows, which
+    sorts faster than a random one. All else is 128 bits of hash of the typed columns, none of which may be null.
+    """
+    if _is_itself(types):
+        longs = [key.cast("bigint") for key in keys]
+    else:
+        longs = [F.xxhash64(*keys), F.xxhash64(F.lit(1), *keys)]
+    return [long.alias(name) for long, name in zip(longs, key_names(types), strict=True)]
