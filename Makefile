@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # One target after the other, also under -j: each starts Spark with all cores.
 .NOTPARALLEL:
-.PHONY: help environment demo test check format clean distclean
+.PHONY: help environment demo test benchmark check format clean distclean
 
 PYTHON_IN_VENV := .venv/bin/python
 
@@ -16,7 +16,10 @@ demo: environment ## The whole path on the year's New York flights: jobs, traini
 	$(PYTHON_IN_VENV) jobs/demo.py
 
 test: environment ## All tests, those that start processes of their own included
-	$(PYTHON_IN_VENV) -m pytest
+	$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile
+
+benchmark: environment ## The as-of join beside its peers, a million rows (other sizes: benchmarks/README.md)
+	$(PYTHON_IN_VENV) benchmarks/point_in_time.py
 
 check: environment ## ruff and mypy
 	$(PYTHON_IN_VENV) -m ruff check .

@@ -41,7 +41,7 @@ class Settings(BaseModel):
     landing: str = "landing"
     output: str = "output"
     timestamp_zone: str | None = None
-    hot_key_rows: int = Field(default=1_000_000, ge=2)
+    hot_key_rows: int = Field(default=5_000_000, ge=2)
     spark: dict[str, str] = {}
     postgres_dsn: SecretStr | None = None
 

@@ -10,10 +10,10 @@ from featurestore.offline_store import OfflineStore
 from featurestore.operations.build_training_set import (
     build_declared,
     build_training_set,
-    rebuild_training_set,
     request,
 )
 from featurestore.operations.read import Features, Spine
+from featurestore.operations.rebuild_training_set import extend_training_set, rebuild_training_set
 from featurestore.operations.training_set import TrainingSet
 from featurestore.stores.training_sets import Manifest
 
@@ -69,6 +69,15 @@ class FeatureDataLoader:
         """Build a saved version again from its manifest; raises RebuildError unless the content is the same."""
         manifest = self.get(name, version).manifest
         return self._loaded(rebuild_training_set(self._context, self._tenant_id, manifest, spine))
+
+    def extend(self, name: str, spine: Spine, version: int | None = None) -> TrainingSet:
+        """Add new spine rows to a saved version (the newest by default), as a new version; only they are computed.
+
+        The rows that were saved stay as they are, with the values that they had. Raises SpineError unless ``spine`` has
+        the columns that the version's own spine had.
+        """
+        manifest = self.get(name, version).manifest
+        return self._loaded(extend_training_set(self._context, self._tenant_id, manifest, spine))
 
     def get(self, name: str, version: int | None = None) -> TrainingSet:
         """A saved version, the newest by default; raises NotFoundError."""

@@ -23,7 +23,7 @@ runs = typer.Typer(no_args_is_help=True)
 training_set = typer.Typer(no_args_is_help=True)
 app.add_typer(groups, name="groups", help="Feature groups in force.")
 app.add_typer(runs, name="runs", help="The run ledger.")
-app.add_typer(training_set, name="training-set", help="Training sets: build, list, show, rebuild.")
+app.add_typer(training_set, name="training-set", help="Training sets: build, list, show, rebuild, extend.")
 
 app.command("plan")(common_options(definitions.plan))
 app.command("apply")(common_options(definitions.apply))
@@ -37,6 +37,7 @@ training_set.command("build")(common_options(training_sets.build))
 training_set.command("list")(common_options(training_sets.list_versions))
 training_set.command("show")(common_options(training_sets.show))
 training_set.command("rebuild")(common_options(training_sets.rebuild))
+training_set.command("extend")(common_options(training_sets.extend))
 
 
 @app.callback()

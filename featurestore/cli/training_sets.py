@@ -1,4 +1,4 @@
-"""Commands on training sets: build, list, show, rebuild."""
+"""Commands on training sets: build, list, show, rebuild, extend."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from featurestore.stores.training_sets import Manifest
 
 SetName = Annotated[str, typer.Argument(metavar="NAME", help="The training set.")]
+SpineFile = Annotated[str, typer.Option("--spine", help="Parquet: the new rows, with the columns of the set's spine.")]
 Version = Annotated[int | None, typer.Option("--version", help="Which version; the newest by default.")]
 
 
@@ -54,6 +55,19 @@ def rebuild(invocation: Invocation, name: SetName, version: Version = None) -> N
     loader = _loader(invocation)
     with invocation.working(f"Rebuilding {name}"):
         manifest = loader.rebuild(name, version).manifest
+    _answer(invocation, manifest)
+
+
+def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Version = None) -> None:
+    """Add the spine rows of a Parquet file or folder to a saved version, as a new version; only they are computed."""
+    tenant = invocation.required_tenant()
+    feature_store = invocation.open()
+    from featurestore.data_loader import FeatureDataLoader
+    from featurestore.stores.row_files import read_parquet
+
+    with invocation.working(f"Extending {name}"):
+        rows = read_parquet(feature_store.spark, spine)
+        manifest = FeatureDataLoader(feature_store.tenant(tenant)).extend(name, rows, version).manifest
     _answer(invocation, manifest)
 
 

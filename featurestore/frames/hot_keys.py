@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 CHUNK = "__chunk"
-_STARTS, _LATEST, _CHUNKS = "__starts", "__latest_event", "__chunks"
+_STARTS, _FIRST, _LATEST, _CHUNKS = "__starts", "__first", "__latest_event", "__chunks"
 # Enough for a key of 255 times the rows that make a key hot; the cost of finding a row's chunk grows with its logarithm.
 MOST_CHUNKS = 256
 
@@ -106,11 +106,15 @@ def hot_keys(rows: DataFrame, moment: str, chunks: Mapping[tuple[int, ...], int]
     # A spine row's moment is odd; the even one before it is that of the values of its instant.
     even = F.col(moment) - F.pmod(F.col(moment), F.lit(2))
     shares = [part / MOST_CHUNKS for part in range(1, MOST_CHUNKS)]
-    told = sampled.groupBy(*keys).agg(F.percentile_approx(even, shares, 10_000).alias(_STARTS)).collect()
+    told = (
+        sampled.groupBy(*keys)
+        .agg(F.min(even).alias(_FIRST), F.percentile_approx(even, shares, 10_000).alias(_STARTS))
+        .collect()
+    )
     found = []
     for row in told:
         key = tuple(row)[: len(keys)]
         wanted = min(chunks[key], MOST_CHUNKS)
         cuts = {row[_STARTS][part * MOST_CHUNKS // wanted - 1] for part in range(1, wanted)}
-        found.append(HotKey(key, tuple(sorted(cuts))))
+        found.append(HotKey(key, tuple(sorted(cut for cut in cuts if cut > row[_FIRST]))))
     return [key for key in found if key.starts]

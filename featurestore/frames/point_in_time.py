@@ -251,7 +251,7 @@ def _taken(join: AsOfJoin, by: list[str]) -> list[Column]:
     present = {unit: F.when(is_value, _row(join)) if unit == _ROW else F.col(unit) for unit in _units(join)}
     latest = [F.last(value, ignorenulls=True).over(window).alias(unit) for unit, value in present.items()]
     if not join.needs_event_times:
-        newest = F.max(F.when(is_value, _event(join))).over(_running(by, MOMENT))
+        newest = F.max(F.when(is_value, _event(join))).over(window)
         return [*latest, newest.alias(_NEWEST)]
     times = {unit: F.when(is_value & value.isNotNull(), _event(join)) for unit, value in present.items()}
     return [*latest, *(F.last(time, ignorenulls=True).over(window).alias(_time(unit)) for unit, time in times.items())]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import reduce
 
-from pyspark.sql import DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation, Row
+from pyspark.sql import functions as F
 
 from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.names import check_name
 from featurestore.definitions.time_window import TimeWindow
 from featurestore.definitions.training_set import TimeSplit, TrainingSetDefinition
-from featurestore.errors import InvariantError, RebuildError, SpineError, nearest
+from featurestore.errors import InvariantError, SpineError, nearest
 from featurestore.frames.columns import column
-from featurestore.frames.fingerprint import content_hash, fingerprint_columns, fingerprint_text
+from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
 from featurestore.frames.sampling import sample_rows
 from featurestore.frames.spine import check_outputs, check_spine, instant_column, with_instants
 from featurestore.frames.splits import SPLIT, split_by_time, time_boundaries
@@ -28,10 +30,9 @@ from featurestore.operations.read import (
     parse_known_at,
     point_in_time,
     resolve,
-    resolve_lookup,
 )
 from featurestore.operations.transform import isolated, transform
-from featurestore.stores.training_sets import GroupSnapshot, Manifest, SplitBoundaries
+from featurestore.stores.training_sets import PART, GroupSnapshot, Manifest, PartSnapshot, SplitBoundaries
 
 _FORBIDDEN_IN_NAMES = frozenset(" ,;{}()\n\t=")
 
@@ -85,39 +86,107 @@ def build_training_set(context: Context, tenant_id: str, spine: Spine, asked: Tr
     InvariantError.
     """
     whole = as_spine(context, spine)
-    _check_columns(whole, asked)
+    check_columns(whole, asked)
     rows_before = whole.count() if asked.sample_size is not None else None
     sample = sample_rows(whole, asked.sample_size, asked.seed) if asked.sample_size is not None else whole
-    # Read once and kept: what is fingerprinted, bounded and joined must be the same rows.
-    kept = sample.persist()
-    try:
-        return _build(context, tenant_id, kept, rows_before, asked)
-    finally:
-        kept.unpersist()
+    return build_parts(context, tenant_id, [PartToBuild(sample)], asked, rows_before)
 
 
-def _build(
-    context: Context, tenant_id: str, spine: DataFrame, rows_before: int | None, asked: TrainingSetRequest
+@dataclass(frozen=True)
+class PartToBuild:
+    """Spine rows, and the table versions to join them to (none: the newest)."""
+
+    spine: DataFrame
+    table_versions: Mapping[tuple[str, int], int] | None = None
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """A part's rows as they will be saved, and what tells that they are its spine's."""
+
+    rows: DataFrame
+    told: Row
+    after: Observation
+    groups: tuple[GroupSnapshot, ...]
+    split: SplitBoundaries | None
+
+    @property
+    def snapshot(self) -> PartSnapshot:
+        return PartSnapshot(
+            row_count=self.told["rows"], spine_fingerprint=fingerprint_text(self.told), groups=self.groups
+        )
+
+
+def build_parts(
+    context: Context,
+    tenant_id: str,
+    parts: Sequence[PartToBuild],
+    asked: TrainingSetRequest,
+    rows_before: int | None = None,
+    base: Manifest | None = None,
 ) -> Manifest:
-    now = context.clock()
-    snapshots = _snapshots(context, asked)
+    """Join the parts, put them behind the saved rows of ``base`` (if any), verify and publish."""
+    # Read once and kept: what is fingerprinted, bounded and joined must be the same rows.
+    kept = [replace(part, spine=part.spine.persist()) for part in parts]
+    try:
+        return _publish(
+            context, tenant_id, [_joined(context, tenant_id, part, asked) for part in kept], asked, rows_before, base
+        )
+    finally:
+        for part in kept:
+            part.spine.unpersist()
+
+
+def _joined(context: Context, tenant_id: str, part: PartToBuild, asked: TrainingSetRequest) -> _Joined:
+    spine = part.spine
+    snapshots = _snapshots(context, asked, part.table_versions or {})
     versions = {(snapshot.name, snapshot.version): snapshot.table_version for snapshot in snapshots}
     joined = point_in_time(context, tenant_id, spine, replace(asked.join, table_versions=versions))
     rows, boundaries = _with_split(context, spine, joined, asked)
+    fingerprint = fingerprint_columns([column(name) for name in sorted(spine.columns)])
+    after = Observation()
+    told = spine.agg(*fingerprint).collect()[0]
+    return _Joined(rows.observe(after, *fingerprint), told, after, snapshots, boundaries)
+
+
+def _publish(
+    context: Context,
+    tenant_id: str,
+    parts: Sequence[_Joined],
+    asked: TrainingSetRequest,
+    rows_before: int | None,
+    base: Manifest | None,
+) -> Manifest:
+    now = context.clock()
     version = context.training_sets.next_version(context.spark, tenant_id, asked.name)
     table = context.training_sets.rows_table(tenant_id, asked.name, version)
+    columns = parts[0].rows.columns
+    spine_columns = [name for name in columns if name not in {*asked.join.columns, *([SPLIT] if asked.split else [])}]
 
-    spine_columns = [column(name) for name in sorted(spine.columns)]
-    told = spine.agg(*fingerprint_columns(spine_columns)).collect()[0]
-    content = [column(name) for name in sorted(rows.columns)]
-    after, whole = Observation(), Observation()
-    observed = rows.observe(after, *fingerprint_columns(spine_columns)).observe(whole, *fingerprint_columns(content))
-    table.append(observed)
-    if fingerprint_text(after.get) != fingerprint_text(told):
+    saved = Observation()
+    frames = [part.rows.withColumn(PART, F.lit(index + _parts_of(base))) for index, part in enumerate(parts)]
+    if base is not None:
+        before = context.training_sets.read_with_part(context.spark, base)
+        frames.insert(0, before.observe(saved, *_content(base.columns)))
+    rows = reduce(DataFrame.unionByName, frames)
+    whole_spine, whole = Observation(), Observation()
+    observed = rows.observe(whole_spine, *_content(spine_columns)).observe(whole, *_content(columns))
+    table.append(observed if len(frames) > 1 else observed.drop(PART))
+
+    changed = [part for part in parts if fingerprint_text(part.after.get) != fingerprint_text(part.told)]
+    if changed:
+        told, after = changed[0].told, changed[0].after.get
         raise InvariantError(
-            f"training set {asked.name!r}: the spine had {told['rows']} rows and {after.get['rows']} came out, or their own "
+            f"training set {asked.name!r}: the spine had {told['rows']} rows and {after['rows']} came out, or their own "
             f"columns changed; version {version} is not published. Please report this with the definitions"
         )
+    if base is not None and fingerprint_text(saved.get) != base.content_hash:
+        raise InvariantError(
+            f"training set {asked.name!r}: the saved rows of version {base.version}, which was to be extended, are not those "
+            f"that it was published with; version {version} is not published. Build a new one instead"
+        )
+    snapshots = (*(base.all_parts if base is not None else ()), *(part.snapshot for part in parts))
+    rows_built = sum(part.row_count for part in snapshots)
     manifest = Manifest(
         tenant_id=tenant_id,
         name=asked.name,
@@ -125,32 +194,42 @@ def _build(
         description=asked.description,
         created_at=now,
         location=str(table),
-        row_count=told["rows"],
+        row_count=rows_built,
         content_hash=fingerprint_text(whole.get),
         label=asked.label,
         timestamp_column=asked.join.timestamp_column,
         features=tuple(_lookup(lookup) for lookup in asked.join.lookups),
         full_feature_names=asked.full_feature_names,
         known_at=asked.join.known_at,
-        columns=tuple(rows.columns),
-        spine_columns=tuple(spine.columns),
+        columns=tuple(columns),
+        spine_columns=tuple(spine_columns),
         key_columns=tuple(dict.fromkeys(name for lookup in asked.join.lookups for name in lookup.keys.values())),
         feature_columns=tuple(asked.join.feature_columns),
         event_timestamp_columns=tuple(lookup.event_timestamp_output for lookup in asked.join.lookups),
-        spine_fingerprint=fingerprint_text(told),
-        spine_rows_before_sampling=told["rows"] if rows_before is None else rows_before,
+        spine_fingerprint=fingerprint_text(whole_spine.get),
+        spine_rows_before_sampling=rows_built if rows_before is None else rows_before,
         sample_size=asked.sample_size,
         seed=asked.seed,
-        split=boundaries,
-        groups=snapshots,
+        split=parts[0].split,
+        groups=parts[-1].groups,
         code_version=context.code_version,
         rebuilt_from=asked.rebuilt_from,
+        extends=base.version if base is not None else None,
+        parts=snapshots if len(snapshots) > 1 else (),
     )
     context.training_sets.publish(context.spark, manifest)
     return manifest
 
 
-def _check_columns(spine: DataFrame, asked: TrainingSetRequest) -> None:
+def _parts_of(base: Manifest | None) -> int:
+    return 0 if base is None else len(base.all_parts)
+
+
+def _content(columns: Iterable[str]) -> list[Column]:
+    return fingerprint_columns([column(name) for name in sorted(columns)])
+
+
+def check_columns(spine: DataFrame, asked: TrainingSetRequest) -> None:
     check_spine(spine, asked.join.timestamp_column)
     outputs = [*asked.join.columns, *([SPLIT] if asked.split else [])]
     check_outputs(spine.columns, outputs)
@@ -165,9 +244,10 @@ def _check_columns(spine: DataFrame, asked: TrainingSetRequest) -> None:
         raise SpineError(f"label {asked.label!r} is a key or the timestamp of the spine; name another column")
 
 
-def _snapshots(context: Context, asked: TrainingSetRequest) -> tuple[GroupSnapshot, ...]:
+def _snapshots(
+    context: Context, asked: TrainingSetRequest, pinned: Mapping[tuple[str, int], int]
+) -> tuple[GroupSnapshot, ...]:
     """Each group once, pinned to the version its table has now, or had for the build that is repeated."""
-    pinned = asked.join.table_versions or {}
     snapshots: dict[tuple[str, int], GroupSnapshot] = {}
     for lookup in asked.join.lookups:
         group = lookup.group
@@ -234,53 +314,3 @@ def _window(definition: TrainingSetDefinition, now: datetime) -> TimeWindow:
     """``:start_time`` and ``:end_time`` of the spine; from the year 1 to now, where the definition does not say."""
     start = definition.start_time or datetime(1, 1, 1, tzinfo=now.tzinfo)
     return TimeWindow(start, definition.end_time or now)
-
-
-def rebuild_training_set(context: Context, tenant_id: str, manifest: Manifest, spine: Spine | None = None) -> Manifest:
-    """Build a version again, from the table versions and definitions in its manifest; publishes a new version.
-
-    The spine is taken from the saved rows, or given; either way it must have the manifest's fingerprint. Raises
-    RebuildError where it has not, where a table's version is gone, or where the content came out different.
-    """
-    rows = context.training_sets.read(context.spark, manifest) if spine is None else as_spine(context, spine)
-    sources = rows.select(*(column(name) for name in manifest.spine_columns))
-    if content_hash(sources) != manifest.spine_fingerprint:
-        raise RebuildError(
-            f"training set {manifest.name!r} v{manifest.version}: the spine is not the one it was built from "
-            f"(fingerprint {manifest.spine_fingerprint[:12]}...); give the same rows, after sampling"
-        )
-    built = build_training_set(context, tenant_id, sources, _as_it_was(context, manifest))
-    if built.content_hash != manifest.content_hash:
-        raise RebuildError(
-            f"training set {manifest.name!r} v{manifest.version}: built again as v{built.version}, its content hash is "
-            f"{built.content_hash[:12]}... and was {manifest.content_hash[:12]}...; a source table was changed in place"
-        )
-    return built
-
-
-def _as_it_was(context: Context, manifest: Manifest) -> TrainingSetRequest:
-    groups = {snapshot.name: snapshot for snapshot in manifest.groups}
-    versions: Mapping[tuple[str, int], int] = {(s.name, s.version): s.table_version for s in manifest.groups}
-    join = AsOfRequest(
-        lookups=tuple(
-            resolve_lookup(groups[lookup.group].group, lookup, manifest.full_feature_names)
-            for lookup in manifest.features
-        ),
-        timestamp_column=manifest.timestamp_column,
-        known_at=manifest.known_at,
-        with_timestamps=True,
-        table_versions=versions,
-    )
-    split = None
-    if manifest.split is not None:
-        split = TimeSplit(validation_from=manifest.split.validation_from, test_from=manifest.split.test_from)
-    return TrainingSetRequest(
-        name=manifest.name,
-        join=join,
-        full_feature_names=manifest.full_feature_names,
-        label=manifest.label,
-        seed=manifest.seed,
-        split=split,
-        description=manifest.description,
-        rebuilt_from=manifest.version,
-    )

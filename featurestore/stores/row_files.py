@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -39,12 +41,25 @@ def read_rows(
     A CSV file has a header. Raises NotFoundError, and SchemaError for columns the group does not have.
     """
     chosen = format or file_format(path)
-    try:
+    with _explained(path, chosen):
         if chosen == "csv":
             return _read_csv(spark, path, group)
         if chosen == "jsonl":
             return rows_from_json_lines(spark.read.text(path), group, tenant_id)
         return spark.read.parquet(path)
+
+
+def read_parquet(spark: SparkSession, path: str) -> DataFrame:
+    """A file or folder as it is; raises NotFoundError, and SchemaError for what is not Parquet that Spark can read."""
+    with _explained(path, "parquet"):
+        return spark.read.parquet(path)
+
+
+@contextmanager
+def _explained(path: str, format: FileFormat) -> Iterator[None]:
+    """What Spark says of a file that it cannot read, as errors for people."""
+    try:
+        yield
     except AnalysisException as error:
         if error.getCondition() == "PATH_NOT_FOUND":
             raise NotFoundError(f"{path}: there is no such file or folder") from error
@@ -57,7 +72,7 @@ def read_rows(
     except Exception as error:
         # Spark hands this one on as it came from Java, without a class of its own.
         if "CANNOT_READ_FILE_FOOTER" in str(error):
-            raise SchemaError(f"{path} is not {chosen}; mend the file, or name its format") from error
+            raise SchemaError(f"{path} is not {format}; mend the file, or name its format") from error
         raise
 
 

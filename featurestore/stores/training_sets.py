@@ -16,6 +16,7 @@ from featurestore.frames.schema import table_schema
 from featurestore.stores.delta import DeltaTable
 from featurestore.stores.layout import Layout
 
+PART = "__part"
 _SCHEMA = table_schema("tenant_id string, name string, version int, created_at timestamp, manifest string")
 
 
@@ -43,6 +44,16 @@ class SplitBoundaries(BaseModel):
 
     validation_from: datetime | None
     test_from: datetime
+
+
+class PartSnapshot(BaseModel):
+    """Rows of an extended training set that were joined together: their own spine, from tables as they then were."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    row_count: int
+    spine_fingerprint: str
+    groups: tuple[GroupSnapshot, ...]
 
 
 class Manifest(BaseModel):
@@ -76,6 +87,15 @@ class Manifest(BaseModel):
     groups: tuple[GroupSnapshot, ...]
     code_version: str
     rebuilt_from: int | None = None
+    # Of an extended set: the version that it extends, and all its parts, oldest first.
+    extends: int | None = None
+    parts: tuple[PartSnapshot, ...] = ()
+
+    @property
+    def all_parts(self) -> tuple[PartSnapshot, ...]:
+        """The parts; a set that was never extended is one."""
+        whole = PartSnapshot(row_count=self.row_count, spine_fingerprint=self.spine_fingerprint, groups=self.groups)
+        return self.parts or (whole,)
 
 
 class TrainingSetStore:
@@ -124,4 +144,9 @@ class TrainingSetStore:
         return chosen[-1]
 
     def read(self, spark: SparkSession, manifest: Manifest) -> DataFrame:
-        return self.rows_table(manifest.tenant_id, manifest.name, manifest.version).read(spark)
+        return self.read_with_part(spark, manifest).drop(PART)
+
+    def read_with_part(self, spark: SparkSession, manifest: Manifest) -> DataFrame:
+        """The rows with ``PART``: to which of the manifest's parts they belong, from 0 on."""
+        rows = self.rows_table(manifest.tenant_id, manifest.name, manifest.version).read(spark)
+        return rows if PART in rows.columns else rows.withColumn(PART, F.lit(0))

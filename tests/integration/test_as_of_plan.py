@@ -1,6 +1,7 @@
 """What the as-of join leaves out of its scans, shuffles and sorts, read from physical plans; and that answers stay."""
 
 import re
+from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup, OfflineStore, Settings
+from featurestore.frames.hot_keys import CHUNK, MOST_CHUNKS, HotKey, hot_keys, hot_rows, in_chunks
 from featurestore.frames.key_filter import with_bloom_filter
 from featurestore.frames.key_sampling import KeySpread, key_spread
 from featurestore.operations import as_of_plan
@@ -171,6 +173,29 @@ def test_a_key_is_hot_by_its_rows_in_all_frames_together() -> None:
         KeySpread(10_000, {(1,): 500}, 0, 0, 0),
     ]
     assert chunks_by_key(spreads, hot_key_rows=1_000) == {(1,): 3, (3,): 4}
+
+
+@pytest.mark.parametrize("number", [1, 2, 100, MOST_CHUNKS - 1])
+def test_a_rows_chunk_is_the_number_of_starts_at_or_before_it(spark: SparkSession, number: int) -> None:
+    starts = [20 * index for index in range(1, number + 1)]
+    moments = [*range(-1, 20 * number + 40, 7), *starts, *(start - 1 for start in starts)]
+    rows = spark.createDataFrame([(1, moment) for moment in moments] + [(2, 10**6), (1, None)], "key long, moment long")
+    hot = hot_rows(rows, [HotKey((1,), tuple(starts))], ["key"])
+    found = {(row["key"], row["moment"]): row[CHUNK] for row in in_chunks(rows, hot, "moment").collect()}
+    expected = {(1, moment): bisect_right(starts, moment) for moment in moments}
+    assert found == expected | {(2, 10**6): 0, (1, None): 0}
+
+
+def test_hot_keys_are_cut_into_equal_parts_between_instants(spark: SparkSession) -> None:
+    """Key 1 has 1,000 moments, spine rows (odd) among them; all rows of key 2 are of one instant."""
+    rows = spark.range(2_000).select(
+        (F.col("id") % 2 + 1).alias("key"), F.expr("if(id % 2 = 0, id, 8)").alias("moment")
+    )
+    found = hot_keys(rows, "moment", {(1,): 4, (2,): 4}, sample_rate=1.0)
+    (cut,) = found
+    assert cut.key == (1,)
+    assert all(start % 2 == 0 for start in cut.starts)
+    assert [round(start / 500) for start in cut.starts] == [1, 2, 3]
 
 
 def test_repeated_examples_are_asked_once(spark: SparkSession, acme: OfflineStore, no_spine_is_small: None) -> None:

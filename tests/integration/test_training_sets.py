@@ -118,6 +118,41 @@ def test_a_training_set_is_saved_loaded_and_built_again_after_more_data_came(
         built.export(str(tmp_path / "export"))
 
 
+def test_an_extended_set_computes_only_the_new_rows_and_is_built_again_part_by_part(
+    feature_store: FeatureStore, loader: FeatureDataLoader, spine: pd.DataFrame
+) -> None:
+    split = TimeSplit(test_from=hours(7))
+    first = loader.load_training_data(spine[:4], FEATURES, label="late", name="grown", split=split)
+    # Knowledge that came since: the rows that were saved keep what they had, the new ones see it.
+    feature_store.tenant("acme").write_batch(
+        "stats", [{"user_id": f"u{i}", "event_timestamp": hours(0.1), "score": -9.0} for i in range(3)]
+    )
+    more = pd.concat([spine[4:], spine[:1]])
+
+    grown = loader.extend("grown", more)
+
+    assert (grown.manifest.version, grown.manifest.extends, grown.manifest.row_count) == (2, 1, 11)
+    assert [part.row_count for part in grown.manifest.parts] == [4, 7]
+    assert grown.rows.columns == list(first.manifest.columns)
+    assert first.rows.exceptAll(grown.rows).count() == 0
+    loaded = grown.to_pandas()
+    of_u0 = loaded.X["score"][(loaded.entity_ids["user_id"] == "u0") & (loaded.timestamps == hours(0.5))]
+    assert sorted(of_u0) == [-9.0, -9.0, 0.0]
+    assert grown.to_pandas("test").timestamps.dt.hour.tolist() == [7, 8]
+
+    again = loader.rebuild("grown", 2)
+    assert again.manifest.content_hash == grown.manifest.content_hash
+    assert [part.spine_fingerprint for part in again.manifest.parts] == [
+        part.spine_fingerprint for part in grown.manifest.parts
+    ]
+    with pytest.raises(RebuildError, match="rebuild it from its saved rows"):
+        loader.rebuild("grown", 2, spine=spine)
+    with pytest.raises(SpineError, match="'late' is missing; 'other' is not among them"):
+        loader.extend("grown", spine.rename(columns={"late": "other"}))
+    grown_twice = loader.extend("grown", spine[:1], version=2)
+    assert [part.row_count for part in grown_twice.manifest.parts] == [4, 7, 1]
+
+
 def test_the_same_sample_whatever_the_partitioning(spark: SparkSession) -> None:
     frame = spark.range(1000).select(F.col("id"), (F.col("id") % 7).alias("group"), F.lit(None).alias("nothing"))
     samples = [

@@ -1,0 +1,120 @@
+"""Engines turn by turn, each run in a process of its own: all engines in round 1, all in round 2, and so on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.dataset import Options, is_complete
+from benchmarks.measure import Measurement, Request
+
+_PROJECT = Path(__file__).parents[1]
+# As Python ends with it, as py4j hands on the JVM's, and its cause, which is the last of them.
+_FAULT = re.compile(r"^(?:: |Caused by: )?((?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b.*)")
+
+
+class ProcessFailedError(Exception):
+    """A process of the benchmark ended without a result; the text says why."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One engine's turn in one round: a measurement, or why there is none."""
+
+    engine: str
+    round: int
+    measurement: Measurement | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Turns:
+    """How runs are started: with how many cores, how much heap for Spark, and how many seconds at most."""
+
+    cores: int
+    memory: str
+    timeout: float
+    logs: Path
+
+    def take(self, engines: Sequence[str], folder: Path, rounds: int, tell: Callable[[Run], None]) -> list[Run]:
+        """All runs on one data set. An engine that failed once is not asked again.
+
+        Each round starts with another engine, so that none always follows the same one.
+        """
+        runs: list[Run] = []
+        for number in range(rounds):
+            first = number % len(engines)
+            for engine in [*engines[first:], *engines[:first]]:
+                if any(run.engine == engine and run.failure for run in runs):
+                    continue
+                runs.append(self._run(engine, folder, number + 1))
+                tell(runs[-1])
+        return runs
+
+    def _run(self, engine: str, folder: Path, number: int) -> Run:
+        request = Request(engine, str(folder), self.cores, self.memory)
+        log = self.logs / f"{folder.name}-{engine}-{number}.log"
+        try:
+            printed = run_process("benchmarks.measure", [json.dumps(asdict(request))], log, self.timeout)
+        except ProcessFailedError as failed:
+            return Run(engine, number, failure=str(failed))
+        return Run(engine, number, Measurement.from_json(printed.splitlines()[-1]))
+
+
+def write_dataset(options: Options, data: Path) -> Path:
+    """The folder of the data set with these options, written first where it is not there whole."""
+    folder = data / options.folder
+    if not is_complete(folder):
+        log = data / "logs" / f"{folder.name}-data.log"
+        run_process("benchmarks.data", [json.dumps(asdict(options)), str(folder)], log, timeout=None)
+    return folder
+
+
+def run_process(module: str, arguments: Sequence[str], log: Path, timeout: float | None) -> str:
+    """What a module of this package printed; what it said beside that goes to ``log``. Raises ProcessFailedError.
+
+    A process that takes longer than ``timeout`` seconds is killed, and its JVM with it.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", module, *arguments]
+    with log.open("w", encoding="utf-8") as errors:
+        # A session of its own: one process group, which the JVM is part of.
+        process = subprocess.Popen(
+            command, cwd=_PROJECT, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+        )
+        try:
+            printed, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            raise ProcessFailedError(f"took longer than {timeout:.0f} s") from None
+        finally:
+            _end(process)
+    if process.returncode != 0:
+        raise ProcessFailedError(_reason(process.returncode, log))
+    return printed
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End what is left of the process and its children."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # all of them have ended by themselves
+    process.wait()
+
+
+def _reason(returncode: int, log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    faults = [fault.group(1) for line in lines if (fault := _FAULT.match(line))]
+    out_of_memory = [line for line in lines if "OutOfMemoryError" in line]
+    if out_of_memory:
+        return f"out of memory: {out_of_memory[0].strip()[:160]}"
+    if returncode < 0:
+        return f"killed by {signal.Signals(-returncode).name}"
+    return faults[-1][:160] if faults else f"exit code {returncode}; see {log.name}"

@@ -1,0 +1,120 @@
+"""Training sets that are there already: build one again, or extend it by new spine rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.training_set import TimeSplit
+from featurestore.errors import RebuildError, SpineError
+from featurestore.frames.columns import column
+from featurestore.frames.fingerprint import content_hash
+from featurestore.operations.build_training_set import (
+    PartToBuild,
+    TrainingSetRequest,
+    build_parts,
+    check_columns,
+)
+from featurestore.operations.context import Context
+from featurestore.operations.read import AsOfRequest, Spine, as_spine, resolve_lookup
+from featurestore.stores.training_sets import PART, Manifest
+
+
+def rebuild_training_set(context: Context, tenant_id: str, manifest: Manifest, spine: Spine | None = None) -> Manifest:
+    """Build a version again, from the table versions and definitions in its manifest; publishes a new version.
+
+    The spine is taken from the saved rows, or given; either way it must have the manifest's fingerprint. Raises
+    RebuildError where it has not, where a table's version is gone, or where the content came out different.
+    """
+    parts = _parts_as_they_were(context, manifest, spine)
+    for part, was in zip(parts, manifest.all_parts, strict=True):
+        if content_hash(part.spine) != was.spine_fingerprint:
+            raise RebuildError(
+                f"training set {manifest.name!r} v{manifest.version}: the spine is not the one it was built from "
+                f"(fingerprint {was.spine_fingerprint[:12]}...); give the same rows, after sampling"
+            )
+    built = build_parts(context, tenant_id, parts, _as_it_was(context, manifest))
+    if built.content_hash != manifest.content_hash:
+        raise RebuildError(
+            f"training set {manifest.name!r} v{manifest.version}: built again as v{built.version}, its content hash is "
+            f"{built.content_hash[:12]}... and was {manifest.content_hash[:12]}...; a source table was changed in place"
+        )
+    return built
+
+
+def _parts_as_they_were(context: Context, manifest: Manifest, spine: Spine | None) -> list[PartToBuild]:
+    if spine is not None and manifest.parts:
+        raise RebuildError(
+            f"training set {manifest.name!r} v{manifest.version} was extended: which of its {len(manifest.parts)} parts a row "
+            "of a given spine belongs to cannot be told; rebuild it from its saved rows, without spine="
+        )
+    if spine is None:
+        saved = context.training_sets.read_with_part(context.spark, manifest)
+        spines = [saved.where(F.col(PART) == index) for index in range(len(manifest.all_parts))]
+    else:
+        spines = [as_spine(context, spine)]
+    return [
+        PartToBuild(
+            rows.select(*(column(name) for name in manifest.spine_columns)),
+            {(group.name, group.version): group.table_version for group in part.groups},
+        )
+        for rows, part in zip(spines, manifest.all_parts, strict=True)
+    ]
+
+
+def _as_it_was(context: Context, manifest: Manifest) -> TrainingSetRequest:
+    groups = {snapshot.name: snapshot for snapshot in manifest.groups}
+    join = AsOfRequest(
+        lookups=tuple(
+            resolve_lookup(groups[lookup.group].group, lookup, manifest.full_feature_names)
+            for lookup in manifest.features
+        ),
+        timestamp_column=manifest.timestamp_column,
+        known_at=manifest.known_at,
+        with_timestamps=True,
+    )
+    split = None
+    if manifest.split is not None:
+        split = TimeSplit(validation_from=manifest.split.validation_from, test_from=manifest.split.test_from)
+    return TrainingSetRequest(
+        name=manifest.name,
+        join=join,
+        full_feature_names=manifest.full_feature_names,
+        label=manifest.label,
+        seed=manifest.seed,
+        split=split,
+        description=manifest.description,
+        rebuilt_from=manifest.version,
+    )
+
+
+def extend_training_set(context: Context, tenant_id: str, manifest: Manifest, spine: Spine) -> Manifest:
+    """Publish a new version: the saved rows of a version as they are, and the features joined to new spine rows.
+
+    Only the new rows are computed, from the tables as they are now; each part is built again from its own versions.
+    ``spine`` has the manifest's spine columns, and no others; all its rows are taken, also where the version was
+    sampled. A time split keeps its boundaries. Raises SpineError, InvariantError.
+    """
+    asked = replace(_as_it_was(context, manifest), rebuilt_from=None)
+    new = as_spine(context, spine)
+    _check_same_columns(new, context.training_sets.read(context.spark, manifest), manifest)
+    check_columns(new, asked)
+    in_order = new.select(*(column(name) for name in manifest.spine_columns))
+    return build_parts(context, tenant_id, [PartToBuild(in_order)], asked, base=manifest)
+
+
+def _check_same_columns(spine: DataFrame, saved: DataFrame, manifest: Manifest) -> None:
+    found = {field.name: field.dataType.simpleString() for field in spine.schema}
+    wanted = {name: saved.schema[name].dataType.simpleString() for name in manifest.spine_columns}
+    faults = [f"{name!r} is missing" for name in wanted if name not in found]
+    faults += [f"{name!r} is not among them" for name in found if name not in wanted]
+    faults += [
+        f"{name!r} is {found[name]} and was {kind}" for name, kind in wanted.items() if found.get(name, kind) != kind
+    ]
+    if faults:
+        raise SpineError(
+            f"training set {manifest.name!r} v{manifest.version} cannot be extended by this spine: {'; '.join(faults)}. "
+            f"Its spine has the columns {list(manifest.spine_columns)}"
+        )
