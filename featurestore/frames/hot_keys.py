@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import Window as W
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 CHUNK = "__chunk"
-_STARTS, _FIRST, _LATEST, _CHUNKS = "__starts", "__first", "__latest_event", "__chunks"
+_STARTS, _FIRST, _LATEST = "__starts", "__first", "__latest_event"
 # Enough for a key of 255 times the rows that make a key hot; the cost of finding a row's chunk grows with its logarithm.
 MOST_CHUNKS = 256
 
@@ -33,11 +33,12 @@ class HotKey:
     starts: tuple[int, ...]
 
 
-def hot_rows(like: DataFrame, hot: Sequence[HotKey], names: Sequence[str]) -> DataFrame:
-    """One row a hot key, in the session of ``like``."""
-    fields = [T.StructField(name, T.LongType()) for name in names]
-    schema = T.StructType([*fields, T.StructField(_STARTS, T.ArrayType(T.LongType()))])
-    return like.sparkSession.createDataFrame([(*key.key, list(key.starts)) for key in hot], schema)
+def hot_table(hot: Sequence[HotKey], names: Sequence[str]) -> pa.Table:
+    """One row a hot key: its longs, by name, and its starts."""
+    columns: dict[str, pa.Array] = {
+        name: pa.array([key.key[index] for key in hot], pa.int64()) for index, name in enumerate(names)
+    }
+    return pa.table({**columns, _STARTS: pa.array([key.starts for key in hot], pa.list_(pa.int64()))})
 
 
 def in_chunks(rows: DataFrame, hot: DataFrame, moment: str) -> DataFrame:
@@ -92,15 +93,16 @@ def carried_on(
     )
 
 
-def hot_keys(rows: DataFrame, moment: str, chunks: Mapping[tuple[int, ...], int], sample_rate: float) -> list[HotKey]:
+def hot_keys(
+    rows: DataFrame, moment: str, chunks: Mapping[tuple[int, ...], int], asked: DataFrame, sample_rate: float
+) -> list[HotKey]:
     """Where to cut keys so that each has about so many ``chunks`` of equally many rows; runs one job.
 
-    ``rows`` are keys (longs) and moments. A key of which all rows are of one moment cannot be cut, and is left out.
+    ``rows`` are keys (longs) and moments; ``asked`` has the keys of ``chunks``. A key of which all rows are of one moment
+    cannot be cut, and is left out.
     """
-    keys = [name for name in rows.columns if name != moment]
-    fields = [T.StructField(name, T.LongType()) for name in [*keys, _CHUNKS]]
-    asked = rows.sparkSession.createDataFrame([(*key, n) for key, n in chunks.items()], T.StructType(fields))
-    sampled = rows.where(F.col(moment).isNotNull()).join(F.broadcast(asked.select(*keys)), keys, "left_semi")
+    keys = asked.columns
+    sampled = rows.where(F.col(moment).isNotNull()).join(F.broadcast(asked), keys, "left_semi")
     if sample_rate < 1.0:
         sampled = sampled.sample(sample_rate, seed=0)
     # A spine row's moment is odd; the even one before it is that of the values of its instant.

@@ -20,7 +20,7 @@ from pyspark.sql import types as T
 
 from featurestore.definitions.durations import microseconds
 from featurestore.frames.columns import column
-from featurestore.frames.hot_keys import CHUNK, HotKey, carried, carried_on, hot_rows, in_chunks
+from featurestore.frames.hot_keys import CHUNK, carried, carried_on, in_chunks
 from featurestore.frames.join_keys import key_longs, key_names
 from featurestore.frames.timestamps import instant
 
@@ -75,7 +75,7 @@ class AsOfJoin:
 
 
 def point_in_time_join(
-    spine: DataFrame, values: DataFrame, join: AsOfJoin, hot_keys: Sequence[HotKey] = ()
+    spine: DataFrame, values: DataFrame, join: AsOfJoin, hot_keys: DataFrame | None = None
 ) -> DataFrame:
     """The spine's rows and columns, unchanged, and for each feature its value as of the row's timestamp.
 
@@ -88,25 +88,25 @@ def point_in_time_join(
     - ``known_at``: an instant K keeps the rows created at or before it; ``"event"`` those created at or before T.
     - A null key, a null timestamp or no match gives nulls.
 
-    ``values`` has the join keys, ``event_timestamp``, ``created_timestamp`` and the features. ``hot_keys`` are cut in
-    time, which changes no answer. The plan checks, row by row, that nothing newer than T was visible, and raises
+    ``values`` has the join keys, ``event_timestamp``, ``created_timestamp`` and the features. ``hot_keys`` (rows of
+    ``hot_table``) are cut in time, which changes no answer. The plan checks, row by row, that nothing newer than T was visible, and raises
     INVARIANT otherwise.
     """
     return point_in_time_joins(spine, [(values, join)], hot_keys)
 
 
 def point_in_time_joins(
-    spine: DataFrame, lookups: Sequence[tuple[DataFrame, AsOfJoin]], hot_keys: Sequence[HotKey] = ()
+    spine: DataFrame, lookups: Sequence[tuple[DataFrame, AsOfJoin]], hot_keys: DataFrame | None = None
 ) -> DataFrame:
     """As above, for lookups by the same key and timestamp columns of the spine: it is shuffled once for all of them."""
     values, first = lookups[0]
     types = [values.schema[key].dataType for key in first.keys]
-    by = [*key_names(types), *([CHUNK] if hot_keys else [])]
-    hot = hot_rows(spine, hot_keys, key_names(types)) if hot_keys else None
+    by = [*key_names(types), *([CHUNK] if hot_keys is not None else [])]
     rows = _spine_rows(spine, first, types)
-    rows = in_chunks(rows, hot, MOMENT) if hot is not None else rows
+    if hot_keys is not None:
+        rows = in_chunks(rows, hot_keys, MOMENT)
     for index, (values, join) in enumerate(lookups):
-        rows = _looked_up(rows, values, join, by, hot, f"{_FOUND}_{index}", is_spread=index > 0)
+        rows = _looked_up(rows, values, join, by, hot_keys, f"{_FOUND}_{index}", is_spread=index > 0)
     found = [
         F.col(f"{_FOUND}_{index}")[name].alias(name)
         for index, (_, join) in enumerate(lookups)

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from functools import reduce
 from typing import Literal
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
 from featurestore.frames.examples import is_wide
-from featurestore.frames.hot_keys import HotKey, hot_keys
+from featurestore.frames.hot_keys import hot_keys, hot_table
 from featurestore.frames.key_filter import asked_keys, with_bloom_filter, with_broadcast_keys, with_listed_keys
 from featurestore.frames.key_sampling import KeySpread, key_spread, sample_rate
 from featurestore.frames.point_in_time import MOMENT, AsOfJoin, spread_of_spine, spread_of_values
@@ -59,7 +60,7 @@ def chunks_by_key(spreads: Sequence[KeySpread], hot_key_rows: int) -> dict[tuple
 
 def plan_key(
     spine: DataFrame, lookups: Sequence[tuple[DataFrame, AsOfJoin]], found: SpineBounds, hot_key_rows: int
-) -> tuple[list[tuple[DataFrame, AsOfJoin]], list[HotKey]]:
+) -> tuple[list[tuple[DataFrame, AsOfJoin]], DataFrame | None]:
     """For lookups by one key of the spine: the same, their values filtered by key; and the keys to cut in time.
 
     Runs a job over the key columns of each frame of values, and few more where that tells to.
@@ -69,7 +70,7 @@ def plan_key(
     if spine_keys <= _KNOWN:
         lookups = _with_known_keys(spine, lookups)
     if found.rows <= _SMALL_SPINE:
-        return list(lookups), []
+        return list(lookups), None
     spreads = [_spread(spread_of_values(values, join), hot_key_rows) for values, join in lookups]
     hot = _hot_keys(spine, lookups, found, spreads, hot_key_rows)
     if spine_keys > _KNOWN:
@@ -107,15 +108,20 @@ def _hot_keys(
     found: SpineBounds,
     spreads: Sequence[KeySpread],
     hot_key_rows: int,
-) -> list[HotKey]:
+) -> DataFrame | None:
+    """The keys to cut in time, and where; none where no key is hot."""
     of_spine = spread_of_spine(spine, *lookups[0])
     if 2 * found.rows >= hot_key_rows:
         spreads = [*spreads, _spread(of_spine, hot_key_rows)]
     chunks = chunks_by_key(spreads, hot_key_rows)
     if not chunks:
-        return []
+        return None
+    names = [name for name in of_spine.columns if name != MOMENT]
+    asked = pa.table(dict(zip(names, zip(*chunks, strict=True), strict=True)))
     rows = reduce(DataFrame.unionByName, (spread_of_values(values, join) for values, join in lookups), of_spine)
-    return hot_keys(rows, MOMENT, chunks, sample_rate(hot_key_rows))
+    session = spine.sparkSession
+    hot = hot_keys(rows, MOMENT, chunks, to_spark(session, asked), sample_rate(hot_key_rows))
+    return to_spark(session, hot_table(hot, names)) if hot else None
 
 
 def _spread(rows: DataFrame, hot_key_rows: int) -> KeySpread:

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup, OfflineStore, Settings
-from featurestore.frames.hot_keys import CHUNK, MOST_CHUNKS, HotKey, hot_keys, hot_rows, in_chunks
+from featurestore.frames.hot_keys import CHUNK, MOST_CHUNKS, HotKey, hot_keys, hot_table, in_chunks
 from featurestore.frames.key_filter import with_bloom_filter
 from featurestore.frames.key_sampling import KeySpread, key_spread
 from featurestore.operations import as_of_plan
@@ -180,7 +180,7 @@ def test_a_rows_chunk_is_the_number_of_starts_at_or_before_it(spark: SparkSessio
     starts = [20 * index for index in range(1, number + 1)]
     moments = [*range(-1, 20 * number + 40, 7), *starts, *(start - 1 for start in starts)]
     rows = spark.createDataFrame([(1, moment) for moment in moments] + [(2, 10**6), (1, None)], "key long, moment long")
-    hot = hot_rows(rows, [HotKey((1,), tuple(starts))], ["key"])
+    hot = spark.createDataFrame(hot_table([HotKey((1,), tuple(starts))], ["key"]))
     found = {(row["key"], row["moment"]): row[CHUNK] for row in in_chunks(rows, hot, "moment").collect()}
     expected = {(1, moment): bisect_right(starts, moment) for moment in moments}
     assert found == expected | {(2, 10**6): 0, (1, None): 0}
@@ -191,7 +191,8 @@ def test_hot_keys_are_cut_into_equal_parts_between_instants(spark: SparkSession)
     rows = spark.range(2_000).select(
         (F.col("id") % 2 + 1).alias("key"), F.expr("if(id % 2 = 0, id, 8)").alias("moment")
     )
-    found = hot_keys(rows, "moment", {(1,): 4, (2,): 4}, sample_rate=1.0)
+    asked = rows.select("key").distinct()
+    found = hot_keys(rows, "moment", {(1,): 4, (2,): 4}, asked, sample_rate=1.0)
     (cut,) = found
     assert cut.key == (1,)
     assert all(start % 2 == 0 for start in cut.starts)

@@ -24,7 +24,7 @@ from reference.as_of import AsOfLookup, Ordered, Row, as_of_join
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup
 from featurestore.definitions.time_window import to_micros
-from featurestore.frames.hot_keys import HotKey
+from featurestore.frames.hot_keys import HotKey, hot_table
 from featurestore.frames.join_keys import key_longs
 from featurestore.frames.point_in_time import AsOfJoin, point_in_time_join
 from featurestore.operations import as_of_plan
@@ -164,13 +164,13 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def hot_keys(random: Random, longs: dict[tuple[int, str], tuple[int, ...]], start: datetime) -> list[HotKey]:
+def hot_keys(random: Random, longs: dict[tuple[int, str], tuple[int, ...]], start: datetime) -> pa.Table:
     """Half of the keys, each cut at moments on and beside the grid of its history."""
     hot = []
     for key in KEYS[1::2]:
         cuts = {start + offset(random) for _ in range(random.randint(1, 5))}
         hot.append(HotKey(longs[key], tuple(sorted(2 * to_micros(cut) for cut in cuts))))
-    return hot
+    return hot_table(hot, ["__key_1", "__key_2"])
 
 
 @pytest.fixture(scope="session")
@@ -208,7 +208,7 @@ def test_join_gives_what_the_reference_gives(
     spine = frame(spark, data.spine, SPINE_SCHEMA, data.partitions)
     numbered = [row | {"row": index} for index, row in enumerate(data.values)]
     values = frame(spark, numbered, VALUES_SCHEMA.append(pa.field("row", pa.int64())), data.partitions)
-    hot = hot_keys(Random(seed), longs, data.start)
+    hot = spark.createDataFrame(hot_keys(Random(seed), longs, data.start))
     timeless = AsOfLookup(
         keys=ON,
         features=tuple(FEATURES),
@@ -219,7 +219,7 @@ def test_join_gives_what_the_reference_gives(
     )
 
     narrower = replace(timeless, features=asked, ttl=ttl, event_timestamp_output="found_at")
-    for lookup, identity, cut in ((timeless, None, hot), (narrower, "row", hot), (narrower, None, [])):
+    for lookup, identity, cut in ((timeless, None, hot), (narrower, "row", hot), (narrower, None, None)):
         found = point_in_time_join(spine, values, AsOfJoin(**vars(lookup), row_identity=identity), cut)
 
         expected = as_of_join(data.spine, data.values, lookup, ordered)
