@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -13,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
+from spark_submit import PROJECT, spark_environment, submit_command
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Source
 
-PROJECT = Path(__file__).parents[2]
 JOBS = ("apply", "build_training_set", "ingest", "materialize")
 
 VISITS = FeatureGroup(
@@ -45,21 +44,11 @@ def conf(spark: SparkSession, tmp_path: Path) -> Path:
     return folder
 
 
-def spark_submit(job: str, *arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
-    """Runs a job in processes of its own; the driver's Python is this one, as PYSPARK_PYTHON says."""
-    spark_variables = ("PYSPARK_GATEWAY_PORT", "PYSPARK_GATEWAY_SECRET", "SPARK_HOME")
-    environment = {name: value for name, value in os.environ.items() if name not in spark_variables}
+def spark_submit(job: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [
-            *(str(Path(sys.executable).parent / "spark-submit"), "--master", "local[2]"),
-            *("--properties-file", str(PROJECT / "conf" / "spark-defaults.conf")),
-            *("--conf", "spark.sql.shuffle.partitions=2", "--conf", "spark.ui.enabled=false"),
-            *("--conf", f"spark.jars.ivy={PROJECT / '.ivy'}"),
-            str(PROJECT / "jobs" / f"{job}.py"),
-            *arguments,
-        ],
-        cwd=cwd,
-        env=environment | {"PYSPARK_PYTHON": sys.executable},
+        submit_command(job, *arguments),
+        cwd=PROJECT,
+        env=spark_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

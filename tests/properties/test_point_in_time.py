@@ -184,7 +184,7 @@ def longs(spark: SparkSession) -> dict[tuple[int, str], tuple[int, ...]]:
 
 @pytest.mark.parametrize("nulls", ["skip", "keep"])
 @pytest.mark.parametrize("known", ["whenever", "at an instant", "at the event"])
-@settings(max_examples=5)
+@settings(max_examples=3)
 @given(
     data=tables(),
     ttl=st.sampled_from([2 * HOUR, HOUR, MICROSECOND, None]),
@@ -257,7 +257,7 @@ def every_way_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(as_of_plan, name, value)
 
 
-@settings(max_examples=2, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1, suppress_health_check=list(HealthCheck))
 @given(daily=tables(), monthly=tables(), now=offsets())
 def test_store_gives_what_the_reference_gives(
     feature_store: FeatureStore,
