@@ -62,16 +62,20 @@ def standalone_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
         master_log = folder / "master.log"
         running.enter_context(_daemon(folder, "master", "deploy.master.Master", "--port", "0", "--webui-port", "0"))
         url = f"spark://{HOST}:{wait_for_port('sparkMaster', master_log)}"
-        state = f"http://{HOST}:{wait_for_port('MasterUI', master_log)}/json/"
         started = tuple(running.enter_context(_worker(folder, f"worker_{number}", url)) for number in range(workers))
         cluster = Cluster(url, started, folder)
         wait_for(
             f"{workers} workers of {url}",
-            lambda: get_json(state)["aliveworkers"] == workers,
+            lambda: _registered(master_log) == workers,
             _START_SECONDS,
             cluster.logs,
         )
         yield cluster
+
+
+def _registered(master_log: Path) -> int:
+    """How many workers the master says it took; its web page answers with errors while it comes up."""
+    return len(re.findall(r"Registering worker .* with \d+ cores", master_log.read_text(encoding="utf-8")))
 
 
 def _worker(folder: Path, name: str, master: str) -> Any:

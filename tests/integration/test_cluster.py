@@ -38,7 +38,7 @@ VALUES, EXAMPLES, USERS = 300_000, 120_000, 20_000
 START, DAYS = datetime(2026, 3, 1, tzinfo=UTC), 12
 MICROS_A_MINUTE = 60 * 10**6
 # So many tasks are left when an executor is killed that work is still to be done after it.
-PARTITIONS = 8
+PARTITIONS = 24
 JOB_SECONDS = 240
 
 ACTIVITY = FeatureGroup(
