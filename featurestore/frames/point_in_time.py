@@ -90,8 +90,7 @@ def point_in_time_join(
 
     ``values`` has the join keys, ``event_timestamp``, ``created_timestamp`` and the features. ``hot_keys`` (rows of
     ``hot_table``) are cut in time, which changes no answer. The plan checks, row by row, that nothing newer than T was
-    visible, and raises
-    INVARIANT otherwise.
+    visible, and raises INVARIANT otherwise.
     """
     return point_in_time_joins(spine, [(values, join)], hot_keys)
 
