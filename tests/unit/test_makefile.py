@@ -237,7 +237,7 @@ def test_a_moved_clone_is_installed_again(good_machine: Machine, tmp_path: Path)
 def test_an_installation_that_failed_starts_afresh(good_machine: Machine) -> None:
     failed = good_machine.make("test", PIP_EXIT="1")
     assert failed.returncode != 0
-    assert good_machine.calls("-m pytest -n 2 --dist loadfile -m not slow") == []
+    assert good_machine.calls("-m pytest -n 2 --dist loadfile") == []
     (good_machine.clone / ".venv" / "half-made").touch()
 
     done = good_machine.make("test")
@@ -269,7 +269,7 @@ def test_an_installation_that_was_killed_starts_afresh(good_machine: Machine) ->
 def test_where_only_spark_failed_the_packages_are_kept(good_machine: Machine) -> None:
     failed = good_machine.make("test", DOCTOR_EXIT="16")
     assert failed.returncode != 0
-    assert good_machine.calls("-m pytest -n 2 --dist loadfile -m not slow") == []
+    assert good_machine.calls("-m pytest -n 2 --dist loadfile") == []
 
     done = good_machine.make("test")
 
