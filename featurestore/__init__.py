@@ -17,22 +17,35 @@ if TYPE_CHECKING:
     from featurestore.definitions.lookup import Lookup
     from featurestore.definitions.source import Source
     from featurestore.definitions.time_window import TimeWindow
-    from featurestore.definitions.training_set import SpineQuery, TimeSplit, TrainingSetDefinition
+    from featurestore.definitions.training_set import RandomSplit, SpineQuery, TimeSplit, TrainingSetDefinition
     from featurestore.definitions.transformation import Transformation
     from featurestore.feature_store import FeatureStore
     from featurestore.offline_store import OfflineStore
+    from featurestore.operations.batch_features import BatchFeatures
+    from featurestore.operations.fine_tuning import FineTuningSet
     from featurestore.operations.ingest import WriteResult
+    from featurestore.operations.search import SimilarEntities, SimilarEntity
+    from featurestore.operations.stats import GroupStats
     from featurestore.operations.training_set import TrainingSet
+    from featurestore.operations.values_at import FeatureValue
 
 _HOME = {
+    "BatchFeatures": "featurestore.operations.batch_features",
     "Entity": "featurestore.definitions.entity",
+    "EntitySplit": "featurestore.definitions.training_set",
     "Feature": "featurestore.definitions.feature",
     "FeatureDataLoader": "featurestore.data_loader",
     "FeatureGroup": "featurestore.definitions.feature_group",
     "FeatureStore": "featurestore.feature_store",
+    "FeatureValue": "featurestore.operations.values_at",
+    "FineTuningSet": "featurestore.operations.fine_tuning",
+    "GroupStats": "featurestore.operations.stats",
     "Lookup": "featurestore.definitions.lookup",
     "OfflineStore": "featurestore.offline_store",
+    "RandomSplit": "featurestore.definitions.training_set",
     "Settings": "featurestore.config",
+    "SimilarEntities": "featurestore.operations.search",
+    "SimilarEntity": "featurestore.operations.search",
     "Source": "featurestore.definitions.source",
     "SpineQuery": "featurestore.definitions.training_set",
     "TimeSplit": "featurestore.definitions.training_set",
@@ -44,14 +57,22 @@ _HOME = {
 }
 
 __all__ = [
+    "BatchFeatures",
     "Entity",
+    "EntitySplit",
     "Feature",
     "FeatureDataLoader",
     "FeatureGroup",
     "FeatureStore",
+    "FeatureValue",
+    "FineTuningSet",
+    "GroupStats",
     "Lookup",
     "OfflineStore",
+    "RandomSplit",
     "Settings",
+    "SimilarEntities",
+    "SimilarEntity",
     "Source",
     "SpineQuery",
     "TimeSplit",

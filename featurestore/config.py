@@ -17,8 +17,9 @@ ENVIRONMENT_PREFIX = "FEATURESTORE_"
 SECRETS = frozenset({"postgres_dsn"})
 DEFAULT_PROFILE = "dev"
 IVY = "spark.jars.ivy"
-# They choose a profile and a tenant; they are not settings of the store.
-_NOT_SETTINGS = ("profile", "tenant")
+# They choose a profile and a tenant, hold the key of suppressed entities, and stop a job at a step (for tests of what
+# comes after); they are not settings of the store.
+_NOT_SETTINGS = ("profile", "tenant", "suppression_secret", "stop_at")
 
 
 class Settings(BaseModel):

@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
-from featurestore.definitions.training_set import TimeSplit
+from pyspark.sql import DataFrame
+
+from featurestore.definitions.entity import Entity
+from featurestore.definitions.finding import Finding
+from featurestore.definitions.source import Source
+from featurestore.definitions.training_set import Missing, Split
+from featurestore.frames.chat import FormatFunction
+from featurestore.frames.csv_cells import CsvOptions
 from featurestore.offline_store import OfflineStore
-from featurestore.operations.build_training_set import (
-    build_declared,
-    build_training_set,
-    request,
+from featurestore.operations.audit import audit_training_set
+from featurestore.operations.build_training_set import build_declared, build_training_set
+from featurestore.operations.delete_training_set import delete_training_set
+from featurestore.operations.diff import TrainingSetDiff, diff
+from featurestore.operations.entities import Entities
+from featurestore.operations.entity_timestamps import TimeRange, examples, get_entity_timestamps
+from featurestore.operations.export import Data, ExportFormat, export_data
+from featurestore.operations.fine_tuning import (
+    FineTuningSet,
+    OnInvalid,
+    fine_tuning_request,
+    load_for_fine_tuning,
 )
 from featurestore.operations.read import Features, Spine
 from featurestore.operations.rebuild_training_set import extend_training_set, rebuild_training_set
 from featurestore.operations.training_set import TrainingSet
+from featurestore.operations.training_set_request import request
 from featurestore.stores.training_sets import Manifest
 
 
@@ -27,38 +45,82 @@ class FeatureDataLoader:
 
     def load_training_data(
         self,
-        spine: Spine,
-        features: Features,
+        spine: Spine | None = None,
+        features: Features = (),
         label: str | None = None,
         name: str = "adhoc",
         *,
+        entities: Entities | None = None,
+        time_range: TimeRange | None = None,
         timestamp_column: str = "event_timestamp",
         known_at: Any = None,
         full_feature_names: bool = False,
+        label_offset: timedelta | str | None = None,
         sample_size: int | None = None,
+        stratify_by: str | Sequence[str] | None = None,
         seed: int = 0,
-        split: TimeSplit | None = None,
+        split: Split | None = None,
+        missing: Missing = "keep",
+        expand_vectors: bool = False,
+        strict: bool = False,
         description: str = "",
     ) -> TrainingSet:
         """Join features to a spine as of each row's time and save the result as a new version of ``name``.
 
-        ``label`` is a column of the spine; it is never among the features. ``sample_size`` rows are taken by a hash
-        of ``seed`` and the row. ``split`` adds the column ``split``. Raises SpineError, NotFoundError, InvariantError.
+        - ``spine``: the examples. Without one, they are the moments in ``time_range`` at which the label's feature was
+          written for ``entities`` (or all); where the label is none, at which any of the features was.
+        - ``time_range``: ``(start, end)``, the end not included; of a given spine, only the rows within it are taken.
+        - ``label``: a column of the spine, or ``"group:feature"``, joined as of ``label_offset`` after the row's time. It
+          is never among the features.
+        - ``sample_size`` rows are taken by a hash of ``seed`` and the row; ``stratify_by`` keeps the share of each value
+          of these spine columns to within one row.
+        - ``split`` (TimeSplit, RandomSplit, EntitySplit) adds the column ``split``.
+        - ``missing``: ``"keep"``; ``"drop"`` leaves out rows that lack a feature; or a value, or values by feature, that
+          stand in.
+        - ``expand_vectors``: how ``to_pandas`` shows vectors. ``strict``: nothing is published where the audit finds more
+          than is merely worth knowing.
+
+        Raises SpineError, NotFoundError, InvalidArgumentError, LeakageError, InvariantError.
         """
         asked = request(
             self._context,
             name,
             features,
-            label,
-            timestamp_column,
-            known_at,
-            full_feature_names,
-            sample_size,
-            seed,
-            split,
-            description,
+            label=label,
+            label_offset=label_offset,
+            timestamp_column=timestamp_column,
+            known_at=known_at,
+            full_feature_names=full_feature_names,
+            sample_size=sample_size,
+            stratify_by=stratify_by,
+            seed=seed,
+            split=split,
+            missing=missing,
+            expand_vectors=expand_vectors,
+            strict=strict,
+            description=description,
         )
-        return self._loaded(build_training_set(self._context, self._tenant_id, spine, asked))
+        rows = examples(self._context, self._tenant_id, spine, asked, entities, time_range)
+        return self._loaded(build_training_set(self._context, self._tenant_id, rows, asked))
+
+    def get_entity_timestamps(
+        self,
+        source: str | Source,
+        entity: str | Entity,
+        time_range: TimeRange | None = None,
+        *,
+        timestamp_column: str = "event_timestamp",
+        on: Mapping[str, str] | None = None,
+    ) -> DataFrame:
+        """The distinct (join keys, ``event_timestamp``) of a declared source's rows: a spine.
+
+        Such as conversations by conversation id or by user id. ``on``: join key -> column of the source, where the names
+        differ; ``time_range``: ``(start, end)``, the end not included. Rows without a key or a timestamp are left out.
+        Raises NotFoundError, SpineError, InvalidArgumentError.
+        """
+        return get_entity_timestamps(
+            self._context, self._tenant_id, source, entity, time_range, timestamp_column, on or {}
+        )
 
     def build(self, name: str) -> TrainingSet:
         """Build a new version of a training set that was applied as a definition."""
@@ -86,6 +148,97 @@ class FeatureDataLoader:
     def list(self, name: str | None = None) -> builtins.list[Manifest]:
         """Manifests of the saved versions, by name and version."""
         return self._context.training_sets.list(self._context.spark, self._tenant_id, name)
+
+    def audit(self, name: str, version: int | None = None) -> tuple[Finding, ...]:
+        """Audit a saved version (the newest by default) for leaks again, with the tables that it was built from.
+
+        What the audit found when it was built stands in ``manifest.audit``. Errors come first; docs/leakage_audit.md tells
+        each check.
+        """
+        manifest = self.get(name, version).manifest
+        return audit_training_set(self._context, self._tenant_id, manifest)
+
+    def diff(self, name: str, version_a: int, version_b: int) -> TrainingSetDiff:
+        """What is other in ``version_b`` than in ``version_a``: rows, features, how values are spread. Prints as text."""
+        return diff(self._context, self.get(name, version_a).manifest, self.get(name, version_b).manifest)
+
+    def delete(self, name: str, version: int | None = None, all_versions: bool = False) -> tuple[int, ...]:
+        """Delete a saved version, or all; gives the versions that are gone.
+
+        A version may be left out where there is only one. Safe to repeat; the number of a deleted version is never given
+        again. Raises NotFoundError, InvalidArgumentError.
+        """
+        return delete_training_set(self._context, self._tenant_id, name, version, all_versions)
+
+    def load_for_fine_tuning(
+        self,
+        spine: Spine,
+        input_features: Features,
+        output_feature: str,
+        *,
+        path: str,
+        system: str | None = None,
+        template: str | None = None,
+        format_fn: FormatFunction | None = None,
+        name: str = "fine_tuning",
+        output_offset: timedelta | str | None = None,
+        timestamp_column: str = "event_timestamp",
+        known_at: Any = None,
+        full_feature_names: bool = False,
+        sample_size: int | None = None,
+        stratify_by: str | Sequence[str] | None = None,
+        seed: int = 0,
+        split: Split | None = None,
+        shards: int | None = None,
+        on_invalid: OnInvalid = "fail",
+    ) -> FineTuningSet:
+        """Write examples as chat messages, a JSON object a line, to a new folder of JSONL files.
+
+        Inputs are joined as of each row's time; the output is a feature, joined then or ``output_offset`` later, or a
+        column of the spine. The user's message is made by ``template`` (Jinja2, sandboxed), by ``format_fn`` (a row as a
+        dict -> the message, or all messages), or is a line an input. Rows without an output are left out and counted;
+        a row of which no messages come fails the call, or is counted (``on_invalid="skip"``). ``shards``: files a part
+        at most. docs/fine_tuning.md has it all. Raises TransformationError, InvalidArgumentError, ExportError,
+        SpineError, NotFoundError.
+        """
+        training_set = request(
+            self._context,
+            name,
+            input_features,
+            label=output_feature,
+            label_offset=output_offset,
+            timestamp_column=timestamp_column,
+            known_at=known_at,
+            full_feature_names=full_feature_names,
+            sample_size=sample_size,
+            stratify_by=stratify_by,
+            seed=seed,
+            split=split,
+        )
+        asked = fine_tuning_request(
+            path,
+            training_set,
+            system=system,
+            template=template,
+            format_fn=format_fn,
+            shards=shards,
+            on_invalid=on_invalid,
+        )
+        return load_for_fine_tuning(self._context, self._tenant_id, spine, asked)
+
+    def export(
+        self, data: Data, path: str, format: ExportFormat = "parquet", *, null: str = "", guard_formulas: bool = True
+    ) -> str:
+        """Write a training set, a fine-tuning set, or what a read gave, to a new folder; see ``operations.export``."""
+        return export_data(self._context, data, path, format, CsvOptions(null, guard_formulas))
+
+    def export_to_csv(self, data: Data, path: str, *, null: str = "", guard_formulas: bool = True) -> str:
+        """The same as CSV files (RFC 4180), each with a header.
+
+        ``null`` is the text of a missing value, never quoted; an empty text is ``""``. With ``guard_formulas`` a text
+        that a spreadsheet would run has an apostrophe before it. Raises ExportError, InvalidArgumentError.
+        """
+        return export_data(self._context, data, path, "csv", CsvOptions(null, guard_formulas))
 
     def _loaded(self, manifest: Manifest) -> TrainingSet:
         return TrainingSet(self._context, manifest)

@@ -105,6 +105,30 @@ class InvalidArgumentError(FeatureStoreError, ValueError):
     exit_code = 17
 
 
+class ResultTooLargeError(FeatureStoreError):
+    """A result that would not fit the memory that it may take; nothing was loaded."""
+
+    exit_code = 18
+
+
+class LeakageError(FeatureStoreError):
+    """The audit of a training set found faults where none were to be accepted; it was not published."""
+
+    exit_code = 19
+
+
+class ExpectationError(FeatureStoreError):
+    """Values were computed, and broke what their group expects of every run."""
+
+    exit_code = 20
+
+
+class JobFailedError(FeatureStoreError):
+    """Some of the parts of a job failed; the others are done, and a next run does what is missing."""
+
+    exit_code = 21
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence naming the closest known names, or all of the few there are."""
     candidates = sorted(set(known))

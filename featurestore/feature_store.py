@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, MutableMapping
+import signal
+from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
@@ -16,7 +18,7 @@ from featurestore.definitions.names import check_tenant_id
 from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.offline_store import OfflineStore
 from featurestore.operations.apply import apply
-from featurestore.operations.context import Clock, Context
+from featurestore.operations.context import Clock, Context, Step, no_step
 from featurestore.operations.plan import Plan, make_plan, read_definitions
 from featurestore.session import open_session
 
@@ -31,6 +33,24 @@ def code_version() -> str:
         return version("offline-feature-store")
     except PackageNotFoundError:
         return "unknown"
+
+
+def stop_at(environ: Mapping[str, str]) -> Step:
+    """A step that kills this process, as a power cut would, after the side effect that FEATURESTORE_STOP_AT names.
+
+    For tests of what the next run makes of it; ``materialize.written#2`` is the second time that it is come by.
+    """
+    wanted = environ.get("FEATURESTORE_STOP_AT")
+    if not wanted:
+        return no_step
+    name, _, number = wanted.partition("#")
+    passed = count(1)
+
+    def step(done: str) -> None:
+        if done == name and next(passed) == int(number or 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return step
 
 
 class FeatureStore:
@@ -56,7 +76,7 @@ class FeatureStore:
         """
         settings = Settings.find(source, environ, profile)
         session = open_session(settings, spark, environ)
-        return cls(Context(session, settings, clock, code_version()))
+        return cls(Context(session, settings, clock, code_version(), stop_at(environ), environ))
 
     @property
     def spark(self) -> SparkSession:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame
 
-from featurestore.definitions.time_window import TimeWindow
+from featurestore.operations.aggregate import DEFAULT_PERCENTILE, aggregate_feature
+from featurestore.operations.backfill import BackfillResult, Order, PlannedWindow, backfill, plan_backfill
+from featurestore.operations.batch_features import BatchFeatures, get_batch_features
 from featurestore.operations.context import Context
+from featurestore.operations.entities import Entities, EntityKey
+from featurestore.operations.feature_history import get_feature_history
 from featurestore.operations.ingest import OnInvalid, Rows, WriteResult, write_batch
+from featurestore.operations.instants import argument_duration, argument_window
+from featurestore.operations.job_run import abandon_run
 from featurestore.operations.materialize import MaterializeResult, materialize
+from featurestore.operations.materialize_all import materialize_all
 from featurestore.operations.read import AsOfRequest, Features, Spine, as_spine, parse_known_at, point_in_time, resolve
+from featurestore.operations.retry_rejected import retry_rejected
+from featurestore.operations.search import SimilarEntities, VectorOrEntity, search_similar_embeddings
+from featurestore.operations.stats import GroupStats, get_stats
+from featurestore.operations.values_at import FeatureValue, get_features_at_time
+from featurestore.operations.write_value import write_embedding, write_feature_value
+from featurestore.stores.runs import Run
 
 
 class OfflineStore:
@@ -24,6 +39,29 @@ class OfflineStore:
     def tenant_id(self) -> str:
         return self._tenant_id
 
+    def write_feature_value(self, feature: str, entity: EntityKey, value: Any, event_timestamp: Any) -> WriteResult:
+        """Write one value of ``"group:feature"`` for one entity, such as ``{"user_id": "u1"}``, as of an event timestamp.
+
+        It passes the same validation as a batch; a bad value raises InvalidRowsError, which names the rule, and nothing
+        is written. Each call is a commit of its own, with files of its own: write more than a few values as a batch.
+        """
+        return write_feature_value(self._context, self._tenant_id, feature, entity, value, event_timestamp)
+
+    def write_embedding(
+        self,
+        feature: str,
+        entity: EntityKey,
+        vector: Any,
+        event_timestamp: Any,
+        model_version: str | None = None,
+    ) -> WriteResult:
+        """Write one embedding: exactly the feature's dims of finite numbers, and the model version that made it.
+
+        ``model_version`` none means the feature's own. Many embeddings are a batch, whose rows have the vector under the
+        feature's name and the model under ``<feature>__model_version``. Raises InvalidRowsError, InvalidArgumentError.
+        """
+        return write_embedding(self._context, self._tenant_id, feature, entity, vector, event_timestamp, model_version)
+
     def write_batch(
         self, group: str, rows: Rows, batch_id: str | None = None, on_invalid: OnInvalid = "quarantine"
     ) -> WriteResult:
@@ -34,6 +72,138 @@ class OfflineStore:
         """Rows that were rejected: tenant_id, batch_id, rejected_at, reasons, row (JSON, as it came)."""
         table = self._context.table(self._context.group(group))
         return table.read_rejected(self._context.spark, self._tenant_id, batch_id)
+
+    def retry_rejected(self, group: str, batch_id: str | None = None) -> WriteResult:
+        """Write rejected rows (of a batch, or all of the group's) that the rules in force now allow; each once.
+
+        The others stay rejected: ``failed`` and ``errors`` tell of them. See ``operations.retry_rejected``.
+        """
+        return retry_rejected(self._context, self._tenant_id, self._context.group(group), batch_id)
+
+    def get_feature_at_time(
+        self, feature: str, entity: EntityKey, at: Any, known_at: Any = None
+    ) -> FeatureValue | None:
+        """The value of ``"group:feature"`` that was valid for one entity at a moment, or None; see the next."""
+        return self.get_features_at_time([feature], entity, at, known_at)[feature]
+
+    def get_features_at_time(
+        self, features: str | Iterable[str], entity: EntityKey, at: Any, known_at: Any = None
+    ) -> dict[str, FeatureValue | None]:
+        """By reference, the value that was valid for one entity at ``at`` (included), or None where none was.
+
+        The as-of rules of ``get_point_in_time`` for one example; one small job a feature group. For many examples join a
+        spine. Raises NotFoundError, and InvalidArgumentError for an entity or a moment that cannot be read.
+        """
+        return get_features_at_time(self._context, self._tenant_id, features, entity, at, known_at)
+
+    def get_batch_features(
+        self,
+        features: Features,
+        start: Any,
+        end: Any,
+        entities: Entities | None = None,
+        full_feature_names: bool = False,
+    ) -> BatchFeatures:
+        """Values with event timestamps in ``[start, end)``: a row an entity and event timestamp, features side by side.
+
+        Features of several groups of one entity may be asked. Corrections are resolved; nothing is carried from one
+        moment to another. ``entities``: a mapping of join keys, several, or a frame; none means all. ``.rows`` is a
+        DataFrame that has not run yet, ``.metadata(count_rows=True)`` counts and times it.
+        Raises NotFoundError, InvalidArgumentError, SpineError.
+        """
+        return get_batch_features(self._context, self._tenant_id, features, start, end, entities, full_feature_names)
+
+    def get_feature_history(
+        self,
+        feature: str,
+        entity: EntityKey,
+        start: Any = None,
+        end: Any = None,
+        limit: int | None = None,
+        all_versions: bool = False,
+    ) -> DataFrame:
+        """One feature of one entity with event timestamps in ``[start, end]``, both included, newest first.
+
+        Columns: join keys, ``event_timestamp``, ``created_timestamp``, the feature. A corrected value shows once, as
+        corrected; with ``all_versions`` every row that was written does. Raises NotFoundError, InvalidArgumentError.
+        """
+        return get_feature_history(self._context, self._tenant_id, feature, entity, start, end, limit, all_versions)
+
+    def aggregate_feature(
+        self,
+        feature: str,
+        function: str,
+        every: str = "day",
+        *,
+        start: Any,
+        end: Any,
+        entities: Entities | None = None,
+        time_zone: str = "UTC",
+        by_entity: bool = False,
+        percentile: float = DEFAULT_PERCENTILE,
+    ) -> DataFrame:
+        """One row a calendar bucket that has values (and entity, with ``by_entity``); the order of rows is not kept.
+
+        - Columns: join keys (with ``by_entity``), ``bucket_start`` (included), ``bucket_end`` (not), both instants, ``value``.
+        - ``function``: sum, avg, count, min, max, stddev (of a sample: n - 1; null for one value), or approx_percentile
+          (the value at the rank of ``percentile``; off by at most one rank in 10,000). Nulls are no values.
+        - ``every``: hour, day, week (from Monday), month of the calendar of ``time_zone``. A day of a clock change has 23
+          or 25 hours; the local hour that comes twice is two buckets.
+        - Values with event timestamps in ``[start, end)`` count, each once, as corrected. A bucket that the window cuts
+          has its calendar bounds, and the values of the part inside.
+        - A sum of long or int is an exact long (the query fails where it does not fit), of others a double.
+
+        Raises NotFoundError, InvalidArgumentError (also for a feature that is no number, unless it is counted).
+        """
+        return aggregate_feature(
+            self._context,
+            self._tenant_id,
+            feature,
+            function,
+            every,
+            start,
+            end,
+            entities,
+            time_zone,
+            by_entity,
+            percentile,
+        )
+
+    def search_similar_embeddings(
+        self,
+        feature: str,
+        vector_or_entity: VectorOrEntity,
+        limit: int = 10,
+        threshold: float = 0.7,
+        at: Any = None,
+        filters: Mapping[str, Any] | None = None,
+        model_version: str | None = None,
+    ) -> SimilarEntities:
+        """The entities whose embeddings have the greatest cosine similarity, exact: every vector is compared.
+
+        - ``vector_or_entity``: a vector of the feature's dims, or a mapping of join keys, whose own latest vector is the
+          query and which is not among the matches.
+        - ``limit``: at most so many, most similar first, ties by key. ``threshold``: from -1 to 1, included.
+        - ``at``: vectors as valid at that moment (now by default), by the as-of rules: TTL, null policy, corrections.
+        - ``filters``: by join keys and features of the same group, as valid at ``at``, applied before the limit: a value,
+          a list of which any, or ``{"min": a, "max": b}``, both included.
+        - ``model_version``: vectors of this model alone are compared; by default the queried entity's, or the feature's.
+
+        A vector that is zero in all dims has no direction: a query by it is an error, a stored one is never a match.
+        Raises NotFoundError (also for an entity without a valid vector, and where all vectors are of other models),
+        InvalidArgumentError.
+        """
+        return search_similar_embeddings(
+            self._context, self._tenant_id, feature, vector_or_entity, limit, threshold, at, filters, model_version
+        )
+
+    def get_stats(self, entities: bool = True) -> list[GroupStats]:
+        """This tenant's rows, entities, times, files and bytes: a line a feature group in force, by name.
+
+        ``pandas.DataFrame(store.get_stats())`` shows them as a table. Counting entities exactly shuffles the distinct
+        join keys; ``entities=False`` leaves it out. See ``operations.stats``.
+        """
+        return get_stats(self._context, self._tenant_id, entities)
 
     def get_point_in_time(
         self,
@@ -61,11 +231,64 @@ class OfflineStore:
         )
         return point_in_time(self._context, self._tenant_id, as_spine(self._context, spine), request)
 
-    def materialize_feature(self, group: str, start: Any, end: Any, rerun: bool = False) -> MaterializeResult:
-        """Run the group's transformation over ``[start, end)`` and write its values, once; see ``operations.materialize``."""
-        window = TimeWindow.of(start, end, self._context.settings.timestamp_zone)
-        return materialize(self._context, self._tenant_id, self._context.group(group), window, rerun)
+    def materialize_feature(
+        self, group: str, start: Any, end: Any, rerun: bool = False, lookback: timedelta | str | None = None
+    ) -> MaterializeResult:
+        """Run the group's transformation over ``[start, end)`` and write its values, once; see ``operations.materialize``.
+
+        ``lookback``: windows that were done and end so shortly before are computed again first, for late source rows.
+        """
+        return materialize(
+            self._context,
+            self._tenant_id,
+            self._context.group(group),
+            argument_window(start, end, self._context.settings.timestamp_zone),
+            rerun,
+            argument_duration("lookback", lookback),
+        )
+
+    def materialize_all(
+        self, start: Any, end: Any, rerun: bool = False, lookback: timedelta | str | None = None
+    ) -> list[MaterializeResult]:
+        """The same of every group with a transformation, each after the groups that it reads.
+
+        Raises JobFailedError where groups failed; those that do not read them are done all the same.
+        """
+        window = argument_window(start, end, self._context.settings.timestamp_zone)
+        return materialize_all(self._context, self._tenant_id, window, rerun, argument_duration("lookback", lookback))
+
+    def plan_backfill(self, group: str, start: Any, end: Any, every: timedelta | str = "1d") -> list[PlannedWindow]:
+        """The windows that ``backfill`` would cut ``[start, end)`` into, oldest first, each with its state."""
+        window = argument_window(start, end, self._context.settings.timestamp_zone)
+        return plan_backfill(self._context, self._tenant_id, self._context.group(group), window, every)
+
+    def backfill(
+        self,
+        group: str,
+        start: Any,
+        end: Any,
+        every: timedelta | str = "1d",
+        parallel: int = 1,
+        order: Order = "oldest",
+        told: Callable[[MaterializeResult | None], None] = lambda result: None,
+    ) -> BackfillResult:
+        """Cut ``[start, end)`` into windows and materialize those that were not done, ``parallel`` at once.
+
+        After an interruption the same call does what is missing. ``order``: which windows come first. ``told`` is called
+        after each. Raises JobFailedError where windows failed (the others are done), ExpectationError where windows
+        broke what the group expects.
+        """
+        planned = self.plan_backfill(group, start, end, every)
+        return backfill(self._context, self._tenant_id, self._context.group(group), planned, parallel, order, told)
 
     def runs(self) -> DataFrame:
         """The run ledger: one row a run, its newest state."""
         return self._context.runs.runs(self._context.spark, self._tenant_id)
+
+    def run(self, run_id: str) -> Run:
+        """One run, by its id or the beginning of it; raises NotFoundError."""
+        return self._context.runs.get(self._context.spark, self._tenant_id, run_id)
+
+    def abandon_run(self, run_id: str) -> Run:
+        """Mark a run that is said to be running, and is not, as abandoned; raises InvalidArgumentError for any other."""
+        return abandon_run(self._context, self.run(run_id))

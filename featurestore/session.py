@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
+from typing import Any
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.sql import SparkSession
 
 from featurestore.config import Settings
@@ -110,6 +112,51 @@ def _require_delta(spark: SparkSession) -> None:
 
 def _on_databricks(spark: SparkSession) -> bool:
     return bool(spark.conf.get("spark.databricks.clusterUsageTags.sparkVersion", ""))
+
+
+class HadoopFiles:
+    """Files on any file system that this Spark session knows (``featurestore.stores.files.Files``)."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._jvm: Any = spark._jvm
+        self._hadoop: Any = spark._jsc.hadoopConfiguration()
+
+    def exists(self, path: str) -> bool:
+        place, system = self._at(path)
+        return bool(_told(lambda: system.exists(place)))
+
+    def rename(self, source: str, target: str) -> None:
+        place, system = self._at(source)
+        other, _ = self._at(target)
+        _told(lambda: system.mkdirs(other.getParent()))
+        if not _told(lambda: not system.exists(other) and system.rename(place, other)):
+            raise FileExistsError(f"{target} is there already, or {source} is not")
+
+    def delete(self, path: str) -> None:
+        place, system = self._at(path)
+        _told(lambda: system.delete(place, True))
+
+    def write_text(self, path: str, text: str) -> None:
+        place, system = self._at(path)
+
+        def write() -> None:
+            stream = system.create(place, False)
+            stream.write(bytearray(text.encode("utf-8")))
+            stream.close()
+
+        _told(write)
+
+    def _at(self, path: str) -> tuple[Any, Any]:
+        place = self._jvm.org.apache.hadoop.fs.Path(path if "://" in path else f"file://{Path(path).absolute()}")
+        return place, _told(lambda: place.getFileSystem(self._hadoop))
+
+
+def _told(call: Callable[[], Any]) -> Any:
+    """What Java says, with its errors of input and output as Python's."""
+    try:
+        return call()
+    except Py4JJavaError as error:
+        raise OSError(str(error.java_exception)) from error
 
 
 def check_java(environ: Mapping[str, str] = os.environ) -> str:

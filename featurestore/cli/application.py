@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from featurestore.cli import definitions, environment, training_sets, values
+from featurestore.cli import definitions, environment, jobs, reading, training_sets, values
 from featurestore.cli.invocation import AsJson, Conf, Profile, Tenant, common_options
 
 app = typer.Typer(
@@ -20,24 +20,46 @@ app = typer.Typer(
 )
 groups = typer.Typer(no_args_is_help=True)
 runs = typer.Typer(no_args_is_help=True)
+rejected = typer.Typer(no_args_is_help=True)
 training_set = typer.Typer(no_args_is_help=True)
 app.add_typer(groups, name="groups", help="Feature groups in force.")
 app.add_typer(runs, name="runs", help="The run ledger.")
-app.add_typer(training_set, name="training-set", help="Training sets: build, list, show, rebuild, extend.")
+app.add_typer(rejected, name="rejected", help="Rows that broke rules, with their reasons.")
+app.add_typer(training_set, name="training-set", help="Training sets: build, compare, audit, export.")
 
 app.command("plan")(common_options(definitions.plan))
 app.command("apply")(common_options(definitions.apply))
 app.command("ingest")(common_options(values.ingest))
-app.command("materialize")(common_options(values.materialize))
+app.command("write")(common_options(values.write))
+app.command("get")(common_options(reading.get))
+app.command("history")(common_options(reading.history))
+app.command("batch")(common_options(reading.batch))
+app.command("join")(common_options(reading.join))
+app.command("aggregate")(common_options(reading.aggregate))
+app.command("search")(common_options(reading.search))
+app.command("stats")(common_options(reading.stats))
+app.command("entity-timestamps")(common_options(reading.entity_timestamps))
+app.command("fine-tuning")(common_options(training_sets.fine_tuning))
+app.command("materialize")(common_options(jobs.materialize))
+app.command("backfill")(common_options(jobs.backfill))
 app.command("doctor")(common_options(environment.doctor))
 groups.command("list")(common_options(definitions.list_groups))
 groups.command("show")(common_options(definitions.show_group))
-runs.command("list")(common_options(values.list_runs))
+runs.command("list")(common_options(jobs.list_runs))
+runs.command("show")(common_options(jobs.show_run))
+runs.command("abandon")(common_options(jobs.abandon_run))
+rejected.command("list")(common_options(values.list_rejected))
+rejected.command("retry")(common_options(values.retry_rejected))
+training_set.command("load")(common_options(training_sets.load))
 training_set.command("build")(common_options(training_sets.build))
 training_set.command("list")(common_options(training_sets.list_versions))
 training_set.command("show")(common_options(training_sets.show))
 training_set.command("rebuild")(common_options(training_sets.rebuild))
 training_set.command("extend")(common_options(training_sets.extend))
+training_set.command("audit")(common_options(training_sets.audit))
+training_set.command("diff")(common_options(training_sets.diff))
+training_set.command("export")(common_options(training_sets.export))
+training_set.command("delete")(common_options(training_sets.delete))
 
 
 @app.callback()

@@ -1,13 +1,17 @@
-"""Commands on training sets: build, list, show, rebuild, extend."""
+"""Commands on training sets: build, load, list, show, rebuild, extend, audit, diff, export, delete; and fine-tuning sets."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from featurestore.cli.arguments import Format, KnownAt, References, Spine, shown
 from featurestore.cli.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -25,6 +29,71 @@ def build(invocation: Invocation, name: SetName) -> None:
     with invocation.working(f"Building {name}"):
         manifest = loader.build(name).manifest
     _answer(invocation, manifest)
+
+
+def load(
+    invocation: Invocation,
+    name: SetName,
+    features: References,
+    spine: Annotated[str | None, typer.Option("--spine", help="A Parquet file or folder of examples.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="A column of the spine, or group:feature.")] = None,
+    label_offset: Annotated[
+        str | None, typer.Option("--label-offset", help="How long after a row's time its label is looked up: 7d.")
+    ] = None,
+    start: Annotated[str | None, typer.Option("--start", help="First instant of the examples.")] = None,
+    end: Annotated[str | None, typer.Option("--end", help="First instant after.")] = None,
+    timestamp_column: Annotated[str, typer.Option("--timestamp-column", help="Of the spine.")] = "event_timestamp",
+    known_at: KnownAt = None,
+    sample_size: Annotated[int | None, typer.Option("--sample-size", min=1, help="How many rows; all.")] = None,
+    stratify_by: Annotated[list[str] | None, typer.Option("--stratify-by", help="Columns whose shares stay.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the sample and the split.")] = 0,
+    split: Annotated[str | None, typer.Option("--split", help="time, random or entity.")] = None,
+    validation: Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")] = None,
+    test: Annotated[float | None, typer.Option("--test", help="Share of the test part.")] = None,
+    missing: Annotated[str, typer.Option("--missing", help="keep or drop rows that lack a feature.")] = "keep",
+    strict: Annotated[bool, typer.Option("--strict", help="Publish nothing that the audit faults.")] = False,
+) -> None:
+    """Join features to examples as of each one's time, and save the result as a new version of NAME."""
+    if (start is None) != (end is None):
+        raise typer.BadParameter("give both or neither", param_hint="--start/--end")
+    tenant = invocation.required_tenant()
+    parts = _split(split, validation, test)
+    feature_store = invocation.open()
+    from featurestore.data_loader import FeatureDataLoader
+    from featurestore.stores.row_files import read_parquet
+
+    with invocation.working(f"Building {name}"):
+        loader = FeatureDataLoader(feature_store.tenant(tenant))
+        manifest = loader.load_training_data(
+            None if spine is None else read_parquet(feature_store.spark, spine),
+            features,
+            label,
+            name,
+            time_range=None if start is None else (start, end),
+            timestamp_column=timestamp_column,
+            known_at=known_at,
+            label_offset=label_offset,
+            sample_size=sample_size,
+            stratify_by=stratify_by,
+            seed=seed,
+            split=parts,
+            missing=missing,
+            strict=strict,
+        ).manifest
+    _answer(invocation, manifest)
+
+
+def _split(kind: str | None, validation: float | None, test: float | None) -> Any:
+    if kind is None and validation is None and test is None:
+        return None
+    from featurestore.definitions.training_set import SPLITS
+
+    if kind is not None and kind not in SPLITS:
+        raise typer.BadParameter(f"{kind!r} is not among {', '.join(SPLITS)}", param_hint="--split")
+    shares = {"validation": validation, "test": test}
+    return SPLITS[kind or "time"].model_validate(
+        {"kind": kind or "time"} | {name: share for name, share in shares.items() if share is not None}
+    )
 
 
 def list_versions(invocation: Invocation) -> None:
@@ -71,6 +140,102 @@ def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Ver
     _answer(invocation, manifest)
 
 
+def audit(invocation: Invocation, name: SetName, version: Version = None) -> None:
+    """Look for leaks in a saved version: values from the future, labels among the features, and the like."""
+    findings = _loader(invocation).audit(name, version)
+    table = Table("severity", "check", "subject", "found", "what to do")
+    for finding in findings:
+        table.add_row(
+            finding.severity, finding.check, Text(finding.subject), Text(finding.message), Text(finding.advice)
+        )
+    invocation.answer(
+        [finding.model_dump(mode="json") for finding in findings], table if findings else Text("Nothing was found.")
+    )
+
+
+def diff(
+    invocation: Invocation,
+    name: SetName,
+    version_a: Annotated[int, typer.Argument(metavar="A", help="One version.")],
+    version_b: Annotated[int, typer.Argument(metavar="B", help="The other.")],
+) -> None:
+    """Show what differs between two versions: rows, features, distributions."""
+    found = _loader(invocation).diff(name, version_a, version_b)
+    invocation.answer(asdict(found), Text(str(found)))
+
+
+def delete(
+    invocation: Invocation,
+    name: SetName,
+    version: Annotated[int | None, typer.Option("--version", help="Which version.")] = None,
+    all_versions: Annotated[bool, typer.Option("--all-versions", help="Every version.")] = False,
+) -> None:
+    """Delete saved versions with their rows; their numbers are not used again."""
+    deleted = _loader(invocation).delete(name, version, all_versions)
+    invocation.answer({"name": name, "deleted": list(deleted)}, Text(f"Deleted: {name} {shown_versions(deleted)}"))
+
+
+def shown_versions(versions: Iterable[int]) -> str:
+    return ", ".join(f"v{version}" for version in versions)
+
+
+def export(
+    invocation: Invocation,
+    name: SetName,
+    path: Annotated[str, typer.Argument(metavar="FOLDER", help="A new folder.")],
+    version: Version = None,
+    format: Format = "parquet",
+) -> None:
+    """Write a saved version's rows to files in a new folder, visible only when whole."""
+    found = _loader(invocation).get(name, version)
+    with invocation.working(f"Writing {path}"):
+        written = found.export(path, format)  # type: ignore[arg-type]
+    document = {"name": name, "version": found.version, "path": written, "format": format}
+    invocation.answer(document, Text(f"{name} v{found.version} written to {shown(written)}"))
+
+
+def fine_tuning(
+    invocation: Invocation,
+    features: References,
+    spine: Spine,
+    output_feature: Annotated[str, typer.Option("--output-feature", help="The answer: group:feature, or a column.")],
+    path: Annotated[str, typer.Option("--path", help="A new folder for the JSONL files.")],
+    system: Annotated[str | None, typer.Option("--system", help="The system's message, a template.")] = None,
+    template: Annotated[str | None, typer.Option("--template", help="The user's message, a Jinja2 template.")] = None,
+    timestamp_column: Annotated[str, typer.Option("--timestamp-column", help="Of the spine.")] = "event_timestamp",
+    known_at: KnownAt = None,
+    sample_size: Annotated[int | None, typer.Option("--sample-size", min=1, help="How many rows; all.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the sample and the split.")] = 0,
+    split: Annotated[str | None, typer.Option("--split", help="time, random or entity.")] = None,
+    validation: Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")] = None,
+    test: Annotated[float | None, typer.Option("--test", help="Share of the test part.")] = None,
+) -> None:
+    """Write examples as chat messages, a JSON object a line, for fine-tuning a language model."""
+    tenant = invocation.required_tenant()
+    parts = _split(split, validation, test)
+    feature_store = invocation.open()
+    from featurestore.data_loader import FeatureDataLoader
+    from featurestore.stores.row_files import read_parquet
+
+    with invocation.working(f"Writing {path}"):
+        made = FeatureDataLoader(feature_store.tenant(tenant)).load_for_fine_tuning(
+            read_parquet(feature_store.spark, spine),
+            features,
+            output_feature,
+            path=path,
+            system=system,
+            template=template,
+            timestamp_column=timestamp_column,
+            known_at=known_at,
+            sample_size=sample_size,
+            seed=seed,
+            split=parts,
+        )
+    document = {"path": made.path, "row_count": made.row_count, "parts": made.parts, "left_out": made.left_out}
+    left_out = sum(made.left_out.values())
+    invocation.answer(document, Text(f"{made.row_count} lines written to {made.path}, {left_out} rows left out"))
+
+
 def _loader(invocation: Invocation) -> FeatureDataLoader:
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
@@ -83,6 +248,14 @@ def _answer(invocation: Invocation, manifest: Manifest) -> None:
     invocation.answer(manifest.model_dump(mode="json"), _facts(manifest))
 
 
+def _audited(manifest: Manifest) -> str:
+    found = Counter(finding.severity for finding in manifest.audit)
+    return (
+        ", ".join(f"{found[severity]} {severity}" for severity in ("error", "warning", "info") if found[severity])
+        or "clear"
+    )
+
+
 def _facts(manifest: Manifest) -> Table:
     split = manifest.split
     facts = {
@@ -92,8 +265,9 @@ def _facts(manifest: Manifest) -> Table:
         "label": manifest.label or "none",
         "features": ", ".join(manifest.feature_columns),
         "known at": str(manifest.known_at or "whenever it came"),
-        "split": "none" if split is None else f"validation from {split.validation_from}, test from {split.test_from}",
+        "split": "none" if split is None else str(split),
         "made from": ", ".join(f"{g.name} v{g.version} (table version {g.table_version})" for g in manifest.groups),
+        "audit": _audited(manifest),
         "content hash": manifest.content_hash,
         "code version": manifest.code_version,
         "location": manifest.location,

@@ -1,9 +1,8 @@
-"""Commands on feature values: ingest, materialize, runs list."""
+"""Commands that write values: ingest, write, rejected list and retry."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +11,18 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from featurestore.cli.arguments import (
+    EntityPairs,
+    Limit,
+    Reference,
+    entity_of,
+    plain_rows,
+    shown,
+    table_of,
+    typed,
+)
 from featurestore.cli.invocation import Invocation
+from featurestore.definitions.names import parse_reference
 
 GroupName = Annotated[str, typer.Argument(metavar="GROUP", help="The feature group.")]
 
@@ -48,56 +58,63 @@ def ingest(
     version = "" if result.table_version is None else f", table version {result.table_version}"
     told: list[RenderableType] = [
         Text(f"{head} (batch {result.batch_id}{version})"),
-        *_reasons(result.failed, result.errors),
+        *reasons(result.failed, result.errors),
     ]
     if result.failed:
         told.append(Text(f"The rejected rows: store.rejected({group!r}, {result.batch_id!r})"))
     invocation.answer({"group": group, "tenant": tenant, **asdict(result)}, *told)
 
 
-def materialize(
+def write(
     invocation: Invocation,
-    group: GroupName,
-    start: Annotated[str, typer.Option("--start", help="First instant of the window: 2026-11-01T00:00:00Z.")],
-    end: Annotated[str, typer.Option("--end", help="First instant after the window.")],
-    rerun: Annotated[bool, typer.Option("--rerun", help="Also where it was done: append what differs.")] = False,
+    feature: Reference,
+    value: Annotated[str, typer.Argument(help="The value; an embedding or array as JSON: [0.1, 0.2].")],
+    entity: EntityPairs,
+    at: Annotated[str, typer.Option("--at", help="Event timestamp: when it became true.")],
+    model_version: Annotated[str | None, typer.Option("--model-version", help="Of an embedding.")] = None,
 ) -> None:
-    """Run a group's transformation over a window of time, and write its values once."""
+    """Write one value of one entity; more than a few belong in a file, for ingest."""
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
-    _check_window(start, end, feature_store.settings.timestamp_zone)
-    with invocation.working(f"Materializing {group} over [{start}, {end})"):
-        result = feature_store.tenant(tenant).materialize_feature(group, start, end, rerun)
-    if result.state == "skipped":
-        head = f"{group} over {result.window}: done before, nothing to do; --rerun computes it again"
+    group_name, name = parse_reference(feature)
+    group = feature_store.feature_group(group_name)
+    defined, store = group.feature(name), feature_store.tenant(tenant)
+    key, given = entity_of(group.entity, entity), typed(value, defined.type)
+    if defined.feature_type.is_embedding:
+        result = store.write_embedding(feature, key, given, at, model_version)
     else:
-        head = f"{group} over {result.window}: {result.written} rows written, {result.failed} rejected"
-    invocation.answer({"tenant": tenant, **asdict(result)}, Text(head), *_reasons(result.failed, result.errors))
+        result = store.write_feature_value(feature, key, given, at)
+    told = Text(f"{feature} of {shown(key)} written (table version {result.table_version})")
+    invocation.answer({"feature": feature, "tenant": tenant, **asdict(result)}, told)
 
 
-def list_runs(
+def list_rejected(
     invocation: Invocation,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 20,
+    group: GroupName,
+    batch_id: Annotated[str | None, typer.Option("--batch-id", help="Of this batch alone.")] = None,
+    limit: Limit = 20,
 ) -> None:
-    """List the tenant's runs: which job, which window, how it ended."""
-    from pyspark.sql import functions as F
-
+    """Show rejected rows with their reasons."""
     tenant = invocation.required_tenant()
-    frame = invocation.open().tenant(tenant).runs()
-    runs = frame.orderBy(F.desc("recorded_at"), "run_id").limit(limit).toArrow().to_pylist()
-    table = Table("recorded at", "job", "group", "window", "state", "written", "rejected", "error")
-    for run in runs:
-        table.add_row(
-            _instant(run["recorded_at"]),
-            run["job"],
-            run["feature_group"],
-            f"{_instant(run['window_start'])} to {_instant(run['window_end'])}",
-            run["state"],
-            _count(run["rows_written"]),
-            _count(run["rows_failed"]),
-            Text(run["error"] or ""),
-        )
-    invocation.answer(runs, table if runs else Text(f"There are no runs of {tenant} yet."))
+    frame = invocation.open().tenant(tenant).rejected(group, batch_id)
+    rows = plain_rows(frame.orderBy("rejected_at", "batch_id", "row"), limit)
+    invocation.answer(rows, table_of(rows, ["rejected_at", "batch_id", "reasons", "row"]))
+
+
+def retry_rejected(
+    invocation: Invocation,
+    group: GroupName,
+    batch_id: Annotated[str | None, typer.Option("--batch-id", help="Of this batch alone.")] = None,
+) -> None:
+    """Write the rejected rows that the rules in force now allow; each once."""
+    tenant = invocation.required_tenant()
+    feature_store = invocation.open()
+    with invocation.working(f"Writing rejected rows of {group} again"):
+        result = feature_store.tenant(tenant).retry_rejected(group, batch_id)
+    head = f"{group}: {result.written} rows written, {result.failed} still rejected"
+    invocation.answer(
+        {"group": group, "tenant": tenant, **asdict(result)}, Text(head), *reasons(result.failed, result.errors)
+    )
 
 
 def _place(file: str) -> str:
@@ -105,16 +122,7 @@ def _place(file: str) -> str:
     return str(Path(file).absolute()) if Path(file).exists() else file
 
 
-def _check_window(start: str, end: str, zone: str | None) -> None:
-    from featurestore.definitions.time_window import TimeWindow
-
-    try:
-        TimeWindow.of(start, end, zone)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--start/--end") from error
-
-
-def _reasons(failed: int, errors: dict[str, int]) -> list[RenderableType]:
+def reasons(failed: int, errors: dict[str, int]) -> list[RenderableType]:
     """Why rows were rejected, most frequent first; nothing where none was."""
     if not failed:
         return []
@@ -123,11 +131,3 @@ def _reasons(failed: int, errors: dict[str, int]) -> list[RenderableType]:
     for reason, count in errors.items():
         table.add_row(Text(reason), str(count))
     return [table]
-
-
-def _instant(moment: datetime | None) -> str:
-    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def _count(number: int | None) -> str:
-    return "" if number is None else str(number)

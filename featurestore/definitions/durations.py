@@ -19,6 +19,7 @@ _UNITS = {
     "w": timedelta(weeks=1),
 }
 _ISO = TypeAdapter(timedelta)
+_SPOKEN = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
 def parse_duration(value: Any) -> timedelta:
@@ -52,6 +53,18 @@ def format_duration(duration: timedelta) -> str:
         if duration % _UNITS[unit] == timedelta(0):
             return f"{duration // _UNITS[unit]}{unit}"
     raise AssertionError("a timedelta is a whole number of microseconds")
+
+
+def spoken(seconds: float | None) -> str:
+    """An age as people say it: ``49 min``, ``1.5 h``, ``12 d``, in the greatest unit of which there is at least one; ``-``
+    where there is none."""
+    if seconds is None:
+        return "-"
+    for size, unit in _SPOKEN:
+        if abs(seconds) >= size:
+            amount = seconds / size
+            return f"{amount:.0f} {unit}" if abs(amount) >= 10 or amount == round(amount) else f"{amount:.1f} {unit}"
+    return "0 s" if seconds == 0 else f"{seconds * 1000:.0f} ms"
 
 
 def microseconds(duration: timedelta) -> int:

@@ -17,6 +17,30 @@ from featurestore.definitions.source import Source
 from featurestore.definitions.transformation import Transformation
 from featurestore.errors import NotFoundError, nearest
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Expectations(Definition):
+    """What every run that materializes a group must keep; checked on its good rows before they are published.
+
+    - ``min_rows``: at least so many;
+    - ``max_age``: the newest event timestamp is at most so long before the window's end;
+    - ``max_null_share``: of each feature named, or of every one, at most this share is null;
+    - ``max_failed_share``: of all rows, at most this share broke a rule;
+    - ``on_breach``: ``warn`` publishes the rows all the same, ``reject`` leaves them among the rejected rows. Either way
+      the run ends with an exit code of its own.
+    """
+
+    min_rows: int | None = Field(default=None, ge=1)
+    max_age: Duration | None = None
+    max_null_share: Share | dict[Name, Share] | None = None
+    max_failed_share: Share | None = None
+    on_breach: Literal["warn", "reject"] = "warn"
+
+    @field_serializer("max_age")
+    def _short_duration(self, duration: Any) -> str | None:
+        return None if duration is None else format_duration(duration)
+
 
 class FeatureGroup(Definition):
     """``FeatureGroup("user_stats", user, features=[Feature("score", "double")], ttl=timedelta(days=7))``.
@@ -24,7 +48,8 @@ class FeatureGroup(Definition):
     - ``ttl``: how long a value stays valid after its event timestamp, the end included; none means for ever.
     - ``nulls``: ``skip``, each feature takes its own latest non-null value; ``keep``, the latest row wins as a whole.
     - ``partition_by``: ``day`` or ``month`` of the event timestamp in UTC; ``month`` where days are tiny.
-    - ``retention``: how long rows are kept; none means for ever.
+    - ``retention``: how long rows are kept; none means for ever. ``keep_latest`` keeps each entity's last row all the same.
+    - ``expect``: what every run that materializes the group must keep.
     - ``version``: the major version; another version is another table.
     - ``sources`` and ``transformation``: what ``materialize`` reads and runs.
     """
@@ -42,6 +67,8 @@ class FeatureGroup(Definition):
     nulls: Literal["skip", "keep"] = "skip"
     partition_by: Literal["day", "month"] = "day"
     retention: Duration | None = None
+    keep_latest: bool = False
+    expect: Expectations | None = None
     sources: dict[Name, Source] = {}
     transformation: Annotated[Transformation | None, BeforeValidator(Transformation.of)] = None
 
@@ -61,6 +88,8 @@ class FeatureGroup(Definition):
             nulls: Literal["skip", "keep"] = "skip",
             partition_by: Literal["day", "month"] = "day",
             retention: timedelta | str | None = None,
+            keep_latest: bool = False,
+            expect: Expectations | Mapping[str, Any] | None = None,
             sources: Mapping[str, Source] = {},
             transformation: Transformation | str | Callable[..., Any] | None = None,
         ) -> None: ...
@@ -75,6 +104,10 @@ class FeatureGroup(Definition):
         doubled = sorted({column for column in columns if columns.count(column) > 1})
         if doubled:
             raise ValueError(f"columns {doubled} are named twice among the join keys and features")
+        shares = self.expect.max_null_share if self.expect is not None else None
+        unknown = sorted(set(shares) - set(self.feature_names)) if isinstance(shares, dict) else []
+        if unknown:
+            raise ValueError(f"expect.max_null_share names {unknown}, which are not features of the group")
         if self.sources and self.transformation is None:
             raise ValueError("'sources' are declared and no 'transformation' reads them")
         return self
@@ -82,6 +115,11 @@ class FeatureGroup(Definition):
     @property
     def join_keys(self) -> list[str]:
         return self.entity.keys
+
+    @property
+    def upstream(self) -> list[str]:
+        """The groups that its transformation reads."""
+        return sorted({source.group for source in self.sources.values() if source.group is not None})
 
     @property
     def feature_names(self) -> list[str]:

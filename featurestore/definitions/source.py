@@ -16,13 +16,16 @@ PLACEHOLDERS = frozenset({"tenant_id", "landing", "warehouse"})
 class Source(Definition):
     """A table or folder of files that a transformation may read.
 
-    Exactly one of ``path`` and ``table``. ``path`` may hold ``{tenant_id}``, ``{landing}`` and ``{warehouse}``.
-    How it is kept to one tenant must be said: by ``{tenant_id}`` in the path, by ``tenant_column`` (rows of other
+    Exactly one of ``path``, ``table`` and ``group``. ``path`` may hold ``{tenant_id}``, ``{landing}`` and ``{warehouse}``.
+    ``group`` is another feature group of the same tenant: its values, corrected, with event timestamps up to the end of
+    the window that is materialized, that end included; join keys, both timestamps and all features.
+    How the others are kept to one tenant must be said: by ``{tenant_id}`` in the path, by ``tenant_column`` (rows of other
     tenants are filtered out before the transformation sees them), or by ``shared: true`` for reference data that
     belongs to nobody.
     """
 
     path: str | None = None
+    group: Name | None = None
     table: str | None = Field(default=None, pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*){0,2}$")
     format: Literal["delta", "parquet", "csv", "json"] = "delta"
     options: dict[str, str] = {}
@@ -31,14 +34,18 @@ class Source(Definition):
 
     @model_validator(mode="after")
     def _one_place_one_tenant(self) -> Self:
-        if (self.path is None) == (self.table is None):
-            raise ValueError("give exactly one of 'path' and 'table'")
-        if self.table is not None and self.format != "delta":
-            raise ValueError("'format' goes with 'path'; a table knows its own")
+        if sum(place is not None for place in (self.path, self.table, self.group)) != 1:
+            raise ValueError("give exactly one of 'path', 'table' and 'group'")
+        if self.path is None and self.format != "delta":
+            raise ValueError("'format' goes with 'path'; a table and a group know their own")
         unknown = sorted(self._placeholders() - PLACEHOLDERS)
         if unknown:
             raise ValueError(f"path {self.path!r}: unknown placeholders {unknown}; possible: {sorted(PLACEHOLDERS)}")
         ways = [self.by_path, self.tenant_column is not None, self.shared]
+        if self.group is not None:
+            if any(ways):
+                raise ValueError("a group is always the tenant's own; say nothing of how it is kept to one")
+            return self
         if sum(ways) != 1:
             raise ValueError(
                 "say in exactly one way how it is kept to one tenant: '{tenant_id}' in the path, 'tenant_column', or 'shared: true'"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
 from featurestore.definitions.base import Definition
+from featurestore.definitions.durations import Duration, format_duration
 from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.names import Name
 from featurestore.definitions.source import Source
@@ -22,12 +24,19 @@ class TimeSplit(Definition):
 
     Either two instants, each the first that belongs to its part (``validation_from`` may be left out: no validation
     part), or two shares of the rows, from which the instants are computed; rows of one instant always stay together.
+    ``embargo`` leaves a gap: rows less than so long before a later part begins are in no part (``embargo``).
     """
 
+    kind: Literal["time"] = "time"
     validation_from: Instant | None = None
     test_from: Instant | None = None
     validation: float | None = Field(default=None, ge=0, lt=1)
     test: float | None = Field(default=None, gt=0, lt=1)
+    embargo: Duration | None = None
+
+    @field_serializer("embargo")
+    def _short_duration(self, duration: Any) -> str | None:
+        return None if duration is None else format_duration(duration)
 
     @model_validator(mode="after")
     def _instants_or_shares(self) -> Self:
@@ -39,9 +48,79 @@ class TimeSplit(Definition):
             raise ValueError("give both parts as instants or both as shares")
         if self.validation_from and self.test_from and self.validation_from >= self.test_from:
             raise ValueError("validation_from must be before test_from")
-        if (self.validation or 0) + (self.test or 0) >= 1:
-            raise ValueError("validation and test together leave nothing to train on")
+        if self.embargo is not None and self.embargo <= timedelta(0):
+            raise ValueError("embargo must be longer than nothing; leave it out for no gap")
+        _leave_something(self)
         return self
+
+
+class _NamedSplit(Definition):
+    """``kind`` has no default, so that it is written where defaults are left out; who builds one need not give it."""
+
+    def __init__(self, **fields: Any) -> None:
+        [kind] = get_args(type(self).model_fields["kind"].annotation)
+        super().__init__(**({"kind": kind} | fields))
+
+
+class RandomSplit(_NamedSplit):
+    """Train, validation and test by chance: a hash of the training set's seed and the row.
+
+    ``validation`` and ``test`` are shares of the rows, exact to the row; rows that are wholly equal stay together.
+    """
+
+    kind: Literal["random"]
+    validation: float = Field(default=0, ge=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leaves_a_part(self) -> Self:
+        _leave_something(self)
+        return self
+
+
+class EntitySplit(_NamedSplit):
+    """Train, validation and test by entity: all rows of one entity are in one part.
+
+    ``validation`` and ``test`` are shares of the entities, exact to the entity. ``by`` names the spine's columns that
+    tell entities apart; empty means all that features are looked up by. Entities are chosen by a hash of the seed and
+    their keys.
+    """
+
+    kind: Literal["entity"]
+    validation: float = Field(default=0, ge=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+    by: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _leaves_a_part(self) -> Self:
+        _leave_something(self)
+        return self
+
+
+def _leave_something(split: TimeSplit | RandomSplit | EntitySplit) -> None:
+    if (split.validation or 0) + (split.test or 0) >= 1:
+        raise ValueError("validation and test together leave nothing to train on")
+
+
+SPLITS: dict[str, type[TimeSplit | RandomSplit | EntitySplit]] = {
+    "time": TimeSplit,
+    "random": RandomSplit,
+    "entity": EntitySplit,
+}
+
+
+def _kind_of_split(value: Any) -> Any:
+    """A split as YAML has it: ``kind`` tells which, by time where it says nothing."""
+    if not isinstance(value, Mapping):
+        return value
+    kind = value.get("kind", "time")
+    if kind not in SPLITS:
+        raise ValueError(f"split kind {kind!r} is not known; possible: {', '.join(SPLITS)}")
+    return SPLITS[kind].model_validate(dict(value))
+
+
+Split = Annotated[TimeSplit | RandomSplit | EntitySplit, BeforeValidator(_kind_of_split)]
+Missing = Literal["keep", "drop"] | float | str | dict[str, float | str | bool]
 
 
 class SpineQuery(Definition):
@@ -54,6 +133,7 @@ class SpineQuery(Definition):
 class TrainingSetDefinition(Definition):
     """What ``featurestore training-set build NAME`` builds.
 
+    ``label`` is a column of the spine, or a feature reference, joined as of ``label_offset`` after the row's timestamp.
     ``known_at`` is none (corrections count whenever they came), an instant (only what was known then) or ``"event"``
     (only what was known at each row's own time).
     """
@@ -68,8 +148,17 @@ class TrainingSetDefinition(Definition):
     timestamp_column: str = "event_timestamp"
     known_at: Literal["event"] | Instant | None = None
     full_feature_names: bool = False
-    split: TimeSplit | None = None
+    label_offset: Duration | None = None
+    split: Split | None = None
     sample_size: int | None = Field(default=None, gt=0)
+    stratify_by: tuple[str, ...] = ()
     seed: int = 0
+    missing: Missing = "keep"
+    expand_vectors: bool = False
+    strict: bool = False
     start_time: Instant | None = None
     end_time: Instant | None = None
+
+    @field_serializer("label_offset")
+    def _short_duration(self, duration: Any) -> str | None:
+        return None if duration is None else format_duration(duration)

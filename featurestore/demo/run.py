@@ -16,9 +16,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from featurestore import FeatureDataLoader, FeatureStore, OfflineStore, Settings, TrainingSet
+from featurestore.definitions.durations import spoken
 from featurestore.demo.flights import flight_tables, land_flights
 from featurestore.demo.model import Score, compare_joins
-from featurestore.reports.durations import spoken
 from featurestore.reports.training_set_numbers import TrainingSetNumbers
 from featurestore.reports.training_set_report import training_set_report
 

@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from featurestore.frames.columns import column
+
+# Key types whose literals are the same in Python and in Spark, whatever the session.
+LISTABLE = (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 _WORD, _BITS = "__word", "__bits"
 _BITS_A_WORD = 64

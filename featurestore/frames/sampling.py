@@ -2,14 +2,91 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import Window as W
+from pyspark.sql import functions as F
+
+from featurestore.errors import SpineError
 from featurestore.frames.columns import column
-from featurestore.frames.fingerprint import row_hash
+from featurestore.frames.hash_order import hash_of, range_of
+
+# Strata beyond these are no classes but identities, and their counts no longer a small table.
+MOST_STRATA = 1_000
+_STRATUM, _FIRST, _SECOND, _RANGE, _PLACE = "__stratum", "__hash_1", "__hash_2", "__range", "__place"
 
 
-def sample_rows(frame: DataFrame, size: int, seed: int) -> DataFrame:
-    """Exactly ``size`` rows (all, where there are fewer); which ones depends on the seed and the rows' contents alone."""
-    values = [column(name) for name in frame.columns]
-    # Two hashes: rows that tie in both are the same row, and either copy will do.
-    return frame.orderBy(row_hash(values, seed), row_hash(values, seed + 1)).limit(size)
+def sample_rows(frame: DataFrame, size: int, seed: int, stratify_by: Sequence[str] = ()) -> DataFrame:
+    """Exactly ``size`` rows (all, where there are fewer); which ones depends on the seed and the rows' contents alone.
+
+    ``stratify_by`` keeps the share of each combination of these columns' values, nulls included, to within one row: a
+    stratum of n of N rows gets ``size * n / N`` rows, rounded down, and what is left over goes one each to the
+    largest remainders (Hamilton's method; ties to the larger stratum, then by its hash). Raises SpineError for more
+    than 1,000 strata. Runs two jobs over the frame; rows are counted, not sorted, but for the few beside a cut.
+    """
+    strata = [part for name in stratify_by for part in (column(name).isNull(), column(name))]
+    first = hash_of(frame.columns, seed)
+    hashed = frame.select(
+        *(column(name) for name in frame.columns),
+        (F.xxhash64(*strata) if strata else F.lit(0).cast("bigint")).alias(_STRATUM),
+        first.alias(_FIRST),
+        # Rows that tie in both hashes are the same row, and either copy will do.
+        hash_of(frame.columns, seed + 1).alias(_SECOND),
+        range_of(first).alias(_RANGE),
+    )
+    counted = hashed.groupBy(_STRATUM).count().limit(MOST_STRATA + 1).collect()
+    if len(counted) > MOST_STRATA:
+        raise SpineError(
+            f"stratify_by {list(stratify_by)} gives more than {MOST_STRATA} strata; name columns of fewer values"
+        )
+    quotas = largest_remainders({row[_STRATUM]: row["count"] for row in counted}, size)
+    if not quotas:
+        return frame
+    cuts = _cuts(quotas, hashed.groupBy(_STRATUM, _RANGE).count().collect())
+    cut_range, beyond = (
+        _by_stratum({key: cut for key, (cut, _) in cuts.items()}),
+        _by_stratum({key: rest for key, (_, rest) in cuts.items()}),
+    )
+    whole = hashed.where(F.col(_RANGE) < cut_range)
+    beside = hashed.where(F.col(_RANGE) == cut_range).withColumn(
+        _PLACE, F.row_number().over(W.partitionBy(_STRATUM).orderBy(_FIRST, _SECOND))
+    )
+    chosen = whole.unionByName(beside.where(F.col(_PLACE) <= beyond).drop(_PLACE))
+    return chosen.select(*(column(name) for name in frame.columns))
+
+
+def largest_remainders(counts: Mapping[Any, int], size: int) -> dict[Any, int]:
+    """How many of each, in all ``size`` (or as many as there are), each within one of its exact share."""
+    total = sum(counts.values())
+    if not total:
+        return {}
+    size = min(size, total)
+    quotas = {key: size * count // total for key, count in counts.items()}
+    left = size - sum(quotas.values())
+    by_remainder = sorted(counts, key=lambda key: (-(size * counts[key] % total), -counts[key], key))
+    return quotas | {key: quotas[key] + 1 for key in by_remainder[:left]}
+
+
+def _cuts(quotas: Mapping[int, int], ranges: Iterable[Any]) -> dict[int, tuple[int, int]]:
+    """By stratum: the range in which its last row lies, and how many rows of that range it still takes."""
+    sizes: dict[int, list[tuple[int, int]]] = {}
+    for row in ranges:
+        sizes.setdefault(row[_STRATUM], []).append((row[_RANGE], row["count"]))
+    return {key: _cut(sorted(sizes[key]), quota) for key, quota in quotas.items()}
+
+
+def _cut(sizes: Sequence[tuple[int, int]], quota: int) -> tuple[int, int]:
+    for number, size in sizes:
+        if quota <= size:
+            return number, quota
+        quota -= size
+    raise AssertionError("a quota is not beyond its stratum")
+
+
+def _by_stratum(values: Mapping[int, int]) -> Column:
+    table = F.map_from_arrays(
+        F.array(*(F.lit(key).cast("bigint") for key in values)), F.array(*(F.lit(value) for value in values.values()))
+    )
+    return F.try_element_at(table, F.col(_STRATUM))

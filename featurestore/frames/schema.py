@@ -49,7 +49,10 @@ def table_schema(columns: str) -> StructType:
     return StructType([StructField(name, data_type(storage)) for name, storage in pairs])
 
 
-REJECTED = table_schema("tenant_id string, batch_id string, rejected_at timestamp, reasons array<string>, row string")
+# ``claim`` is of rows that are being written again, and names the batch that writes them.
+REJECTED = table_schema(
+    "tenant_id string, batch_id string, rejected_at timestamp, reasons array<string>, row string, claim string"
+)
 
 
 def key_fields(group: FeatureGroup) -> list[StructField]:

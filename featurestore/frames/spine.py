@@ -30,18 +30,21 @@ class SpineBounds:
     # Distinct (all keys, instant).
     examples: int = 0
 
-    def dates(self, ttl: timedelta | None) -> tuple[date | None, date] | None:
+    def dates(self, ttl: timedelta | None, offset: timedelta = timedelta(0)) -> tuple[date | None, date] | None:
         """The UTC dates, both ends included, on which a value can lie that a row may take; none: no row takes any.
 
-        The first is none where there is no lower end.
+        ``offset``: how long after its timestamp a row looks. The first is none where there is no lower end.
         """
         if self.earliest is None or self.latest is None:
             return None
         try:
-            first = None if ttl is None else (self.earliest - ttl).date()
+            first = None if ttl is None else (self.earliest + offset - ttl).date()
         except OverflowError:
             first = None
-        return first, self.latest.date()
+        try:
+            return first, (self.latest + offset).date()
+        except OverflowError:
+            return first, date.max
 
 
 def check_spine(spine: DataFrame, timestamp_column: str) -> None:

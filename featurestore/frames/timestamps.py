@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from featurestore.definitions.time_window import to_micros
+from featurestore.definitions.time_window import TimeWindow, to_micros
 
 _MICROS_A_DAY = 86_400_000_000
 
@@ -33,3 +33,28 @@ def utc_date(timestamp: Column) -> Column:
 def partition_date(date: Column, partition_by: Literal["day", "month"]) -> Column:
     """The ``event_date`` under which a UTC date is stored: itself, or the first of its month."""
     return F.trunc(date, "month") if partition_by == "month" else date
+
+
+def partition_of(day: date, partition_by: Literal["day", "month"]) -> date:
+    """The same of a date that is known."""
+    return day.replace(day=1) if partition_by == "month" else day
+
+
+def partitions_of(window: TimeWindow, partition_by: Literal["day", "month"]) -> tuple[date, date]:
+    """The first and last ``event_date``, both included, under which rows of ``[start, end)`` are stored."""
+    return partition_of(window.start.date(), partition_by), (window.end - timedelta(microseconds=1)).date()
+
+
+def first_of_partition(at: datetime, ttl: timedelta | None, partition_by: Literal["day", "month"]) -> date | None:
+    """The first ``event_date`` that can hold a value still valid at ``at``; none where there is no lower end."""
+    if ttl is None:
+        return None
+    try:
+        return partition_of((at - ttl).date(), partition_by)
+    except OverflowError:
+        return None
+
+
+def in_window(timestamp: Column, window: TimeWindow) -> Column:
+    """Whether an instant is in ``[start, end)``."""
+    return (timestamp >= instant(window.start)) & (timestamp < instant(window.end))

@@ -10,6 +10,9 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
 from featurestore.frames.conform import FAULTS, ROW, input_columns, read_columns, targets
 
+# How a row is written as JSON: every field, instants in UTC to the microsecond.
+ROW_AS_JSON = {"ignoreNullFields": "false", "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX", "timeZone": "UTC"}
+
 
 def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str | None = None) -> DataFrame:
     """One row a row given: the group's columns, ``__faults`` (every reason; empty for a good row), ``__row``.
@@ -42,8 +45,7 @@ def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str |
 
 def _original(checked: DataFrame) -> Column:
     """The row as it came, as JSON with every field; a text made earlier, where it came from Python, stays."""
-    options = {"ignoreNullFields": "false", "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX", "timeZone": "UTC"}
-    made = F.to_json(column("__given"), options)
+    made = F.to_json(column("__given"), ROW_AS_JSON)
     text = F.coalesce(column(ROW), made) if ROW in checked.columns else made
     return F.when(F.size(FAULTS) > 0, text)
 

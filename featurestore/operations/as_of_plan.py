@@ -16,7 +16,13 @@ from pyspark.sql import types as T
 
 from featurestore.frames.examples import is_wide
 from featurestore.frames.hot_keys import hot_keys, hot_table
-from featurestore.frames.key_filter import asked_keys, with_bloom_filter, with_broadcast_keys, with_listed_keys
+from featurestore.frames.key_filter import (
+    LISTABLE,
+    asked_keys,
+    with_bloom_filter,
+    with_broadcast_keys,
+    with_listed_keys,
+)
 from featurestore.frames.key_sampling import KeySpread, key_spread, sample_rate
 from featurestore.frames.point_in_time import MOMENT, AsOfJoin, spread_of_spine, spread_of_values
 from featurestore.frames.spine import SpineBounds
@@ -28,9 +34,6 @@ _LISTED, _KNOWN, _BROADCAST, _BLOOM = 100, 10_000, 200_000, 4_000_000
 _SMALL_SPINE = 1_000
 # A filter pays where the values have so many times the keys of the spine; examples asked once, where they are so few.
 _SELECTIVE, _REPEATED = 2, 2
-
-# Key types whose literals are the same in Python and in Spark, whatever the session.
-_LISTABLE = (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 KeyFilter = Literal["broadcast", "bloom", "none"]
 
@@ -86,7 +89,7 @@ def _with_known_keys(
 ) -> list[tuple[DataFrame, AsOfJoin]]:
     values, join = lookups[0]
     known = asked_keys(spine, join.keys, values).toArrow()
-    listable = all(isinstance(values.schema[key].dataType, _LISTABLE) for key in join.keys)
+    listable = all(isinstance(values.schema[key].dataType, LISTABLE) for key in join.keys)
     if known.num_rows <= _LISTED and listable:
         rows = list(zip(*(column.to_pylist() for column in known.columns), strict=True))
         return [(with_listed_keys(values, list(join.keys), rows), join) for values, join in lookups]

@@ -1,95 +1,54 @@
-"""Build a training set: sample, join as of, split, save, verify, publish. And build a saved one again."""
+"""Build a training set: sample, join as of, split, save, verify, audit, publish."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Observation, Row
 from pyspark.sql import functions as F
 
-from featurestore.definitions.lookup import Lookup
-from featurestore.definitions.names import check_name
+from featurestore.definitions.finding import Finding
 from featurestore.definitions.time_window import TimeWindow
-from featurestore.definitions.training_set import TimeSplit, TrainingSetDefinition
-from featurestore.errors import InvariantError, SpineError, nearest
+from featurestore.definitions.training_set import TrainingSetDefinition
+from featurestore.errors import InvariantError, LeakageError
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
+from featurestore.frames.missing import with_missing
 from featurestore.frames.sampling import sample_rows
-from featurestore.frames.spine import check_outputs, check_spine, instant_column, with_instants
-from featurestore.frames.splits import SPLIT, split_by_time, time_boundaries
+from featurestore.frames.splits import SPLIT
+from featurestore.operations.audit import audit
 from featurestore.operations.context import Context
-from featurestore.operations.read import (
-    AsOfRequest,
-    Features,
-    ResolvedLookup,
-    Spine,
-    as_spine,
-    parse_known_at,
-    point_in_time,
-    resolve,
-)
+from featurestore.operations.read import Spine, as_spine, point_in_time
+from featurestore.operations.training_set_parts import group_snapshots, lookup_of, with_split
+from featurestore.operations.training_set_request import TrainingSetRequest, check_columns, of_definition
 from featurestore.operations.transform import isolated, transform
-from featurestore.stores.training_sets import PART, GroupSnapshot, Manifest, PartSnapshot, SplitBoundaries
-
-_FORBIDDEN_IN_NAMES = frozenset(" ,;{}()\n\t=")
-
-
-@dataclass(frozen=True)
-class TrainingSetRequest:
-    """What to build, resolved; everything that the manifest will say."""
-
-    name: str
-    join: AsOfRequest
-    full_feature_names: bool
-    label: str | None = None
-    sample_size: int | None = None
-    seed: int = 0
-    split: TimeSplit | None = None
-    description: str = ""
-    rebuilt_from: int | None = None
-
-
-def request(
-    context: Context,
-    name: str,
-    features: Features,
-    label: str | None = None,
-    timestamp_column: str = "event_timestamp",
-    known_at: object = None,
-    full_feature_names: bool = False,
-    sample_size: int | None = None,
-    seed: int = 0,
-    split: TimeSplit | None = None,
-    description: str = "",
-) -> TrainingSetRequest:
-    """Check what is asked against the registry; raises NotFoundError, DefinitionError or InvalidNameError."""
-    if sample_size is not None and sample_size < 1:
-        raise SpineError(f"sample_size is {sample_size}; give a number of rows from 1 on, or none for all")
-    join = AsOfRequest(
-        lookups=resolve(context, features, full_feature_names),
-        timestamp_column=timestamp_column,
-        known_at=parse_known_at(known_at, context.settings.timestamp_zone),
-        with_timestamps=True,
-    )
-    return TrainingSetRequest(check_name(name), join, full_feature_names, label, sample_size, seed, split, description)
+from featurestore.stores.delta import DeltaTable
+from featurestore.stores.training_sets import PART, GroupSnapshot, Manifest, PartSnapshot, SplitCuts
 
 
 def build_training_set(context: Context, tenant_id: str, spine: Spine, asked: TrainingSetRequest) -> Manifest:
     """Build and publish a new version; returns its manifest.
 
-    Grain: one row a spine row (of the sample, where one is asked): the spine's columns, the features, one
-    ``<group>__event_timestamp`` a lookup, ``split``. Before it is published, the rows are checked: as many as the
-    spine has, with the spine's own content unchanged; nothing is published otherwise. Raises SpineError,
-    InvariantError.
+    Grain: one row a spine row (of the sample, where one is asked; without those in which a feature is missing, where
+    they are dropped): the spine's columns, the features, one ``<group>__event_timestamp`` a lookup, a label that is a
+    feature, ``split``. Before it is published, the rows are checked: as many as the spine has, with the spine's own
+    content unchanged; nothing is published otherwise. Raises SpineError, InvariantError.
     """
     whole = as_spine(context, spine)
     check_columns(whole, asked)
-    rows_before = whole.count() if asked.sample_size is not None else None
-    sample = sample_rows(whole, asked.sample_size, asked.seed) if asked.sample_size is not None else whole
-    return build_parts(context, tenant_id, [PartToBuild(sample)], asked, rows_before)
+    if asked.sample_size is None:
+        return build_parts(context, tenant_id, [PartToBuild(whole)], asked)
+    # Counted, sampled and joined must be the same rows.
+    kept = whole.persist()
+    try:
+        rows = kept.count()
+        sample = sample_rows(kept, asked.sample_size, asked.seed, asked.stratify_by)
+        return build_parts(context, tenant_id, [PartToBuild(sample, sampled_from=rows)], asked)
+    finally:
+        kept.unpersist()
 
 
 @dataclass(frozen=True)
@@ -98,6 +57,8 @@ class PartToBuild:
 
     spine: DataFrame
     table_versions: Mapping[tuple[str, int], int] | None = None
+    # How many rows the spine was sampled from, where it is a sample.
+    sampled_from: int | None = None
 
 
 @dataclass(frozen=True)
@@ -107,14 +68,19 @@ class _Joined:
     rows: DataFrame
     told: Row
     after: Observation
+    kept: Observation
     groups: tuple[GroupSnapshot, ...]
-    split: SplitBoundaries | None
+    split: SplitCuts | None
 
     @property
     def snapshot(self) -> PartSnapshot:
         return PartSnapshot(
-            row_count=self.told["rows"], spine_fingerprint=fingerprint_text(self.told), groups=self.groups
+            row_count=self.kept.get["rows"], spine_fingerprint=fingerprint_text(self.kept.get), groups=self.groups
         )
+
+    @property
+    def is_changed(self) -> bool:
+        return fingerprint_text(self.after.get) != fingerprint_text(self.told)
 
 
 def build_parts(
@@ -122,16 +88,14 @@ def build_parts(
     tenant_id: str,
     parts: Sequence[PartToBuild],
     asked: TrainingSetRequest,
-    rows_before: int | None = None,
     base: Manifest | None = None,
 ) -> Manifest:
     """Join the parts, put them behind the saved rows of ``base`` (if any), verify and publish."""
     # Read once and kept: what is fingerprinted, bounded and joined must be the same rows.
     kept = [replace(part, spine=part.spine.persist()) for part in parts]
     try:
-        return _publish(
-            context, tenant_id, [_joined(context, tenant_id, part, asked) for part in kept], asked, rows_before, base
-        )
+        joined = [_joined(context, tenant_id, part, asked) for part in kept]
+        return _publish(context, tenant_id, joined, asked, parts[0].sampled_from, base)
     finally:
         for part in kept:
             part.spine.unpersist()
@@ -139,14 +103,26 @@ def build_parts(
 
 def _joined(context: Context, tenant_id: str, part: PartToBuild, asked: TrainingSetRequest) -> _Joined:
     spine = part.spine
-    snapshots = _snapshots(context, asked, part.table_versions or {})
+    snapshots = group_snapshots(context, asked, part.table_versions or {})
     versions = {(snapshot.name, snapshot.version): snapshot.table_version for snapshot in snapshots}
-    joined = point_in_time(context, tenant_id, spine, replace(asked.join, table_versions=versions))
-    rows, boundaries = _with_split(context, spine, joined, asked)
     fingerprint = fingerprint_columns([column(name) for name in sorted(spine.columns)])
-    after = Observation()
     told = spine.agg(*fingerprint).collect()[0]
-    return _Joined(rows.observe(after, *fingerprint), told, after, snapshots, boundaries)
+    _check_sample(part, told["rows"], asked)
+    joined = point_in_time(context, tenant_id, spine, replace(asked.join, table_versions=versions))
+    after, kept = Observation(), Observation()
+    there = with_missing(joined.observe(after, *fingerprint), asked.join.feature_columns, asked.missing)
+    rows, cuts = with_split(context, spine, there.observe(kept, *fingerprint), asked)
+    return _Joined(rows, told, after, kept, snapshots, cuts)
+
+
+def _check_sample(part: PartToBuild, found: int, asked: TrainingSetRequest) -> None:
+    if part.sampled_from is None or asked.sample_size is None:
+        return
+    if found != min(asked.sample_size, part.sampled_from):
+        raise InvariantError(
+            f"training set {asked.name!r}: a sample of {asked.sample_size} of {part.sampled_from} rows came out with {found}; "
+            "the spine changed between two reads of it. Save or cache it first"
+        )
 
 
 def _publish(
@@ -154,14 +130,15 @@ def _publish(
     tenant_id: str,
     parts: Sequence[_Joined],
     asked: TrainingSetRequest,
-    rows_before: int | None,
+    sampled_from: int | None,
     base: Manifest | None,
 ) -> Manifest:
     now = context.clock()
     version = context.training_sets.next_version(context.spark, tenant_id, asked.name)
     table = context.training_sets.rows_table(tenant_id, asked.name, version)
     columns = parts[0].rows.columns
-    spine_columns = [name for name in columns if name not in {*asked.join.columns, *([SPLIT] if asked.split else [])}]
+    made = {*asked.join.columns, *([SPLIT] if asked.split else [])}
+    spine_columns = [name for name in columns if name not in made]
 
     saved = Observation()
     frames = [part.rows.withColumn(PART, F.lit(index + _parts_of(base))) for index, part in enumerate(parts)]
@@ -173,20 +150,15 @@ def _publish(
     observed = rows.observe(whole_spine, *_content(spine_columns)).observe(whole, *_content(columns))
     table.append(observed if len(frames) > 1 else observed.drop(PART))
 
-    changed = [part for part in parts if fingerprint_text(part.after.get) != fingerprint_text(part.told)]
-    if changed:
-        told, after = changed[0].told, changed[0].after.get
-        raise InvariantError(
-            f"training set {asked.name!r}: the spine had {told['rows']} rows and {after['rows']} came out, or their own "
-            f"columns changed; version {version} is not published. Please report this with the definitions"
-        )
+    _check_unchanged(parts, asked, version)
     if base is not None and fingerprint_text(saved.get) != base.content_hash:
         raise InvariantError(
             f"training set {asked.name!r}: the saved rows of version {base.version}, which was to be extended, are not those "
             f"that it was published with; version {version} is not published. Build a new one instead"
         )
     snapshots = (*(base.all_parts if base is not None else ()), *(part.snapshot for part in parts))
-    rows_built = sum(part.row_count for part in snapshots)
+    asked_rows = sum(part.told["rows"] for part in parts)
+    dropped = asked_rows - sum(part.snapshot.row_count for part in parts)
     manifest = Manifest(
         tenant_id=tenant_id,
         name=asked.name,
@@ -194,99 +166,70 @@ def _publish(
         description=asked.description,
         created_at=now,
         location=str(table),
-        row_count=rows_built,
+        row_count=whole.get["rows"],
         content_hash=fingerprint_text(whole.get),
         label=asked.label,
         timestamp_column=asked.join.timestamp_column,
-        features=tuple(_lookup(lookup) for lookup in asked.join.lookups),
+        features=tuple(lookup_of(lookup) for lookup in asked.join.lookups),
         full_feature_names=asked.full_feature_names,
         known_at=asked.join.known_at,
         columns=tuple(columns),
         spine_columns=tuple(spine_columns),
-        key_columns=tuple(dict.fromkeys(name for lookup in asked.join.lookups for name in lookup.keys.values())),
+        key_columns=asked.key_columns,
         feature_columns=tuple(asked.join.feature_columns),
         event_timestamp_columns=tuple(lookup.event_timestamp_output for lookup in asked.join.lookups),
         spine_fingerprint=fingerprint_text(whole_spine.get),
-        spine_rows_before_sampling=rows_built if rows_before is None else rows_before,
+        spine_rows_before_sampling=whole.get["rows"] + dropped if sampled_from is None else sampled_from,
         sample_size=asked.sample_size,
         seed=asked.seed,
         split=parts[0].split,
         groups=parts[-1].groups,
         code_version=context.code_version,
+        label_lookup=None if asked.join.label is None else lookup_of(asked.join.label),
+        label_offset=timedelta(0) if asked.join.label is None else asked.join.label.offset,
+        stratify_by=asked.stratify_by,
+        missing=asked.missing,
+        rows_dropped=dropped + (0 if base is None else base.rows_dropped),
+        expand_vectors=asked.expand_vectors,
         rebuilt_from=asked.rebuilt_from,
-        extends=base.version if base is not None else None,
+        extends=None if base is None else base.version,
         parts=snapshots if len(snapshots) > 1 else (),
     )
+    manifest = manifest.model_copy(update={"audit": _audited(context, tenant_id, table, manifest, asked)})
     context.training_sets.publish(context.spark, manifest)
     return manifest
+
+
+def _audited(
+    context: Context, tenant_id: str, table: DeltaTable, manifest: Manifest, asked: TrainingSetRequest
+) -> tuple[Finding, ...]:
+    """What the audit finds in the rows as they were written; raises LeakageError where nothing may be found."""
+    findings = audit(context, tenant_id, table.read(context.spark), manifest)
+    grave = [finding for finding in findings if finding.severity != "info"]
+    if asked.strict and grave:
+        told = "".join(f"\n- {finding}" for finding in grave)
+        raise LeakageError(
+            f"training set {asked.name!r}: the audit found {len(grave)} faults, and strict=True, so that version "
+            f"{manifest.version} is not published:{told}"
+        )
+    return findings
+
+
+def _check_unchanged(parts: Sequence[_Joined], asked: TrainingSetRequest, version: int) -> None:
+    for part in parts:
+        if part.is_changed:
+            raise InvariantError(
+                f"training set {asked.name!r}: the spine had {part.told['rows']} rows and {part.after.get['rows']} came out, or "
+                f"their own columns changed; version {version} is not published. Please report this with the definitions"
+            )
 
 
 def _parts_of(base: Manifest | None) -> int:
     return 0 if base is None else len(base.all_parts)
 
 
-def _content(columns: Iterable[str]) -> list[Column]:
+def _content(columns: Sequence[str]) -> list[Column]:
     return fingerprint_columns([column(name) for name in sorted(columns)])
-
-
-def check_columns(spine: DataFrame, asked: TrainingSetRequest) -> None:
-    check_spine(spine, asked.join.timestamp_column)
-    outputs = [*asked.join.columns, *([SPLIT] if asked.split else [])]
-    check_outputs(spine.columns, outputs)
-    unsaveable = [name for name in spine.columns if _FORBIDDEN_IN_NAMES & set(name)]
-    if unsaveable:
-        raise SpineError(f"spine: columns {unsaveable} hold a space or one of ,;{{}}()= ; rename them to save the set")
-    if asked.label is not None and asked.label not in spine.columns:
-        known = [name for name in spine.columns if name != asked.join.timestamp_column]
-        raise SpineError(f"label {asked.label!r} is not a column of the spine. {nearest(asked.label, known)}")
-    keys = {name for lookup in asked.join.lookups for name in lookup.keys.values()}
-    if asked.label is not None and asked.label in keys | {asked.join.timestamp_column}:
-        raise SpineError(f"label {asked.label!r} is a key or the timestamp of the spine; name another column")
-
-
-def _snapshots(
-    context: Context, asked: TrainingSetRequest, pinned: Mapping[tuple[str, int], int]
-) -> tuple[GroupSnapshot, ...]:
-    """Each group once, pinned to the version its table has now, or had for the build that is repeated."""
-    snapshots: dict[tuple[str, int], GroupSnapshot] = {}
-    for lookup in asked.join.lookups:
-        group = lookup.group
-        key = (group.name, group.version)
-        if key in snapshots:
-            continue
-        table = context.table(group).values
-        snapshots[key] = GroupSnapshot(
-            name=group.name,
-            version=group.version,
-            revision=context.state.feature_group_entry(group.name, group.version).revision,
-            table=str(table),
-            table_version=pinned[key] if key in pinned else table.version(context.spark),
-            definition=group.to_json(),
-        )
-    return tuple(snapshots.values())
-
-
-def _with_split(
-    context: Context, spine: DataFrame, joined: DataFrame, asked: TrainingSetRequest
-) -> tuple[DataFrame, SplitBoundaries | None]:
-    if asked.split is None:
-        return joined, None
-    name, zone = asked.join.timestamp_column, context.settings.timestamp_zone
-    instants = instant_column(joined)
-    validation_from, test_from = time_boundaries(with_instants(spine, name, zone, instants), instants, asked.split)
-    timed = with_instants(joined, name, zone, instants)
-    divided = split_by_time(timed, instants, validation_from, test_from).drop(instants)
-    return divided, SplitBoundaries(validation_from=validation_from, test_from=test_from)
-
-
-def _lookup(resolved: ResolvedLookup) -> Lookup:
-    """The lookup as it was resolved: features spelled out, and keys where they differ from the spine's names."""
-    renamed = {key: name for key, name in resolved.keys.items() if key != name}
-    prefix = None
-    first = resolved.features[0]
-    if resolved.outputs[first] not in (first, f"{resolved.group.name}__{first}"):
-        prefix = resolved.outputs[first].removesuffix(first)
-    return Lookup(resolved.group.name, resolved.features, on=renamed, prefix=prefix)
 
 
 def build_declared(context: Context, tenant_id: str, definition: TrainingSetDefinition) -> Manifest:
@@ -294,20 +237,7 @@ def build_declared(context: Context, tenant_id: str, definition: TrainingSetDefi
     inside = isolated(context)
     window = _window(definition, context.clock())
     spine = transform(inside, tenant_id, definition.spine.sources, definition.spine.transformation, window)
-    asked = request(
-        context,
-        definition.name,
-        definition.features,
-        definition.label,
-        definition.timestamp_column,
-        definition.known_at,
-        definition.full_feature_names,
-        definition.sample_size,
-        definition.seed,
-        definition.split,
-        definition.description,
-    )
-    return build_training_set(inside, tenant_id, spine, asked)
+    return build_training_set(inside, tenant_id, spine, of_definition(context, definition))
 
 
 def _window(definition: TrainingSetDefinition, now: datetime) -> TimeWindow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,6 +10,8 @@ from pyspark.sql import SparkSession
 
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.session import HadoopFiles
+from featurestore.stores.files import Files
 from featurestore.stores.group_table import GroupTable
 from featurestore.stores.layout import Layout
 from featurestore.stores.registry import Registry, RegistryState
@@ -17,6 +19,11 @@ from featurestore.stores.runs import RunLedger
 from featurestore.stores.training_sets import TrainingSetStore
 
 Clock = Callable[[], datetime]
+Step = Callable[[str], None]
+
+
+def no_step(name: str) -> None:
+    """What happens between two side effects of a job, unless somebody looks: nothing."""
 
 
 @dataclass
@@ -27,6 +34,9 @@ class Context:
     settings: Settings
     clock: Clock
     code_version: str
+    # Called between any two side effects of a job, with the name of what was just done.
+    step: Step = no_step
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     _state: RegistryState | None = field(default=None, repr=False)
 
     @property
@@ -44,6 +54,10 @@ class Context:
     @property
     def training_sets(self) -> TrainingSetStore:
         return TrainingSetStore(self.layout)
+
+    @property
+    def files(self) -> Files:
+        return HadoopFiles(self.spark)
 
     @property
     def state(self) -> RegistryState:

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
 import pandas as pd
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import BatchConflictError, InvalidArgumentError, InvalidRowsError, SchemaError
 from featurestore.frames.columns import column
-from featurestore.frames.conform import FAULTS
+from featurestore.frames.conform import FAULTS, ROW
+from featurestore.frames.expectations import broken_expectations
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
 from featurestore.frames.local_rows import arrow_from_dicts, arrow_from_pandas, plain_table
-from featurestore.frames.validation import bad_rows, check_rows, good_rows
+from featurestore.frames.validation import ROW_AS_JSON, bad_rows, check_rows, good_rows
 from featurestore.operations.context import Context
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.group_table import BatchRecord, GroupTable
+
+# Rows shown for each reason.
+_SAMPLES = 3
 
 OnInvalid = Literal["quarantine", "fail"]
 Rows: TypeAlias = DataFrame | pd.DataFrame | pa.Table | Sequence[dict[str, Any]]
@@ -31,8 +37,9 @@ Rows: TypeAlias = DataFrame | pd.DataFrame | pa.Table | Sequence[dict[str, Any]]
 class WriteResult:
     """What became of a batch: ``written + failed`` is the number of rows given.
 
-    ``errors`` counts reasons (a row may have several). ``table_version`` is the version of the values table that holds
-    the batch; none for an empty batch. ``duplicate``: this batch id had been written before, and nothing was now.
+    ``errors`` counts reasons (a row may have several), ``samples`` has for each reason up to three of its rows, as they
+    came, as JSON. ``table_version`` is the version of the values table that holds the batch; none for an empty batch.
+    ``duplicate``: this batch id had been written before, and nothing was now.
     """
 
     written: int
@@ -41,6 +48,9 @@ class WriteResult:
     table_version: int | None
     errors: dict[str, int] = field(default_factory=dict)
     duplicate: bool = False
+    samples: dict[str, list[str]] = field(default_factory=dict)
+    # What the rows break that their group expects of a run; see Expectations.
+    broken: tuple[str, ...] = ()
 
 
 def write_batch(
@@ -50,8 +60,11 @@ def write_batch(
     rows: Rows,
     batch_id: str | None = None,
     on_invalid: OnInvalid = "quarantine",
+    window_end: datetime | None = None,
 ) -> WriteResult:
     """Append a batch's good rows to the group's values, and its bad rows, with reasons, to its rejected rows.
+
+    ``window_end`` is of a run that materializes: the group's expectations are then checked before anything is written.
 
     A batch with a ``batch_id`` is written once, however often it is retried; the id with other rows is refused.
     Raises SchemaError (columns that never fit), InvalidRowsError (``on_invalid="fail"`` and a bad row; nothing is
@@ -74,9 +87,35 @@ def write_batch(
                 f"group {group.name!r}: {record.failed} of {record.written + record.failed} rows break rules, and nothing "
                 f"was written: {_told(record.errors)}"
             )
-        return _earlier(context, table, record) or _append(context, table, kept, record)
+        broken = _broken(kept, group, window_end, record)
+        if broken and group.expect is not None and group.expect.on_breach == "reject":
+            return _left_unpublished(context, table, kept, record, broken)
+        result = _earlier(context, table, record) or _append(context, table, kept, record)
+        samples = _samples(kept) if record.failed else {}
+        return replace(result, samples=samples, broken=broken)
     finally:
         kept.unpersist()
+
+
+def _broken(kept: DataFrame, group: FeatureGroup, window_end: datetime | None, record: BatchRecord) -> tuple[str, ...]:
+    if window_end is None:
+        return ()
+    return tuple(broken_expectations(good_rows(kept), group, window_end, record.failed))
+
+
+def _left_unpublished(
+    context: Context, table: GroupTable, kept: DataFrame, record: BatchRecord, broken: tuple[str, ...]
+) -> WriteResult:
+    """All rows of a run go to the rejected rows, each with its own reasons and the run's; in place of an earlier try's."""
+    reasons = [f"the run breaks {text}" for text in broken]
+    told = F.array(*(F.lit(reason) for reason in reasons))
+    columns = [name for name in kept.columns if name not in (FAULTS, ROW)]
+    row = F.coalesce(column(ROW), F.to_json(F.struct(*(column(name) for name in columns)), ROW_AS_JSON))
+    rows = kept.withColumns({FAULTS: F.concat(column(FAULTS), told), ROW: row})
+    table.replace_rejected(rows, record.tenant_id, record.batch_id, context.clock())
+    failed = record.written + record.failed
+    errors = record.errors | dict.fromkeys(reasons, failed)
+    return WriteResult(0, failed, record.batch_id, None, errors, samples=_samples(rows), broken=broken)
 
 
 def _batch_id(batch_id: str | None) -> str:
@@ -122,6 +161,20 @@ def _summary(kept: DataFrame, tenant_id: str, batch_id: str) -> BatchRecord:
     )
 
 
+def _samples(kept: DataFrame) -> dict[str, list[str]]:
+    """Reason -> the rows to show for it: the same ones on every run, as they are chosen by their hash.
+
+    They are not in the batch's record, which stays in the table's history: a row is the tenant's data, and may be erased.
+    """
+    reasons = kept.select(F.explode(FAULTS).alias("reason"), column(ROW).alias("row"))
+    chosen = W.partitionBy("reason").orderBy(F.xxhash64("row"), "row")
+    ranked: Any = reasons.withColumn("rank", F.row_number().over(chosen)).where(F.col("rank") <= _SAMPLES)
+    samples: dict[str, list[str]] = {}
+    for row in ranked.orderBy("reason", "rank").collect():
+        samples.setdefault(row["reason"], []).append(row["row"])
+    return samples
+
+
 def _earlier(context: Context, table: GroupTable, record: BatchRecord) -> WriteResult | None:
     """The result of an earlier write of this batch, looked for where rejected rows would be written before the values."""
     if not record.failed:
@@ -135,7 +188,9 @@ def _append(context: Context, table: GroupTable, kept: DataFrame, record: BatchR
     # Rejected rows first: once the values are there, the whole batch is.
     if record.failed:
         table.append_rejected(bad_rows(kept), record.tenant_id, record.batch_id, now)
+        context.step("write.rejected")
     table.append_values(good_rows(kept), record, now)
+    context.step("write.values")
     return _result(table, record, *_find(context, table, record))
 
 

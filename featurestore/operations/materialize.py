@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, Literal
-from uuid import uuid4
 
 from pyspark.sql import DataFrame
 from pyspark.sql import Window as W
@@ -12,79 +13,124 @@ from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.time_window import TimeWindow
-from featurestore.errors import TransformationError
+from featurestore.errors import ExpectationError, TransformationError
 from featurestore.frames.columns import column
 from featurestore.frames.conform import FAULTS
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import instant
 from featurestore.operations.context import Context
 from featurestore.operations.ingest import WriteResult, write_batch
+from featurestore.operations.job_run import recorded_run
 from featurestore.operations.transform import isolated, transform
 from featurestore.stores.runs import Run
 
-_JOB = "materialize"
+MATERIALIZE = "materialize"
 
 
 @dataclass(frozen=True)
 class MaterializeResult:
-    """What a run did: ``skipped`` where the window had been done before."""
+    """What a run did: ``skipped`` where the window had been done before.
+
+    ``broken``: which of its group's expectations the run broke; ``unpublished`` where its rows were rejected for that.
+    ``corrected``: earlier windows that were computed again, for late rows of the sources (``lookback``).
+    """
 
     run_id: str | None
     group: str
     window: TimeWindow
-    state: Literal["succeeded", "skipped"]
+    state: Literal["succeeded", "skipped", "unpublished"]
     written: int = 0
     failed: int = 0
     errors: dict[str, int] = field(default_factory=dict)
     table_version: int | None = None
+    broken: tuple[str, ...] = ()
+    corrected: tuple[MaterializeResult, ...] = ()
+
+    def require_expectations(self) -> None:
+        """Raise ExpectationError where the run, or a correction, broke what its group expects."""
+        for result in (*self.corrected, self):
+            if result.broken:
+                kept = (
+                    "were left unpublished, among the rejected rows"
+                    if result.state == "unpublished"
+                    else "were written"
+                )
+                raise ExpectationError(
+                    f"{result.group} over {result.window} breaks what it expects: {'; '.join(result.broken)}. Its rows {kept}"
+                )
 
 
 def materialize(
-    context: Context, tenant_id: str, group: FeatureGroup, window: TimeWindow, rerun: bool = False
+    context: Context,
+    tenant_id: str,
+    group: FeatureGroup,
+    window: TimeWindow,
+    rerun: bool = False,
+    lookback: timedelta | None = None,
 ) -> MaterializeResult:
     """Compute a window's values and append them; a window that was done is skipped, unless ``rerun``.
 
-    ``rerun`` computes it again and appends only rows that differ from what is stored, as corrections. The run is in
-    the ledger from its start; a failure is recorded there and raised. After a crash the window is simply run again:
-    if its rows had been written, they are found and not written twice.
+    ``rerun`` computes it again and appends only rows that differ from what is stored, as corrections. ``lookback``
+    does the same first with the windows that were done and end within so long before this one's start, so that source
+    rows that came late are picked up. The run is in the ledger from its start; a failure is recorded there and raised.
+    After a crash the window is simply run again: if its rows had been written, they are found and not written twice.
     """
     if group.transformation is None:
         raise TransformationError(
             f"feature group {group.name!r} has no transformation to materialize; write it with write_batch, or declare one"
         )
-    earlier = context.runs.of_window(context.spark, tenant_id, _JOB, group.name, group.version, window)
-    done = sum(state == "succeeded" for state, _ in earlier)
-    if done and not rerun:
-        return MaterializeResult(None, group.name, window, "skipped")
-    run = Run(
-        tenant_id=tenant_id,
-        run_id=uuid4().hex,
-        job=_JOB,
-        feature_group=group.name,
-        group_version=group.version,
-        window=window,
-        attempt=len(earlier) + 1,
-        code_version=context.code_version,
-    )
-    context.runs.record(context.spark, run, context.clock())
-    try:
+    context.runs.create(context.spark)
+    runs = context.runs.of_job(context.spark, tenant_id, MATERIALIZE, group.name, group.version)
+    corrected = [
+        _run(context, tenant_id, group, earlier, [run for run in runs if run.window == earlier])
+        for earlier in _looked_back(runs, window, lookback)
+    ]
+    of_window = [run for run in runs if run.window == window]
+    if any(run.state == "succeeded" for run in of_window) and not rerun:
+        return MaterializeResult(None, group.name, window, "skipped", corrected=tuple(corrected))
+    return replace(_run(context, tenant_id, group, window, of_window), corrected=tuple(corrected))
+
+
+def _looked_back(runs: Sequence[Run], window: TimeWindow, lookback: timedelta | None) -> list[TimeWindow]:
+    """The windows that were done and end in ``(start - lookback, start]``, oldest first."""
+    if lookback is None:
+        return []
+    done = {run.window for run in runs if run.state == "succeeded" and run.window is not None}
+    near = (one for one in done if one.end <= window.start and window.start - one.end < lookback)
+    return sorted(near, key=lambda one: (one.start, one.end))
+
+
+def _run(
+    context: Context, tenant_id: str, group: FeatureGroup, window: TimeWindow, earlier: Sequence[Run]
+) -> MaterializeResult:
+    done = sum(run.state == "succeeded" for run in earlier)
+    with recorded_run(context, tenant_id, MATERIALIZE, group, window, attempt=len(earlier) + 1) as job:
         result = _write(context, tenant_id, group, window, done)
-    except BaseException as error:
-        failed = run.ended("failed", error=f"{type(error).__name__}: {error}"[:4000])
-        context.runs.record(context.spark, failed, context.clock())
-        raise
-    ended = run.ended(
-        "succeeded", rows_written=result.written, rows_failed=result.failed, table_version=result.table_version
-    )
-    context.runs.record(context.spark, ended, context.clock())
+        unpublished = bool(result.broken) and result.table_version is None and result.written == 0 and result.failed > 0
+        job.tell(
+            {"broken": result.broken} if result.broken else None,
+            rows_written=result.written,
+            rows_failed=result.failed,
+            table_version=result.table_version,
+        )
+        if unpublished:
+            job.fail(f"ExpectationError: {'; '.join(result.broken)}")
     return MaterializeResult(
-        run.run_id, group.name, window, "succeeded", result.written, result.failed, result.errors, result.table_version
+        job.run.run_id,
+        group.name,
+        window,
+        "unpublished" if unpublished else "succeeded",
+        result.written,
+        result.failed,
+        result.errors,
+        result.table_version,
+        result.broken,
     )
 
 
 def _write(context: Context, tenant_id: str, group: FeatureGroup, window: TimeWindow, done: int) -> WriteResult:
     # The batch id counts the successes before it: a retry after a crash has the id of the run that crashed.
-    batch_id = f"{_JOB}/{window.start.isoformat()}/{window.end.isoformat()}/{done}"
+    batch_id = f"{MATERIALIZE}/{window.start.isoformat()}/{window.end.isoformat()}/{done}"
     found = context.table(group).find_batch(context.spark, tenant_id, batch_id)
     if found is not None:
         version, record = found
@@ -94,7 +140,7 @@ def _write(context: Context, tenant_id: str, group: FeatureGroup, window: TimeWi
     rows = transform(inside, tenant_id, group.sources, group.transformation, window)
     timed = _inside_window(_with_event_timestamp(rows, window), window)
     changed = _changed_rows(context, tenant_id, group, timed, window) if done else timed
-    return write_batch(inside, tenant_id, group, changed, batch_id)
+    return write_batch(inside, tenant_id, group, changed, batch_id, window_end=None if done else window.end)
 
 
 def _with_event_timestamp(rows: DataFrame, window: TimeWindow) -> DataFrame:

@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 from featurestore.definitions.base import Definition
 from featurestore.definitions.collection import Definitions
+from featurestore.definitions.dependencies import in_order
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.source import Source
 from featurestore.definitions.types import LOSSLESS_WIDENING
 from featurestore.definitions.yaml_files import load_definitions
-from featurestore.errors import IncompatibleChangeError
+from featurestore.errors import DefinitionError, IncompatibleChangeError, nearest
 from featurestore.stores.registry import Entry, Kind, RegistryState
 
 Action = Literal["create", "update", "unchanged"]
@@ -66,8 +68,10 @@ def make_plan(definitions: Definitions, state: RegistryState) -> Plan:
     """Compare definitions with the registry's state.
 
     Raises IncompatibleChangeError, naming every fault, for what stored rows could not follow: a changed entity or
-    join key, a dropped feature, a type that is not widened losslessly, another partitioning.
+    join key, a dropped feature, a type that is not widened losslessly, another partitioning. Raises DefinitionError for
+    a group that reads one that there is not, and for groups that read each other in a circle.
     """
+    _check_upstream(definitions, state)
     faults: list[str] = []
     changes = [_change("entity", item.name, 1, item, state, faults) for item in definitions.entities]
     changes += [
@@ -77,6 +81,21 @@ def make_plan(definitions: Definitions, state: RegistryState) -> Plan:
     if faults:
         raise IncompatibleChangeError("\n".join(faults))
     return Plan(tuple(changes))
+
+
+def _check_upstream(definitions: Definitions, state: RegistryState) -> None:
+    groups = {group.name: group for group in (*state.feature_groups(), *definitions.feature_groups)}
+    readers: list[tuple[str, Iterable[Source]]] = [
+        (f"feature group {group.name!r}", group.sources.values()) for group in definitions.feature_groups
+    ]
+    readers += [(f"training set {one.name!r}", one.spine.sources.values()) for one in definitions.training_sets]
+    for reader, sources in readers:
+        for source in sources:
+            if source.group is not None and source.group not in groups:
+                raise DefinitionError(
+                    f"{reader} reads group {source.group!r}, which is not there. {nearest(source.group, groups)}"
+                )
+    in_order(groups.values())
 
 
 def _change(kind: Kind, name: str, version: int, item: Definition, state: RegistryState, faults: list[str]) -> Change:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import TypeAlias
 
 import pandas as pd
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
 
+from featurestore.definitions.durations import microseconds
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.lookup import Lookup, as_lookups
 from featurestore.definitions.time_window import to_instant
@@ -30,6 +32,7 @@ from featurestore.frames.spine import (
     instant_column,
     with_instants,
 )
+from featurestore.frames.timestamps import partition_of
 from featurestore.operations.as_of_plan import asks_examples_once, plan_key
 from featurestore.operations.context import Context
 from featurestore.stores.arrow import to_spark
@@ -50,6 +53,8 @@ class ResolvedLookup:
     keys: dict[str, str]
     outputs: dict[str, str]
     event_timestamp_output: str
+    # How long after the spine row's timestamp: a label's, never a feature's.
+    offset: timedelta = timedelta(0)
 
     def join(self, timestamp_column: str, known_at: KnownAt, with_timestamps: bool) -> AsOfJoin:
         return AsOfJoin(
@@ -77,6 +82,8 @@ class AsOfRequest:
     timestamp_column: str = "event_timestamp"
     known_at: KnownAt = None
     with_timestamps: bool = False
+    # Of one feature, under the label's name; may look ahead of the spine row's timestamp.
+    label: ResolvedLookup | None = None
     # Table version by (group name, major version); a group not named is read at its newest.
     table_versions: Mapping[tuple[str, int], int] | None = None
 
@@ -86,7 +93,13 @@ class AsOfRequest:
 
     @property
     def columns(self) -> list[str]:
-        return [name for lookup in self.lookups for name in lookup.columns(self.with_timestamps)]
+        """Of the features, and of the label where it is one."""
+        names = [name for lookup in self.lookups for name in lookup.columns(self.with_timestamps)]
+        return names if self.label is None else [*names, *self.label.columns(False)]
+
+    @property
+    def all_lookups(self) -> tuple[ResolvedLookup, ...]:
+        return self.lookups if self.label is None else (*self.lookups, self.label)
 
 
 def resolve(context: Context, features: Features, full_feature_names: bool = False) -> tuple[ResolvedLookup, ...]:
@@ -168,17 +181,19 @@ def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: A
     """
     check_spine(spine, request.timestamp_column)
     check_outputs(spine.columns, request.columns)
-    for lookup in request.lookups:
+    for lookup in request.all_lookups:
         types = {field.name: field.dataType for field in key_fields(lookup.group)}
         check_keys(spine, lookup.keys, types, lookup.group.name)
     instants = instant_column(spine)
     timed = with_instants(spine, request.timestamp_column, context.settings.timestamp_zone, instants)
-    by_key = _by_key(request.lookups)
-    found = bounds(timed, instants, list(dict.fromkeys(columns for columns, _ in by_key)))
+    by_key = _by_key(request.all_lookups)
+    moments = {offset: instants if not offset else f"{instants}_later" for _, _, offset in by_key}
+    timed = timed.withColumns({name: _later(instants, offset) for offset, name in moments.items() if offset})
+    found = bounds(timed, instants, list(dict.fromkeys(columns for columns, _, _ in by_key)))
     rows = guarded(timed, instants, found)
     planned = []
-    for lookups in by_key.values():
-        read = [_lookup(context, tenant_id, lookup, request, instants, found) for lookup in lookups]
+    for (_, _, offset), lookups in by_key.items():
+        read = [_lookup(context, tenant_id, lookup, request, moments[offset], found) for lookup in lookups]
         planned.append(plan_key(timed, read, found, context.settings.hot_key_rows))
 
     def joined(rows: DataFrame) -> DataFrame:
@@ -186,7 +201,7 @@ def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: A
             rows = point_in_time_joins(rows, lookups, hot)
         return rows
 
-    needed = [instants, *dict.fromkeys(name for columns, _ in by_key for name in columns)]
+    needed = [*dict.fromkeys((instants, *moments.values(), *(name for columns, _, _ in by_key for name in columns)))]
     if asks_examples_once(spine.schema, needed, found):
         rows = joined_by_example(rows, needed, joined, request.columns)
     else:
@@ -194,14 +209,20 @@ def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: A
     return rows.select(*(column(name) for name in (*spine.columns, *request.columns)))
 
 
-def _by_key(
-    lookups: Iterable[ResolvedLookup],
-) -> dict[tuple[tuple[str, ...], tuple[str, ...]], list[ResolvedLookup]]:
-    """By the columns of the spine that are looked up by, and their types: such lookups share one shuffle of the spine."""
-    by_key: dict[tuple[tuple[str, ...], tuple[str, ...]], list[ResolvedLookup]] = {}
+def _later(instants: str, offset: timedelta) -> Column:
+    return F.timestamp_micros(F.unix_micros(column(instants)) + F.lit(microseconds(offset)))
+
+
+_Key: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], timedelta]
+
+
+def _by_key(lookups: Iterable[ResolvedLookup]) -> dict[_Key, list[ResolvedLookup]]:
+    """By the columns of the spine that are looked up by, their types, and the time: such lookups share one shuffle of the
+    spine."""
+    by_key: dict[_Key, list[ResolvedLookup]] = {}
     for lookup in lookups:
         types = tuple(lookup.group.entity.join_keys[key] for key in lookup.keys)
-        by_key.setdefault((tuple(lookup.keys.values()), types), []).append(lookup)
+        by_key.setdefault((tuple(lookup.keys.values()), types, lookup.offset), []).append(lookup)
     return by_key
 
 
@@ -220,17 +241,17 @@ def _lookup(
         context.spark,
         tenant_id,
         [*group.join_keys, *TIME_COLUMNS, *(name for name in group.feature_names if name in lookup.features)],
-        _partitions(group, found),
+        _partitions(lookup, found),
         versions.get((group.name, group.version)),
     )
-    join = lookup.join(instants, request.known_at, request.with_timestamps)
+    join = lookup.join(instants, request.known_at, request.with_timestamps and lookup is not request.label)
     return values, replace(join, row_identity=ROW_IDENTITY if ROW_IDENTITY in values.columns else None)
 
 
-def _partitions(group: FeatureGroup, found: SpineBounds) -> tuple[date | None, date]:
+def _partitions(lookup: ResolvedLookup, found: SpineBounds) -> tuple[date | None, date]:
     """The partitions that can hold a value for the spine; none of them where the spine has no timestamps."""
-    dates = found.dates(group.ttl)
+    dates = found.dates(lookup.group.ttl, lookup.offset)
     if dates is None:
         return _LATER, _EARLIER
     first, last = dates
-    return (first.replace(day=1) if first and group.partition_by == "month" else first), last
+    return (None if first is None else partition_of(first, lookup.group.partition_by)), last

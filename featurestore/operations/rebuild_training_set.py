@@ -7,18 +7,13 @@ from dataclasses import replace
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from featurestore.definitions.training_set import TimeSplit
 from featurestore.errors import RebuildError, SpineError
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import content_hash
-from featurestore.operations.build_training_set import (
-    PartToBuild,
-    TrainingSetRequest,
-    build_parts,
-    check_columns,
-)
+from featurestore.operations.build_training_set import PartToBuild, build_parts
 from featurestore.operations.context import Context
-from featurestore.operations.read import AsOfRequest, Spine, as_spine, resolve_lookup
+from featurestore.operations.read import AsOfRequest, ResolvedLookup, Spine, as_spine, resolve_lookup
+from featurestore.operations.training_set_request import TrainingSetRequest, check_columns
 from featurestore.stores.training_sets import PART, Manifest
 
 
@@ -29,8 +24,10 @@ def rebuild_training_set(context: Context, tenant_id: str, manifest: Manifest, s
     RebuildError where it has not, where a table's version is gone, or where the content came out different.
     """
     parts = _parts_as_they_were(context, manifest, spine)
+    # Of a given spine from which rows were dropped, the fingerprint cannot be told before they are; the content's can after.
+    is_whole = spine is not None and manifest.rows_dropped > 0
     for part, was in zip(parts, manifest.all_parts, strict=True):
-        if content_hash(part.spine) != was.spine_fingerprint:
+        if not is_whole and content_hash(part.spine) != was.spine_fingerprint:
             raise RebuildError(
                 f"training set {manifest.name!r} v{manifest.version}: the spine is not the one it was built from "
                 f"(fingerprint {was.spine_fingerprint[:12]}...); give the same rows, after sampling"
@@ -65,28 +62,38 @@ def _parts_as_they_were(context: Context, manifest: Manifest, spine: Spine | Non
 
 
 def _as_it_was(context: Context, manifest: Manifest) -> TrainingSetRequest:
-    groups = {snapshot.name: snapshot for snapshot in manifest.groups}
+    groups = {snapshot.name: snapshot.group for snapshot in manifest.groups}
+    lookups = [
+        resolve_lookup(groups[lookup.group], lookup, manifest.full_feature_names) for lookup in manifest.features
+    ]
     join = AsOfRequest(
-        lookups=tuple(
-            resolve_lookup(groups[lookup.group].group, lookup, manifest.full_feature_names)
-            for lookup in manifest.features
-        ),
+        lookups=tuple(lookups),
         timestamp_column=manifest.timestamp_column,
         known_at=manifest.known_at,
         with_timestamps=True,
+        label=_label(manifest),
     )
-    split = None
-    if manifest.split is not None:
-        split = TimeSplit(validation_from=manifest.split.validation_from, test_from=manifest.split.test_from)
     return TrainingSetRequest(
         name=manifest.name,
         join=join,
         full_feature_names=manifest.full_feature_names,
         label=manifest.label,
+        stratify_by=manifest.stratify_by,
         seed=manifest.seed,
-        split=split,
+        split=manifest.split,
+        missing=manifest.missing,
+        expand_vectors=manifest.expand_vectors,
         description=manifest.description,
         rebuilt_from=manifest.version,
+    )
+
+
+def _label(manifest: Manifest) -> ResolvedLookup | None:
+    if manifest.label_lookup is None:
+        return None
+    [group] = [snapshot.group for snapshot in manifest.groups if snapshot.name == manifest.label_lookup.group]
+    return replace(
+        resolve_lookup(group, manifest.label_lookup, manifest.full_feature_names), offset=manifest.label_offset
     )
 
 
@@ -95,7 +102,7 @@ def extend_training_set(context: Context, tenant_id: str, manifest: Manifest, sp
 
     Only the new rows are computed, from the tables as they are now; each part is built again from its own versions.
     ``spine`` has the manifest's spine columns, and no others; all its rows are taken, also where the version was
-    sampled. A time split keeps its boundaries. Raises SpineError, InvariantError.
+    sampled. A split keeps its cuts: an entity stays in its part. Raises SpineError, InvariantError.
     """
     asked = replace(_as_it_was(context, manifest), rebuilt_from=None)
     new = as_spine(context, spine)

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
-import pandas as pd
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from featurestore.definitions.time_window import from_micros
 from featurestore.errors import NotFoundError
-from featurestore.frames.columns import column
-from featurestore.frames.fingerprint import row_hash
+from featurestore.frames.csv_cells import CsvOptions
+from featurestore.frames.encodings import Encoding
 from featurestore.frames.splits import SPLIT
 from featurestore.operations.context import Context
-from featurestore.stores.exports import write_files
+from featurestore.operations.export import ExportFormat, export
+from featurestore.operations.load_training_set import (
+    DEFAULT_MAX_BYTES,
+    SavedRows,
+    TrainingFrame,
+    TrainingMatrix,
+    load_frame,
+    load_matrix,
+    measure,
+)
 from featurestore.stores.training_sets import Manifest
-
-
-@dataclass(frozen=True)
-class TrainingFrame:
-    """A training set in memory; all parts have the same rows in the same order (time, then a hash of the row).
-
-    ``X``: the features, missing as missing. ``y``: the label, or none. ``entity_ids``: the spine's key columns.
-    ``timestamps``: UTC. ``spine``: the spine's other columns. ``metadata``: as ``TrainingSet.metadata`` says.
-    """
-
-    X: pd.DataFrame
-    y: pd.Series[Any] | None
-    feature_names: list[str]
-    entity_ids: pd.DataFrame
-    timestamps: pd.Series[Any]
-    spine: pd.DataFrame
-    metadata: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -59,14 +48,17 @@ class TrainingSet:
 
     def part(self, split: str | None) -> DataFrame:
         """The rows of one part (train, validation, test), or all; raises NotFoundError where there is no such part."""
+        return self.rows if split is None else self.rows.where(self._inside(split))
+
+    def _inside(self, split: str | None) -> Column:
         if split is None:
-            return self.rows
+            return F.lit(True)
         if SPLIT not in self.manifest.columns or split not in ("train", "validation", "test"):
             parts = ["train", "validation", "test"] if self.manifest.split else []
             raise NotFoundError(
                 f"training set {self.name!r} has no part {split!r}; possible: {parts or 'none, it is not split'}"
             )
-        return self.rows.where(F.col(SPLIT) == split)
+        return F.col(SPLIT) == F.lit(split)
 
     def metadata(self, split: str | None = None) -> dict[str, Any]:
         """Counted over the rows that there are, so after sampling.
@@ -74,44 +66,50 @@ class TrainingSet:
         ``total_samples``, ``feature_count``, ``time_range`` (earliest and latest timestamp, UTC; none without rows),
         ``missing_values`` (feature -> rows in which it is null).
         """
-        features = self.manifest.feature_columns
-        time = F.unix_micros(column(self.manifest.timestamp_column).cast("timestamp"))
-        counts = [F.count_if(column(name).isNull()).alias(f"missing_{index}") for index, name in enumerate(features)]
-        row = (
-            self.part(split)
-            .agg(F.count(F.lit(1)).alias("n"), F.min(time).alias("low"), F.max(time).alias("high"), *counts)
-            .collect()[0]
-        )
-        time_range: tuple[datetime, datetime] | None = None
-        if row["low"] is not None:
-            time_range = (from_micros(row["low"]), from_micros(row["high"]))
-        return {
-            "total_samples": row["n"],
-            "feature_count": len(features),
-            "time_range": time_range,
-            "missing_values": {name: row[f"missing_{index}"] for index, name in enumerate(features)},
-        }
+        return measure(self._saved(split)).metadata
 
-    def to_pandas(self, split: str | None = None) -> TrainingFrame:
-        """Load the rows, or one part of them, into this process's memory."""
-        manifest = self.manifest
-        rows = self.part(split)
-        order = [column(manifest.timestamp_column), row_hash([column(name) for name in rows.columns])]
-        frame = rows.orderBy(*order).toArrow().to_pandas(timestamp_as_object=False)
-        for name in frame.columns:
-            if isinstance(frame[name].dtype, pd.DatetimeTZDtype):
-                frame[name] = frame[name].dt.tz_convert("UTC")
-        apart = {manifest.timestamp_column, manifest.label, *manifest.key_columns}
-        return TrainingFrame(
-            X=frame[list(manifest.feature_columns)],
-            y=None if manifest.label is None else frame[manifest.label],
-            feature_names=list(manifest.feature_columns),
-            entity_ids=frame[list(manifest.key_columns)],
-            timestamps=frame[manifest.timestamp_column],
-            spine=frame[[name for name in manifest.spine_columns if name not in apart]],
-            metadata=self.metadata(split),
-        )
+    def to_pandas(
+        self,
+        split: str | None = None,
+        *,
+        expand_vectors: bool | None = None,
+        max_bytes: int | None = DEFAULT_MAX_BYTES,
+    ) -> TrainingFrame:
+        """Load the rows, or one part of them, into this process's memory.
 
-    def export(self, path: str, format: str = "parquet") -> str:
-        """Write all rows as Parquet files, and the manifest, to a new folder; visible only when whole. Raises ExportError."""
-        return write_files(self.rows, path, format, self.manifest.model_dump_json(indent=2))
+        A vector is one column of arrays of equal length, or with ``expand_vectors`` a column a number (none: as was
+        asked when the set was built). docs/encodings.md has every type. Raises ResultTooLargeError, before anything is loaded, where the
+        result would take more than ``max_bytes`` (none: no limit; 2 GiB where nothing is said).
+        """
+        expand = self.manifest.expand_vectors if expand_vectors is None else expand_vectors
+        return load_frame(self._saved(split), expand, max_bytes)
+
+    def to_numpy(
+        self,
+        split: str | None = None,
+        *,
+        encoding: Encoding | None = None,
+        max_bytes: int | None = DEFAULT_MAX_BYTES,
+    ) -> TrainingMatrix:
+        """The same as one float64 matrix, which ``encoding.decode`` turns back into the frame.
+
+        Fit on one part and apply to the others: ``to_numpy("test", encoding=train.encoding)``; values that the encoding
+        does not know are NaN and counted in ``unseen``. Raises ResultTooLargeError as above, and InvalidArgumentError for
+        values that a float64 cannot hold exactly.
+        """
+        return load_matrix(self._saved(split), encoding, max_bytes)
+
+    def _saved(self, split: str | None) -> SavedRows:
+        return SavedRows(self.rows, self.manifest, self._inside(split), self.context.settings.timestamp_zone)
+
+    def export(
+        self, path: str, format: ExportFormat = "parquet", *, null: str = "", guard_formulas: bool = True
+    ) -> str:
+        """Write all rows and the manifest to a new folder, visible only when whole; gives its full path.
+
+        ``format`` is ``"parquet"``, ``"csv"``, ``"jsonl"`` or ``"arrow"``; ``null`` and ``guard_formulas`` are of CSV
+        (docs/exports.md). Raises ExportError, and InvariantError where the files hold other rows than the set.
+        """
+        told = self.manifest.model_dump_json(indent=2)
+        csv = CsvOptions(null, guard_formulas)
+        return export(self.context, self.rows, path, format, csv, told, self.manifest.row_count)

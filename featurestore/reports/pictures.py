@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from featurestore.reports.durations import spoken
+from featurestore.definitions.durations import spoken
 from featurestore.reports.training_set_numbers import FeatureNumbers, PeriodNumbers
 
 # matplotlib writes colours out; each of these is replaced by a CSS variable, so that light, dark and print may differ.

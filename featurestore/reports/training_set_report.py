@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,11 @@ from uuid import uuid4
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from featurestore.definitions.durations import format_duration
+from featurestore.definitions.durations import format_duration, spoken
+from featurestore.definitions.finding import Finding, Severity
 from featurestore.errors import ExportError
 from featurestore.operations.training_set import TrainingSet
 from featurestore.reports import pictures
-from featurestore.reports.durations import spoken
 from featurestore.reports.pictures import Picture
 from featurestore.reports.training_set_numbers import TrainingSetNumbers
 from featurestore.stores.training_sets import Manifest
@@ -52,7 +54,13 @@ def training_set_html(manifest: Manifest, numbers: TrainingSetNumbers) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": _count, "share": _share, "spoken": spoken, "duration": format_duration}
+    environment.filters |= {
+        "count": _count,
+        "share": _share,
+        "spoken": spoken,
+        "duration": format_duration,
+        "severities": _severities,
+    }
     return environment.get_template("training_set.html.j2").render(
         manifest=manifest,
         manifest_json=json.dumps(_readable(manifest), indent=2, ensure_ascii=False),
@@ -80,9 +88,8 @@ def _cuts(manifest: Manifest) -> dict[str, date]:
     """The UTC date on which each part of the split but the first begins."""
     if manifest.split is None:
         return {}
-    validation_from, test_from = manifest.split.validation_from, manifest.split.test_from
-    validation = {} if validation_from is None else {"validation": validation_from.date()}
-    return validation | {"test": test_from.date()}
+    starts = {"validation": manifest.split.validation_from, "test": manifest.split.test_from}
+    return {part: start.date() for part, start in starts.items() if start is not None}
 
 
 def _readable(manifest: Manifest) -> dict[str, Any]:
@@ -91,6 +98,17 @@ def _readable(manifest: Manifest) -> dict[str, Any]:
     for group in data["groups"]:
         group["definition"] = json.loads(group["definition"])
     return data
+
+
+def _severities(findings: Sequence[Finding]) -> str:
+    """``1 error, 2 warnings, 1 to know``."""
+    words: dict[Severity, tuple[str, str]] = {
+        "error": ("error", "errors"),
+        "warning": ("warning", "warnings"),
+        "info": ("to know", "to know"),
+    }
+    numbers = Counter(finding.severity for finding in findings)
+    return ", ".join(f"{numbers[kind]} {word[numbers[kind] > 1]}" for kind, word in words.items() if numbers[kind])
 
 
 def _count(number: int) -> str:

@@ -5,9 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import delta.tables
+from delta.exceptions import DeltaConcurrentModificationException
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql.types import StructField, StructType
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+# Another writer committed first: what was read is read again, and the change made anew. With these waits a writer stands
+# aside for some minutes before it gives up and says so.
+_with_retries = retry(
+    retry=retry_if_exception_type(DeltaConcurrentModificationException),
+    wait=wait_random_exponential(multiplier=0.2, max=20),
+    stop=stop_after_attempt(15),
+    reraise=True,
+)
 
 
 def quote(identifier: str) -> str:
@@ -78,17 +90,21 @@ class DeltaTable:
         body = ", ".join(column_sql(column) for column in schema)
         spark.sql(f"CREATE TABLE IF NOT EXISTS {self.sql} ({body}) USING DELTA{partition}{tail}")
 
+    @_with_retries
     def add_columns(self, spark: SparkSession, columns: Sequence[StructField]) -> None:
         if columns:
             spark.sql(f"ALTER TABLE {self.sql} ADD COLUMNS ({', '.join(column_sql(column) for column in columns)})")
 
+    @_with_retries
     def change_type(self, spark: SparkSession, column: StructField) -> None:
         """Widen a column's type in place (Delta type widening)."""
         spark.sql(f"ALTER TABLE {self.sql} ALTER COLUMN {quote(column.name)} TYPE {column.dataType.simpleString()}")
 
+    @_with_retries
     def set_properties(self, spark: SparkSession, properties: Mapping[str, str]) -> None:
         spark.sql(f"ALTER TABLE {self.sql} SET TBLPROPERTIES ({_pairs(properties)})")
 
+    @_with_retries
     def append(self, rows: DataFrame, transaction: Transaction | None = None, metadata: str | None = None) -> None:
         writer = rows.write.format("delta").mode("append")
         if transaction is not None:
@@ -100,12 +116,45 @@ class DeltaTable:
         else:
             writer.saveAsTable(self.sql)
 
+    @_with_retries
+    def replace(self, rows: DataFrame, where: str) -> None:
+        """Put the rows in the place of those that the SQL condition is true for, in one commit; they must all meet it."""
+        writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", where)
+        if self.path is not None:
+            writer.save(self.path)
+        else:
+            writer.saveAsTable(self.sql)
+
     def read(self, spark: SparkSession, version: int | None = None) -> DataFrame:
         """All rows of the newest version, or of the given one; the snapshot is fixed when this returns."""
         reader = spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
         return reader.load(self.path) if self.path is not None else reader.table(self.sql)
+
+    @_with_retries
+    def delete(self, spark: SparkSession, condition: Column) -> None:
+        """Delete the rows that the condition is true for; where it is of partition columns alone, files are not read."""
+        self._api(spark).delete(condition)
+
+    @_with_retries
+    def update(self, spark: SparkSession, condition: Column, values: Mapping[str, Column]) -> None:
+        self._api(spark).update(condition, dict(values))
+
+    @_with_retries
+    def update_matched(self, source: DataFrame, condition: Column, values: Mapping[str, Column]) -> None:
+        """Update the rows (``target``) that meet a row of ``source`` under the condition; no row may meet two."""
+        target = self._api(source.sparkSession).alias("target")
+        target.merge(source.alias("source"), condition).whenMatchedUpdate(set=dict(values)).execute()
+
+    def drop(self, spark: SparkSession) -> None:
+        """Drop a table of the catalog, where it is there; the files of a table at a path are not the catalog's to remove."""
+        spark.sql(f"DROP TABLE IF EXISTS {self.sql}")
+
+    def _api(self, spark: SparkSession) -> delta.tables.DeltaTable:
+        if self.path is not None:
+            return delta.tables.DeltaTable.forPath(spark, self.path)
+        return delta.tables.DeltaTable.forName(spark, self.sql)
 
     def history(self, spark: SparkSession, limit: int | None = None) -> list[Row]:
         """Commits, newest first, with ``version``, ``operation``, ``userMetadata`` and ``operationMetrics``."""

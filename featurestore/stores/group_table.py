@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StructField, StructType
 
@@ -17,7 +17,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.conform import FAULTS, ROW
 from featurestore.frames.schema import PARTITION_COLUMNS, REJECTED, values_schema
 from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
-from featurestore.stores.delta import DeltaTable, Transaction
+from featurestore.stores.delta import DeltaTable, Transaction, literal
 from featurestore.stores.layout import Layout
 
 _PROPERTIES = {
@@ -97,16 +97,24 @@ class GroupTable:
             self.values.set_properties(spark, _ROW_TRACKING)
 
     def append_rejected(self, bad: DataFrame, tenant_id: str, batch_id: str, now: datetime) -> None:
-        rows = bad.select(
-            F.lit(tenant_id).alias("tenant_id"),
-            F.lit(batch_id).alias("batch_id"),
-            instant(now).alias("rejected_at"),
-            column(FAULTS).alias("reasons"),
-            column(ROW).alias("row"),
+        """Append a batch's bad rows, once; those that a try of it left behind, which wrote no values, make place."""
+        self._ready_rejected(bad.sparkSession)
+        if not self.read_rejected(bad.sparkSession, tenant_id, batch_id).isEmpty():
+            return self.replace_rejected(bad, tenant_id, batch_id, now)
+        return self.rejected.append(
+            _rejected_rows(bad, tenant_id, batch_id, now), Transaction(_app_id(tenant_id, batch_id))
         )
-        # Most groups never reject a row; the table comes with the first.
-        self.rejected.create(bad.sparkSession, REJECTED, ["tenant_id"])
-        self.rejected.append(rows, Transaction(_app_id(tenant_id, batch_id)))
+
+    def replace_rejected(self, bad: DataFrame, tenant_id: str, batch_id: str, now: datetime) -> None:
+        """The same in place of the batch's rejected rows, in one commit."""
+        self._ready_rejected(bad.sparkSession)
+        of_batch = f"tenant_id = {literal(tenant_id)} AND batch_id = {literal(batch_id)}"
+        self.rejected.replace(_rejected_rows(bad, tenant_id, batch_id, now), of_batch)
+
+    def _ready_rejected(self, spark: SparkSession) -> None:
+        """Most groups never reject a row; the table comes with the first."""
+        self.rejected.create(spark, REJECTED, ["tenant_id"])
+        self._evolve_rejected(spark)
 
     def append_values(self, good: DataFrame, record: BatchRecord, now: datetime) -> None:
         """Append a batch's good rows, once: Delta skips a batch id that this table has seen from this tenant."""
@@ -141,11 +149,10 @@ class GroupTable:
         spark: SparkSession,
         tenant_id: str,
         columns: Sequence[str],
-        dates: tuple[date | None, date] | None = None,
+        dates: tuple[date | None, date | None] | None = None,
         version: int | None = None,
     ) -> DataFrame:
-        """One tenant's rows with just these columns, of the partitions ``dates`` (both ends included,
-        no first: no lower end).
+        """One tenant's rows with just these columns, of the partitions ``dates`` (both ends included; none: no end).
 
         A column that the table's version did not have yet reads as null. Where an array is among the columns and the
         table's version numbers its rows, ``ROW_IDENTITY`` is there too: a long, of which no two rows have the same.
@@ -154,7 +161,8 @@ class GroupTable:
         rows = table.where(F.col("tenant_id") == F.lit(tenant_id))
         if dates is not None:
             first, last = dates
-            rows = rows.where(F.col("event_date") <= date_literal(last))
+            if last is not None:
+                rows = rows.where(F.col("event_date") <= date_literal(last))
             if first is not None:
                 rows = rows.where(F.col("event_date") >= date_literal(first))
         wanted = values_schema(self.group)
@@ -168,11 +176,60 @@ class GroupTable:
             return F.lit(None).cast(field.dataType).alias(field.name)
         return column(field.name).cast(field.dataType).alias(field.name)
 
-    def read_rejected(self, spark: SparkSession, tenant_id: str, batch_id: str | None = None) -> DataFrame:
+    def read_rejected(
+        self, spark: SparkSession, tenant_id: str, batch_id: str | None = None, claim: str | None = None
+    ) -> DataFrame:
+        """The tenant's rejected rows; of one batch, or those that a retry has claimed."""
         if not self.rejected.exists(spark):
-            return spark.createDataFrame([], REJECTED)
+            return spark.createDataFrame([], REJECTED).drop("claim")
         rows = self.rejected.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
-        return rows if batch_id is None else rows.where(F.col("batch_id") == F.lit(batch_id))
+        if batch_id is not None:
+            rows = rows.where(F.col("batch_id") == F.lit(batch_id))
+        if claim is not None:
+            rows = rows.where(F.col("claim") == F.lit(claim))
+        return rows.drop("claim")
+
+    def claims(self, spark: SparkSession, tenant_id: str) -> list[str]:
+        """Claims on the tenant's rejected rows that a retry has left behind."""
+        if not self.rejected.exists(spark):
+            return []
+        self._evolve_rejected(spark)
+        rows = self.rejected.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
+        return sorted(row["claim"] for row in rows.where("claim IS NOT NULL").select("claim").distinct().collect())
+
+    def claim(self, texts: DataFrame, tenant_id: str, batch_id: str | None, claim: str) -> None:
+        """Claim the tenant's rejected rows (of one batch) whose text is among ``texts``, which has each ``row`` once."""
+        wanted = (F.col("target.tenant_id") == F.lit(tenant_id)) & (F.col("target.row") == F.col("source.row"))
+        if batch_id is not None:
+            wanted = wanted & (F.col("target.batch_id") == F.lit(batch_id))
+        unclaimed = F.col("target.claim").isNull()
+        self.rejected.update_matched(texts, wanted & unclaimed, {"claim": F.lit(claim)})
+
+    def give_up(self, spark: SparkSession, tenant_id: str, claim: str) -> None:
+        """Rows of a claim that was never written are rejected rows like others again."""
+        self.rejected.update(spark, _claimed(tenant_id, claim), {"claim": F.lit(None).cast("string")})
+
+    def remove_claimed(self, spark: SparkSession, tenant_id: str, claim: str) -> None:
+        self.rejected.delete(spark, _claimed(tenant_id, claim))
+
+    def _evolve_rejected(self, spark: SparkSession) -> None:
+        stored = self.rejected.read(spark).columns
+        self.rejected.add_columns(spark, [field for field in REJECTED if field.name not in stored])
+
+
+def _rejected_rows(bad: DataFrame, tenant_id: str, batch_id: str, now: datetime) -> DataFrame:
+    return bad.select(
+        F.lit(tenant_id).alias("tenant_id"),
+        F.lit(batch_id).alias("batch_id"),
+        instant(now).alias("rejected_at"),
+        column(FAULTS).alias("reasons"),
+        column(ROW).alias("row"),
+        F.lit(None).cast("string").alias("claim"),
+    )
+
+
+def _claimed(tenant_id: str, claim: str) -> Column:
+    return (F.col("tenant_id") == F.lit(tenant_id)) & (F.col("claim") == F.lit(claim))
 
 
 def _numbers_rows(table: DataFrame) -> bool:

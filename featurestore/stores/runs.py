@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pyspark.sql import DataFrame, SparkSession
@@ -11,22 +11,27 @@ from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 
 from featurestore.definitions.time_window import TimeWindow
+from featurestore.errors import NotFoundError
 from featurestore.frames.schema import table_schema
-from featurestore.frames.timestamps import instant
 from featurestore.stores.delta import DeltaTable
 
-State = Literal["running", "succeeded", "failed"]
+# ``abandoned``: it was running, and whoever ran it is gone.
+State = Literal["running", "succeeded", "failed", "abandoned"]
 
 _SCHEMA = table_schema(
     "tenant_id string, run_id string, sequence int, job string, feature_group string, group_version int, "
     "window_start timestamp, window_end timestamp, state string, attempt int, rows_written bigint, rows_failed bigint, "
-    "table_version bigint, code_version string, error string, recorded_at timestamp"
+    "table_version bigint, code_version string, error string, recorded_at timestamp, runner string, details string"
 )
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of one job; ``sequence`` counts its states."""
+    """One run of one job; ``sequence`` counts its states.
+
+    ``runner`` tells who runs it, so that others can tell whether it still does. ``details``: what the job alone has to
+    say, as JSON. Jobs that are not of one feature group have an empty one, version 0.
+    """
 
     tenant_id: str
     run_id: str
@@ -42,6 +47,8 @@ class Run:
     rows_failed: int | None = None
     table_version: int | None = None
     error: str | None = None
+    runner: str | None = None
+    details: str | None = None
 
     def ended(self, state: State, **facts: Any) -> Run:
         return replace(self, state=state, sequence=self.sequence + 1, **facts)
@@ -52,32 +59,56 @@ class RunLedger:
     table: DeltaTable
 
     def create(self, spark: SparkSession) -> None:
+        """Create the ledger, or add what an older one lacks."""
         self.table.create(spark, _SCHEMA, ["tenant_id"])
+        stored = self.table.read(spark).columns
+        self.table.add_columns(spark, [field for field in _SCHEMA if field.name not in stored])
 
     def record(self, spark: SparkSession, run: Run, now: datetime) -> None:
         start, end = (run.window.start, run.window.end) if run.window else (None, None)
         row = (
             run.tenant_id, run.run_id, run.sequence, run.job, run.feature_group, run.group_version, start, end, run.state,
-            run.attempt, run.rows_written, run.rows_failed, run.table_version, run.code_version, run.error, now,
+            run.attempt, run.rows_written, run.rows_failed, run.table_version, run.code_version, run.error, now, run.runner,
+            run.details,
         )  # fmt: skip
         self.table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
 
     def runs(self, spark: SparkSession, tenant_id: str) -> DataFrame:
         """One row a run of the tenant: its newest state."""
+        return self.newest(spark, tenant_id).drop("sequence")
+
+    def newest(self, spark: SparkSession, tenant_id: str) -> DataFrame:
+        """The same, with the number of that state."""
         newest = W.partitionBy("run_id").orderBy(F.desc("sequence"))
         rows = self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
-        return rows.withColumn("__rank", F.row_number().over(newest)).where("__rank = 1").drop("__rank", "sequence")
+        return rows.withColumn("__rank", F.row_number().over(newest)).where("__rank = 1").drop("__rank")
+
+    def of_job(self, spark: SparkSession, tenant_id: str, job: str, group: str, group_version: int) -> list[Run]:
+        """Every run of one job on one group in its newest state, oldest attempt first."""
+        rows = (
+            self.newest(spark, tenant_id)
+            .where((F.col("job") == job) & (F.col("feature_group") == group))
+            .where(F.col("group_version") == group_version)
+        )
+        return sorted((_run(row) for row in rows.toArrow().to_pylist()), key=lambda run: (run.attempt, run.run_id))
 
     def of_window(
         self, spark: SparkSession, tenant_id: str, job: str, group: str, group_version: int, window: TimeWindow
-    ) -> list[tuple[str, int]]:
-        """State and attempt of every run of one window, oldest attempt first."""
-        rows = (
-            self.runs(spark, tenant_id)
-            .where((F.col("job") == job) & (F.col("feature_group") == group))
-            .where((F.col("group_version") == group_version) & (F.col("window_start") == instant(window.start)))
-            .where(F.col("window_end") == instant(window.end))
-            .select("state", "attempt")
-            .collect()
-        )
-        return sorted(((row["state"], row["attempt"]) for row in rows), key=lambda found: found[1])
+    ) -> list[Run]:
+        """Those of one window."""
+        return [run for run in self.of_job(spark, tenant_id, job, group, group_version) if run.window == window]
+
+    def get(self, spark: SparkSession, tenant_id: str, run_id: str) -> Run:
+        """One run by its id, or by the first characters of it; raises NotFoundError."""
+        found = self.newest(spark, tenant_id).where(F.col("run_id").startswith(run_id)).limit(2).toArrow().to_pylist()
+        if len(found) != 1:
+            told = "is not in the ledger" if not found else "is the beginning of several; give more of it"
+            raise NotFoundError(f"run {run_id!r} of tenant {tenant_id!r} {told}; list runs to see their ids")
+        return _run(found[0])
+
+
+def _run(row: dict[str, Any]) -> Run:
+    start, end = row.pop("window_start"), row.pop("window_end")
+    row.pop("recorded_at")
+    window = None if start is None else TimeWindow(start.astimezone(UTC), end.astimezone(UTC))
+    return Run(**row, window=window)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.finding import Finding
 from featurestore.definitions.lookup import Lookup
+from featurestore.definitions.training_set import Missing
 from featurestore.errors import NotFoundError, nearest
 from featurestore.frames.schema import table_schema
 from featurestore.stores.delta import DeltaTable
@@ -37,13 +40,28 @@ class GroupSnapshot(BaseModel):
         return FeatureGroup.from_json(self.definition)
 
 
-class SplitBoundaries(BaseModel):
-    """Where a time split was cut: the first instant of validation (if any) and the first of test."""
+class SplitCuts(BaseModel):
+    """Where a split was cut, from which every row's part follows, also of rows that are added later.
+
+    By time: the first instant of validation (if any) and of test, and the embargo before them. By chance or by entity: the
+    columns that are hashed with the set's seed, and the hashes up to which rows are in test, and then in validation.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    validation_from: datetime | None
-    test_from: datetime
+    kind: Literal["time", "random", "entity"] = "time"
+    validation_from: datetime | None = None
+    test_from: datetime | None = None
+    embargo: timedelta | None = None
+    columns: tuple[str, ...] = ()
+    until_test: int | None = None
+    until_validation: int | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "time":
+            gap = "" if self.embargo is None else f", after {self.embargo} in no part"
+            return f"by time: validation from {self.validation_from or 'none'}, test from {self.test_from}{gap}"
+        return "by chance" if self.kind == "random" else f"by entity: {', '.join(self.columns)}"
 
 
 class PartSnapshot(BaseModel):
@@ -83,9 +101,18 @@ class Manifest(BaseModel):
     spine_rows_before_sampling: int
     sample_size: int | None
     seed: int
-    split: SplitBoundaries | None
+    split: SplitCuts | None
     groups: tuple[GroupSnapshot, ...]
     code_version: str
+    # Of a label that is a feature: which, and how long after the row's timestamp.
+    label_lookup: Lookup | None = None
+    label_offset: timedelta = timedelta(0)
+    stratify_by: tuple[str, ...] = ()
+    missing: Missing = "keep"
+    # Rows that were left out because a feature was missing.
+    rows_dropped: int = 0
+    expand_vectors: bool = False
+    audit: tuple[Finding, ...] = ()
     rebuilt_from: int | None = None
     # Of an extended set: the version that it extends, and all its parts, oldest first.
     extends: int | None = None
@@ -108,8 +135,8 @@ class TrainingSetStore:
         return self._layout.training_set(tenant_id, name, version)
 
     def next_version(self, spark: SparkSession, tenant_id: str, name: str) -> int:
-        """The first version that neither a manifest nor rows left by a crash have taken."""
-        version = max((manifest.version for manifest in self.list(spark, tenant_id, name)), default=0) + 1
+        """The first version that no manifest, of a deleted set neither, and no rows left by a crash have taken."""
+        version = max(self.versions(spark, tenant_id, name), default=0) + 1
         while self.rows_table(tenant_id, name, version).exists(spark):
             version += 1
         return version
@@ -121,15 +148,33 @@ class TrainingSetStore:
         row = (manifest.tenant_id, manifest.name, manifest.version, manifest.created_at, manifest.model_dump_json())
         table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
 
-    def list(self, spark: SparkSession, tenant_id: str, name: str | None = None) -> list[Manifest]:
-        """Manifests by name and version, oldest first."""
+    def unpublish(self, spark: SparkSession, tenant_id: str, name: str, versions: Iterable[int]) -> None:
+        """Take the manifests of these versions away, all in one commit. A row without one stays, so that a version's
+        number is never given again."""
+        theirs = (F.col("tenant_id") == F.lit(tenant_id)) & (F.col("name") == F.lit(name))
+        chosen = theirs & F.col("version").isin([*versions]) & F.col("manifest").isNotNull()
+        self._layout.training_sets.update(spark, chosen, {"manifest": F.lit(None).cast("string")})
+
+    def versions(self, spark: SparkSession, tenant_id: str, name: str) -> dict[int, bool]:
+        """Every version that there ever was, in order, and whether it is published still."""
+        rows = self._rows(spark, tenant_id, name)
+        told = [] if rows is None else rows.select("version", F.col("manifest").isNotNull().alias("there")).collect()
+        return {row["version"]: row["there"] for row in sorted(told, key=lambda row: int(row["version"]))}
+
+    def _rows(self, spark: SparkSession, tenant_id: str, name: str | None) -> DataFrame | None:
         table = self._layout.training_sets
         if not table.exists(spark):
+            return None
+        rows = table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
+        return rows if name is None else rows.where(F.col("name") == F.lit(name))
+
+    def list(self, spark: SparkSession, tenant_id: str, name: str | None = None) -> list[Manifest]:
+        """Manifests by name and version, oldest first."""
+        rows = self._rows(spark, tenant_id, name)
+        if rows is None:
             return []
-        rows: Any = table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
-        if name is not None:
-            rows = rows.where(F.col("name") == F.lit(name))
-        manifests = [Manifest.model_validate_json(row["manifest"]) for row in rows.select("manifest").collect()]
+        texts = rows.where(F.col("manifest").isNotNull()).select("manifest").collect()
+        manifests = [Manifest.model_validate_json(row["manifest"]) for row in texts]
         return sorted(manifests, key=lambda manifest: (manifest.name, manifest.version))
 
     def get(self, spark: SparkSession, tenant_id: str, name: str, version: int | None = None) -> Manifest:
@@ -137,7 +182,9 @@ class TrainingSetStore:
         found = self.list(spark, tenant_id)
         named = [manifest for manifest in found if manifest.name == name]
         if not named:
-            raise NotFoundError(f"training set {name!r} was never built. {nearest(name, {m.name for m in found})}")
+            raise NotFoundError(
+                f"training set {name!r} was never built, or is deleted. {nearest(name, {m.name for m in found})}"
+            )
         chosen = [manifest for manifest in named if version in (None, manifest.version)]
         if not chosen:
             raise NotFoundError(f"training set {name!r} has no version {version}; it has {[m.version for m in named]}")

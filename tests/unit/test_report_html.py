@@ -10,12 +10,13 @@ import pytest
 from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureGroup, Lookup, Settings, TrainingSet
+from featurestore.definitions.durations import spoken
+from featurestore.definitions.finding import Finding
 from featurestore.errors import ExportError
 from featurestore.operations.context import Context
-from featurestore.reports.durations import spoken
 from featurestore.reports.training_set_numbers import FeatureNumbers, PeriodNumbers, TrainingSetNumbers
 from featurestore.reports.training_set_report import training_set_html, training_set_report
-from featurestore.stores.training_sets import GroupSnapshot, Manifest, SplitBoundaries
+from featurestore.stores.training_sets import GroupSnapshot, Manifest, SplitCuts
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
 
@@ -52,7 +53,7 @@ def manifest(**changed: Any) -> Manifest:
         "spine_rows_before_sampling": 1200,
         "sample_size": None,
         "seed": 0,
-        "split": SplitBoundaries(validation_from=None, test_from=datetime(2026, 3, 1, tzinfo=UTC)),
+        "split": SplitCuts(validation_from=None, test_from=datetime(2026, 3, 1, tzinfo=UTC)),
         "groups": (
             GroupSnapshot(
                 name="weather",
@@ -213,6 +214,39 @@ def test_a_set_without_label_and_split_is_shown_without() -> None:
     assert "validation" not in page.text
     assert "1,200 of 1,200 rows, seed 0" in page.text
     assert len(page.all("svg")) == 3
+
+
+def test_findings_of_the_audit_are_told_with_their_advice() -> None:
+    findings = (
+        Finding(
+            check="equals_label",
+            severity="error",
+            subject="temp",
+            message="temp equals the label <late> in all rows",
+            advice="Leave it out",
+        ),
+        Finding(check="ttl_too_short", severity="warning", subject="weather", message="Old", advice="Raise the TTL"),
+        Finding(check="known_later", severity="warning", subject="weather", message="Late", advice="See why"),
+        Finding(check="label_missing", severity="info", subject="late", message="Few labels", advice="Fine"),
+    )
+
+    text = " ".join(Page(training_set_html(manifest(audit=findings), numbers())).text.split())
+
+    assert "Leakage audit 1 error, 2 warnings, 1 to know." in text
+    assert "error temp temp equals the label <late> in all rows. Leave it out. warning weather Old." in text
+    assert "All clear" not in text
+
+
+def test_a_clean_audit_is_said() -> None:
+    text = " ".join(Page(training_set_html(manifest(audit=()), numbers())).text.split())
+
+    assert "Leakage audit All clear: no value is newer than its row" in text
+
+
+def test_a_split_by_entity_is_told_as_one() -> None:
+    split = SplitCuts(kind="entity", columns=("airport",), until_test=10)
+
+    assert "Split by entity: airport." in Page(training_set_html(manifest(split=split), numbers())).text
 
 
 def test_an_empty_set_has_a_page_too() -> None:

@@ -1,0 +1,86 @@
+"""Entities, values and tables as a command line writes and shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from featurestore.definitions.entity import Entity
+
+Reference = Annotated[str, typer.Argument(metavar="GROUP:FEATURE", help="The feature.")]
+References = Annotated[list[str], typer.Argument(metavar="GROUP:FEATURE...", help="The features.")]
+EntityPairs = Annotated[list[str], typer.Option("--entity", help="A join key as KEY=VALUE; once for each key.")]
+ANY_ENTITY = typer.Option("--entity", help="Only this entity: a join key as KEY=VALUE, once for each key.")
+Start = Annotated[str, typer.Option("--start", help="First instant: 2026-11-01T00:00:00Z.")]
+End = Annotated[str, typer.Option("--end", help="First instant after.")]
+KnownAt = Annotated[str | None, typer.Option("--known-at", help="As known at an instant, or 'event'.")]
+Spine = Annotated[str, typer.Option("--spine", help="A Parquet file or folder of examples.")]
+Output = Annotated[str | None, typer.Option("--output", help="Write the rows to this new folder instead.")]
+Format = Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or arrow.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows that are shown.")]
+
+
+def pairs(given: Iterable[str], option: str = "--entity") -> dict[str, str]:
+    """``KEY=VALUE`` texts as a mapping; a usage error for anything else."""
+    found: dict[str, str] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key or key in found:
+            raise typer.BadParameter(f"{text!r} is not KEY=VALUE, each key once", param_hint=option)
+        found[key] = value
+    return found
+
+
+def entity_of(entity: Entity, given: Iterable[str]) -> dict[str, Any]:
+    """An entity's keys, read as their types where the text can be; what cannot is told by the operation itself."""
+    return {key: typed(value, entity.join_keys.get(key, "string")) for key, value in pairs(given).items()}
+
+
+def typed(text: str, kind: str) -> Any:
+    """A text as a value of a key's or a feature's type; itself where it is none."""
+    if kind in ("string", "date", "timestamp"):
+        return text
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def plain_rows(frame: DataFrame, limit: int) -> list[dict[str, Any]]:
+    """Up to ``limit`` rows with instants in UTC."""
+    return [{name: plain(value) for name, value in row.items()} for row in frame.limit(limit).toArrow().to_pylist()]
+
+
+def plain(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table | Text:
+    """A table for people, or that there is nothing."""
+    if not rows:
+        return Text("No rows.")
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*(Text(shown(row[name])) for name in columns))
+    return table
+
+
+def shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ").replace("+00:00", "Z")
+    if isinstance(value, list) and len(value) > 4:
+        return f"[{', '.join(map(str, value[:3]))}, ... {len(value)} in all]"
+    return value.isoformat() if isinstance(value, date) else str(value)

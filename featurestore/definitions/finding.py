@@ -1,0 +1,43 @@
+"""What an audit found: one fault or doubt about a training set, with its numbers and what to do."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Severity = Literal["error", "warning", "info"]
+Check = Literal[
+    "newer_than_spine",
+    "equals_label",
+    "tells_label",
+    "known_later",
+    "doubled_rows",
+    "ttl_too_short",
+    "always_missing",
+    "label_missing",
+    "label_constant",
+    "not_compared",
+]
+
+
+class Finding(BaseModel):
+    """One finding of the leakage audit; docs/leakage_audit.md tells each ``check``.
+
+    - ``severity``: ``error`` (a leak), ``warning`` (most likely a fault), ``info`` (worth knowing);
+    - ``subject``: the feature, lookup or column that it is about;
+    - ``message``: what was found, with numbers; ``advice``: what to do;
+    - ``measured``: the numbers by name; shares are of 1, ages are in seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    check: Check
+    severity: Severity
+    subject: str
+    message: str
+    advice: str
+    measured: dict[str, float] = {}
+
+    def __str__(self) -> str:
+        return f"{self.severity}: {self.message}. {self.advice}"

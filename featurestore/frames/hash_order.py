@@ -1,0 +1,51 @@
+"""The order of rows by a hash of (seed, content): what sampling and splitting cut, exactly and on any number of machines.
+
+A cut after the k-th row is found by counting, without sorting the rows: first how many there are in each of 4,096 equal
+ranges of the hash, then the hashes of the one range in which the cut lies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.frames.columns import column
+from featurestore.frames.fingerprint import row_hash
+
+_BITS = 12
+_SHIFT = 64 - _BITS
+
+
+def range_of(hashed: Column) -> Column:
+    """Which of the equal ranges a 64-bit hash is in; ranges are in the order of the hash."""
+    return F.shiftright(hashed, _SHIFT)
+
+
+def hash_of(columns: Sequence[str], seed: int) -> Column:
+    return row_hash([column(name) for name in columns], seed)
+
+
+def cuts(units: DataFrame, columns: Sequence[str], seed: int, counts: Sequence[int]) -> list[int | None]:
+    """For each k of ``counts``, the hash of the k-th unit in hash order (its first k have no greater one); none for 0.
+
+    Runs one job, and one for each cut. A k beyond the number of units gives the last.
+    """
+    hashed = units.select(hash_of(columns, seed).alias("hash"))
+    ranges = hashed.groupBy(range_of(F.col("hash")).alias("range")).count().collect()
+    by_range = sorted((row["range"], row["count"]) for row in ranges)
+    return [_cut(hashed, by_range, count) for count in counts]
+
+
+def _cut(hashed: DataFrame, by_range: Sequence[tuple[int, int]], count: int) -> int | None:
+    left = min(count, sum(size for _, size in by_range))
+    if left < 1:
+        return None
+    for number, size in by_range:
+        if left <= size:
+            within = hashed.where(range_of(F.col("hash")) == F.lit(number))
+            [row] = within.orderBy("hash").limit(left).agg(F.max("hash").alias("cut")).collect()
+            return int(row["cut"])
+        left -= size
+    raise AssertionError("the ranges hold all units")

@@ -1,0 +1,78 @@
+"""Corrections resolved: of several rows with one key and event timestamp, what counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.frames.columns import column
+
+_CREATED, _TAKEN = "created_timestamp", "__taken"
+
+
+def latest_values(
+    values: DataFrame, keys: Sequence[str], features: Sequence[str], nulls: Literal["skip", "keep"]
+) -> DataFrame:
+    """One row a key and event timestamp: the keys, ``event_timestamp``, ``created_timestamp``, the features.
+
+    The order is that of the as-of join: created timestamp, then the tuple of the asked features (nulls lowest, an array
+    by its xxhash64). ``nulls="keep"``: the last row wins as a whole. ``"skip"``: each feature has its last value that is
+    not null, and a key and moment at which none of them has one is left out. ``created_timestamp`` is the newest of
+    what was taken. A column beside an embedding that names its model goes with it.
+    """
+    order = F.struct(F.col(_CREATED), *(sort_value(values, name) for name in features))
+    identity = [*(column(name) for name in keys), F.col("event_timestamp")]
+    if nulls == "keep":
+        row = F.struct(F.col(_CREATED), *(_with_companion(values, name) for name in features))
+        kept = values.groupBy(*identity).agg(F.max_by(row, order).alias(_TAKEN))
+        created = F.col(_TAKEN)[_CREATED]
+        taken = {name: F.col(_TAKEN)[name] for name in features}
+    else:
+        row_of = {name: F.when(column(name).isNotNull(), order) for name in features}
+        kept = values.groupBy(*identity).agg(
+            *(F.max_by(_with_companion(values, name), row_of[name]).alias(name) for name in features),
+            *(
+                F.max(F.when(column(name).isNotNull(), F.col(_CREATED))).alias(f"__created_{index}")
+                for index, name in enumerate(features)
+            ),
+        )
+        times = [F.col(f"__created_{index}") for index in range(len(features))]
+        created = F.greatest(*times) if len(times) > 1 else times[0]
+        kept = kept.where(created.isNotNull())
+        taken = {name: column(name) for name in features}
+    return kept.select(
+        *(column(name) for name in keys),
+        F.col("event_timestamp"),
+        created.alias(_CREATED),
+        *(part for name in features for part in _parts(values, name, taken[name])),
+    )
+
+
+def sort_value(values: DataFrame, feature: str) -> Column:
+    """What stands for a feature where rows that tie in time are ordered."""
+    is_array = isinstance(values.schema[feature].dataType, T.ArrayType)
+    return F.xxhash64(column(feature)) if is_array else column(feature)
+
+
+def _companion(values: DataFrame, feature: str) -> str | None:
+    name = f"{feature}__model_version"
+    return name if name in values.columns else None
+
+
+def _with_companion(values: DataFrame, feature: str) -> Column:
+    """The feature, or a struct of it and the model version beside it."""
+    companion = _companion(values, feature)
+    if companion is None:
+        return column(feature)
+    return F.struct(column(feature).alias("value"), column(companion).alias("model")).alias(feature)
+
+
+def _parts(values: DataFrame, feature: str, taken: Column) -> list[Column]:
+    companion = _companion(values, feature)
+    if companion is None:
+        return [taken.alias(feature)]
+    return [taken["value"].alias(feature), taken["model"].alias(companion)]

@@ -1,0 +1,84 @@
+"""How much memory a frame's rows will take in this process, told before any is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.frames.columns import column
+
+# In bytes, as CPython and numpy have them: a reference, an empty str, an empty tuple, an array's own part.
+_REFERENCE, _TEXT, _TUPLE, _ARRAY = 8, 49, 56, 112
+_DATE, _DECIMAL, _NESTED = 32, 104, 512
+_NUMBERS = {"array<float>": 4, "array<double>": 8}
+_LENGTH, _LONGEST = "length of ", "longest of "
+
+Types = Mapping[str, T.DataType]
+
+
+def length_columns(types: Types, inside: Column) -> list[Column]:
+    """Aggregates from which ``lengths`` and ``longest`` tell; they can ride along with others.
+
+    The bytes of texts are added up over the rows ``inside``; the longest array is that of all rows, so that each part
+    of a training set has vectors of one length.
+    """
+    told = []
+    for name, kind in types.items():
+        value = column(name)
+        if isinstance(kind, T.StringType):
+            told.append(_sum(F.octet_length(value), inside).alias(_LENGTH + name))
+        if isinstance(kind, T.ArrayType):
+            told.append(F.coalesce(F.max(F.size(value)), F.lit(0)).alias(_LONGEST + name))
+            if isinstance(kind.elementType, T.StringType):
+                told.append(_sum(F.octet_length(F.array_join(value, "")), inside).alias(_LENGTH + name))
+    return told
+
+
+def _sum(lengths: Column, inside: Column) -> Column:
+    return F.coalesce(F.sum(F.when(inside, lengths)), F.lit(0))
+
+
+def lengths(told: Mapping[str, Any]) -> dict[str, int]:
+    """By column of texts, the bytes of all of them."""
+    return {name.removeprefix(_LENGTH): total for name, total in told.items() if name.startswith(_LENGTH)}
+
+
+def longest(told: Mapping[str, Any]) -> dict[str, int]:
+    """By column of arrays, the elements of its longest."""
+    return {name.removeprefix(_LONGEST): max(0, most) for name, most in told.items() if name.startswith(_LONGEST)}
+
+
+def bytes_in_pandas(
+    types: Types, rows: int, texts: Mapping[str, int], widths: Mapping[str, int], expanded: Iterable[str] = ()
+) -> int:
+    """An estimate: exact for numbers; of texts, each counts, also where equal ones are kept once."""
+    apart = set(expanded)
+    total = 0
+    for name, kind in types.items():
+        word = kind.simpleString()
+        if word in _NUMBERS:
+            whole_cell = 0 if name in apart else _REFERENCE + _ARRAY
+            total += rows * (widths[name] * _NUMBERS[word] + whole_cell)
+        elif word == "array<string>":
+            total += rows * (_REFERENCE + _TUPLE + widths[name] * (_REFERENCE + _TEXT)) + texts[name]
+        elif isinstance(kind, T.StringType):
+            total += rows * (_REFERENCE + _TEXT) + texts[name]
+        else:
+            total += rows * _width(kind)
+    return total
+
+
+def bytes_in_numpy(columns: int, rows: int) -> int:
+    return 8 * columns * rows
+
+
+def _width(kind: T.DataType) -> int:
+    if isinstance(kind, T.DateType):
+        return _REFERENCE + _DATE
+    if isinstance(kind, T.DecimalType):
+        return _REFERENCE + _DECIMAL
+    return 8 if isinstance(kind, T.NumericType | T.BooleanType | T.DatetimeType) else _NESTED

@@ -1,0 +1,137 @@
+"""Arrow columns as pandas columns: readable, never ragged, and never rounded.
+
+docs/encodings.md says what each type becomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from featurestore.errors import InvalidArgumentError
+
+# Spark's whole numbers, and numpy's.
+WHOLE: dict[str, Any] = {"tinyint": np.int8, "smallint": np.int16, "int": np.int32, "bigint": np.int64}
+_VECTORS = {"array<float>": np.float32, "array<double>": np.float64}
+_BEYOND_LONG = float(2**63)
+
+Mask = npt.NDArray[np.bool_]
+
+
+def pandas_column(values: pa.ChunkedArray, kind: str, width: int = 0) -> pd.Series[Any]:
+    """A column of the Spark type ``kind``; a vector is an array of ``width`` numbers, NaN behind the last of a shorter one."""
+    if kind in _VECTORS:
+        return vector_series(_matrix(values, width, _VECTORS[kind]), _nulls(values))
+    if kind == "array<string>":
+        return pd.Series([None if texts is None else tuple(texts) for texts in values.to_pylist()], dtype=object)
+    if kind in WHOLE:
+        return whole_series(values.fill_null(0).to_numpy(), _nulls(values))
+    if kind == "boolean":
+        return boolean_series(values.fill_null(False).to_numpy(), _nulls(values))
+    series: pd.Series[Any] = values.to_pandas(timestamp_as_object=False)
+    return series.dt.tz_convert("UTC") if isinstance(series.dtype, pd.DatetimeTZDtype) else series
+
+
+def vector_columns(kinds: Mapping[str, str], widths: Mapping[str, int]) -> dict[str, list[str]]:
+    """The columns that each vector among the features takes where it is spread out; ``kinds``: feature -> Spark type.
+
+    ``x_0``, ``x_1``, ..., and ``x__length`` for an ``array<double>``, since lengths differ. Raises InvalidArgumentError
+    where one of them has another feature's name.
+    """
+    spread: dict[str, list[str]] = {}
+    for name, kind in kinds.items():
+        if kind in _VECTORS:
+            length = [f"{name}__length"] if kind == "array<double>" else []
+            spread[name] = [*(f"{name}_{index}" for index in range(widths[name])), *length]
+    owners = {name: name for name in kinds if name not in spread}
+    for name, columns in spread.items():
+        for taken in columns:
+            if owners.setdefault(taken, name) != name:
+                raise InvalidArgumentError(
+                    f"features {owners[taken]!r} and {name!r} would both have a column {taken!r}; give one a prefix "
+                    "(Lookup(..., prefix=...)) when the set is built"
+                )
+    return spread
+
+
+def spread_out(values: pd.Series[Any], kind: str, columns: Sequence[str]) -> dict[str, pd.Series[Any]]:
+    """A vector's numbers, each in its column; NaN where there is none."""
+    width = len(columns) - (kind == "array<double>")
+    there = values.notna().to_numpy()
+    matrix = np.full((len(values), width), np.nan, dtype=_VECTORS[kind])
+    if there.any():
+        matrix[there] = np.stack(list(values[there]))
+    parts = {columns[index]: pd.Series(matrix[:, index]) for index in range(width)}
+    if len(columns) > width:
+        parts[columns[-1]] = whole_series((~np.isnan(matrix)).sum(axis=1), ~there)
+    return parts
+
+
+def whole_series(values: npt.NDArray[Any], missing: Mask) -> pd.Series[Any]:
+    """Whole numbers; where some are missing, float64 with NaN, or Int64 where a float64 could not hold them exactly."""
+    if not missing.any():
+        return pd.Series(values)
+    if exact_as_float(values[~missing]).all():
+        floats = values.astype(np.float64)
+        floats[missing] = np.nan
+        return pd.Series(floats)
+    return pd.Series(pd.arrays.IntegerArray(values.astype(np.int64), missing.copy()))
+
+
+def boolean_series(values: npt.NDArray[Any], missing: Mask) -> pd.Series[Any]:
+    """Booleans; where some are missing, pandas' nullable ones."""
+    if not missing.any():
+        return pd.Series(values.astype(bool))
+    return pd.Series(pd.arrays.BooleanArray(values.astype(bool), missing.copy()))
+
+
+def vector_series(matrix: npt.NDArray[Any], missing: Mask) -> pd.Series[Any]:
+    """A row of the matrix a cell; None where it is missing."""
+    cells = np.empty(len(matrix), dtype=object)
+    for index in np.flatnonzero(~missing):
+        cells[index] = matrix[index]
+    return pd.Series(cells)
+
+
+def matrix_of(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
+    """The cells of vectors as one matrix; NaN where they are missing."""
+    there = values.notna().to_numpy()
+    if not there.any():
+        return np.full((len(values), 0), np.nan)
+    stacked = np.stack(list(values[there])).astype(np.float64)
+    matrix = np.full((len(values), stacked.shape[1]), np.nan)
+    matrix[there] = stacked
+    return matrix
+
+
+def exact_as_float(whole: npt.NDArray[Any]) -> Mask:
+    """Which whole numbers a float64 holds exactly: all up to 2^53, and some beyond."""
+    floats = whole.astype(np.float64)
+    inside = floats < _BEYOND_LONG
+    back = np.where(inside, floats, 0).astype(np.int64)
+    exact: Mask = inside & (back == whole)
+    return exact
+
+
+def _nulls(values: pa.ChunkedArray) -> Mask:
+    nulls: Mask = values.is_null().to_numpy().astype(bool)
+    return nulls
+
+
+def _matrix(values: pa.ChunkedArray, width: int, number: Any) -> npt.NDArray[Any]:
+    """One row a vector. A chunk at a time: a whole column of numbers may be more than one Arrow array can hold."""
+    matrix = np.full((len(values), width), np.nan, dtype=number)
+    start = 0
+    for chunk in values.chunks:
+        lengths = chunk.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        numbers = chunk.flatten().to_numpy(zero_copy_only=False)
+        rows = np.repeat(np.arange(len(chunk)), lengths)
+        places = np.arange(len(numbers)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        matrix[start + rows, places] = numbers
+        start += len(chunk)
+    return matrix

@@ -1,0 +1,113 @@
+"""Entities as callers name them: one mapping of join keys, several, or a frame; read as the entity's types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from featurestore.definitions.entity import Entity
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.errors import InvalidArgumentError, SpineError, nearest
+from featurestore.frames.columns import column
+from featurestore.frames.key_filter import LISTABLE, with_broadcast_keys, with_listed_keys
+from featurestore.frames.local_rows import plain_table, read_values
+from featurestore.frames.schema import key_fields
+from featurestore.frames.spine import check_keys
+from featurestore.operations.context import Context
+from featurestore.stores.arrow import to_spark
+
+EntityKey: TypeAlias = Mapping[str, Any]
+Entities: TypeAlias = EntityKey | Sequence[EntityKey] | DataFrame | pd.DataFrame | pa.Table
+
+# So many keys are named in the plan, so that files and row groups without them are skipped.
+_LISTED = 100
+
+
+def entity_key(entity: Entity, given: object, zone: str | None = None) -> dict[str, Any]:
+    """One entity's join keys, each read as its type; raises InvalidArgumentError for anything else."""
+    [key] = entity_rows(entity, [given], zone).to_pylist()
+    return dict(key)
+
+
+def entity_rows(entity: Entity, given: Sequence[object], zone: str | None = None) -> pa.Table:
+    """A row an entity, in the order given: its join keys, typed. Raises InvalidArgumentError."""
+    faults: list[list[str]] = [[] for _ in given]
+    keys = [_checked(entity, one) for one in given]
+    columns = {
+        name: read_values([key[name] for key in keys], name, kind, zone, faults)
+        for name, kind in entity.join_keys.items()
+    }
+    for one, reasons in zip(given, faults, strict=True):
+        if reasons:
+            raise InvalidArgumentError(f"entity {one!r} of {entity.name!r}: {'; '.join(reasons)}")
+    return pa.table(columns)
+
+
+def _checked(entity: Entity, given: object) -> EntityKey:
+    example = {name: f"<{kind}>" for name, kind in entity.join_keys.items()}
+    if not isinstance(given, Mapping):
+        raise InvalidArgumentError(
+            f"entity {given!r} is {type(given).__name__}; give a mapping of the join keys of {entity.name!r}, as in {example}"
+        )
+    unknown = [str(name) for name in given if name not in entity.join_keys]
+    if unknown:
+        raise InvalidArgumentError(
+            f"entity {dict(given)!r}: {unknown} are not join keys of {entity.name!r}. {nearest(unknown[0], entity.keys)}"
+        )
+    missing = [name for name in entity.join_keys if given.get(name) is None]
+    if missing:
+        raise InvalidArgumentError(
+            f"entity {dict(given)!r}: join keys {missing} of {entity.name!r} are missing; give {example}"
+        )
+    return given
+
+
+def of_entities(context: Context, values: DataFrame, group: FeatureGroup, entities: Entities | None) -> DataFrame:
+    """The values of these entities; of all, where none are named.
+
+    Few are named in the plan, many are broadcast. A frame's other columns are passed over, and keys that come twice
+    count once. Raises InvalidArgumentError, or SpineError for a frame without the keys or with keys of another type.
+    """
+    if entities is None:
+        return values
+    if isinstance(entities, DataFrame):
+        return with_broadcast_keys(values, _typed_keys(entities, group))
+    table = _as_table(context, group.entity, entities)
+    listable = all(isinstance(field.dataType, LISTABLE) for field in key_fields(group))
+    if listable and table.num_rows <= _LISTED:
+        rows = list(zip(*(part.to_pylist() for part in table.columns), strict=True))
+        return with_listed_keys(values, table.column_names, rows) if rows else values.limit(0)
+    return with_broadcast_keys(values, _typed_keys(to_spark(context.spark, table), group))
+
+
+def _as_table(context: Context, entity: Entity, entities: Any) -> pa.Table:
+    zone = context.settings.timestamp_zone
+    if isinstance(entities, Mapping):
+        return entity_rows(entity, [entities], zone)
+    if isinstance(entities, pd.DataFrame):
+        _require_keys(entity, [str(name) for name in entities.columns])
+        return entity_rows(entity, entities[entity.keys].drop_duplicates().to_dict("records"), zone)
+    if isinstance(entities, pa.Table):
+        _require_keys(entity, entities.column_names)
+        rows = plain_table(entities.select(entity.keys)).to_pylist()
+        return entity_rows(entity, list({tuple(row.values()): row for row in rows}.values()), zone)
+    if isinstance(entities, Sequence) and not isinstance(entities, str | bytes):
+        return entity_rows(entity, entities, zone)
+    return entity_rows(entity, [entities], zone)
+
+
+def _require_keys(entity: Entity, names: Sequence[str]) -> None:
+    missing = [name for name in entity.keys if name not in names]
+    if missing:
+        raise SpineError(f"entities: columns {missing}, join keys of {entity.name!r}, are missing; found {list(names)}")
+
+
+def _typed_keys(entities: DataFrame, group: FeatureGroup) -> DataFrame:
+    fields = key_fields(group)
+    check_keys(entities, {field.name: field.name for field in fields}, {f.name: f.dataType for f in fields}, group.name)
+    typed = [column(field.name).try_cast(field.dataType).alias(field.name) for field in fields]
+    return entities.select(*typed).dropna().distinct()

@@ -1,0 +1,70 @@
+"""One feature of one entity over time: every value it had, newest first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.names import parse_reference
+from featurestore.errors import InvalidArgumentError
+from featurestore.frames.columns import column
+from featurestore.frames.latest import latest_values, sort_value
+from featurestore.frames.schema import TIME_COLUMNS
+from featurestore.frames.timestamps import instant, partition_of
+from featurestore.operations.context import Context
+from featurestore.operations.entities import EntityKey, entity_key, of_entities
+from featurestore.operations.instants import argument_instant, argument_limit
+
+
+def get_feature_history(
+    context: Context,
+    tenant_id: str,
+    reference: str,
+    entity: EntityKey,
+    start: Any,
+    end: Any,
+    limit: int | None,
+    all_versions: bool,
+) -> DataFrame:
+    """A row an event timestamp in ``[start, end]``, both included, newest first: what counts there.
+
+    Columns: the join keys, ``event_timestamp``, ``created_timestamp``, the feature, and an embedding's
+    ``<feature>__model_version``. ``all_versions`` gives every row that was written instead, corrections before what
+    they corrected. Nulls are left out where the group skips them. No start or end: no bound. Raises NotFoundError,
+    InvalidArgumentError.
+    """
+    group_name, name = parse_reference(reference)
+    group = context.group(group_name)
+    feature = group.feature(name)
+    zone = context.settings.timestamp_zone
+    key = entity_key(group.entity, entity, zone)
+    first = None if start is None else argument_instant("start", start, zone)
+    last = None if end is None else argument_instant("end", end, zone)
+    if first is not None and last is not None and first > last:
+        raise InvalidArgumentError(f"start {first.isoformat()} is after end {last.isoformat()}")
+    count = argument_limit(limit)
+    model = feature.model_version_column
+    values = context.table(group).read_values(
+        context.spark,
+        tenant_id,
+        [*group.join_keys, *TIME_COLUMNS, name, *([] if model is None else [model])],
+        (
+            None if first is None else partition_of(first.date(), group.partition_by),
+            None if last is None else last.date(),
+        ),
+    )
+    values = of_entities(context, values, group, key)
+    if first is not None:
+        values = values.where(F.col("event_timestamp") >= instant(first))
+    if last is not None:
+        values = values.where(F.col("event_timestamp") <= instant(last))
+    if group.nulls == "skip":
+        values = values.where(column(name).isNotNull())
+    order = [F.desc("event_timestamp"), F.desc("created_timestamp"), sort_value(values, name).desc()]
+    if not all_versions:
+        values = latest_values(values, group.join_keys, [name], group.nulls)
+    columns = [*group.join_keys, *TIME_COLUMNS, name, *([] if model is None else [model])]
+    ordered = values.orderBy(*order).select(*(column(part) for part in columns))
+    return ordered if count is None else ordered.limit(count)

@@ -1,0 +1,96 @@
+"""Every job's run stands in the ledger: from its start, to its end or to what stopped it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal
+from uuid import uuid4
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.time_window import TimeWindow
+from featurestore.errors import InvalidArgumentError
+from featurestore.operations.context import Context
+from featurestore.stores.runner import is_gone, this_runner
+from featurestore.stores.runs import Run
+
+
+class RunningJob:
+    """A run that is under way; ``tell`` what its end shall say."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.facts: dict[str, Any] = {}
+        self.state: Literal["succeeded", "failed"] = "succeeded"
+
+    def tell(self, details: dict[str, Any] | None = None, **facts: Any) -> None:
+        """Facts for the run's last state: ``rows_written``, ``rows_failed``, ``table_version``, and the job's own."""
+        self.facts |= facts
+        if details is not None:
+            self.facts["details"] = json.dumps(details, default=str, sort_keys=True)
+
+    def fail(self, error: str) -> None:
+        """End as a failure that is told by the job's result, not raised."""
+        self.state = "failed"
+        self.facts["error"] = error[:4000]
+
+
+@contextmanager
+def recorded_run(
+    context: Context,
+    tenant_id: str,
+    job: str,
+    group: FeatureGroup | None = None,
+    window: TimeWindow | None = None,
+    attempt: int = 1,
+) -> Iterator[RunningJob]:
+    """Record that a job runs, and then how it ended; what it raises is recorded as a failure, and raised.
+
+    Earlier runs of the same job on the same group and window whose process is gone are marked as abandoned first.
+    """
+    context.runs.create(context.spark)
+    name, version = ("", 0) if group is None else (group.name, group.version)
+    for earlier in context.runs.of_job(context.spark, tenant_id, job, name, version):
+        if earlier.state == "running" and earlier.window == window and is_gone(earlier.runner):
+            abandon(context, earlier, "its process is gone; the next run of the job found it so")
+    run = Run(
+        tenant_id=tenant_id,
+        run_id=uuid4().hex,
+        job=job,
+        feature_group=name,
+        group_version=version,
+        window=window,
+        attempt=attempt,
+        code_version=context.code_version,
+        runner=this_runner(),
+    )
+    running = RunningJob(run)
+    context.runs.record(context.spark, run, context.clock())
+    context.step(f"{job}.started")
+    try:
+        yield running
+    except BaseException as error:
+        failed = run.ended("failed", **(running.facts | {"error": f"{type(error).__name__}: {error}"[:4000]}))
+        context.runs.record(context.spark, failed, context.clock())
+        raise
+    context.step(f"{job}.done")
+    context.runs.record(context.spark, run.ended(running.state, **running.facts), context.clock())
+    context.step(f"{job}.recorded")
+
+
+def abandon(context: Context, run: Run, why: str) -> Run:
+    """Mark a run as abandoned."""
+    ended = replace(run, state="abandoned", sequence=run.sequence + 1, error=why)
+    context.runs.record(context.spark, ended, context.clock())
+    return ended
+
+
+def abandon_run(context: Context, run: Run) -> Run:
+    """The same, by a person who knows that it does not run any more; raises InvalidArgumentError for a run that ended."""
+    if run.state != "running":
+        raise InvalidArgumentError(
+            f"run {run.run_id!r} is {run.state}; only one that is said to be running can be abandoned"
+        )
+    return abandon(context, run, "abandoned by hand")

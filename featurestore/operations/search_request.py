@@ -1,0 +1,139 @@
+"""A similarity search as it is asked, checked: what to search, by which vector, among whom."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from featurestore.definitions.feature import Feature
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.names import parse_reference
+from featurestore.errors import InvalidArgumentError
+from featurestore.frames.columns import column
+from featurestore.frames.filters import ColumnFilter, read_filters
+from featurestore.frames.local_rows import read_values
+from featurestore.frames.similarity import VectorColumns
+from featurestore.operations.context import Context
+from featurestore.operations.instants import argument_instant, argument_limit
+
+
+@dataclass(frozen=True)
+class SimilaritySearch:
+    """What is asked, checked."""
+
+    group: FeatureGroup
+    feature: Feature
+    model_column: str
+    at: datetime
+    limit: int
+    threshold: float
+    filters: tuple[ColumnFilter, ...]
+    model_version: str | None
+
+    @property
+    def reference(self) -> str:
+        return f"{self.group.name}:{self.feature.name}"
+
+    @property
+    def columns(self) -> VectorColumns:
+        names = [one.name for one in self.filters]
+        return VectorColumns(
+            keys=tuple(self.group.join_keys),
+            vector=self.feature.name,
+            model=self.model_column,
+            others=tuple(names),
+            asked=tuple(name for name in self.group.feature_names if name == self.feature.name or name in names),
+            nulls=self.group.nulls,
+        )
+
+    def passes(self, of_keys: bool) -> Column:
+        """The filters on join keys, which never change and are applied before all else, or those on features."""
+        passes = F.lit(True)
+        for one in self.filters:
+            if (one.name in self.group.join_keys) == of_keys:
+                passes = passes & one.condition(column(one.name))
+        return passes
+
+
+def check_search(
+    context: Context,
+    reference: str,
+    limit: object,
+    threshold: object,
+    at: object,
+    filters: object,
+    model_version: object,
+) -> SimilaritySearch:
+    """Raises NotFoundError with the nearest names, and InvalidArgumentError for what cannot be searched by."""
+    group_name, name = parse_reference(reference)
+    group = context.group(group_name)
+    feature = group.feature(name)
+    model_column = feature.model_version_column
+    if model_column is None:
+        raise InvalidArgumentError(
+            f"feature {reference!r} is {feature.type}; similar ones are found for embedding(dims)"
+        )
+    zone = context.settings.timestamp_zone
+    words: dict[str, str] = {**group.entity.join_keys, **{one.name: one.type for one in group.features}}
+    return SimilaritySearch(
+        group=group,
+        feature=feature,
+        model_column=model_column,
+        at=context.clock() if at is None else argument_instant("at", at, zone),
+        limit=_check_limit(limit),
+        threshold=_check_threshold(threshold),
+        filters=tuple(read_filters(filters, words, f"group {group.name!r}", zone)),
+        model_version=_check_model_version(model_version),
+    )
+
+
+def _check_limit(limit: object) -> int:
+    number = argument_limit(limit)
+    if number is None:
+        raise InvalidArgumentError("limit is None; give a whole number from 1 on")
+    return number
+
+
+def _check_threshold(threshold: object) -> float:
+    number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+    if not number or not -1 <= cast(float, threshold) <= 1:
+        raise InvalidArgumentError(f"threshold is {threshold!r}; give a cosine similarity from -1 to 1, both included")
+    return float(cast(float, threshold))
+
+
+def _check_model_version(model_version: object) -> str | None:
+    if model_version is None or (isinstance(model_version, str) and model_version):
+        return model_version
+    raise InvalidArgumentError(f"model_version is {model_version!r}; give its name, or none")
+
+
+def read_vector(given: object, search: SimilaritySearch) -> list[float]:
+    """The query in double precision; raises InvalidArgumentError where it is no vector of the feature's dims."""
+    dims = cast(int, search.feature.feature_type.dims)
+    wanted = f"{search.reference!r} has vectors of {dims} finite numbers"
+    if isinstance(given, pd.Series):
+        given = given.to_numpy()
+    if not isinstance(given, list | tuple | np.ndarray) or (isinstance(given, np.ndarray) and given.ndim != 1):
+        told = f"an array of shape {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
+        key = {name: f"<{kind}>" for name, kind in search.group.entity.join_keys.items()}
+        raise InvalidArgumentError(
+            f"{'' if isinstance(given, np.ndarray) else f'{given!r} is '}{told}, which cannot be searched by: {wanted}; give "
+            f"one, or an entity as a mapping of its join keys, as in {key}"
+        )
+    if len(given) != dims:
+        raise InvalidArgumentError(f"the vector has {len(given)} dims, and {wanted}")
+    faults: list[list[str]] = [[]]
+    [vector] = read_values([given], "the vector", "array<double>", None, faults).to_pylist()
+    if faults[0] or any(number is None or not math.isfinite(number) for number in vector):
+        reason = "; ".join(faults[0]) or "the vector holds a number that is missing or not finite"
+        raise InvalidArgumentError(f"{reason}; {wanted}")
+    if not any(vector):
+        raise InvalidArgumentError("the vector is zero in all dims: it has no direction, and nothing is similar to it")
+    return list(vector)
