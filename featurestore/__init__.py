@@ -13,35 +13,53 @@ if TYPE_CHECKING:
     from featurestore.data_loader import FeatureDataLoader
     from featurestore.definitions.entity import Entity
     from featurestore.definitions.feature import Feature
-    from featurestore.definitions.feature_group import FeatureGroup
+    from featurestore.definitions.feature_group import Expectations, FeatureGroup
+    from featurestore.definitions.finding import Finding
     from featurestore.definitions.lookup import Lookup
     from featurestore.definitions.source import Source
     from featurestore.definitions.time_window import TimeWindow
-    from featurestore.definitions.training_set import RandomSplit, SpineQuery, TimeSplit, TrainingSetDefinition
+    from featurestore.definitions.training_set import (
+        EntitySplit,
+        RandomSplit,
+        SpineQuery,
+        TimeSplit,
+        TrainingSetDefinition,
+    )
     from featurestore.definitions.transformation import Transformation
     from featurestore.feature_store import FeatureStore
+    from featurestore.frames.encodings import Encoding
     from featurestore.offline_store import OfflineStore
+    from featurestore.operations.backfill import BackfillResult, PlannedWindow
     from featurestore.operations.batch_features import BatchFeatures
+    from featurestore.operations.diff import TrainingSetDiff
     from featurestore.operations.fine_tuning import FineTuningSet
     from featurestore.operations.ingest import WriteResult
+    from featurestore.operations.load_training_set import TrainingFrame, TrainingMatrix
+    from featurestore.operations.materialize import MaterializeResult
     from featurestore.operations.search import SimilarEntities, SimilarEntity
     from featurestore.operations.stats import GroupStats
     from featurestore.operations.training_set import TrainingSet
     from featurestore.operations.values_at import FeatureValue
 
 _HOME = {
+    "BackfillResult": "featurestore.operations.backfill",
     "BatchFeatures": "featurestore.operations.batch_features",
+    "Encoding": "featurestore.frames.encodings",
     "Entity": "featurestore.definitions.entity",
     "EntitySplit": "featurestore.definitions.training_set",
+    "Expectations": "featurestore.definitions.feature_group",
     "Feature": "featurestore.definitions.feature",
     "FeatureDataLoader": "featurestore.data_loader",
     "FeatureGroup": "featurestore.definitions.feature_group",
     "FeatureStore": "featurestore.feature_store",
     "FeatureValue": "featurestore.operations.values_at",
+    "Finding": "featurestore.definitions.finding",
     "FineTuningSet": "featurestore.operations.fine_tuning",
     "GroupStats": "featurestore.operations.stats",
     "Lookup": "featurestore.definitions.lookup",
+    "MaterializeResult": "featurestore.operations.materialize",
     "OfflineStore": "featurestore.offline_store",
+    "PlannedWindow": "featurestore.operations.backfill",
     "RandomSplit": "featurestore.definitions.training_set",
     "Settings": "featurestore.config",
     "SimilarEntities": "featurestore.operations.search",
@@ -50,25 +68,34 @@ _HOME = {
     "SpineQuery": "featurestore.definitions.training_set",
     "TimeSplit": "featurestore.definitions.training_set",
     "TimeWindow": "featurestore.definitions.time_window",
+    "TrainingFrame": "featurestore.operations.load_training_set",
+    "TrainingMatrix": "featurestore.operations.load_training_set",
     "TrainingSet": "featurestore.operations.training_set",
     "TrainingSetDefinition": "featurestore.definitions.training_set",
+    "TrainingSetDiff": "featurestore.operations.diff",
     "Transformation": "featurestore.definitions.transformation",
     "WriteResult": "featurestore.operations.ingest",
 }
 
 __all__ = [
+    "BackfillResult",
     "BatchFeatures",
+    "Encoding",
     "Entity",
     "EntitySplit",
+    "Expectations",
     "Feature",
     "FeatureDataLoader",
     "FeatureGroup",
     "FeatureStore",
     "FeatureValue",
+    "Finding",
     "FineTuningSet",
     "GroupStats",
     "Lookup",
+    "MaterializeResult",
     "OfflineStore",
+    "PlannedWindow",
     "RandomSplit",
     "Settings",
     "SimilarEntities",
@@ -77,8 +104,11 @@ __all__ = [
     "SpineQuery",
     "TimeSplit",
     "TimeWindow",
+    "TrainingFrame",
+    "TrainingMatrix",
     "TrainingSet",
     "TrainingSetDefinition",
+    "TrainingSetDiff",
     "Transformation",
     "WriteResult",
 ]

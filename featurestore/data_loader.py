@@ -122,9 +122,14 @@ class FeatureDataLoader:
             self._context, self._tenant_id, source, entity, time_range, timestamp_column, on or {}
         )
 
-    def build(self, name: str) -> TrainingSet:
-        """Build a new version of a training set that was applied as a definition."""
+    def build(self, name: str, strict: bool = False) -> TrainingSet:
+        """Build a new version of a training set that was applied as a definition.
+
+        ``strict``, here or in the definition: nothing is published that the audit faults (LeakageError).
+        """
         definition = self._context.refresh().training_set(name)
+        if strict:
+            definition = definition.model_copy(update={"strict": True})
         return self._loaded(build_declared(self._context, self._tenant_id, definition))
 
     def rebuild(self, name: str, version: int | None = None, spine: Spine | None = None) -> TrainingSet:

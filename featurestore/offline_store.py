@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -280,6 +280,22 @@ class OfflineStore:
         """
         planned = self.plan_backfill(group, start, end, every)
         return backfill(self._context, self._tenant_id, self._context.group(group), planned, parallel, order, told)
+
+    def cleanup(self, retention_days: int | None = None, dry_run: bool = False) -> None:
+        """Delete rows that are older than their group's ``retention``, or than ``retention_days``.
+
+        Not there yet: it raises NotImplementedError, and nothing is deleted.
+        """
+        raise NotImplementedError(
+            f"cleanup of tenant {self._tenant_id!r}: retention is not there yet; nothing was deleted"
+        )
+
+    def erase(self, entity: str, keys: EntityKey | Sequence[EntityKey]) -> None:
+        """Remove all that is known of an entity (a person asks to be forgotten), everywhere, for good.
+
+        Not there yet: it raises NotImplementedError, and nothing is removed.
+        """
+        raise NotImplementedError(f"erasure of {entity!r} {keys!r}: it is not there yet; nothing was removed")
 
     def runs(self) -> DataFrame:
         """The run ledger: one row a run, its newest state."""

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 SetName = Annotated[str, typer.Argument(metavar="NAME", help="The training set.")]
 SpineFile = Annotated[str, typer.Option("--spine", help="Parquet: the new rows, with the columns of the set's spine.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Publish nothing that the audit faults.")]
 Version = Annotated[int | None, typer.Option("--version", help="Which version; the newest by default.")]
 
 
-def build(invocation: Invocation, name: SetName) -> None:
+def build(invocation: Invocation, name: SetName, strict: Strict = False) -> None:
     """Build a new version of a training set that was applied as a definition."""
     loader = _loader(invocation)
     with invocation.working(f"Building {name}"):
-        manifest = loader.build(name).manifest
+        manifest = loader.build(name, strict).manifest
     _answer(invocation, manifest)
 
 
@@ -51,7 +52,7 @@ def load(
     validation: Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")] = None,
     test: Annotated[float | None, typer.Option("--test", help="Share of the test part.")] = None,
     missing: Annotated[str, typer.Option("--missing", help="keep or drop rows that lack a feature.")] = "keep",
-    strict: Annotated[bool, typer.Option("--strict", help="Publish nothing that the audit faults.")] = False,
+    strict: Strict = False,
 ) -> None:
     """Join features to examples as of each one's time, and save the result as a new version of NAME."""
     if (start is None) != (end is None):

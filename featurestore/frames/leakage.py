@@ -87,10 +87,12 @@ def is_comparable(kind: T.DataType) -> bool:
 
 
 def comparable_values(rows: DataFrame, name: str) -> Column:
-    """A column as what can be compared in memory: numbers, dates and instants as doubles, all else as its xxhash64."""
+    """A column as what can be compared in memory: numbers, dates and instants as doubles (a spine's NaN as null), all else
+    as its xxhash64."""
     value, kind = column(name), rows.schema[name].dataType
     if isinstance(kind, T.NumericType):
-        return value.cast("double")
+        number = value.cast("double")
+        return F.when(~F.isnan(number), number)
     if isinstance(kind, T.BooleanType):
         return value.cast("int").cast("double")
     if isinstance(kind, T.DateType):

@@ -1,6 +1,6 @@
 """Cosine similarity of stored vectors to one query, and each entity's latest vector.
 
-Spark's own vector functions count in single precision, and are about fifty times as fast as the same in double
+Spark's own vector functions count in single precision, and are tens of times as fast as the same in double
 precision. So the one finds which vectors can be among the closest, within a proven margin, and the other tells exactly
 how close these are.
 """

@@ -15,7 +15,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.definitions.finding import Finding
-from featurestore.frames.columns import column
 from featurestore.frames.label_agreement import Values, agreement, is_many_numbers
 from featurestore.frames.leakage import (
     can_be_equal,
@@ -120,7 +119,7 @@ def _like_label(rows: DataFrame, manifest: Manifest, told: Any) -> Iterator[Find
         if is_comparable(rows.schema[output].dataType)
     }
     size = min(COMPARED_ROWS, max(findings.MIN_ROWS * 100, _COMPARED_VALUES // max(1, len(by_feature))))
-    sample = sampled(rows, manifest.spine_columns, size, told["rows"]).where(column(label).isNotNull())
+    sample = sampled(rows, manifest.spine_columns, size, told["rows"]).where(comparable_values(rows, label).isNotNull())
     held = _held(sample, label, by_feature, manifest.spine_columns)
     values = _values(held, label)
     if len(values.held) < findings.MIN_ROWS:

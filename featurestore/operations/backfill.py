@@ -63,7 +63,6 @@ def plan_backfill(
     if group.transformation is None:
         raise TransformationError(f"feature group {group.name!r} has no transformation to backfill")
     windows = window.split(_length(every, window))
-    context.runs.create(context.spark)
     runs: dict[TimeWindow, list[Run]] = {}
     for run in context.runs.of_job(context.spark, tenant_id, MATERIALIZE, group.name, group.version):
         if run.window is not None:

@@ -79,7 +79,6 @@ def materialize(
         raise TransformationError(
             f"feature group {group.name!r} has no transformation to materialize; write it with write_batch, or declare one"
         )
-    context.runs.create(context.spark)
     runs = context.runs.of_job(context.spark, tenant_id, MATERIALIZE, group.name, group.version)
     corrected = [
         _run(context, tenant_id, group, earlier, [run for run in runs if run.window == earlier])

@@ -15,6 +15,9 @@ from featurestore.frames.columns import column
 from featurestore.operations.context import Context
 from featurestore.stores.group_table import BatchRecord
 
+# Commits in which a tenant's last batch is looked for before the table's whole history is read.
+_RECENT = 100
+
 
 @dataclass(frozen=True)
 class GroupStats:
@@ -50,10 +53,13 @@ def get_stats(context: Context, tenant_id: str, entities: bool = True) -> list[G
 
 def _stats(context: Context, tenant_id: str, group: FeatureGroup, entities: bool) -> GroupStats:
     table = context.table(group)
-    history = table.values.history(context.spark)
-    version = int(history[0]["version"])
+    recent = table.values.history(context.spark, limit=_RECENT)
+    version = int(recent[0]["version"])
     values = table.read_values(context.spark, tenant_id, [*group.join_keys, "event_timestamp"], version=version)
     told = _count(values)
+    last_write = _last_write(recent, tenant_id)
+    if last_write is None and version >= _RECENT:
+        last_write = _last_write(table.values.history(context.spark), tenant_id)
     return GroupStats(
         group=group.name,
         version=group.version,
@@ -64,7 +70,7 @@ def _stats(context: Context, tenant_id: str, group: FeatureGroup, entities: bool
         newest=None if told["newest"] is None else from_micros(told["newest"]),
         files=told["files"],
         bytes=told["bytes"],
-        last_write=_last_write(history, tenant_id),
+        last_write=last_write,
         table_version=version,
     )
 
@@ -89,9 +95,9 @@ def _count_entities(values: DataFrame, group: FeatureGroup) -> int:
     return values.select(*(column(key) for key in group.join_keys)).distinct().count()
 
 
-def _last_write(history: Sequence[Row], tenant_id: str) -> datetime | None:
+def _last_write(commits: Sequence[Row], tenant_id: str) -> datetime | None:
     """From the newest commit that holds a batch of the tenant."""
-    for commit in history:
+    for commit in commits:
         record = BatchRecord.from_json(commit["userMetadata"])
         if record is not None and record.tenant_id == tenant_id:
             moment: datetime = commit["timestamp"]

@@ -60,9 +60,10 @@ class RunLedger:
 
     def create(self, spark: SparkSession) -> None:
         """Create the ledger, or add what an older one lacks."""
-        self.table.create(spark, _SCHEMA, ["tenant_id"])
+        if not self.table.exists(spark):
+            return self.table.create(spark, _SCHEMA, ["tenant_id"])
         stored = self.table.read(spark).columns
-        self.table.add_columns(spark, [field for field in _SCHEMA if field.name not in stored])
+        return self.table.add_columns(spark, [field for field in _SCHEMA if field.name not in stored])
 
     def record(self, spark: SparkSession, run: Run, now: datetime) -> None:
         start, end = (run.window.start, run.window.end) if run.window else (None, None)

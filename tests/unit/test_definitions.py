@@ -385,8 +385,8 @@ def test_a_lookup_that_makes_no_sense_is_refused(define: Any, message: str) -> N
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"shared": True}, "exactly one of 'path' and 'table'"),
-        ({"path": "a", "table": "a", "shared": True}, "exactly one of 'path' and 'table'"),
+        ({"shared": True}, "exactly one of 'path', 'table' and 'group'"),
+        ({"path": "a", "table": "a", "shared": True}, "exactly one of 'path', 'table' and 'group'"),
         ({"path": "landing/trips"}, "in exactly one way how it is kept to one tenant"),
         ({"path": "{tenant_id}/trips", "tenant_column": "tenant"}, "in exactly one way"),
         ({"path": "{tenant_id}/trips", "shared": True}, "in exactly one way"),
