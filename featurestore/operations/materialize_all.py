@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from featurestore.definitions.dependencies import in_order
 from featurestore.definitions.time_window import TimeWindow
-from featurestore.errors import FeatureStoreError, JobFailedError
+from featurestore.errors import JobFailedError
 from featurestore.operations.context import Context
 from featurestore.operations.materialize import MaterializeResult, materialize
 
@@ -29,8 +29,8 @@ def materialize_all(
             continue
         try:
             result = materialize(context, tenant_id, group, window, rerun, lookback)
-        except FeatureStoreError as error:
-            stopped[group.name] = f"{type(error).__name__}: {error}"
+        except Exception as error:  # whatever a transformation raises: it is told, and stops only what reads it
+            stopped[group.name] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             continue
         results.append(result)
         if result.state == "unpublished":
