@@ -140,6 +140,10 @@ class Driver:
         assert self.process.wait(JOB_SECONDS) == 0, self.logs()
         return Manifest.model_validate_json((self.folder / "stdout").read_text(encoding="utf-8"))
 
+    def applications(self) -> list[str]:
+        """Ids of the Spark applications that the job started: Spark names its event log so, also while it is written."""
+        return sorted({log.name.split(".")[0] for log in (self.folder / "events").glob("app-*")})
+
     def events(self, kind: str) -> list[dict[str, Any]]:
         """Spark's events of one kind, when the job is done."""
         (log,) = (self.folder / "events").iterdir()
