@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from featurestore.data_loader import FeatureDataLoader
     from featurestore.definitions.entity import Entity
     from featurestore.definitions.feature import Feature
-    from featurestore.definitions.feature_group import Expectations, FeatureGroup
+    from featurestore.definitions.feature_group import DriftThresholds, Expectations, FeatureGroup
     from featurestore.definitions.finding import Finding
     from featurestore.definitions.lookup import Lookup
     from featurestore.definitions.source import Source
@@ -28,29 +28,42 @@ if TYPE_CHECKING:
     from featurestore.definitions.transformation import Transformation
     from featurestore.feature_store import FeatureStore
     from featurestore.frames.encodings import Encoding
+    from featurestore.frames.feature_statistics import FeatureStatistics
     from featurestore.offline_store import OfflineStore
     from featurestore.operations.backfill import BackfillResult, PlannedWindow
     from featurestore.operations.batch_features import BatchFeatures
     from featurestore.operations.diff import TrainingSetDiff
+    from featurestore.operations.drift import DriftResult
+    from featurestore.operations.embed_texts import EmbedResult
+    from featurestore.operations.erase import ErasureCertificate
     from featurestore.operations.fine_tuning import FineTuningSet
     from featurestore.operations.ingest import WriteResult
     from featurestore.operations.load_training_set import TrainingFrame, TrainingMatrix
     from featurestore.operations.materialize import MaterializeResult
+    from featurestore.operations.optimize import OptimizeResult
+    from featurestore.operations.profile import ProfileResult
+    from featurestore.operations.retain import RetentionResult
     from featurestore.operations.search import SimilarEntities, SimilarEntity
     from featurestore.operations.stats import GroupStats
     from featurestore.operations.training_set import TrainingSet
+    from featurestore.operations.vacuum import VacuumResult
     from featurestore.operations.values_at import FeatureValue
 
 _HOME = {
     "BackfillResult": "featurestore.operations.backfill",
     "BatchFeatures": "featurestore.operations.batch_features",
+    "DriftResult": "featurestore.operations.drift",
+    "DriftThresholds": "featurestore.definitions.feature_group",
+    "EmbedResult": "featurestore.operations.embed_texts",
     "Encoding": "featurestore.frames.encodings",
     "Entity": "featurestore.definitions.entity",
     "EntitySplit": "featurestore.definitions.training_set",
+    "ErasureCertificate": "featurestore.operations.erase",
     "Expectations": "featurestore.definitions.feature_group",
     "Feature": "featurestore.definitions.feature",
     "FeatureDataLoader": "featurestore.data_loader",
     "FeatureGroup": "featurestore.definitions.feature_group",
+    "FeatureStatistics": "featurestore.frames.feature_statistics",
     "FeatureStore": "featurestore.feature_store",
     "FeatureValue": "featurestore.operations.values_at",
     "Finding": "featurestore.definitions.finding",
@@ -59,8 +72,11 @@ _HOME = {
     "Lookup": "featurestore.definitions.lookup",
     "MaterializeResult": "featurestore.operations.materialize",
     "OfflineStore": "featurestore.offline_store",
+    "OptimizeResult": "featurestore.operations.optimize",
     "PlannedWindow": "featurestore.operations.backfill",
+    "ProfileResult": "featurestore.operations.profile",
     "RandomSplit": "featurestore.definitions.training_set",
+    "RetentionResult": "featurestore.operations.retain",
     "Settings": "featurestore.config",
     "SimilarEntities": "featurestore.operations.search",
     "SimilarEntity": "featurestore.operations.search",
@@ -74,19 +90,25 @@ _HOME = {
     "TrainingSetDefinition": "featurestore.definitions.training_set",
     "TrainingSetDiff": "featurestore.operations.diff",
     "Transformation": "featurestore.definitions.transformation",
+    "VacuumResult": "featurestore.operations.vacuum",
     "WriteResult": "featurestore.operations.ingest",
 }
 
 __all__ = [
     "BackfillResult",
     "BatchFeatures",
+    "DriftResult",
+    "DriftThresholds",
+    "EmbedResult",
     "Encoding",
     "Entity",
     "EntitySplit",
+    "ErasureCertificate",
     "Expectations",
     "Feature",
     "FeatureDataLoader",
     "FeatureGroup",
+    "FeatureStatistics",
     "FeatureStore",
     "FeatureValue",
     "Finding",
@@ -95,8 +117,11 @@ __all__ = [
     "Lookup",
     "MaterializeResult",
     "OfflineStore",
+    "OptimizeResult",
     "PlannedWindow",
+    "ProfileResult",
     "RandomSplit",
+    "RetentionResult",
     "Settings",
     "SimilarEntities",
     "SimilarEntity",
@@ -110,6 +135,7 @@ __all__ = [
     "TrainingSetDefinition",
     "TrainingSetDiff",
     "Transformation",
+    "VacuumResult",
     "WriteResult",
 ]
 

@@ -235,7 +235,7 @@ class FeatureDataLoader:
         self, data: Data, path: str, format: ExportFormat = "parquet", *, null: str = "", guard_formulas: bool = True
     ) -> str:
         """Write a training set, a fine-tuning set, or what a read gave, to a new folder; see ``operations.export``."""
-        return export_data(self._context, data, path, format, CsvOptions(null, guard_formulas))
+        return export_data(self._context, self._tenant_id, data, path, format, CsvOptions(null, guard_formulas))
 
     def export_to_csv(self, data: Data, path: str, *, null: str = "", guard_formulas: bool = True) -> str:
         """The same as CSV files (RFC 4180), each with a header.
@@ -243,7 +243,7 @@ class FeatureDataLoader:
         ``null`` is the text of a missing value, never quoted; an empty text is ``""``. With ``guard_formulas`` a text
         that a spreadsheet would run has an apostrophe before it. Raises ExportError, InvalidArgumentError.
         """
-        return export_data(self._context, data, path, "csv", CsvOptions(null, guard_formulas))
+        return export_data(self._context, self._tenant_id, data, path, "csv", CsvOptions(null, guard_formulas))
 
     def _loaded(self, manifest: Manifest) -> TrainingSet:
         return TrainingSet(self._context, manifest)

@@ -129,6 +129,24 @@ class JobFailedError(FeatureStoreError):
     exit_code = 21
 
 
+class DriftError(FeatureStoreError):
+    """Features are not spread as they were, by more than their group's definition allows."""
+
+    exit_code = 22
+
+
+class ErasureError(FeatureStoreError):
+    """An erasure stopped before its end; begun again, it goes on."""
+
+    exit_code = 23
+
+
+class StorageError(FeatureStoreError):
+    """The storage below the tables has a fault: a full or read-only disk, a damaged or lost file."""
+
+    exit_code = 26
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence naming the closest known names, or all of the few there are."""
     candidates = sorted(set(known))

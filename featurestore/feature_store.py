@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterable, Mapping, MutableMapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
@@ -13,13 +13,16 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 
 from featurestore.config import Settings
+from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import check_tenant_id
 from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.offline_store import OfflineStore
 from featurestore.operations.apply import apply
 from featurestore.operations.context import Clock, Context, Step, no_step
+from featurestore.operations.job_run import STORE
 from featurestore.operations.plan import Plan, make_plan, read_definitions
+from featurestore.operations.vacuum import VacuumResult, vacuum
 from featurestore.session import open_session
 
 
@@ -68,15 +71,23 @@ class FeatureStore:
         profile: str | None = None,
         clock: Clock = utc_now,
         environ: MutableMapping[str, str] = os.environ,
+        on_step: Step = no_step,
     ) -> FeatureStore:
         """Open a store from ``Settings``, from a folder of settings, or from ``conf/`` and the environment.
 
         A Spark session that is given, or active already, is adopted as it is; else one is started. ``clock`` gives
-        the created timestamps. Raises ConfigurationError or RuntimeSetupError.
+        the created timestamps. ``on_step`` is called with a name, such as ``materialize.written``, after each side effect
+        of a job. Raises ConfigurationError or RuntimeSetupError.
         """
         settings = Settings.find(source, environ, profile)
         session = open_session(settings, spark, environ)
-        return cls(Context(session, settings, clock, code_version(), stop_at(environ), environ))
+        stop = stop_at(environ)
+
+        def step(done: str) -> None:
+            on_step(done)
+            stop(done)
+
+        return cls(Context(session, settings, clock, code_version(), step, environ))
 
     @property
     def spark(self) -> SparkSession:
@@ -101,6 +112,10 @@ class FeatureStore:
         """The store of one tenant; raises InvalidNameError for an id that may not come near a path."""
         return OfflineStore(self._context, check_tenant_id(tenant_id))
 
+    def entities(self) -> list[Entity]:
+        """The entities in force, by name."""
+        return self._context.refresh().entities()
+
     def feature_groups(self) -> list[FeatureGroup]:
         """Every group in its highest major version, by name."""
         return self._context.refresh().feature_groups()
@@ -111,6 +126,21 @@ class FeatureStore:
 
     def training_set_definitions(self) -> list[TrainingSetDefinition]:
         return self._context.refresh().training_sets()
+
+    def vacuum(
+        self, older_than: timedelta | str = "7d", force: bool = False, dry_run: bool = False
+    ) -> list[VacuumResult]:
+        """Remove files that have not been in any table's newest version for ``older_than``; a line a table.
+
+        It is of the store, not of a tenant's: a table has the rows of all tenants, and one reader's old files are as
+        good as another's. A horizon that a running reader, or a saved training set of any tenant, needs to be longer is
+        refused unless ``force``; ``dry_run`` removes nothing. See ``operations.vacuum``. Raises InvalidArgumentError.
+        """
+        return vacuum(self._context, older_than, force, dry_run)
+
+    def runs(self) -> DataFrame:
+        """The run ledger of what is done for all tenants at once, such as ``vacuum``: one row a run, its newest state."""
+        return self._context.runs.runs(self.spark, STORE)
 
     def registry_history(self) -> DataFrame:
         """Every state of every definition: kind, name, version, revision, definition (JSON), applied_at, code_version."""

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pyspark.sql import DataFrame
 
+from featurestore.frames.feature_statistics import FeatureStatistics
+from featurestore.frames.text_vectors import Model
 from featurestore.operations.aggregate import DEFAULT_PERCENTILE, aggregate_feature
 from featurestore.operations.backfill import BackfillResult, Order, PlannedWindow, backfill, plan_backfill
 from featurestore.operations.batch_features import BatchFeatures, get_batch_features
 from featurestore.operations.context import Context
+from featurestore.operations.drift import Compared, DriftResult, drift
+from featurestore.operations.embed_texts import EmbedResult, embed_texts
 from featurestore.operations.entities import Entities, EntityKey
+from featurestore.operations.erase import ErasureCertificate, certificates, erase
 from featurestore.operations.feature_history import get_feature_history
 from featurestore.operations.ingest import OnInvalid, Rows, WriteResult, write_batch
 from featurestore.operations.instants import argument_duration, argument_window
 from featurestore.operations.job_run import abandon_run
 from featurestore.operations.materialize import MaterializeResult, materialize
 from featurestore.operations.materialize_all import materialize_all
+from featurestore.operations.metrics import write_metrics
+from featurestore.operations.optimize import OptimizeResult, optimize
+from featurestore.operations.profile import ProfileResult, profile, statistics
 from featurestore.operations.read import AsOfRequest, Features, Spine, as_spine, parse_known_at, point_in_time, resolve
+from featurestore.operations.retain import RetentionResult, cleanup
 from featurestore.operations.retry_rejected import retry_rejected
 from featurestore.operations.search import SimilarEntities, VectorOrEntity, search_similar_embeddings
 from featurestore.operations.stats import GroupStats, get_stats
@@ -79,6 +90,29 @@ class OfflineStore:
         The others stay rejected: ``failed`` and ``errors`` tell of them. See ``operations.retry_rejected``.
         """
         return retry_rejected(self._context, self._tenant_id, self._context.group(group), batch_id)
+
+    def embed_texts(
+        self,
+        feature: str,
+        rows: DataFrame | pd.DataFrame,
+        text: str,
+        model: Model,
+        *,
+        hash_feature: str,
+        batch_size: int = 64,
+        attempts: int = 5,
+        batch_id: str | None = None,
+    ) -> EmbedResult:
+        """Write the rows with the vector of each one's ``text`` column as the embedding ``feature``.
+
+        ``model`` takes a list of at most ``batch_size`` texts and gives a vector each; it runs on Spark's workers, and is
+        called again where it fails, ``attempts`` times. Texts that the group has a vector of, by the feature's model
+        version and the hash in ``hash_feature``, are not embedded again. A null text gives a null vector. Raises
+        InvalidArgumentError, NotFoundError, SchemaError, TransformationError (the model failed; nothing is written).
+        """
+        return embed_texts(
+            self._context, self._tenant_id, feature, rows, text, model, hash_feature, batch_size, attempts, batch_id
+        )
 
     def get_feature_at_time(
         self, feature: str, entity: EntityKey, at: Any, known_at: Any = None
@@ -205,6 +239,55 @@ class OfflineStore:
         """
         return get_stats(self._context, self._tenant_id, entities)
 
+    def profile(
+        self, groups: str | Iterable[str] | None = None, start: Any = None, end: Any = None, full: bool = False
+    ) -> ProfileResult:
+        """Bring the statistics of these groups, or of all, up to date: the event dates whose rows changed, and no others.
+
+        ``full`` computes every date again. With ``start`` and ``end``, both given, only dates that hold a part of
+        ``[start, end)`` are looked at. See ``operations.profile``. Raises NotFoundError, InvalidArgumentError.
+        """
+        return profile(self._context, self._tenant_id, groups, start, end, full)
+
+    def get_statistics(
+        self, group: str, start: Any = None, end: Any = None, by_date: bool = False
+    ) -> list[FeatureStatistics]:
+        """What the profiled values of a group's features are like, over the dates that hold a part of ``[start, end)``.
+
+        One a feature, in the group's order; ``by_date``: one a feature and date, oldest first. As of the last ``profile``:
+        empty before the first. Raises NotFoundError, InvalidArgumentError.
+        """
+        return statistics(self._context, self._tenant_id, self._context.group(group), start, end, by_date)
+
+    def drift(
+        self,
+        group: str,
+        baseline: Compared | None = None,
+        current: Compared | None = None,
+        features: Iterable[str] | None = None,
+        refresh: bool = True,
+    ) -> DriftResult:
+        """Compare how a group's features are spread in two periods, or in a saved training set and a period.
+
+        - A period is ``"2026-11-01/2026-11-08"`` or a pair of dates (UTC; the first included, the end not), or a length such as
+          ``"7d"``: the current one ends with yesterday, the baseline where the current one begins.
+        - A training set is ``"training_set:churn"``, ``"training_set:churn@3"``, or a ``TrainingSet``.
+        - Without either: the last 7 days against the 28 before, or the last month against the 3 before where a group is
+          partitioned by month. ``refresh`` profiles what changed first.
+
+        Thresholds are the group's (``drift`` in its definition). Drift is no error here: ``require_none()`` raises DriftError.
+        Raises NotFoundError (also for a side without rows), InvalidArgumentError.
+        """
+        group_in_force = self._context.group(group)
+        return drift(self._context, self._tenant_id, group_in_force, baseline, current, features, refresh)
+
+    def write_metrics(self, path: str | Path) -> Path:
+        """Write what this tenant's jobs did and its groups hold to a local ``.prom`` file, in Prometheus text format.
+
+        It replaces one that is there when all of it is written; see ``operations.metrics``. Raises ExportError.
+        """
+        return write_metrics(self._context, self._tenant_id, path)
+
     def get_point_in_time(
         self,
         spine: Spine,
@@ -281,21 +364,37 @@ class OfflineStore:
         planned = self.plan_backfill(group, start, end, every)
         return backfill(self._context, self._tenant_id, self._context.group(group), planned, parallel, order, told)
 
-    def cleanup(self, retention_days: int | None = None, dry_run: bool = False) -> None:
-        """Delete rows that are older than their group's ``retention``, or than ``retention_days``.
+    def cleanup(
+        self, retention_days: int | None = None, dry_run: bool = False, groups: Sequence[str] | None = None
+    ) -> list[RetentionResult]:
+        """Delete rows that are older than their group's ``retention``, or than ``retention_days``; a line a group.
 
-        Not there yet: it raises NotImplementedError, and nothing is deleted.
+        Whole partitions alone are deleted, without a look into their files. With ``keep_latest`` in a group's definition
+        the rows stay that reads after the cut still need. ``dry_run`` tells rows and bytes and deletes nothing. The files
+        leave the disk by ``FeatureStore.vacuum``. Raises NotFoundError, InvalidArgumentError.
         """
-        raise NotImplementedError(
-            f"cleanup of tenant {self._tenant_id!r}: retention is not there yet; nothing was deleted"
-        )
+        return cleanup(self._context, self._tenant_id, retention_days, dry_run, groups)
 
-    def erase(self, entity: str, keys: EntityKey | Sequence[EntityKey]) -> None:
-        """Remove all that is known of an entity (a person asks to be forgotten), everywhere, for good.
+    def optimize(self, groups: Sequence[str] | None = None, dry_run: bool = False) -> list[OptimizeResult]:
+        """Rewrite partitions that are many small files as few, sorted ones; a line a group. No answer changes by it.
 
-        Not there yet: it raises NotImplementedError, and nothing is removed.
+        Safe beside writers and readers. See ``operations.optimize``. Raises NotFoundError.
         """
-        raise NotImplementedError(f"erasure of {entity!r} {keys!r}: it is not there yet; nothing was removed")
+        return optimize(self._context, self._tenant_id, groups, dry_run)
+
+    def erase(self, entity: str, keys: EntityKey | Sequence[EntityKey]) -> ErasureCertificate:
+        """Forget entities, such as ``erase("user", {"user_id": "u1"})``: in every group, rejected row, saved training set
+        and export, physically, and for good; gives a certificate.
+
+        Needs the secret in ``FEATURESTORE_SUPPRESSION_SECRET``. What was interrupted goes on where it was when called
+        again. See ``operations.erase`` and docs/retention_and_erasure.md. Raises ConfigurationError, NotFoundError,
+        InvalidArgumentError, ErasureError.
+        """
+        return erase(self._context, self._tenant_id, entity, keys)
+
+    def erasures(self) -> list[ErasureCertificate]:
+        """The certificates of all erasures that were completed, oldest first."""
+        return certificates(self._context, self._tenant_id)
 
     def runs(self) -> DataFrame:
         """The run ledger: one row a run, its newest state."""

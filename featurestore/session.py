@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.sql import SparkSession
@@ -40,6 +41,8 @@ SHIPPED_WITH_SPARK = (
     "org.xerial.snappy:*",
 )
 
+# File systems that give a file another's name in one step.
+_RENAME_OVER = frozenset({"hdfs", "viewfs"})
 _DECIDED_BY_SUBMIT = frozenset({"spark.master", "spark.submit.deployMode"})
 _GIB = 1024**3
 
@@ -145,6 +148,72 @@ class HadoopFiles:
             stream.close()
 
         _told(write)
+
+    def files_in(self, folder: str) -> list[tuple[str, int]]:
+        found = [entry for entry in self._entries(folder) if entry.isFile()]
+        return sorted((str(entry.getPath().getName()), int(entry.getModificationTime())) for entry in found)
+
+    def folders_in(self, folder: str) -> list[str]:
+        return sorted(str(entry.getPath().getName()) for entry in self._entries(folder) if entry.isDirectory())
+
+    def _entries(self, folder: str) -> list[Any]:
+        place, system = self._at(folder)
+        if not _told(lambda: system.exists(place)):
+            return []
+        return list(_told(lambda: system.listStatus(place)))
+
+    def read_text(self, path: str) -> str:
+        place, system = self._at(path)
+
+        def read() -> str:
+            stream = system.open(place)
+            try:
+                return str(self._jvm.org.apache.commons.io.IOUtils.toString(stream, "UTF-8"))
+            finally:
+                stream.close()
+
+        return str(_told(read))
+
+    def replace_text(self, path: str, text: str) -> None:
+        new = f"{path}.{uuid4().hex}.tmp"
+        self.write_text(new, text)
+        self.replace(new, path)
+
+    def replace(self, source: str, target: str) -> None:
+        new, system = self._at(source)
+        old, _ = self._at(target)
+
+        def replace() -> None:
+            modified = system.getFileStatus(old).getModificationTime()
+            scheme = str(system.getUri().getScheme())
+            if scheme == "file":
+                self._replace_local(new, old)
+            elif scheme in _RENAME_OVER:
+                options = self._jvm.java.lang.reflect.Array.newInstance(self._rename.getClass(), 1)
+                options[0] = self._rename
+                self._jvm.org.apache.hadoop.fs.FileContext.getFileContext(system.getUri(), self._hadoop).rename(
+                    new, old, options
+                )
+            else:
+                # An object store shows a copy when it is whole, over what there was.
+                self._jvm.org.apache.hadoop.fs.FileUtil.copy(system, new, system, old, True, True, self._hadoop)
+                return
+            system.setTimes(old, modified, -1)
+
+        _told(replace)
+
+    @property
+    def _rename(self) -> Any:
+        return self._jvm.org.apache.hadoop.fs.Options.Rename.OVERWRITE
+
+    def _replace_local(self, new: Any, old: Any) -> None:
+        """Without Hadoop's checksum beside the file: no reader can then meet the new one with the old one's checksum."""
+        raw = self._jvm.org.apache.hadoop.fs.FileSystem.getLocal(self._hadoop).getRawFileSystem()
+        local = self._jvm.org.apache.hadoop.fs.FileSystem.getLocal(self._hadoop)
+        for checksum in (local.getChecksumFile(old), local.getChecksumFile(new)):
+            raw.delete(checksum, False)
+        if not raw.rename(new, old):
+            raise OSError(f"{new} cannot be given the name of {old}")
 
     def _at(self, path: str) -> tuple[Any, Any]:
         place = self._jvm.org.apache.hadoop.fs.Path(path if "://" in path else f"file://{Path(path).absolute()}")

@@ -8,8 +8,17 @@ from typing import NoReturn
 
 import typer
 
-from featurestore.cli import definitions, environment, jobs, reading, training_sets, values
-from featurestore.cli.invocation import AsJson, Conf, Profile, Tenant, common_options
+from featurestore.cli import (
+    definitions,
+    environment,
+    jobs,
+    maintenance,
+    reading,
+    statistics,
+    training_sets,
+    values,
+)
+from featurestore.cli.invocation import AsJson, Conf, Log, Profile, Tenant, common_options
 
 app = typer.Typer(
     name="featurestore",
@@ -42,6 +51,14 @@ app.command("entity-timestamps")(common_options(reading.entity_timestamps))
 app.command("fine-tuning")(common_options(training_sets.fine_tuning))
 app.command("materialize")(common_options(jobs.materialize))
 app.command("backfill")(common_options(jobs.backfill))
+app.command("cleanup")(common_options(maintenance.cleanup))
+app.command("vacuum")(common_options(maintenance.vacuum))
+app.command("optimize")(common_options(maintenance.optimize))
+app.command("erase")(common_options(maintenance.erase))
+app.command("erasures")(common_options(maintenance.list_erasures))
+app.command("profile")(common_options(statistics.profile))
+app.command("drift")(common_options(statistics.drift))
+app.command("metrics")(common_options(statistics.metrics))
 app.command("doctor")(common_options(environment.doctor))
 groups.command("list")(common_options(definitions.list_groups))
 groups.command("show")(common_options(definitions.show_group))
@@ -69,9 +86,10 @@ def options_before_the_command(
     profile: Profile = None,
     tenant: Tenant = None,
     as_json: AsJson = False,
+    log: Log = None,
 ) -> None:
     """An offline feature store on Spark and Delta Lake. The options may stand before or after the command."""
-    context.obj = {"conf": conf, "profile": profile, "tenant": tenant, "as_json": as_json}
+    context.obj = {"conf": conf, "profile": profile, "tenant": tenant, "as_json": as_json, "log": log}
 
 
 def run(arguments: Sequence[str]) -> int:

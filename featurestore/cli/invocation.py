@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from featurestore.cli.json_log import open_log
 from featurestore.definitions.names import check_tenant_id
 from featurestore.errors import FeatureStoreError
 
@@ -32,6 +34,10 @@ Conf = Annotated[Path | None, typer.Option("--conf", help="Folder of settings; c
 Profile = Annotated[str | None, typer.Option("--profile", help="The settings over base.yml, such as dev or prod.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help=_TENANT_HELP)]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on stdout.")]
+Log = Annotated[
+    Literal["text", "json"] | None,
+    typer.Option("--log", help="How progress and errors stand on stderr; text by default."),
+]
 
 
 @dataclass(frozen=True)
@@ -42,13 +48,15 @@ class Invocation:
     profile: str | None = None
     tenant: str | None = None
     as_json: bool = False
+    log: Literal["text", "json"] = "text"
+    command: str = ""
 
     def open(self) -> FeatureStore:
         """The feature store; Spark is loaded and started only here."""
         with self.working("Starting Spark"):
             from featurestore.feature_store import FeatureStore
 
-            return FeatureStore.open(self.conf, profile=self.profile)
+            return FeatureStore.open(self.conf, profile=self.profile, on_step=self.step)
 
     def required_tenant(self) -> str:
         """The tenant: a usage error where none is named, InvalidNameError where its id is none.
@@ -71,27 +79,49 @@ class Invocation:
                 console.print(part, highlight=False)
 
     def tell(self, text: str) -> None:
-        """Progress and errors, on stderr; spark-submit makes that one with stdout, where a document must stay alone."""
-        if self.as_json and "PYSPARK_GATEWAY_PORT" in os.environ:
-            return
-        Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
+        """Progress, on stderr."""
+        if self.log == "json":
+            self._log_line("info", text)
+        elif not self._must_be_silent:
+            Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
+
+    def step(self, done: str) -> None:
+        """What a job has just done; for those who read its log only."""
+        if self.log == "json":
+            self._log_line("info", done)
+
+    @property
+    def _must_be_silent(self) -> bool:
+        """spark-submit makes stderr one with stdout, where a document must stay alone."""
+        return self.as_json and "PYSPARK_GATEWAY_PORT" in os.environ
+
+    def _log_line(self, level: Literal["info", "error"], event: str, **facts: Any) -> None:
+        if not self._must_be_silent:
+            named = {"command": self.command, "tenant": self.tenant}
+            getattr(open_log(**{name: fact for name, fact in named.items() if fact}), level)(event, **facts)
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:
         """Say on stderr what is going on: a spinner for a person, a line for a log."""
         console = Console(stderr=True, soft_wrap=True)
-        if console.is_terminal:
+        if console.is_terminal and self.log == "text":
             with console.status(Text(text)):
                 yield
         else:
             self.tell(f"{text} ...")
             yield
 
+    def tell_end(self, seconds: float) -> None:
+        self._log_line("info", "done", seconds=round(seconds, 3))
+
     def fail(self, error: FeatureStoreError) -> None:
         """The error's message on stderr; with ``--json`` a document on stdout, too."""
-        self.tell(f"Error: {error}")
+        told = {"kind": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+        if self.log == "json":
+            self._log_line("error", str(error), kind=told["kind"], exit_code=error.exit_code)
+        else:
+            self.tell(f"Error: {error}")
         if self.as_json:
-            told = {"kind": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
             self.answer({"error": told})
 
 
@@ -111,15 +141,26 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     def wrapped(context: typer.Context, **given: Any) -> None:
         before: dict[str, Any] = context.obj or {}
         chosen: dict[str, Any] = {
-            name: given.pop(name) or before.get(name) for name in ("conf", "profile", "tenant", "as_json")
+            name: given.pop(name) or before.get(name) for name in ("conf", "profile", "tenant", "as_json", "log")
         }
         chosen["tenant"] = chosen["tenant"] or os.environ.get(TENANT_VARIABLE) or None
-        invocation = Invocation(**chosen)
+        chosen["log"] = chosen["log"] or "text"
+        invocation = Invocation(**chosen, command=context.info_name or "")
+        began = monotonic()
         try:
             command(invocation, **given)
         except FeatureStoreError as error:
             invocation.fail(error)
             raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            _fail_plainly(invocation, error)
+        except Exception as error:
+            # What Spark raises; it is loaded by now.
+            if type(error).__module__.partition(".")[0] not in ("pyspark", "py4j"):
+                raise
+            _fail_plainly(invocation, error)
+        if invocation.log == "json":
+            invocation.tell_end(monotonic() - began)
 
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     common = inspect.signature(_common, eval_str=True).parameters.values()
@@ -129,6 +170,17 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
+def _fail_plainly(invocation: Invocation, error: Exception) -> None:
+    """End with the fault of the storage that the error tells of; raise it where it is of another kind."""
+    from featurestore.stores.storage_faults import storage_error
+
+    told = storage_error(error)
+    if told is None:
+        raise error
+    invocation.fail(told)
+    raise typer.Exit(told.exit_code) from None
+
+
 def _common(
     context: typer.Context,
     *,
@@ -136,5 +188,6 @@ def _common(
     profile: Profile = None,
     tenant: Tenant = None,
     as_json: AsJson = False,
+    log: Log = None,
 ) -> None:
     """The parameters that ``common_options`` adds; never called."""

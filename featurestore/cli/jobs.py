@@ -137,12 +137,18 @@ def abandon_run(
 def list_runs(
     invocation: Invocation,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 20,
+    of_store: Annotated[
+        bool, typer.Option("--store", help="Of what is done for all tenants at once, such as vacuum.")
+    ] = False,
 ) -> None:
     """List the tenant's runs: which job, which window, how it ended."""
     from pyspark.sql import functions as F
 
-    tenant = invocation.required_tenant()
-    frame = invocation.open().tenant(tenant).runs()
+    if of_store:
+        whose, frame = "the store", invocation.open().runs()
+    else:
+        whose = invocation.required_tenant()
+        frame = invocation.open().tenant(whose).runs()
     runs = frame.orderBy(F.desc("recorded_at"), "run_id").limit(limit).toArrow().to_pylist()
     table = Table("run", "recorded at", "job", "group", "window", "state", "written", "rejected", "error")
     for run in runs:
@@ -157,7 +163,7 @@ def list_runs(
             _count(run["rows_failed"]),
             Text(run["error"] or ""),
         )
-    invocation.answer(runs, table if runs else Text(f"There are no runs of {tenant} yet."))
+    invocation.answer(runs, table if runs else Text(f"There are no runs of {whose} yet."))
 
 
 def _check_window(start: str, end: str, zone: str | None) -> None:

@@ -42,6 +42,26 @@ class Expectations(Definition):
         return None if duration is None else format_duration(duration)
 
 
+class DriftThresholds(Definition):
+    """Above what a difference between two periods of a feature is drift; above half of it, it is a warning.
+
+    - ``psi``: the population stability index;
+    - ``jensen_shannon``: the Jensen-Shannon divergence in bits, from 0 to 1;
+    - ``kolmogorov_smirnov``: the greatest distance between the two cumulative distributions, from 0 to 1;
+    - ``null_share``: how much the share of nulls changed, up or down, of 1.
+
+    A threshold of 1 is never exceeded by the last three: so they are switched off.
+    """
+
+    psi: float = Field(default=0.2, gt=0)
+    jensen_shannon: float = Field(default=0.05, gt=0, le=1)
+    kolmogorov_smirnov: float = Field(default=0.2, gt=0, le=1)
+    null_share: float = Field(default=0.1, gt=0, le=1)
+
+
+USUAL_DRIFT = DriftThresholds()
+
+
 class FeatureGroup(Definition):
     """``FeatureGroup("user_stats", user, features=[Feature("score", "double")], ttl=timedelta(days=7))``.
 
@@ -50,6 +70,7 @@ class FeatureGroup(Definition):
     - ``partition_by``: ``day`` or ``month`` of the event timestamp in UTC; ``month`` where days are tiny.
     - ``retention``: how long rows are kept; none means for ever. ``keep_latest`` keeps each entity's last row all the same.
     - ``expect``: what every run that materializes the group must keep.
+    - ``drift``: from where on a difference between two periods of a feature is called drift.
     - ``version``: the major version; another version is another table.
     - ``sources`` and ``transformation``: what ``materialize`` reads and runs.
     """
@@ -69,6 +90,7 @@ class FeatureGroup(Definition):
     retention: Duration | None = None
     keep_latest: bool = False
     expect: Expectations | None = None
+    drift: DriftThresholds = USUAL_DRIFT
     sources: dict[Name, Source] = {}
     transformation: Annotated[Transformation | None, BeforeValidator(Transformation.of)] = None
 
@@ -90,6 +112,7 @@ class FeatureGroup(Definition):
             retention: timedelta | str | None = None,
             keep_latest: bool = False,
             expect: Expectations | Mapping[str, Any] | None = None,
+            drift: DriftThresholds | Mapping[str, float] = USUAL_DRIFT,
             sources: Mapping[str, Source] = {},
             transformation: Transformation | str | Callable[..., Any] | None = None,
         ) -> None: ...

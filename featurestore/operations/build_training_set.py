@@ -21,11 +21,14 @@ from featurestore.frames.sampling import sample_rows
 from featurestore.frames.splits import SPLIT
 from featurestore.operations.audit import audit
 from featurestore.operations.context import Context
+from featurestore.operations.erase_training_sets import erase_again_from_set
 from featurestore.operations.read import Spine, as_spine, point_in_time
+from featurestore.operations.suppress import left_after_suppression, suppressions
 from featurestore.operations.training_set_parts import group_snapshots, lookup_of, with_split
 from featurestore.operations.training_set_request import TrainingSetRequest, check_columns, of_definition
 from featurestore.operations.transform import isolated, transform
 from featurestore.stores.delta import DeltaTable
+from featurestore.stores.runner import this_runner
 from featurestore.stores.training_sets import PART, GroupSnapshot, Manifest, PartSnapshot, SplitCuts
 
 
@@ -33,20 +36,21 @@ def build_training_set(context: Context, tenant_id: str, spine: Spine, asked: Tr
     """Build and publish a new version; returns its manifest.
 
     Grain: one row a spine row (of the sample, where one is asked; without those in which a feature is missing, where
-    they are dropped): the spine's columns, the features, one ``<group>__event_timestamp`` a lookup, a label that is a
+    they are dropped; without those of entities that were erased, which the manifest counts): the spine's columns, the features, one ``<group>__event_timestamp`` a lookup, a label that is a
     feature, ``split``. Before it is published, the rows are checked: as many as the spine has, with the spine's own
     content unchanged; nothing is published otherwise. Raises SpineError, InvariantError.
     """
     whole = as_spine(context, spine)
     check_columns(whole, asked)
+    whole, suppressed = left_after_suppression(context, tenant_id, whole, asked.join.key_lookups)
     if asked.sample_size is None:
-        return build_parts(context, tenant_id, [PartToBuild(whole)], asked)
+        return build_parts(context, tenant_id, [PartToBuild(whole, suppressed=suppressed)], asked)
     # Counted, sampled and joined must be the same rows.
     kept = whole.persist()
     try:
         rows = kept.count()
         sample = sample_rows(kept, asked.sample_size, asked.seed, asked.stratify_by)
-        return build_parts(context, tenant_id, [PartToBuild(sample, sampled_from=rows)], asked)
+        return build_parts(context, tenant_id, [PartToBuild(sample, sampled_from=rows, suppressed=suppressed)], asked)
     finally:
         kept.unpersist()
 
@@ -59,6 +63,8 @@ class PartToBuild:
     table_versions: Mapping[tuple[str, int], int] | None = None
     # How many rows the spine was sampled from, where it is a sample.
     sampled_from: int | None = None
+    # Rows that the spine had before, of entities that were erased.
+    suppressed: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,12 +99,18 @@ def build_parts(
     """Join the parts, put them behind the saved rows of ``base`` (if any), verify and publish."""
     # Read once and kept: what is fingerprinted, bounded and joined must be the same rows.
     kept = [replace(part, spine=part.spine.persist()) for part in parts]
+    erased = suppressions(context, tenant_id)
     try:
         joined = [_joined(context, tenant_id, part, asked) for part in kept]
-        return _publish(context, tenant_id, joined, asked, parts[0].sampled_from, base)
+        manifest = _publish(context, tenant_id, joined, asked, parts[0], base)
     finally:
         for part in kept:
             part.spine.unpersist()
+    if suppressions(context, tenant_id) == erased:
+        return manifest
+    # An erasure that began meanwhile may have looked for sets before this one was published.
+    erase_again_from_set(context, manifest, asked.join.key_lookups)
+    return context.training_sets.get(context.spark, tenant_id, manifest.name, manifest.version)
 
 
 def _joined(context: Context, tenant_id: str, part: PartToBuild, asked: TrainingSetRequest) -> _Joined:
@@ -130,10 +142,11 @@ def _publish(
     tenant_id: str,
     parts: Sequence[_Joined],
     asked: TrainingSetRequest,
-    sampled_from: int | None,
+    first: PartToBuild,
     base: Manifest | None,
 ) -> Manifest:
     now = context.clock()
+    sampled_from = first.sampled_from
     version = context.training_sets.next_version(context.spark, tenant_id, asked.name)
     table = context.training_sets.rows_table(tenant_id, asked.name, version)
     columns = parts[0].rows.columns
@@ -148,7 +161,8 @@ def _publish(
     rows = reduce(DataFrame.unionByName, frames)
     whole_spine, whole = Observation(), Observation()
     observed = rows.observe(whole_spine, *_content(spine_columns)).observe(whole, *_content(columns))
-    table.append(observed if len(frames) > 1 else observed.drop(PART))
+    # Who builds it is told, so that an erasure knows rows that are being built from those that a crash left.
+    table.append(observed if len(frames) > 1 else observed.drop(PART), metadata=this_runner())
 
     _check_unchanged(parts, asked, version)
     if base is not None and fingerprint_text(saved.get) != base.content_hash:
@@ -194,6 +208,7 @@ def _publish(
         rebuilt_from=asked.rebuilt_from,
         extends=None if base is None else base.version,
         parts=snapshots if len(snapshots) > 1 else (),
+        rows_suppressed=first.suppressed + (0 if base is None else base.rows_suppressed),
     )
     manifest = manifest.model_copy(update={"audit": _audited(context, tenant_id, table, manifest, asked)})
     context.training_sets.publish(context.spark, manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from pyspark.sql import DataFrame
@@ -15,7 +16,8 @@ from featurestore.frames.json_lines import LINE_END as JSON_LINE_END
 from featurestore.frames.json_lines import json_line
 from featurestore.operations.context import Context
 from featurestore.stores.arrow_files import write_arrow
-from featurestore.stores.exports import Staging, new_folder, write_lines, write_parquet
+from featurestore.stores.export_log import MARKS, ExportKind, ExportLog, ExportRecord
+from featurestore.stores.exports import Staging, full_path, new_folder, write_lines, write_parquet
 
 ExportFormat = Literal["parquet", "csv", "jsonl", "arrow"]
 FORMATS: tuple[ExportFormat, ...] = ("parquet", "csv", "jsonl", "arrow")
@@ -38,15 +40,15 @@ class Exportable(Protocol):
 Data: TypeAlias = DataFrame | HasRows | Exportable
 
 
-def export_data(context: Context, data: Data, path: str, format: ExportFormat, csv: CsvOptions) -> str:
+def export_data(context: Context, tenant_id: str, data: Data, path: str, format: ExportFormat, csv: CsvOptions) -> str:
     """Export a training set, a fine-tuning set, what a read gave, or any Spark DataFrame; see ``export``."""
     if isinstance(data, DataFrame):
-        return export(context, data, path, format, csv)
+        return export(context, tenant_id, data, path, format, csv)
     if isinstance(data, Exportable):
         return data.export(path, format, null=csv.null, guard_formulas=csv.guard_formulas)
     rows = getattr(data, "rows", None)
     if isinstance(rows, DataFrame):
-        return export(context, rows, path, format, csv)
+        return export(context, tenant_id, rows, path, format, csv)
     raise InvalidArgumentError(
         f"data is {type(data).__name__}; give a training set, a fine-tuning set, what a read gave, or a Spark DataFrame"
     )
@@ -54,19 +56,22 @@ def export_data(context: Context, data: Data, path: str, format: ExportFormat, c
 
 def export(
     context: Context,
+    tenant_id: str,
     rows: DataFrame,
     path: str,
     format: ExportFormat = "parquet",
     csv: CsvOptions | None = None,
     manifest: str | None = None,
     row_count: int | None = None,
+    training_set: tuple[str, int] | None = None,
 ) -> str:
     """Write the rows to files in a new folder; gives its full path.
 
     The executors write beside the path; when the rows in the files have been counted (``row_count`` says how many
     they must be; by default as many as the rows were) one rename makes the folder visible, with ``manifest`` as
     ``_manifest.json``. Where anything fails nothing is left. An object store has no rename of a folder: its files
-    appear there one by one, after all else has gone well.
+    appear there one by one, after all else has gone well. The path is recorded first, with the ``training_set`` (name
+    and version) that the rows are, so that an erasure finds it.
 
     Raises ExportError (the path is taken or cannot be written, the format is not known, columns that no file can
     hold), InvalidArgumentError (options), InvariantError (the files hold other rows).
@@ -77,12 +82,26 @@ def export(
         )
     options = _csv_options(format, csv)
     _check_columns(rows, format, options)
+    name, version = training_set or ("", 0)
+    kind: ExportKind = "rows" if training_set is None else "training_set"
+    record_export(context, ExportRecord(tenant_id, full_path(path), kind, name, version))
     with new_folder(context.spark, context.files, path) as staging:
         written = _write(staging, _without_void(rows), format, options)
         staging.check_total("rows", written, written if row_count is None else row_count)
-        if manifest is not None:
-            staging.write_text("_manifest.json", manifest)
+        told = manifest if manifest is not None else json.dumps({"tenant_id": tenant_id})
+        staging.write_text(MARKS[kind], told)
     return staging.target
+
+
+def record_export(context: Context, record: ExportRecord) -> None:
+    """Raises ExportError where something is at the path already, which the record must not speak of."""
+    try:
+        taken = context.files.exists(record.path)
+    except OSError as error:
+        raise ExportError(f"{record.path} cannot be written: {error}") from error
+    if taken:
+        raise ExportError(f"{record.path} is there already; remove it, or name another folder")
+    ExportLog(context.layout.exports).record(context.spark, record, context.clock())
 
 
 def _write(staging: Staging, rows: DataFrame, format: ExportFormat, csv: CsvOptions) -> int:

@@ -19,11 +19,15 @@ from featurestore.frames.chat_template import check_template
 from featurestore.frames.json_lines import LINE_END
 from featurestore.frames.sampling import sample_rows
 from featurestore.frames.splits import PARTS, SPLIT
+from featurestore.frames.suppression import REASON
 from featurestore.operations.context import Context
+from featurestore.operations.export import record_export
 from featurestore.operations.read import Spine, as_spine, point_in_time
+from featurestore.operations.suppress import left_after_suppression
 from featurestore.operations.training_set_parts import group_snapshots, lookup_of, with_split
 from featurestore.operations.training_set_request import TrainingSetRequest, check_columns
-from featurestore.stores.exports import new_folder
+from featurestore.stores.export_log import ExportRecord
+from featurestore.stores.exports import full_path, new_folder
 from featurestore.stores.fine_tuning_sets import FineTuningFile, FineTuningManifest, write_shards
 from featurestore.stores.training_sets import GroupSnapshot, SplitCuts
 
@@ -117,8 +121,8 @@ def load_for_fine_tuning(context: Context, tenant_id: str, spine: Spine, request
     """Join inputs and output as of each row's time, make messages of each row, and write them; visible only when whole.
 
     Grain: one line a spine row (of the sample, where one is asked) but for those that are left out and counted: the
-    output is missing (null, or blank text); in no part of the split; and, with ``on_invalid="skip"``, no messages came
-    of it. A row's shard and its place there are a hash of (seed, row): the same call writes the same files.
+    output is missing (null, or blank text); the entity was erased; in no part of the split; and, with
+    ``on_invalid="skip"``, no messages came of it. A row's shard and its place there are a hash of (seed, row): the same call writes the same files.
 
     Raises TransformationError (a template that cannot be right, before any job; rows of which no messages came, unless
     they are skipped), ExportError (the path), SpineError, InvariantError.
@@ -126,6 +130,8 @@ def load_for_fine_tuning(context: Context, tenant_id: str, spine: Spine, request
     whole = as_spine(context, spine)
     form = _checked(whole, request)
     asked = request.training_set
+    whole, suppressed = left_after_suppression(context, tenant_id, whole, asked.join.key_lookups)
+    record_export(context, ExportRecord(tenant_id, full_path(request.path), "fine_tuning", asked.name))
     with new_folder(context.spark, context.files, request.path) as staging, ExitStack() as kept:
         # Each is read once and kept: what is sampled, split, joined and counted must be the same rows, and a function may
         # give another text the next time.
@@ -135,6 +141,8 @@ def load_for_fine_tuning(context: Context, tenant_id: str, spine: Spine, request
         rows, cuts, groups = _joined(context, tenant_id, sample, asked)
         made = _kept(_made(rows, form, asked), kept)
         counts = _counts(made, sample.count(), request)
+        if suppressed:
+            counts = replace(counts, left_out=counts.left_out | {REASON: suppressed})
         files = write_shards(staging, made, request.shards or counts.shards, counts.parts)
         manifest = _manifest(context, tenant_id, replace(request, format=form), counts, files, cuts, groups)
         staging.write_text("_manifest.json", manifest.model_dump_json(indent=2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
@@ -21,8 +21,11 @@ from featurestore.frames.conform import FAULTS, ROW
 from featurestore.frames.expectations import broken_expectations
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
 from featurestore.frames.local_rows import arrow_from_dicts, arrow_from_pandas, plain_table
+from featurestore.frames.suppression import REASON, SUPPRESSED, without_suppressed
 from featurestore.frames.validation import ROW_AS_JSON, bad_rows, check_rows, good_rows
 from featurestore.operations.context import Context
+from featurestore.operations.erase_groups import erase_again
+from featurestore.operations.suppress import of_group, suppressions, with_mark
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.group_table import BatchRecord, GroupTable
 
@@ -39,6 +42,7 @@ class WriteResult:
 
     ``errors`` counts reasons (a row may have several), ``samples`` has for each reason up to three of its rows, as they
     came, as JSON. ``table_version`` is the version of the values table that holds the batch; none for an empty batch.
+    Rows of erased entities are among the failed, under the reason ``suppressed``, and are kept nowhere.
     ``duplicate``: this batch id had been written before, and nothing was now.
     """
 
@@ -67,40 +71,53 @@ def write_batch(
     ``window_end`` is of a run that materializes: the group's expectations are then checked before anything is written.
 
     A batch with a ``batch_id`` is written once, however often it is retried; the id with other rows is refused.
-    Raises SchemaError (columns that never fit), InvalidRowsError (``on_invalid="fail"`` and a bad row; nothing is
-    written), BatchConflictError.
+    Rows of entities that were erased are left out and counted. Raises SchemaError (columns that never fit),
+    InvalidRowsError (``on_invalid="fail"`` and a bad row; nothing is written), BatchConflictError, ConfigurationError
+    (entities were erased, and the secret to recognise them by is missing).
     """
     if on_invalid not in ("quarantine", "fail"):
         raise InvalidArgumentError(f"on_invalid is {on_invalid!r}; possible: 'quarantine', 'fail'")
     chosen_id = _batch_id(batch_id)
     table = context.table(group)
     checked = check_rows(_as_frame(context, rows, group), group, tenant_id, context.settings.timestamp_zone)
+    erased = of_group(suppressions(context, tenant_id), group)
+    marked = with_mark(context, tenant_id, checked, erased, [{key: key for key in group.join_keys}])
     # Checked once and kept: counting, rejecting and appending must see the same rows, also of a query that would not
     # return the same ones twice.
-    kept = checked.persist()
+    kept = marked.persist()
     try:
         record = _summary(kept, tenant_id, chosen_id)
+        left = without_suppressed(kept)
         if record.written + record.failed == 0:
             return WriteResult(0, 0, chosen_id, None)
-        if record.failed and on_invalid == "fail":
+        if record.invalid and on_invalid == "fail":
             raise InvalidRowsError(
-                f"group {group.name!r}: {record.failed} of {record.written + record.failed} rows break rules, and nothing "
+                f"group {group.name!r}: {record.invalid} of {record.written + record.failed} rows break rules, and nothing "
                 f"was written: {_told(record.errors)}"
             )
-        broken = _broken(kept, group, window_end, record)
+        broken = _broken(left, group, window_end, record)
         if broken and group.expect is not None and group.expect.on_breach == "reject":
-            return _left_unpublished(context, table, kept, record, broken)
-        result = _earlier(context, table, record) or _append(context, table, kept, record)
-        samples = _samples(kept) if record.failed else {}
-        return replace(result, samples=samples, broken=broken)
+            result = _left_unpublished(context, table, left, record, broken)
+        else:
+            result = _earlier(context, table, record) or _append(context, table, left, record)
+            result = replace(result, samples=_samples(left) if record.invalid else {}, broken=broken)
+        # An erasure that began meanwhile may have looked at the table before these rows were there.
+        if of_group(suppressions(context, tenant_id), group) != erased or _may_have_been_late(result, record):
+            erase_again(context, tenant_id, group, kept.drop(SUPPRESSED))
+        return result
     finally:
         kept.unpersist()
+
+
+def _may_have_been_late(result: WriteResult, record: BatchRecord) -> bool:
+    """Whether rows of erased entities may have been written by an earlier try, which ended before it looked again."""
+    return result.duplicate and REASON in record.errors and REASON not in result.errors
 
 
 def _broken(kept: DataFrame, group: FeatureGroup, window_end: datetime | None, record: BatchRecord) -> tuple[str, ...]:
     if window_end is None:
         return ()
-    return tuple(broken_expectations(good_rows(kept), group, window_end, record.failed))
+    return tuple(broken_expectations(good_rows(kept), group, window_end, record.invalid))
 
 
 def _left_unpublished(
@@ -114,7 +131,7 @@ def _left_unpublished(
     rows = kept.withColumns({FAULTS: F.concat(column(FAULTS), told), ROW: row})
     table.replace_rejected(rows, record.tenant_id, record.batch_id, context.clock())
     failed = record.written + record.failed
-    errors = record.errors | dict.fromkeys(reasons, failed)
+    errors = record.errors | dict.fromkeys(reasons, record.written + record.invalid)
     return WriteResult(0, failed, record.batch_id, None, errors, samples=_samples(rows), broken=broken)
 
 
@@ -143,20 +160,28 @@ def _as_frame(context: Context, rows: Rows, group: FeatureGroup) -> DataFrame:
 
 def _summary(kept: DataFrame, tenant_id: str, batch_id: str) -> BatchRecord:
     """Counts, reasons and fingerprint of a checked batch."""
-    bad = F.size(FAULTS) > 0
-    content = [column(name) for name in kept.columns]
-    told = kept.agg(F.count_if(bad).alias("failed"), *fingerprint_columns(content)).collect()[0]
+    # A batch has the same fingerprint before and after an entity of it was erased: its retry is a retry.
+    content = [column(name) for name in kept.columns if name != SUPPRESSED]
+    erased = column(SUPPRESSED) if SUPPRESSED in kept.columns else F.lit(False)
+    told = kept.agg(
+        F.count_if((F.size(FAULTS) > 0) & ~erased).alias("invalid"),
+        F.count_if(erased).alias("erased"),
+        *fingerprint_columns(content),
+    ).collect()[0]
     errors: dict[str, int] = {}
-    if told["failed"]:
-        counts = kept.select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
+    if told["invalid"]:
+        counts = without_suppressed(kept).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
         errors = {row["reason"]: row["count"] for row in sorted(counts, key=lambda row: (-row["count"], row["reason"]))}
+    if told["erased"]:
+        errors[REASON] = told["erased"]
+    failed = told["invalid"] + told["erased"]
     return BatchRecord(
         tenant_id=tenant_id,
         batch_id=batch_id,
         token=uuid4().hex,
         fingerprint=fingerprint_text(told),
-        written=told["rows"] - told["failed"],
-        failed=told["failed"],
+        written=told["rows"] - failed,
+        failed=failed,
         errors=errors,
     )
 
@@ -177,19 +202,19 @@ def _samples(kept: DataFrame) -> dict[str, list[str]]:
 
 def _earlier(context: Context, table: GroupTable, record: BatchRecord) -> WriteResult | None:
     """The result of an earlier write of this batch, looked for where rejected rows would be written before the values."""
-    if not record.failed:
+    if not record.invalid:
         return None
     found = table.find_batch(context.spark, record.tenant_id, record.batch_id)
     return None if found is None else _result(table, record, *found)
 
 
 def _append(context: Context, table: GroupTable, kept: DataFrame, record: BatchRecord) -> WriteResult:
-    now = context.clock()
+    now = table.next_created(context.spark, context.clock())
     # Rejected rows first: once the values are there, the whole batch is.
-    if record.failed:
+    if record.invalid:
         table.append_rejected(bad_rows(kept), record.tenant_id, record.batch_id, now)
         context.step("write.rejected")
-    table.append_values(good_rows(kept), record, now)
+    table.append_values(good_rows(kept), replace(record, created_at=now.astimezone(UTC).isoformat()), now)
     context.step("write.values")
     return _result(table, record, *_find(context, table, record))
 

@@ -15,6 +15,10 @@ from featurestore.errors import InvalidArgumentError
 from featurestore.operations.context import Context
 from featurestore.stores.runner import is_gone, this_runner
 from featurestore.stores.runs import Run
+from featurestore.stores.storage_faults import storage_error
+
+# Whose the runs are that work for all tenants alike; no tenant can have this id.
+STORE = "_store"
 
 
 class RunningJob:
@@ -71,9 +75,13 @@ def recorded_run(
     context.step(f"{job}.started")
     try:
         yield running
-    except BaseException as error:
+    except BaseException as raised:
+        plain = storage_error(raised)
+        error = plain or raised
         failed = run.ended("failed", **(running.facts | {"error": f"{type(error).__name__}: {error}"[:4000]}))
         context.runs.record(context.spark, failed, context.clock())
+        if plain is not None:
+            raise plain from raised
         raise
     context.step(f"{job}.done")
     context.runs.record(context.spark, run.ended(running.state, **running.facts), context.clock())

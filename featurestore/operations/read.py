@@ -98,6 +98,11 @@ class AsOfRequest:
         return names if self.label is None else [*names, *self.label.columns(False)]
 
     @property
+    def key_lookups(self) -> list[dict[str, str]]:
+        """The ways in which a row of the spine tells entities: join key -> column."""
+        return [lookup.keys for lookup in self.all_lookups]
+
+    @property
     def all_lookups(self) -> tuple[ResolvedLookup, ...]:
         return self.lookups if self.label is None else (*self.lookups, self.label)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -13,7 +15,9 @@ from featurestore.frames.fingerprint import content_hash
 from featurestore.operations.build_training_set import PartToBuild, build_parts
 from featurestore.operations.context import Context
 from featurestore.operations.read import AsOfRequest, ResolvedLookup, Spine, as_spine, resolve_lookup
+from featurestore.operations.suppress import left_after_suppression
 from featurestore.operations.training_set_request import TrainingSetRequest, check_columns
+from featurestore.operations.training_set_sources import check_sources, explain_missing_files
 from featurestore.stores.training_sets import PART, Manifest
 
 
@@ -21,8 +25,10 @@ def rebuild_training_set(context: Context, tenant_id: str, manifest: Manifest, s
     """Build a version again, from the table versions and definitions in its manifest; publishes a new version.
 
     The spine is taken from the saved rows, or given; either way it must have the manifest's fingerprint. Raises
-    RebuildError where it has not, where a table's version is gone, or where the content came out different.
+    RebuildError where it has not, where rows were erased from it, where a table's version is gone, or where the content
+    came out different.
     """
+    check_sources(context, manifest)
     parts = _parts_as_they_were(context, manifest, spine)
     # Of a given spine from which rows were dropped, the fingerprint cannot be told before they are; the content's can after.
     is_whole = spine is not None and manifest.rows_dropped > 0
@@ -32,7 +38,11 @@ def rebuild_training_set(context: Context, tenant_id: str, manifest: Manifest, s
                 f"training set {manifest.name!r} v{manifest.version}: the spine is not the one it was built from "
                 f"(fingerprint {was.spine_fingerprint[:12]}...); give the same rows, after sampling"
             )
-    built = build_parts(context, tenant_id, parts, _as_it_was(context, manifest))
+    try:
+        built = build_parts(context, tenant_id, parts, _as_it_was(context, manifest))
+    except (PySparkException, Py4JJavaError) as error:
+        explain_missing_files(context, manifest, error)
+        raise
     if built.content_hash != manifest.content_hash:
         raise RebuildError(
             f"training set {manifest.name!r} v{manifest.version}: built again as v{built.version}, its content hash is "
@@ -105,11 +115,11 @@ def extend_training_set(context: Context, tenant_id: str, manifest: Manifest, sp
     sampled. A split keeps its cuts: an entity stays in its part. Raises SpineError, InvariantError.
     """
     asked = replace(_as_it_was(context, manifest), rebuilt_from=None)
-    new = as_spine(context, spine)
+    new, suppressed = left_after_suppression(context, tenant_id, as_spine(context, spine), asked.join.key_lookups)
     _check_same_columns(new, context.training_sets.read(context.spark, manifest), manifest)
     check_columns(new, asked)
     in_order = new.select(*(column(name) for name in manifest.spine_columns))
-    return build_parts(context, tenant_id, [PartToBuild(in_order)], asked, base=manifest)
+    return build_parts(context, tenant_id, [PartToBuild(in_order, suppressed=suppressed)], asked, base=manifest)
 
 
 def _check_same_columns(spine: DataFrame, saved: DataFrame, manifest: Manifest) -> None:

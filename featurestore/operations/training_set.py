@@ -112,4 +112,8 @@ class TrainingSet:
         """
         told = self.manifest.model_dump_json(indent=2)
         csv = CsvOptions(null, guard_formulas)
-        return export(self.context, self.rows, path, format, csv, told, self.manifest.row_count)
+        saved = self.manifest
+        which = (saved.name, saved.version)
+        return export(
+            self.context, saved.tenant_id, self.rows, path, format, csv, told, saved.row_count, training_set=which
+        )

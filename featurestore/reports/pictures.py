@@ -1,59 +1,29 @@
-"""Pictures of a training set, as SVG that takes its colours from the page around it."""
+"""Pictures of a training set."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
-from io import StringIO
 from typing import Any
 
 import matplotlib as mpl
-from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from featurestore.definitions.durations import spoken
+from featurestore.reports.drawing import FIRST, INK, MUTED, SECOND, STYLE, WIDTH, Picture, one_panel, picture_of
 from featurestore.reports.training_set_numbers import FeatureNumbers, PeriodNumbers
 
-# matplotlib writes colours out; each of these is replaced by a CSS variable, so that light, dark and print may differ.
-INK, MUTED, LINE, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
-_VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", FIRST: "--first", SECOND: "--second"}
-_STYLE: Any = {
-    "svg.fonttype": "none",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "grid.color": LINE,
-    "legend.frameon": False,
-}
-_WIDTH = 9.0
 _AGE_TICKS = (1.0, 60.0, 600.0, 3_600.0, 6 * 3_600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0, 365 * 86_400.0)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An SVG element: ``note`` says how to read it, ``alternative`` what it shows, in words."""
-
-    title: str
-    note: str
-    alternative: str
-    svg: Markup
 
 
 def label_over_time(label: str, periods: Sequence[PeriodNumbers], cuts: Mapping[str, date]) -> Picture:
     """The label's mean a period, over its labelled rows; a vertical line where each part of the split begins."""
     shown = [period for period in periods if period.label_rate is not None]
     rates = [period.label_rate for period in shown if period.label_rate is not None]
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(3.0)
+    with mpl.rc_context(STYLE):
+        figure, axes = one_panel(3.0)
         axes.plot(_days(shown), rates, color=FIRST, linewidth=1.8, marker="o", markersize=3)
         axes.set_ylim(bottom=min(0.0, *rates))
         for part, day in cuts.items():
@@ -66,7 +36,7 @@ def label_over_time(label: str, periods: Sequence[PeriodNumbers], cuts: Mapping[
             f"Line: mean of the label from {shown[0].first_day} to {shown[-1].last_day}; lowest {_rate(lowest):.3f} from "
             f"{lowest.first_day} on, highest {_rate(highest):.3f} from {highest.first_day} on."
         )
-        return _picture(figure, "Label over time", f"Mean of {label} over the rows that have it.", alternative)
+        return picture_of(figure, "Label over time", f"Mean of {label} over the rows that have it.", alternative)
 
 
 def _days(periods: Sequence[PeriodNumbers]) -> Any:
@@ -81,8 +51,8 @@ def _rate(period: PeriodNumbers) -> float:
 def missing_shares(features: Sequence[FeatureNumbers]) -> Picture:
     """A bar a feature: the share of rows in which it is null."""
     shares = [1 - (feature.found_share or 0.0) for feature in features]
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(0.8 + 0.24 * len(features))
+    with mpl.rc_context(STYLE):
+        figure, axes = one_panel(0.8 + 0.24 * len(features))
         positions = range(len(features))
         axes.barh(positions, shares, color=SECOND, height=0.7)
         for position, share in zip(positions, shares, strict=True):
@@ -96,13 +66,13 @@ def missing_shares(features: Sequence[FeatureNumbers]) -> Picture:
             f"Bars: share of rows without a value, for {len(features)} features. {whole} miss none; {worst[1].name} misses "
             f"most, {worst[0]:.1%}."
         )
-        return _picture(figure, "Missing values", "Share of the rows without a value.", alternative)
+        return picture_of(figure, "Missing values", "Share of the rows without a value.", alternative)
 
 
 def matched_over_time(periods: Sequence[PeriodNumbers], lookups: Sequence[str]) -> Picture:
     """A small panel a lookup: the share of a period's rows for which the group had anything within its TTL."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 0.6 + 1.0 * len(lookups)), layout="constrained")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.6 + 1.0 * len(lookups)), layout="constrained")
         panels: Any = figure.subplots(len(lookups), 1, sharex=True, squeeze=False)
         means = []
         for index, lookup in enumerate(lookups):
@@ -117,15 +87,15 @@ def matched_over_time(periods: Sequence[PeriodNumbers], lookups: Sequence[str]) 
             _dates(axes)
         told = "; ".join(f"{lookup} {mean:.1%}" for lookup, mean in zip(lookups, means, strict=True))
         note = "Share of the rows for which the group had anything within its TTL."
-        return _picture(figure, "Matches over time", note, f"Areas over time, one a lookup. On the whole: {told}.")
+        return picture_of(figure, "Matches over time", note, f"Areas over time, one a lookup. On the whole: {told}.")
 
 
 def ages(features: Sequence[FeatureNumbers]) -> Picture:
     """A line a feature, from percentile 5 to 95 of its values' age, a dot at the median, a bar at the TTL."""
     measured = [feature for feature in features if feature.age_median is not None]
     floor = _youngest_drawn(measured)
-    with mpl.rc_context(_STYLE):
-        figure, axes = _figure(0.7 + 0.24 * len(measured))
+    with mpl.rc_context(STYLE):
+        figure, axes = one_panel(0.7 + 0.24 * len(measured))
         for position, feature in enumerate(measured):
             low, median, high = (
                 max(age or 0.0, floor) for age in (feature.age_low, feature.age_median, feature.age_high)
@@ -149,18 +119,13 @@ def ages(features: Sequence[FeatureNumbers]) -> Picture:
             f"Ranges: age of the values of {len(measured)} features. The oldest by median is {oldest.name}, "
             f"{spoken(oldest.age_median)}."
         )
-        return _picture(figure, "Freshness", note, alternative)
+        return picture_of(figure, "Freshness", note, alternative)
 
 
 def _youngest_drawn(features: Sequence[FeatureNumbers]) -> float:
     """Where the logarithmic axis begins: what is younger differs by too little to take up half the picture."""
     youngest = min(feature.age_median or 0.0 for feature in features)
     return max((tick for tick in _AGE_TICKS if tick <= youngest / 10), default=_AGE_TICKS[0])
-
-
-def _figure(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-    return figure, figure.subplots()
 
 
 def _feature_rows(axes: Axes, features: Sequence[FeatureNumbers]) -> None:
@@ -177,25 +142,3 @@ def _dates(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.grid(axis="y", linewidth=0.6)
     axes.set_axisbelow(True)
-
-
-def _picture(figure: Figure, title: str, note: str, alternative: str) -> Picture:
-    # Ids inside an SVG are page-wide; the title keeps those of two pictures apart, and the same on every run.
-    text = StringIO()
-    with mpl.rc_context({"svg.hashsalt": title}):
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return Picture(title, note, alternative, _inline(text.getvalue(), alternative))
-
-
-def _inline(document: str, alternative: str) -> Markup:
-    """The ``svg`` element alone: no prolog, no metadata, as wide as its place, named for those who cannot see it."""
-    svg = document[document.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(
-        r'<svg [^>]*viewBox="([^"]+)"[^>]*>', rf'<svg role="img" aria-label="{escape(alternative)}" viewBox="\1">', svg
-    )
-    # Names of its parts, the same in every picture; what is referred to has an id of its own hash.
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
-    return Markup(svg)

@@ -4,68 +4,53 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from featurestore.definitions.durations import format_duration, spoken
 from featurestore.definitions.finding import Finding, Severity
-from featurestore.errors import ExportError
 from featurestore.operations.training_set import TrainingSet
 from featurestore.reports import pictures
-from featurestore.reports.pictures import Picture
+from featurestore.reports.drawing import Picture
+from featurestore.reports.page import rendered, write_page
 from featurestore.reports.training_set_numbers import TrainingSetNumbers
 from featurestore.stores.training_sets import Manifest
 
 
-def training_set_report(training_set: TrainingSet, path: str | Path, numbers: TrainingSetNumbers | None = None) -> Path:
+def training_set_report(
+    training_set: TrainingSet,
+    path: str | Path,
+    numbers: TrainingSetNumbers | None = None,
+    more: Sequence[Picture] = (),
+) -> Path:
     """Write the report of a saved training set to ``path``, in place of one that is there; returns the path.
 
-    ``numbers`` saves measuring the rows again where that was done. The file appears when all of it is written. Raises
+    ``numbers`` saves measuring the rows again where that was done; ``more`` pictures come after the report's own. The file appears when all of it is written. Raises
     ExportError for a path that is not on a local disk.
     """
-    if "://" in str(path):
-        raise ExportError(f"a report is written to a local disk, and {path} is not; name a file")
-    html = training_set_html(training_set.manifest, numbers or TrainingSetNumbers.of(training_set))
-    target = Path(path).absolute()
-    temporary = target.parent / f".{target.name}.{uuid4().hex}"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(html, encoding="utf-8")
-        temporary.replace(target)
-    except OSError as error:
-        raise ExportError(f"{target} cannot be written: {error}") from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()
-    return target
-
-
-def training_set_html(manifest: Manifest, numbers: TrainingSetNumbers) -> str:
-    """The report as text; the same manifest and numbers give the same text."""
-    environment = Environment(
-        loader=PackageLoader("featurestore.reports", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    return write_page(
+        training_set_html(training_set.manifest, numbers or TrainingSetNumbers.of(training_set), more), path
     )
-    environment.filters |= {
+
+
+def training_set_html(manifest: Manifest, numbers: TrainingSetNumbers, more: Sequence[Picture] = ()) -> str:
+    """The report as text; the same manifest and numbers give the same text."""
+    filters: dict[str, Callable[..., str]] = {
         "count": _count,
         "share": _share,
         "spoken": spoken,
         "duration": format_duration,
         "severities": _severities,
     }
-    return environment.get_template("training_set.html.j2").render(
+    return rendered(
+        "training_set.html.j2",
+        filters,
         manifest=manifest,
         manifest_json=json.dumps(_readable(manifest), indent=2, ensure_ascii=False),
         numbers=numbers,
-        pictures=_pictures(manifest, numbers),
+        pictures=[*_pictures(manifest, numbers), *more],
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import delta.tables
 from delta.exceptions import DeltaConcurrentModificationException
@@ -12,14 +14,31 @@ from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql.types import StructField, StructType
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from featurestore.stores.storage_faults import told_plainly
+
+Asked = ParamSpec("Asked")
+Given = TypeVar("Given")
+
 # Another writer committed first: what was read is read again, and the change made anew. With these waits a writer stands
 # aside for some minutes before it gives up and says so.
-_with_retries = retry(
+_again = retry(
     retry=retry_if_exception_type(DeltaConcurrentModificationException),
     wait=wait_random_exponential(multiplier=0.2, max=20),
     stop=stop_after_attempt(15),
     reraise=True,
 )
+
+
+def _with_retries(write: Callable[Asked, Given]) -> Callable[Asked, Given]:
+    """A write that is retried where another came first, and tells faults of the storage plainly."""
+    retried = _again(write)
+
+    @wraps(write)
+    def wrapped(*given: Asked.args, **named: Asked.kwargs) -> Given:
+        with told_plainly():
+            return retried(*given, **named)
+
+    return wrapped
 
 
 def quote(identifier: str) -> str:
@@ -63,6 +82,7 @@ class DeltaTable:
     def __str__(self) -> str:
         return self.path if self.path is not None else ".".join(self.name)
 
+    @told_plainly()
     def exists(self, spark: SparkSession) -> bool:
         if self.path is None:
             return spark.catalog.tableExists(self.sql)
@@ -102,7 +122,8 @@ class DeltaTable:
 
     @_with_retries
     def set_properties(self, spark: SparkSession, properties: Mapping[str, str]) -> None:
-        spark.sql(f"ALTER TABLE {self.sql} SET TBLPROPERTIES ({_pairs(properties)})")
+        if properties:
+            spark.sql(f"ALTER TABLE {self.sql} SET TBLPROPERTIES ({_pairs(properties)})")
 
     @_with_retries
     def append(self, rows: DataFrame, transaction: Transaction | None = None, metadata: str | None = None) -> None:
@@ -117,14 +138,20 @@ class DeltaTable:
             writer.saveAsTable(self.sql)
 
     @_with_retries
-    def replace(self, rows: DataFrame, where: str) -> None:
-        """Put the rows in the place of those that the SQL condition is true for, in one commit; they must all meet it."""
+    def replace(self, rows: DataFrame, where: str, data_change: bool = True) -> None:
+        """Put the rows in the place of those that the SQL condition is true for, in one commit; they must all meet it.
+
+        Without ``data_change`` they are the same rows, laid out anew: the Change Data Feed shows nothing, and rows that
+        are appended meanwhile are no conflict, since they stay where they are.
+        """
         writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", where)
+        writer = writer.option("dataChange", str(data_change).lower())
         if self.path is not None:
             writer.save(self.path)
         else:
             writer.saveAsTable(self.sql)
 
+    @told_plainly()
     def read(self, spark: SparkSession, version: int | None = None) -> DataFrame:
         """All rows of the newest version, or of the given one; the snapshot is fixed when this returns."""
         reader = spark.read.format("delta")
@@ -136,6 +163,21 @@ class DeltaTable:
     def delete(self, spark: SparkSession, condition: Column) -> None:
         """Delete the rows that the condition is true for; where it is of partition columns alone, files are not read."""
         self._api(spark).delete(condition)
+
+    @_with_retries
+    def delete_partitions(self, spark: SparkSession, where: str) -> int:
+        """Delete the rows that a SQL condition on partition columns is true for, without a look into their files; gives
+        how many there were."""
+        [told] = spark.sql(f"DELETE FROM {self.sql} WHERE {where}").collect()
+        return int(told["num_affected_rows"])
+
+    @_with_retries
+    def delete_matched(self, source: DataFrame, condition: Column) -> int:
+        """Delete the rows (``target``) that meet a row of ``source`` under the condition; gives how many there were."""
+        target = self._api(source.sparkSession).alias("target")
+        merged = target.merge(source.alias("source"), condition).whenMatchedDelete().execute()
+        [told] = merged.collect()
+        return int(told["num_deleted_rows"])
 
     @_with_retries
     def update(self, spark: SparkSession, condition: Column, values: Mapping[str, Column]) -> None:
@@ -156,10 +198,21 @@ class DeltaTable:
             return delta.tables.DeltaTable.forPath(spark, self.path)
         return delta.tables.DeltaTable.forName(spark, self.sql)
 
+    @told_plainly()
     def history(self, spark: SparkSession, limit: int | None = None) -> list[Row]:
         """Commits, newest first, with ``version``, ``operation``, ``userMetadata`` and ``operationMetrics``."""
         tail = f" LIMIT {int(limit)}" if limit is not None else ""
         return spark.sql(f"DESCRIBE HISTORY {self.sql}{tail}").collect()
+
+    @told_plainly()
+    def detail(self, spark: SparkSession) -> Row:
+        """What the table is, with ``location`` (a URI) and ``properties``."""
+        return spark.sql(f"DESCRIBE DETAIL {self.sql}").collect()[0]
+
+    @_with_retries
+    def purge_deletion_vectors(self, spark: SparkSession) -> None:
+        """Rewrite the files of which rows are deleted only by name; only a table that allows such has any."""
+        spark.sql(f"REORG TABLE {self.sql} APPLY (PURGE)")
 
     def version(self, spark: SparkSession) -> int:
         return int(self.history(spark, limit=1)[0]["version"])

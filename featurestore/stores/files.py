@@ -18,3 +18,19 @@ class Files(Protocol):
 
     def write_text(self, path: str, text: str) -> None:
         """Write a new file, UTF-8; OSError where that is refused."""
+
+    def files_in(self, folder: str) -> list[tuple[str, int]]:
+        """The files right in a folder, hidden ones too: name, and when it was modified, in milliseconds since 1970; by
+        name. None where there is no such folder."""
+
+    def folders_in(self, folder: str) -> list[str]:
+        """The names of the folders right in a folder; none where there is no such folder."""
+
+    def read_text(self, path: str) -> str:
+        """A whole file, UTF-8; OSError where there is none."""
+
+    def replace_text(self, path: str, text: str) -> None:
+        """Put a text in the place of a file's, in one step where the file system can, with the file's old time."""
+
+    def replace(self, source: str, target: str) -> None:
+        """Give a file the name of another, which it takes the place of, and that one's time."""

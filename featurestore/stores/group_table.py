@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -16,6 +16,7 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
 from featurestore.frames.conform import FAULTS, ROW
 from featurestore.frames.schema import PARTITION_COLUMNS, REJECTED, values_schema
+from featurestore.frames.suppression import REASON
 from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
 from featurestore.stores.delta import DeltaTable, Transaction, literal
 from featurestore.stores.layout import Layout
@@ -24,10 +25,17 @@ _PROPERTIES = {
     "delta.enableChangeDataFeed": "true",
     # A widened column (int to long, float to double) keeps its files.
     "delta.enableTypeWidening": "true",
+    # For so long a version can be read again, by which a training set was built, and a batch's commit tells a late retry
+    # what it wrote. Delta's own 30 and 7 days are less than people keep a model; a vacuum knows of no file that was
+    # removed longer ago than the second says.
+    "delta.logRetentionDuration": "interval 400 days",
+    "delta.deletedFileRetentionDuration": "interval 400 days",
 }
 # Rows with identities that last: the as-of join leaves arrays out of its sort, and finds them again by these.
 _ROW_TRACKING = {"delta.enableRowTracking": "true"}
 ROW_IDENTITY = "__row_identity"
+# Among them is the last batch, unless so many commits of upkeep came after it.
+_LAST_COMMITS = 20
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,13 @@ class BatchRecord:
     written: int
     failed: int
     errors: dict[str, int]
+    # The created timestamp of its rows, ISO 8601, where their writer gave none; records of older code have no such word.
+    created_at: str | None = None
+
+    @property
+    def invalid(self) -> int:
+        """The failed rows that broke rules; the others are of erased entities."""
+        return self.failed - self.errors.get(REASON, 0)
 
     def to_json(self) -> str:
         return json.dumps({"featurestore_batch": asdict(self)}, sort_keys=True)
@@ -95,6 +110,8 @@ class GroupTable:
                 self.values.change_type(spark, StructField(field.name, field.dataType))
         if self._has_arrays and not _numbers_rows(self.values.read(spark)):
             self.values.set_properties(spark, _ROW_TRACKING)
+        there = self.values.detail(spark)["properties"]
+        self.values.set_properties(spark, {key: value for key, value in _PROPERTIES.items() if key not in there})
 
     def append_rejected(self, bad: DataFrame, tenant_id: str, batch_id: str, now: datetime) -> None:
         """Append a batch's bad rows, once; those that a try of it left behind, which wrote no values, make place."""
@@ -133,6 +150,19 @@ class GroupTable:
             "event_date", *self.group.join_keys, "event_timestamp"
         )
         self.values.append(sorted_files, Transaction(_app_id(record.tenant_id, record.batch_id)), record.to_json())
+
+    def next_created(self, spark: SparkSession, now: datetime) -> datetime:
+        """The created timestamp of the next batch: now, or just after the last batch's where the clock stepped back.
+
+        Else a correction that is written after the step would count as older than what it corrects.
+        """
+        records = (
+            BatchRecord.from_json(commit["userMetadata"]) for commit in self.values.history(spark, _LAST_COMMITS)
+        )
+        last = next((record.created_at for record in records if record is not None and record.created_at), None)
+        if last is None or now >= datetime.fromisoformat(last):
+            return now
+        return datetime.fromisoformat(last) + timedelta(microseconds=1)
 
     def find_batch(
         self, spark: SparkSession, tenant_id: str, batch_id: str, limit: int | None = None

@@ -33,6 +33,22 @@ class Layout:
     def training_sets(self) -> DeltaTable:
         return self._table("_store", "training_sets")
 
+    @property
+    def statistics(self) -> DeltaTable:
+        return self._table("_store", "statistics")
+
+    @property
+    def exports(self) -> DeltaTable:
+        return self._table("_store", "exports")
+
+    @property
+    def suppressed(self) -> DeltaTable:
+        return self._table("_store", "suppressed")
+
+    @property
+    def erasures(self) -> DeltaTable:
+        return self._table("_store", "erasures")
+
     def values(self, group: FeatureGroup) -> DeltaTable:
         return self._table("groups", f"{check_name(group.name)}_v{group.version}", "values")
 
@@ -41,6 +57,10 @@ class Layout:
 
     def training_set(self, tenant_id: str, name: str, version: int) -> DeltaTable:
         return self._table("training_sets", check_tenant_id(tenant_id), check_name(name), f"v{version}")
+
+    def training_sets_of(self, tenant_id: str) -> str | None:
+        """The folder of a tenant's training sets; none where a catalog keeps them."""
+        return None if self.catalog is not None else f"{self.warehouse}/training_sets/{check_tenant_id(tenant_id)}"
 
     def _table(self, *parts: str) -> DeltaTable:
         if self.catalog is None:

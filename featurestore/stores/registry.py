@@ -51,6 +51,12 @@ class RegistryState:
         entry = self.get("entity", name)
         return None if entry is None else Entity.from_json(entry.definition)
 
+    def entities(self) -> list[Entity]:
+        """By name."""
+        return [
+            Entity.from_json(entry.definition) for entry in sorted(self._of("entity"), key=lambda entry: entry.name)
+        ]
+
     def feature_groups(self) -> list[FeatureGroup]:
         """Each group in its highest major version, by name."""
         highest: dict[str, Entry] = {}
@@ -58,6 +64,11 @@ class RegistryState:
             if entry.name not in highest or entry.version > highest[entry.name].version:
                 highest[entry.name] = entry
         return [FeatureGroup.from_json(highest[name].definition) for name in sorted(highest)]
+
+    def all_feature_groups(self) -> list[FeatureGroup]:
+        """Every group in every major version, by name and version: all that have tables."""
+        entries = sorted(self._of("feature_group"), key=lambda entry: (entry.name, entry.version))
+        return [FeatureGroup.from_json(entry.definition) for entry in entries]
 
     def feature_group(self, name: str, version: int | None = None) -> FeatureGroup:
         """A group in the given major version, the highest by default; raises NotFoundError with the nearest names."""

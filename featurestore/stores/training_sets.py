@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Literal
@@ -17,6 +18,7 @@ from featurestore.definitions.training_set import Missing
 from featurestore.errors import NotFoundError, nearest
 from featurestore.frames.schema import table_schema
 from featurestore.stores.delta import DeltaTable
+from featurestore.stores.files import Files
 from featurestore.stores.layout import Layout
 
 PART = "__part"
@@ -74,6 +76,16 @@ class PartSnapshot(BaseModel):
     groups: tuple[GroupSnapshot, ...]
 
 
+class ErasureNote(BaseModel):
+    """That rows of a published version were erased, because the person they are about asked for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    erasure_id: str
+    erased_at: datetime
+    rows: int
+
+
 class Manifest(BaseModel):
     """All that is needed to know what a training set holds, and to build it again."""
 
@@ -117,6 +129,10 @@ class Manifest(BaseModel):
     # Of an extended set: the version that it extends, and all its parts, oldest first.
     extends: int | None = None
     parts: tuple[PartSnapshot, ...] = ()
+    # Spine rows that were left out, because the entity they are about was erased.
+    rows_suppressed: int = 0
+    # Rows that were taken out since the version was published; counts and hashes above are of those that are left.
+    erasures: tuple[ErasureNote, ...] = ()
 
     @property
     def all_parts(self) -> tuple[PartSnapshot, ...]:
@@ -133,6 +149,27 @@ class TrainingSetStore:
 
     def rows_table(self, tenant_id: str, name: str, version: int) -> DeltaTable:
         return self._layout.training_set(tenant_id, name, version)
+
+    def rows_tables(
+        self, spark: SparkSession, files: Files, tenant_id: str
+    ) -> builtins.list[tuple[str, int, DeltaTable]]:
+        """The tenant's tables of rows, with name and version: of published sets, and of those that never were.
+
+        In a catalog only of the published: a table's name does not tell for certain whose it is.
+        """
+        folder = self._layout.training_sets_of(tenant_id)
+        if folder is None:
+            found = [(manifest.name, manifest.version) for manifest in self.list(spark, tenant_id)]
+        else:
+            names = [(name, last) for name in files.folders_in(folder) for last in files.folders_in(f"{folder}/{name}")]
+            found = [(name, int(last[1:])) for name, last in names if last[:1] == "v" and last[1:].isdigit()]
+        return [(name, version, self.rows_table(tenant_id, name, version)) for name, version in sorted(found)]
+
+    def remove_rows(self, spark: SparkSession, files: Files, table: DeltaTable) -> None:
+        if table.path is not None:
+            files.delete(table.path)
+        else:
+            table.drop(spark)
 
     def next_version(self, spark: SparkSession, tenant_id: str, name: str) -> int:
         """The first version that no manifest, of a deleted set neither, and no rows left by a crash have taken."""
@@ -176,6 +213,20 @@ class TrainingSetStore:
         texts = rows.where(F.col("manifest").isNotNull()).select("manifest").collect()
         manifests = [Manifest.model_validate_json(row["manifest"]) for row in texts]
         return sorted(manifests, key=lambda manifest: (manifest.name, manifest.version))
+
+    def list_all(self, spark: SparkSession) -> builtins.list[Manifest]:
+        """Those of every tenant: what the upkeep of the tables that they share must know."""
+        table = self._layout.training_sets
+        if not table.exists(spark):
+            return []
+        rows = table.read(spark).where(F.col("manifest").isNotNull()).select("manifest").collect()
+        return [Manifest.model_validate_json(row["manifest"]) for row in rows]
+
+    def replace_manifest(self, spark: SparkSession, manifest: Manifest) -> None:
+        """Tell of a published version what has become of it."""
+        its = (F.col("tenant_id") == F.lit(manifest.tenant_id)) & (F.col("name") == F.lit(manifest.name))
+        its = its & (F.col("version") == F.lit(manifest.version))
+        self._layout.training_sets.update(spark, its, {"manifest": F.lit(manifest.model_dump_json())})
 
     def get(self, spark: SparkSession, tenant_id: str, name: str, version: int | None = None) -> Manifest:
         """One version, the newest by default; raises NotFoundError with the nearest names or the versions there are."""

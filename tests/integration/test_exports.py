@@ -268,7 +268,7 @@ def test_another_number_of_rows_than_was_promised_is_not_made_visible(
 ) -> None:
     context = feature_store.tenant("acme")._context
     with pytest.raises(InvariantError, match="the files hold 6 rows and 7 were to be written"):
-        export(context, rows, str(tmp_path / "out"), name, row_count=7)
+        export(context, "acme", rows, str(tmp_path / "out"), name, row_count=7)
     assert left_in(tmp_path) == []
 
 

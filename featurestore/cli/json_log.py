@@ -1,0 +1,23 @@
+"""A command's progress as JSON lines on stderr, for machines that collect logs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import structlog
+
+
+def open_log(**facts: Any) -> structlog.typing.FilteringBoundLogger:
+    """A logger whose every line is one JSON object: ``timestamp`` (UTC), ``level``, ``event``, and the given facts."""
+    log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(ensure_ascii=False, default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(0),
+        **facts,
+    )
+    return log

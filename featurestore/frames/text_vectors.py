@@ -1,0 +1,72 @@
+"""Texts to vectors: a user's model, called batch by batch where the rows are, and only for texts that are new."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from tenacity import Retrying, stop_after_attempt, wait_random_exponential
+
+from featurestore.frames.columns import column
+
+Model: TypeAlias = Callable[[list[str]], Sequence[Sequence[float]] | np.ndarray[Any, Any]]
+
+HASH, VECTOR = "__text_hash", "__vector"
+_MADE = f"{HASH} string, {VECTOR} array<float>"
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """A model, and how it is called: with at most ``batch_size`` texts, up to ``attempts`` times.
+
+    Waits between attempts grow from a second to a minute, with chance in them, so that workers do not ask in step.
+    """
+
+    call: Model
+    dims: int
+    batch_size: int = 64
+    attempts: int = 5
+
+    def vectors(self, texts: list[str]) -> list[Any]:
+        """A vector a text, in order; raises what the model raised last, or ValueError where it gives other than that."""
+        waits = wait_random_exponential(multiplier=1, max=60)
+        made = list(Retrying(stop=stop_after_attempt(self.attempts), wait=waits, reraise=True)(self.call, texts))
+        if len(made) != len(texts):
+            raise ValueError(f"the model was given {len(texts)} texts, and gave {len(made)} vectors")
+        for vector in made:
+            if len(vector) != self.dims:
+                raise ValueError(f"the model gave a vector of {len(vector)} dims; the feature has {self.dims}")
+        return made
+
+
+def with_text_hash(rows: DataFrame, text: str) -> DataFrame:
+    """The rows with ``HASH``, the SHA-256 of the text in UTF-8 as hexadecimal; null where the text is null."""
+    return rows.withColumn(HASH, F.sha2(column(text).cast("binary"), 256))
+
+
+def new_texts(rows: DataFrame, text: str, known: DataFrame) -> DataFrame:
+    """Each text of the rows that ``known`` (``HASH``, ``VECTOR``) has no vector of, once: ``HASH`` and the text."""
+    texts = rows.where(column(text).isNotNull()).select(HASH, column(text).alias("text")).dropDuplicates([HASH])
+    return texts.join(known, HASH, "anti")
+
+
+def embedded(texts: DataFrame, model: TextModel) -> DataFrame:
+    """``HASH`` and ``VECTOR`` of texts (``HASH``, ``text``). Each time that it runs, the model is called."""
+
+    def made(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for start in range(0, batch.num_rows, model.batch_size):
+                part = batch.slice(start, model.batch_size)
+                vectors = model.vectors(part.column("text").to_pylist())
+                plain = [np.asarray(vector, dtype=np.float32) for vector in vectors]
+                values = pa.array(np.concatenate(plain), pa.float32())
+                offsets = pa.array(range(0, len(values) + 1, model.dims), pa.int32())
+                arrays = [part.column(HASH), pa.ListArray.from_arrays(offsets, values)]
+                yield pa.RecordBatch.from_arrays(arrays, names=[HASH, VECTOR])
+
+    return texts.mapInArrow(made, _MADE)

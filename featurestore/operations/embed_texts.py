@@ -1,0 +1,130 @@
+"""Write embeddings of texts: the user's model is called for texts whose vector is not in the group yet, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+import pyarrow as pa
+from pyspark.errors import PythonException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.feature import Feature
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.names import parse_reference
+from featurestore.errors import InvalidArgumentError, SchemaError, TransformationError
+from featurestore.frames.columns import column
+from featurestore.frames.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
+from featurestore.operations.context import Context
+from featurestore.operations.ingest import WriteResult, write_batch
+from featurestore.stores.arrow import to_spark
+
+
+@dataclass(frozen=True)
+class EmbedResult:
+    """``write`` is what became of the rows; of their distinct texts ``reused`` had a vector already, ``embedded`` got one."""
+
+    write: WriteResult
+    reused: int
+    embedded: int
+
+
+def embed_texts(
+    context: Context,
+    tenant_id: str,
+    reference: str,
+    rows: DataFrame | pd.DataFrame,
+    text: str,
+    model: Model,
+    hash_feature: str,
+    batch_size: int,
+    attempts: int,
+    batch_id: str | None,
+) -> EmbedResult:
+    """Write the rows with the vector of each one's text as the embedding; see ``OfflineStore.embed_texts``.
+
+    Raises InvalidArgumentError, NotFoundError, SchemaError (no such column), TransformationError (the model failed, or
+    gave other than a vector a text; nothing is written), and what ``write_batch`` raises.
+    """
+    group_name, name = parse_reference(reference)
+    group = context.group(group_name)
+    feature = group.feature(name)
+    called = _model(feature, reference, model, batch_size, attempts)
+    hashes = _hash_feature(group, hash_feature)
+    frame = (
+        rows
+        if isinstance(rows, DataFrame)
+        else to_spark(context.spark, pa.Table.from_pandas(rows, preserve_index=False))
+    )
+    if text not in frame.columns:
+        raise SchemaError(f"the rows have no column {text!r} to embed; they have {frame.columns}")
+    hashed = with_text_hash(frame, text)
+    known = _known(context, tenant_id, group, feature, hashes, hashed)
+    texts = new_texts(hashed, text, known)
+    # Evaluated once: a model costs time and money.
+    made = embedded(texts, called).persist()
+    try:
+        count = _made(made, reference)
+        vectors = known.unionByName(made)
+        written = hashed.join(vectors, HASH, "left")
+        reused = hashed.where(column(HASH).isNotNull()).select(HASH).distinct().count() - count
+        others = [one for one in frame.columns if one not in (text, feature.name, hashes.name)]
+        kept = [column(text)] if text in group.feature_names else []
+        stored = written.select(
+            *map(column, others), *kept, column(VECTOR).alias(feature.name), column(HASH).alias(hashes.name)
+        )
+        return EmbedResult(write_batch(context, tenant_id, group, stored, batch_id), reused, count)
+    finally:
+        made.unpersist()
+
+
+def _made(made: DataFrame, reference: str) -> int:
+    try:
+        return made.count()
+    except PythonException as error:
+        last = [line for line in str(error).splitlines() if line.strip() and not line.startswith((" ", "JVM"))]
+        told = next((line for line in reversed(last) if "Error" in line or "Exception" in line), last[-1])
+        raise TransformationError(
+            f"the model of {reference!r} failed, and nothing was written: {told.strip()}; mend it, and write the rows again: "
+            "texts that were embedded before are not embedded again"
+        ) from error
+
+
+def _model(feature: Feature, reference: str, model: Model, batch_size: int, attempts: int) -> TextModel:
+    dims = feature.feature_type.dims
+    if dims is None:
+        raise InvalidArgumentError(f"feature {reference!r} is {feature.type}; vectors are of an embedding(dims)")
+    if not callable(model):
+        raise InvalidArgumentError(
+            f"model is {model!r}; give a function that takes a list of texts and gives a vector each"
+        )
+    for word, number in (("batch_size", batch_size), ("attempts", attempts)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise InvalidArgumentError(f"{word} is {number!r}; give a whole number from 1 on")
+    return TextModel(model, dims, batch_size, attempts)
+
+
+def _hash_feature(group: FeatureGroup, name: str) -> Feature:
+    feature = group.feature(name)
+    if feature.type != "string":
+        raise InvalidArgumentError(
+            f"feature {group.name}:{name} is {feature.type}; the hash of the text is kept in a string feature of the group"
+        )
+    return feature
+
+
+def _known(
+    context: Context, tenant_id: str, group: FeatureGroup, feature: Feature, hashes: Feature, rows: DataFrame
+) -> DataFrame:
+    """``HASH`` and ``VECTOR`` of texts that the tenant's rows have, by the model that the feature names."""
+    model_column = str(feature.model_version_column)
+    values = context.table(group).read_values(context.spark, tenant_id, [feature.name, model_column, hashes.name])
+    of_model = values.where(
+        (column(model_column) == F.lit(feature.default_model_version))
+        & column(feature.name).isNotNull()
+        & column(hashes.name).isNotNull()
+    ).select(column(hashes.name).alias(HASH), column(feature.name).alias(VECTOR))
+    asked = rows.select(HASH).distinct()
+    # One and the same text has one and the same vector, but for what a model leaves to chance: the least is taken, always.
+    return of_model.join(asked, HASH, "semi").groupBy(HASH).agg(F.min(VECTOR).alias(VECTOR))

@@ -1,0 +1,161 @@
+"""Erase: an entity is forgotten, in every table and export of the tenant, and does not come back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+
+from featurestore.definitions.entity import Entity
+from featurestore.errors import ErasureError, FeatureStoreError, InvalidArgumentError, NotFoundError, nearest
+from featurestore.operations.context import Context
+from featurestore.operations.entities import EntityKey, entity_rows
+from featurestore.operations.erase_exports import erase_exports
+from featurestore.operations.erase_groups import erase_groups
+from featurestore.operations.erase_training_sets import erase_training_sets
+from featurestore.operations.erasing import ErasedTable, Erasing
+from featurestore.operations.job_run import recorded_run
+from featurestore.operations.suppress import checked_secret, suppressions
+from featurestore.stores.arrow import to_spark
+from featurestore.stores.erasures import Erasure, ErasureLog
+from featurestore.stores.suppression import SuppressionList, SuppressionSecret
+
+ERASE = "erase"
+
+
+@dataclass(frozen=True)
+class ErasureCertificate:
+    """What was removed where. Entities stand in it as keyed hashes alone (HMAC-SHA256), in no order.
+
+    ``tables``: every table that was searched. ``exports``: folders that were removed. ``left``: what could not be
+    searched yet, and why; erase again once that is over. ``finished_at``: by the store's clock, ISO 8601.
+    """
+
+    erasure_id: str
+    tenant_id: str
+    entity: str
+    join_keys: tuple[str, ...]
+    key_hashes: tuple[str, ...]
+    finished_at: str
+    code_version: str
+    tables: tuple[ErasedTable, ...]
+    exports: tuple[str, ...] = ()
+    left: tuple[str, ...] = field(default=())
+
+    @property
+    def rows(self) -> int:
+        return sum(table.rows for table in self.tables)
+
+    def require_complete(self) -> None:
+        """Raise ErasureError where something could not be searched yet."""
+        if self.left:
+            told = "".join(f"\n- {one}" for one in self.left)
+            raise ErasureError(
+                f"erasure {self.erasure_id} removed {self.rows} rows, and could not search all there is; erase again once "
+                f"these are over:{told}"
+            )
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> ErasureCertificate:
+        """From what ``to_json`` says, parsed."""
+        lists = {name: tuple(told[name]) for name in ("join_keys", "key_hashes", "exports", "left")}
+        return cls(**(dict(told) | lists | {"tables": tuple(ErasedTable(**table) for table in told["tables"])}))
+
+
+def erase(context: Context, tenant_id: str, entity: str, keys: EntityKey | Sequence[EntityKey]) -> ErasureCertificate:
+    """Remove all that the tenant has of some entities, and keep it from coming back; gives a certificate.
+
+    ``keys``: the join keys of one entity, or of several. First they are put on the suppression list, as hashes keyed
+    with the secret in ``FEATURESTORE_SUPPRESSION_SECRET``: from then on no write, and no new training set, has rows of
+    theirs. Then they are removed from every group of the entity, and of every entity whose join keys are those and
+    more, in every major version; from rejected rows; from saved training sets; and exports that may hold them are
+    deleted. No old version, change file or log entry of a table holds any of it afterwards.
+
+    Old versions of the tables cannot be read any more where they held the entities, so training sets that were built
+    from these cannot be built again. Safe to repeat; what was interrupted goes on where it was. Raises
+    ConfigurationError (no secret, or another than before; nothing is done), NotFoundError, InvalidArgumentError,
+    ErasureError (interrupted; erase again).
+    """
+    definition = _entity(context, entity)
+    typed = _typed(context, definition, keys)
+    secret = _secret(context, tenant_id)
+    spark, now = context.spark, context.clock
+    log, listed = ErasureLog(context.layout.erasures), SuppressionList(context.layout.suppressed)
+    hashes = secret.hashes(to_spark(spark, typed), tenant_id, entity)
+    log.create(spark)
+    unfinished = log.unfinished(spark, tenant_id, entity, hashes)
+    erasure = Erasure(tenant_id, unfinished or uuid4().hex, entity, tuple(hashes))
+    with recorded_run(context, tenant_id, ERASE) as job:
+        job.tell({"erasure_id": erasure.erasure_id, "entity": entity, "key_hashes": hashes})
+        try:
+            listed.add(spark, tenant_id, entity, definition.keys, hashes, secret, erasure.erasure_id, now())
+            context.step("erase.suppressed")
+            if unfinished is None:
+                log.record(spark, erasure, "begun", {}, now())
+            certificate = _erase(context, definition, typed, erasure, log)
+            log.record(spark, erasure, "certified", asdict(certificate), now())
+            context.step("erase.certified")
+        except FeatureStoreError:
+            raise
+        except Exception as error:
+            # What Spark and file systems say may quote the keys, which the ledger must not hold.
+            raise ErasureError(
+                f"erasure {erasure.erasure_id} of {len(hashes)} of {entity!r} stopped before its end "
+                f"({type(error).__name__}); erase again, and it goes on where it was"
+            ) from error
+    return certificate
+
+
+def _erase(context: Context, entity: Entity, keys: pa.Table, erasure: Erasure, log: ErasureLog) -> ErasureCertificate:
+    erasing = Erasing.of(context, entity, keys, erasure, log)
+    exports_left = erase_exports(erasing)
+    tables = erase_groups(erasing)
+    sets, sets_left = erase_training_sets(erasing)
+    return ErasureCertificate(
+        erasure_id=erasure.erasure_id,
+        tenant_id=erasure.tenant_id,
+        entity=entity.name,
+        join_keys=tuple(entity.keys),
+        key_hashes=erasure.key_hashes,
+        finished_at=context.clock().isoformat(),
+        code_version=context.code_version,
+        tables=(*tables, *sets),
+        exports=tuple(erasing.removed_folders()),
+        left=(*exports_left, *sets_left),
+    )
+
+
+def _entity(context: Context, name: str) -> Entity:
+    state = context.refresh()
+    found = state.entity(name) if isinstance(name, str) else None
+    if found is None:
+        known = [known for kind, known, _ in state.entries if kind == "entity"]
+        raise NotFoundError(f"entity {name!r} was never applied. {nearest(str(name), known)}")
+    return found
+
+
+def _typed(context: Context, entity: Entity, keys: EntityKey | Sequence[EntityKey]) -> pa.Table:
+    given: list[Any] = list(keys) if isinstance(keys, list | tuple) else [keys]
+    if not given:
+        raise InvalidArgumentError(f"no keys of {entity.name!r} are given; name at least one entity to erase")
+    return entity_rows(entity, given, context.settings.timestamp_zone)
+
+
+def _secret(context: Context, tenant_id: str) -> SuppressionSecret:
+    found = suppressions(context, tenant_id)
+    if found:
+        return checked_secret(context, tenant_id, found)
+    return SuppressionSecret.of(context.environ, "an erasure is remembered by hashes that are made with it")
+
+
+def certificates(context: Context, tenant_id: str) -> list[ErasureCertificate]:
+    """Of every erasure of the tenant, oldest first."""
+    log = ErasureLog(context.layout.erasures)
+    return [ErasureCertificate.of(told) for told in log.certificates(context.spark, tenant_id)]

@@ -1,0 +1,68 @@
+"""Drawings as SVG that take their colours from the page around them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+import matplotlib as mpl
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# matplotlib writes colours out; each of these is replaced by a CSS variable, so that light, dark and print may differ.
+INK, MUTED, LINE, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
+_VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", FIRST: "--first", SECOND: "--second"}
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "grid.color": LINE,
+    "legend.frameon": False,
+}
+WIDTH = 9.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG element: ``note`` says how to read it, ``alternative`` what it shows, in words."""
+
+    title: str
+    note: str
+    alternative: str
+    svg: Markup
+
+
+def one_panel(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    return figure, figure.subplots()
+
+
+def picture_of(figure: Figure, title: str, note: str, alternative: str) -> Picture:
+    # Ids inside an SVG are page-wide; the title keeps those of two pictures apart, and the same on every run.
+    text = StringIO()
+    with mpl.rc_context({"svg.hashsalt": title}):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return Picture(title, note, alternative, _inline(text.getvalue(), alternative))
+
+
+def _inline(document: str, alternative: str) -> Markup:
+    """The ``svg`` element alone: no prolog, no metadata, as wide as its place, named for those who cannot see it."""
+    svg = document[document.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
+    svg = re.sub(
+        r'<svg [^>]*viewBox="([^"]+)"[^>]*>', rf'<svg role="img" aria-label="{escape(alternative)}" viewBox="\1">', svg
+    )
+    # Names of its parts, the same in every picture; what is referred to has an id of its own hash.
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable})")
+    return Markup(svg)

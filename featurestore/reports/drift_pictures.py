@@ -1,0 +1,129 @@
+"""Pictures of drift: how far each feature is from its thresholds, and how its values were and are spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from featurestore.definitions.durations import spoken
+from featurestore.definitions.time_window import from_micros
+from featurestore.frames.drift import FeatureDrift
+from featurestore.reports.drawing import FIRST, INK, MUTED, SECOND, STYLE, Picture, one_panel, picture_of
+
+_MOST_VALUES = 12
+_MICROS = 1_000_000
+_SECONDS_A_DAY = 86_400
+
+
+def distances(features: Sequence[FeatureDrift]) -> Picture:
+    """A bar a feature: its greatest measure as a share of that measure's threshold; a line at the threshold."""
+    shares = [feature.of_threshold for feature in features]
+    with mpl.rc_context(STYLE):
+        figure, axes = one_panel(0.8 + 0.24 * len(features))
+        positions = range(len(features))
+        axes.barh(
+            positions,
+            shares,
+            color=[SECOND if feature.status == "drifted" else FIRST for feature in features],
+            height=0.7,
+        )
+        for position, (share, feature) in enumerate(zip(shares, features, strict=True)):
+            axes.annotate(f" {share:.2f} {feature.status}", (share, position), va="center", fontsize=9, color=INK)
+        axes.axvline(1, color=MUTED, linewidth=1, linestyle="--")
+        axes.set_yticks(positions, [feature.feature for feature in features])
+        axes.tick_params(axis="y", length=0, labelcolor=INK)
+        axes.set_ylim(len(features) - 0.4, -0.6)
+        axes.set_xlim(0, 1.25 * max(1.0, *shares))
+        worst = max(zip(shares, features, strict=True), key=lambda pair: pair[0])
+        alternative = (
+            f"Bars: how much of its threshold each of {len(features)} features uses; {worst[1].feature} most, {worst[0]:.2f} "
+            "times the threshold."
+        )
+        note = "The greatest measure as a share of its threshold, which is the line. Beyond it and ok: so few rows tell nothing."
+        return picture_of(figure, "Distance", note, alternative)
+
+
+def spread(feature: FeatureDrift) -> Picture:
+    """The shares of the values before and now, by number or by value."""
+    by_value = feature.histogram[0].value is not None
+    with mpl.rc_context(STYLE):
+        figure, axes = one_panel(0.9 + 0.4 * min(len(feature.histogram), _MOST_VALUES) if by_value else 2.6)
+        if by_value:
+            _values(axes, feature)
+        else:
+            _numbers(axes, feature)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize=9)
+        furthest = max(feature.histogram, key=lambda part: abs(part.shares[1] - part.shares[0]))
+        where = f"{furthest.value!r}" if by_value else (
+            f"{as_text(furthest.low, feature.current.measure)} to {as_text(furthest.high, feature.current.measure)}"
+        )  # fmt: skip
+        alternative = (
+            f"Histograms of {feature.feature} before and now. They differ most at {where}: {furthest.shares[0]:.1%} before, "
+            f"{furthest.shares[1]:.1%} now."
+        )
+        what = {"length": "length", "norm": "norm"}.get(feature.current.measure, "value")
+        note = f"Share of the values, by {'value' if by_value else what}; {feature.status}."
+        return picture_of(figure, feature.feature, note, alternative)
+
+
+def _numbers(axes: Axes, feature: FeatureDrift) -> None:
+    measure = feature.current.measure
+    edges = [
+        edge for edge in (feature.histogram[0].low, *(part.high for part in feature.histogram)) if edge is not None
+    ]
+    for side, label, color in ((0, "before", FIRST), (1, "now", SECOND)):
+        axes.stairs(
+            [part.shares[side] for part in feature.histogram], edges, color=color, label=label, fill=True, alpha=0.35
+        )
+        axes.stairs([part.shares[side] for part in feature.histogram], edges, color=color, linewidth=1.4)
+    axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(lambda number, _: as_text(number, measure))
+    axes.grid(axis="y", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _values(axes: Axes, feature: FeatureDrift) -> None:
+    shown = sorted(feature.histogram, key=lambda part: -max(part.shares))[:_MOST_VALUES]
+    for side, label, color in ((0, "before", FIRST), (1, "now", SECOND)):
+        places = [position + 0.4 * side - 0.2 for position in range(len(shown))]
+        axes.barh(places, [part.shares[side] for part in shown], height=0.38, color=color, label=label)
+    axes.set_yticks(range(len(shown)), [_short(part.value or "") for part in shown])
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.grid(axis="x", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def _short(text: str) -> str:
+    """One line without what a picture would take for a formula."""
+    line = " ".join(text.split())
+    return (line if len(line) <= 30 else f"{line[:29]}…").replace("$", r"\$")
+
+
+def as_text(number: float | None, measure: str) -> str:
+    """A feature's number as people read it; ``-`` for none."""
+    if number is None:
+        return "-"
+    try:
+        if measure == "microseconds":
+            return from_micros(round(number)).strftime("%Y-%m-%d %H:%M")
+        if measure == "days":
+            return (date(1970, 1, 1) + timedelta(days=round(number))).isoformat()
+    except OverflowError:
+        pass
+    return f"{number:.6g}"
+
+
+def deviation_as_text(number: float | None, measure: str) -> str:
+    """The same of a difference of such numbers."""
+    if number is not None and measure == "microseconds":
+        return spoken(number / _MICROS)
+    if number is not None and measure == "days":
+        return spoken(number * _SECONDS_A_DAY)
+    return as_text(number, "value")

@@ -1,0 +1,61 @@
+"""A drift report: one HTML file that needs nothing else, for the screen, the dark and the printer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from featurestore.frames.drift import FeatureDrift
+from featurestore.operations.drift import DriftResult
+from featurestore.reports.drawing import Picture
+from featurestore.reports.drift_pictures import as_text, deviation_as_text, distances, spread
+from featurestore.reports.page import rendered, write_page
+
+# More make no report clearer; the table has all of them.
+_MOST_BARS, _MOST_HISTOGRAMS = 40, 24
+# A sign beside the word, so that a column can be read at a glance without colours.
+_MARKS = {"drifted": "▲ drifted", "warning": "△ warning", "ok": "ok"}
+
+
+def drift_report(result: DriftResult, path: str | Path) -> Path:
+    """Write the report of a comparison to ``path``, in place of one that is there; returns the path.
+
+    The file appears when all of it is written. Raises ExportError for a path that is not on a local disk.
+    """
+    return write_page(drift_html(result), path)
+
+
+def drift_html(result: DriftResult) -> str:
+    """The report as text; the same result gives the same text."""
+    filters: dict[str, Callable[..., str]] = {
+        "count": lambda number: f"{number:,}",
+        "share": lambda share: "-" if share is None else f"{share:.1%}",
+        "measure": lambda value: "-" if value is None else f"{value:.3f}",
+        "number": as_text,
+        "deviation": deviation_as_text,
+    }
+    sides = [(one.baseline.rows, one.current.rows) for one in result.features] or [(0, 0)]
+    return rendered(
+        "drift.html.j2",
+        filters,
+        result=result,
+        rows=[max(side) for side in zip(*sides, strict=True)],
+        marks=_MARKS,
+        pictures=_pictures(result),
+        left_out=max(0, len(_with_values(result)) - _MOST_HISTOGRAMS),
+    )
+
+
+def _pictures(result: DriftResult) -> list[Picture]:
+    """Those for which there is something to show, what drifted first."""
+    if not result.features:
+        return []
+    return [
+        distances(result.features[:_MOST_BARS]),
+        *(spread(feature) for feature in _with_values(result)[:_MOST_HISTOGRAMS]),
+    ]
+
+
+def _with_values(result: DriftResult) -> list[FeatureDrift]:
+    """The features of which a histogram shows anything: one bar that is always full does not."""
+    return [feature for feature in result.features if len(feature.histogram) > 1]

@@ -1,0 +1,46 @@
+"""What every report is: an HTML file that needs nothing else, for the screen, the dark and the printer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from featurestore.errors import ExportError
+
+
+def rendered(template: str, filters: Mapping[str, Callable[..., str]], **values: Any) -> str:
+    """A template of this package with its values; the same values give the same text."""
+    environment = Environment(
+        loader=PackageLoader("featurestore.reports", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= filters
+    return environment.get_template(template).render(**values)
+
+
+def write_page(html: str, path: str | Path) -> Path:
+    """Write a report to ``path``, in place of one that is there; returns the path.
+
+    The file appears when all of it is written. Raises ExportError for a path that is not on a local disk.
+    """
+    if "://" in str(path):
+        raise ExportError(f"a report is written to a local disk, and {path} is not; name a file")
+    target = Path(path).absolute()
+    temporary = target.parent / f".{target.name}.{uuid4().hex}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(html, encoding="utf-8")
+        temporary.replace(target)
+    except OSError as error:
+        raise ExportError(f"{target} cannot be written: {error}") from error
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+    return target

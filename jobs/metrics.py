@@ -1,0 +1,11 @@
+"""Write what the tenant's jobs did and its groups hold to a file in Prometheus text format.
+
+spark-submit --properties-file conf/spark-defaults.conf jobs/metrics.py --tenant T FILE.prom
+"""
+
+import sys
+
+from featurestore.cli import main
+
+if __name__ == "__main__":
+    main(["metrics", *sys.argv[1:]])

@@ -1,0 +1,11 @@
+"""Remove files from disk that no reader needs any more; of the whole store, all tenants.
+
+spark-submit --properties-file conf/spark-defaults.conf jobs/vacuum.py --older-than 7d
+"""
+
+import sys
+
+from featurestore.cli import main
+
+if __name__ == "__main__":
+    main(["vacuum", *sys.argv[1:]])

@@ -1,0 +1,124 @@
+"""The jobs of upkeep, killed by SIGKILL after each of their side effects and then run again: the end is that of no kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import SparkSession
+from test_erase import found_in
+
+from featurestore import FeatureDataLoader, FeatureStore, OfflineStore, Settings
+
+pytestmark = pytest.mark.slow
+
+PROJECT = Path(__file__).parents[2]
+DEFINITIONS = """
+entities:
+  - name: user
+    join_keys: {user_id: string}
+feature_groups:
+  - name: scores
+    entity: user
+    retention: 30d
+    features:
+      - {name: score, type: double, max: 100}
+"""
+SECRET = {"FEATURESTORE_SUPPRESSION_SECRET": "kept with the other secrets"}
+PERSON = "erika-mustermann"
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+# Each job with the steps after which it is killed.
+KILLS = {
+    ("cleanup",): ["cleanup.started", "cleanup.deleted", "cleanup.done"],
+    ("optimize",): ["optimize.rewritten"],
+    ("profile",): ["profile.computed"],
+    ("vacuum", "--older-than", "3d"): ["vacuum.table"],
+    ("erase", "user", "--key", f"user_id={PERSON}"): [
+        "erase.suppressed", "erase.exports", "erase.rows", "erase.files", "erase.log", "erase.manifest", "erase.certified",
+    ],
+}  # fmt: skip
+
+
+def made(spark: SparkSession, folder: Path) -> OfflineStore:
+    """A store with old rows, days of several files, a bad row, a training set with its export, and a person in each."""
+    (folder / "conf").mkdir(parents=True)
+    (folder / "groups.yml").write_text(DEFINITIONS, encoding="utf-8")
+    ivy = f"spark:\n  spark.jars.ivy: {PROJECT / '.ivy'}\n  spark.master: local[1]\n"
+    (folder / "conf" / "base.yml").write_text(f"warehouse: warehouse\n{ivy}", encoding="utf-8")
+    (folder / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
+    fs = FeatureStore.open(Settings.load(folder / "conf", {}), spark=spark, environ={**os.environ, **SECRET})
+    fs.apply(folder / "groups.yml")
+    store = fs.tenant("acme")
+    for days_ago, hour in ((100, 0), (2, 0), (2, 1), (1, 0)):
+        at = NOW - timedelta(days=days_ago) + timedelta(hours=hour)
+        rows = [{"user_id": user, "event_timestamp": at, "score": float(hour)} for user in (PERSON, "ann", "bob")]
+        store.write_batch("scores", rows)
+    store.write_batch("scores", [{"user_id": PERSON, "event_timestamp": NOW, "score": 200.0}])
+    spine = spark.createDataFrame([(PERSON, NOW), ("ann", NOW)], "user_id string, event_timestamp timestamp")
+    built = FeatureDataLoader(store).load_training_data(spine, "scores:score", name="set")
+    built.export(str(folder / "export"))
+    return store
+
+
+def run_job(folder: Path, words: tuple[str, ...], stop_at: str = "") -> int:
+    """Run a job in a process of its own, killed after a step; gives how it ended."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "featurestore", *words, "--tenant", "acme", "--conf", str(folder / "conf")],
+        env={**os.environ, **SECRET, "FEATURESTORE_STOP_AT": stop_at},
+        cwd=PROJECT,
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    return ended.returncode
+
+
+def run_here(store: OfflineStore, job: str) -> None:
+    if job == "vacuum":
+        FeatureStore(store._context).vacuum("3d")
+    elif job == "erase":
+        store.erase("user", {"user_id": PERSON})
+    else:
+        {"cleanup": store.cleanup, "optimize": store.optimize, "profile": store.profile}[job]()
+
+
+def content(store: OfflineStore) -> dict[str, Any]:
+    spark = store._context.spark
+    table = store._context.table(store._context.group("scores"))
+    [certificate] = store.erasures()
+    [manifest] = FeatureDataLoader(store).list()
+    return {
+        "values": Counter(table.values.read(spark).select("user_id", "event_timestamp", "score").collect()),
+        "files": len(table.values.read(spark).inputFiles()),
+        "rejected": store.rejected("scores").count(),
+        "erased": {(one.kind, one.name): one.rows for one in certificate.tables},
+        "exports": [Path(folder).name for folder in certificate.exports],
+        "training set": (manifest.row_count, manifest.content_hash),
+    }
+
+
+def test_upkeep_killed_after_any_of_its_steps_ends_as_if_nothing_had_been(spark: SparkSession, tmp_path: Path) -> None:
+    undisturbed = made(spark, tmp_path / "undisturbed")
+    for words in KILLS:
+        run_here(undisturbed, words[0])
+    folder = tmp_path / "killed"
+    store = made(spark, folder)
+
+    for words, steps in KILLS.items():
+        assert [run_job(folder, words, step) for step in steps] == [-signal.SIGKILL] * len(steps), words
+        run_here(store, words[0])
+
+    assert content(store) == content(undisturbed)
+    assert found_in(folder / "warehouse", PERSON.encode()) == []
+    ended = Counter((row["job"], row["state"]) for row in store.runs().collect())
+    assert ended == {
+        ("cleanup", "succeeded"): 1, ("cleanup", "abandoned"): 3, ("optimize", "succeeded"): 1, ("optimize", "abandoned"): 1,
+        ("profile", "succeeded"): 1, ("profile", "abandoned"): 1, ("erase", "succeeded"): 1, ("erase", "abandoned"): 7,
+    }  # fmt: skip
