@@ -2,12 +2,12 @@
 .DEFAULT_GOAL := help
 # One target after the other, also under -j: each starts Spark with all cores.
 .NOTPARALLEL:
-.PHONY: help environment demo test test_slow benchmark check format clean distclean
+.PHONY: help environment demo test test_slow test_every_kill benchmark check format clean distclean
 
 PYTHON_IN_VENV := .venv/bin/python
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z_]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 environment: ## Make .venv with the pinned dependencies and fetch Delta's jars, unless that is done
 	@sh deploy/environment.sh
@@ -20,6 +20,9 @@ test: environment ## The tests, but for the slow ones
 
 test_slow: environment ## The tests that start processes of their own: spark-submit, a cluster, the benchmark's engines
 	$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m slow
+
+test_every_kill: environment ## Every job killed after each of its steps; test_slow kills after some of them
+	EVERY_KILL=1 $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m slow -k killed
 
 benchmark: environment ## The as-of join beside its peers, a million rows (other sizes: benchmarks/README.md)
 	$(PYTHON_IN_VENV) benchmarks/point_in_time.py

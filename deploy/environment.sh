@@ -81,7 +81,7 @@ install() {
         "$python" -m venv .venv
     fi
     echo 'Installing the pinned dependencies into .venv (some minutes the first time)'
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev]'
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,embedded]'
     fingerprint >.venv/.installed
 }
 

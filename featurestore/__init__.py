@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         TrainingSetDefinition,
     )
     from featurestore.definitions.transformation import Transformation
+    from featurestore.definitions.vector_index import VectorIndex
     from featurestore.feature_store import FeatureStore
     from featurestore.frames.encodings import Encoding
     from featurestore.frames.feature_statistics import FeatureStatistics
@@ -43,8 +44,9 @@ if TYPE_CHECKING:
     from featurestore.operations.optimize import OptimizeResult
     from featurestore.operations.profile import ProfileResult
     from featurestore.operations.retain import RetentionResult
-    from featurestore.operations.search import SimilarEntities, SimilarEntity
+    from featurestore.operations.similar_entities import SimilarEntities, SimilarEntity
     from featurestore.operations.stats import GroupStats
+    from featurestore.operations.sync_embeddings import SyncResult
     from featurestore.operations.training_set import TrainingSet
     from featurestore.operations.vacuum import VacuumResult
     from featurestore.operations.values_at import FeatureValue
@@ -78,10 +80,11 @@ _HOME = {
     "RandomSplit": "featurestore.definitions.training_set",
     "RetentionResult": "featurestore.operations.retain",
     "Settings": "featurestore.config",
-    "SimilarEntities": "featurestore.operations.search",
-    "SimilarEntity": "featurestore.operations.search",
+    "SimilarEntities": "featurestore.operations.similar_entities",
+    "SimilarEntity": "featurestore.operations.similar_entities",
     "Source": "featurestore.definitions.source",
     "SpineQuery": "featurestore.definitions.training_set",
+    "SyncResult": "featurestore.operations.sync_embeddings",
     "TimeSplit": "featurestore.definitions.training_set",
     "TimeWindow": "featurestore.definitions.time_window",
     "TrainingFrame": "featurestore.operations.load_training_set",
@@ -91,6 +94,7 @@ _HOME = {
     "TrainingSetDiff": "featurestore.operations.diff",
     "Transformation": "featurestore.definitions.transformation",
     "VacuumResult": "featurestore.operations.vacuum",
+    "VectorIndex": "featurestore.definitions.vector_index",
     "WriteResult": "featurestore.operations.ingest",
 }
 
@@ -127,6 +131,7 @@ __all__ = [
     "SimilarEntity",
     "Source",
     "SpineQuery",
+    "SyncResult",
     "TimeSplit",
     "TimeWindow",
     "TrainingFrame",
@@ -136,6 +141,7 @@ __all__ = [
     "TrainingSetDiff",
     "Transformation",
     "VacuumResult",
+    "VectorIndex",
     "WriteResult",
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from featurestore.errors import ConfigurationError, nearest
 
 ENVIRONMENT_PREFIX = "FEATURESTORE_"
-SECRETS = frozenset({"postgres_dsn"})
+SECRETS = frozenset({"postgres_dsn", "postgres_app_dsn"})
 DEFAULT_PROFILE = "dev"
 IVY = "spark.jars.ivy"
 # They choose a profile and a tenant, hold the key of suppressed entities, and stop a job at a step (for tests of what
@@ -32,7 +32,11 @@ class Settings(BaseModel):
     - ``timestamp_zone``: the zone in which naive and date-only timestamps are read; none refuses them.
     - ``hot_key_rows``: a key with so many rows (spine and values together) is cut in time by the as-of join.
     - ``spark``: Spark properties for a session that this package starts; an adopted session is left as it is.
-    - ``postgres_dsn``: a secret; only ever from the environment.
+    - ``postgres``: where vectors are searched by index: ``embedded``, a server that is started by need and keeps its data
+      beside the warehouse, or ``external``, which ``postgres_dsn`` must then name; a DSN that is given is always used.
+    - ``postgres_dsn``: a secret, only ever from the environment: the login that owns the tables.
+    - ``postgres_app_dsn``: the same of the login that searches; none: the owner's connection changes to its role.
+    - ``search_timeout``: seconds that one statement of a search in PostgreSQL may take.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -44,7 +48,10 @@ class Settings(BaseModel):
     timestamp_zone: str | None = None
     hot_key_rows: int = Field(default=5_000_000, ge=2)
     spark: dict[str, str] = {}
+    postgres: Literal["embedded", "external"] = "embedded"
     postgres_dsn: SecretStr | None = None
+    postgres_app_dsn: SecretStr | None = None
+    search_timeout: float = Field(default=30.0, gt=0)
 
     def __init__(self, **fields: Any) -> None:
         try:

@@ -141,6 +141,18 @@ class ErasureError(FeatureStoreError):
     exit_code = 23
 
 
+class PostgresError(FeatureStoreError):
+    """PostgreSQL cannot be reached, or did not do what it was told; no part of an answer was given."""
+
+    exit_code = 24
+
+
+class SyncError(FeatureStoreError):
+    """Vectors could not be brought from a table to PostgreSQL; what is there is as it was, and a next sync goes on."""
+
+    exit_code = 25
+
+
 class StorageError(FeatureStoreError):
     """The storage below the tables has a fault: a full or read-only disk, a damaged or lost file."""
 

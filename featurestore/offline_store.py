@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 
@@ -32,8 +33,15 @@ from featurestore.operations.profile import ProfileResult, profile, statistics
 from featurestore.operations.read import AsOfRequest, Features, Spine, as_spine, parse_known_at, point_in_time, resolve
 from featurestore.operations.retain import RetentionResult, cleanup
 from featurestore.operations.retry_rejected import retry_rejected
-from featurestore.operations.search import SimilarEntities, VectorOrEntity, search_similar_embeddings
+from featurestore.operations.search import (
+    VectorOrEntity,
+    search_similar_embeddings,
+    search_similar_embeddings_batch,
+)
+from featurestore.operations.search_for import search_similar_for
+from featurestore.operations.similar_entities import SimilarEntities
 from featurestore.operations.stats import GroupStats, get_stats
+from featurestore.operations.sync_embeddings import SyncResult, sync_all_embeddings, sync_embeddings
 from featurestore.operations.values_at import FeatureValue, get_features_at_time
 from featurestore.operations.write_value import write_embedding, write_feature_value
 from featurestore.stores.runs import Run
@@ -212,8 +220,9 @@ class OfflineStore:
         at: Any = None,
         filters: Mapping[str, Any] | None = None,
         model_version: str | None = None,
+        exact: bool | None = None,
     ) -> SimilarEntities:
-        """The entities whose embeddings have the greatest cosine similarity, exact: every vector is compared.
+        """The entities whose embeddings have the greatest cosine similarity.
 
         - ``vector_or_entity``: a vector of the feature's dims, or a mapping of join keys, whose own latest vector is the
           query and which is not among the matches.
@@ -222,14 +231,94 @@ class OfflineStore:
         - ``filters``: by join keys and features of the same group, as valid at ``at``, applied before the limit: a value,
           a list of which any, or ``{"min": a, "max": b}``, both included.
         - ``model_version``: vectors of this model alone are compared; by default the queried entity's, or the feature's.
+        - ``exact``: with no ``at``, vectors that ``sync_embeddings`` brought to PostgreSQL are searched there, as of that
+          sync, through their index; ``True`` compares every one. All else is searched in the group's table, exactly.
+          The answer's ``source`` and ``exact`` say which it was.
 
         A vector that is zero in all dims has no direction: a query by it is an error, a stored one is never a match.
         Raises NotFoundError (also for an entity without a valid vector, and where all vectors are of other models),
-        InvalidArgumentError.
+        InvalidArgumentError, PostgresError (never a part of an answer).
         """
         return search_similar_embeddings(
-            self._context, self._tenant_id, feature, vector_or_entity, limit, threshold, at, filters, model_version
+            self._context,
+            self._tenant_id,
+            feature,
+            vector_or_entity,
+            limit,
+            threshold,
+            at,
+            filters,
+            model_version,
+            exact,
         )
+
+    def search_similar_embeddings_batch(
+        self,
+        feature: str,
+        queries: Sequence[VectorOrEntity] | np.ndarray[Any, Any],
+        limit: int = 10,
+        threshold: float = 0.7,
+        at: Any = None,
+        filters: Mapping[str, Any] | None = None,
+        model_version: str | None = None,
+        exact: bool | None = None,
+    ) -> list[SimilarEntities]:
+        """The answers of ``search_similar_embeddings`` to many vectors (or entities), in their order.
+
+        Those that an index answers go to it in one round trip (a thousand at a time); without one each is a search of its
+        own. A two-dimensional array is a query a row.
+        """
+        return search_similar_embeddings_batch(
+            self._context, self._tenant_id, feature, queries, limit, threshold, at, filters, model_version, exact
+        )
+
+    def search_similar_for(
+        self,
+        queries: DataFrame,
+        feature: str,
+        vector_column: str = "vector",
+        limit: int = 10,
+        threshold: float = 0.7,
+        filters: Mapping[str, Any] | None = None,
+        model_version: str | None = None,
+        exact: bool | None = None,
+    ) -> DataFrame:
+        """Search by every row of a Spark DataFrame, on its executors, in the vectors that were synced to PostgreSQL.
+
+        - Grain: a row a query and match, computed when it is used; a query without matches, or whose vector is null, has none.
+        - Columns: the queries' but for the vector; ``rank`` from 1; ``similar``, a struct of join keys, similarity, both
+          timestamps and the filters' columns; ``exact``.
+        - Each task has a connection of its own, 16 at once at the most. They must reach PostgreSQL: an embedded one is
+          reached from this machine alone.
+
+        Raises NotFoundError where the vectors were not synced, SchemaError, InvalidArgumentError.
+        """
+        return search_similar_for(
+            self._context,
+            self._tenant_id,
+            queries,
+            feature,
+            vector_column,
+            limit,
+            threshold,
+            filters,
+            model_version,
+            exact,
+        )
+
+    def sync_embeddings(self, feature: str, full: bool = False, verify: bool = False) -> SyncResult:
+        """Bring the vectors of ``"group:feature"`` in PostgreSQL up to date with the table, so that searches use them.
+
+        By the table's Change Data Feed since the last sync, or, where that does not tell all, by comparing every entity;
+        ``full`` asks for the latter. One transaction: an interrupted sync leaves what was there. ``verify`` compares all
+        rows by their content afterwards, and mends those that differ. See docs/vector_index.md.
+        Raises NotFoundError, InvalidArgumentError, SyncError (also while another sync of the same runs), PostgresError.
+        """
+        return sync_embeddings(self._context, self._tenant_id, feature, full, verify)
+
+    def sync_all_embeddings(self, full: bool = False, verify: bool = False) -> list[SyncResult]:
+        """The same of every embedding whose definition has an ``index``; raises JobFailedError where some failed."""
+        return sync_all_embeddings(self._context, self._tenant_id, full, verify)
 
     def get_stats(self, entities: bool = True) -> list[GroupStats]:
         """This tenant's rows, entities, times, files and bytes: a line a feature group in force, by name.

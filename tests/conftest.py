@@ -17,21 +17,19 @@ from featurestore.session import open_session
 os.environ["TZ"] = "America/New_York"
 time.tzset()
 
-SPARK = {
-    "spark.master": "local[2]",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.databricks.delta.snapshotPartitions": "2",
-    # Short queries never earn back what compilers cost: Java's optimising one, and Spark's own of each query. The
-    # as-of join's tests, those that start processes and the demo do run with both.
+# Short queries never earn back what compilers cost: Java's optimising one, and Spark's own of each query. The as-of
+# join's properties, the cluster, spark-submit and the demo are tested with both.
+QUICK = {
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-    "spark.ui.enabled": "false",
     "spark.driver.memory": "2g",
     "spark.jars.ivy": str(Path(__file__).parent.parent / ".ivy"),
-    "spark.ui.showConsoleProgress": "false",
-    "spark.log.level": "ERROR",
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.ui.enabled": "false",
 }
+SPARK = QUICK | {"spark.master": "local[2]", "spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false"}
 
 # The same examples on every run. An example is big and holds many independent cases, each costs a Spark job: a failing
 # test tells the one case that failed, and shrinking would run for minutes to say the same.

@@ -17,6 +17,7 @@ from featurestore.cli import (
     statistics,
     training_sets,
     values,
+    vectors,
 )
 from featurestore.cli.invocation import AsJson, Conf, Log, Profile, Tenant, common_options
 
@@ -59,6 +60,7 @@ app.command("erasures")(common_options(maintenance.list_erasures))
 app.command("profile")(common_options(statistics.profile))
 app.command("drift")(common_options(statistics.drift))
 app.command("metrics")(common_options(statistics.metrics))
+app.command("sync-embeddings")(common_options(vectors.sync_embeddings))
 app.command("doctor")(common_options(environment.doctor))
 groups.command("list")(common_options(definitions.list_groups))
 groups.command("show")(common_options(definitions.show_group))

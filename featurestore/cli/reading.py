@@ -151,6 +151,7 @@ def search(
     at: Annotated[str | None, typer.Option("--at", help="Vectors as they were valid then; now by default.")] = None,
     filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE, of the same group.")] = None,
     model_version: Annotated[str | None, typer.Option("--model-version", help="Whose vectors.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare every vector, and do not search by index.")] = False,
 ) -> None:
     """Show the entities whose embeddings are most similar to a vector, or to an entity's own."""
     if (vector is None) == (not entity):
@@ -161,11 +162,19 @@ def search(
     filters = {name: typed(value, types.get(name, "string")) for name, value in pairs(filter or [], "--filter").items()}
     query = entity_of(group.entity, entity or []) if vector is None else typed(vector, "json")
     found = store.search_similar_embeddings(
-        feature, query, limit, threshold, at=at, filters=filters or None, model_version=model_version
+        feature,
+        query,
+        limit,
+        threshold,
+        at=at,
+        filters=filters or None,
+        model_version=model_version,
+        exact=exact or None,
     )
     rows = [asdict(match) for match in found]
     columns = ["entity", "similarity", "event_timestamp", "model_version"]
     document = {"feature": feature, "model_version": found.model_version, "at": found.at, "exact": found.exact}
+    document |= {"source": found.source, "synced_at": found.synced_at, "table_version": found.table_version}
     invocation.answer(document | {"matches": rows}, table_of(rows, columns))
 
 
@@ -173,7 +182,7 @@ def stats(invocation: Invocation) -> None:
     """Show what the tenant has in each feature group: rows, entities, times, files, bytes."""
     _, store = _open(invocation)
     rows = [asdict(one) for one in store.get_stats()]
-    columns = [name for name in (rows[0] if rows else {}) if name != "features"]
+    columns = [name for name in (rows[0] if rows else {}) if name not in ("features", "null_shares")]
     invocation.answer(rows, table_of(rows, columns))
 
 

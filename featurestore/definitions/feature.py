@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from featurestore.definitions.base import Definition
 from featurestore.definitions.names import RESERVED_COLUMNS, Name
 from featurestore.definitions.types import FeatureType, TypeWord, parse_type
+from featurestore.definitions.vector_index import MOST_DIMS_IN_A_GRAPH, VectorIndex
 
 DEFAULT_MODEL_VERSION = "text-embedding-3-small"
 
@@ -27,7 +28,7 @@ class Feature(Definition):
     - ``min_length``, ``max_length``: bounds, both included, on the length of a string or an array.
 
     Numbers are always finite. An embedding always has exactly its ``dims``; ``model_version`` names the model
-    that made it where the writer does not say.
+    that made it where the writer does not say; ``index`` says how it is kept for similarity search (``VectorIndex``).
     """
 
     positional: ClassVar[tuple[str, ...]] = ("name", "type")
@@ -43,6 +44,7 @@ class Feature(Definition):
     min_length: int | None = Field(default=None, ge=0)
     max_length: int | None = Field(default=None, ge=0)
     model_version: str | None = None
+    index: VectorIndex | None = None
     tags: tuple[str, ...] = ()
 
     if TYPE_CHECKING:
@@ -61,6 +63,7 @@ class Feature(Definition):
             min_length: int | None = None,
             max_length: int | None = None,
             model_version: str | None = None,
+            index: VectorIndex | Mapping[str, Any] | None = None,
             tags: Sequence[str] = (),
         ) -> None: ...
 
@@ -84,6 +87,8 @@ class Feature(Definition):
         self._only("min_length", text_or_array and not kind.is_embedding, "string or an array")
         self._only("max_length", text_or_array and not kind.is_embedding, "string or an array")
         self._only("model_version", kind.is_embedding, "embedding(dims)")
+        self._only("index", kind.is_embedding, "embedding(dims)")
+        self._storage_has_the_dims()
         self._ordered("min", "max")
         self._ordered("min_length", "max_length")
         self._allowed_values_have_the_type()
@@ -105,6 +110,13 @@ class Feature(Definition):
         for value in self.allowed_values or ():
             if type(value) is not wanted[self.type]:
                 raise ValueError(f"allowed value {value!r} is not of type {self.type}")
+
+    def _storage_has_the_dims(self) -> None:
+        most = MOST_DIMS_IN_A_GRAPH["vector"]
+        if self.index is not None and self.index.storage == "vector" and (self.feature_type.dims or 0) > most:
+            raise ValueError(
+                f"index.storage 'vector' is for up to {most} dims, and this feature is {self.type}; use 'halfvec', or leave it out"
+            )
 
     @property
     def feature_type(self) -> FeatureType:

@@ -15,6 +15,7 @@ from featurestore.definitions.feature import Feature
 from featurestore.definitions.names import Name
 from featurestore.definitions.source import Source
 from featurestore.definitions.transformation import Transformation
+from featurestore.definitions.vector_index import FILTER_TYPES
 from featurestore.errors import NotFoundError, nearest
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -133,6 +134,20 @@ class FeatureGroup(Definition):
             raise ValueError(f"expect.max_null_share names {unknown}, which are not features of the group")
         if self.sources and self.transformation is None:
             raise ValueError("'sources' are declared and no 'transformation' reads them")
+        return self
+
+    @model_validator(mode="after")
+    def _filters_are_scalar_features(self) -> Self:
+        types = {feature.name: feature.type for feature in self.features}
+        for feature in self.features:
+            for name in feature.index.filters if feature.index is not None else ():
+                where = f"feature {feature.name!r}: index.filters names {name!r}, which"
+                if name in self.entity.join_keys:
+                    raise ValueError(f"{where} is a join key; searches filter by these anyway, leave it out")
+                if name not in types:
+                    raise ValueError(f"{where} is not a feature of the group. {nearest(name, types)}")
+                if types[name] not in FILTER_TYPES:
+                    raise ValueError(f"{where} is {types[name]}; possible types: {', '.join(FILTER_TYPES)}")
         return self
 
     @property

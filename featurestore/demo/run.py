@@ -17,6 +17,8 @@ from rich.table import Table
 
 from featurestore import FeatureDataLoader, FeatureStore, OfflineStore, Settings, TrainingSet
 from featurestore.definitions.durations import spoken
+from featurestore.definitions.time_window import to_instant
+from featurestore.demo.airports import LIKE, PROFILE, AirportsAlike, airports_alike, alike_picture
 from featurestore.demo.flights import flight_tables, land_flights
 from featurestore.demo.model import Score, compare_joins
 from featurestore.reports.training_set_numbers import TrainingSetNumbers
@@ -25,6 +27,7 @@ from featurestore.reports.training_set_report import training_set_report
 TENANT = "nyc"
 TRAINING_SET = "departure_delays"
 GROUPS = ("airport_weather", "carrier_delays", "route_delays", "aircraft_activity")
+PROFILES = "airport_profiles"
 # The year as New York counts it.
 START, END = "2013-01-01T00:00:00-05:00", "2014-01-01T00:00:00-05:00"
 
@@ -75,6 +78,7 @@ class DemoResult:
     training_set: TrainingSet
     numbers: TrainingSetNumbers
     scores: list[Score]
+    alike: AirportsAlike
     steps: list[Step]
     export: Path
     report: Path
@@ -106,8 +110,13 @@ def run_demo(
             step.tell(f"{change.action} {change.kind.replace('_', ' ')} {change.name}")
         step.tell(f"{len(plan.changes) - len(changes)} unchanged")
     store = fs.tenant(TENANT)
-    for group in GROUPS:
+    for group in (*GROUPS, PROFILES):
         _materialize(steps, store, group)
+    with steps.step("Sync the airports' profiles to PostgreSQL") as step:
+        synced = store.sync_embeddings(PROFILE)
+        step.tell(f"{synced.rows_upserted:,} vectors written, {synced.rows:,} there")
+    with steps.step(f"Find airports that behave like {LIKE}"):
+        alike = airports_alike(store, to_instant(END))
     with steps.step("Build the training set") as step:
         training_set = FeatureDataLoader(store).build(TRAINING_SET)
         manifest = training_set.manifest
@@ -117,11 +126,14 @@ def run_demo(
     with steps.step("Measure it, write the report"):
         numbers = TrainingSetNumbers.of(training_set)
         report = training_set_report(
-            training_set, output / "reports" / f"{manifest.name}_v{manifest.version}.html", numbers
+            training_set,
+            output / "reports" / f"{manifest.name}_v{manifest.version}.html",
+            numbers,
+            more=[alike_picture(alike)],
         )
     with steps.step("Train one model a join"):
         scores = compare_joins(fs, training_set)
-    result = DemoResult(training_set, numbers, scores, steps.done, export, report)
+    result = DemoResult(training_set, numbers, scores, alike, steps.done, export, report)
     _sum_up(console, result)
     return result
 
@@ -163,6 +175,12 @@ def _sum_up(console: Console, result: DemoResult) -> None:
         "see it. [bold]Served[/]: with the values that there are two hours before departure."
     )
     console.print()
+    console.print(_alike(result.alike))
+    console.print(
+        f"Airports to which flights from New York are late at the same hours and in the same weather as to {LIKE}: vectors "
+        "of a materialization, searched in PostgreSQL."
+    )
+    console.print()
     console.print(_steps(result.steps))
     for name, path in (
         ("Training set", result.training_set.manifest.location),
@@ -188,6 +206,15 @@ def _scores(scores: list[Score]) -> Table:
     table.add_column("Served AUC", justify="right")
     for score in scores:
         table.add_row(score.join, f"{score.offline:.3f}", f"{score.served:.3f}")
+    return table
+
+
+def _alike(alike: AirportsAlike) -> Table:
+    table = Table("Airport", title=f"Airports that behave like {alike.airport}", title_justify="left")
+    table.add_column("Similarity", justify="right")
+    table.add_column("Flights", justify="right")
+    for match in alike.found:
+        table.add_row(match.entity["airport"], f"{match.similarity:.3f}", f"{match.filters['flights']:,}")
     return table
 
 

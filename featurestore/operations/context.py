@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from pyspark.sql import SparkSession
 
@@ -14,6 +15,7 @@ from featurestore.session import HadoopFiles
 from featurestore.stores.files import Files
 from featurestore.stores.group_table import GroupTable
 from featurestore.stores.layout import Layout
+from featurestore.stores.postgres import Postgres
 from featurestore.stores.registry import Registry, RegistryState
 from featurestore.stores.runs import RunLedger
 from featurestore.stores.training_sets import TrainingSetStore
@@ -54,6 +56,10 @@ class Context:
     @property
     def training_sets(self) -> TrainingSetStore:
         return TrainingSetStore(self.layout)
+
+    @cached_property
+    def postgres(self) -> Postgres:
+        return Postgres(self.settings)
 
     @property
     def files(self) -> Files:

@@ -17,6 +17,7 @@ from featurestore.operations.entities import EntityKey, entity_rows
 from featurestore.operations.erase_exports import erase_exports
 from featurestore.operations.erase_groups import erase_groups
 from featurestore.operations.erase_training_sets import erase_training_sets
+from featurestore.operations.erase_vectors import erase_vectors
 from featurestore.operations.erasing import ErasedTable, Erasing
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.suppress import checked_secret, suppressions
@@ -75,7 +76,7 @@ def erase(context: Context, tenant_id: str, entity: str, keys: EntityKey | Seque
     ``keys``: the join keys of one entity, or of several. First they are put on the suppression list, as hashes keyed
     with the secret in ``FEATURESTORE_SUPPRESSION_SECRET``: from then on no write, and no new training set, has rows of
     theirs. Then they are removed from every group of the entity, and of every entity whose join keys are those and
-    more, in every major version; from rejected rows; from saved training sets; and exports that may hold them are
+    more, in every major version; from rejected rows; from their vectors in PostgreSQL; from saved training sets; and exports that may hold them are
     deleted. No old version, change file or log entry of a table holds any of it afterwards.
 
     Old versions of the tables cannot be read any more where they held the entities, so training sets that were built
@@ -116,7 +117,7 @@ def erase(context: Context, tenant_id: str, entity: str, keys: EntityKey | Seque
 def _erase(context: Context, entity: Entity, keys: pa.Table, erasure: Erasure, log: ErasureLog) -> ErasureCertificate:
     erasing = Erasing.of(context, entity, keys, erasure, log)
     exports_left = erase_exports(erasing)
-    tables = erase_groups(erasing)
+    tables = [*erase_groups(erasing), *erase_vectors(erasing)]
     sets, sets_left = erase_training_sets(erasing)
     return ErasureCertificate(
         erasure_id=erasure.erasure_id,

@@ -13,6 +13,7 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.rows_of_entity import by_columns, by_json
 from featurestore.frames.schema import key_fields
 from featurestore.operations.context import Context
+from featurestore.operations.erase_vectors import erase_vectors
 from featurestore.operations.erasing import ErasedTable, Erasing
 from featurestore.operations.suppress import of_group, suppressed_keys, suppressions
 from featurestore.operations.sweep import Sweep
@@ -76,6 +77,8 @@ def erase_again(context: Context, tenant_id: str, group: FeatureGroup, rows: Dat
             entity = entity_of(suppression.entity, suppression.join_keys, group)
             erased = _erase_group(Erasing.again(context, tenant_id, entity, keys), group)
             taken += sum(table.rows for table in erased if table.kind == "values")
+            # A sync may have read them meanwhile.
+            erase_vectors(Erasing.again(context, tenant_id, entity, keys))
     return taken
 
 

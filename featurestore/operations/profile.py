@@ -113,6 +113,16 @@ def statistics(
     return sorted(found, key=lambda one: (one.date or date.min, order[one.feature]))
 
 
+def null_shares(context: Context, tenant_id: str, group: FeatureGroup) -> dict[str, float] | None:
+    """By feature, the share of rows (as corrected) without a value, exact; none where rows changed since the last profile."""
+    if not context.layout.statistics.exists(context.spark):
+        return None
+    if _plan(context, tenant_id, group, (None, None), False).dates != ():
+        return None
+    found = statistics(context, tenant_id, group, None, None, by_date=False)
+    return {one.feature: one.null_share for one in found if one.null_share is not None}
+
+
 def of_dates(context: Context, tenant_id: str, group: FeatureGroup, dates: Dates) -> DataFrame:
     """The stored lines of the group's features in force, of these event dates, both ends included."""
     lines = Statistics(context.layout.statistics).lines(context.spark, tenant_id, group, dates)

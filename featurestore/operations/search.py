@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, TypeAlias, overload
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -21,73 +19,15 @@ from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.similarity import SIMILARITY, Query, closest, latest_similarities
 from featurestore.frames.timestamps import first_of_partition, instant
 from featurestore.operations.context import Context
-from featurestore.operations.entities import EntityKey, entity_key, of_entities
-from featurestore.operations.search_request import SimilaritySearch, check_search, read_vector
+from featurestore.operations.entities import EntityKey, of_entities
+from featurestore.operations.search_postgres import search_postgres
+from featurestore.operations.search_request import Asked, SimilaritySearch, check_search, read_query
+from featurestore.operations.similar_entities import SimilarEntities, SimilarEntity, match_of
 
 VectorOrEntity: TypeAlias = "Sequence[float] | np.ndarray[Any, Any] | pd.Series[Any] | EntityKey"
 
 # Entities that are looked at beside those asked for: others whose similarity is too near to tell in single precision.
 _BESIDE = 50
-
-
-@dataclass(frozen=True)
-class SimilarEntity:
-    """An entity whose vector is similar: the vector's timestamps (UTC) and model, and the values of the filters' columns."""
-
-    entity: dict[str, Any]
-    similarity: float
-    event_timestamp: datetime
-    created_timestamp: datetime
-    model_version: str
-    filters: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class SimilarEntities(Sequence[SimilarEntity]):
-    """The matches, most similar first, ties by key; and what was searched: vectors of one model, valid at ``at``.
-
-    ``exact``: every vector was compared, so that none of the closest is missing.
-    """
-
-    matches: tuple[SimilarEntity, ...]
-    feature: str
-    model_version: str
-    at: datetime
-    join_keys: tuple[str, ...]
-    filters: tuple[str, ...] = ()
-    exact: bool = True
-
-    def __len__(self) -> int:
-        return len(self.matches)
-
-    @overload
-    def __getitem__(self, index: int) -> SimilarEntity: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[SimilarEntity, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> SimilarEntity | tuple[SimilarEntity, ...]:
-        return self.matches[index]
-
-    def to_pandas(self) -> pd.DataFrame:
-        """A row a match: join keys, similarity, event_timestamp, created_timestamp, model_version, filters' columns."""
-        others = [name for name in self.filters if name not in self.join_keys]
-        columns = [
-            *((key, [match.entity[key] for match in self.matches]) for key in self.join_keys),
-            ("similarity", [match.similarity for match in self.matches]),
-            ("event_timestamp", _instants(match.event_timestamp for match in self.matches)),
-            ("created_timestamp", _instants(match.created_timestamp for match in self.matches)),
-            ("model_version", [match.model_version for match in self.matches]),
-            *((name, [match.filters[name] for match in self.matches]) for name in others),
-        ]
-        # By position: a join key or a filter may be named like a column beside it.
-        frame = pd.DataFrame({position: values for position, (_, values) in enumerate(columns)})
-        return frame.set_axis([name for name, _ in columns], axis=1)
-
-
-def _instants(moments: Iterable[datetime]) -> pd.Series[Any]:
-    # pandas' own choice, nanoseconds, ends in 2262.
-    return pd.Series(list(moments), dtype="datetime64[us, UTC]")
 
 
 def search_similar_embeddings(
@@ -100,23 +40,51 @@ def search_similar_embeddings(
     at: object,
     filters: Mapping[str, Any] | None,
     model_version: str | None,
+    exact: bool | None = None,
 ) -> SimilarEntities:
     """The entities whose vectors, as valid at ``at``, have the greatest cosine similarity; see ``OfflineStore``.
 
     Raises NotFoundError (no such feature; an entity without a valid vector; no vectors of the model version, while
-    there are others), and InvalidArgumentError for all else that cannot be searched by.
+    there are others), PostgresError, and InvalidArgumentError for all else that cannot be searched by.
     """
-    search = check_search(context, reference, limit, threshold, at, filters, model_version)
+    search = check_search(context, reference, limit, threshold, at, filters, model_version, exact)
+    asked = read_query(context, vector_or_entity, search)
+    [found] = search_postgres(context, tenant_id, search, [asked])
+    return _search_delta(context, tenant_id, search, asked) if found is None else found
+
+
+def search_similar_embeddings_batch(
+    context: Context,
+    tenant_id: str,
+    reference: str,
+    queries: Sequence[VectorOrEntity] | np.ndarray[Any, Any],
+    limit: int,
+    threshold: float,
+    at: object,
+    filters: Mapping[str, Any] | None,
+    model_version: str | None,
+    exact: bool | None = None,
+) -> list[SimilarEntities]:
+    """The same of many vectors or entities, in their order; those that an index answers go to it together."""
+    search = check_search(context, reference, limit, threshold, at, filters, model_version, exact)
+    if isinstance(queries, str | Mapping) or not isinstance(queries, Sequence | np.ndarray):
+        raise InvalidArgumentError(f"queries are {type(queries).__name__}; give a list of vectors or entities")
+    asked = [read_query(context, query, search) for query in queries]
+    return [
+        _search_delta(context, tenant_id, search, one) if found is None else found
+        for one, found in zip(asked, search_postgres(context, tenant_id, search, asked), strict=True)
+    ]
+
+
+def _search_delta(context: Context, tenant_id: str, search: SimilaritySearch, asked: Asked) -> SimilarEntities:
     values = valid_vectors(context, tenant_id, search)
     among = values.where(search.passes(of_keys=True))
-    if isinstance(vector_or_entity, Mapping):
-        key = entity_key(search.group.entity, vector_or_entity, context.settings.timestamp_zone)
+    if asked.vector is not None:
+        vector, model = asked.vector, search.model_version or search.feature.default_model_version
+    else:
+        key = cast(dict[str, Any], asked.entity)
         vector, model = _own_vector(context, values, search, key)
         among = among.where(~same_key(key, search.group.entity.join_keys))
-    else:
-        vector = read_vector(vector_or_entity, search)
-        model = search.model_version or search.feature.default_model_version
-    # An index of vectors, where there is one that may answer, takes this place: same arguments, same matches.
     matches = _exact_matches(context, among, search, Query.of(vector), model)
     if not matches:
         _require_model_version(values, search, model)
@@ -198,21 +166,7 @@ def _exact_matches(
 
     exact = latest_similarities(values, search.columns, model, similarity).where(search.passes(of_keys=False))
     rows = closest(exact, keys, search.threshold, search.limit).toArrow().to_pylist()
-    return [_match(row, search, model) for row in rows]
-
-
-def _match(row: dict[str, Any], search: SimilaritySearch, model: str) -> SimilarEntity:
-    told: dict[str, Any] = {
-        name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in row.items()
-    }
-    return SimilarEntity(
-        entity={key: told[key] for key in search.group.join_keys},
-        similarity=told[SIMILARITY],
-        event_timestamp=told["event_timestamp"],
-        created_timestamp=told["created_timestamp"],
-        model_version=model,
-        filters={one.name: told[one.name] for one in search.filters},
-    )
+    return [match_of(row, search, model) for row in rows]
 
 
 def _require_model_version(values: DataFrame, search: SimilaritySearch, model: str) -> None:

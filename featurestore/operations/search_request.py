@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from featurestore.frames.filters import ColumnFilter, read_filters
 from featurestore.frames.local_rows import read_values
 from featurestore.frames.similarity import VectorColumns
 from featurestore.operations.context import Context
+from featurestore.operations.entities import entity_key
 from featurestore.operations.instants import argument_instant, argument_limit
 
 
@@ -36,6 +38,9 @@ class SimilaritySearch:
     threshold: float
     filters: tuple[ColumnFilter, ...]
     model_version: str | None
+    # No moment was named: vectors as they are valid now, which an index of them may tell.
+    present: bool = True
+    exact: bool | None = None
 
     @property
     def reference(self) -> str:
@@ -70,6 +75,7 @@ def check_search(
     at: object,
     filters: object,
     model_version: object,
+    exact: object = None,
 ) -> SimilaritySearch:
     """Raises NotFoundError with the nearest names, and InvalidArgumentError for what cannot be searched by."""
     group_name, name = parse_reference(reference)
@@ -91,6 +97,8 @@ def check_search(
         threshold=_check_threshold(threshold),
         filters=tuple(read_filters(filters, words, f"group {group.name!r}", zone)),
         model_version=_check_model_version(model_version),
+        present=at is None,
+        exact=_check_exact(exact),
     )
 
 
@@ -112,6 +120,27 @@ def _check_model_version(model_version: object) -> str | None:
     if model_version is None or (isinstance(model_version, str) and model_version):
         return model_version
     raise InvalidArgumentError(f"model_version is {model_version!r}; give its name, or none")
+
+
+def _check_exact(exact: object) -> bool | None:
+    if exact is None or isinstance(exact, bool):
+        return exact
+    raise InvalidArgumentError(f"exact is {exact!r}; give True, False, or none for whichever is at hand")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is searched by: a vector, or the entity whose own vector it is; exactly one of the two."""
+
+    vector: list[float] | None = None
+    entity: dict[str, Any] | None = None
+
+
+def read_query(context: Context, given: object, search: SimilaritySearch) -> Asked:
+    """Raises InvalidArgumentError where it is neither a vector of the feature's dims nor an entity."""
+    if isinstance(given, Mapping):
+        return Asked(entity=entity_key(search.group.entity, given, context.settings.timestamp_zone))
+    return Asked(vector=read_vector(given, search))
 
 
 def read_vector(given: object, search: SimilaritySearch) -> list[float]:

@@ -13,6 +13,7 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.time_window import from_micros
 from featurestore.frames.columns import column
 from featurestore.operations.context import Context
+from featurestore.operations.profile import null_shares
 from featurestore.stores.group_table import BatchRecord
 
 # Commits in which a tenant's last batch is looked for before the table's whole history is read.
@@ -26,7 +27,8 @@ class GroupStats:
     ``rows``: as written, corrections beside what they corrected. ``entities``: distinct join keys, exact; none where
     they were not asked. ``oldest``, ``newest``: event timestamps, UTC; none without rows. ``files``, ``bytes``: of the
     table's current version (older ones are kept for a while, too). ``last_write``: when the tenant's last batch was
-    committed, UTC; none without one in the table's history.
+    committed, UTC; none without one in the table's history. ``null_shares``: by feature, of the rows as corrected, from
+    the last ``profile``; none where rows changed since.
     """
 
     group: str
@@ -40,6 +42,7 @@ class GroupStats:
     bytes: int
     last_write: datetime | None
     table_version: int
+    null_shares: dict[str, float] | None = None
 
 
 def get_stats(context: Context, tenant_id: str, entities: bool = True) -> list[GroupStats]:
@@ -72,6 +75,7 @@ def _stats(context: Context, tenant_id: str, group: FeatureGroup, entities: bool
         bytes=told["bytes"],
         last_write=last_write,
         table_version=version,
+        null_shares=null_shares(context, tenant_id, group),
     )
 
 

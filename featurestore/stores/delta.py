@@ -159,6 +159,16 @@ class DeltaTable:
             reader = reader.option("versionAsOf", version)
         return reader.load(self.path) if self.path is not None else reader.table(self.sql)
 
+    def changes(self, spark: SparkSession, start_version: int, end_version: int) -> DataFrame:
+        """Rows that the commits from ``start_version`` to ``end_version``, both included, inserted, updated or deleted, with
+        ``_change_type``, ``_commit_version`` and ``_commit_timestamp``: the Change Data Feed.
+
+        What the log or the files do not hold any more is an error, of this call or of the query.
+        """
+        reader = spark.read.format("delta").option("readChangeFeed", "true")
+        reader = reader.option("startingVersion", start_version).option("endingVersion", end_version)
+        return reader.load(self.path) if self.path is not None else reader.table(self.sql)
+
     @_with_retries
     def delete(self, spark: SparkSession, condition: Column) -> None:
         """Delete the rows that the condition is true for; where it is of partition columns alone, files are not read."""

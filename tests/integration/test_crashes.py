@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from conftest import QUICK
 from pyspark.sql import SparkSession
 
 from featurestore import FeatureStore, OfflineStore, Settings
@@ -48,8 +50,10 @@ def project(folder: Path) -> Path:
     """Settings, definitions, and orders of each day: one user with one, one with two, and one with too many."""
     (folder / "conf" / "features").mkdir(parents=True)
     (folder / "conf" / "features" / "daily.yml").write_text(DEFINITIONS, encoding="utf-8")
-    ivy = f"spark:\n  spark.jars.ivy: {PROJECT / '.ivy'}\n  spark.master: local[1]\n"
-    (folder / "conf" / "base.yml").write_text(f"warehouse: warehouse\nlanding: landing\n{ivy}", encoding="utf-8")
+    spark_settings = json.dumps(QUICK | {"spark.master": "local[1]"})
+    (folder / "conf" / "base.yml").write_text(
+        f"warehouse: warehouse\nlanding: landing\nspark: {spark_settings}\n", encoding="utf-8"
+    )
     (folder / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
     users = ["u1", "u2", "u2", "u3", "u3", "u3", "u3"]
     rows = [(user, day(number) + timedelta(hours=8)) for number in range(len(STEPS)) for user in users]

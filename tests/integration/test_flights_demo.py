@@ -1,5 +1,6 @@
 """The demo from end to end, on the first three days of each month: run, and run again."""
 
+from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from featurestore import Settings
+from featurestore import OfflineStore, Settings
+from featurestore.demo.airports import FLIGHTS_AT_LEAST, LIKE, PROFILE
 from featurestore.demo.flights import flight_tables
 from featurestore.demo.model import AS_OF, WITHOUT_FEATURES
 from featurestore.demo.run import GROUPS, DemoResult, run_demo
@@ -67,6 +69,19 @@ def test_the_impossible_wind_is_rejected_with_its_reason(runs: list[tuple[DemoRe
     assert "1 rejected, kept with the reason: wind_speed: greater than max 200" in printed
 
 
+def test_the_airports_alike_are_those_of_the_exact_search_in_delta(runs: list[tuple[DemoResult, str]]) -> None:
+    result, printed = runs[1]
+    store = OfflineStore(result.training_set.context, "nyc")
+    at = datetime(2015, 1, 1, tzinfo=UTC)
+    filters = {"flights": {"min": FLIGHTS_AT_LEAST}}
+    exact = store.search_similar_embeddings(PROFILE, {"airport": LIKE}, 5, 0.0, at=at, filters=filters)
+
+    assert result.alike.found.source == "postgres"
+    assert [match.entity for match in result.alike.found] == [match.entity for match in exact]
+    assert f"Airports that behave like {LIKE}" in printed
+    assert f"Airports like {LIKE}" in result.report.read_text(encoding="utf-8")
+
+
 def test_the_export_and_the_report_are_files_that_work_alone(runs: list[tuple[DemoResult, str]]) -> None:
     result, printed = runs[0]
     exported = pd.read_parquet(result.export)
@@ -74,7 +89,7 @@ def test_the_export_and_the_report_are_files_that_work_alone(runs: list[tuple[De
 
     assert len(exported) == 33_055
     assert list(exported.columns) == list(result.training_set.manifest.columns)
-    assert report.count('<svg role="img"') == 4
+    assert report.count('<svg role="img"') == 5
     assert str(result.export) in printed
     assert str(result.report) in printed
 
@@ -92,7 +107,7 @@ def test_a_wrong_join_is_flattered_offline_and_fails_when_served(runs: list[tupl
 def test_a_second_run_does_no_work_twice_and_gives_the_same(runs: list[tuple[DemoResult, str]]) -> None:
     (first, _), (second, printed) = runs
 
-    assert printed.count("done in an earlier run: skipped") == len(GROUPS)
+    assert printed.count("done in an earlier run: skipped") == len(GROUPS) + 1
     assert printed.count("there already") == 5
     assert "9 unchanged" in printed
     assert (first.training_set.version, second.training_set.version) == (1, 2)

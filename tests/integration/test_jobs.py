@@ -16,7 +16,7 @@ from spark_submit import PROJECT, spark_environment, submit_command
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Source
 
-JOBS = ("apply", "build_training_set", "ingest", "materialize")
+JOBS = sorted(path.stem for path in (PROJECT / "jobs").glob("*.py") if path.stem != "demo")
 
 VISITS = FeatureGroup(
     "user_visits",
@@ -84,7 +84,7 @@ def test_spark_submit_exits_with_the_code_of_the_error() -> None:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_a_job_is_the_command_of_its_name(job: str) -> None:
-    command = {"build_training_set": "training-set build"}.get(job, job)
+    command = {"build_training_set": "training-set build", "sync_embeddings": "sync-embeddings"}.get(job, job)
 
     done = subprocess.run(
         [sys.executable, str(PROJECT / "jobs" / f"{job}.py"), "--help"], capture_output=True, text=True, check=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Clock
+from conftest import QUICK, Clock
 from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore, Settings, Source
@@ -159,8 +160,8 @@ def test_a_full_and_a_read_only_disk_are_told_plainly_and_the_batch_is_written_o
     template, disk, rows = tmp_path / "template", tmp_path / "disk", tmp_path / "rows"
     for folder in (template / "conf", disk, rows):
         folder.mkdir(parents=True)
-    ivy = f"spark:\n  spark.jars.ivy: {PROJECT / '.ivy'}\n  spark.master: local[1]\n"
-    (template / "conf" / "base.yml").write_text(f"warehouse: warehouse\n{ivy}", encoding="utf-8")
+    spark_settings = json.dumps(QUICK | {"spark.master": "local[1]"})
+    (template / "conf" / "base.yml").write_text(f"warehouse: warehouse\nspark: {spark_settings}\n", encoding="utf-8")
     (template / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
     FeatureStore.open(Settings.load(template / "conf", {}), spark=spark).apply([SCORES])
     for name, count in (("small", 10), ("large", 40_000)):

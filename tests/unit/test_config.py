@@ -129,10 +129,12 @@ def test_a_secret_comes_from_the_environment_and_is_never_shown(conf: Path) -> N
         assert "hunter2" not in shown
 
 
-def test_a_secret_in_a_file_is_refused_and_not_shown(conf: Path) -> None:
-    write(conf, dev=f"postgres_dsn: {SECRET}\n")
+@pytest.mark.parametrize("setting", ["postgres_dsn", "postgres_app_dsn"])
+def test_a_secret_in_a_file_is_refused_and_not_shown(conf: Path, setting: str) -> None:
+    write(conf, dev=f"{setting}: {SECRET}\n")
 
-    with pytest.raises(ConfigurationError, match=r"dev\.yml.*remove them and set FEATURESTORE_POSTGRES_DSN") as raised:
+    told = rf"dev\.yml.*remove them and set FEATURESTORE_{setting.upper()}"
+    with pytest.raises(ConfigurationError, match=told) as raised:
         Settings.load(conf, {})
 
     assert "hunter2" not in str(raised.value)
@@ -173,6 +175,8 @@ def test_a_broken_file_that_holds_a_secret_does_not_show_it(conf: Path) -> None:
         ({"timestamp_zone": "../../etc/passwd"}, "setting 'timestamp_zone': time zone .* is not known"),
         ({"timestamp_zone": ""}, "setting 'timestamp_zone': time zone '' is not known"),
         ({"catalog": "a.b.c"}, "setting 'catalog': "),
+        ({"postgres": "elsewhere"}, "setting 'postgres': Input should be 'embedded' or 'external'"),
+        ({"search_timeout": 0}, "setting 'search_timeout': "),
         ({"catalog": "a b"}, "setting 'catalog': "),
         ({"spark": ["a"]}, "setting 'spark': "),
         ({"spark": {"a": None}}, "setting 'spark.a': "),

@@ -17,6 +17,7 @@ from featurestore import (
     TimeSplit,
     TrainingSetDefinition,
     Transformation,
+    VectorIndex,
 )
 from featurestore.definitions.collection import Definitions
 from featurestore.definitions.durations import format_duration, parse_duration
@@ -24,6 +25,8 @@ from featurestore.definitions.lookup import as_lookups
 from featurestore.definitions.names import check_name, check_tenant_id, parse_reference
 from featurestore.definitions.types import parse_type
 from featurestore.errors import DefinitionError, InvalidNameError, NotFoundError, TransformationError
+from featurestore.operations.plan import make_plan
+from featurestore.stores.registry import Entry, RegistryState
 
 USER = Entity("user", join_keys={"user_id": "string"})
 SCORE = Feature("score", "double")
@@ -301,6 +304,73 @@ def test_join_keys_are_exact_types(join_keys: Any, message: str) -> None:
 def test_a_group_that_makes_no_sense_is_refused(more: dict[str, Any], message: str) -> None:
     with pytest.raises(DefinitionError, match=f"^FeatureGroup 'stats'; .*{message}"):
         FeatureGroup(**{"name": "stats", "entity": USER, "features": [SCORE]} | more)
+
+
+EMBEDDING = {"name": "text", "type": "embedding(3)"}
+
+
+@pytest.mark.parametrize(
+    ("dims", "index", "message"),
+    [
+        (3, {"filter": ["visits"]}, "index.filter: unknown key"),
+        (3, {"filters": ["visits", "visits"]}, r"filters \['visits'\] are named twice"),
+        (3, {"storage": "bit"}, "index.storage: Input should be 'halfvec' or 'vector'"),
+        (3, {"m": 1}, "index.m: .*greater than or equal to 2"),
+        (3, {"m": 40}, "ef_construction 64 is less than 2 \\* m, which is 80"),
+        (3, {"ef_construction": 1001}, "index.ef_construction: .*less than or equal to 1000"),
+        (2001, {"storage": "vector"}, "index.storage 'vector' is for up to 2000 dims"),
+    ],
+)
+def test_an_index_that_makes_no_sense_is_refused(dims: int, index: dict[str, Any], message: str) -> None:
+    with pytest.raises(DefinitionError, match=f"^Feature 'text'; .*{message}"):
+        Feature("text", f"embedding({dims})", index=index)
+
+
+def test_only_an_embedding_has_an_index() -> None:
+    with pytest.raises(DefinitionError, match=r"rule 'index' is for embedding\(dims\), and this feature is double"):
+        Feature("score", "double", index={})
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("visit", "names 'visit', which is not a feature of the group. Did you mean 'visits'"),
+        ("user_id", "names 'user_id', which is a join key; searches filter by these anyway"),
+        ("tags", "names 'tags', which is array<string>; possible types: string, boolean"),
+        ("text", "names 'text', which is embedding\\(3\\); possible types"),
+        ("extra", "names 'extra', which is json; possible types"),
+    ],
+)
+def test_an_index_filters_by_scalar_features_of_its_group(name: str, message: str) -> None:
+    others = [Feature("visits", "long"), Feature("tags", "array<string>"), Feature("extra", "json")]
+
+    with pytest.raises(DefinitionError, match=f"feature 'text': index.filters {message}"):
+        FeatureGroup("stats", USER, features=[Feature(**EMBEDDING, index={"filters": [name]}), *others])
+
+
+@pytest.mark.parametrize(
+    ("dims", "asked", "storage"),
+    [(2000, None, "vector"), (2001, None, "halfvec"), (3, "halfvec", "halfvec"), (16000, None, "halfvec")],
+)
+def test_an_embedding_is_stored_as_asked_or_as_its_dims_need(dims: int, asked: Any, storage: str) -> None:
+    assert VectorIndex(storage=asked).storage_of(dims) == storage
+
+
+def test_an_index_may_change() -> None:
+    def group(**index: Any) -> FeatureGroup:
+        return FeatureGroup("stats", USER, features=[Feature(**EMBEDDING, **index), Feature("visits", "long")])
+
+    before = Entry("feature_group", "stats", 1, 1, group().to_json())
+    entity = Entry("entity", "user", 1, 1, USER.to_json())
+    state = RegistryState({before.key: before, entity.key: entity})
+
+    [change] = [
+        one
+        for one in make_plan(Definitions.of([group(index={"filters": ["visits"]})]), state).changes
+        if one.action != "unchanged"
+    ]
+
+    assert change.details == ('~ feature text: index: none -> {"filters":["visits"]}',)
 
 
 def test_an_unknown_feature_is_told_with_the_nearest() -> None:

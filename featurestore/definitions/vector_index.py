@@ -1,0 +1,63 @@
+"""How an embedding is kept in PostgreSQL for similarity search: which columns beside it, how precisely, which graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from featurestore.definitions.base import Definition
+from featurestore.definitions.names import Name
+
+Storage = Literal["halfvec", "vector"]
+
+FILTER_TYPES = ("string", "boolean", "long", "int", "double", "float", "date", "timestamp")
+# What a page of an HNSW index holds (pgvector's documentation, "HNSW": supported types).
+MOST_DIMS_IN_A_GRAPH: dict[Storage, int] = {"vector": 2000, "halfvec": 4000}
+
+
+class VectorIndex(Definition):
+    """``Feature("text", "embedding(384)", index={"filters": ["country"]})``.
+
+    - ``filters``: scalar features of the same group that searches filter by; join keys always can be.
+    - ``storage``: ``vector``, single precision, or ``halfvec``, half of it in half the room. None: ``vector`` up to 2000
+      dims, ``halfvec`` above, because a graph takes no more. Above 4000 dims there is no graph, and a search compares
+      every vector.
+    - ``m``: links a vector in the HNSW graph, from 2 to 100; ``ef_construction``: candidates that are looked at for
+      them, from 4 to 1000 and at least ``2 * m``. More of either is slower to build and finds more.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("filters",)
+
+    filters: tuple[Name, ...] = ()
+    storage: Storage | None = None
+    m: int = Field(default=16, ge=2, le=100)
+    ef_construction: int = Field(default=64, ge=4, le=1000)
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            filters: Sequence[str] = (),
+            *,
+            storage: Storage | None = None,
+            m: int = 16,
+            ef_construction: int = 64,
+        ) -> None: ...
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.ef_construction < 2 * self.m:
+            raise ValueError(f"ef_construction {self.ef_construction} is less than 2 * m, which is {2 * self.m}")
+        doubled = sorted({name for name in self.filters if self.filters.count(name) > 1})
+        if doubled:
+            raise ValueError(f"filters {doubled} are named twice")
+        return self
+
+    def storage_of(self, dims: int) -> Storage:
+        """The storage that is asked, or the one that so many dims need."""
+        return self.storage or ("vector" if dims <= MOST_DIMS_IN_A_GRAPH["vector"] else "halfvec")
+
+
+USUAL_INDEX = VectorIndex()

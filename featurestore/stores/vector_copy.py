@@ -1,0 +1,135 @@
+"""Rows of a DataFrame into a staging table, from Spark's tasks by binary COPY; and hashes of rows, to compare by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pyarrow as pa
+from pydantic import SecretStr
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.frames.newest_vectors import MODEL
+from featurestore.stores.vector_rows import COPY_BEGIN, COPY_END, NULL, RowEncoder, copied, text_field
+from featurestore.stores.vector_sync import ATTEMPT
+from featurestore.stores.vector_tables import VectorTable, in_schema, names
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.sql import Composed
+
+# Connections at once, at the most; a server takes 100 by default, of all its users.
+MOST_CONNECTIONS = 16
+_SECONDS_TO_CONNECT = 10
+_TRIES = 4
+
+Encode = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+def copy_to_staging(rows: DataFrame, table: VectorTable, staging: str, dsn: SecretStr) -> tuple[list[str], int]:
+    """Copy the rows (``MODEL`` and the table's columns); gives the attempts that count, and how many rows they sent.
+
+    Each try of a task is a connection and a transaction of its own, and names its rows by an id: one that failed, or that
+    ran beside another one of the same rows, is not among those that count.
+    """
+    columns = [ATTEMPT, MODEL, *(column.name for column in table.columns)]
+    ordered = rows.select(MODEL, *(f"`{column.name}`" for column in table.columns)).coalesce(MOST_CONNECTIONS)
+    encode = _copier(RowEncoder.of(table), staging, columns, dsn)
+    sent = ordered.mapInArrow(encode, "attempt string, rows long").toArrow().to_pylist()
+    return [one["attempt"] for one in sent], sum(one["rows"] for one in sent)
+
+
+def _copier(encoder: RowEncoder, staging: str, columns: list[str], dsn: SecretStr) -> Encode:
+    def copy(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        first = next((batch for batch in batches if batch.num_rows), None)
+        if first is None:
+            return
+        attempt, rows = uuid4().hex, 0
+        with (
+            _connected(dsn) as connection,
+            connection.cursor() as cursor,
+            cursor.copy(_statement(staging, columns)) as out,
+        ):
+            out.write(COPY_BEGIN)
+            for batch in _then(first, batches):
+                out.write(_encoded(batch, attempt, encoder))
+                rows += batch.num_rows
+            out.write(COPY_END)
+        yield pa.RecordBatch.from_pydict({"attempt": [attempt], "rows": pa.array([rows], pa.int64())})
+
+    return copy
+
+
+def _then(first: pa.RecordBatch, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from batches
+
+
+def _encoded(batch: pa.RecordBatch, attempt: str, encoder: RowEncoder) -> bytes:
+    models = batch.column(MODEL).dictionary_encode()
+    words = [text_field(model) for model in models.dictionary.to_pylist()]
+    of_rows = [NULL if index is None else words[index] for index in models.indices.to_pylist()]
+    return copied([[text_field(attempt)] * batch.num_rows, of_rows, *encoder.fields(batch)])
+
+
+def _statement(staging: str, columns: list[str]) -> Composed:
+    from psycopg import sql
+
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(in_schema(staging), names(columns))
+
+
+def _connected(dsn: SecretStr) -> Connection[Any]:
+    """A connection of a worker's own; the text of its errors tells no password."""
+    import psycopg
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+    retries = Retrying(
+        retry=retry_if_exception_type(psycopg.OperationalError),
+        wait=wait_random_exponential(multiplier=0.2, max=5),
+        stop=stop_after_attempt(_TRIES),
+        reraise=True,
+    )
+    return retries(psycopg.connect, dsn.get_secret_value(), connect_timeout=_SECONDS_TO_CONNECT, client_encoding="utf8")
+
+
+def row_fingerprints(rows: DataFrame, table: VectorTable) -> dict[str, dict[int, tuple[int, int]]]:
+    """By model version and bucket of keys, how many rows there are and the sum of their hashes."""
+    hashed = _hashed(rows, table).groupBy(MODEL, "bucket")
+    totals = hashed.agg(F.count(F.lit(1)).alias("rows"), F.sum(F.col("hash").cast("decimal(38,0)")).alias("total"))
+    found: dict[str, dict[int, tuple[int, int]]] = {}
+    for row in totals.toArrow().to_pylist():
+        found.setdefault(row[MODEL], {})[row["bucket"]] = (row["rows"], int(row["total"]))
+    return found
+
+
+def _hashed(rows: DataFrame, table: VectorTable) -> DataFrame:
+    encoder = RowEncoder.of(table)
+
+    def encode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            hashes = encoder.hashes(batch)
+            yield pa.RecordBatch.from_arrays(
+                [
+                    batch.column(MODEL),
+                    pa.array([bucket for bucket, _ in hashes], pa.int32()),
+                    pa.array([row for _, row in hashes], pa.int64()),
+                ],
+                names=[MODEL, "bucket", "hash"],
+            )
+
+    ordered = rows.select(MODEL, *(f"`{column.name}`" for column in table.columns))
+    return ordered.mapInArrow(encode, f"{MODEL} string, bucket int, hash long")
+
+
+def of_buckets(rows: DataFrame, table: VectorTable, buckets: list[int]) -> DataFrame:
+    """The rows whose keys are in one of the buckets."""
+    encoder = RowEncoder.of(table)
+    wanted = frozenset(buckets)
+
+    def keep(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch.filter(pa.array([bucket in wanted for bucket in encoder.buckets(batch)], pa.bool_()))
+
+    return rows.mapInArrow(keep, rows.schema)
