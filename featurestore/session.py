@@ -177,7 +177,11 @@ class HadoopFiles:
     def replace_text(self, path: str, text: str) -> None:
         new = f"{path}.{uuid4().hex}.tmp"
         self.write_text(new, text)
-        self.replace(new, path)
+        try:
+            self.replace(new, path)
+        except OSError:
+            self.delete(new)
+            raise
 
     def replace(self, source: str, target: str) -> None:
         new, system = self._at(source)

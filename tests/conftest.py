@@ -20,7 +20,8 @@ time.tzset()
 # Short queries never earn back what compilers cost: Java's optimising one, and Spark's own of each query. The as-of
 # join's properties, the cluster, spark-submit and the demo are tested with both.
 QUICK = {
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    # Without the optimising compiler Java keeps 48 MB for compiled code, which a long run fills, and then throws code out.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
     "spark.driver.memory": "2g",
     "spark.jars.ivy": str(Path(__file__).parent.parent / ".ivy"),
     "spark.databricks.delta.snapshotPartitions": "2",

@@ -6,17 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 
-from delta.exceptions import DeltaConcurrentModificationException
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
 from featurestore.frames.schema import PARTITION_COLUMNS
-from featurestore.frames.timestamps import date_literal
 from featurestore.operations.context import Context
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.retain import chosen_groups
-from featurestore.stores.delta import literal
+from featurestore.stores.delta import CONFLICTS, literal
 
 OPTIMIZE = "optimize"
 _MIB = 1024**2
@@ -100,7 +99,7 @@ def _optimize_group(context: Context, tenant_id: str, group: FeatureGroup) -> Op
         if not partition.is_good:
             try:
                 rewrite_partition(context, tenant_id, group, partition.event_date, partition.wanted)
-            except DeltaConcurrentModificationException:
+            except CONFLICTS:
                 # After minutes of trying: the partition is good as it was, and the result tells of it.
                 busy += 1
             context.step("optimize.rewritten")
@@ -111,16 +110,16 @@ def _optimize_group(context: Context, tenant_id: str, group: FeatureGroup) -> Op
 
 def rewrite_partition(context: Context, tenant_id: str, group: FeatureGroup, event_date: date, files: int) -> None:
     """Write one event date's rows anew, sorted, as so many files; nothing but the layout changes."""
-    values = context.table(group).values
-    day = (F.col("tenant_id") == F.lit(tenant_id)) & (F.col("event_date") == date_literal(event_date))
-    rows = values.read(context.spark).where(day)
     order = [column(name) for name in (*group.join_keys, "event_timestamp")]
-    # Several files are ranges of keys, so that each of them can be skipped by its statistics.
-    spread = rows.coalesce(1) if files == 1 else rows.repartitionByRange(files, *order)
-    # By the partition's columns first, as the writer wants it: it would else sort by these again, and lose the rest.
-    in_order = spread.sortWithinPartitions(*PARTITION_COLUMNS, *order)
+
+    def laid_out(rows: DataFrame) -> DataFrame:
+        # Several files are ranges of keys, so that each of them can be skipped by its statistics.
+        spread = rows.coalesce(1) if files == 1 else rows.repartitionByRange(files, *order)
+        # By the partition's columns first, as the writer wants it: it would else sort by these again, and lose the rest.
+        return spread.sortWithinPartitions(*PARTITION_COLUMNS, *order)
+
     where = f"tenant_id = {literal(tenant_id)} AND event_date = DATE{literal(event_date.isoformat())}"
-    values.replace(in_order, where, data_change=False)
+    context.table(group).values.lay_out_anew(context.spark, where, laid_out)
 
 
 def _files(context: Context, tenant_id: str, group: FeatureGroup) -> list[PartitionFiles]:

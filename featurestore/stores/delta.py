@@ -8,7 +8,16 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import delta.tables
-from delta.exceptions import DeltaConcurrentModificationException
+from delta.exceptions import (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    DeltaConcurrentModificationException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql.types import StructField, StructType
@@ -19,10 +28,21 @@ from featurestore.stores.storage_faults import told_plainly
 Asked = ParamSpec("Asked")
 Given = TypeVar("Given")
 
-# Another writer committed first: what was read is read again, and the change made anew. With these waits a writer stands
-# aside for some minutes before it gives up and says so.
+# That another writer committed first. In Python, unlike in Java, none of these is a kind of another.
+CONFLICTS = (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    DeltaConcurrentModificationException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
+# What was read is read again, and the change made anew. With these waits a writer stands aside for some minutes before it
+# gives up and says so.
 _again = retry(
-    retry=retry_if_exception_type(DeltaConcurrentModificationException),
+    retry=retry_if_exception_type(CONFLICTS),
     wait=wait_random_exponential(multiplier=0.2, max=20),
     stop=stop_after_attempt(15),
     reraise=True,
@@ -138,12 +158,20 @@ class DeltaTable:
             writer.saveAsTable(self.sql)
 
     @_with_retries
-    def replace(self, rows: DataFrame, where: str, data_change: bool = True) -> None:
-        """Put the rows in the place of those that the SQL condition is true for, in one commit; they must all meet it.
+    def replace(self, rows: DataFrame, where: str) -> None:
+        """Put the rows in the place of those that the SQL condition is true for, in one commit; they must all meet it."""
+        self._overwrite(rows, where, data_change=True)
 
-        Without ``data_change`` they are the same rows, laid out anew: the Change Data Feed shows nothing, and rows that
-        are appended meanwhile are no conflict, since they stay where they are.
+    @_with_retries
+    def lay_out_anew(self, spark: SparkSession, where: str, laid_out: Callable[[DataFrame], DataFrame]) -> None:
+        """Write the rows that the SQL condition is true for anew, the same rows in other files, in one commit.
+
+        The Change Data Feed shows nothing, and rows that are appended meanwhile are no conflict: they stay where they
+        are. Each try reads them anew; a frame that was made before another's commit would meet it in every try.
         """
+        self._overwrite(laid_out(self.read(spark).where(where)), where, data_change=False)
+
+    def _overwrite(self, rows: DataFrame, where: str, data_change: bool) -> None:
         writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", where)
         writer = writer.option("dataChange", str(data_change).lower())
         if self.path is not None:

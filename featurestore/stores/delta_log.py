@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -103,9 +104,9 @@ class LogCleaner:
             if name[:_DIGITS].isdigit() and int(name[:_DIGITS]) > self.until:
                 continue
             if _COMMIT.fullmatch(name) or _COMMITS.fullmatch(name):
-                changed += self._clean_text(path)
+                changed += self._unless_gone(path, self._clean_text)
             elif _CHECKSUM.fullmatch(name):
-                changed += self._remove_telling(path)
+                changed += self._unless_gone(path, self._remove_telling)
             elif _CHECKPOINT.fullmatch(name):
                 checkpoints.append(path)
             elif _LEFT_BEHIND.fullmatch(name) and modified < self.barrier - _LONGEST_COMMIT:
@@ -113,7 +114,16 @@ class LogCleaner:
                 changed += 1
         sidecars = f"{self.log.folder}/_sidecars"
         checkpoints += [f"{sidecars}/{name}" for name, _ in self.files.files_in(sidecars) if name.endswith(".parquet")]
-        return changed + sum(self._clean_checkpoint(path) for path in checkpoints)
+        return changed + sum(self._unless_gone(path, self._clean_checkpoint) for path in checkpoints)
+
+    def _unless_gone(self, path: str, clean: Callable[[str], int]) -> int:
+        """Clean a file, which writers may remove meanwhile, since a newer checkpoint or checksum took its place."""
+        try:
+            return clean(path)
+        except (OSError, PySparkException):
+            if self.files.exists(path):
+                raise
+            return 0
 
     def _clean_text(self, path: str) -> int:
         text = self.files.read_text(path)

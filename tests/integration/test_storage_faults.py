@@ -137,7 +137,8 @@ if mount -t tmpfs -o size=6m tmpfs "$1" 2>/dev/null; then
     dd if=/dev/zero of="$1/filler" bs=1k 2>/dev/null
     ingest "$3/large.jsonl" large "$1"
     rm "$1/filler"
-    mount -o remount,ro "$1"
+    # Spark's process may end a moment after the command that started it.
+    for _ in $(seq 100); do mount -o remount,ro "$1" 2>/dev/null && break; sleep 0.2; done
     ingest "$3/large.jsonl" large "$1"
     mount -o remount,rw,size=64m "$1"
 else

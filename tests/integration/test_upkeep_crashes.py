@@ -105,14 +105,17 @@ def run_here(store: OfflineStore, job: str) -> None:
 def content(store: OfflineStore) -> dict[str, Any]:
     spark = store._context.spark
     table = store._context.table(store._context.group("scores"))
-    [certificate] = store.erasures()
+    # Killed once it was certified, an erasure that is run again is another one, and finds nothing.
+    erased = Counter[tuple[str, str]]()
+    for certificate in store.erasures():
+        erased.update({(one.kind, one.name): one.rows for one in certificate.tables})
     [manifest] = FeatureDataLoader(store).list()
     return {
         "values": Counter(table.values.read(spark).select("user_id", "event_timestamp", "score").collect()),
         "files": len(table.values.read(spark).inputFiles()),
         "rejected": store.rejected("scores").count(),
-        "erased": {(one.kind, one.name): one.rows for one in certificate.tables},
-        "exports": [Path(folder).name for folder in certificate.exports],
+        "erased": +erased,
+        "exports": [Path(folder).name for one in store.erasures() for folder in one.exports],
         "training set": (manifest.row_count, manifest.content_hash),
     }
 

@@ -244,3 +244,16 @@ def test_no_rule_objects_to_what_is_allowed(path: str, source: str, tmp_path: Pa
     modules = read_modules(tmp_path)
 
     assert [fault for rule in RULES for fault in rule(modules)] == []
+
+
+def test_every_conflict_that_delta_tells_of_is_one_that_writes_are_retried_on() -> None:
+    import delta.exceptions
+    from delta.exceptions import captured
+
+    from featurestore.stores.delta import CONFLICTS
+
+    told = {one for one in vars(delta.exceptions).values() if isinstance(one, type) and issubclass(one, Exception)}
+    assert told == set(CONFLICTS)
+    for conflict in CONFLICTS:
+        # What Spark raises is a kind of what is caught.
+        assert issubclass(getattr(captured, conflict.__name__), conflict)
