@@ -174,17 +174,15 @@ def test_later_events_win_then_later_knowledge_then_greater_content(
 
 
 def test_known_at_counts_what_was_known_whenever_at_an_instant_or_at_the_event(
-    acme: OfflineStore, clock: Clock
+    acme: OfflineStore,
 ) -> None:
-    clock.now = instant("13:00")
-    acme.write_batch("scores", table("""
-        user_id string | event_timestamp timestamp | score double
-        u1             | 12:00                     | 1.0
-    """).rows)  # fmt: skip
-    clock.now = instant("14:00")
     acme.write_batch("scores", table("""
         user_id string | event_timestamp timestamp | created_timestamp timestamp | score double
-        u1             | 12:00                     | -                           | 2.0
+        u1             | 12:00                     | 13:00                       | 1.0
+    """).rows)  # fmt: skip
+    acme.write_batch("scores", table("""
+        user_id string | event_timestamp timestamp | created_timestamp timestamp | score double
+        u1             | 12:00                     | 14:00                       | 2.0
         u1             | 11:00                     | 15:00                       | 9.0
         early          | 12:00                     | 11:00                       | 5.0
     """).rows)  # fmt: skip

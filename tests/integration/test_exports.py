@@ -238,7 +238,7 @@ def test_parquet_has_utc_instants_also_from_a_session_that_writes_int96(
     session.conf.set("spark.sql.session.timeZone", "Asia/Kolkata")
     frame = session.range(1).select(F.timestamp_micros(F.lit(1_793_534_400_000_001)).alias("at"))
 
-    folder = export(feature_store.tenant("acme")._context, frame, str(tmp_path / "instants"))
+    folder = export(feature_store.tenant("acme")._context, "acme", frame, str(tmp_path / "instants"))
 
     table = pq.read_table(folder)
     assert (str(table.schema.field("at").type), table["at"].to_pylist()) == ("timestamp[us, tz=UTC]", [AT])

@@ -6,7 +6,7 @@ that duplicates are.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, product
@@ -32,6 +32,9 @@ from featurestore.operations import as_of_plan
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
 INSTANT = pa.timestamp("us", tz="UTC")
+
+# The join is tested as it runs in production: with queries that Spark compiles.
+COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
 
 # Joined into one text, or hashed carelessly, several of these would be one key.
 KEYS = list(product([1, 12, 123, 0, -1, 2**63 - 1, -(2**63)], ["", "3", "23", "123", "2\x003", "é"]))
@@ -127,6 +130,16 @@ def tables() -> st.SearchStrategy[Tables]:
 
 def offsets() -> st.SearchStrategy[timedelta]:
     return st.integers(0, 2**32 - 1).map(lambda seed: offset(Random(seed)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_queries(spark: SparkSession) -> Iterator[None]:
+    before = {name: spark.conf.get(name) for name in COMPILED}
+    for name, value in COMPILED.items():
+        spark.conf.set(name, value)
+    yield
+    for name, setting in before.items():
+        spark.conf.set(name, str(setting))
 
 
 @pytest.fixture(scope="session")
