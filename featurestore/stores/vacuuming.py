@@ -63,7 +63,9 @@ def vacuum_table(spark: SparkSession, table: DeltaTable, horizon: timedelta) -> 
 def unneeded_files(spark: SparkSession, table: DeltaTable, horizon: timedelta) -> tuple[int, int]:
     """The same of what would be removed; removes nothing."""
     session = _session(spark)
-    paths = [row["path"] for row in session.sql(f"{_statement(table, horizon)} DRY RUN").collect()]
+    listed = [row["path"] for row in session.sql(f"{_statement(table, horizon)} DRY RUN").collect()]
+    # Folders are listed, too, also those of files that stay; no folder's name has a dot, and every file's has.
+    paths = [path for path in listed if "." in path.rpartition("/")[2]]
     return len(paths), sum(_sizes(session, paths))
 
 
