@@ -16,6 +16,11 @@ from spark_submit import PROJECT, spark_environment, submit_command
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Source
 
+COMMANDS = {
+    "build_training_set": "training-set build",
+    "profile_features": "profile",
+    "sync_embeddings": "sync-embeddings",
+}
 JOBS = sorted(path.stem for path in (PROJECT / "jobs").glob("*.py") if path.stem != "demo")
 
 VISITS = FeatureGroup(
@@ -84,7 +89,7 @@ def test_spark_submit_exits_with_the_code_of_the_error() -> None:
 
 @pytest.mark.parametrize("job", JOBS)
 def test_a_job_is_the_command_of_its_name(job: str) -> None:
-    command = {"build_training_set": "training-set build", "sync_embeddings": "sync-embeddings"}.get(job, job)
+    command = COMMANDS.get(job, job)
 
     done = subprocess.run(
         [sys.executable, str(PROJECT / "jobs" / f"{job}.py"), "--help"], capture_output=True, text=True, check=False
@@ -92,3 +97,8 @@ def test_a_job_is_the_command_of_its_name(job: str) -> None:
 
     assert done.returncode == 0, done.stderr
     assert f"Usage: featurestore {command} [OPTIONS]" in done.stdout
+
+
+def test_no_job_is_named_like_a_module_of_python() -> None:
+    """A job's folder is the first place in which its process looks for modules."""
+    assert not {path.stem for path in (PROJECT / "jobs").glob("*.py")} & sys.stdlib_module_names

@@ -1,6 +1,6 @@
 """Compute the statistics of every feature and date whose rows changed.
 
-spark-submit --properties-file conf/spark-defaults.conf jobs/profile.py --tenant T [GROUP...]
+spark-submit --properties-file conf/spark-defaults.conf jobs/profile_features.py --tenant T [GROUP...]
 """
 
 import sys
