@@ -9,7 +9,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from featurestore.errors import RebuildError, SpineError
+from featurestore.errors import RebuildError, SpineError, StorageError
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import content_hash
 from featurestore.operations.build_training_set import PartToBuild, build_parts
@@ -40,7 +40,7 @@ def rebuild_training_set(context: Context, tenant_id: str, manifest: Manifest, s
             )
     try:
         built = build_parts(context, tenant_id, parts, _as_it_was(context, manifest))
-    except (PySparkException, Py4JJavaError) as error:
+    except (PySparkException, Py4JJavaError, StorageError) as error:
         explain_missing_files(context, manifest, error)
         raise
     if built.content_hash != manifest.content_hash:
