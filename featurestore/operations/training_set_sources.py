@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 
-from featurestore.errors import RebuildError
+from featurestore.errors import RebuildError, StorageError
 from featurestore.operations.context import Context
 from featurestore.stores.delta_log import file_name
 from featurestore.stores.table_files import TableFiles
@@ -25,12 +25,13 @@ def check_sources(context: Context, manifest: Manifest) -> None:
     for snapshot in _snapshots(manifest):
         try:
             context.table(snapshot.group).values.read(context.spark, snapshot.table_version)
-        except AnalysisException as error:
-            if not str(error.getCondition()).startswith("DELTA_"):
+        except (AnalysisException, StorageError) as error:
+            condition = error.getCondition() if isinstance(error, AnalysisException) else str(error)
+            if isinstance(error, AnalysisException) and not str(condition).startswith("DELTA_"):
                 raise
             raise RebuildError(
                 f"{_named(manifest)}: version {snapshot.table_version} of {snapshot.table}, from which it was built, is gone "
-                f"from the table's log ({error.getCondition()}). {_ADVICE}"
+                f"from the table's log ({condition}). {_ADVICE}"
             ) from error
 
 
