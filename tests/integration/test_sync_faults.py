@@ -286,7 +286,7 @@ def test_of_two_syncs_at_once_one_does_all_and_the_other_says_who(store: Offline
 def test_a_vector_of_other_dims_is_refused_and_nothing_changes(store: OfflineStore, spark: SparkSession) -> None:
     values = store._context.table(store._context.group("docs")).values
     version, before = values.version(spark), stored(store)
-    newest = values.read(spark).orderBy(F.desc("event_timestamp")).limit(1)
+    newest = values.read(spark, version).orderBy(F.desc("event_timestamp")).limit(1)
     wrong = newest.withColumn("text", F.expr("slice(text, 1, 2)"))
     # Past the store's own checks.
     values.append(wrong.withColumn("event_timestamp", F.expr("event_timestamp + interval 300 days")).limit(1))
