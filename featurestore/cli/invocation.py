@@ -152,13 +152,12 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         except FeatureStoreError as error:
             invocation.fail(error)
             raise typer.Exit(error.exit_code) from None
-        except OSError as error:
-            _fail_plainly(invocation, error)
         except Exception as error:
-            # What Spark raises; it is loaded by now.
-            if type(error).__module__.partition(".")[0] not in ("pyspark", "py4j"):
+            fault = _storage_fault(error)
+            if fault is None:
                 raise
-            _fail_plainly(invocation, error)
+            invocation.fail(fault)
+            raise typer.Exit(fault.exit_code) from None
         if invocation.log == "json":
             invocation.tell_end(monotonic() - began)
 
@@ -170,15 +169,14 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def _fail_plainly(invocation: Invocation, error: Exception) -> None:
-    """End with the fault of the storage that the error tells of; raise it where it is of another kind."""
+def _storage_fault(error: Exception) -> FeatureStoreError | None:
+    """The fault of the storage that an error tells of, if any."""
+    # Loaded with Spark only: wrong usage is told without it.
+    if not isinstance(error, OSError) and "pyspark" not in sys.modules:
+        return None
     from featurestore.stores.storage_faults import storage_error
 
-    told = storage_error(error)
-    if told is None:
-        raise error
-    invocation.fail(told)
-    raise typer.Exit(told.exit_code) from None
+    return storage_error(error)
 
 
 def _common(

@@ -17,8 +17,7 @@ from featurestore.errors import InvalidArgumentError, SchemaError, Transformatio
 from featurestore.frames.columns import column
 from featurestore.frames.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
 from featurestore.operations.context import Context
-from featurestore.operations.ingest import WriteResult, write_batch
-from featurestore.stores.arrow import to_spark
+from featurestore.operations.ingest import WriteResult, as_frame, write_batch
 
 
 @dataclass(frozen=True)
@@ -52,31 +51,27 @@ def embed_texts(
     feature = group.feature(name)
     called = _model(feature, reference, model, batch_size, attempts)
     hashes = _hash_feature(group, hash_feature)
-    frame = (
-        rows
-        if isinstance(rows, DataFrame)
-        else to_spark(context.spark, pa.Table.from_pandas(rows, preserve_index=False))
-    )
+    given = rows if isinstance(rows, DataFrame) else pa.Table.from_pandas(rows, preserve_index=False)
+    frame = as_frame(context, given, group)
     if text not in frame.columns:
         raise SchemaError(f"the rows have no column {text!r} to embed; they have {frame.columns}")
-    hashed = with_text_hash(frame, text)
-    known = _known(context, tenant_id, group, feature, hashes, hashed)
-    texts = new_texts(hashed, text, known)
-    # Evaluated once: a model costs time and money.
-    made = embedded(texts, called).persist()
+    # Evaluated once: texts are looked up, embedded and written of the same rows, and a model costs time and money.
+    hashed = with_text_hash(frame, text).persist()
+    known = _known(context, tenant_id, group, feature, hashes, hashed).persist()
+    made = embedded(new_texts(hashed, text, known), called).persist()
     try:
         count = _made(made, reference)
-        vectors = known.unionByName(made)
-        written = hashed.join(vectors, HASH, "left")
-        reused = hashed.where(column(HASH).isNotNull()).select(HASH).distinct().count() - count
+        written = hashed.join(known.unionByName(made), HASH, "left")
         others = [one for one in frame.columns if one not in (text, feature.name, hashes.name)]
         kept = [column(text)] if text in group.feature_names else []
         stored = written.select(
             *map(column, others), *kept, column(VECTOR).alias(feature.name), column(HASH).alias(hashes.name)
         )
+        reused = known.count()
         return EmbedResult(write_batch(context, tenant_id, group, stored, batch_id), reused, count)
     finally:
-        made.unpersist()
+        for one in (made, known, hashed):
+            one.unpersist()
 
 
 def _made(made: DataFrame, reference: str) -> int:

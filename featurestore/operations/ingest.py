@@ -79,7 +79,7 @@ def write_batch(
         raise InvalidArgumentError(f"on_invalid is {on_invalid!r}; possible: 'quarantine', 'fail'")
     chosen_id = _batch_id(batch_id)
     table = context.table(group)
-    checked = check_rows(_as_frame(context, rows, group), group, tenant_id, context.settings.timestamp_zone)
+    checked = check_rows(as_frame(context, rows, group), group, tenant_id, context.settings.timestamp_zone)
     erased = of_group(suppressions(context, tenant_id), group)
     marked = with_mark(context, tenant_id, checked, erased, [{key: key for key in group.join_keys}])
     # Checked once and kept: counting, rejecting and appending must see the same rows, also of a query that would not
@@ -143,7 +143,8 @@ def _batch_id(batch_id: str | None) -> str:
     return batch_id
 
 
-def _as_frame(context: Context, rows: Rows, group: FeatureGroup) -> DataFrame:
+def as_frame(context: Context, rows: Rows, group: FeatureGroup) -> DataFrame:
+    """A batch of any kind as a DataFrame; event timestamps finer than microseconds go to the one after."""
     zone = context.settings.timestamp_zone
     if isinstance(rows, DataFrame):
         return rows

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -17,6 +16,7 @@ from featurestore.errors import ExportError
 from featurestore.operations.context import Context
 from featurestore.operations.drift import DRIFT
 from featurestore.operations.stats import GroupStats, get_stats
+from featurestore.stores.local_files import write_whole
 
 _ENDED = ("succeeded", "failed", "abandoned")
 _MICROS = 1_000_000
@@ -41,22 +41,10 @@ def write_metrics(context: Context, tenant_id: str, path: str | Path) -> Path:
     of it is written. Costs a pass over the run ledger, and one over each group's event timestamps. Raises ExportError for
     another name or a path that cannot be written.
     """
-    target = Path(path).absolute()
-    if "://" in str(path) or target.suffix != ".prom":
+    if "://" in str(path) or Path(path).suffix != ".prom":
         raise ExportError(f"metrics are written to a local file whose name ends in .prom, and {path} is none; name one")
-    text = exposition([*_of_jobs(context, tenant_id), *_of_groups(context, tenant_id)])
-    # The collector reads every .prom file of the folder.
-    temporary = target.parent / f".{target.name}.{uuid4().hex}"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(target)
-    except OSError as error:
-        raise ExportError(f"{target} cannot be written: {error}") from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()
-    return target
+    # The collector reads every .prom file of the folder; one that is being written has another name.
+    return write_whole(path, exposition([*_of_jobs(context, tenant_id), *_of_groups(context, tenant_id)]))
 
 
 def exposition(metrics: Iterable[Metric]) -> str:

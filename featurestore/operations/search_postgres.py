@@ -10,6 +10,7 @@ from featurestore.frames.similarity import Query
 from featurestore.operations.context import Context
 from featurestore.operations.search_request import Asked, SimilaritySearch
 from featurestore.operations.similar_entities import SimilarEntities, match_of
+from featurestore.stores.postgres import retrying
 from featurestore.stores.searchable_vectors import Searchable, own_vectors, searchable
 from featurestore.stores.vector_search import Found, VectorSearch, nearest
 from featurestore.stores.vector_tables import VectorTable
@@ -36,7 +37,7 @@ def search_postgres(
     found: list[SimilarEntities | None] = []
     for start in range(0, len(asked), most):
         some = asked[start : start + most]
-        found += context.postgres.retrying(lambda some=some: _searched(context, tenant_id, search, some))  # type: ignore[misc]
+        found += retrying(lambda some=some: _searched(context, tenant_id, search, some))  # type: ignore[misc]
     return found
 
 
@@ -68,7 +69,7 @@ def usable_tables(connection: Connection[Any], tenant_id: str, search: Similarit
         if one.table.same_rows(VectorTable.of(group, feature, model))
         and {asked.name for asked in search.filters} <= {*one.table.key_names, *one.table.filter_names}
         and one.synced_at <= search.at
-        and oldest(search) is not None
+        and _has_datetimes(search)
     }
 
 
@@ -79,17 +80,23 @@ def vector_search(one: Searchable, tenant_id: str, search: SimilaritySearch, lim
         limit=limit,
         threshold=search.threshold,
         filters=search.filters,
-        oldest=oldest(search) if search.group.ttl is not None else None,
+        oldest=since(search),
         exact=search.exact is True,
     )
 
 
-def oldest(search: SimilaritySearch) -> datetime | None:
-    """The first event timestamp that still counts; None for one before the year 1, which has no datetime."""
+def since(search: SimilaritySearch) -> datetime | None:
+    """The first event timestamp that still counts; none without a TTL. OverflowError: before the year 1."""
+    return None if search.group.ttl is None else search.at - search.group.ttl
+
+
+def _has_datetimes(search: SimilaritySearch) -> bool:
+    """Whether the first event timestamp that still counts has a datetime: none before the year 1 has."""
     try:
-        return search.at if search.group.ttl is None else search.at - search.group.ttl
+        since(search)
     except OverflowError:
-        return None
+        return False
+    return True
 
 
 def _queries(
@@ -107,12 +114,11 @@ def _queries(
     entities = {number: one.entity for number, one in enumerate(asked) if one.entity is not None}
     if not entities:
         return queries
-    since = oldest(search) if search.group.ttl is not None else None
     newest: dict[int, tuple[datetime, datetime, str]] = {}
     for name, one in usable.items():
         if search.model_version not in (None, name):
             continue
-        vectors = own_vectors(connection, one.table, tenant_id, list(entities.values()), since)
+        vectors = own_vectors(connection, one.table, tenant_id, list(entities.values()), since(search))
         for number, own in zip(entities, vectors, strict=True):
             if own is not None and (number not in newest or (*own[:2], name) > newest[number]):
                 newest[number] = (*own[:2], name)

@@ -25,14 +25,19 @@ def check_sources(context: Context, manifest: Manifest) -> None:
     for snapshot in _snapshots(manifest):
         try:
             context.table(snapshot.group).values.read(context.spark, snapshot.table_version)
-        except (AnalysisException, StorageError) as error:
-            condition = error.getCondition() if isinstance(error, AnalysisException) else str(error)
-            if isinstance(error, AnalysisException) and not str(condition).startswith("DELTA_"):
+        except StorageError as error:
+            raise _gone(manifest, snapshot, str(error)) from error
+        except AnalysisException as error:
+            if not str(error.getCondition()).startswith("DELTA_"):
                 raise
-            raise RebuildError(
-                f"{_named(manifest)}: version {snapshot.table_version} of {snapshot.table}, from which it was built, is gone "
-                f"from the table's log ({condition}). {_ADVICE}"
-            ) from error
+            raise _gone(manifest, snapshot, str(error.getCondition())) from error
+
+
+def _gone(manifest: Manifest, snapshot: GroupSnapshot, told: str) -> RebuildError:
+    return RebuildError(
+        f"{_named(manifest)}: version {snapshot.table_version} of {snapshot.table}, from which it was built, is gone from the "
+        f"table's log ({told}). {_ADVICE}"
+    )
 
 
 def explain_missing_files(context: Context, manifest: Manifest, error: Exception) -> None:

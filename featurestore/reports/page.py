@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from featurestore.errors import ExportError
+from featurestore.stores.local_files import write_whole
 
 
 def rendered(template: str, filters: Mapping[str, Callable[..., str]], **values: Any) -> str:
@@ -32,15 +32,4 @@ def write_page(html: str, path: str | Path) -> Path:
     """
     if "://" in str(path):
         raise ExportError(f"a report is written to a local disk, and {path} is not; name a file")
-    target = Path(path).absolute()
-    temporary = target.parent / f".{target.name}.{uuid4().hex}"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(html, encoding="utf-8")
-        temporary.replace(target)
-    except OSError as error:
-        raise ExportError(f"{target} cannot be written: {error}") from error
-    finally:
-        if temporary.exists():
-            temporary.unlink()
-    return target
+    return write_whole(path, html)

@@ -7,17 +7,8 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+import delta.exceptions
 import delta.tables
-from delta.exceptions import (
-    ConcurrentAppendException,
-    ConcurrentDeleteDeleteException,
-    ConcurrentDeleteReadException,
-    ConcurrentTransactionException,
-    ConcurrentWriteException,
-    DeltaConcurrentModificationException,
-    MetadataChangedException,
-    ProtocolChangedException,
-)
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql.types import StructField, StructType
@@ -30,14 +21,14 @@ Given = TypeVar("Given")
 
 # That another writer committed first. In Python, unlike in Java, none of these is a kind of another.
 CONFLICTS = (
-    ConcurrentAppendException,
-    ConcurrentDeleteDeleteException,
-    ConcurrentDeleteReadException,
-    ConcurrentTransactionException,
-    ConcurrentWriteException,
-    DeltaConcurrentModificationException,
-    MetadataChangedException,
-    ProtocolChangedException,
+    delta.exceptions.ConcurrentAppendException,
+    delta.exceptions.ConcurrentDeleteDeleteException,
+    delta.exceptions.ConcurrentDeleteReadException,
+    delta.exceptions.ConcurrentTransactionException,
+    delta.exceptions.ConcurrentWriteException,
+    delta.exceptions.DeltaConcurrentModificationException,
+    delta.exceptions.MetadataChangedException,
+    delta.exceptions.ProtocolChangedException,
 )
 # What was read is read again, and the change made anew. With these waits a writer stands aside for some minutes before it
 # gives up and says so.

@@ -59,7 +59,7 @@ class TenantLogin:
     @contextmanager
     def transaction(self) -> Iterator[Connection[Any]]:
         """A connection of its own, and one read-only transaction in it; raises PostgresError."""
-        with as_postgres_error(), _connect(self.dsn.get_secret_value()) as connection, connection.transaction():
+        with as_postgres_error(), connect(self.dsn.get_secret_value()) as connection, connection.transaction():
             enter(connection, self.key, self.tenant_id, self.settings)
             yield connection
 
@@ -116,7 +116,7 @@ class Postgres:
 
     def connect_owner(self) -> Connection[Any]:
         """A connection of the owner's own, not pooled, autocommit: for locks and builds of indexes. The caller closes it."""
-        return self.retrying(lambda: _connect(self._owner_dsn()))
+        return retrying(lambda: connect(self._owner_dsn()))
 
     def enter(self, connection: Connection[Any], tenant_id: str) -> None:
         """Enter a tenant for the rest of the transaction that one of the owner's connections is in."""
@@ -143,14 +143,7 @@ class Postgres:
     @property
     def may_have_rows(self) -> bool:
         """Whether anything can have been synced to it; looks at no server, and starts none."""
-        if not self.embedded:
-            return True
-        if self._settings.postgres == "external" or "://" in self._settings.warehouse:
-            return False
-        return _embedded_folder(self._settings).exists()
-
-    def retrying(self, action: Callable[[], T]) -> T:
-        return retrying(action)
+        return not self.embedded or (self._settings.postgres == "embedded" and not self._is_new())
 
     def close(self) -> None:
         """Close the pooled connections; the embedded server stops unless somebody else uses it. It can be used again."""
@@ -163,7 +156,7 @@ class Postgres:
                 self._server.release()
 
     def _is_new(self) -> bool:
-        if self._settings.postgres_dsn is not None or self._settings.postgres == "external":
+        if not self.embedded or self._settings.postgres == "external":
             return False
         return (
             "://" in _local(self._settings.warehouse)
@@ -202,7 +195,7 @@ class Postgres:
     @contextmanager
     def _transaction(self, dsn: Callable[[], str]) -> Iterator[Connection[Any]]:
         try:
-            pool, connection = self.retrying(lambda: self._taken(dsn()))
+            pool, connection = retrying(lambda: self._taken(dsn()))
         except ConnectionLostError as error:
             raise PostgresError(f"{error} (tried {_TRIES} times)") from None
         try:
@@ -217,7 +210,7 @@ class Postgres:
         with self._lock, as_postgres_error():
             if dsn not in self._pools:
                 # The pool itself would try for long, and then not say why.
-                _connect(dsn).close()
+                connect(dsn).close()
                 self._pools[dsn] = _pool(dsn)
             pool = self._pools[dsn]
         for _ in range(_SECONDS_TO_CONNECT):
@@ -225,7 +218,7 @@ class Postgres:
                 return pool, pool.getconn(timeout=1)
             except PoolTimeout:
                 # The pool does not say why; where it is for want of a server, this does.
-                _connect(dsn).close()
+                connect(dsn).close()
         raise PostgresError(
             f"all {_POOLED} connections of this process to PostgreSQL have been busy for {_SECONDS_TO_CONNECT} s"
         )
@@ -257,11 +250,19 @@ def _require_open(connection: Connection[Any]) -> None:
         raise OperationalError("the server closed the connection")
 
 
-def _connect(dsn: str) -> Connection[Any]:
+def connect(dsn: str) -> Connection[Any]:
+    """A connection, autocommit; raises PostgresError, which tells no password."""
     import psycopg
 
     with as_postgres_error():
-        return psycopg.connect(dsn, autocommit=True, connect_timeout=_SECONDS_TO_CONNECT, prepare_threshold=None)
+        return psycopg.connect(
+            dsn,
+            autocommit=True,
+            connect_timeout=_SECONDS_TO_CONNECT,
+            prepare_threshold=None,
+            # Rows that are copied are encoded so, whatever the database's own encoding is.
+            client_encoding="utf8",
+        )
 
 
 @contextmanager

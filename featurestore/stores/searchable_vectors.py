@@ -9,23 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from featurestore.stores.vector_tables import EMBEDDING, SCHEMA, VectorTable, in_schema, names, registered
+from featurestore.stores.vector_tables import EMBEDDING, SCHEMA, TYPES, VectorTable, in_schema, names, registered
 
 if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.sql import Composed
-
-# A column's type, as values are cast to it.
-CASTS = {
-    "string": "text",
-    "boolean": "boolean",
-    "long": "bigint",
-    "int": "integer",
-    "double": "double precision",
-    "float": "real",
-    "date": "date",
-    "timestamp": "timestamptz",
-}
 
 
 @dataclass(frozen=True)
@@ -73,7 +61,7 @@ def own_vectors(
     """Event timestamp, created timestamp and vector of each entity; None of those that have none since ``oldest``."""
     from psycopg import sql
 
-    keys = [sql.SQL("{}::{}[]").format(sql.Placeholder(name), sql.SQL(CASTS[word])) for name, word in table.keys]
+    keys = [sql.SQL("{}::{}[]").format(sql.Placeholder(name), sql.SQL(TYPES[word])) for name, word in table.keys]
     same = [sql.SQL("t.{0} = q.{0}").format(sql.Identifier(name)) for name in table.key_names]
     rows = binary_rows(
         connection,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pyarrow as pa
@@ -12,18 +12,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.frames.newest_vectors import MODEL
+from featurestore.stores.postgres import connect, retrying
 from featurestore.stores.vector_rows import COPY_BEGIN, COPY_END, NULL, RowEncoder, copied, text_field
 from featurestore.stores.vector_sync import ATTEMPT
 from featurestore.stores.vector_tables import VectorTable, in_schema, names
 
 if TYPE_CHECKING:
-    from psycopg import Connection
     from psycopg.sql import Composed
 
 # Connections at once, at the most; a server takes 100 by default, of all its users.
 MOST_CONNECTIONS = 16
-_SECONDS_TO_CONNECT = 10
-_TRIES = 4
 
 Encode = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
@@ -48,7 +46,7 @@ def _copier(encoder: RowEncoder, staging: str, columns: list[str], dsn: SecretSt
             return
         attempt, rows = uuid4().hex, 0
         with (
-            _connected(dsn) as connection,
+            retrying(lambda: connect(dsn.get_secret_value())) as connection,
             connection.cursor() as cursor,
             cursor.copy(_statement(staging, columns)) as out,
         ):
@@ -78,20 +76,6 @@ def _statement(staging: str, columns: list[str]) -> Composed:
     from psycopg import sql
 
     return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(in_schema(staging), names(columns))
-
-
-def _connected(dsn: SecretStr) -> Connection[Any]:
-    """A connection of a worker's own; the text of its errors tells no password."""
-    import psycopg
-    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
-    retries = Retrying(
-        retry=retry_if_exception_type(psycopg.OperationalError),
-        wait=wait_random_exponential(multiplier=0.2, max=5),
-        stop=stop_after_attempt(_TRIES),
-        reraise=True,
-    )
-    return retries(psycopg.connect, dsn.get_secret_value(), connect_timeout=_SECONDS_TO_CONNECT, client_encoding="utf8")
 
 
 def row_fingerprints(rows: DataFrame, table: VectorTable) -> dict[str, dict[int, tuple[int, int]]]:

@@ -17,6 +17,7 @@ from featurestore.stores.vector_tables import (
     in_schema,
     names,
     short_name,
+    upsert,
 )
 
 if TYPE_CHECKING:
@@ -241,18 +242,7 @@ def _register(connection: Connection[Any], table: VectorTable) -> None:
         "m": table.m,
         "ef_construction": table.ef_construction,
     }
-    from psycopg import sql
-
-    connection.execute(
-        sql.SQL(
-            "INSERT INTO featurestore.vector_tables ({}) VALUES ({}) ON CONFLICT (table_name) DO UPDATE SET {}"
-        ).format(
-            names(list(facts)),
-            sql.SQL(", ").join(map(sql.Placeholder, facts)),
-            sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in facts),
-        ),
-        facts,
-    )
+    upsert(connection, "vector_tables", ["table_name"], facts)
 
 
 def ensure_partition(connection: Connection[Any], table: VectorTable, tenant_id: str) -> None:

@@ -17,8 +17,8 @@ import numpy as np
 
 from featurestore.frames.filters import ColumnFilter
 from featurestore.frames.similarity import SIMILARITY, Query
-from featurestore.stores.searchable_vectors import CASTS, Searchable, binary_rows, in_utc, numbers_of
-from featurestore.stores.vector_tables import EMBEDDING, TIMES, VectorTable, filter_time, in_schema
+from featurestore.stores.searchable_vectors import Searchable, binary_rows, in_utc, numbers_of
+from featurestore.stores.vector_tables import EMBEDDING, TIMES, TYPES, VectorTable, filter_time, in_schema
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -246,7 +246,7 @@ def _passes(search: VectorSearch) -> Composed:
     if search.oldest is not None:
         conditions.append(sql.SQL("t.event_timestamp >= %(_oldest)s"))
     for number, one in enumerate(search.filters):
-        column, cast = sql.SQL("t.{}").format(sql.Identifier(one.name)), sql.SQL(CASTS[one.word])
+        column, cast = sql.SQL("t.{}").format(sql.Identifier(one.name)), sql.SQL(TYPES[one.word])
         told = [("= ANY", "any", "[]")] if one.any_of else [(">=", "low", ""), ("<=", "high", "")]
         conditions += [
             sql.SQL("{} {} (%({})s::{}{})").format(

@@ -16,7 +16,7 @@ from featurestore.errors import SyncError
 from featurestore.frames.newest_vectors import MODEL
 from featurestore.stores.vector_layout import store_inline, without_samples
 from featurestore.stores.vector_rows import bucket_sql, row_hash_sql
-from featurestore.stores.vector_tables import VectorTable, find, in_schema, names, registered
+from featurestore.stores.vector_tables import VectorTable, find, in_schema, names, registered, upsert
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -270,18 +270,7 @@ def write_watermark(target: SyncTarget, table: VectorTable, watermark: Watermark
         "next_event_timestamp": watermark.next_event_timestamp,
         "row_count": rows,
     }
-    from psycopg import sql
-
-    target.connection.execute(
-        sql.SQL(
-            "INSERT INTO featurestore.watermarks ({}) VALUES ({}) ON CONFLICT (table_name, tenant_id) DO UPDATE SET {}"
-        ).format(
-            names(list(facts)),
-            sql.SQL(", ").join(map(sql.Placeholder, facts)),
-            sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in facts),
-        ),
-        facts,
-    )
+    upsert(target.connection, "watermarks", ["table_name", "tenant_id"], facts)
 
 
 def analyze(target: SyncTarget, table: VectorTable) -> None:

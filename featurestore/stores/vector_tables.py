@@ -6,7 +6,7 @@ One table is of one feature and model version, in a major version of its group, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +26,9 @@ TIMES = ("event_timestamp", "created_timestamp")
 LONGEST_NAME = 63
 _HASH_DIGITS = 16
 
-# Text sorts by its bytes, as in Spark, whatever the database's own order is.
-_TYPES = {
-    "string": 'text COLLATE "C"',
+# The types of keys and filters in PostgreSQL, as values are cast to them.
+TYPES = {
+    "string": "text",
     "boolean": "boolean",
     "long": "bigint",
     "int": "integer",
@@ -150,7 +150,10 @@ class VectorTable:
         return self.dims * (4 if self.storage == "vector" else 2) + 8
 
     def sql_type(self, column: VectorColumn) -> str:
-        return f"{column.word}({self.dims})" if column.name == EMBEDDING else _TYPES[column.word]
+        if column.name == EMBEDDING:
+            return f"{column.word}({self.dims})"
+        # Text sorts by its bytes, as in Spark, whatever the database's own order is.
+        return TYPES[column.word] + (' COLLATE "C"' if column.word == "string" else "")
 
     def same_rows(self, other: VectorTable) -> bool:
         """Whether rows of the one are rows of the other, whatever the graph is like."""
@@ -173,6 +176,22 @@ def in_schema(name: str) -> Identifier:
     from psycopg import sql
 
     return sql.Identifier(SCHEMA, name)
+
+
+def upsert(connection: Connection[Any], table: str, key: Sequence[str], facts: Mapping[str, Any]) -> None:
+    """Insert a row of one of the schema's own tables, or put its facts in the place of those under the same key."""
+    from psycopg import sql
+
+    connection.execute(
+        sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}").format(
+            in_schema(table),
+            names(list(facts)),
+            sql.SQL(", ").join(map(sql.Placeholder, facts)),
+            names(key),
+            sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name)) for name in facts),
+        ),
+        facts,
+    )
 
 
 _REGISTERED = (
