@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cli_answers import document_of
 from pyspark.sql import SparkSession
 
 from featurestore.cli import run
@@ -69,14 +71,7 @@ def project(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def machine(project: Path, capsys: pytest.CaptureFixture[str]) -> Answer:
     """Runs a command with ``--json`` for the tenant acme; gives the document, once the exit code is as expected."""
 
-    def answer(*arguments: str, code: int = 0) -> Any:
-        capsys.readouterr()
-        found = run([*arguments, "--conf", str(project / "conf"), "--tenant", "acme", "--json"])
-        told = capsys.readouterr()
-        assert found == code, told.err
-        return json.loads(told.out)
-
-    return answer
+    return partial(document_of, project, capsys)
 
 
 @pytest.fixture

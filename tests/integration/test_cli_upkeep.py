@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cli_answers import output_of
 from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
@@ -52,11 +53,8 @@ def project(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture
 def machine(project: Path, capsys: pytest.CaptureFixture[str]) -> Answer:
     def answer(*arguments: str, code: int = 0) -> Any:
-        capsys.readouterr()
-        found = run([*arguments, "--conf", str(project / "conf"), "--tenant", "acme", "--json"])
-        told = capsys.readouterr()
-        assert found == code, told.err
-        return json.JSONDecoder().raw_decode(told.out)[0]
+        # A command that answers, and then ends with an error, prints two documents.
+        return json.JSONDecoder().raw_decode(output_of(project, capsys, *arguments, "--json", code=code))[0]
 
     return answer
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,14 +11,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import QUICK
+from job_processes import exit_code, write_settings
 from pyspark.sql import SparkSession
 
 from featurestore import FeatureStore, OfflineStore, Settings
 
 pytestmark = pytest.mark.slow
 
-PROJECT = Path(__file__).parents[2]
 DEFINITIONS = """
 entities:
   - name: user
@@ -50,11 +45,7 @@ def project(folder: Path) -> Path:
     """Settings, definitions, and orders of each day: one user with one, one with two, and one with too many."""
     (folder / "conf" / "features").mkdir(parents=True)
     (folder / "conf" / "features" / "daily.yml").write_text(DEFINITIONS, encoding="utf-8")
-    spark_settings = json.dumps(QUICK | {"spark.master": "local[1]"})
-    (folder / "conf" / "base.yml").write_text(
-        f"warehouse: warehouse\nlanding: landing\nspark: {spark_settings}\n", encoding="utf-8"
-    )
-    (folder / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
+    write_settings(folder)
     users = ["u1", "u2", "u2", "u3", "u3", "u3", "u3"]
     rows = [(user, day(number) + timedelta(hours=8)) for number in range(len(STEPS)) for user in users]
     table = pa.table(
@@ -74,16 +65,7 @@ def opened(spark: SparkSession, folder: Path) -> OfflineStore:
 def killed_after(step: str, folder: Path, start: datetime, end: datetime) -> int:
     """Materialize a window in a process of its own that is killed after a step; gives how it ended."""
     window = ["--start", start.isoformat(), "--end", end.isoformat()]
-    command = [sys.executable, "-m", "featurestore", "materialize", "daily", *window]
-    ended = subprocess.run(
-        [*command, "--tenant", "acme", "--conf", str(folder / "conf")],
-        env={**os.environ, "FEATURESTORE_STOP_AT": step},
-        cwd=folder,
-        capture_output=True,
-        timeout=240,
-        check=False,
-    )
-    return ended.returncode
+    return exit_code(folder, "materialize", "daily", *window, stop_at=step)
 
 
 def content(store: OfflineStore) -> tuple[Counter[Any], Counter[Any]]:

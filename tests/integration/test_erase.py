@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import hmac
 import json
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
+from byte_search import found_in, holds
 from conftest import Clock
 from pyspark.sql import SparkSession
 
@@ -60,24 +59,6 @@ def environment(secret: str = "a secret that nobody guesses") -> dict[str, str]:
 
 def opened(spark: SparkSession, warehouse: Path, environ: dict[str, str]) -> FeatureStore:
     return FeatureStore.open(Settings(warehouse=str(warehouse)), spark=spark, clock=Clock(hours(1000)), environ=environ)
-
-
-def found_in(root: Path, marker: bytes) -> list[str]:
-    """Every file below the folder that holds the marker: raw, unpacked, or as a value or statistic of a Parquet file."""
-    return [str(file.relative_to(root)) for file in sorted(root.rglob("*")) if file.is_file() and holds(file, marker)]
-
-
-def holds(file: Path, marker: bytes) -> bool:
-    raw = file.read_bytes()
-    if marker in raw:
-        return True
-    if raw[:2] == b"\x1f\x8b":
-        return marker in gzip.decompress(raw)
-    if raw[:4] != b"PAR1":
-        return False
-    parquet = pq.ParquetFile(file)
-    told = [repr(parquet.metadata.to_dict()), *(repr(batch.to_pydict()) for batch in parquet.iter_batches())]
-    return any(marker.decode() in text for text in told)
 
 
 def stats_row(user: str, hour: float, **values: Any) -> dict[str, Any]:

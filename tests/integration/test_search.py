@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from vector_histories import DIMS, Row, as_table, written_rows
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore, SimilarEntities
 from featurestore.errors import InvalidArgumentError, NotFoundError
@@ -20,7 +20,6 @@ from featurestore.operations.search import valid_vectors
 from featurestore.operations.search_request import check_search
 from tests.conftest import Clock, OpenFeatureStore
 
-DIMS = 6
 DOC = Entity("doc", join_keys={"source": "string", "number": "long"})
 FEATURES = [
     Feature("country", "string"),
@@ -35,43 +34,9 @@ KEEP = FeatureGroup("notes", DOC, features=FEATURES, ttl=timedelta(days=5), part
 FOREVER = FeatureGroup("words", Entity("word", join_keys={"day": "date"}), features=FEATURES[1:2], partition_by="month")
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-Row = dict[str, Any]
-
-
-def written_rows(seed: int, start: datetime) -> list[Row]:
-    """Three dozen entities over twelve days: corrections, missing values, two models, zeros, and vectors that tie."""
-    random = Random(seed)
-    few = [[random.choice([-1.0, 0.0, 1.0, 2.0]) for _ in range(DIMS)] for _ in range(6)]
-    rows: list[Row] = []
-    for source in "ab":
-        for number in range(18):
-            for _ in range(random.randrange(1, 7)):
-                at = start + timedelta(hours=random.randrange(12 * 24))
-                vector = random.choice([None, [random.uniform(-1, 1) for _ in range(DIMS)], random.choice(few)])
-                rows.append(
-                    {
-                        "source": source,
-                        "number": number,
-                        "event_timestamp": random.choice([at, start + 10 * DAY]),
-                        "created_timestamp": at
-                        + timedelta(days=1, microseconds=random.randrange(10**9) * 64 + len(rows)),
-                        "text": None if vector is None else np.float32(vector).tolist(),
-                        "text__model_version": random.choice(["small", "small", "large"]),
-                        "country": random.choice([None, "US", "NL", "FI"]),
-                        "pages": random.choice([None, 1, 5, 9]),
-                        "rating": random.choice([None, np.float32(0.1).item(), 0.5]),
-                        "seen": random.choice([None, at]),
-                    }
-                )
-    return rows
 
 
 ROWS = written_rows(seed=4, start=NOW - 12 * DAY)
-
-
-def as_table(rows: Sequence[Row]) -> pa.Table:
-    table = pa.Table.from_pylist(rows)
-    return table.set_column(table.column_names.index("text"), "text", table["text"].cast(pa.list_(pa.float32())))
 
 
 @pytest.fixture(scope="module")

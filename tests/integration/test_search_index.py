@@ -2,20 +2,18 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from random import Random
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from vector_histories import DIMS, as_table, written_rows
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore, SimilarEntities
 from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError
 from tests.conftest import Clock, OpenFeatureStore
 
-DIMS = 6
 DOC = Entity("doc", join_keys={"source": "string", "number": "long"})
 FEATURES = [
     Feature("country", "string"),
@@ -30,45 +28,12 @@ FEATURES = [
 SKIP = FeatureGroup("docs", DOC, features=FEATURES, ttl=timedelta(days=5), partition_by="month")
 KEEP = FeatureGroup("notes", DOC, features=FEATURES, partition_by="month", nulls="keep")
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
-Row = dict[str, Any]
 
 
-def written_rows(seed: int, start: datetime) -> list[Row]:
-    """Three dozen entities over twelve days: corrections, missing values, two models, zeros, and vectors that tie."""
-    random = Random(seed)
-    few = [[random.choice([-1.0, 0.0, 1.0, 2.0]) for _ in range(DIMS)] for _ in range(6)]
-    rows: list[Row] = []
-    for source in "ab":
-        for number in range(18):
-            for _ in range(random.randrange(1, 7)):
-                at = start + timedelta(hours=random.randrange(12 * 24))
-                vector = random.choice([None, [random.uniform(-1, 1) for _ in range(DIMS)], random.choice(few)])
-                rows.append(
-                    {
-                        "source": source,
-                        "number": number,
-                        "event_timestamp": random.choice([at, start + timedelta(days=10)]),
-                        "created_timestamp": at
-                        + timedelta(days=1, microseconds=random.randrange(10**9) * 64 + len(rows)),
-                        "text": None if vector is None else np.float32(vector).tolist(),
-                        "text__model_version": random.choice(["small", "small", "large"]),
-                        "country": random.choice([None, "US", "NL", "FI"]),
-                        "pages": random.choice([None, 1, 5, 9]),
-                        "rating": random.choice([None, np.float32(0.1).item(), 0.5]),
-                        "seen": random.choice([None, at]),
-                        "color": random.choice(["red", "blue"]),
-                    }
-                )
-    return rows
-
-
-ROWS = written_rows(seed=4, start=NOW - timedelta(days=12))
+ROWS = written_rows(
+    seed=4, start=NOW - timedelta(days=12), more=lambda random: {"color": random.choice(["red", "blue"])}
+)
 CLOCK = Clock(NOW)
-
-
-def as_table(rows: list[Row]) -> pa.Table:
-    table = pa.Table.from_pylist(rows)
-    return table.set_column(table.column_names.index("text"), "text", table["text"].cast(pa.list_(pa.float32())))
 
 
 @pytest.fixture(scope="module")

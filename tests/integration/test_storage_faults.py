@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -14,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import QUICK, Clock
+from conftest import Clock
+from job_processes import write_settings
 from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore, Settings, Source
@@ -159,11 +159,9 @@ def test_a_full_and_a_read_only_disk_are_told_plainly_and_the_batch_is_written_o
     spark: SparkSession, tmp_path: Path
 ) -> None:
     template, disk, rows = tmp_path / "template", tmp_path / "disk", tmp_path / "rows"
-    for folder in (template / "conf", disk, rows):
+    for folder in (disk, rows):
         folder.mkdir(parents=True)
-    spark_settings = json.dumps(QUICK | {"spark.master": "local[1]"})
-    (template / "conf" / "base.yml").write_text(f"warehouse: warehouse\nspark: {spark_settings}\n", encoding="utf-8")
-    (template / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
+    write_settings(template)
     FeatureStore.open(Settings.load(template / "conf", {}), spark=spark).apply([SCORES])
     for name, count in (("small", 10), ("large", 40_000)):
         lines = (

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import psycopg
-import pyarrow as pa
 import pytest
 from psycopg import sql
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from vector_histories import Row, as_table
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore, SyncResult
 from featurestore.cli import run
@@ -57,7 +57,6 @@ KEEP = FeatureGroup("notes", DOC, features=features("halfvec"), nulls="keep", pa
 PLAIN = FeatureGroup("words", Entity("word", join_keys={"day": "date"}), features=[Feature("text", "embedding(2)")])
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-Row = dict[str, Any]
 
 
 def written_rows(seed: int, start: datetime, entities: int = 16) -> list[Row]:
@@ -86,11 +85,6 @@ def written_rows(seed: int, start: datetime, entities: int = 16) -> list[Row]:
                     }
                 )
     return rows
-
-
-def as_table(rows: Sequence[Row]) -> pa.Table:
-    table = pa.Table.from_pylist(list(rows))
-    return table.set_column(table.column_names.index("text"), "text", table["text"].cast(pa.list_(pa.float32())))
 
 
 def order(row: Row) -> tuple[Any, ...]:

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 import pytest
-from conftest import QUICK
+from job_processes import exit_code, write_settings
 from psycopg import sql
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -28,7 +27,6 @@ from featurestore.stores.vector_tables import in_schema
 
 pytestmark = pytest.mark.slow
 
-PROJECT = Path(__file__).parents[2]
 DEFINITIONS = """
 entities:
   - name: doc
@@ -54,9 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("sync")
     (made / "conf" / "features").mkdir(parents=True)
     (made / "conf" / "features" / "docs.yml").write_text(DEFINITIONS, encoding="utf-8")
-    spark = json.dumps(QUICK | {"spark.master": "local[1]"})
-    (made / "conf" / "base.yml").write_text(f"warehouse: warehouse\nspark: {spark}\n", encoding="utf-8")
-    (made / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
+    write_settings(made)
     return made
 
 
@@ -139,16 +135,7 @@ def hook(store: OfflineStore, step: str, action: Callable[[], None]) -> None:
 
 
 def killed_after(step: str, folder: Path) -> int:
-    command = [sys.executable, "-m", "featurestore", "sync-embeddings", "docs:text", "--tenant", "acme"]
-    ended = subprocess.run(
-        [*command, "--conf", str(folder / "conf")],
-        env={**os.environ, "FEATURESTORE_STOP_AT": f"sync_embeddings.{step}"},
-        cwd=folder,
-        capture_output=True,
-        timeout=300,
-        check=False,
-    )
-    return ended.returncode
+    return exit_code(folder, "sync-embeddings", "docs:text", stop_at=f"sync_embeddings.{step}")
 
 
 def test_a_sync_killed_after_any_of_its_steps_leaves_the_old_rows_or_the_new(store: OfflineStore, folder: Path) -> None:

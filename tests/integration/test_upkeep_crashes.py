@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import QUICK
+from byte_search import found_in
+from job_processes import exit_code, write_settings
 from pyspark.sql import SparkSession
-from test_erase import found_in
 
 from featurestore import FeatureDataLoader, FeatureStore, OfflineStore, Settings
 
 pytestmark = pytest.mark.slow
 
-PROJECT = Path(__file__).parents[2]
 DEFINITIONS = """
 entities:
   - name: user
@@ -61,11 +57,8 @@ KILLS = {
 
 def made(spark: SparkSession, folder: Path) -> OfflineStore:
     """A store with old rows, days of several files, a bad row, a training set with its export, and a person in each."""
-    (folder / "conf").mkdir(parents=True)
+    write_settings(folder)
     (folder / "groups.yml").write_text(DEFINITIONS, encoding="utf-8")
-    spark_settings = json.dumps(QUICK | {"spark.master": "local[1]"})
-    (folder / "conf" / "base.yml").write_text(f"warehouse: warehouse\nspark: {spark_settings}\n", encoding="utf-8")
-    (folder / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
     fs = FeatureStore.open(Settings.load(folder / "conf", {}), spark=spark, environ={**os.environ, **SECRET})
     fs.apply(folder / "groups.yml")
     store = fs.tenant("acme")
@@ -78,19 +71,6 @@ def made(spark: SparkSession, folder: Path) -> OfflineStore:
     built = FeatureDataLoader(store).load_training_data(spine, "scores:score", name="set")
     built.export(str(folder / "export"))
     return store
-
-
-def run_job(folder: Path, words: tuple[str, ...], stop_at: str = "") -> int:
-    """Run a job in a process of its own, killed after a step; gives how it ended."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "featurestore", *words, "--tenant", "acme", "--conf", str(folder / "conf")],
-        env={**os.environ, **SECRET, "FEATURESTORE_STOP_AT": stop_at},
-        cwd=PROJECT,
-        capture_output=True,
-        timeout=300,
-        check=False,
-    )
-    return ended.returncode
 
 
 def run_here(store: OfflineStore, job: str) -> None:
@@ -128,7 +108,9 @@ def test_upkeep_killed_after_any_of_its_steps_ends_as_if_nothing_had_been(spark:
     store = made(spark, folder)
 
     for words, steps in KILLS.items():
-        assert [run_job(folder, words, step) for step in steps] == [-signal.SIGKILL] * len(steps), words
+        assert [exit_code(folder, *words, stop_at=step, **SECRET) for step in steps] == [-signal.SIGKILL] * len(
+            steps
+        ), words
         run_here(store, words[0])
 
     assert content(store) == content(undisturbed)

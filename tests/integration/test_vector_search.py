@@ -19,7 +19,7 @@ from featurestore import Settings
 from featurestore.errors import PostgresError
 from featurestore.frames.filters import ColumnFilter
 from featurestore.frames.similarity import SIMILARITY, Query
-from featurestore.stores.postgres import Postgres
+from featurestore.stores.postgres import Postgres, retrying
 from featurestore.stores.searchable_vectors import Searchable, own_vectors, searchable
 from featurestore.stores.vector_graph import ensure_graph
 from featurestore.stores.vector_layout import ensure_partition, ensure_table, migrate
@@ -367,7 +367,7 @@ def searched_while(loaded: Loaded, postgres: Postgres, disturb: Callable[[], Non
     found = []
     try:
         for _ in range(4):
-            found.append([told(one) for one in postgres.retrying(find)])
+            found.append([told(one) for one in retrying(find)])
     finally:
         timer.join()
     return found
