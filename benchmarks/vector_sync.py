@@ -134,14 +134,16 @@ def _plain_rates(postgres: Postgres, options: SyncOptions, files: Path) -> dict[
     }
     rates = {}
     for name, (write, rows) in ways.items():
+        # Made before it is filled: what is made and filled in one transaction, a server may leave out of its log.
         with postgres.owner() as connection:
+            connection.execute("DROP TABLE IF EXISTS plain")
             connection.execute(
-                f"CREATE TEMPORARY TABLE plain (tenant_id text, id bigint, event_timestamp timestamptz, "
-                f"created_timestamp timestamptz, _embedding vector({options.dims}), bucket int, PRIMARY KEY (tenant_id, id)) "
-                "ON COMMIT DROP"
+                f"CREATE TABLE plain (tenant_id text, id bigint, event_timestamp timestamptz, "
+                f"created_timestamp timestamptz, _embedding vector({options.dims}), bucket int, PRIMARY KEY (tenant_id, id))"
             )
             connection.execute("ALTER TABLE plain ALTER COLUMN _embedding SET STORAGE PLAIN")
             connection.execute("CREATE INDEX ON plain (bucket)")
+        with postgres.owner() as connection:
             began = time.perf_counter()
             write(connection, _rows(files, rows))
             rates[name] = rows / (time.perf_counter() - began)

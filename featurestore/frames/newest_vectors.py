@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import Window as W
@@ -39,6 +39,25 @@ def newest_vectors(values: DataFrame, columns: VectorColumns, times: Mapping[str
     )
     newest = _kept(rows, columns) if columns.nulls == "keep" else _skipped(rows, columns, times)
     return newest.where(_has_direction(F.col(VECTOR)))
+
+
+def only_vectors(values: DataFrame, columns: VectorColumns, times: Mapping[str, str]) -> DataFrame:
+    """The same, where no entity has two rows: without a shuffle."""
+    rows = values.where(column(columns.vector).isNotNull() & _has_direction(column(columns.vector)))
+    at = F.col("event_timestamp")
+    return rows.select(
+        *(column(key) for key in columns.keys),
+        column(columns.model).alias(MODEL),
+        column(columns.vector).alias(VECTOR),
+        *TIME_COLUMNS,
+        *(column(name) for name in columns.others),
+        *(F.when(column(name).isNotNull(), at).alias(times[name]) for name in columns.others if name in times),
+    )
+
+
+def most_rows_an_entity(values: DataFrame, keys: Sequence[str]) -> DataFrame:
+    """One row, ``rows``: how many rows the entity with the most has; null where there is none."""
+    return values.groupBy(*map(column, keys)).count().agg(F.max("count").alias("rows"))
 
 
 def _kept(rows: DataFrame, columns: VectorColumns) -> DataFrame:

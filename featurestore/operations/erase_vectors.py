@@ -6,7 +6,8 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.operations.erasing import ErasedTable, Erasing
 from featurestore.stores.postgres import as_postgres_error
 from featurestore.stores.vector_erasure import delete_entities, rewrite
-from featurestore.stores.vector_sync import SyncTarget, drop_left_behind, locked
+from featurestore.stores.vector_staging import drop_left_behind
+from featurestore.stores.vector_sync import SyncTarget, locked
 from featurestore.stores.vector_tables import VectorTable, has_partition, is_set_up, registered
 
 

@@ -22,18 +22,23 @@ from featurestore.operations.job_run import recorded_run
 from featurestore.operations.sync_plan import DeltaState, Mode, SyncPlan, make_sync_plan
 from featurestore.operations.sync_rows import SyncRows
 from featurestore.stores.postgres import as_postgres_error
-from featurestore.stores.vector_copy import copy_to_staging, of_buckets, row_fingerprints
+from featurestore.stores.vector_copy import Sent, copy_to_staging, of_buckets, row_fingerprints
 from featurestore.stores.vector_graph import ensure_graph
 from featurestore.stores.vector_layout import ensure_partition, ensure_table, migrate
+from featurestore.stores.vector_staging import (
+    analyze_staging,
+    attach,
+    create_staging,
+    drop_left_behind,
+    keep_attempts,
+    make_partition_of,
+)
 from featurestore.stores.vector_sync import (
     Merged,
     SyncTarget,
     Watermark,
     analyze,
-    create_staging,
-    drop_left_behind,
     fingerprints,
-    keep_attempts,
     locked,
     merge,
     read_watermark,
@@ -204,7 +209,6 @@ class _Sync:
             changes = [
                 ensure_table(connection, VectorTable.of(self.group, self.feature, model)) for model in sorted(wanted)
             ]
-        ensure_partition(connection, self.table, self.target.tenant_id)
         return next((change for change in changes if change is not None), None)
 
     def _partitions(self) -> list[VectorTable]:
@@ -272,26 +276,31 @@ class _Sync:
         if rows is None:
             return self._merge(None, mark, whole, buckets), None
         began = perf_counter()
-        staging = create_staging(self.target)
+        is_first = whole and buckets is None and not self._partitions()
+        staging = create_staging(self.target, attachable=is_first)
         try:
             self.context.step("sync_embeddings.staging")
-            attempts, sent = self._copy(rows, staging)
+            sent = self._copy(rows, staging)
             self.context.step("sync_embeddings.copied")
-            for model in keep_attempts(self.target, staging, attempts, sent):
-                table = VectorTable.of(self.group, self.feature, model)
-                ensure_table(self.target.connection, table)
-                ensure_partition(self.target.connection, table, self.target.tenant_id)
-            self.context.step("sync_embeddings.partitions")
-            merged = self._merge(staging, mark, whole, buckets)
+            keep_attempts(self.target, staging, sent.attempts, sent.rows)
+            if is_first and sent.models == (self.table.model,):
+                make_partition_of(self.target, self.table, staging)
+                self.context.step("sync_embeddings.partitions")
+                merged = self._attach(staging, mark, sent.rows)
+            else:
+                self._ensure_partitions(sent.models)
+                analyze_staging(self.target, staging)
+                self.context.step("sync_embeddings.partitions")
+                merged = self._merge(staging, mark, whole, buckets)
             self.context.step("sync_embeddings.merged")
         finally:
             if not self.target.connection.broken:
                 drop_left_behind(self.target)
         self.context.step("sync_embeddings.cleaned")
         seconds = perf_counter() - began
-        return merged, round(sent / seconds, 1) if sent else None
+        return merged, round(sent.rows / seconds, 1) if sent.rows else None
 
-    def _copy(self, rows: DataFrame, staging: str) -> tuple[list[str], int]:
+    def _copy(self, rows: DataFrame, staging: str) -> Sent:
         try:
             return copy_to_staging(rows, self.table, staging, self.context.postgres.worker_dsn)
         except (PySparkException, Py4JJavaError) as error:
@@ -299,6 +308,20 @@ class _Sync:
                 f"vectors of {self.group.name}:{self.feature.name} could not be copied to PostgreSQL: {_cause(error)}. What is "
                 "there is as it was; run the sync again"
             ) from error
+
+    def _ensure_partitions(self, models: Sequence[str]) -> None:
+        for model in {self.table.model, *models}:
+            table = VectorTable.of(self.group, self.feature, model)
+            ensure_table(self.target.connection, table)
+            ensure_partition(self.target.connection, table, self.target.tenant_id)
+
+    def _attach(self, staging: str, mark: Watermark, rows: int) -> list[Merged]:
+        """What was staged becomes the tenant's partition, in one transaction with the watermark."""
+        with self._entered():
+            require_unchanged(self.target, [self.table])
+            attach(self.target, self.table, staging)
+            write_watermark(self.target, self.table, mark, rows)
+        return [Merged(self.table.model, rows, 0, rows)]
 
     def _merge(self, staging: str | None, mark: Watermark, whole: bool, buckets: list[int] | None) -> list[Merged]:
         tables, merged = self._partitions(), []

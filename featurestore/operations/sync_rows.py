@@ -12,7 +12,7 @@ from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
 from featurestore.frames.key_filter import LISTABLE, with_listed_keys
-from featurestore.frames.newest_vectors import newest_vectors
+from featurestore.frames.newest_vectors import most_rows_an_entity, newest_vectors, only_vectors
 from featurestore.frames.schema import TIME_COLUMNS, key_fields
 from featurestore.frames.similarity import VectorColumns
 from featurestore.frames.timestamps import instant, partition_of
@@ -63,11 +63,24 @@ class SyncRows:
 
     def newest(self, version: int) -> DataFrame:
         """The newest valid vectors of all entities."""
-        return self._newest(self._values(version))
+        values = self._values(version)
+        # Counting keys reads no vectors, and where each has one row, which is usual, no vector need be shuffled.
+        [found] = most_rows_an_entity(values, self.group.join_keys).toArrow().to_pylist()
+        if (found["rows"] or 0) > 1:
+            return self._newest(values)
+        return only_vectors(values, self._columns, self._times)
 
     def _newest(self, values: DataFrame) -> DataFrame:
+        return newest_vectors(values, self._columns, self._times)
+
+    @property
+    def _times(self) -> dict[str, str]:
+        return {name: filter_time(name) for name in self.table.filter_names} if self.table.timed else {}
+
+    @property
+    def _columns(self) -> VectorColumns:
         filters = self.table.filter_names
-        columns = VectorColumns(
+        return VectorColumns(
             keys=tuple(self.group.join_keys),
             vector=self.feature.name,
             model=f"{self.feature.name}__model_version",
@@ -75,8 +88,6 @@ class SyncRows:
             asked=tuple(name for name in self.group.feature_names if name == self.feature.name or name in filters),
             nulls=self.group.nulls,
         )
-        times = {name: filter_time(name) for name in filters} if self.table.timed else {}
-        return newest_vectors(values, columns, times)
 
     def touched(self, plan: SyncPlan) -> DataFrame:
         """The join keys of entities that changed, or whose rows became valid, since the last sync; each once."""

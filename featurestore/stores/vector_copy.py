@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import pyarrow as pa
 from pydantic import SecretStr
@@ -13,8 +14,17 @@ from pyspark.sql import functions as F
 
 from featurestore.frames.newest_vectors import MODEL
 from featurestore.stores.postgres import connect, retrying
-from featurestore.stores.vector_rows import COPY_BEGIN, COPY_END, NULL, RowEncoder, copied, text_field
-from featurestore.stores.vector_sync import ATTEMPT
+from featurestore.stores.vector_rows import (
+    COPY_BEGIN,
+    COPY_END,
+    NULL,
+    RowEncoder,
+    copied,
+    copied_same_sized,
+    long_field,
+    text_field,
+)
+from featurestore.stores.vector_staging import ATTEMPT
 from featurestore.stores.vector_tables import VectorTable, in_schema, names
 
 if TYPE_CHECKING:
@@ -26,8 +36,17 @@ MOST_CONNECTIONS = 16
 Encode = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
-def copy_to_staging(rows: DataFrame, table: VectorTable, staging: str, dsn: SecretStr) -> tuple[list[str], int]:
-    """Copy the rows (``MODEL`` and the table's columns); gives the attempts that count, and how many rows they sent.
+@dataclass(frozen=True)
+class Sent:
+    """The attempts that count, how many rows they sent, and of which model versions these are."""
+
+    attempts: tuple[int, ...]
+    rows: int
+    models: tuple[str, ...]
+
+
+def copy_to_staging(rows: DataFrame, table: VectorTable, staging: str, dsn: SecretStr) -> Sent:
+    """Copy the rows (``MODEL`` and the table's columns), by as many connections as there are tasks at once.
 
     Each try of a task is a connection and a transaction of its own, and names its rows by an id: one that failed, or that
     ran beside another one of the same rows, is not among those that count.
@@ -35,8 +54,12 @@ def copy_to_staging(rows: DataFrame, table: VectorTable, staging: str, dsn: Secr
     columns = [ATTEMPT, MODEL, *(column.name for column in table.columns)]
     ordered = rows.select(MODEL, *(f"`{column.name}`" for column in table.columns)).coalesce(MOST_CONNECTIONS)
     encode = _copier(RowEncoder.of(table), staging, columns, dsn)
-    sent = ordered.mapInArrow(encode, "attempt string, rows long").toArrow().to_pylist()
-    return [one["attempt"] for one in sent], sum(one["rows"] for one in sent)
+    sent = ordered.mapInArrow(encode, "attempt long, rows long, models array<string>").toArrow().to_pylist()
+    return Sent(
+        attempts=tuple(one["attempt"] for one in sent),
+        rows=sum(one["rows"] for one in sent),
+        models=tuple(sorted({model for one in sent for model in one["models"]})),
+    )
 
 
 def _copier(encoder: RowEncoder, staging: str, columns: list[str], dsn: SecretStr) -> Encode:
@@ -44,7 +67,7 @@ def _copier(encoder: RowEncoder, staging: str, columns: list[str], dsn: SecretSt
         first = next((batch for batch in batches if batch.num_rows), None)
         if first is None:
             return
-        attempt, rows = uuid4().hex, 0
+        attempt, rows, models = secrets.randbits(63), 0, set[str]()
         with (
             retrying(lambda: connect(dsn.get_secret_value())) as connection,
             connection.cursor() as cursor,
@@ -52,10 +75,18 @@ def _copier(encoder: RowEncoder, staging: str, columns: list[str], dsn: SecretSt
         ):
             out.write(COPY_BEGIN)
             for batch in _then(first, batches):
-                out.write(_encoded(batch, attempt, encoder))
+                out.write(encoded(batch, attempt, encoder))
                 rows += batch.num_rows
+                models.update(batch.column(MODEL).drop_null().unique().to_pylist())
             out.write(COPY_END)
-        yield pa.RecordBatch.from_pydict({"attempt": [attempt], "rows": pa.array([rows], pa.int64())})
+        yield pa.RecordBatch.from_arrays(
+            [
+                pa.array([attempt], pa.int64()),
+                pa.array([rows], pa.int64()),
+                pa.array([sorted(models)], pa.list_(pa.string())),
+            ],
+            names=["attempt", "rows", "models"],
+        )
 
     return copy
 
@@ -65,11 +96,17 @@ def _then(first: pa.RecordBatch, batches: Iterator[pa.RecordBatch]) -> Iterator[
     yield from batches
 
 
-def _encoded(batch: pa.RecordBatch, attempt: str, encoder: RowEncoder) -> bytes:
+def encoded(batch: pa.RecordBatch, attempt: int, encoder: RowEncoder) -> bytes:
+    """The batch's rows of binary COPY: attempt, ``MODEL`` (null where there is no vector), and the table's columns."""
     models = batch.column(MODEL).dictionary_encode()
+    if len(models.dictionary) == 1 and not models.null_count:
+        rows = encoder.same_sized(batch)
+        if rows is not None:
+            [model] = models.dictionary.to_pylist()
+            return copied_same_sized([long_field(attempt), text_field(model)], rows, len(encoder.columns))
     words = [text_field(model) for model in models.dictionary.to_pylist()]
     of_rows = [NULL if index is None else words[index] for index in models.indices.to_pylist()]
-    return copied([[text_field(attempt)] * batch.num_rows, of_rows, *encoder.fields(batch)])
+    return copied([[long_field(attempt)] * batch.num_rows, of_rows, *encoder.fields(batch)])
 
 
 def _statement(staging: str, columns: list[str]) -> Composed:

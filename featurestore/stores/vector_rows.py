@@ -51,11 +51,27 @@ class RowEncoder:
         """Per column, each row's field with its length before it. Raises UnstorableValueError."""
         return [self._column(column, batch.column(column.name)) for column in self.columns]
 
+    def same_sized(self, batch: pa.RecordBatch) -> np.ndarray[Any, Any] | None:
+        """The same fields one after another, a row of bytes each; none where a column is text or has nulls."""
+        if any(column.word == "string" or batch.column(column.name).null_count for column in self.columns):
+            return None
+        parts = [part for column in self.columns for part in self._bytes(column, batch.column(column.name))]
+        return np.concatenate(parts, axis=1)
+
+    def _bytes(self, column: VectorColumn, values: pa.Array) -> list[np.ndarray[Any, Any]]:
+        """Each row's length and value, of a column of one size without nulls."""
+        numbers = _stored(values, column.word, self.dims) if column.name == EMBEDDING else _NUMBERS[column.word](values)
+        data = numbers.reshape(len(numbers), -1).view(np.uint8)
+        head = _vector_head(numbers) if column.name == EMBEDDING else struct.pack("!i", numbers.dtype.itemsize)
+        return [np.broadcast_to(np.frombuffer(head, np.uint8), (len(data), len(head))), data]
+
     def _column(self, column: VectorColumn, values: pa.Array) -> list[bytes]:
         if column.name == EMBEDDING:
             return _vectors(values, column.word, self.dims)
+        if column.word != "string":
+            return _fixed(_NUMBERS[column.word](values), values)
         try:
-            return _SCALARS[column.word](values)
+            return _texts(values)
         except UnstorableValueError as error:
             raise UnstorableValueError(f"column {column.name!r}: {error}") from error
 
@@ -76,6 +92,16 @@ def copied(fields: Sequence[Sequence[bytes]]) -> bytes:
     """Rows of binary COPY, from the fields of each column."""
     count = struct.pack("!h", len(fields))
     return b"".join(count + b"".join(row) for row in zip(*fields, strict=True))
+
+
+def copied_same_sized(before: Sequence[bytes], rows: np.ndarray[Any, Any], columns: int) -> bytes:
+    """Rows of binary COPY: the fields that all have before, and then each row's own, which are of so many columns."""
+    head = np.frombuffer(struct.pack("!h", len(before) + columns) + b"".join(before), np.uint8)
+    return np.concatenate([np.broadcast_to(head, (len(rows), len(head))), rows], axis=1).tobytes()
+
+
+def long_field(number: int) -> bytes:
+    return struct.pack("!iq", 8, number)
 
 
 def text_field(text: str) -> bytes:
@@ -136,26 +162,26 @@ def _joined(columns: Sequence[VectorColumn]) -> Composable:
     return sql.SQL(" || ").join(fields)
 
 
-def _fixed(numbers: np.ndarray[Any, Any], valid: np.ndarray[Any, Any]) -> list[bytes]:
-    """Fields of numbers that are in PostgreSQL's order of bytes already."""
+def _fixed(numbers: np.ndarray[Any, Any], values: pa.Array) -> list[bytes]:
+    """Fields of numbers that are in PostgreSQL's order of bytes already, with nulls where the values are null."""
     size = numbers.dtype.itemsize
     length, data = struct.pack("!i", size), numbers.tobytes()
     return [
         length + data[index * size : (index + 1) * size] if is_there else NULL
-        for index, is_there in enumerate(valid.tolist())
+        for index, is_there in enumerate(values.is_valid().to_pylist())
     ]
 
 
-def _numbers(kind: str, since: int = 0) -> Callable[[pa.Array], list[bytes]]:
-    def encode(values: pa.Array) -> list[bytes]:
+def _numbers(kind: str, since: int = 0) -> Callable[[pa.Array], np.ndarray[Any, Any]]:
+    def encode(values: pa.Array) -> np.ndarray[Any, Any]:
         if pa.types.is_timestamp(values.type):
             values = values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64())
         if pa.types.is_date32(values.type):
             values = values.cast(pa.int32())
-        valid = values.is_valid().to_numpy(zero_copy_only=False)
         # Plus zero: a negative zero equals the other one, and must not differ from it in its bytes.
         numbers = values.fill_null(False if pa.types.is_boolean(values.type) else 0).to_numpy(zero_copy_only=False)
-        return _fixed((numbers if kind == "?" else numbers - since + 0).astype(kind), valid)
+        encoded: np.ndarray[Any, Any] = (numbers if kind == "?" else numbers - since + 0).astype(kind)
+        return encoded
 
     return encode
 
@@ -171,8 +197,8 @@ def _texts(values: pa.Array) -> list[bytes]:
     return fields
 
 
-_SCALARS: dict[str, Callable[[pa.Array], list[bytes]]] = {
-    "string": _texts,
+# In PostgreSQL's order of bytes; a null has a number too, which means nothing.
+_NUMBERS: dict[str, Callable[[pa.Array], np.ndarray[Any, Any]]] = {
     "boolean": _numbers("?"),
     "long": _numbers(">i8"),
     "int": _numbers(">i4"),
@@ -184,17 +210,26 @@ _SCALARS: dict[str, Callable[[pa.Array], list[bytes]]] = {
 
 
 def _vectors(values: pa.Array, storage: str, dims: int) -> list[bytes]:
-    valid = values.is_valid().to_numpy(zero_copy_only=False)
-    there = values.drop_null()
+    sent = _stored(values.drop_null(), storage, dims)
+    head, data = _vector_head(sent), sent.tobytes()
+    size = dims * sent.dtype.itemsize
+    fields = iter([head + data[index * size : (index + 1) * size] for index in range(len(sent))])
+    return [next(fields) if is_there else NULL for is_there in values.is_valid().to_pylist()]
+
+
+def _vector_head(stored: np.ndarray[Any, Any]) -> bytes:
+    """What is before the numbers of each vector: the field's length, how many numbers, and a word that is not used."""
+    dims = stored.shape[1]
+    return struct.pack("!iHH", dims * stored.dtype.itemsize + 4, dims, 0)
+
+
+def _stored(there: pa.Array, storage: str, dims: int) -> np.ndarray[Any, Any]:
+    """Vectors, none of them null, as the storage holds them; a row each."""
     wrong = [length for length in there.value_lengths().unique().to_pylist() if length != dims]
     if wrong:
         raise UnstorableValueError(f"a vector has {wrong[0]} dims, and the feature has {dims}")
     numbers = there.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, dims)
-    sent = stored_vectors(numbers, storage)
-    size = dims * sent.dtype.itemsize
-    head, data = struct.pack("!iHH", size + 4, dims, 0), sent.tobytes()
-    fields = iter([head + data[index * size : (index + 1) * size] for index in range(len(sent))])
-    return [next(fields) if is_there else NULL for is_there in valid.tolist()]
+    return stored_vectors(numbers, storage)
 
 
 def stored_vectors(numbers: np.ndarray[Any, Any], storage: str) -> np.ndarray[Any, Any]:

@@ -1,4 +1,4 @@
-"""Bringing rows from Spark into a tenant's tables of vectors: lock, staging table, copy, merge, watermarks."""
+"""Bringing staged rows into a tenant's tables of vectors: lock, merge, watermarks, fingerprints."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 from featurestore.errors import SyncError
 from featurestore.frames.newest_vectors import MODEL
-from featurestore.stores.vector_layout import store_inline, without_samples
 from featurestore.stores.vector_rows import bucket_sql, row_hash_sql
 from featurestore.stores.vector_tables import VectorTable, find, in_schema, names, registered, upsert
 
@@ -22,10 +20,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.sql import Composable
 
-ATTEMPT = "_attempt"
-_STAGING = "staging "
 # How long a change of a table's columns, or a drop, waits for searches and other syncs before it gives up.
-_LOCK_TIMEOUT = "60s"
+LOCK_TIMEOUT = "60s"
 _LONGEST_SYNC = "30min"
 
 
@@ -90,7 +86,7 @@ def locked(target: SyncTarget, wait: bool = False) -> Iterator[None]:
     """
     connection, key = target.connection, target.lock_key
     connection.execute("SELECT set_config('application_name', %s, false)", [this_process()])
-    connection.execute("SELECT set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
+    connection.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
     if wait:
         connection.execute("SELECT set_config('lock_timeout', %s, false)", [_LONGEST_SYNC])
         connection.execute("SELECT pg_advisory_lock(%s)", [key])
@@ -132,75 +128,6 @@ def read_watermark(target: SyncTarget) -> Watermark | None:
         return None
     told: list[Any] = [part.astimezone(UTC) if isinstance(part, datetime) else part for part in row]
     return Watermark(*told)
-
-
-# Staging.
-
-
-def drop_left_behind(target: SyncTarget) -> None:
-    """Drop the staging tables of the same vectors: of this sync, and of such as ended before they could."""
-    from psycopg import errors, sql
-
-    found = target.connection.execute(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'featurestore'::regnamespace AND relkind = 'r' "
-        "AND starts_with(relname, %s)",
-        [_staging_of(target)],
-    )
-    for (name,) in found.fetchall():
-        try:
-            target.connection.execute("SELECT set_config('lock_timeout', '5s', false)")
-            target.connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(in_schema(name)))
-        except errors.LockNotAvailable:
-            # A task of the sync that ended still writes to it; the next sync finds it again.
-            continue
-        finally:
-            target.connection.execute("SELECT set_config('lock_timeout', %s, false)", [_LOCK_TIMEOUT])
-
-
-def _staging_of(target: SyncTarget) -> str:
-    return f"{_STAGING}{target.lock_key & (2**64 - 1):016x} "
-
-
-def create_staging(target: SyncTarget) -> str:
-    """Make a table for rows that come; unlogged, since what a crash leaves is of no use. Gives its name."""
-    from psycopg import sql
-
-    table, name = target.table, f"{_staging_of(target)}{uuid4().hex[:16]}"
-    columns = [
-        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(table.sql_type(column)))
-        for column in table.columns
-    ]
-    target.connection.execute(
-        sql.SQL("CREATE UNLOGGED TABLE {} ({} text NOT NULL, {} text, {})").format(
-            in_schema(name), sql.Identifier(ATTEMPT), sql.Identifier(MODEL), sql.SQL(", ").join(columns)
-        )
-    )
-    store_inline(target.connection, table, name)
-    without_samples(target.connection, table, name)
-    return name
-
-
-def keep_attempts(target: SyncTarget, staging: str, attempts: Sequence[str], rows: int) -> list[str]:
-    """Leave the rows of these attempts alone, which must be ``rows``; gives the model versions among them.
-
-    Other attempts were of tasks that were tried again, or were run twice to be the faster.
-    """
-    from psycopg import sql
-
-    connection, place = target.connection, in_schema(staging)
-    there = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(place)).fetchone()
-    if there != (rows,):
-        connection.execute(
-            sql.SQL("DELETE FROM {} WHERE NOT {} = ANY(%s)").format(place, sql.Identifier(ATTEMPT)), [list(attempts)]
-        )
-        left = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(place)).fetchone()
-        if left != (rows,):
-            raise SyncError(f"{left[0] if left else 0} rows were staged, and {rows} were sent; run the sync again")
-    connection.execute(sql.SQL("ANALYZE {}").format(place))
-    found = connection.execute(
-        sql.SQL("SELECT DISTINCT {0} FROM {1} WHERE {0} IS NOT NULL ORDER BY 1").format(sql.Identifier(MODEL), place)
-    )
-    return [row[0] for row in found.fetchall()]
 
 
 # Merge: all within one transaction that has entered the tenant.

@@ -157,6 +157,28 @@ class Written:
     rows: list[Row] = written_rows(seed=4, start=NOW - 12 * DAY)
 
 
+@pytest.mark.parametrize("group", [skip_group(), KEEP], ids=lambda group: group.nulls)
+def test_a_row_an_entity_and_of_one_model_becomes_the_partition(
+    feature_store: FeatureStore, group: FeatureGroup
+) -> None:
+    single = feature_store.tenant("single")
+    of_entity = {(row["source"], row["number"]): row for row in written_rows(seed=5, start=NOW - 8 * DAY, entities=30)}
+    first = [{**row, "text__model_version": "small"} for row in of_entity.values()]
+    more = [{**row, "event_timestamp": NOW, "created_timestamp": NOW} for row in written_rows(6, NOW - DAY, entities=9)]
+    more = list({(row["source"], row["number"]): row for row in more}.values())
+    single.write_batch(group.name, as_table(first))
+
+    result = single.sync_embeddings(f"{group.name}:text", verify=True)
+
+    wanted = expected(first, group.nulls)
+    assert 0 < len(wanted) < len(first)
+    assert stored(single, group, "single") == wanted
+    assert (result.rows_upserted, result.rows, result.repaired) == (len(wanted), len(wanted), 0)
+    single.write_batch(group.name, as_table(more))
+    assert single.sync_embeddings(f"{group.name}:text", verify=True).repaired == 0
+    assert stored(single, group, "single") == expected([*first, *more], group.nulls)
+
+
 def test_the_first_sync_brings_all(feature_store: FeatureStore, store: OfflineStore) -> None:
     store.write_batch("docs", as_table(Written.rows))
     feature_store.tenant("other").write_batch(

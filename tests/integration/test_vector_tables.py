@@ -16,6 +16,7 @@ from featurestore import Entity, Feature, FeatureGroup, Settings
 from featurestore.errors import PostgresError, SyncError
 from featurestore.operations.sync_plan import DeltaState, SyncPlan, make_sync_plan
 from featurestore.stores.postgres import Postgres
+from featurestore.stores.vector_copy import encoded
 from featurestore.stores.vector_graph import ensure_graph, graph_memory
 from featurestore.stores.vector_layout import ensure_partition, ensure_table, migrate
 from featurestore.stores.vector_rows import (
@@ -24,16 +25,23 @@ from featurestore.stores.vector_rows import (
     RowEncoder,
     UnstorableValueError,
     copied,
+    copied_same_sized,
+    long_field,
     stored_vectors,
     text_field,
+)
+from featurestore.stores.vector_staging import (
+    analyze_staging,
+    attach,
+    create_staging,
+    drop_left_behind,
+    keep_attempts,
+    make_partition_of,
 )
 from featurestore.stores.vector_sync import (
     SyncTarget,
     Watermark,
-    create_staging,
-    drop_left_behind,
     fingerprints,
-    keep_attempts,
     locked,
     merge,
     write_watermark,
@@ -92,6 +100,30 @@ def fill(postgres: Postgres, connection: Connection[Any], table: VectorTable, ro
     """Rows into acme's partition, encoded as the sync does."""
     ensure_table(connection, table)
     ensure_partition(connection, table, "acme")
+    target = SyncTarget(connection, "acme", table)
+    staging = create_staging(target)
+    copy_rows(target, staging, rows)
+    analyze_staging(target, staging)
+    with connection.transaction():
+        postgres.enter(connection, "acme")
+        merge(target, table, staging, whole=True)
+    drop_left_behind(target)
+
+
+def copy_rows(target: SyncTarget, staging: str, rows: list[dict[str, Any]]) -> None:
+    """One attempt that counts, and another of the same rows."""
+    table, batch = target.table, batch_of(target.table, rows)
+    columns = ["_attempt", "_model", *(column.name for column in table.columns)]
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(in_schema(staging), names(columns))
+    for attempt in (1, 2):
+        with target.connection.cursor().copy(statement) as copy:
+            copy.write(COPY_BEGIN)
+            copy.write(encoded(batch, attempt, RowEncoder.of(table)))
+            copy.write(COPY_END)
+    keep_attempts(target, staging, [2], len(rows))
+
+
+def batch_of(table: VectorTable, rows: list[dict[str, Any]]) -> pa.RecordBatch:
     typed = pa.schema(
         [
             ("source", pa.string()),
@@ -100,23 +132,11 @@ def fill(postgres: Postgres, connection: Connection[Any], table: VectorTable, ro
             ("created_timestamp", pa.timestamp("us", "UTC")),
             ("_embedding", pa.list_(pa.float32())),
             *((column.name, ARROW[column.word]) for column in table.filter_columns),
+            ("_model", pa.string()),
         ]
     )
-    [batch] = pa.Table.from_pylist(rows, typed).to_batches()
-    target = SyncTarget(connection, "acme", table)
-    staging = create_staging(target)
-    columns = ["_attempt", "_model", *(column.name for column in table.columns)]
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(in_schema(staging), names(columns))
-    with connection.cursor().copy(statement) as copy:
-        fields = RowEncoder.of(table).fields(batch)
-        copy.write(COPY_BEGIN)
-        copy.write(copied([[text_field("one")] * len(rows), [text_field(table.model)] * len(rows), *fields]))
-        copy.write(COPY_END)
-    assert keep_attempts(target, staging, ["one"], len(rows)) == [table.model]
-    with connection.transaction():
-        postgres.enter(connection, "acme")
-        merge(target, table, staging, whole=True)
-    drop_left_behind(target)
+    [batch] = pa.Table.from_pylist([{**row, "_model": table.model} for row in rows], typed).to_batches()
+    return batch
 
 
 ARROW = {"string": pa.string(), "int": pa.int32(), "timestamp": pa.timestamp("us", "UTC")}
@@ -440,20 +460,103 @@ def test_rows_of_attempts_that_do_not_count_are_not_merged(connection: Connectio
     target = SyncTarget(connection, "acme", table_of(group()))
     ensure_table(connection, target.table)
     staging = in_schema(create_staging(target))
-    for attempt, model in (("failed", "small"), ("done", "small"), ("also done", "large"), ("run twice", "other")):
+    failed, done, also_done, run_twice = range(4)
+    for attempt in (failed, done, also_done, run_twice):
         connection.execute(
-            sql.SQL("INSERT INTO {} (_attempt, _model, source, number) VALUES (%s, %s, 'a', 1)").format(staging),
-            [attempt, model],
+            sql.SQL("INSERT INTO {} (_attempt, _model, source, number) VALUES (%s, 'small', 'a', 1)").format(staging),
+            [attempt],
         )
     name = staging.as_string().split('"')[3]
 
     with pytest.raises(SyncError, match="2 rows were staged, and 3 were sent"):
-        keep_attempts(target, name, ["done", "also done"], 3)
-    assert keep_attempts(target, name, ["done", "also done"], 2) == ["large", "small"]
+        keep_attempts(target, name, [done, also_done], 3)
+    keep_attempts(target, name, [done, also_done], 2)
 
     left = connection.execute(sql.SQL("SELECT _attempt FROM {} ORDER BY 1").format(staging)).fetchall()
-    assert left == [("also done",), ("done",)]
+    assert left == [(done,), (also_done,)]
     drop_left_behind(target)
+
+
+def test_what_is_staged_first_becomes_the_partition_itself(postgres: Postgres, connection: Connection[Any]) -> None:
+    table = table_of(group(("stars",), ttl=timedelta(days=3)))
+    ensure_table(connection, table)
+    ensure_partition(connection, table, "usual")
+    target = SyncTarget(connection, "acme", table)
+    staging = create_staging(target, attachable=True)
+    copy_rows(target, staging, [row(1, stars=5, _at_stars=NOW), row(2)])
+
+    make_partition_of(target, table, staging)
+    with connection.transaction():
+        postgres.enter(connection, "acme")
+        attach(target, table, staging)
+    drop_left_behind(target)
+
+    assert has_partition(connection, table, "acme")
+    assert layout(connection, table.partition("acme")) == layout(connection, table.partition("usual"))
+    with postgres.owner("acme") as entered:
+        found = entered.execute(
+            sql.SQL("SELECT tenant_id, number, stars FROM {} ORDER BY number").format(in_schema(table.name))
+        )
+        assert found.fetchall() == [("acme", 1, 5), ("acme", 2, None)]
+    fill(postgres, connection, table, [row(2), row(3)])
+    with postgres.owner("acme") as entered:
+        found = entered.execute(sql.SQL("SELECT number FROM {} ORDER BY number").format(in_schema(table.name)))
+        assert found.fetchall() == [(2,), (3,)]
+
+
+def layout(connection: Connection[Any], name: str) -> list[Any]:
+    """Columns, indexes, policies and rights of a table; names that hold the tenant's left out."""
+    place = f'featurestore."{name}"'
+    return [
+        columns_of(connection, name),
+        *(
+            connection.execute(query, [place]).fetchall()
+            for query in (
+                "SELECT attname, attnotnull, attstorage, attstattarget, atthasdef, attcollation FROM pg_attribute "
+                "WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attname",
+                "SELECT regexp_replace(pg_get_indexdef(indexrelid), '^.* USING', ''), indisprimary, indisunique, indisvalid, "
+                "(SELECT relispartition FROM pg_class WHERE oid = indexrelid) "
+                "FROM pg_index WHERE indrelid = %s::regclass ORDER BY 1",
+                "SELECT relrowsecurity, relforcerowsecurity, relacl, relpersistence, relispartition FROM pg_class "
+                "WHERE oid = %s::regclass",
+                "SELECT polname, pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = %s::regclass",
+                "SELECT contype, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass ORDER BY 1, 2",
+            )
+        ),
+    ]
+
+
+def test_rows_of_one_size_are_encoded_as_others_are() -> None:
+    table = table_of(group(("stars",), ttl=timedelta(days=3)))
+    plain = replace(table, keys=(("number", "long"), ("day", "date"), ("is_new", "boolean"), ("rate", "double")))
+    rows = [
+        {
+            "number": number,
+            "day": date(1969 + number, 2, 28),
+            "is_new": number % 2 == 0,
+            "rate": -0.0 if number == 1 else number / 7,
+            "event_timestamp": NOW - number * timedelta(days=20_000, microseconds=1),
+            "created_timestamp": NOW,
+            "_embedding": [0.1, -0.0, 3e-30, float(number)],
+            "stars": -number,
+            "_at_stars": NOW,
+        }
+        for number in range(5)
+    ]
+    words = {"long": pa.int64(), "date": pa.date32(), "boolean": pa.bool_(), "double": pa.float64(), **ARROW}
+    arrow = {**words, "vector": pa.list_(pa.float32()), "halfvec": pa.list_(pa.float32())}
+    schema = pa.schema([(column.name, arrow[column.word]) for column in plain.columns])
+    [batch] = pa.Table.from_pylist(rows, schema).to_batches()
+    encoder, before = RowEncoder.of(plain), [long_field(7), text_field("small")]
+
+    same_sized = encoder.same_sized(batch)
+
+    assert same_sized is not None
+    whole = copied([*([field] * len(rows) for field in before), *encoder.fields(batch)])
+    assert copied_same_sized(before, same_sized, len(plain.columns)) == whole
+    with_null = pa.Table.from_pylist([*rows, {**rows[0], "stars": None}], schema).to_batches()[0]
+    assert encoder.same_sized(with_null) is None
+    assert RowEncoder.of(table).same_sized(batch_of(table, [row(1, stars=1, _at_stars=NOW)])) is None
 
 
 # The decision.
