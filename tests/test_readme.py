@@ -34,6 +34,7 @@ NOT_RUN = {
     "make test": "would run this test",
     "spark-submit": "starts a cluster's driver; tests/integration/test_jobs.py runs one",
     "export PYSPARK_PYTHON": "for spark-submit",
+    "pip install": "needs the wheel; tests/integration/test_wheel.py installs it",
     "pytest": "starts a Spark of its own; tests/integration/test_project_template.py runs it",
     "python jobs/daily.py": "starts a Spark of its own; tests/integration/test_project_template.py runs it",
     "featurestore --install-completion": "writes to the reader's own shell; tests/unit/test_cli.py asks for completions",

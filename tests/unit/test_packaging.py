@@ -54,8 +54,12 @@ def test_every_requirement_has_a_pin_that_it_accepts() -> None:
     assert (missing, refused) == ([], [])
 
 
-def test_the_extras_are_those_that_are_told_of() -> None:
-    assert {"embedded", "demo", "notebooks", "dev"} <= set(ASKED["optional-dependencies"])
+def test_the_extras_that_the_page_tells_of_are_there() -> None:
+    page = (PROJECT / "docs" / "project_template.md").read_text(encoding="utf-8")
+    table = page.partition("| extra |")[2].partition("\n\n")[0]
+    told = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+
+    assert {"embedded", "demo", "notebooks", "dev"} <= told <= set(ASKED["optional-dependencies"])
 
 
 def test_an_extra_of_this_package_is_one_that_there_is() -> None:

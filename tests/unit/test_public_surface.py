@@ -1,5 +1,7 @@
 """The public names, with their signatures, are those that public_surface.txt says.
 
+Public is what ``featurestore`` names in ``__all__``, its errors, and what a page of the documentation imports.
+
 Where the test objects and the change is meant, write the file again and read its difference before you commit it:
 
     .venv/bin/python tests/unit/test_public_surface.py
@@ -16,6 +18,7 @@ import inspect
 import os
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args, get_type_hints
@@ -27,6 +30,7 @@ from pydantic import BaseModel
 import featurestore
 from featurestore import errors
 
+PROJECT = Path(__file__).parents[2]
 SURFACE = Path(__file__).with_name("public_surface.txt")
 FACADES = (featurestore.FeatureStore, featurestore.OfflineStore, featurestore.FeatureDataLoader)
 # What an object that is given holds and nobody needs to name: what it works with, and parts of a manifest or a report.
@@ -45,13 +49,24 @@ _PANDAS = SimpleNamespace(DataFrame=pd.DataFrame, Series=list, Index=list)
 
 
 def surface() -> Iterator[str]:
-    """Every public name and error, with what can be called and read of it, in an order of its own."""
+    """Every public name, error and documented function, with what can be called and read of it."""
     for name in sorted(featurestore.__all__):
         public = getattr(featurestore, name)
         yield from class_lines(public) if inspect.isclass(public) else (f"{name}: {type(public).__name__}",)
     for kind in error_classes():
         bases = ", ".join(base.__name__ for base in kind.__bases__)
         yield f"errors.{kind.__name__}({bases}): exit code {kind.exit_code}"
+    for module, name in sorted(imported_in_docs()):
+        public = getattr(import_module(module), name)
+        yield from class_lines(public) if inspect.isclass(public) else (f"{module}.{name}{plain(public)}",)
+
+
+def imported_in_docs() -> set[tuple[str, str]]:
+    """Module and name of what the pages have their readers import from modules inside, errors apart."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in [PROJECT / "README.md", *PROJECT.glob("docs/*.md")])
+    found = re.findall(r"^from (featurestore\.[\w.]+) import (?:\(([^)]*)\)|(.+))$", text, re.MULTILINE)
+    names = ((module, re.findall(r"\w+", inside or line)) for module, inside, line in found)
+    return {(module, name) for module, listed in names for name in listed if module != "featurestore.errors"}
 
 
 def class_lines(kind: type) -> Iterator[str]:
