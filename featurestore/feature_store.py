@@ -6,12 +6,12 @@ import os
 import signal
 from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
+from featurestore import __version__
 from featurestore.config import Settings
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
@@ -28,14 +28,6 @@ from featurestore.session import open_session
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def code_version() -> str:
-    """The installed package's version, as manifests and ledgers name it."""
-    try:
-        return version("offline-feature-store")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def stop_at(environ: Mapping[str, str]) -> Step:
@@ -87,7 +79,7 @@ class FeatureStore:
             on_step(done)
             stop(done)
 
-        return cls(Context(session, settings, clock, code_version(), step, environ))
+        return cls(Context(session, settings, clock, __version__, step, environ))
 
     @property
     def spark(self) -> SparkSession:

@@ -34,6 +34,11 @@ NOT_RUN = {
     "make test": "would run this test",
     "spark-submit": "starts a cluster's driver; tests/integration/test_jobs.py runs one",
     "export PYSPARK_PYTHON": "for spark-submit",
+    "pip install": "needs the wheel; tests/integration/test_wheel.py installs it",
+    "pytest": "starts a Spark of its own; tests/integration/test_project_template.py runs it",
+    "python jobs/daily.py": "starts a Spark of its own; tests/integration/test_project_template.py runs it",
+    "featurestore --install-completion": "writes to the reader's own shell; tests/unit/test_cli.py asks for completions",
+    "_FEATURESTORE_COMPLETE=": "is for a shell; tests/unit/test_cli.py has one read the script",
     "from datasets import": "Hugging Face datasets and PyTorch are not installed; the same files are read by pyarrow",
     "user ann": "a drawing",
     "scan of the group": "a drawing",
@@ -105,6 +110,9 @@ class Reader:
         if words[0] == "export":
             name, _, value = words[1].partition("=")
             self.monkeypatch.setenv(name, value)
+            return ""
+        if words[0] == "cd":
+            self.monkeypatch.chdir(words[1])
             return ""
         assert words[0] == "featurestore", f"{place}: {command!r} is not run; see NOT_RUN"
         wanted = _EXIT_CODE.search(command)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from featurestore import __version__
 from featurestore.cli import (
     definitions,
     environment,
     jobs,
     maintenance,
+    projects,
     reading,
     statistics,
     training_sets,
@@ -25,7 +27,6 @@ app = typer.Typer(
     name="featurestore",
     help="An offline feature store on Spark and Delta Lake.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 groups = typer.Typer(no_args_is_help=True)
@@ -37,6 +38,7 @@ app.add_typer(runs, name="runs", help="The run ledger.")
 app.add_typer(rejected, name="rejected", help="Rows that broke rules, with their reasons.")
 app.add_typer(training_set, name="training-set", help="Training sets: build, compare, audit, export.")
 
+app.command("init")(common_options(projects.init))
 app.command("plan")(common_options(definitions.plan))
 app.command("apply")(common_options(definitions.apply))
 app.command("ingest")(common_options(values.ingest))
@@ -81,6 +83,12 @@ training_set.command("export")(common_options(training_sets.export))
 training_set.command("delete")(common_options(training_sets.delete))
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"featurestore {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options_before_the_command(
     context: typer.Context,
@@ -89,6 +97,9 @@ def options_before_the_command(
     tenant: Tenant = None,
     as_json: AsJson = False,
     log: Log = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """An offline feature store on Spark and Delta Lake. The options may stand before or after the command."""
     context.obj = {"conf": conf, "profile": profile, "tenant": tenant, "as_json": as_json, "log": log}

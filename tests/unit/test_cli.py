@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 import typer
@@ -17,6 +22,7 @@ from featurestore.cli.invocation import Invocation, common_options
 from featurestore.errors import FeatureStoreError, NotFoundError
 
 COMMANDS = [
+    ["init"],
     ["plan"],
     ["apply"],
     ["ingest"],
@@ -185,3 +191,91 @@ def test_the_unexpected_is_a_traceback_and_exit_code_1() -> None:
     assert done.stdout == ""
     assert done.stderr.startswith("Traceback")
     assert done.stderr.endswith("RuntimeError: a bug\n")
+
+
+def test_the_version_is_told_without_loading_spark() -> None:
+    code = "import sys; from featurestore.cli import run; run(['--version']); sys.exit('pyspark' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"featurestore {version('offline-feature-store')}\n"
+
+
+def test_python_m_featurestore_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "featurestore", "groups", "--help"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "Usage: featurestore groups [OPTIONS] COMMAND [ARGS]..." in done.stdout
+
+
+# What the shell's own function sets before it asks: the line so far, and which word is being written.
+BASH = {"_FEATURESTORE_COMPLETE": "complete_bash"}
+ZSH = {"_FEATURESTORE_COMPLETE": "complete_zsh"}
+FISH = {"_FEATURESTORE_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (BASH | {"COMP_WORDS": "featurestore mat", "COMP_CWORD": "1"}, {"materialize"}),
+        (BASH | {"COMP_WORDS": "featurestore groups ", "COMP_CWORD": "2"}, {"list", "show"}),
+        (BASH | {"COMP_WORDS": "featurestore materialize --re", "COMP_CWORD": "2"}, {"--rerun"}),
+        (ZSH | {"_TYPER_COMPLETE_ARGS": "featurestore training-set re"}, {"rebuild"}),
+        (FISH | {"_TYPER_COMPLETE_ARGS": "featurestore runs "}, {"abandon", "list", "show"}),
+    ],
+)
+def test_the_shell_completes_commands_and_options(
+    asked: dict[str, str],
+    wanted: set[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+
+    assert run([]) == 0
+
+    told = capsys.readouterr().out
+    assert wanted <= set(re.findall(r"[\w-]+", told)), told
+    assert "erase" not in told
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_is_given_a_script_that_it_can_read(
+    shell: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_FEATURESTORE_COMPLETE", f"source_{shell}")
+
+    assert run([]) == 0
+
+    script = capsys.readouterr().out
+    assert "_FEATURESTORE_COMPLETE=complete_" in script
+    if shutil.which(shell):
+        checked = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stderr
+
+
+def test_bash_completes_by_the_script_that_it_is_given(tmp_path: Path) -> None:
+    """The whole way: bash reads the script, and asks the command what can follow."""
+    command = tmp_path / "featurestore"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m featurestore "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    ask = (
+        "_FEATURESTORE_COMPLETE=source_bash featurestore >script; . ./script; complete -p featurestore >&2; "
+        "COMP_WORDS=(featurestore back); COMP_CWORD=1; _featurestore_completion featurestore; echo ${COMPREPLY[@]}"
+    )
+
+    done = subprocess.run(
+        ["bash", "--norc", "-c", ask],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stdout == "backfill\n", done.stderr
+    assert "complete -o default -F _featurestore_completion featurestore" in done.stderr
