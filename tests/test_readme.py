@@ -34,6 +34,7 @@ NOT_RUN = {
     "make test": "would run this test",
     "spark-submit": "starts a cluster's driver; tests/integration/test_jobs.py runs one",
     "export PYSPARK_PYTHON": "for spark-submit",
+    "export SPARK_REMOTE": "needs a Spark Connect server; tests/integration/test_spark_connect.py runs one",
     "from datasets import": "Hugging Face datasets and PyTorch are not installed; the same files are read by pyarrow",
     "user ann": "a drawing",
     "scan of the group": "a drawing",
