@@ -62,6 +62,9 @@ def open_session(
         return _checked(adopted)
     if remote := environ.get("SPARK_REMOTE") or settings.spark.get("spark.remote"):
         return _checked(SparkSession.builder.remote(remote).getOrCreate())
+    if "DATABRICKS_RUNTIME_VERSION" in environ:
+        # The platform's session is there, if not active in this thread; it has its own Delta and settings.
+        return _checked(SparkSession.builder.getOrCreate())
     check_java(environ)
     # The workers' Python is this one: the environment counts before the JVM starts, a builder's setting does not.
     environ.setdefault("PYSPARK_PYTHON", sys.executable)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from pyspark.errors import PySparkException
 from pyspark.sql.utils import is_remote
 
 from featurestore import FeatureDataLoader, FeatureStore
@@ -39,6 +40,15 @@ def found(store: Any, visits: Any, start: str, end: str) -> dict[str, Any]:
     }
 
 
+def why_not(call: Callable[[], Any]) -> str:
+    """What stops the call; empty where nothing does."""
+    try:
+        call()
+    except (RuntimeSetupError, PySparkException) as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
 def report(conf: str, visits: str, start: str, end: str) -> dict[str, Any]:
     feature_store = FeatureStore.open(conf)
     spark, store = feature_store.spark, feature_store.tenant("acme")
@@ -48,11 +58,6 @@ def report(conf: str, visits: str, start: str, end: str) -> dict[str, Any]:
     frame = store.get_batch_features(FEATURES, start, end).rows
     before = content_hash(frame)
     store.write_batch("pages", [{"page_id": 7, "event_timestamp": start, "score": -1.0}], batch_id="late")
-    try:
-        loader.export_to_csv(built, f"{conf}/../exported")
-        refused = ""
-    except RuntimeSetupError as error:
-        refused = str(error)
     return {
         "remote": is_remote() and "pyspark.sql.connect" in type(spark).__module__,
         "found": told,
@@ -60,7 +65,8 @@ def report(conf: str, visits: str, start: str, end: str) -> dict[str, Any]:
         "to_pandas": [len(built.to_pandas().X), sorted(built.metadata()["missing_values"])],
         "a frame after a write": content_hash(frame) == before,
         "a frame made after it": content_hash(store.get_batch_features(FEATURES, start, end).rows) == before,
-        "refused": refused,
+        "an export": why_not(lambda: loader.export_to_csv(built, f"{conf}/../exported")),
+        "a deletion": why_not(lambda: loader.delete("clicks", built.manifest.version)),
     }
 
 

@@ -165,4 +165,9 @@ def test_a_frame_keeps_to_the_version_that_it_was_made_of(seen: Seen) -> None:
 
 
 def test_files_beside_the_tables_are_out_of_reach(seen: Seen) -> None:
-    assert "this session is a client of Spark Connect; run it as a job with spark-submit" in seen.client["refused"]
+    assert "this session is a client of Spark Connect; run it as a job with spark-submit" in seen.client["an export"]
+
+
+def test_single_rows_are_not_changed_without_the_plugin_of_the_server(seen: Seen) -> None:
+    """Where this fails, deletions have come to work, and docs/spark_connect.md has a line to lose."""
+    assert "delta" in seen.client["a deletion"], seen.client["a deletion"]
