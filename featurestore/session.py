@@ -13,7 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark import SparkFiles
 from pyspark.sql import SparkSession
+from pyspark.sql.utils import is_remote
 
 from featurestore.config import Settings
 from featurestore.errors import RuntimeSetupError
@@ -50,24 +52,41 @@ _GIB = 1024**3
 def open_session(
     settings: Settings, spark: SparkSession | None = None, environ: MutableMapping[str, str] = os.environ
 ) -> SparkSession:
-    """The given session, else the active one, else a new one.
+    """The given session, else the active one, else a new one, of the Spark Connect server that ``SPARK_REMOTE`` names, if any.
 
-    An adopted session is never changed: its settings belong to whoever started it. Raises RuntimeSetupError when
+    An adopted session, as that of a server, is never changed: its settings belong to whoever started it. Raises RuntimeSetupError when
     Java is missing or too old, or when the session has no Delta Lake.
     """
     adopted = spark or SparkSession.getActiveSession()
     if adopted is not None:
-        _require_delta(adopted)
-        return adopted
+        return _checked(adopted)
+    if remote := environ.get("SPARK_REMOTE") or settings.spark.get("spark.remote"):
+        return _checked(SparkSession.builder.remote(remote).getOrCreate())
+    if "DATABRICKS_RUNTIME_VERSION" in environ:
+        # The platform's session is there, if not active in this thread; it has its own Delta and settings.
+        return _checked(SparkSession.builder.getOrCreate())
     check_java(environ)
     # The workers' Python is this one: the environment counts before the JVM starts, a builder's setting does not.
     environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("featurestore")
     for key, value in session_properties(settings, environ).items():
         builder = builder.config(key, value)
-    started = builder.getOrCreate()
-    _require_delta(started)
+    started = _checked(builder.getOrCreate())
+    _give_to_executors(started, getattr(__spec__.loader, "archive", ""))
     return started
+
+
+def _give_to_executors(spark: SparkSession, archive: str) -> None:
+    """This package, where it runs from a wheel of ``--py-files``.
+
+    The driver is given any file; executors find modules only in those whose names they know, of which ``.whl`` is none.
+    """
+    if not archive.endswith(".whl"):
+        return
+    # Spark serves the file from here as long as it runs, and removes it then.
+    renamed = Path(SparkFiles.getRootDirectory(), f"{Path(archive).stem}.zip")
+    shutil.copyfile(archive, renamed)
+    spark.sparkContext.addPyFile(str(renamed))
 
 
 def session_properties(settings: Settings, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -104,9 +123,10 @@ def _driver_memory_gib() -> int:
     return max(1, min(8, physical // 4 // _GIB))
 
 
-def _require_delta(spark: SparkSession) -> None:
+def _checked(spark: SparkSession) -> SparkSession:
+    """The session; raises RuntimeSetupError where it has no Delta Lake."""
     if "DeltaSparkSessionExtension" in (spark.conf.get("spark.sql.extensions", "") or "") or _on_databricks(spark):
-        return
+        return spark
     raise RuntimeSetupError(
         "this Spark session has no Delta Lake; start it with spark-submit --properties-file conf/spark-defaults.conf, "
         f"or with --packages {DELTA_PACKAGE} and spark.sql.extensions=io.delta.sql.DeltaSparkSessionExtension"
@@ -121,6 +141,12 @@ class HadoopFiles:
     """Files on any file system that this Spark session knows (``featurestore.stores.files.Files``)."""
 
     def __init__(self, spark: SparkSession) -> None:
+        """Raises RuntimeSetupError for a client of Spark Connect: the file systems are those of Spark's own Java."""
+        if is_remote():
+            raise RuntimeSetupError(
+                "this reads or changes files beside the tables, which is done in Spark's own process, and this session is "
+                "a client of Spark Connect; run it as a job with spark-submit, or in a session of this process"
+            )
         self._jvm: Any = spark._jvm
         self._hadoop: Any = spark._jsc.hadoopConfiguration()
 

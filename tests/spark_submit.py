@@ -11,9 +11,16 @@ PROJECT = Path(__file__).parents[1]
 
 
 def submit_command(
-    job: str, *arguments: str, master: str = "local[2]", properties: Mapping[str, str] | None = None
+    job: str,
+    *arguments: str,
+    master: str = "local[2]",
+    properties: Mapping[str, str] | None = None,
+    wheel: Path | None = None,
 ) -> list[str]:
-    """The command line; ``properties`` are Spark's, over those of these tests and of the project's file."""
+    """The command line; ``properties`` are Spark's, over those of these tests and of the project's file.
+
+    ``wheel``: the package for the job, which by default is where Python finds it.
+    """
     given = {
         "spark.sql.shuffle.partitions": "2",
         "spark.ui.enabled": "false",
@@ -24,6 +31,7 @@ def submit_command(
         *(str(Path(sys.executable).parent / "spark-submit"), "--master", master),
         *("--properties-file", str(PROJECT / "conf" / "spark-defaults.conf")),
         *(word for name, value in given.items() for word in ("--conf", f"{name}={value}")),
+        *(() if wheel is None else ("--py-files", str(wheel))),
         str(PROJECT / "jobs" / f"{job}.py"),
         *arguments,
     ]

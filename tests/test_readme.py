@@ -39,6 +39,7 @@ NOT_RUN = {
     "python jobs/daily.py": "starts a Spark of its own; tests/integration/test_project_template.py runs it",
     "featurestore --install-completion": "writes to the reader's own shell; tests/unit/test_cli.py asks for completions",
     "_FEATURESTORE_COMPLETE=": "is for a shell; tests/unit/test_cli.py has one read the script",
+    "export SPARK_REMOTE": "needs a Spark Connect server; tests/integration/test_spark_connect.py runs one",
     "from datasets import": "Hugging Face datasets and PyTorch are not installed; the same files are read by pyarrow",
     "user ann": "a drawing",
     "scan of the group": "a drawing",

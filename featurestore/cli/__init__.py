@@ -1,5 +1,5 @@
 """The command ``featurestore``."""
 
-from featurestore.cli.application import main, run
+from featurestore.cli.application import main, run, task
 
-__all__ = ["main", "run"]
+__all__ = ["main", "run", "task"]

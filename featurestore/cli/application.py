@@ -117,3 +117,13 @@ def run(arguments: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command that ``arguments`` (by default the process's own) name, and exit with its code."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def task() -> None:
+    """The process's own command, for a platform that calls an entry point: it returns where ``main`` exits with code 0.
+
+    Some, as Databricks' wheel tasks, take any SystemExit for a failure.
+    """
+    code = run(sys.argv[1:])
+    if code:
+        sys.exit(code)

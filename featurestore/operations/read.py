@@ -193,7 +193,8 @@ def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: A
     timed = with_instants(spine, request.timestamp_column, context.settings.timestamp_zone, instants)
     by_key = _by_key(request.all_lookups)
     moments = {offset: instants if not offset else f"{instants}_later" for _, _, offset in by_key}
-    timed = timed.withColumns({name: _later(instants, offset) for offset, name in moments.items() if offset})
+    for offset, name in moments.items():
+        timed = timed.withColumn(name, _later(instants, offset)) if offset else timed
     found = bounds(timed, instants, list(dict.fromkeys(columns for columns, _, _ in by_key)))
     rows = guarded(timed, instants, found)
     planned = []

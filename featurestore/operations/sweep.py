@@ -26,6 +26,7 @@ from featurestore.frames.timestamps import date_literal
 from featurestore.operations.context import Context
 from featurestore.stores.delta import DeltaTable
 from featurestore.stores.delta_log import DeltaLog, LogCleaner
+from featurestore.stores.sessions import separate_session
 from featurestore.stores.table_files import StoredFile, TableFiles, inside
 
 MARK, FILES = "featurestore_erasure", "files"
@@ -67,7 +68,7 @@ class Swept:
 
 def erasing_session(spark: SparkSession) -> SparkSession:
     """Ours: its commits say what they are for."""
-    session = spark.newSession()
+    session = separate_session(spark)
     session.conf.set("spark.sql.session.timeZone", "UTC")
     # Files of the log are written again as Delta writes them.
     session.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")

@@ -17,12 +17,13 @@ from featurestore.frames.latest import latest_values
 from featurestore.frames.schema import PARTITION_COLUMNS, values_schema
 from featurestore.frames.timestamps import instant
 from featurestore.operations.context import Context
+from featurestore.stores.sessions import separate_session
 from featurestore.stores.sources import read_source
 
 
 def isolated(context: Context) -> Context:
     """The same store in a new session: its views are seen by nobody else, and its time zone is UTC."""
-    session = context.spark.newSession()
+    session = separate_session(context.spark)
     session.conf.set("spark.sql.session.timeZone", "UTC")
     # Delta's SQL parser drops the parameters that newer Spark binds while parsing (delta-io/delta#7640); so they are
     # bound during analysis, as Spark did before.

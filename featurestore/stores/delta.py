@@ -12,6 +12,7 @@ import delta.tables
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql.types import StructField, StructType
+from pyspark.sql.utils import is_remote
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from featurestore.stores.storage_faults import told_plainly
@@ -98,7 +99,8 @@ class DeltaTable:
         if self.path is None:
             return spark.catalog.tableExists(self.sql)
         try:
-            spark.read.format("delta").load(self.path)
+            # A client of Spark Connect asks its server only now.
+            _ = spark.read.format("delta").load(self.path).schema
         except AnalysisException as error:
             if error.getCondition() in ("PATH_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST"):
                 return False
@@ -173,6 +175,9 @@ class DeltaTable:
     @told_plainly()
     def read(self, spark: SparkSession, version: int | None = None) -> DataFrame:
         """All rows of the newest version, or of the given one; the snapshot is fixed when this returns."""
+        if version is None and is_remote():
+            # Each query of the frame would find the version that is the newest then.
+            version = self.version(spark)
         reader = spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import inspect
 import os
 import re
 import shutil
@@ -153,7 +154,7 @@ class EmbeddedServer:
             _make_reachable(self.folder)
         folders = [str(self.folder), str(self.socket_folder)]
         watcher = subprocess.Popen(
-            [sys.executable, "-I", "-S", postgres_watch.__file__, *folders, user, *command],
+            [sys.executable, "-I", "-S", "-c", inspect.getsource(postgres_watch), *folders, user, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

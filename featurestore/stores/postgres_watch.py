@@ -1,9 +1,10 @@
 """A process of its own: runs the embedded PostgreSQL as its child, and stops it when nobody uses it any more.
 
 Whoever uses the server holds a shared lock on a file as long as it lives, however it ends; this process waits for the
-exclusive one. It is run by path, with the standard library alone, so that it is small and starts at once.
+exclusive one. It is run by its source, which may be in a wheel, with the standard library alone, so that it is small and
+starts at once.
 
-    python postgres_watch.py <folder> <folder of the socket> <user or -> <program> <arguments of the program...>
+    python -c <this file> <folder> <folder of the socket> <user or -> <program> <arguments of the program...>
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from pyspark.sql import Row, SparkSession
 
 from featurestore.definitions.time_window import from_micros
 from featurestore.stores.delta import DeltaTable
+from featurestore.stores.sessions import separate_session
 
 _REMOVED = ("numRemovedFiles", "numTargetFilesRemoved", "numTargetDeletionVectorsAdded", "numDeletionVectorsAdded")
 
@@ -82,7 +83,7 @@ def _statement(table: DeltaTable, horizon: timedelta) -> str:
 
 def _session(spark: SparkSession) -> SparkSession:
     """Ours: in a session that is somebody else's, Delta's own check of the horizon must stay as it is."""
-    session = spark.newSession()
+    session = separate_session(spark)
     session.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
     # The commits that VACUUM leaves tell what it removed.
     session.conf.set("spark.databricks.delta.vacuum.logging.enabled", "true")

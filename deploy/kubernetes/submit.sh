@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Runs one command of featurestore as a Spark driver in a pod of its own, waits for it, and ends with its success or failure.
+#
+#   submit.sh materialize --all --start 2026-11-01T00:00:00Z --end 2026-11-02T00:00:00Z --tenant acme --conf /opt/featurestore/conf
+#
+# MASTER: k8s://https://<address of the API server>. IMAGE: what docker/Dockerfile makes, in a registry. NAMESPACE and
+# SERVICE_ACCOUNT: where the pods are, and who may make pods there (kubernetes/service_account.yaml). EXECUTORS: how many.
+# Secrets are not passed here: the drivers' environment takes them from the secret `featurestore` of the namespace.
+#
+# Tried here: its command line, which is parsed. Not tried: a cluster, of which there was none. The exit code of
+# spark-submit is 1 for whatever went wrong in the driver; the driver's log has the code of docs/cli.md.
+set -euo pipefail
+
+: "${MASTER:?k8s://https://...}" "${IMAGE:?registry/featurestore:version}"
+namespace=${NAMESPACE:-features}
+command=${1:?usage: submit.sh COMMAND [WORDS...]}
+shift
+case $command in
+    profile) job=profile_features ;;
+    *) job=${command//-/_} ;;
+esac
+
+exec spark-submit \
+    --master "$MASTER" \
+    --deploy-mode cluster \
+    --name "featurestore-$command" \
+    --properties-file "$(dirname "$0")/spark-kubernetes.conf" \
+    --conf "spark.kubernetes.namespace=$namespace" \
+    --conf "spark.kubernetes.authenticate.driver.serviceAccountName=${SERVICE_ACCOUNT:-featurestore}" \
+    --conf "spark.kubernetes.container.image=$IMAGE" \
+    --conf "spark.executor.instances=${EXECUTORS:-4}" \
+    --conf "spark.kubernetes.driver.secretKeyRef.FEATURESTORE_POSTGRES_DSN=featurestore:postgres_dsn" \
+    "local:///opt/featurestore/jobs/$job.py" "$@"

@@ -1,0 +1,63 @@
+"""A Spark Connect server on 127.0.0.1, with Delta, in a process of its own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spark_cluster import HOST, last_lines, wait_for
+from spark_submit import PROJECT, spark_environment
+
+_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
+_STARTED = re.compile(r"Spark Connect server started at: \S*:(\d+)")
+_START_SECONDS = 120
+
+
+@contextmanager
+def spark_connect_server(folder: Path) -> Iterator[str]:
+    """The URL of a server that runs meanwhile; its log is in ``folder``. Raises TimeoutError with the log."""
+    properties = {
+        "spark.connect.grpc.binding.address": HOST,
+        "spark.connect.grpc.binding.port": "0",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+        "spark.driver.host": HOST,
+        "spark.driver.memory": "1g",
+        "spark.databricks.delta.snapshotPartitions": "2",
+        "spark.jars.ivy": str(PROJECT / ".ivy"),
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.shuffle.partitions": "2",
+        "spark.ui.enabled": "false",
+    }
+    command = [
+        *(str(Path(sys.executable).parent / "spark-submit"), "--class", _SERVER, "--master", "local[2]"),
+        *("--properties-file", str(PROJECT / "conf" / "spark-defaults.conf")),
+        *(word for name, value in properties.items() for word in ("--conf", f"{name}={value}")),
+        "spark-internal",
+    ]
+    log = folder / "connect_server.log"
+    with log.open("wb") as out:
+        # The server is this very process: spark-submit gives its place to Java.
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=spark_environment() | {"SPARK_LOCAL_IP": HOST},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        told = wait_for(
+            "Spark Connect server",
+            lambda: _STARTED.search(log.read_text(encoding="utf-8")),
+            _START_SECONDS,
+            lambda: last_lines(log),
+        )
+        yield f"sc://{HOST}:{told[1]}"
+    finally:
+        server.kill()
+        server.wait()
