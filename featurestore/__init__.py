@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from featurestore.definitions.entity import Entity
     from featurestore.definitions.feature import Feature
     from featurestore.definitions.feature_group import DriftThresholds, Expectations, FeatureGroup
-    from featurestore.definitions.finding import Finding
+    from featurestore.definitions.finding import Finding, Findings
     from featurestore.definitions.lookup import Lookup
     from featurestore.definitions.source import Source
     from featurestore.definitions.time_window import TimeWindow
@@ -42,14 +42,15 @@ if TYPE_CHECKING:
     from featurestore.operations.load_training_set import TrainingFrame, TrainingMatrix
     from featurestore.operations.materialize import MaterializeResult
     from featurestore.operations.optimize import OptimizeResult
-    from featurestore.operations.profile import ProfileResult
+    from featurestore.operations.profile import ProfiledGroup, ProfileResult
     from featurestore.operations.retain import RetentionResult
     from featurestore.operations.similar_entities import SimilarEntities, SimilarEntity
     from featurestore.operations.stats import GroupStats
-    from featurestore.operations.sync_embeddings import SyncResult
+    from featurestore.operations.sync_result import SyncResult
     from featurestore.operations.training_set import TrainingSet
     from featurestore.operations.vacuum import VacuumResult
     from featurestore.operations.values_at import FeatureValue
+    from featurestore.stores.runs import Run
 
 _HOME = {
     "BackfillResult": "featurestore.operations.backfill",
@@ -69,6 +70,7 @@ _HOME = {
     "FeatureStore": "featurestore.feature_store",
     "FeatureValue": "featurestore.operations.values_at",
     "Finding": "featurestore.definitions.finding",
+    "Findings": "featurestore.definitions.finding",
     "FineTuningSet": "featurestore.operations.fine_tuning",
     "GroupStats": "featurestore.operations.stats",
     "Lookup": "featurestore.definitions.lookup",
@@ -77,14 +79,16 @@ _HOME = {
     "OptimizeResult": "featurestore.operations.optimize",
     "PlannedWindow": "featurestore.operations.backfill",
     "ProfileResult": "featurestore.operations.profile",
+    "ProfiledGroup": "featurestore.operations.profile",
     "RandomSplit": "featurestore.definitions.training_set",
     "RetentionResult": "featurestore.operations.retain",
+    "Run": "featurestore.stores.runs",
     "Settings": "featurestore.config",
     "SimilarEntities": "featurestore.operations.similar_entities",
     "SimilarEntity": "featurestore.operations.similar_entities",
     "Source": "featurestore.definitions.source",
     "SpineQuery": "featurestore.definitions.training_set",
-    "SyncResult": "featurestore.operations.sync_embeddings",
+    "SyncResult": "featurestore.operations.sync_result",
     "TimeSplit": "featurestore.definitions.training_set",
     "TimeWindow": "featurestore.definitions.time_window",
     "TrainingFrame": "featurestore.operations.load_training_set",
@@ -116,6 +120,7 @@ __all__ = [
     "FeatureStore",
     "FeatureValue",
     "Finding",
+    "Findings",
     "FineTuningSet",
     "GroupStats",
     "Lookup",
@@ -124,8 +129,10 @@ __all__ = [
     "OptimizeResult",
     "PlannedWindow",
     "ProfileResult",
+    "ProfiledGroup",
     "RandomSplit",
     "RetentionResult",
+    "Run",
     "Settings",
     "SimilarEntities",
     "SimilarEntity",

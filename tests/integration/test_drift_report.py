@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from html_page import Page
 from scipy import stats
 
 from featurestore import (
@@ -27,7 +28,6 @@ from featurestore.errors import DriftError, ExportError, InvalidArgumentError, N
 from featurestore.operations.drift import DriftResult
 from featurestore.reports.drift_report import drift_html, drift_report
 from tests.conftest import Clock, OpenFeatureStore
-from tests.unit.test_report_html import Page
 
 USER = Entity("user", join_keys={"user_id": "string"})
 STATS = FeatureGroup(
