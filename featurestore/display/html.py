@@ -27,6 +27,7 @@ _STYLE = Markup("""<style>
 .featurestore .good { color: color-mix(in srgb, #0a0 55%, currentColor); }
 .featurestore .warning { color: color-mix(in srgb, #c80 60%, currentColor); font-weight: 600; }
 .featurestore .bad { color: color-mix(in srgb, #e00 60%, currentColor); font-weight: 600; }
+.featurestore td span { white-space: nowrap; }
 .featurestore .muted { opacity: .75; }
 </style>""")
 
