@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from featurestore.definitions.entity import Entity
     from featurestore.definitions.feature import Feature
     from featurestore.definitions.feature_group import DriftThresholds, Expectations, FeatureGroup
-    from featurestore.definitions.finding import Finding
+    from featurestore.definitions.finding import Finding, Findings
     from featurestore.definitions.lookup import Lookup
     from featurestore.definitions.source import Source
     from featurestore.definitions.time_window import TimeWindow
@@ -47,11 +47,11 @@ if TYPE_CHECKING:
     from featurestore.operations.materialize import MaterializeResult
     from featurestore.operations.optimize import OptimizeResult
     from featurestore.operations.plan import Change, Plan
-    from featurestore.operations.profile import GroupProfile, ProfileResult
+    from featurestore.operations.profile import GroupProfile, ProfiledGroup, ProfileResult
     from featurestore.operations.retain import RetentionResult
     from featurestore.operations.similar_entities import SimilarEntities, SimilarEntity
     from featurestore.operations.stats import GroupStats
-    from featurestore.operations.sync_embeddings import SyncResult
+    from featurestore.operations.sync_result import SyncResult
     from featurestore.operations.training_set import TrainingSet
     from featurestore.operations.vacuum import VacuumResult
     from featurestore.operations.values_at import FeatureValue
@@ -88,6 +88,7 @@ _HOME = {
     "FeatureValue": "featurestore.operations.values_at",
     "Finding": "featurestore.definitions.finding",
     "FineTuningFile": "featurestore.stores.fine_tuning_sets",
+    "Findings": "featurestore.definitions.finding",
     "FineTuningSet": "featurestore.operations.fine_tuning",
     "GroupProfile": "featurestore.operations.profile",
     "GroupStats": "featurestore.operations.stats",
@@ -99,6 +100,7 @@ _HOME = {
     "Plan": "featurestore.operations.plan",
     "PlannedWindow": "featurestore.operations.backfill",
     "ProfileResult": "featurestore.operations.profile",
+    "ProfiledGroup": "featurestore.operations.profile",
     "RandomSplit": "featurestore.definitions.training_set",
     "RetentionResult": "featurestore.operations.retain",
     "Run": "featurestore.stores.runs",
@@ -107,7 +109,7 @@ _HOME = {
     "SimilarEntity": "featurestore.operations.similar_entities",
     "Source": "featurestore.definitions.source",
     "SpineQuery": "featurestore.definitions.training_set",
-    "SyncResult": "featurestore.operations.sync_embeddings",
+    "SyncResult": "featurestore.operations.sync_result",
     "TimeSplit": "featurestore.definitions.training_set",
     "TimeWindow": "featurestore.definitions.time_window",
     "TrainingFrame": "featurestore.operations.load_training_set",
@@ -147,6 +149,7 @@ __all__ = [
     "FeatureType",
     "FeatureValue",
     "Finding",
+    "Findings",
     "FineTuningFile",
     "FineTuningSet",
     "GroupProfile",
@@ -159,6 +162,7 @@ __all__ = [
     "Plan",
     "PlannedWindow",
     "ProfileResult",
+    "ProfiledGroup",
     "RandomSplit",
     "RetentionResult",
     "Run",

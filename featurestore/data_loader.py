@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from featurestore.definitions.entity import Entity
-from featurestore.definitions.finding import Finding
+from featurestore.definitions.finding import Findings
 from featurestore.definitions.source import Source
 from featurestore.definitions.training_set import Missing, Split
+from featurestore.display.description import Listing
 from featurestore.frames.chat import FormatFunction
 from featurestore.frames.csv_cells import CsvOptions
 from featurestore.offline_store import OfflineStore
@@ -150,18 +150,18 @@ class FeatureDataLoader:
         """A saved version, the newest by default; raises NotFoundError."""
         return self._loaded(self._context.training_sets.get(self._context.spark, self._tenant_id, name, version))
 
-    def list(self, name: str | None = None) -> builtins.list[Manifest]:
+    def list(self, name: str | None = None) -> Listing[Manifest]:
         """Manifests of the saved versions, by name and version."""
         return self._context.training_sets.list(self._context.spark, self._tenant_id, name)
 
-    def audit(self, name: str, version: int | None = None) -> tuple[Finding, ...]:
+    def audit(self, name: str, version: int | None = None) -> Findings:
         """Audit a saved version (the newest by default) for leaks again, with the tables that it was built from.
 
         What the audit found when it was built stands in ``manifest.audit``. Errors come first; docs/leakage_audit.md tells
         each check.
         """
         manifest = self.get(name, version).manifest
-        return audit_training_set(self._context, self._tenant_id, manifest)
+        return Findings(audit_training_set(self._context, self._tenant_id, manifest))
 
     def diff(self, name: str, version_a: int, version_b: int) -> TrainingSetDiff:
         """What is other in ``version_b`` than in ``version_a``: rows, features, how values are spread. Prints as text."""

@@ -14,9 +14,10 @@ from pyspark.sql import DataFrame, SparkSession
 from featurestore import __version__
 from featurestore.config import Settings
 from featurestore.definitions.entity import Entity
-from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.feature_group import FeatureGroup, describe_groups
 from featurestore.definitions.names import check_tenant_id
 from featurestore.definitions.training_set import TrainingSetDefinition
+from featurestore.display.description import Listing
 from featurestore.offline_store import OfflineStore
 from featurestore.operations.apply import apply
 from featurestore.operations.context import Clock, Context, Step, no_step
@@ -24,6 +25,7 @@ from featurestore.operations.job_run import STORE
 from featurestore.operations.plan import Plan, make_plan, read_definitions
 from featurestore.operations.vacuum import VacuumResult, vacuum
 from featurestore.session import open_session
+from featurestore.stores.runs import Run
 
 
 def utc_now() -> datetime:
@@ -108,9 +110,9 @@ class FeatureStore:
         """The entities in force, by name."""
         return self._context.refresh().entities()
 
-    def feature_groups(self) -> list[FeatureGroup]:
+    def feature_groups(self) -> Listing[FeatureGroup]:
         """Every group in its highest major version, by name."""
-        return self._context.refresh().feature_groups()
+        return Listing(self._context.refresh().feature_groups(), describe_groups)
 
     def feature_group(self, name: str, version: int | None = None) -> FeatureGroup:
         """One group, in its highest major version by default; raises NotFoundError."""
@@ -121,7 +123,7 @@ class FeatureStore:
 
     def vacuum(
         self, older_than: timedelta | str = "7d", force: bool = False, dry_run: bool = False
-    ) -> list[VacuumResult]:
+    ) -> Listing[VacuumResult]:
         """Remove files that have not been in any table's newest version for ``older_than``; a line a table.
 
         It is of the store, not of a tenant's: a table has the rows of all tenants, and one reader's old files are as
@@ -133,6 +135,10 @@ class FeatureStore:
     def runs(self) -> DataFrame:
         """The run ledger of what is done for all tenants at once, such as ``vacuum``: one row a run, its newest state."""
         return self._context.runs.runs(self.spark, STORE)
+
+    def latest_runs(self, limit: int = 20) -> Listing[Run]:
+        """The newest of them, newest first, to look at."""
+        return self._context.runs.latest(self.spark, STORE, limit)
 
     def registry_history(self) -> DataFrame:
         """Every state of every definition: kind, name, version, revision, definition (JSON), applied_at, code_version."""

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 
+from featurestore.display.description import Listing
 from featurestore.frames.feature_statistics import FeatureStatistics
 from featurestore.frames.text_vectors import Model
 from featurestore.operations.aggregate import DEFAULT_PERCENTILE, aggregate_feature
@@ -29,7 +30,7 @@ from featurestore.operations.materialize import MaterializeResult, materialize
 from featurestore.operations.materialize_all import materialize_all
 from featurestore.operations.metrics import write_metrics
 from featurestore.operations.optimize import OptimizeResult, optimize
-from featurestore.operations.profile import ProfileResult, profile, statistics
+from featurestore.operations.profile import ProfiledGroup, ProfileResult, profile, profiled, statistics
 from featurestore.operations.read import AsOfRequest, Features, Spine, as_spine, parse_known_at, point_in_time, resolve
 from featurestore.operations.retain import RetentionResult, cleanup
 from featurestore.operations.retry_rejected import retry_rejected
@@ -41,7 +42,8 @@ from featurestore.operations.search import (
 from featurestore.operations.search_for import search_similar_for
 from featurestore.operations.similar_entities import SimilarEntities
 from featurestore.operations.stats import GroupStats, get_stats
-from featurestore.operations.sync_embeddings import SyncResult, sync_all_embeddings, sync_embeddings
+from featurestore.operations.sync_embeddings import sync_all_embeddings, sync_embeddings
+from featurestore.operations.sync_result import SyncResult
 from featurestore.operations.values_at import FeatureValue, get_features_at_time
 from featurestore.operations.write_value import write_embedding, write_feature_value
 from featurestore.stores.runs import Run
@@ -316,11 +318,11 @@ class OfflineStore:
         """
         return sync_embeddings(self._context, self._tenant_id, feature, full, verify)
 
-    def sync_all_embeddings(self, full: bool = False, verify: bool = False) -> list[SyncResult]:
+    def sync_all_embeddings(self, full: bool = False, verify: bool = False) -> Listing[SyncResult]:
         """The same of every embedding whose definition has an ``index``; raises JobFailedError where some failed."""
         return sync_all_embeddings(self._context, self._tenant_id, full, verify)
 
-    def get_stats(self, entities: bool = True) -> list[GroupStats]:
+    def get_stats(self, entities: bool = True) -> Listing[GroupStats]:
         """This tenant's rows, entities, times, files and bytes: a line a feature group in force, by name.
 
         ``pandas.DataFrame(store.get_stats())`` shows them as a table. Counting entities exactly shuffles the distinct
@@ -340,13 +342,17 @@ class OfflineStore:
 
     def get_statistics(
         self, group: str, start: Any = None, end: Any = None, by_date: bool = False
-    ) -> list[FeatureStatistics]:
+    ) -> Listing[FeatureStatistics]:
         """What the profiled values of a group's features are like, over the dates that hold a part of ``[start, end)``.
 
         One a feature, in the group's order; ``by_date``: one a feature and date, oldest first. As of the last ``profile``:
         empty before the first. Raises NotFoundError, InvalidArgumentError.
         """
         return statistics(self._context, self._tenant_id, self._context.group(group), start, end, by_date)
+
+    def profiled(self, group: str, start: Any = None, end: Any = None) -> ProfiledGroup:
+        """The same, over all the dates and by date together: what ``profile_report`` shows."""
+        return profiled(self._context, self._tenant_id, self._context.group(group), start, end)
 
     def drift(
         self,
@@ -421,7 +427,7 @@ class OfflineStore:
 
     def materialize_all(
         self, start: Any, end: Any, rerun: bool = False, lookback: timedelta | str | None = None
-    ) -> list[MaterializeResult]:
+    ) -> Listing[MaterializeResult]:
         """The same of every group with a transformation, each after the groups that it reads.
 
         Raises JobFailedError where groups failed; those that do not read them are done all the same.
@@ -429,7 +435,7 @@ class OfflineStore:
         window = argument_window(start, end, self._context.settings.timestamp_zone)
         return materialize_all(self._context, self._tenant_id, window, rerun, argument_duration("lookback", lookback))
 
-    def plan_backfill(self, group: str, start: Any, end: Any, every: timedelta | str = "1d") -> list[PlannedWindow]:
+    def plan_backfill(self, group: str, start: Any, end: Any, every: timedelta | str = "1d") -> Listing[PlannedWindow]:
         """The windows that ``backfill`` would cut ``[start, end)`` into, oldest first, each with its state."""
         window = argument_window(start, end, self._context.settings.timestamp_zone)
         return plan_backfill(self._context, self._tenant_id, self._context.group(group), window, every)
@@ -455,7 +461,7 @@ class OfflineStore:
 
     def cleanup(
         self, retention_days: int | None = None, dry_run: bool = False, groups: Sequence[str] | None = None
-    ) -> list[RetentionResult]:
+    ) -> Listing[RetentionResult]:
         """Delete rows that are older than their group's ``retention``, or than ``retention_days``; a line a group.
 
         Whole partitions alone are deleted, without a look into their files. With ``keep_latest`` in a group's definition
@@ -464,7 +470,7 @@ class OfflineStore:
         """
         return cleanup(self._context, self._tenant_id, retention_days, dry_run, groups)
 
-    def optimize(self, groups: Sequence[str] | None = None, dry_run: bool = False) -> list[OptimizeResult]:
+    def optimize(self, groups: Sequence[str] | None = None, dry_run: bool = False) -> Listing[OptimizeResult]:
         """Rewrite partitions that are many small files as few, sorted ones; a line a group. No answer changes by it.
 
         Safe beside writers and readers. See ``operations.optimize``. Raises NotFoundError.
@@ -481,13 +487,17 @@ class OfflineStore:
         """
         return erase(self._context, self._tenant_id, entity, keys)
 
-    def erasures(self) -> list[ErasureCertificate]:
+    def erasures(self) -> Listing[ErasureCertificate]:
         """The certificates of all erasures that were completed, oldest first."""
         return certificates(self._context, self._tenant_id)
 
     def runs(self) -> DataFrame:
         """The run ledger: one row a run, its newest state."""
         return self._context.runs.runs(self._context.spark, self._tenant_id)
+
+    def latest_runs(self, limit: int = 20) -> Listing[Run]:
+        """The newest runs in the ledger, newest first, to look at."""
+        return self._context.runs.latest(self._context.spark, self._tenant_id, limit)
 
     def run(self, run_id: str) -> Run:
         """One run, by its id or the beginning of it; raises NotFoundError."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
+
+from featurestore.display.description import Display, table_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -66,21 +66,6 @@ def plain(value: Any) -> Any:
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
-def table_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Table | Text:
+def rows_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Display:
     """A table for people, or that there is nothing."""
-    if not rows:
-        return Text("No rows.")
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*(Text(shown(row[name])) for name in columns))
-    return table
-
-
-def shown(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, datetime):
-        return value.isoformat(sep=" ").replace("+00:00", "Z")
-    if isinstance(value, list) and len(value) > 4:
-        return f"[{', '.join(map(str, value[:3]))}, ... {len(value)} in all]"
-    return value.isoformat() if isinstance(value, date) else str(value)
+    return Display(tables=(table_of(rows, columns),))

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
-from rich.table import Table
 from rich.text import Text
 
 from featurestore.cli.invocation import Invocation
-from featurestore.definitions.durations import format_duration
 
 if TYPE_CHECKING:
     from featurestore.definitions.feature_group import FeatureGroup
@@ -39,21 +37,7 @@ def apply(invocation: Invocation, path: DefinitionsPath) -> None:
 def list_groups(invocation: Invocation) -> None:
     """List the feature groups, each in its highest major version."""
     groups = invocation.open().feature_groups()
-    table = Table("group", "version", "entity", "keys", "features", "ttl", "nulls", "partition by", "owner")
-    for group in groups:
-        table.add_row(
-            group.name,
-            str(group.version),
-            group.entity.name,
-            ", ".join(group.join_keys),
-            ", ".join(group.feature_names),
-            format_duration(group.ttl) if group.ttl else "none",
-            group.nulls,
-            group.partition_by,
-            Text(group.owner),
-        )
-    shown = table if groups else Text("There are no feature groups yet; write definitions and apply them.")
-    invocation.answer([_definition(group) for group in groups], shown)
+    invocation.answer([_definition(group) for group in groups], groups)
 
 
 def show_group(

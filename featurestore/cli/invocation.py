@@ -21,6 +21,8 @@ from rich.text import Text
 
 from featurestore.cli.json_log import open_log
 from featurestore.definitions.names import check_tenant_id
+from featurestore.display.description import Display, Displayed
+from featurestore.display.terminal import as_rich
 from featurestore.errors import FeatureStoreError
 
 if TYPE_CHECKING:
@@ -67,8 +69,8 @@ class Invocation:
             raise typer.BadParameter(f"name the tenant with --tenant, or set {TENANT_VARIABLE}", param_hint="--tenant")
         return check_tenant_id(self.tenant)
 
-    def answer(self, document: Any, *shown: RenderableType) -> None:
-        """Print the answer: ``document`` for machines, ``shown`` for people."""
+    def answer(self, document: Any, *shown: RenderableType | Displayed | Display) -> None:
+        """Print the answer: ``document`` for machines, ``shown`` for people, with all of its rows."""
         if self.as_json:
             sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False, indent=2) + "\n")
         else:
@@ -76,7 +78,8 @@ class Invocation:
             width = None if sys.stdout.isatty() else WIDTH_OF_A_FILE
             console = Console(soft_wrap=True, width=width)
             for part in shown:
-                console.print(part, highlight=False)
+                told = part.display() if isinstance(part, Displayed) else part
+                console.print(as_rich(told, None) if isinstance(told, Display) else told, highlight=False)
 
     def tell(self, text: str) -> None:
         """Progress, on stderr."""

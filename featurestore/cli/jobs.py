@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
 from featurestore.cli.arguments import End, Start
 from featurestore.cli.invocation import Invocation
-from featurestore.cli.values import GroupName, reasons
+from featurestore.cli.values import GroupName
+
+if TYPE_CHECKING:
+    from featurestore.stores.runs import Run
 
 Lookback = Annotated[
     str | None, typer.Option("--lookback", help="Compute windows done so shortly before again, for late rows: 2d.")
@@ -39,28 +40,13 @@ def materialize(
     store = feature_store.tenant(tenant)
     with invocation.working(f"Materializing {group or 'every group'} over [{start}, {end})"):
         if group is None:
-            results = store.materialize_all(start, end, rerun, lookback)
+            results = [*store.materialize_all(start, end, rerun, lookback)]
         else:
             results = [store.materialize_feature(group, start, end, rerun, lookback)]
     documents = [{"tenant": tenant, **asdict(result)} for result in results]
-    shown = [part for result in results for part in _told(result)]
-    invocation.answer(documents if group is None else documents[0], *shown)
+    invocation.answer(documents if group is None else documents[0], *results)
     for result in results:
         result.require_expectations()
-
-
-def _told(result: Any) -> list[Any]:
-    if result.state == "skipped":
-        head = f"{result.group} over {result.window}: done before, nothing to do; --rerun computes it again"
-    elif result.state == "unpublished":
-        head = f"{result.group} over {result.window}: left unpublished, {result.failed} rows among the rejected ones"
-    else:
-        head = f"{result.group} over {result.window}: {result.written} rows written, {result.failed} rejected"
-    corrections = [
-        Text(f"  {one.window}: computed again, {one.written} rows corrected, {one.failed} rejected")
-        for one in result.corrected
-    ]
-    return [Text(head), *corrections, *reasons(result.failed, result.errors)]
 
 
 def backfill(
@@ -80,10 +66,7 @@ def backfill(
     store = feature_store.tenant(tenant)
     planned = store.plan_backfill(group, start, end, every)
     if dry_run:
-        table = Table("window", "state")
-        for one in planned:
-            table.add_row(str(one.window), one.state)
-        return invocation.answer([asdict(one) for one in planned], table)
+        return invocation.answer([asdict(one) for one in planned], planned)
     due = sum(one.is_due for one in planned)
     with _progress(invocation) as progress:
         bar = progress.add_task(f"{group}: windows", total=due)
@@ -96,11 +79,7 @@ def backfill(
             "newest" if newest_first else "oldest",
             told=lambda result: progress.update(bar, advance=1),
         )
-    head = (
-        f"{group}: {len(done.results)} windows done, {done.done_before} were before; {done.written} rows written, {done.failed} "
-        "rejected"
-    )
-    return invocation.answer({"tenant": tenant, **asdict(done)}, Text(head))
+    return invocation.answer({"tenant": tenant, **asdict(done)}, Text(done.display().title))
 
 
 def _progress(invocation: Invocation) -> Progress:
@@ -116,12 +95,7 @@ def show_run(
     """Show all that the ledger says of one run."""
     tenant = invocation.required_tenant()
     run = invocation.open().tenant(tenant).run(run_id)
-    table = Table(show_header=False)
-    for name, fact in asdict(run).items():
-        if name != "window":
-            table.add_row(name.replace("_", " "), Text("" if fact is None else str(fact)))
-    table.add_row("window", Text("" if run.window is None else str(run.window)))
-    invocation.answer(asdict(run), table)
+    invocation.answer(asdict(run), run)
 
 
 def abandon_run(
@@ -142,28 +116,18 @@ def list_runs(
     ] = False,
 ) -> None:
     """List the tenant's runs: which job, which window, how it ended."""
-    from pyspark.sql import functions as F
-
     if of_store:
-        whose, frame = "the store", invocation.open().runs()
+        runs = invocation.open().latest_runs(limit)
     else:
-        whose = invocation.required_tenant()
-        frame = invocation.open().tenant(whose).runs()
-    runs = frame.orderBy(F.desc("recorded_at"), "run_id").limit(limit).toArrow().to_pylist()
-    table = Table("run", "recorded at", "job", "group", "window", "state", "written", "rejected", "error")
-    for run in runs:
-        table.add_row(
-            run["run_id"][:12],
-            _instant(run["recorded_at"]),
-            run["job"],
-            run["feature_group"],
-            f"{_instant(run['window_start'])} to {_instant(run['window_end'])}" if run["window_start"] else "",
-            run["state"],
-            _count(run["rows_written"]),
-            _count(run["rows_failed"]),
-            Text(run["error"] or ""),
-        )
-    invocation.answer(runs, table if runs else Text(f"There are no runs of {whose} yet."))
+        tenant = invocation.required_tenant()
+        runs = invocation.open().tenant(tenant).latest_runs(limit)
+    invocation.answer([_row(run) for run in runs], runs)
+
+
+def _row(run: Run) -> dict[str, Any]:
+    """As in the ledger's table."""
+    window = {"window_start": run.window and run.window.start, "window_end": run.window and run.window.end}
+    return {name: fact for name, fact in asdict(run).items() if name not in ("window", "sequence")} | window
 
 
 def _check_window(start: str, end: str, zone: str | None) -> None:
@@ -173,11 +137,3 @@ def _check_window(start: str, end: str, zone: str | None) -> None:
         TimeWindow.of(start, end, zone)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--start/--end") from error
-
-
-def _instant(moment: datetime | None) -> str:
-    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def _count(number: int | None) -> str:
-    return "" if number is None else str(number)

@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from featurestore.cli.arguments import entity_of, table_of
+from featurestore.cli.arguments import entity_of
 from featurestore.cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from featurestore.feature_store import FeatureStore
-    from featurestore.operations.erase import ErasureCertificate
 
 Groups = Annotated[list[str] | None, typer.Argument(metavar="[GROUP...]", help="Feature groups; all by default.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done; change nothing.")]
@@ -36,10 +33,7 @@ def cleanup(
     store = invocation.open().tenant(tenant)
     with invocation.working("Looking for old rows" if dry_run else "Deleting old rows"):
         results = store.cleanup(days, dry_run, groups or None)
-    rows = [asdict(one) for one in results]
-    invocation.answer(
-        rows, table_of(rows, ["group", "version", "before", "deleted_rows", "deleted_bytes", "kept_latest"])
-    )
+    invocation.answer([asdict(one) for one in results], results)
 
 
 def vacuum(
@@ -56,11 +50,7 @@ def vacuum(
     feature_store = invocation.open()
     with invocation.working("Looking for old files" if dry_run else "Removing old files"):
         results = feature_store.vacuum(older_than, force, dry_run)
-    rows = [asdict(one) for one in results]
-    shown = [row for row in rows if row["files"]]
-    verb = "would be removed" if dry_run else "removed"
-    total = f"{sum(row['files'] for row in rows)} files, {sum(row['bytes'] for row in rows)} bytes {verb}"
-    invocation.answer(rows, *([table_of(shown, ["table", "files", "bytes"])] if shown else []), Text(total))
+    invocation.answer([asdict(one) for one in results], results)
 
 
 def optimize(invocation: Invocation, groups: Groups = None, dry_run: DryRun = False) -> None:
@@ -69,9 +59,7 @@ def optimize(invocation: Invocation, groups: Groups = None, dry_run: DryRun = Fa
     store = invocation.open().tenant(tenant)
     with invocation.working("Looking for small files" if dry_run else "Compacting small files"):
         results = store.optimize(groups or None, dry_run)
-    rows = [asdict(one) for one in results]
-    columns = ["group", "version", "partitions", "rewritten", "busy", "files_before", "files_after"]
-    invocation.answer(rows, table_of(rows, [*columns, "bytes_before", "bytes_after"]))
+    invocation.answer([asdict(one) for one in results], results)
 
 
 def erase(
@@ -98,7 +86,7 @@ def erase(
         done = feature_store.tenant(tenant).erase(entity, named)
     if certificate is not None:
         certificate.write_text(done.to_json() + "\n", encoding="utf-8")
-    invocation.answer(asdict(done), *_told(done))
+    invocation.answer(asdict(done), done)
     done.require_complete()
 
 
@@ -121,15 +109,8 @@ def _lines(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _told(done: ErasureCertificate) -> list[Table | Text]:
-    rows = [asdict(table) for table in done.tables]
-    table = table_of(rows, ["kind", "name", "version", "rows", "files_removed", "bytes_removed"])
-    removed = [Text(f"Removed {folder}") for folder in done.exports]
-    return [table, *removed, Text(f"Erasure {done.erasure_id}: {done.rows} rows removed")]
-
-
 def list_erasures(invocation: Invocation) -> None:
     """Show the certificates of the tenant's erasures, oldest first."""
     tenant = invocation.required_tenant()
-    done = [asdict(one) | {"rows": one.rows} for one in invocation.open().tenant(tenant).erasures()]
-    invocation.answer(done, table_of(done, ["erasure_id", "entity", "finished_at", "rows"]))
+    done = invocation.open().tenant(tenant).erasures()
+    invocation.answer([asdict(one) | {"rows": one.rows} for one in done], done)

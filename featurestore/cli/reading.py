@@ -24,8 +24,7 @@ from featurestore.cli.arguments import (
     pairs,
     plain,
     plain_rows,
-    shown,
-    table_of,
+    rows_of,
     typed,
 )
 from featurestore.cli.invocation import Invocation
@@ -55,7 +54,7 @@ def get(
     ]
     columns = ["feature", "value", "event_timestamp", "created_timestamp", "model_version"]
     whole = [{name: row.get(name) for name in columns} for row in rows]
-    invocation.answer({row["feature"]: row if "value" in row else None for row in rows}, table_of(whole, columns))
+    invocation.answer({row["feature"]: row if "value" in row else None for row in rows}, rows_of(whole, columns))
 
 
 def history(
@@ -172,18 +171,16 @@ def search(
         exact=exact or None,
     )
     rows = [asdict(match) for match in found]
-    columns = ["entity", "similarity", "event_timestamp", "model_version"]
     document = {"feature": feature, "model_version": found.model_version, "at": found.at, "exact": found.exact}
     document |= {"source": found.source, "synced_at": found.synced_at, "table_version": found.table_version}
-    invocation.answer(document | {"matches": rows}, table_of(rows, columns))
+    invocation.answer(document | {"matches": rows}, found)
 
 
 def stats(invocation: Invocation) -> None:
     """Show what the tenant has in each feature group: rows, entities, times, files, bytes."""
     _, store = _open(invocation)
-    rows = [asdict(one) for one in store.get_stats()]
-    columns = [name for name in (rows[0] if rows else {}) if name not in ("features", "null_shares")]
-    invocation.answer(rows, table_of(rows, columns))
+    found = store.get_stats()
+    invocation.answer([asdict(one) for one in found], found)
 
 
 def entity_timestamps(
@@ -230,7 +227,7 @@ def _entities(fs: FeatureStore, reference: str, entity: list[str] | None) -> dic
 
 def _show(invocation: Invocation, frame: DataFrame, limit: int) -> None:
     rows = plain_rows(frame, limit)
-    invocation.answer(rows, table_of(rows, frame.columns))
+    invocation.answer(rows, rows_of(rows, frame.columns))
 
 
 def _show_or_write(
@@ -248,4 +245,4 @@ def _show_or_write(
 
     with invocation.working(f"Writing {output}"):
         path = FeatureDataLoader(store).export(frame, output, format)  # type: ignore[arg-type]
-    return invocation.answer({"path": path, "format": format}, Text(f"Written to {shown(path)}"))
+    return invocation.answer({"path": path, "format": format}, Text(f"Written to {path}"))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from featurestore.cli.arguments import table_of
 from featurestore.cli.invocation import Invocation
 from featurestore.cli.maintenance import Groups
 from featurestore.cli.values import GroupName
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from featurestore.offline_store import OfflineStore
     from featurestore.operations.drift import Compared
 
-_MEASURES = ("psi", "jensen_shannon", "kolmogorov_smirnov", "null_share_change")
-
 
 def profile(
     invocation: Invocation,
@@ -27,14 +24,23 @@ def profile(
     start: Annotated[str | None, typer.Option("--start", help="Only dates from here on.")] = None,
     end: Annotated[str | None, typer.Option("--end", help="Only dates before.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Also dates whose rows did not change.")] = False,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write the report (HTML) of the one group named to this file.")
+    ] = None,
 ) -> None:
     """Compute the statistics of every feature and date whose rows changed since the last profile."""
+    if report is not None and len(groups or ()) != 1:
+        raise typer.BadParameter("a report is of one group; name it", param_hint="--report")
     tenant = invocation.required_tenant()
     store = invocation.open().tenant(tenant)
     with invocation.working(f"Profiling {', '.join(groups or ['every group'])}"):
         result = store.profile(groups or None, start, end, full)
-    rows = [asdict(one) for one in result.groups]
-    invocation.answer(rows, table_of(rows, ["group", "version", "table_version", "dates", "rows"]))
+    told = []
+    if report is not None and groups:
+        from featurestore.reports.profile_report import profile_report
+
+        told = [Text(f"Report: {profile_report(store.profiled(groups[0], start, end), report)}")]
+    invocation.answer([asdict(one) for one in result.groups], result, *told)
 
 
 def drift(
@@ -66,10 +72,7 @@ def drift(
         from featurestore.reports.drift_report import drift_report
 
         told = [Text(f"Report: {drift_report(result, report)}")]
-    rows = [asdict(one) for one in result.features]
-    shown = [{name: _figure(row[name]) for name in ("feature", "status", *_MEASURES)} for row in rows]
-    head = Text(f"{result.group}: {result.baseline} -> {result.current}")
-    invocation.answer(asdict(result), head, table_of(shown, ["feature", "status", *_MEASURES]), *told)
+    invocation.answer(asdict(result), result, *told)
     result.require_none()
 
 
@@ -80,10 +83,6 @@ def _saved(store: OfflineStore, text: str) -> Compared:
     if version and not version.isdigit():
         raise typer.BadParameter(f"{text!r} is not NAME or NAME@VERSION", param_hint="--training-set")
     return FeatureDataLoader(store).get(name, int(version) if version else None)
-
-
-def _figure(value: object) -> object:
-    return f"{value:.3f}" if isinstance(value, float) else value
 
 
 def metrics(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from featurestore.cli.arguments import Format, KnownAt, References, Spine, shown
+from featurestore.cli.arguments import Format, KnownAt, References, Spine
 from featurestore.cli.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -100,24 +99,24 @@ def _split(kind: str | None, validation: float | None, test: float | None) -> An
 def list_versions(invocation: Invocation) -> None:
     """List the saved versions of all training sets."""
     manifests = _loader(invocation).list()
-    table = Table("training set", "version", "created at", "rows", "features", "label", "content hash")
-    for manifest in manifests:
-        table.add_row(
-            manifest.name,
-            str(manifest.version),
-            manifest.created_at.strftime("%Y-%m-%d %H:%M:%SZ"),
-            str(manifest.row_count),
-            str(len(manifest.feature_columns)),
-            Text(manifest.label or ""),
-            manifest.content_hash[:12],
-        )
-    shown = table if manifests else Text(f"There are no training sets of {invocation.tenant} yet.")
-    invocation.answer([manifest.model_dump(mode="json") for manifest in manifests], shown)
+    invocation.answer([manifest.model_dump(mode="json") for manifest in manifests], manifests)
 
 
-def show(invocation: Invocation, name: SetName, version: Version = None) -> None:
+def show(
+    invocation: Invocation,
+    name: SetName,
+    version: Version = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Write the report (HTML) to this file.")] = None,
+) -> None:
     """Show a saved version's manifest: what it holds and what it was made from."""
-    _answer(invocation, _loader(invocation).get(name, version).manifest)
+    found = _loader(invocation).get(name, version)
+    told = []
+    if report is not None:
+        from featurestore.reports.training_set_report import training_set_report
+
+        with invocation.working(f"Measuring {name} v{found.version}"):
+            told = [Text(f"Report: {training_set_report(found, report)}")]
+    invocation.answer(found.manifest.model_dump(mode="json"), found, *told)
 
 
 def rebuild(invocation: Invocation, name: SetName, version: Version = None) -> None:
@@ -144,14 +143,7 @@ def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Ver
 def audit(invocation: Invocation, name: SetName, version: Version = None) -> None:
     """Look for leaks in a saved version: values from the future, labels among the features, and the like."""
     findings = _loader(invocation).audit(name, version)
-    table = Table("severity", "check", "subject", "found", "what to do")
-    for finding in findings:
-        table.add_row(
-            finding.severity, finding.check, Text(finding.subject), Text(finding.message), Text(finding.advice)
-        )
-    invocation.answer(
-        [finding.model_dump(mode="json") for finding in findings], table if findings else Text("Nothing was found.")
-    )
+    invocation.answer([finding.model_dump(mode="json") for finding in findings], findings)
 
 
 def diff(
@@ -162,7 +154,7 @@ def diff(
 ) -> None:
     """Show what differs between two versions: rows, features, distributions."""
     found = _loader(invocation).diff(name, version_a, version_b)
-    invocation.answer(asdict(found), Text(str(found)))
+    invocation.answer(asdict(found), found)
 
 
 def delete(
@@ -192,7 +184,7 @@ def export(
     with invocation.working(f"Writing {path}"):
         written = found.export(path, format)  # type: ignore[arg-type]
     document = {"name": name, "version": found.version, "path": written, "format": format}
-    invocation.answer(document, Text(f"{name} v{found.version} written to {shown(written)}"))
+    invocation.answer(document, Text(f"{name} v{found.version} written to {written}"))
 
 
 def fine_tuning(
@@ -233,8 +225,7 @@ def fine_tuning(
             split=parts,
         )
     document = {"path": made.path, "row_count": made.row_count, "parts": made.parts, "left_out": made.left_out}
-    left_out = sum(made.left_out.values())
-    invocation.answer(document, Text(f"{made.row_count} lines written to {made.path}, {left_out} rows left out"))
+    invocation.answer(document, made)
 
 
 def _loader(invocation: Invocation) -> FeatureDataLoader:
@@ -246,34 +237,4 @@ def _loader(invocation: Invocation) -> FeatureDataLoader:
 
 
 def _answer(invocation: Invocation, manifest: Manifest) -> None:
-    invocation.answer(manifest.model_dump(mode="json"), _facts(manifest))
-
-
-def _audited(manifest: Manifest) -> str:
-    found = Counter(finding.severity for finding in manifest.audit)
-    return (
-        ", ".join(f"{found[severity]} {severity}" for severity in ("error", "warning", "info") if found[severity])
-        or "clear"
-    )
-
-
-def _facts(manifest: Manifest) -> Table:
-    split = manifest.split
-    facts = {
-        "training set": f"{manifest.name} v{manifest.version} of {manifest.tenant_id}",
-        "created at": manifest.created_at.isoformat(),
-        "rows": str(manifest.row_count),
-        "label": manifest.label or "none",
-        "features": ", ".join(manifest.feature_columns),
-        "known at": str(manifest.known_at or "whenever it came"),
-        "split": "none" if split is None else str(split),
-        "made from": ", ".join(f"{g.name} v{g.version} (table version {g.table_version})" for g in manifest.groups),
-        "audit": _audited(manifest),
-        "content hash": manifest.content_hash,
-        "code version": manifest.code_version,
-        "location": manifest.location,
-    }
-    table = Table(show_header=False)
-    for name, fact in facts.items():
-        table.add_row(name, Text(fact))
-    return table
+    invocation.answer(manifest.model_dump(mode="json"), manifest)

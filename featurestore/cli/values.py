@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from featurestore.cli.arguments import (
@@ -17,12 +15,12 @@ from featurestore.cli.arguments import (
     Reference,
     entity_of,
     plain_rows,
-    shown,
-    table_of,
+    rows_of,
     typed,
 )
 from featurestore.cli.invocation import Invocation
 from featurestore.definitions.names import parse_reference
+from featurestore.display.description import Display, text_of
 
 GroupName = Annotated[str, typer.Argument(metavar="GROUP", help="The feature group.")]
 
@@ -52,14 +50,8 @@ def ingest(
     with invocation.working(f"Writing {file} to {group}"):
         rows = read_rows(feature_store.spark, _place(file), feature_store.feature_group(group), tenant, format)
         result = store.write_batch(group, rows, batch_id, on_invalid)
-    head = f"{group}: {result.written} rows written, {result.failed} rejected"
-    if result.duplicate:
-        head = f"{group}: this batch was written before; nothing was written now"
-    version = "" if result.table_version is None else f", table version {result.table_version}"
-    told: list[RenderableType] = [
-        Text(f"{head} (batch {result.batch_id}{version})"),
-        *reasons(result.failed, result.errors),
-    ]
+    # Rows stay out of a scheduler's log: they are where `rejected list` shows them.
+    told: list[Display | Text] = [replace(result, samples={}).display().about(group)]
     if result.failed:
         told.append(Text(f"The rejected rows: store.rejected({group!r}, {result.batch_id!r})"))
     invocation.answer({"group": group, "tenant": tenant, **asdict(result)}, *told)
@@ -84,7 +76,7 @@ def write(
         result = store.write_embedding(feature, key, given, at, model_version)
     else:
         result = store.write_feature_value(feature, key, given, at)
-    told = Text(f"{feature} of {shown(key)} written (table version {result.table_version})")
+    told = Text(f"{feature} of {text_of(key)} written (table version {result.table_version})")
     invocation.answer({"feature": feature, "tenant": tenant, **asdict(result)}, told)
 
 
@@ -98,7 +90,7 @@ def list_rejected(
     tenant = invocation.required_tenant()
     frame = invocation.open().tenant(tenant).rejected(group, batch_id)
     rows = plain_rows(frame.orderBy("rejected_at", "batch_id", "row"), limit)
-    invocation.answer(rows, table_of(rows, ["rejected_at", "batch_id", "reasons", "row"]))
+    invocation.answer(rows, rows_of(rows, ["rejected_at", "batch_id", "reasons", "row"]))
 
 
 def retry_rejected(
@@ -111,23 +103,11 @@ def retry_rejected(
     feature_store = invocation.open()
     with invocation.working(f"Writing rejected rows of {group} again"):
         result = feature_store.tenant(tenant).retry_rejected(group, batch_id)
-    head = f"{group}: {result.written} rows written, {result.failed} still rejected"
     invocation.answer(
-        {"group": group, "tenant": tenant, **asdict(result)}, Text(head), *reasons(result.failed, result.errors)
+        {"group": group, "tenant": tenant, **asdict(result)}, replace(result, samples={}).display().about(group)
     )
 
 
 def _place(file: str) -> str:
     """A local file by its full path: Spark may have been started in another folder."""
     return str(Path(file).absolute()) if Path(file).exists() else file
-
-
-def reasons(failed: int, errors: dict[str, int]) -> list[RenderableType]:
-    """Why rows were rejected, most frequent first; nothing where none was."""
-    if not failed:
-        return []
-    table = Table("rejected because", "rows")
-    table.columns[1].justify = "right"
-    for reason, count in errors.items():
-        table.add_row(Text(reason), str(count))
-    return [table]

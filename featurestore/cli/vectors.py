@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from featurestore.cli.invocation import Invocation
 
@@ -27,26 +26,8 @@ def sync_embeddings(
     store = invocation.open().tenant(tenant)
     with invocation.working(f"Syncing {feature or 'every embedding'}"):
         if feature is None:
-            results = store.sync_all_embeddings(full, verify)
+            results = [*store.sync_all_embeddings(full, verify)]
         else:
             results = [store.sync_embeddings(feature, full, verify)]
     documents = [{"tenant": tenant, **asdict(result)} for result in results]
-    invocation.answer(documents if feature is None else documents[0], *(Text(_told(result)) for result in results))
-
-
-def _told(result: Any) -> str:
-    head = f"{result.feature}: {_what(result)}; {result.rows} rows at version {result.to_version}"
-    lines = [head, f"  {result.mode}: {result.reason}"]
-    if result.lag_versions:
-        lines.append(f"  it was {result.lag_versions} versions ({result.lag_seconds:.0f} s) behind")
-    if result.rows_per_second is not None:
-        lines.append(f"  {result.rows_per_second:,.0f} rows a second, {result.graphs_built} graphs built")
-    if result.repaired is not None:
-        lines.append(f"  verified: {result.repaired} rows differed" + (" and were mended" if result.repaired else ""))
-    return "\n".join(lines)
-
-
-def _what(result: Any) -> str:
-    if result.mode == "none":
-        return "nothing to do"
-    return f"{result.rows_upserted} rows written, {result.rows_deleted} deleted"
+    invocation.answer(documents if feature is None else documents[0], *results)

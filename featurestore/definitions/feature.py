@@ -123,6 +123,20 @@ class Feature(Definition):
         return parse_type(self.type)
 
     @property
+    def rules(self) -> tuple[str, ...]:
+        """The rules that its values must keep, each as one line: ``min 0``."""
+        names = ("min", "max", "pattern", "min_length", "max_length")
+        told = ["not_null"] if self.not_null else []
+        told += [
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+            for name in names
+            if (value := getattr(self, name)) is not None
+        ]
+        if self.allowed_values is not None:
+            told.append(f"one of {', '.join(map(str, self.allowed_values))}")
+        return tuple(told)
+
+    @property
     def model_version_column(self) -> str | None:
         """The column beside an embedding that holds the model version of each of its values."""
         return f"{self.name}__model_version" if self.feature_type.is_embedding else None

@@ -16,6 +16,7 @@ from featurestore.definitions.names import Name
 from featurestore.definitions.source import Source
 from featurestore.definitions.transformation import Transformation
 from featurestore.definitions.vector_index import FILTER_TYPES
+from featurestore.display.description import Display, Displayed, Table
 from featurestore.errors import NotFoundError, nearest
 
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -63,7 +64,7 @@ class DriftThresholds(Definition):
 USUAL_DRIFT = DriftThresholds()
 
 
-class FeatureGroup(Definition):
+class FeatureGroup(Displayed, Definition):
     """``FeatureGroup("user_stats", user, features=[Feature("score", "double")], ttl=timedelta(days=7))``.
 
     - ``ttl``: how long a value stays valid after its event timestamp, the end included; none means for ever.
@@ -169,3 +170,53 @@ class FeatureGroup(Definition):
             if feature.name == name:
                 return feature
         raise NotFoundError(f"feature {name!r} is not in group {self.name!r}. {nearest(name, self.feature_names)}")
+
+    def display(self) -> Display:
+        """What it is of, how its values live, and its features with their rules."""
+        facts = {
+            "entity": self.entity.name,
+            "keys": ", ".join(f"{name} {kind}" for name, kind in self.entity.join_keys.items()),
+            "ttl": _told(self.ttl),
+            "nulls": self.nulls,
+            "partition by": self.partition_by,
+            "retention": _told(self.retention) + (", but each entity's last row" if self.keep_latest else ""),
+            "sources": ", ".join(self.sources) or "none: rows are written",
+            "owner": self.owner,
+            "tags": ", ".join(self.tags),
+        }
+        features = [(one.name, one.type, "\n".join(one.rules), one.description) for one in self.features]
+        return Display(
+            title=f"Feature group {self.name} v{self.version}",
+            lines=(self.description,) if self.description else (),
+            facts=tuple((name, fact) for name, fact in facts.items() if fact),
+            tables=(Table(("feature", "type", "rules", "description"), tuple(features)),),
+        )
+
+    def __repr__(self) -> str:
+        return f"FeatureGroup({self.name!r}, version={self.version}, features={self.feature_names})"
+
+
+def describe_groups(groups: Sequence[FeatureGroup]) -> Display:
+    """A line a group."""
+    if not groups:
+        return Display("There are no feature groups yet; write definitions and apply them.")
+    columns = ("group", "version", "entity", "keys", "features", "ttl", "nulls", "partition by", "owner")
+    rows = [
+        (
+            group.name,
+            group.version,
+            group.entity.name,
+            ", ".join(group.join_keys),
+            ", ".join(group.feature_names),
+            _told(group.ttl),
+            group.nulls,
+            group.partition_by,
+            group.owner,
+        )
+        for group in groups
+    ]
+    return Display(tables=(Table(columns, tuple(rows)),))
+
+
+def _told(duration: timedelta | None) -> str:
+    return "none" if duration is None else format_duration(duration)

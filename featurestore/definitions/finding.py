@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from featurestore.display.description import Display, Displayed, Mark, Table, Tone, counted
+
 Severity = Literal["error", "warning", "info"]
 Check = Literal[
     "newer_than_spine",
@@ -41,3 +43,22 @@ class Finding(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.severity}: {self.message}. {self.advice}"
+
+
+_TONES: dict[Severity, Tone] = {"error": "bad", "warning": "warning", "info": "muted"}
+
+
+class Findings(Displayed, tuple[Finding, ...]):
+    """What an audit found, errors first: a tuple that shows itself as a table."""
+
+    __slots__ = ()
+
+    def display(self) -> Display:
+        """A line a finding, or that there is none."""
+        if not self:
+            return Display("Nothing was found.")
+        columns = ("severity", "check", "subject", "found", "what to do")
+        rows = (
+            (Mark(one.severity, _TONES[one.severity]), one.check, one.subject, one.message, one.advice) for one in self
+        )
+        return Display(counted(len(self), "finding"), tables=(Table(columns, tuple(rows)),))

@@ -6,11 +6,16 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
+
+from featurestore.definitions.durations import spoken
+from featurestore.definitions.time_window import from_micros
 
 # Ranks at which a profile tells the number, for people and for tools without Spark's sketches.
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+_MICROS = 1_000_000
+_SECONDS_A_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,29 @@ class FeatureStatistics:
             date=line.get("event_date"),
             distribution=distribution,
         )
+
+
+def as_text(number: float | None, measure: str) -> str:
+    """A number of a measure as people read it; ``-`` for none."""
+    if number is None:
+        return "-"
+    try:
+        if measure == "microseconds":
+            return from_micros(round(number)).strftime("%Y-%m-%d %H:%M")
+        if measure == "days":
+            return (date(1970, 1, 1) + timedelta(days=round(number))).isoformat()
+    except OverflowError:
+        pass
+    return f"{number:.6g}"
+
+
+def deviation_as_text(number: float | None, measure: str) -> str:
+    """The same of a difference of such numbers."""
+    if number is not None and measure == "microseconds":
+        return spoken(number / _MICROS)
+    if number is not None and measure == "days":
+        return spoken(number * _SECONDS_A_DAY)
+    return as_text(number, "value")
 
 
 def _finite(number: float | None) -> float | None:

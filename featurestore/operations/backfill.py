@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
 from featurestore.definitions.durations import format_duration, parse_duration
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.time_window import TimeWindow
+from featurestore.display.description import Display, Displayed, Listing, Mark, Table, Tone, counted
 from featurestore.errors import ExpectationError, InvalidArgumentError, JobFailedError, TransformationError
 from featurestore.operations.context import Context
-from featurestore.operations.materialize import MATERIALIZE, MaterializeResult, materialize
+from featurestore.operations.materialize import MATERIALIZE, MaterializeResult, describe_windows, materialize
 from featurestore.stores.runner import is_gone
 from featurestore.stores.runs import Run
 
@@ -21,6 +22,13 @@ WindowState = Literal["done", "running", "failed", "interrupted", "missing"]
 Order = Literal["oldest", "newest"]
 
 MOST_WINDOWS = 100_000
+_TONES: dict[WindowState, Tone] = {
+    "done": "good",
+    "running": "warning",
+    "failed": "bad",
+    "interrupted": "bad",
+    "missing": "muted",
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class PlannedWindow:
 
 
 @dataclass(frozen=True)
-class BackfillResult:
+class BackfillResult(Displayed):
     """What a backfill did: a result a window that was due, in the order of time, and how many had been done before."""
 
     group: str
@@ -52,10 +60,25 @@ class BackfillResult:
     def failed(self) -> int:
         return sum(result.failed for result in self.results)
 
+    def display(self) -> Display:
+        """A line a window that was done now."""
+        title = (
+            f"{self.group}: {counted(len(self.results), 'window')} done, {self.done_before:,} were before; "
+            f"{counted(self.written, 'row')} written, {self.failed:,} rejected"
+        )
+        return replace(describe_windows(self.results), title=title)
+
+
+def describe_planned(planned: Sequence[PlannedWindow]) -> Display:
+    """A line a window, with its state."""
+    due = sum(one.is_due for one in planned)
+    rows = tuple((one.window, Mark(one.state, _TONES[one.state])) for one in planned)
+    return Display(f"{counted(len(planned), 'window')}, {due:,} to do", tables=(Table(("window", "state"), rows),))
+
 
 def plan_backfill(
     context: Context, tenant_id: str, group: FeatureGroup, window: TimeWindow, every: timedelta | str
-) -> list[PlannedWindow]:
+) -> Listing[PlannedWindow]:
     """The windows of length ``every`` that cover ``[start, end)``, oldest first, each with its state in the ledger.
 
     The last may be shorter. Raises InvalidArgumentError, and TransformationError for a group that computes nothing.
@@ -67,7 +90,7 @@ def plan_backfill(
     for run in context.runs.of_job(context.spark, tenant_id, MATERIALIZE, group.name, group.version):
         if run.window is not None:
             runs.setdefault(run.window, []).append(run)
-    return [PlannedWindow(one, _state(runs.get(one, []))) for one in windows]
+    return Listing((PlannedWindow(one, _state(runs.get(one, []))) for one in windows), describe_planned)
 
 
 def _length(every: timedelta | str, window: TimeWindow) -> timedelta:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
 
+from featurestore.display.description import Display, Displayed, Table, count
 from featurestore.frames.version_comparison import compared, is_category, most_frequent, summarised
 from featurestore.operations.context import Context
 from featurestore.stores.training_sets import Manifest
@@ -47,7 +48,7 @@ class FeatureDiff:
 
 
 @dataclass(frozen=True)
-class TrainingSetDiff:
+class TrainingSetDiff(Displayed):
     """Version ``b`` beside version ``a``.
 
     Rows are told apart by the columns of the spine that both have, copies counted as often as they are there: ``only_a``,
@@ -76,6 +77,31 @@ class TrainingSetDiff:
         apart = self.spine_removed or self.spine_added or self.features_removed or self.features_added
         return not apart and self.only_a == self.only_b == self.changed == 0
 
+    def display(self) -> Display:
+        """The rows, the columns that are not in both, and a line a feature."""
+        a, b = f"v{self.version_a}", f"v{self.version_b}"
+        facts = [
+            ("rows", f"{self.rows_a:,} -> {self.rows_b:,}"),
+            ("in both", f"{self.both:,}, of which {self.changed:,} have other feature values"),
+            (f"only in {a}", count(self.only_a)),
+            (f"only in {b}", count(self.only_b)),
+            *((what, ", ".join(names)) for what, names in self._columns_apart() if names),
+        ]
+        rows = tuple((one.name, one.type, count(one.changed), str(one.a), str(one.b)) for one in self.features)
+        return Display(
+            f"{self.name} {a} -> {b}" + (": the same" if self.is_same else ""),
+            facts=tuple(facts),
+            tables=(Table(("feature", "type", "changed", a, b), rows),),
+        )
+
+    def _columns_apart(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        return (
+            ("spine columns removed", self.spine_removed),
+            ("spine columns added", self.spine_added),
+            ("features removed", self.features_removed),
+            ("features added", self.features_added),
+        )
+
     def __str__(self) -> str:
         lines = [
             f"{self.name} v{self.version_a} -> v{self.version_b}",
@@ -83,12 +109,7 @@ class TrainingSetDiff:
             f"{self.only_b:,} only in v{self.version_b}",
             f"of those in both, {self.changed:,} have other feature values",
         ]
-        for what, names in (
-            ("spine columns removed", self.spine_removed),
-            ("spine columns added", self.spine_added),
-            ("features removed", self.features_removed),
-            ("features added", self.features_added),
-        ):
+        for what, names in self._columns_apart():
             if names:
                 lines.append(f"{what}: {', '.join(names)}")
         for feature in self.features:

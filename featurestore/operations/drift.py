@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import DriftThresholds, FeatureGroup
 from featurestore.definitions.names import check_name
+from featurestore.display.description import Amount, Display, Displayed, Mark, Table, Tone
 from featurestore.errors import DriftError, InvalidArgumentError, NotFoundError
 from featurestore.frames.drift import FeatureDrift, Status, compare
 from featurestore.frames.feature_profile import FEATURES_AT_ONCE, lines, merged_lines
@@ -36,11 +37,14 @@ Argument: TypeAlias = Literal["baseline", "current"]
 _DAYS: dict[Argument, str] = {"baseline": "28d", "current": "7d"}
 _MONTHS: dict[Argument, int] = {"baseline": 3, "current": 1}
 _ORDER: dict[Status, int] = {"drifted": 0, "warning": 1, "ok": 2}
+# A sign beside the word, so that a column can be read at a glance without colours.
+MARKS: dict[Status, str] = {"drifted": "▲ drifted", "warning": "△ warning", "ok": "ok"}
+_TONES: dict[Status, Tone] = {"drifted": "bad", "warning": "warning", "ok": "good"}
 _MEASURES = ("psi", "jensen_shannon", "kolmogorov_smirnov", "null_share_change")
 
 
 @dataclass(frozen=True)
-class DriftResult:
+class DriftResult(Displayed):
     """A group's features in two periods, those that drifted first, then by name; ``docs/statistics_and_drift.md``."""
 
     tenant_id: str
@@ -92,6 +96,26 @@ class DriftResult:
             for one in self.features
         ]
         return pd.DataFrame(rows, columns=[*columns, "reasons"])
+
+    def display(self) -> Display:
+        """A line a feature: its status, and each measure."""
+        columns = ("feature", "status", *(name.replace("_", " ") for name in _MEASURES), "why")
+        rows = [
+            (
+                one.feature,
+                Mark(MARKS[one.status], _TONES[one.status]),
+                *(None if (value := getattr(one, name)) is None else Amount(f"{value:.3f}") for name in _MEASURES),
+                "\n".join(one.reasons),
+            )
+            for one in self.features
+        ]
+        title = f"{self.group}: {self.baseline} -> {self.current}"
+        numbers = ", ".join(f"{len(self.of_status(status))} {status}" for status in _ORDER)
+        return Display(title, lines=(numbers,), tables=(Table(columns, tuple(rows)),))
+
+    def __repr__(self) -> str:
+        numbers = ", ".join(f"{status}={len(self.of_status(status))}" for status in _ORDER)
+        return f"DriftResult({self.group!r}, {self.baseline!r} -> {self.current!r}, {numbers})"
 
     def __str__(self) -> str:
         head = f"{self.group}: {self.baseline} -> {self.current}"

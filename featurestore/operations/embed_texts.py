@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
+from featurestore.display.description import Display, Displayed, count
 from featurestore.errors import InvalidArgumentError, SchemaError, TransformationError
 from featurestore.frames.columns import column
 from featurestore.frames.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
@@ -21,12 +22,18 @@ from featurestore.operations.ingest import WriteResult, as_frame, write_batch
 
 
 @dataclass(frozen=True)
-class EmbedResult:
+class EmbedResult(Displayed):
     """``write`` is what became of the rows; of their distinct texts ``reused`` had a vector already, ``embedded`` got one."""
 
     write: WriteResult
     reused: int
     embedded: int
+
+    def display(self) -> Display:
+        """What became of the rows, and how many texts the model was asked for."""
+        told = self.write.display()
+        texts = (("texts embedded", count(self.embedded)), ("texts that had a vector", count(self.reused)))
+        return replace(told, facts=(*told.facts, *texts))
 
 
 def embed_texts(

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pyarrow as pa
 
 from featurestore.definitions.entity import Entity
+from featurestore.display.description import Display, Displayed, Listing, Mark, Table, count, counted, size
 from featurestore.errors import ErasureError, FeatureStoreError, InvalidArgumentError, NotFoundError, nearest
 from featurestore.operations.context import Context
 from featurestore.operations.entities import EntityKey, entity_rows
@@ -29,7 +30,7 @@ ERASE = "erase"
 
 
 @dataclass(frozen=True)
-class ErasureCertificate:
+class ErasureCertificate(Displayed):
     """What was removed where. Entities stand in it as keyed hashes alone (HMAC-SHA256), in no order.
 
     ``tables``: every table that was searched. ``exports``: folders that were removed. ``left``: what could not be
@@ -40,10 +41,10 @@ class ErasureCertificate:
     tenant_id: str
     entity: str
     join_keys: tuple[str, ...]
-    key_hashes: tuple[str, ...]
+    key_hashes: tuple[str, ...] = field(repr=False)
     finished_at: str
     code_version: str
-    tables: tuple[ErasedTable, ...]
+    tables: tuple[ErasedTable, ...] = field(repr=False)
     exports: tuple[str, ...] = ()
     left: tuple[str, ...] = field(default=())
 
@@ -60,6 +61,27 @@ class ErasureCertificate:
                 f"these are over:{told}"
             )
 
+    def display(self) -> Display:
+        """A line a table that was searched; exports that were removed, and what could not be searched."""
+        columns = ("kind", "name", "version", "rows", "files removed", "size removed")
+        rows = tuple(
+            (one.kind, one.name, one.version, count(one.rows), count(one.files_removed), size(one.bytes_removed))
+            for one in self.tables
+        )
+        return Display(
+            f"Erasure {self.erasure_id}: {counted(self.rows, 'row')} removed",
+            lines=(
+                *(f"Removed {folder}" for folder in self.exports),
+                *(Mark(f"Not searched yet: {one}", "bad") for one in self.left),
+            ),
+            facts=(
+                ("entity", f"{self.entity} ({', '.join(self.join_keys)})"),
+                ("entities", count(len(self.key_hashes))),
+                ("finished at", self.finished_at),
+            ),
+            tables=(Table(columns, rows),),
+        )
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2)
 
@@ -68,6 +90,12 @@ class ErasureCertificate:
         """From what ``to_json`` says, parsed."""
         lists = {name: tuple(told[name]) for name in ("join_keys", "key_hashes", "exports", "left")}
         return cls(**(dict(told) | lists | {"tables": tuple(ErasedTable(**table) for table in told["tables"])}))
+
+
+def describe_certificates(done: Sequence[ErasureCertificate]) -> Display:
+    """A line an erasure."""
+    rows = tuple((one.erasure_id, one.entity, one.finished_at, count(one.rows)) for one in done)
+    return Display(counted(len(done), "erasure"), tables=(Table(("erasure", "entity", "finished at", "rows"), rows),))
 
 
 def erase(context: Context, tenant_id: str, entity: str, keys: EntityKey | Sequence[EntityKey]) -> ErasureCertificate:
@@ -156,7 +184,8 @@ def _secret(context: Context, tenant_id: str) -> SuppressionSecret:
     return SuppressionSecret.of(context.environ, "an erasure is remembered by hashes that are made with it")
 
 
-def certificates(context: Context, tenant_id: str) -> list[ErasureCertificate]:
+def certificates(context: Context, tenant_id: str) -> Listing[ErasureCertificate]:
     """Of every erasure of the tenant, oldest first."""
     log = ErasureLog(context.layout.erasures)
-    return [ErasureCertificate.of(told) for told in log.certificates(context.spark, tenant_id)]
+    done = (ErasureCertificate.of(told) for told in log.certificates(context.spark, tenant_id))
+    return Listing(done, describe_certificates)

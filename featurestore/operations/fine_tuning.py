@@ -13,6 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.definitions.training_set import Split
+from featurestore.display.description import Display, Displayed, Table, count, counted
 from featurestore.errors import InvalidArgumentError, InvariantError, SpineError, TransformationError, nearest
 from featurestore.frames.chat import ALL, LEFT_OUT, REFUSED, ChatFormat, FormatFunction, chat_lines
 from featurestore.frames.chat_template import check_template
@@ -39,7 +40,7 @@ _SAMPLES = 5
 
 
 @dataclass(frozen=True)
-class FineTuningSet:
+class FineTuningSet(Displayed):
     """What was written: a folder of JSONL files, one below ``path`` for each part of a split.
 
     ``row_count`` lines, and ``left_out`` rows by reason: together as many as the spine had (after sampling). ``parts``:
@@ -54,6 +55,16 @@ class FineTuningSet:
     parts: dict[str, int]
     files: tuple[FineTuningFile, ...]
     samples: tuple[str, ...] = ()
+
+    def display(self) -> Display:
+        """Where it is, its lines by part, and why rows were left out."""
+        parts = Table(("part", "lines"), tuple((part, count(lines)) for part, lines in self.parts.items()))
+        left_out = Table(("left out because", "rows"), tuple((why, count(rows)) for why, rows in self.left_out.items()))
+        return Display(
+            f"Fine-tuning set of {counted(self.row_count, 'line')}, {counted(sum(self.left_out.values()), 'row')} left out",
+            facts=(("folder", self.path), ("files", count(len(self.files)))),
+            tables=(parts, left_out) if self.left_out else (parts,),
+        )
 
     @property
     def rows(self) -> DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
@@ -15,6 +15,7 @@ from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.display.description import Display, Displayed, Mark, Table, count, counted
 from featurestore.errors import BatchConflictError, InvalidArgumentError, InvalidRowsError, SchemaError
 from featurestore.frames.columns import column
 from featurestore.frames.conform import FAULTS, ROW
@@ -37,7 +38,7 @@ Rows: TypeAlias = DataFrame | pd.DataFrame | pa.Table | Sequence[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class WriteResult:
+class WriteResult(Displayed):
     """What became of a batch: ``written + failed`` is the number of rows given.
 
     ``errors`` counts reasons (a row may have several), ``samples`` has for each reason up to three of its rows, as they
@@ -52,9 +53,33 @@ class WriteResult:
     table_version: int | None
     errors: dict[str, int] = field(default_factory=dict)
     duplicate: bool = False
-    samples: dict[str, list[str]] = field(default_factory=dict)
+    samples: dict[str, list[str]] = field(default_factory=dict, repr=False)
     # What the rows break that their group expects of a run; see Expectations.
     broken: tuple[str, ...] = ()
+
+    def display(self) -> Display:
+        """How many rows were written and why others were not, with one of them for each reason."""
+        title = f"{counted(self.written, 'row')} written, {self.failed:,} rejected"
+        if self.duplicate:
+            title = "this batch was written before; nothing was written now"
+        return Display(
+            title,
+            lines=tuple(Mark(f"Not as expected: {one}", "bad") for one in self.broken),
+            facts=(("batch", self.batch_id), ("table version", self.table_version)),
+            tables=reasons(self.failed, self.errors, self.samples),
+        )
+
+
+def reasons(
+    failed: int, errors: Mapping[str, int], samples: Mapping[str, Sequence[str]] | None = None
+) -> tuple[Table, ...]:
+    """Why rows were rejected, most frequent first; no table where none was."""
+    if not failed:
+        return ()
+    if not samples:
+        return (Table(("rejected because", "rows"), tuple((why, count(rows)) for why, rows in errors.items())),)
+    shown = tuple((why, count(rows), next(iter(samples.get(why, ())), "")) for why, rows in errors.items())
+    return (Table(("rejected because", "rows", "such as"), shown),)
 
 
 def write_batch(

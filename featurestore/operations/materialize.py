@@ -13,22 +13,24 @@ from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.time_window import TimeWindow
+from featurestore.display.description import Display, Displayed, Mark, Table, Tone, count, counted
 from featurestore.errors import ExpectationError, TransformationError
 from featurestore.frames.columns import column
 from featurestore.frames.conform import FAULTS
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import instant
 from featurestore.operations.context import Context
-from featurestore.operations.ingest import WriteResult, write_batch
+from featurestore.operations.ingest import WriteResult, reasons, write_batch
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.transform import isolated, transform
 from featurestore.stores.runs import Run
 
 MATERIALIZE = "materialize"
+_TONES: dict[str, Tone] = {"succeeded": "good", "skipped": "muted", "unpublished": "bad"}
 
 
 @dataclass(frozen=True)
-class MaterializeResult:
+class MaterializeResult(Displayed):
     """What a run did: ``skipped`` where the window had been done before.
 
     ``broken``: which of its group's expectations the run broke; ``unpublished`` where its rows were rejected for that.
@@ -46,6 +48,27 @@ class MaterializeResult:
     broken: tuple[str, ...] = ()
     corrected: tuple[MaterializeResult, ...] = ()
 
+    def display(self) -> Display:
+        """What became of the window, and of earlier ones that were computed again."""
+        if self.state == "skipped":
+            told = "done before, nothing to do; --rerun (rerun=True) computes it again"
+        elif self.state == "unpublished":
+            told = f"left unpublished, {counted(self.failed, 'row')} among the rejected ones"
+        else:
+            told = f"{counted(self.written, 'row')} written, {self.failed:,} rejected"
+        corrections = (
+            f"{one.window}: computed again, {counted(one.written, 'row')} corrected, {one.failed:,} rejected"
+            for one in self.corrected
+        )
+        expected = (Mark(f"Not as expected: {one}", "bad") for one in self.broken)
+        facts = (("run", self.run_id), ("table version", self.table_version))
+        return Display(
+            f"{self.group} over {self.window}: {told}",
+            lines=(*corrections, *expected),
+            facts=tuple(fact for fact in facts if fact[1] is not None),
+            tables=reasons(self.failed, self.errors),
+        )
+
     def require_expectations(self) -> None:
         """Raise ExpectationError where the run, or a correction, broke what its group expects."""
         for result in (*self.corrected, self):
@@ -58,6 +81,26 @@ class MaterializeResult:
                 raise ExpectationError(
                     f"{result.group} over {result.window} breaks what it expects: {'; '.join(result.broken)}. Its rows {kept}"
                 )
+
+
+def describe_windows(results: Sequence[MaterializeResult]) -> Display:
+    """A line a group and window."""
+    columns = ("group", "window", "state", "written", "rejected", "table version", "not as expected")
+    rows = tuple(
+        (
+            one.group,
+            one.window,
+            Mark(one.state, _TONES[one.state]),
+            count(one.written),
+            count(one.failed),
+            one.table_version,
+            "\n".join(one.broken),
+        )
+        for one in results
+    )
+    written, failed = sum(one.written for one in results), sum(one.failed for one in results)
+    title = f"{counted(len(results), 'window')}: {counted(written, 'row')} written, {failed:,} rejected"
+    return Display(title, tables=(Table(columns, rows),))
 
 
 def materialize(

@@ -6,14 +6,15 @@ from datetime import timedelta
 
 from featurestore.definitions.dependencies import in_order
 from featurestore.definitions.time_window import TimeWindow
+from featurestore.display.description import Listing
 from featurestore.errors import JobFailedError
 from featurestore.operations.context import Context
-from featurestore.operations.materialize import MaterializeResult, materialize
+from featurestore.operations.materialize import MaterializeResult, describe_windows, materialize
 
 
 def materialize_all(
     context: Context, tenant_id: str, window: TimeWindow, rerun: bool = False, lookback: timedelta | None = None
-) -> list[MaterializeResult]:
+) -> Listing[MaterializeResult]:
     """One window of all groups with a transformation, in the order of their dependencies.
 
     A group that fails, or leaves its rows unpublished, stops those that read it, and no others; JobFailedError then
@@ -40,4 +41,4 @@ def materialize_all(
         raise JobFailedError(
             f"{len(stopped)} of {len(groups)} groups were not materialized over {window}; the others are done:{told}"
         )
-    return results
+    return Listing(results, describe_windows)

@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.display.description import Display, Listing, Table, count, counted, size
 from featurestore.frames.columns import column
 from featurestore.frames.schema import PARTITION_COLUMNS
 from featurestore.operations.context import Context
@@ -49,6 +50,23 @@ class OptimizeResult:
     dry_run: bool
 
 
+def describe_optimized(results: Sequence[OptimizeResult]) -> Display:
+    """A line a group."""
+    columns = ("group", "partitions", "rewritten", "busy", "files before", "files after", "size before", "size after")
+    rows = tuple(
+        (
+            f"{one.group} v{one.version}",
+            *map(count, (one.partitions, one.rewritten, one.busy, one.files_before, one.files_after)),
+            size(one.bytes_before),
+            size(one.bytes_after),
+        )
+        for one in results
+    )
+    before, after = sum(one.files_before for one in results), sum(one.files_after for one in results)
+    verb = "would become" if any(one.dry_run for one in results) else "became"
+    return Display(f"{counted(before, 'file')} {verb} {after:,}", tables=(Table(columns, rows),))
+
+
 @dataclass(frozen=True)
 class PartitionFiles:
     """The files of one event date, by their bytes."""
@@ -72,7 +90,7 @@ class PartitionFiles:
 
 def optimize(
     context: Context, tenant_id: str, groups: Sequence[str] | None = None, dry_run: bool = False
-) -> list[OptimizeResult]:
+) -> Listing[OptimizeResult]:
     """Rewrite the tenant's partitions that are more files than their bytes need, each in a commit of its own.
 
     The rows stay what they are, sorted by join keys and event timestamp, in files with new statistics: every query gives
@@ -82,11 +100,11 @@ def optimize(
     """
     chosen = chosen_groups(context, groups)
     if dry_run:
-        return [_planned(group, _files(context, tenant_id, group)) for group in chosen]
+        return Listing((_planned(group, _files(context, tenant_id, group)) for group in chosen), describe_optimized)
     with recorded_run(context, tenant_id, OPTIMIZE) as job:
         results = [_optimize_group(context, tenant_id, group) for group in chosen]
         job.tell({"groups": [asdict(result) for result in results if result.rewritten or result.busy]})
-    return results
+    return Listing(results, describe_optimized)
 
 
 def _optimize_group(context: Context, tenant_id: str, group: FeatureGroup) -> OptimizeResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.source import Source
 from featurestore.definitions.types import LOSSLESS_WIDENING
 from featurestore.definitions.yaml_files import load_definitions
+from featurestore.display.description import Display, Displayed, Mark, Table, Tone
 from featurestore.errors import DefinitionError, IncompatibleChangeError, nearest
 from featurestore.stores.registry import Entry, Kind, RegistryState
 
 Action = Literal["create", "update", "unchanged"]
 _MARK = {"create": "+", "update": "~", "unchanged": " "}
+_TONES: dict[Action, Tone] = {"create": "good", "update": "warning", "unchanged": "muted"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Displayed):
     """Changes in the order in which they are applied."""
 
     changes: tuple[Change, ...]
@@ -53,6 +56,28 @@ class Plan:
         unchanged = len(self.changes) - len(shown)
         tail = f"{unchanged} unchanged" if shown else f"Nothing to change: {unchanged} unchanged"
         return "\n".join([*shown, tail])
+
+    def __repr__(self) -> str:
+        return f"Plan({self._numbers()})"
+
+    def _numbers(self) -> str:
+        made = Counter(change.action for change in self.changes)
+        return f"{made['create']} to create, {made['update']} to update, {made['unchanged']} unchanged"
+
+    def display(self) -> Display:
+        """What changes, a row a definition; those that stay are counted."""
+        rows = tuple(
+            (
+                Mark(f"{_MARK[one.action]} {one.action}", _TONES[one.action]),
+                one.kind.replace("_", " "),
+                f"{one.name} v{one.version}" if one.kind == "feature_group" else one.name,
+                "\n".join(one.details),
+            )
+            for one in self.changes
+            if one.action != "unchanged"
+        )
+        table = Table(("change", "kind", "name", "what"), rows)
+        return Display(f"Plan: {self._numbers()}", tables=(table,) if rows else ())
 
 
 def read_definitions(given: str | Path | Definitions | Iterable[object]) -> Definitions:

@@ -14,9 +14,10 @@ from pyspark.sql import functions as F
 
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.display.description import Amount, Display, Displayed, Listing, Table, count, counted, share
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.feature_profile import FEATURES_AT_ONCE, date_lines, merged_lines
-from featurestore.frames.feature_statistics import FeatureStatistics
+from featurestore.frames.feature_statistics import FeatureStatistics, as_text, deviation_as_text
 from featurestore.frames.schema import TIME_COLUMNS, table_schema
 from featurestore.frames.timestamps import date_literal, partitions_of
 from featurestore.operations.context import Context
@@ -27,6 +28,7 @@ from featurestore.stores.statistics import Dates, Statistics, changed_dates
 PROFILE = "profile"
 # Lines that were computed in another way are computed again.
 _FORMAT = 1
+_MEASURED = "Numbers of texts and arrays are of their lengths, of embeddings of their norms; times are UTC."
 # Of dates side by side fewer ranks are kept than of a period.
 _STEPS_A_DATE = 100
 
@@ -46,11 +48,90 @@ class GroupProfile:
 
 
 @dataclass(frozen=True)
-class ProfileResult:
+class ProfileResult(Displayed):
     groups: tuple[GroupProfile, ...]
+
+    def display(self) -> Display:
+        """A line a group."""
+        columns = ("group", "version", "table version", "dates", "rows")
+        rows = tuple(
+            (one.group, one.version, one.table_version, count(one.dates), count(one.rows)) for one in self.groups
+        )
+        title = (
+            f"{counted(len(self.groups), 'group')} profiled: {counted(sum(one.dates for one in self.groups), 'date')}"
+        )
+        return Display(title, tables=(Table(columns, rows),))
 
     def __str__(self) -> str:
         return "\n".join(f"{one.group}: {one.dates:,} dates profiled, {one.rows:,} rows" for one in self.groups)
+
+
+@dataclass(frozen=True)
+class ProfiledGroup(Displayed):
+    """What the profiles of a group say: each feature over all dates asked for, and ``by_date``, oldest first."""
+
+    tenant_id: str
+    group: FeatureGroup
+    features: tuple[FeatureStatistics, ...]
+    by_date: tuple[FeatureStatistics, ...]
+
+    @property
+    def dates(self) -> list[date]:
+        return sorted({one.date for one in self.by_date if one.date is not None})
+
+    def display(self) -> Display:
+        """A line a feature."""
+        dates = self.dates
+        period = f"{dates[0]} to {dates[-1]}" if dates else "no rows yet"
+        return describe_statistics(self.features).about(f"{self.group.name} v{self.group.version}, {period}")
+
+    def __repr__(self) -> str:
+        return f"ProfiledGroup({self.group.name!r}, version={self.group.version}, dates={len(self.dates)})"
+
+
+def describe_statistics(features: Sequence[FeatureStatistics]) -> Display:
+    """A line a feature, or a date and feature."""
+    if not features:
+        return Display("no statistics yet; profile the group")
+    with_dates = any(one.date is not None for one in features)
+    columns = (
+        "feature",
+        "type",
+        "rows",
+        "null",
+        "distinct",
+        "least",
+        "5 %",
+        "median",
+        "95 %",
+        "greatest",
+        "mean",
+        "deviation",
+    )
+    rows = []
+    for one in features:
+        told = (
+            one.minimum,
+            one.quantiles.get(0.05),
+            one.quantiles.get(0.5),
+            one.quantiles.get(0.95),
+            one.maximum,
+            one.mean,
+        )
+        numbers = [Amount(as_text(number, one.measure)) for number in told]
+        deviation = Amount(deviation_as_text(one.stddev, one.measure))
+        facts = (
+            one.feature,
+            one.type,
+            count(one.rows),
+            share(one.null_share),
+            count(one.distinct),
+            *numbers,
+            deviation,
+        )
+        rows.append((one.date, *facts) if with_dates else facts)
+    title = f"{counted(len({one.feature for one in features}), 'feature')}"
+    return Display(title, tables=(Table(("date", *columns) if with_dates else columns, tuple(rows), _MEASURED),))
 
 
 @dataclass(frozen=True)
@@ -104,13 +185,19 @@ def bring_up_to_date(context: Context, tenant_id: str, group: FeatureGroup) -> N
 
 def statistics(
     context: Context, tenant_id: str, group: FeatureGroup, start: Any, end: Any, by_date: bool
-) -> list[FeatureStatistics]:
+) -> Listing[FeatureStatistics]:
     """What the stored lines say of the dates that hold a part of ``[start, end)``: one a feature, or a date and feature."""
     lines = of_dates(context, tenant_id, group, _asked(context, start, end)(group))
     by, steps = (("event_date", "feature"), _STEPS_A_DATE) if by_date else (("feature",), 1_000)
     found = [FeatureStatistics.of(row.asDict(recursive=True)) for row in merged_lines(lines, by, steps).collect()]
     order = {name: place for place, name in enumerate(group.feature_names)}
-    return sorted(found, key=lambda one: (one.date or date.min, order[one.feature]))
+    return Listing(sorted(found, key=lambda one: (one.date or date.min, order[one.feature])), describe_statistics)
+
+
+def profiled(context: Context, tenant_id: str, group: FeatureGroup, start: Any, end: Any) -> ProfiledGroup:
+    """The same over all the dates and by date, together."""
+    whole, by_date = (statistics(context, tenant_id, group, start, end, one) for one in (False, True))
+    return ProfiledGroup(tenant_id, group, tuple(whole), tuple(by_date))
 
 
 def null_shares(context: Context, tenant_id: str, group: FeatureGroup) -> dict[str, float] | None:

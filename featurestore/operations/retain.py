@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.display.description import Display, Listing, Table, count, counted, size
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.last_rows import same_identity, superseded
 from featurestore.frames.schema import PARTITION_COLUMNS, values_schema
@@ -38,6 +39,26 @@ class RetentionResult:
     kept_latest: int
     table_version: int | None
     dry_run: bool
+
+
+def describe_retention(results: Sequence[RetentionResult]) -> Display:
+    """A line a group."""
+    columns = ("group", "before", "deleted rows", "size", "kept as latest")
+    rows = tuple(
+        (
+            f"{one.group} v{one.version}",
+            one.before,
+            count(one.deleted_rows),
+            size(one.deleted_bytes),
+            count(one.kept_latest),
+        )
+        for one in results
+    )
+    deleted = counted(sum(one.deleted_rows for one in results), "row")
+    verb = "would be deleted" if any(one.dry_run for one in results) else "deleted"
+    return Display(
+        f"{counted(len(results), 'group')} with a retention: {deleted} {verb}", tables=(Table(columns, rows),)
+    )
 
 
 @dataclass(frozen=True)
@@ -70,7 +91,7 @@ def cleanup(
     retention_days: int | None = None,
     dry_run: bool = False,
     groups: Sequence[str] | None = None,
-) -> list[RetentionResult]:
+) -> Listing[RetentionResult]:
     """Delete the tenant's rows that are older than their group's ``retention``, or than ``retention_days``.
 
     Every major version of a group is cleaned, by its own definition. A partition is deleted when all of it is older, so
@@ -84,13 +105,13 @@ def cleanup(
     chosen = _with_cut(context, chosen_groups(context, groups), retention_days)
     if dry_run:
         found = [_old(context, tenant_id, group, before) for group, before in chosen]
-        return [old.result(old.doomed_rows, None, dry_run=True) for old in found]
+        return Listing((old.result(old.doomed_rows, None, dry_run=True) for old in found), describe_retention)
     if not chosen:
-        return []
+        return Listing((), describe_retention)
     with recorded_run(context, tenant_id, CLEANUP) as job:
         results = [_clean(context, tenant_id, _old(context, tenant_id, group, before)) for group, before in chosen]
         job.tell({"groups": [asdict(result) for result in results if result.deleted_rows]})
-    return results
+    return Listing(results, describe_retention)
 
 
 def chosen_groups(context: Context, names: Sequence[str] | None) -> list[FeatureGroup]:

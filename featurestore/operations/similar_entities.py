@@ -10,6 +10,7 @@ from typing import Any, Literal, overload
 import pandas as pd
 
 from featurestore.definitions.vector_index import Storage
+from featurestore.display.description import Amount, Display, Displayed, Table, counted, utc_text
 from featurestore.frames.similarity import SIMILARITY
 from featurestore.operations.search_request import SimilaritySearch
 
@@ -27,7 +28,7 @@ class SimilarEntity:
 
 
 @dataclass(frozen=True)
-class SimilarEntities(Sequence[SimilarEntity]):
+class SimilarEntities(Displayed, Sequence[SimilarEntity]):
     """The matches, most similar first, ties by key; and what was searched: vectors of one model, valid at ``at``.
 
     - ``exact``: every vector was compared, so that none of the closest is missing.
@@ -59,6 +60,35 @@ class SimilarEntities(Sequence[SimilarEntity]):
 
     def __getitem__(self, index: int | slice) -> SimilarEntity | tuple[SimilarEntity, ...]:
         return self.matches[index]
+
+    def __repr__(self) -> str:
+        return f"SimilarEntities({self.feature!r}, {counted(len(self), 'match', 'matches')}, at={utc_text(self.at)!r})"
+
+    def display(self) -> Display:
+        """A row a match, and what was searched."""
+        others = [name for name in self.filters if name not in self.join_keys]
+        rows = [
+            (
+                *(match.entity[key] for key in self.join_keys),
+                Amount(f"{match.similarity:.4f}"),
+                utc_text(match.event_timestamp),
+                *(match.filters[name] for name in others),
+            )
+            for match in self.matches
+        ]
+        searched = "every vector was compared" if self.exact else "by index: a close one may be missing"
+        facts = [
+            ("model", self.model_version),
+            ("valid at", utc_text(self.at)),
+            ("searched", f"{self.source}, {searched}"),
+        ]
+        if self.synced_at is not None:
+            facts.append(("synced at", f"{utc_text(self.synced_at)}, table version {self.table_version}"))
+        return Display(
+            f"{self.feature}: {counted(len(self), 'similar entity', 'similar entities')}",
+            facts=tuple(facts),
+            tables=(Table((*self.join_keys, "similarity", "event timestamp", *others), tuple(rows)),),
+        )
 
     def to_pandas(self) -> pd.DataFrame:
         """A row a match: join keys, similarity, event_timestamp, created_timestamp, model_version, filters' columns."""

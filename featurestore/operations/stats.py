@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.time_window import from_micros
+from featurestore.display.description import Display, Listing, Table, count, counted, share, size, utc_text
 from featurestore.frames.columns import column
 from featurestore.operations.context import Context
 from featurestore.operations.profile import null_shares
@@ -45,13 +46,43 @@ class GroupStats:
     null_shares: dict[str, float] | None = None
 
 
-def get_stats(context: Context, tenant_id: str, entities: bool = True) -> list[GroupStats]:
+def describe_stats(stats: Sequence[GroupStats]) -> Display:
+    """A line a group."""
+    columns = ("group", "rows", "entities", "oldest", "newest", "files", "size", "last write", "most often null")
+    rows = [
+        (
+            f"{one.group} v{one.version}",
+            count(one.rows),
+            count(one.entities),
+            utc_text(one.oldest),
+            utc_text(one.newest),
+            count(one.files),
+            size(one.bytes),
+            utc_text(one.last_write),
+            _most_often_null(one.null_shares),
+        )
+        for one in stats
+    ]
+    total = f"{counted(len(stats), 'feature group')}: {counted(sum(one.rows for one in stats), 'row')}"
+    return Display(f"{total}, {size(sum(one.bytes for one in stats))}", tables=(Table(columns, tuple(rows)),))
+
+
+def _most_often_null(shares: dict[str, float] | None) -> str:
+    """Nothing where the shares are not known, or no value is missing."""
+    if not shares or not any(shares.values()):
+        return ""
+    name = max(shares, key=lambda feature: shares[feature])
+    return f"{name} {share(shares[name])}"
+
+
+def get_stats(context: Context, tenant_id: str, entities: bool = True) -> Listing[GroupStats]:
     """One ``GroupStats`` a feature group in force (its highest version), by name; also of groups without rows.
 
     A group costs one scan of its event timestamps (Delta's own statistics cut them to milliseconds) and, for
     ``entities``, one of its join keys, whose distinct values are shuffled.
     """
-    return [_stats(context, tenant_id, group, entities) for group in context.refresh().feature_groups()]
+    found = (_stats(context, tenant_id, group, entities) for group in context.refresh().feature_groups())
+    return Listing(found, describe_stats)
 
 
 def _stats(context: Context, tenant_id: str, group: FeatureGroup, entities: bool) -> GroupStats:

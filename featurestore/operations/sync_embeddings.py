@@ -16,10 +16,12 @@ from pyspark.sql import DataFrame
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
+from featurestore.display.description import Listing
 from featurestore.errors import FeatureStoreError, InvalidArgumentError, InvariantError, JobFailedError, SyncError
 from featurestore.operations.context import Context
 from featurestore.operations.job_run import recorded_run
-from featurestore.operations.sync_plan import DeltaState, Mode, SyncPlan, make_sync_plan
+from featurestore.operations.sync_plan import DeltaState, SyncPlan, make_sync_plan
+from featurestore.operations.sync_result import SyncResult, describe_synced
 from featurestore.operations.sync_rows import SyncRows
 from featurestore.stores.postgres import as_postgres_error
 from featurestore.stores.vector_copy import Sent, copy_to_staging, of_buckets, row_fingerprints
@@ -48,38 +50,6 @@ from featurestore.stores.vector_sync import (
 from featurestore.stores.vector_tables import VectorTable, has_partition
 
 SYNC = "sync_embeddings"
-
-
-@dataclass(frozen=True)
-class SyncResult:
-    """One feature of one tenant: how its vectors were brought to ``to_version`` of the Delta table, and why so.
-
-    - ``mode``: ``none``, nothing was to do; ``incremental``, by the Change Data Feed after ``from_version``; ``full``.
-    - ``entities``: whose vectors were looked at, with ``incremental``. ``rows_upserted``, ``rows_deleted``: of all model
-      versions; a row that was right already is in neither. ``rows``: how many there are now.
-    - ``lag_versions``, ``lag_seconds``: how far what was synced before was behind, the second between the two commits;
-      none at the first sync.
-    - ``rows_per_second``: rows that were sent, by the seconds from reading them to their merge; none where none were.
-    - ``graphs_built``: HNSW graphs that were built or built anew.
-    - ``repaired``: with ``verify``, how many rows differed and were mended (changed, added, or deleted).
-    """
-
-    feature: str
-    mode: Mode
-    reason: str
-    from_version: int | None
-    to_version: int
-    model_versions: tuple[str, ...]
-    entities: int | None
-    rows_upserted: int
-    rows_deleted: int
-    rows: int
-    lag_versions: int | None
-    lag_seconds: float | None
-    seconds: float
-    rows_per_second: float | None
-    graphs_built: int
-    repaired: int | None = None
 
 
 def sync_embeddings(
@@ -129,7 +99,9 @@ def indexed_features(context: Context) -> list[str]:
     ]
 
 
-def sync_all_embeddings(context: Context, tenant_id: str, full: bool = False, verify: bool = False) -> list[SyncResult]:
+def sync_all_embeddings(
+    context: Context, tenant_id: str, full: bool = False, verify: bool = False
+) -> Listing[SyncResult]:
     """The same of every embedding whose definition has an ``index``; one that fails stops none of the others.
 
     Raises JobFailedError, which tells of all that failed, when all were tried.
@@ -146,7 +118,7 @@ def sync_all_embeddings(context: Context, tenant_id: str, full: bool = False, ve
         raise JobFailedError(
             f"sync of {len(failures)} of {len(references)} embeddings failed, the others are done:{told}"
         ) from failures[0][1]
-    return results
+    return Listing(results, describe_synced)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.display.description import Display, Displayed
 from featurestore.errors import NotFoundError
 from featurestore.frames.csv_cells import CsvOptions
 from featurestore.frames.encodings import Encoding
@@ -27,7 +28,7 @@ from featurestore.stores.training_sets import Manifest
 
 
 @dataclass(frozen=True)
-class TrainingSet:
+class TrainingSet(Displayed):
     """One published version of a training set."""
 
     context: Context = field(repr=False)
@@ -40,6 +41,13 @@ class TrainingSet:
     @property
     def version(self) -> int:
         return self.manifest.version
+
+    def display(self) -> Display:
+        """The manifest's: what it holds, and what it was made from."""
+        return self.manifest.display()
+
+    def __repr__(self) -> str:
+        return f"TrainingSet({self.name!r}, version={self.version}, rows={self.manifest.row_count})"
 
     @property
     def rows(self) -> DataFrame:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from featurestore.definitions.durations import format_duration, parse_duration
+from featurestore.display.description import Display, Listing, Table, count, counted, size
 from featurestore.errors import InvalidArgumentError
 from featurestore.operations.context import Context
 from featurestore.operations.job_run import STORE, recorded_run
@@ -30,6 +31,14 @@ class VacuumResult:
     dry_run: bool
 
 
+def describe_vacuumed(results: Sequence[VacuumResult]) -> Display:
+    """A line a table that had such files."""
+    rows = tuple((one.table, count(one.files), size(one.bytes)) for one in results if one.files)
+    verb = "would be removed" if any(one.dry_run for one in results) else "removed"
+    total = f"{counted(sum(one.files for one in results), 'file')}, {size(sum(one.bytes for one in results))} {verb}"
+    return Display(total, tables=(Table(("table", "files", "size"), rows),) if rows else ())
+
+
 @dataclass(frozen=True)
 class Need:
     """For how long, back from now, files that are not in the newest version any more are needed, and by whom."""
@@ -40,7 +49,7 @@ class Need:
 
 def vacuum(
     context: Context, older_than: timedelta | str = "7d", force: bool = False, dry_run: bool = False
-) -> list[VacuumResult]:
+) -> Listing[VacuumResult]:
     """Remove the files that have not been in any table's newest version for ``older_than``, and what crashes left behind.
 
     The tables are those of every feature group in every major version, with their rejected rows, and the store's own.
@@ -53,9 +62,10 @@ def vacuum(
     if not force:
         check_horizon(context, horizon)
     if dry_run:
-        return [
+        found = (
             VacuumResult(str(table), *unneeded_files(context.spark, table, horizon), True) for table in _tables(context)
-        ]
+        )
+        return Listing(found, describe_vacuumed)
     results = []
     with recorded_run(context, STORE, VACUUM) as job:
         for table in _tables(context):
@@ -64,7 +74,7 @@ def vacuum(
         job.tell(
             {"tables": [asdict(result) for result in results if result.files], "older_than": format_duration(horizon)}
         )
-    return results
+    return Listing(results, describe_vacuumed)
 
 
 def _horizon(older_than: timedelta | str) -> timedelta:

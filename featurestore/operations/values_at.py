@@ -14,6 +14,7 @@ from featurestore.definitions.durations import microseconds
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.lookup import as_lookups
 from featurestore.definitions.names import parse_reference
+from featurestore.display.description import Display, Displayed, text_of, utc_text
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.columns import column
 from featurestore.frames.latest import sort_value
@@ -27,7 +28,7 @@ from featurestore.operations.read import parse_known_at
 
 
 @dataclass(frozen=True)
-class FeatureValue:
+class FeatureValue(Displayed):
     """A value that was valid: when it became true, when the store learned it (both UTC), and by which definition.
 
     ``value`` is none only in a group with ``nulls: keep``, whose nulls are values. ``model_version`` is an embedding's.
@@ -39,6 +40,21 @@ class FeatureValue:
     created_timestamp: datetime
     group_version: int
     model_version: str | None = None
+
+    def display(self) -> Display:
+        """The value, with when it became true and when it was learned."""
+        facts = (
+            ("value", "null" if self.value is None else self.value),
+            ("event timestamp", utc_text(self.event_timestamp)),
+            ("created timestamp", utc_text(self.created_timestamp)),
+            ("group version", self.group_version),
+            ("model version", self.model_version),
+        )
+        return Display(self.feature, facts=tuple(fact for fact in facts if fact[1] is not None))
+
+    def __repr__(self) -> str:
+        at = utc_text(self.event_timestamp)
+        return f"FeatureValue({self.feature!r}, {text_of(self.value)}, event_timestamp={at!r})"
 
 
 def get_features_at_time(

@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 # matplotlib writes colours out; each of these is replaced by a CSS variable, so that light, dark and print may differ.
@@ -33,12 +34,16 @@ WIDTH = 9.0
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG element: ``note`` says how to read it, ``alternative`` what it shows, in words."""
+    """An SVG element: ``note`` says how to read it, ``alternative`` what it shows, in words.
+
+    ``feature``: whose picture it is, where it is of one; links in the page lead to it.
+    """
 
     title: str
     note: str
     alternative: str
     svg: Markup
+    feature: str = ""
 
 
 def one_panel(height: float) -> tuple[Figure, Axes]:
@@ -46,12 +51,27 @@ def one_panel(height: float) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
-def picture_of(figure: Figure, title: str, note: str, alternative: str) -> Picture:
+def picture_of(figure: Figure, title: str, note: str, alternative: str, feature: str = "") -> Picture:
     # Ids inside an SVG are page-wide; the title keeps those of two pictures apart, and the same on every run.
     text = StringIO()
     with mpl.rc_context({"svg.hashsalt": title}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return Picture(title, note, alternative, _inline(text.getvalue(), alternative))
+    return Picture(title, note, alternative, _inline(text.getvalue(), alternative), feature)
+
+
+def dates_below(axes: Axes) -> None:
+    """The axis below is of dates, said once and shortly."""
+    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axes.grid(axis="y", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def short(text: str) -> str:
+    """One line without what a picture would take for a formula."""
+    line = " ".join(text.split())
+    return (line if len(line) <= 30 else f"{line[:29]}…").replace("$", r"\$")
 
 
 def _inline(document: str, alternative: str) -> Markup:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from featurestore.definitions.durations import spoken
-from featurestore.definitions.time_window import from_micros
 from featurestore.frames.drift import FeatureDrift
-from featurestore.reports.drawing import FIRST, INK, MUTED, SECOND, STYLE, Picture, one_panel, picture_of
+from featurestore.frames.feature_statistics import as_text
+from featurestore.reports.drawing import FIRST, INK, MUTED, SECOND, STYLE, Picture, one_panel, picture_of, short
 
 _MOST_VALUES = 12
-_MICROS = 1_000_000
-_SECONDS_A_DAY = 86_400
 
 
 def distances(features: Sequence[FeatureDrift]) -> Picture:
@@ -37,7 +33,12 @@ def distances(features: Sequence[FeatureDrift]) -> Picture:
         axes.set_yticks(positions, [feature.feature for feature in features])
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set_ylim(len(features) - 0.4, -0.6)
-        axes.set_xlim(0, 1.25 * max(1.0, *shares))
+        # Up to the threshold as it is, beyond it by powers of ten: a feature far out leaves room for the others.
+        axes.set_xscale("symlog", linthresh=1, linscale=1)
+        axes.set_xlim(0, 4 * max(1.0, *shares))
+        ticks = [0.0, 0.5, *(10.0**power for power in range(7) if 10.0**power <= 2 * max(1.0, *shares))]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
         worst = max(zip(shares, features, strict=True), key=lambda pair: pair[0])
         alternative = (
             f"Bars: how much of its threshold each of {len(features)} features uses; {worst[1].feature} most, {worst[0]:.2f} "
@@ -67,7 +68,7 @@ def spread(feature: FeatureDrift) -> Picture:
         )
         what = {"length": "length", "norm": "norm"}.get(feature.current.measure, "value")
         note = f"Share of the values, by {'value' if by_value else what}; {feature.status}."
-        return picture_of(figure, feature.feature, note, alternative)
+        return picture_of(figure, feature.feature, note, alternative, feature.feature)
 
 
 def _numbers(axes: Axes, feature: FeatureDrift) -> None:
@@ -92,38 +93,9 @@ def _values(axes: Axes, feature: FeatureDrift) -> None:
     for side, label, color in ((0, "before", FIRST), (1, "now", SECOND)):
         places = [position + 0.4 * side - 0.2 for position in range(len(shown))]
         axes.barh(places, [part.shares[side] for part in shown], height=0.38, color=color, label=label)
-    axes.set_yticks(range(len(shown)), [_short(part.value or "") for part in shown])
+    axes.set_yticks(range(len(shown)), [short(part.value or "") for part in shown])
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     axes.grid(axis="x", linewidth=0.6)
     axes.set_axisbelow(True)
-
-
-def _short(text: str) -> str:
-    """One line without what a picture would take for a formula."""
-    line = " ".join(text.split())
-    return (line if len(line) <= 30 else f"{line[:29]}…").replace("$", r"\$")
-
-
-def as_text(number: float | None, measure: str) -> str:
-    """A feature's number as people read it; ``-`` for none."""
-    if number is None:
-        return "-"
-    try:
-        if measure == "microseconds":
-            return from_micros(round(number)).strftime("%Y-%m-%d %H:%M")
-        if measure == "days":
-            return (date(1970, 1, 1) + timedelta(days=round(number))).isoformat()
-    except OverflowError:
-        pass
-    return f"{number:.6g}"
-
-
-def deviation_as_text(number: float | None, measure: str) -> str:
-    """The same of a difference of such numbers."""
-    if number is not None and measure == "microseconds":
-        return spoken(number / _MICROS)
-    if number is not None and measure == "days":
-        return spoken(number * _SECONDS_A_DAY)
-    return as_text(number, "value")

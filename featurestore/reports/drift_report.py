@@ -6,15 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from featurestore.frames.drift import FeatureDrift
-from featurestore.operations.drift import DriftResult
+from featurestore.frames.feature_statistics import as_text, deviation_as_text
+from featurestore.operations.drift import MARKS, DriftResult
 from featurestore.reports.drawing import Picture
-from featurestore.reports.drift_pictures import as_text, deviation_as_text, distances, spread
+from featurestore.reports.drift_pictures import distances, spread
 from featurestore.reports.page import rendered, write_page
 
 # More make no report clearer; the table has all of them.
 _MOST_BARS, _MOST_HISTOGRAMS = 40, 24
-# A sign beside the word, so that a column can be read at a glance without colours.
-_MARKS = {"drifted": "▲ drifted", "warning": "△ warning", "ok": "ok"}
 
 
 def drift_report(result: DriftResult, path: str | Path) -> Path:
@@ -31,7 +30,7 @@ def drift_html(result: DriftResult) -> str:
         "count": lambda number: f"{number:,}",
         "share": lambda share: "-" if share is None else f"{share:.1%}",
         "measure": lambda value: "-" if value is None else f"{value:.3f}",
-        "number": as_text,
+        "number": lambda number, measure: as_text(number, measure).replace(" ", "\n"),
         "deviation": deviation_as_text,
     }
     sides = [(one.baseline.rows, one.current.rows) for one in result.features] or [(0, 0)]
@@ -40,7 +39,7 @@ def drift_html(result: DriftResult) -> str:
         filters,
         result=result,
         rows=[max(side) for side in zip(*sides, strict=True)],
-        marks=_MARKS,
+        marks=MARKS,
         pictures=_pictures(result),
         left_out=max(0, len(_with_values(result)) - _MOST_HISTOGRAMS),
     )

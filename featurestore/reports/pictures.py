@@ -8,11 +8,21 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from featurestore.definitions.durations import spoken
-from featurestore.reports.drawing import FIRST, INK, MUTED, SECOND, STYLE, WIDTH, Picture, one_panel, picture_of
+from featurestore.reports.drawing import (
+    FIRST,
+    INK,
+    MUTED,
+    SECOND,
+    STYLE,
+    WIDTH,
+    Picture,
+    dates_below,
+    one_panel,
+    picture_of,
+)
 from featurestore.reports.training_set_numbers import FeatureNumbers, PeriodNumbers
 
 _AGE_TICKS = (1.0, 60.0, 600.0, 3_600.0, 6 * 3_600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0, 365 * 86_400.0)
@@ -25,12 +35,13 @@ def label_over_time(label: str, periods: Sequence[PeriodNumbers], cuts: Mapping[
     with mpl.rc_context(STYLE):
         figure, axes = one_panel(3.0)
         axes.plot(_days(shown), rates, color=FIRST, linewidth=1.8, marker="o", markersize=3)
-        axes.set_ylim(bottom=min(0.0, *rates))
+        # Room above the line for the names of the parts.
+        axes.set_ylim(min(0.0, *rates), max(1.15 * max(rates), 0.01))
         for part, day in cuts.items():
             first_day: Any = day
             axes.axvline(first_day, color=MUTED, linewidth=1, linestyle="--")
             axes.annotate(f" {part}", (first_day, 1), xycoords=("data", "axes fraction"), va="top", color=MUTED)
-        _dates(axes)
+        dates_below(axes)
         lowest, highest = min(shown, key=_rate), max(shown, key=_rate)
         alternative = (
             f"Line: mean of the label from {shown[0].first_day} to {shown[-1].last_day}; lowest {_rate(lowest):.3f} from "
@@ -84,7 +95,7 @@ def matched_over_time(periods: Sequence[PeriodNumbers], lookups: Sequence[str]) 
             axes.set_ylim(0, 1.05)
             axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
             axes.set_title(lookup, loc="left", fontsize=10, color=INK)
-            _dates(axes)
+            dates_below(axes)
         told = "; ".join(f"{lookup} {mean:.1%}" for lookup, mean in zip(lookups, means, strict=True))
         note = "Share of the rows for which the group had anything within its TTL."
         return picture_of(figure, "Matches over time", note, f"Areas over time, one a lookup. On the whole: {told}.")
@@ -133,12 +144,4 @@ def _feature_rows(axes: Axes, features: Sequence[FeatureNumbers]) -> None:
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.set_ylim(len(features) - 0.4, -0.6)
     axes.grid(axis="x", linewidth=0.6)
-    axes.set_axisbelow(True)
-
-
-def _dates(axes: Axes) -> None:
-    locator = AutoDateLocator()  # type: ignore[no-untyped-call]
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
-    axes.grid(axis="y", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -11,12 +12,14 @@ from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 
 from featurestore.definitions.time_window import TimeWindow
+from featurestore.display.description import Display, Displayed, Listing, Mark, Table, Tone, count, counted, utc_text
 from featurestore.errors import NotFoundError
 from featurestore.frames.schema import table_schema
 from featurestore.stores.delta import DeltaTable
 
 # ``abandoned``: it was running, and whoever ran it is gone.
 State = Literal["running", "succeeded", "failed", "abandoned"]
+_TONES: dict[State, Tone] = {"running": "warning", "succeeded": "good", "failed": "bad", "abandoned": "bad"}
 
 _SCHEMA = table_schema(
     "tenant_id string, run_id string, sequence int, job string, feature_group string, group_version int, "
@@ -26,11 +29,12 @@ _SCHEMA = table_schema(
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Displayed):
     """One run of one job; ``sequence`` counts its states.
 
     ``runner`` tells who runs it, so that others can tell whether it still does. ``details``: what the job alone has to
-    say, as JSON. Jobs that are not of one feature group have an empty one, version 0.
+    say, as JSON. Jobs that are not of one feature group have an empty one, version 0. ``recorded_at``: when the ledger
+    was told of this state, UTC.
     """
 
     tenant_id: str
@@ -49,9 +53,38 @@ class Run:
     error: str | None = None
     runner: str | None = None
     details: str | None = None
+    recorded_at: datetime | None = field(default=None, compare=False)
 
     def ended(self, state: State, **facts: Any) -> Run:
         return replace(self, state=state, sequence=self.sequence + 1, **facts)
+
+    def display(self) -> Display:
+        """All that the ledger says of it."""
+        told = asdict(self) | {"window": self.window, "state": Mark(self.state, _TONES[self.state])}
+        facts = tuple((name.replace("_", " "), fact) for name, fact in told.items())
+        return Display(f"{self.job} {self.run_id[:12]}", facts=facts)
+
+
+def describe_runs(runs: Sequence[Run]) -> Display:
+    """A line a run."""
+    if not runs:
+        return Display("There are no runs yet.")
+    columns = ("run", "recorded at", "job", "group", "window", "state", "written", "rejected", "error")
+    rows = tuple(
+        (
+            run.run_id[:12],
+            utc_text(run.recorded_at),
+            run.job,
+            run.feature_group,
+            f"{utc_text(run.window.start)} to {utc_text(run.window.end)}" if run.window else None,
+            Mark(run.state, _TONES[run.state]),
+            count(run.rows_written),
+            count(run.rows_failed),
+            run.error,
+        )
+        for run in runs
+    )
+    return Display(counted(len(runs), "run"), tables=(Table(columns, rows),))
 
 
 @dataclass(frozen=True)
@@ -99,6 +132,11 @@ class RunLedger:
         """Those of one window."""
         return [run for run in self.of_job(spark, tenant_id, job, group, group_version) if run.window == window]
 
+    def latest(self, spark: SparkSession, tenant_id: str, limit: int) -> Listing[Run]:
+        """Up to ``limit`` runs in their newest state, newest first."""
+        rows = self.newest(spark, tenant_id).orderBy(F.desc("recorded_at"), "run_id").limit(limit)
+        return Listing(map(_run, rows.toArrow().to_pylist()), describe_runs)
+
     def get(self, spark: SparkSession, tenant_id: str, run_id: str) -> Run:
         """One run by its id, or by the first characters of it; raises NotFoundError."""
         found = self.newest(spark, tenant_id).where(F.col("run_id").startswith(run_id)).limit(2).toArrow().to_pylist()
@@ -110,6 +148,6 @@ class RunLedger:
 
 def _run(row: dict[str, Any]) -> Run:
     start, end = row.pop("window_start"), row.pop("window_end")
-    row.pop("recorded_at")
+    recorded_at = row.pop("recorded_at").astimezone(UTC)
     window = None if start is None else TimeWindow(start.astimezone(UTC), end.astimezone(UTC))
-    return Run(**row, window=window)
+    return Run(**row, window=window, recorded_at=recorded_at)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -15,6 +16,7 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.finding import Finding
 from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.training_set import Missing
+from featurestore.display.description import Display, Displayed, Listing, Mark, Table, count, utc_text
 from featurestore.errors import NotFoundError, nearest
 from featurestore.frames.schema import table_schema
 from featurestore.stores.delta import DeltaTable
@@ -86,7 +88,7 @@ class ErasureNote(BaseModel):
     rows: int
 
 
-class Manifest(BaseModel):
+class Manifest(Displayed, BaseModel):
     """All that is needed to know what a training set holds, and to build it again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -139,6 +141,60 @@ class Manifest(BaseModel):
         """The parts; a set that was never extended is one."""
         whole = PartSnapshot(row_count=self.row_count, spine_fingerprint=self.spine_fingerprint, groups=self.groups)
         return self.parts or (whole,)
+
+    def display(self) -> Display:
+        """What it holds, what it was made from, and what the audit found."""
+        facts = {
+            "rows": count(self.row_count),
+            "created at": utc_text(self.created_at),
+            "label": self.label or "none",
+            "features": ", ".join(self.feature_columns),
+            "known at": self.known_at or "whenever it came",
+            "split": self.split or "none",
+            "sample": f"{self.sample_size:,}, seed {self.seed}" if self.sample_size is not None else None,
+            "made from": ", ".join(
+                f"{one.name} v{one.version} (table version {one.table_version})" for one in self.groups
+            ),
+            "audit": self._audited(),
+            "content hash": self.content_hash,
+            "code version": self.code_version,
+            "location": self.location,
+        }
+        return Display(
+            f"Training set {self.name} v{self.version} of {self.tenant_id}",
+            lines=(self.description,) if self.description else (),
+            facts=tuple((name, fact) for name, fact in facts.items() if fact is not None),
+        )
+
+    def _audited(self) -> str | Mark:
+        found = Counter(finding.severity for finding in self.audit)
+        told = [f"{found[severity]} {severity}" for severity in ("error", "warning", "info") if found[severity]]
+        if not told:
+            return Mark("clear", "good")
+        return Mark(", ".join(told), "bad" if found["error"] else "warning" if found["warning"] else "muted")
+
+    def __repr__(self) -> str:
+        return f"Manifest({self.name!r}, version={self.version}, rows={self.row_count}, label={self.label!r})"
+
+
+def describe_manifests(manifests: Sequence[Manifest]) -> Display:
+    """A line a saved version."""
+    if not manifests:
+        return Display("There are no training sets yet.")
+    columns = ("training set", "version", "created at", "rows", "features", "label", "content hash")
+    rows = tuple(
+        (
+            one.name,
+            one.version,
+            utc_text(one.created_at),
+            count(one.row_count),
+            count(len(one.feature_columns)),
+            one.label,
+            one.content_hash[:12],
+        )
+        for one in manifests
+    )
+    return Display(tables=(Table(columns, rows),))
 
 
 class TrainingSetStore:
@@ -205,14 +261,14 @@ class TrainingSetStore:
         rows = table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
         return rows if name is None else rows.where(F.col("name") == F.lit(name))
 
-    def list(self, spark: SparkSession, tenant_id: str, name: str | None = None) -> list[Manifest]:
+    def list(self, spark: SparkSession, tenant_id: str, name: str | None = None) -> Listing[Manifest]:
         """Manifests by name and version, oldest first."""
         rows = self._rows(spark, tenant_id, name)
         if rows is None:
-            return []
+            return Listing((), describe_manifests)
         texts = rows.where(F.col("manifest").isNotNull()).select("manifest").collect()
         manifests = [Manifest.model_validate_json(row["manifest"]) for row in texts]
-        return sorted(manifests, key=lambda manifest: (manifest.name, manifest.version))
+        return Listing(sorted(manifests, key=lambda one: (one.name, one.version)), describe_manifests)
 
     def list_all(self, spark: SparkSession) -> builtins.list[Manifest]:
         """Those of every tenant: what the upkeep of the tables that they share must know."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from cli_answers import document_of
+from html_page import faults_of
 from pyspark.sql import SparkSession
 
 from featurestore.cli import run
@@ -173,7 +174,7 @@ def test_a_value_is_written_and_rejected_rows_are_listed_and_retried(machine: An
     [rejected] = machine("rejected", "list", "stats", "--batch-id", "first")
     retried = machine("rejected", "retry", "stats")
 
-    assert told.startswith("stats:score of {'user_id': 'dan'} written")
+    assert told.startswith("stats:score of user_id=dan written")
     assert rejected["reasons"] == ["score: greater than max 1"]
     assert (retried["written"], retried["failed"]) == (0, 1)
     bad = machine("write", "stats:score", "7", "--entity", "user_id=dan", "--at", "2026-11-01T00:00:00Z", code=9)
@@ -193,10 +194,13 @@ def test_training_sets_are_loaded_compared_audited_exported_and_deleted(
     compared = machine("training-set", "diff", "churn", "1", "2")
     machine("training-set", "export", "churn", str(tmp_path / "churn"), "--version", "1", "--format", "jsonl")
     person("training-set", "audit", "churn", "--version", "1")
+    reported = person("training-set", "show", "churn", "--version", "1", "--report", str(tmp_path / "churn.html"))
     deleted = machine("training-set", "delete", "churn", "--version", "1")
 
     assert (first["row_count"], first["label"]) == (6, "churned")
     assert compared["name"] == "churn"
+    assert reported.endswith(f"Report: {tmp_path}/churn.html\n")
+    assert faults_of((tmp_path / "churn.html").read_text(encoding="utf-8")) == []
     assert sum(len(file.read_text().splitlines()) for file in (tmp_path / "churn").glob("*.jsonl")) == 6
     assert deleted == {"name": "churn", "deleted": [1]}
     assert [(one["name"], one["version"]) for one in machine("training-set", "list")] == [("churn", 2)]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from cli_answers import output_of
+from html_page import faults_of
 from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
@@ -80,6 +81,8 @@ def test_optimize_has_nothing_to_do_where_days_are_single_files(machine: Answer)
 
 def test_profile_and_drift_with_its_exit_code_and_report(machine: Answer, tmp_path: Path) -> None:
     [profiled] = machine("profile")
+    machine("profile", "visits", "--report", str(tmp_path / "profile.html"))
+    assert faults_of((tmp_path / "profile.html").read_text(encoding="utf-8")) == []
     assert (profiled["group"], profiled["rows"]) == ("visits", 100)
     assert machine("profile")[0]["dates"] == 0
     periods = ("--baseline", period(12, 7), "--current", period(3, 1))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from html_page import Page, faults_of
 from scipy import stats
 
 from featurestore import (
@@ -27,7 +28,6 @@ from featurestore.errors import DriftError, ExportError, InvalidArgumentError, N
 from featurestore.operations.drift import DriftResult
 from featurestore.reports.drift_report import drift_html, drift_report
 from tests.conftest import Clock, OpenFeatureStore
-from tests.unit.test_report_html import Page
 
 USER = Entity("user", join_keys={"user_id": "string"})
 STATS = FeatureGroup(
@@ -171,9 +171,7 @@ def test_the_page_needs_nothing_else_and_says_what_drifted(result: DriftResult) 
     html = drift_html(result)
     page = Page(html)
 
-    assert "<script" not in html
-    assert page.all("link") == page.all("img") == []
-    assert not any(name in attributes for _, attributes in page.elements for name in ("src", "href"))
+    assert faults_of(html) == []
     text = " ".join(page.text.split())
     assert "Drift of stats v1" in text
     assert "Features 7 Drifted 2 Warnings 0 Rows before 120 Rows now 120" in text
@@ -183,10 +181,7 @@ def test_the_page_needs_nothing_else_and_says_what_drifted(result: DriftResult) 
     # A picture of the distances, and one of each feature that has values to draw.
     pictures = page.all("svg")
     assert len(pictures) == 6
-    assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in pictures)
     assert any("Histograms of score" in str(attributes["aria-label"]) for attributes in pictures)
-    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
-    assert len(ids) == len(set(ids))
     assert drift_html(result) == html
 
 

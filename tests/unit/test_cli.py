@@ -81,6 +81,8 @@ def test_help_loads_no_spark() -> None:
         ["materialize", "user_stats", "--start", "2026-01-01T00:00:00Z", "--tenant", "acme"],
         ["runs", "list", "--limit", "0", "--tenant", "acme"],
         ["apply", "conf/features", "--unknown"],
+        # A report is of one group.
+        ["profile", "--report", "profile.html", "--tenant", "acme"],
     ],
     ids=" ".join,
 )

@@ -1,0 +1,1 @@
+"""How results show themselves: described once, and shown by a terminal and by a notebook."""

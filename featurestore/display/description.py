@@ -1,0 +1,152 @@
+"""What a result shows of itself: a title, lines, facts, tables. A terminal's and a notebook's form are made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Item = TypeVar("Item")
+Tone = Literal["good", "warning", "bad", "muted"]
+
+# Of a table so many rows are shown, and how many there are is said; all of them are in the result itself.
+MOST_ROWS = 50
+_MOST_ELEMENTS = 4
+_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+class Amount(str):
+    """A number as people read it, such as ``1.2 MiB``: it stands to the right, as numbers do."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A word that stands out. The tone is never all that tells: the word does."""
+
+    text: str
+    tone: Tone
+
+
+@dataclass(frozen=True)
+class Table:
+    """``rows`` have a value for each column: any value, an ``Amount`` or a ``Mark``."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    caption: str = ""
+
+    def is_of_numbers(self, position: int) -> bool:
+        """Whether a column has numbers alone, so that it is read from the right."""
+        values = [row[position] for row in self.rows if row[position] is not None]
+        return bool(values) and all(
+            isinstance(value, int | float | Amount) and not isinstance(value, bool) for value in values
+        )
+
+
+@dataclass(frozen=True)
+class Display:
+    """A description, in the order in which it is shown."""
+
+    title: str = ""
+    lines: tuple[str | Mark, ...] = ()
+    facts: tuple[tuple[str, Any], ...] = ()
+    tables: tuple[Table, ...] = ()
+
+    def about(self, subject: str) -> Display:
+        """The same, with what it is about before its title."""
+        return replace(self, title=f"{subject}: {self.title}")
+
+
+class Displayed:
+    """Mixed into a result: it shows itself by its ``display()`` where rich prints it, and in a notebook."""
+
+    __slots__ = ()
+
+    def display(self) -> Display:
+        raise NotImplementedError
+
+    def __rich__(self) -> RenderableType:
+        from featurestore.display.terminal import as_rich
+
+        return as_rich(self.display())
+
+    def _repr_html_(self) -> str:
+        from featurestore.display.html import as_html
+
+        return as_html(self.display())
+
+
+class Listing(list[Item], Displayed):
+    """A list like any other, that shows itself as ``describe`` says."""
+
+    def __init__(self, items: Iterable[Item], describe: Callable[[Sequence[Item]], Display]) -> None:
+        super().__init__(items)
+        self._describe = describe
+
+    def display(self) -> Display:
+        return self._describe(self)
+
+
+def table_of(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], caption: str = "") -> Table:
+    """A table of mappings, each with a value for each column."""
+    return Table(tuple(columns), tuple(tuple(row[name] for name in columns) for row in rows), caption)
+
+
+def text_of(value: Any) -> str:
+    """A value as text, nothing for none. Instants are in UTC; long arrays are cut, and nothing is rounded."""
+    if value is None:
+        return ""
+    if isinstance(value, Mark):
+        return value.text
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo is None else value.astimezone(UTC)
+        return moment.isoformat(sep=" ").replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={text_of(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return _elements(value)
+    return str(value)
+
+
+def _elements(values: Sequence[Any]) -> str:
+    if len(values) > _MOST_ELEMENTS:
+        return f"[{', '.join(map(text_of, values[:3]))}, ... {len(values)} in all]"
+    return f"[{', '.join(map(text_of, values))}]"
+
+
+def count(number: int | None) -> Amount | None:
+    """``1,234``."""
+    return None if number is None else Amount(f"{number:,}")
+
+
+def share(of_one: float | None) -> Amount | None:
+    """``12.5%``, of a share of 1."""
+    return None if of_one is None else Amount(f"{of_one:.1%}")
+
+
+def size(number: int) -> Amount:
+    """Bytes in the greatest unit of which there is at least one: ``1.2 MiB``."""
+    amount, unit = float(number), 0
+    while amount >= 1024 and unit < len(_SIZES) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return Amount(f"{amount:.1f} {_SIZES[unit]}" if unit else f"{number} B")
+
+
+def utc_text(moment: datetime | None) -> str | None:
+    """To the second, in UTC: ``2026-11-01 12:00:00Z``."""
+    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """``1 row``, ``2 rows``."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
