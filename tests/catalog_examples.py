@@ -112,7 +112,7 @@ def _numbers(group: FeatureGroup, index: int) -> GroupNumbers:
         newest=newest,
         bytes=rows * 480,
         last_write=newest + timedelta(minutes=20),
-        profiled_at=NOW - timedelta(hours=6),
+        profiled_at=NOW - timedelta(hours=4),
         statistics=tuple(_statistics(feature, rows, number) for number, feature in enumerate(group.features)),
         rows_by_date=tuple(
             (date(2026, 8, 22) + timedelta(days=day), 300 + (day * 37 + index * 11) % 90 + 3 * day) for day in range(90)
@@ -125,7 +125,7 @@ def _numbers(group: FeatureGroup, index: int) -> GroupNumbers:
                 TimeWindow(newest - timedelta(hours=1), newest),
                 rows // 100,
             ),
-            LastRun("profile", "succeeded", NOW - timedelta(hours=6), None, None),
+            LastRun("profile", "succeeded", NOW - timedelta(hours=4), None, None),
         ),
     )
 
@@ -140,14 +140,16 @@ def _statistics(feature: Feature, rows: int, number: int) -> FeatureStatistics:
     scale, start = (4_320_000_000_000.0, NOW.timestamp() * 1e6 - 4.32e12) if measure == "microseconds" else (120.0, 0.0)
     grid = tuple(start + scale * (step / 200) ** (1 + number % 5) for step in range(201))
     spread = None if measure == "none" else Distribution(rows, grid)
-    tops = {"boolean": (("true", 7 * rows // 10), ("false", rows // 5)),
-            "string": (("DE", rows // 2), ("FR", rows // 4), ("AT", rows // 10))}  # fmt: skip
+    nulls = 0 if feature.not_null else rows * (number % 6) // 17
+    values = rows - nulls
+    tops = {"boolean": (("true", 7 * values // 10), ("false", values - 7 * values // 10)),
+            "string": (("DE", values // 2), ("FR", values // 4), ("AT", values // 10))}  # fmt: skip
     return FeatureStatistics(
         feature=feature.name,
         type=feature.type,
         measure=measure,
         rows=rows,
-        nulls=0 if feature.not_null else rows * (number % 6) // 17,
+        nulls=nulls,
         distinct=None
         if measure == "none"
         else 2

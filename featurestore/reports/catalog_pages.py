@@ -131,7 +131,9 @@ def search_index(catalog: Catalog) -> str:
     for entity in catalog.entities:
         page = f"index.html#entity-{entity.name}"
         entries.append(["entity", entity.name, page, entity.description, " ".join(entity.join_keys), ""])
-    return f"window.catalogEntries = {json.dumps(entries, ensure_ascii=True, separators=(',', ':'))};\n"
+    # Without the sign that could begin a tag the text is as safe inside a page as beside it.
+    text = json.dumps(entries, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
+    return f"window.catalogEntries = {text};\n"
 
 
 def _rules(feature: Feature) -> list[str]:

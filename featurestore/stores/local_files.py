@@ -53,9 +53,10 @@ def write_folder(path: str | Path, texts: Mapping[str, str]) -> Path:
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error}") from error
     finally:
-        for left in (temporary, aside):
-            if left.exists() and target.exists():
-                shutil.rmtree(left)
+        if temporary.exists():
+            shutil.rmtree(temporary)
+        if aside.exists() and target.exists():
+            shutil.rmtree(aside)
     return target
 
 
