@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from catalog_examples import example_catalog
 from matplotlib.image import imread
 from site_pages import SitePage
 
+from featurestore.operations.lineage import Node, lineage_of
 from featurestore.reports.catalog_site import CatalogSite, catalog_site
 
 CHROMIUM = shutil.which("chromium")
@@ -74,6 +76,63 @@ def test_the_search_finds_a_feature_by_its_name_owner_and_description(site: Cata
     assert len(found) == len(set(groups)) == len([link for link in links if "#feature-" in link])
     assert f"{len(found)} found" in page.words
     assert [one for tag, one in page.elements if one.get("id") == "browse" and "hidden" in one]
+
+
+def after(site: CatalogSite, profile: Path, page: str, script: str, query: str = "") -> SitePage:
+    """A page after a script: of a copy that runs it at its end, and whose answers are the text of its title."""
+    folder = profile / "site"
+    shutil.copytree(site.path, folder)
+    text = (
+        (folder / page).read_text(encoding="utf-8").replace("</head>", '<script src="then.js" defer></script></head>')
+    )
+    (folder / page).write_text(text, encoding="utf-8")
+    (folder / "then.js").write_text(f"document.title = JSON.stringify((() => {{ {script} }})());", encoding="utf-8")
+    address = (folder / page).as_uri() + query
+    return SitePage(chromium(profile / "browser", address, "--virtual-time-budget=5000", "--dump-dom"))
+
+
+def test_what_is_typed_is_found_kept_in_the_address_and_reached_by_keys(tmp_path: Path) -> None:
+    site = catalog_site(example_catalog(10), tmp_path / "built")
+    script = """
+        const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        press("/");
+        const field = document.activeElement;
+        field.value = "last_sé";
+        field.dispatchEvent(new Event("input"));
+        press("ArrowDown");
+        const reached = document.activeElement.textContent;
+        press("ArrowUp");
+        return [field.id, location.hash, reached, document.activeElement === field];
+    """
+
+    page = after(site, tmp_path, "index.html", script)
+
+    assert page.words.startswith('["find","#q=last_s%C3%A9","customer_orders:last_seen",true]')
+
+
+def test_the_search_of_the_other_pages_leads_to_the_overview(tmp_path: Path) -> None:
+    site = catalog_site(example_catalog(10), tmp_path / "built")
+    script = 'return [document.getElementById("find").value, document.getElementById("found-count").textContent];'
+
+    page = after(site, tmp_path, "index.html", script, "?q=customer_orders+growth")
+
+    # Ten features and their group.
+    assert page.words.startswith('["customer_orders growth","11 found"]')
+
+
+def test_a_box_that_is_reached_shows_what_it_comes_from_and_what_comes_of_it(tmp_path: Path) -> None:
+    site = catalog_site(example_catalog(200), tmp_path / "built")
+    script = """
+        document.querySelector('a.box[href="groups/store_orders.html"]').dispatchEvent(new Event("focusin"));
+        const names = [...document.querySelectorAll(".box.with title")].map((title) => title.textContent);
+        return [names.sort(), document.querySelectorAll(".line.with").length];
+    """
+
+    page = after(site, tmp_path, "lineage.html", script)
+
+    around = lineage_of(example_catalog(200)).around(Node("group", "store_orders"))
+    names = sorted(f"{node.kind.replace('_', ' ')} {node.name}" for node in around.nodes)
+    assert page.words.startswith(json.dumps([names, len(around.edges)], separators=(",", ":")))
 
 
 def test_it_is_seen_in_light_and_in_dark(site: CatalogSite, tmp_path: Path) -> None:
