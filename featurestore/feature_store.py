@@ -20,9 +20,11 @@ from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.display.description import Listing
 from featurestore.offline_store import OfflineStore
 from featurestore.operations.apply import apply
+from featurestore.operations.catalog_model import Catalog
 from featurestore.operations.context import Clock, Context, Step, no_step
 from featurestore.operations.job_run import STORE
 from featurestore.operations.plan import Plan, make_plan, read_definitions
+from featurestore.operations.read_catalog import read_catalog
 from featurestore.operations.vacuum import VacuumResult, vacuum
 from featurestore.session import open_session
 from featurestore.stores.runs import Run
@@ -120,6 +122,13 @@ class FeatureStore:
 
     def training_set_definitions(self) -> list[TrainingSetDefinition]:
         return self._context.refresh().training_sets()
+
+    def catalog(self) -> Catalog:
+        """The definitions in force, to be shown: ``reports.catalog_site.catalog_site(fs.catalog(), "site")``.
+
+        Nothing of any tenant is in it; ``OfflineStore.catalog`` has one tenant's numbers beside.
+        """
+        return read_catalog(self._context)
 
     def vacuum(
         self, older_than: timedelta | str = "7d", force: bool = False, dry_run: bool = False

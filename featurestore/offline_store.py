@@ -17,6 +17,7 @@ from featurestore.frames.text_vectors import Model
 from featurestore.operations.aggregate import DEFAULT_PERCENTILE, aggregate_feature
 from featurestore.operations.backfill import BackfillResult, Order, PlannedWindow, backfill, plan_backfill
 from featurestore.operations.batch_features import BatchFeatures, get_batch_features
+from featurestore.operations.catalog_model import Catalog
 from featurestore.operations.context import Context
 from featurestore.operations.drift import Compared, DriftResult, drift
 from featurestore.operations.embed_texts import EmbedResult, embed_texts
@@ -32,6 +33,7 @@ from featurestore.operations.metrics import write_metrics
 from featurestore.operations.optimize import OptimizeResult, optimize
 from featurestore.operations.profile import ProfiledGroup, ProfileResult, profile, profiled, statistics
 from featurestore.operations.read import AsOfRequest, Features, Spine, as_spine, parse_known_at, point_in_time, resolve
+from featurestore.operations.read_catalog import read_catalog
 from featurestore.operations.retain import RetentionResult, cleanup
 from featurestore.operations.retry_rejected import retry_rejected
 from featurestore.operations.search import (
@@ -375,6 +377,14 @@ class OfflineStore:
         """
         group_in_force = self._context.group(group)
         return drift(self._context, self._tenant_id, group_in_force, baseline, current, features, refresh)
+
+    def catalog(self) -> Catalog:
+        """The definitions in force with this tenant's freshness, statistics, runs and saved training sets.
+
+        As profiles and runs left them: run ``profile`` first for statistics. ``reports.catalog_site.catalog_site`` writes
+        it as pages. See ``operations.read_catalog`` and docs/catalogue.md.
+        """
+        return read_catalog(self._context, self._tenant_id)
 
     def write_metrics(self, path: str | Path) -> Path:
         """Write what this tenant's jobs did and its groups hold to a local ``.prom`` file, in Prometheus text format.

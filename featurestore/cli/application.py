@@ -10,6 +10,7 @@ import typer
 
 from featurestore import __version__
 from featurestore.cli import (
+    catalog,
     definitions,
     environment,
     jobs,
@@ -33,10 +34,12 @@ groups = typer.Typer(no_args_is_help=True)
 runs = typer.Typer(no_args_is_help=True)
 rejected = typer.Typer(no_args_is_help=True)
 training_set = typer.Typer(no_args_is_help=True)
+catalogue = typer.Typer(no_args_is_help=True)
 app.add_typer(groups, name="groups", help="Feature groups in force.")
 app.add_typer(runs, name="runs", help="The run ledger.")
 app.add_typer(rejected, name="rejected", help="Rows that broke rules, with their reasons.")
 app.add_typer(training_set, name="training-set", help="Training sets: build, compare, audit, export.")
+app.add_typer(catalogue, name="catalog", help="The catalogue of features, as pages to look at.")
 
 app.command("init")(common_options(projects.init))
 app.command("plan")(common_options(definitions.plan))
@@ -81,6 +84,7 @@ training_set.command("audit")(common_options(training_sets.audit))
 training_set.command("diff")(common_options(training_sets.diff))
 training_set.command("export")(common_options(training_sets.export))
 training_set.command("delete")(common_options(training_sets.delete))
+catalogue.command("build")(common_options(catalog.build))
 
 
 def _tell_version(asked: bool) -> None:

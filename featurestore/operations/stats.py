@@ -75,17 +75,18 @@ def _most_often_null(shares: dict[str, float] | None) -> str:
     return f"{name} {share(shares[name])}"
 
 
-def get_stats(context: Context, tenant_id: str, entities: bool = True) -> Listing[GroupStats]:
+def get_stats(context: Context, tenant_id: str, entities: bool = True, profiled: bool = True) -> Listing[GroupStats]:
     """One ``GroupStats`` a feature group in force (its highest version), by name; also of groups without rows.
 
     A group costs one scan of its event timestamps (Delta's own statistics cut them to milliseconds) and, for
-    ``entities``, one of its join keys, whose distinct values are shuffled.
+    ``entities``, one of its join keys, whose distinct values are shuffled. Without ``profiled`` there are no null shares,
+    and the profiles are not read.
     """
-    found = (_stats(context, tenant_id, group, entities) for group in context.refresh().feature_groups())
+    found = (_stats(context, tenant_id, group, entities, profiled) for group in context.refresh().feature_groups())
     return Listing(found, describe_stats)
 
 
-def _stats(context: Context, tenant_id: str, group: FeatureGroup, entities: bool) -> GroupStats:
+def _stats(context: Context, tenant_id: str, group: FeatureGroup, entities: bool, profiled: bool) -> GroupStats:
     table = context.table(group)
     recent = table.values.history(context.spark, limit=_RECENT)
     version = int(recent[0]["version"])
@@ -106,7 +107,7 @@ def _stats(context: Context, tenant_id: str, group: FeatureGroup, entities: bool
         bytes=told["bytes"],
         last_write=last_write,
         table_version=version,
-        null_shares=null_shares(context, tenant_id, group),
+        null_shares=null_shares(context, tenant_id, group) if profiled else None,
     )
 
 

@@ -14,6 +14,11 @@ from featurestore.stores.local_files import write_whole
 
 def rendered(template: str, filters: Mapping[str, Callable[..., str]], **values: Any) -> str:
     """A template of this package with its values; the same values give the same text."""
+    return templates(filters).get_template(template).render(**values)
+
+
+def templates(filters: Mapping[str, Callable[..., str]]) -> Environment:
+    """The templates of this package, for those who render many pages of few."""
     environment = Environment(
         loader=PackageLoader("featurestore.reports", "templates"),
         autoescape=True,
@@ -22,7 +27,7 @@ def rendered(template: str, filters: Mapping[str, Callable[..., str]], **values:
         lstrip_blocks=True,
     )
     environment.filters |= filters
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def write_page(html: str, path: str | Path) -> Path:

@@ -81,6 +81,10 @@ class Statistics:
             rows = rows.where(F.col("event_date") <= date_literal(last))
         return rows
 
+    def of_tenant(self, spark: SparkSession, tenant_id: str) -> DataFrame:
+        """The lines and marks of all the tenant's groups, in every version; the table must be there."""
+        return self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
+
     def _rows(self, spark: SparkSession, tenant_id: str, group: FeatureGroup) -> DataFrame:
         self.create(spark)
         return self.table.read(spark).where(_of(tenant_id, group))

@@ -17,6 +17,7 @@ from spark_submit import PROJECT, spark_environment, submit_command
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Source
 
 COMMANDS = {
+    "build_catalog": "catalog build",
     "build_training_set": "training-set build",
     "profile_features": "profile",
     "sync_embeddings": "sync-embeddings",

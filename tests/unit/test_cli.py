@@ -35,6 +35,7 @@ COMMANDS = [
     ["training-set", "list"],
     ["training-set", "show"],
     ["training-set", "rebuild"],
+    ["catalog", "build"],
 ]
 ERRORS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, FeatureStoreError)]
 

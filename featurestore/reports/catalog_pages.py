@@ -1,0 +1,192 @@
+"""The pages of a catalogue: an overview with the search, the whole lineage, a page a group and a training set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from featurestore.definitions.durations import format_duration, spoken
+from featurestore.definitions.feature import Feature
+from featurestore.definitions.lookup import as_lookups
+from featurestore.operations.catalog_model import Catalog, GroupEntry, TrainingSetEntry
+from featurestore.operations.lineage import Lineage, Node, lineage_of
+from featurestore.reports.lineage_picture import lineage_picture
+from featurestore.reports.page import templates
+from featurestore.reports.small_pictures import brief, frequent, rows_over_time, spread
+
+# The overview shows the whole lineage where it is no larger.
+_SMALL_LINEAGE = 30
+_KIND = {"source": "source", "group": "group", "training_set": "training set"}
+
+
+def catalog_pages(catalog: Catalog) -> dict[str, str]:
+    """Every file of the site by its path in it; the same catalogue gives the same texts."""
+    return dict(_Site(catalog).files())
+
+
+class _Site:
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self.lineage = lineage_of(catalog)
+        self.pages = {Node("group", entry.group.name): f"groups/{entry.group.name}.html" for entry in catalog.groups}
+        self.pages |= {
+            Node("training_set", one.name): f"training_sets/{one.name}.html" for one in catalog.training_sets
+        }
+        self.notes = _notes(catalog)
+        self.templates = templates(_FILTERS)
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        small = self.lineage if self.lineage.edges and len(self.lineage.nodes) <= _SMALL_LINEAGE else None
+        yield "index.html", self._page("overview", "", lineage=small and self._picture(small, ""), readers=self._use())
+        yield (
+            "lineage.html",
+            self._page("lineage", "", lineage=self._picture(self.lineage, ""), edges=self.lineage.edges),
+        )
+        for entry in self.catalog.groups:
+            yield self.pages[Node("group", entry.group.name)], self._group(entry)
+        for one in self.catalog.training_sets:
+            yield self.pages[Node("training_set", one.name)], self._training_set(one)
+        yield "assets/style.css", self.templates.get_template("catalog_style.css.j2").render()
+        yield "assets/catalog.js", self.templates.get_template("catalog.js.j2").render()
+        yield "assets/search_index.js", search_index(self.catalog)
+
+    def _page(self, template: str, root: str, **values: Any) -> str:
+        page = self.templates.get_template(f"catalog_{template}.html.j2")
+        return page.render(catalog=self.catalog, root=root, pages=self.pages, Node=Node, kinds=_KIND, **values)
+
+    def _picture(self, lineage: Lineage, root: str, here: Node | None = None) -> Any:
+        links = {node: root + page for node, page in self.pages.items()}
+        return lineage_picture(lineage, links, self.notes, here)
+
+    def _use(self) -> dict[str, int]:
+        """How many groups and training sets read each group."""
+        return {
+            entry.group.name: len(self.lineage.readers_of(Node("group", entry.group.name)))
+            for entry in self.catalog.groups
+        }
+
+    def _group(self, entry: GroupEntry) -> str:
+        here = Node("group", entry.group.name)
+        around = self.lineage.around(here)
+        numbers = entry.numbers
+        return self._page(
+            "group",
+            "../",
+            entry=entry,
+            reads=self.lineage.read_by(here),
+            readers=self.lineage.readers_of(here),
+            lineage=self._picture(around, "../", here) if around.edges else None,
+            rows=rows_over_time(numbers.rows_by_date) if numbers else None,
+        )
+
+    def _training_set(self, one: TrainingSetEntry) -> str:
+        here = Node("training_set", one.name)
+        around = self.lineage.around(here)
+        known = {entry.group.name: entry.group for entry in self.catalog.groups}
+        lookups = [] if one.definition is None else as_lookups(one.definition.features)
+        return self._page(
+            "training_set",
+            "../",
+            entry=one,
+            lookups=[
+                (lookup, lookup.features or (known[lookup.group].feature_names if lookup.group in known else ()))
+                for lookup in lookups
+            ],
+            reads=self.lineage.read_by(here),
+            lineage=self._picture(around, "../", here) if around.edges else None,
+        )
+
+
+def _notes(catalog: Catalog) -> dict[Node, str]:
+    """The second line in a box of the lineage."""
+    notes = {Node("training_set", one.name): "training set" for one in catalog.training_sets}
+    for entry in catalog.groups:
+        count = len(entry.group.features)
+        owner = f" · {entry.group.owner}" if entry.group.owner else ""
+        notes[Node("group", entry.group.name)] = f"{count} feature{'s' if count > 1 else ''}{owner}"
+    return notes
+
+
+def search_index(catalog: Catalog) -> str:
+    """What the search looks through, as a script: pages from the file system may read no other files.
+
+    Each entry: kind, name, page, description, what else it is found by, and what is told beside its name.
+    """
+    entries: list[list[str]] = []
+    for group_entry in catalog.groups:
+        group = group_entry.group
+        page = f"groups/{group.name}.html"
+        told = " ".join((group.owner, *group.tags, group.entity.name))
+        entries.append(["group", group.name, page, group.description, told, group.owner])
+        for feature in group.features:
+            words = " ".join((told, feature.type, *feature.tags))
+            place = f"{page}#feature-{feature.name}"
+            beside = " · ".join(filter(None, (feature.type, group.owner)))
+            entries.append(["feature", f"{group.name}:{feature.name}", place, feature.description, words, beside])
+    for one in catalog.training_sets:
+        entries.append(["training set", one.name, f"training_sets/{one.name}.html", one.description, "", ""])
+    for entity in catalog.entities:
+        page = f"index.html#entity-{entity.name}"
+        entries.append(["entity", entity.name, page, entity.description, " ".join(entity.join_keys), ""])
+    # Without the sign that could begin a tag the text is as safe inside a page as beside it.
+    text = json.dumps(entries, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
+    return f"window.catalogEntries = {text};\n"
+
+
+def _rules(feature: Feature) -> list[str]:
+    """What a value must keep, in few words."""
+    told = ["not null"] if feature.not_null else []
+    told += _bounds(feature.min, feature.max, "")
+    told += _bounds(feature.min_length, feature.max_length, "length ")
+    if feature.allowed_values is not None:
+        told.append(f"one of {', '.join(str(value) for value in feature.allowed_values)}")
+    if feature.pattern is not None:
+        told.append(f"matches {feature.pattern}")
+    return told
+
+
+def _bounds(low: float | None, high: float | None, of: str) -> list[str]:
+    if low is not None and high is not None:
+        return [f"{of}{low:,g} to {high:,g}"]
+    if low is not None:
+        return [f"{of}at least {low:,g}"]
+    return [] if high is None else [f"{of}at most {high:,g}"]
+
+
+def _moment(moment: datetime | None) -> str:
+    return "-" if moment is None else moment.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _age(age: timedelta | None) -> str:
+    """``3 h old``; of a moment yet to come how far off it is."""
+    if age is None:
+        return "-"
+    seconds = age.total_seconds()
+    return f"{spoken(seconds)} old" if seconds >= 0 else f"{spoken(-seconds)} ahead"
+
+
+def _size(number: int) -> str:
+    """Bytes in the greatest unit of which there is at least one."""
+    for exponent, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
+        if number >= 1000**exponent:
+            return f"{number / 1000**exponent:.3g} {unit}"
+    return f"{number} B"
+
+
+_FILTERS: dict[str, Callable[..., Any]] = {
+    "count": lambda number: "-" if number is None else f"{number:,}",
+    "share": lambda share: "-" if share is None else f"{share:.1%}",
+    "duration": lambda duration: "none" if duration is None else format_duration(duration),
+    "moment": _moment,
+    "age": _age,
+    "size": _size,
+    "number": brief,
+    "rules": _rules,
+    "spread": spread,
+    "frequent": frequent,
+    "in_hash": lambda text: quote(text, safe=""),
+    "plural": lambda number, word: f"{number:,} {word}{'' if number == 1 else 's'}",
+}

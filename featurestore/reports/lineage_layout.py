@@ -1,0 +1,284 @@
+"""Where the boxes and lines of a lineage picture are: columns from left to right, few crossings, straight lines.
+
+The usual four steps of layered drawings (Sugiyama, Tagawa and Toda, Methods for visual understanding of hierarchical
+system structures, 1981): columns by the longest way from a source, stand-ins where a line passes a column, order within
+columns by the mean of the neighbours, heights as near to the neighbours as the gaps allow. Parts that are not connected
+are drawn one beneath another, the greatest first; what is connected to nothing stands in rows below.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from featurestore.operations.lineage import Edge, Lineage, Node
+
+WIDTH, HEIGHT = 196.0, 42.0
+_BETWEEN_COLUMNS, _BETWEEN_BOXES, _BETWEEN_LINES, _BETWEEN_PARTS = 76.0, 14.0, 10.0, 34.0
+_SWEEPS = 12
+_LONE_A_ROW = 4
+
+# A node, or the stand-in of an edge in a column that it passes.
+_Place = Node | tuple[Edge, int]
+_Neighbours = Mapping[Hashable, Sequence[_Place]]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A node's box, by its upper left corner; all are ``WIDTH`` by ``HEIGHT``."""
+
+    node: Node
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """An edge, from the middle of one box's right side to the middle of another's left side.
+
+    ``stretches``: pairs of points that are joined by a curve; between two stretches the line is straight.
+    """
+
+    edge: Edge
+    stretches: tuple[tuple[tuple[float, float], tuple[float, float]], ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    width: float
+    height: float
+    boxes: tuple[Box, ...]
+    lines: tuple[Line, ...]
+
+
+def layout(lineage: Lineage) -> Layout:
+    """The same lineage gives the same layout. Groups that read each other in a circle are drawn all the same."""
+    boxes: list[Box] = []
+    lines: list[Line] = []
+    width = height = 0.0
+    parts = _connected(lineage)
+    for part in (part for part in parts if part.edges):
+        drawn = _part(part, height + (_BETWEEN_PARTS if height else 0))
+        boxes += drawn.boxes
+        lines += drawn.lines
+        width, height = max(width, drawn.width), drawn.height
+    lone = [part.nodes[0] for part in parts if not part.edges]
+    for index, node in enumerate(lone):
+        row, column = divmod(index, _LONE_A_ROW)
+        above = height + (_BETWEEN_PARTS if height else 0)
+        boxes.append(Box(node, column * (WIDTH + _BETWEEN_BOXES), above + row * (HEIGHT + _BETWEEN_BOXES)))
+    return Layout(
+        max([width, *(box.x + WIDTH for box in boxes)]), max([height, *(box.y + HEIGHT for box in boxes)]),
+        tuple(boxes), tuple(lines),
+    )  # fmt: skip
+
+
+def _connected(lineage: Lineage) -> list[Lineage]:
+    """The parts that no edge joins, the greatest first."""
+    neighbours: dict[Node, list[Node]] = defaultdict(list)
+    for source, target in lineage.edges:
+        neighbours[source].append(target)
+        neighbours[target].append(source)
+    part_of: dict[Node, Node] = {}
+    for first in lineage.nodes:
+        waiting = [] if first in part_of else [first]
+        while waiting:
+            node = waiting.pop()
+            if node not in part_of:
+                part_of[node] = first
+                waiting += neighbours[node]
+    nodes, edges = defaultdict(list), defaultdict(list)
+    for node in lineage.nodes:
+        nodes[part_of[node]].append(node)
+    for edge in lineage.edges:
+        edges[part_of[edge[0]]].append(edge)
+    parts = [Lineage(tuple(nodes[first]), tuple(edges[first])) for first in nodes]
+    return sorted(parts, key=lambda part: (-len(part.nodes), part.nodes))
+
+
+def _part(part: Lineage, top: float) -> Layout:
+    """The layout of a connected part whose highest box begins at ``top``; its height is counted from 0."""
+    forward = _without_circles(part)
+    column = _columns(part, forward)
+    ways = {edge: _way(edge, column) for edge in part.edges}
+    columns = _ordered(part, column, ways)
+    middles = _heights(columns, _neighbours(ways.values()))
+    lowest = min(middles.values()) - HEIGHT / 2
+    down = {place: top + middle - lowest for place, middle in middles.items()}
+    across = {place: index * (WIDTH + _BETWEEN_COLUMNS) for index, places in enumerate(columns) for place in places}
+    boxes = tuple(Box(node, across[node], down[node] - HEIGHT / 2) for node in part.nodes)
+    lines = tuple(
+        Line(edge, tuple(
+            ((across[one] + WIDTH, down[one]), (across[next_one], down[next_one]))
+            for one, next_one in pairwise(way)
+        ))
+        for edge, way in ways.items()
+    )  # fmt: skip
+    return Layout(
+        len(columns) * (WIDTH + _BETWEEN_COLUMNS) - _BETWEEN_COLUMNS, max(down.values()) + HEIGHT / 2, boxes, lines
+    )
+
+
+def _without_circles(part: Lineage) -> list[Edge]:
+    """The edges but for those that close a circle."""
+    after: dict[Node, list[Node]] = defaultdict(list)
+    for source, target in part.edges:
+        after[source].append(target)
+    done: set[Node] = set()
+    on_the_way: set[Node] = set()
+    kept: list[Edge] = []
+    for first in part.nodes:
+        waiting: list[tuple[Node, bool]] = [(first, False)]
+        while waiting:
+            node, is_left = waiting.pop()
+            if is_left:
+                on_the_way.discard(node)
+                done.add(node)
+            elif node not in done and node not in on_the_way:
+                on_the_way.add(node)
+                kept += [(node, target) for target in after[node] if target not in on_the_way]
+                waiting += [(node, True), *((target, False) for target in reversed(after[node]))]
+    return kept
+
+
+def _columns(part: Lineage, edges: Sequence[Edge]) -> dict[Node, int]:
+    """A node's column: behind all that it reads; a source right before what reads it; training sets in the last."""
+    column = dict.fromkeys(part.nodes, 0)
+    for _ in part.nodes:
+        moved = False
+        for source, target in edges:
+            if column[target] <= column[source]:
+                column[target] = column[source] + 1
+                moved = True
+        if not moved:
+            break
+    last = max(column.values())
+    read = {target for _, target in edges}
+    for node in part.nodes:
+        if node.kind == "training_set":
+            column[node] = last
+    for node in part.nodes:
+        readers = [column[target] for source, target in edges if source == node]
+        if node not in read and readers:
+            column[node] = min(readers) - 1
+    return column
+
+
+def _way(edge: Edge, column: Mapping[Node, int]) -> tuple[_Place, ...]:
+    """The places that an edge touches: its ends, and a stand-in in each column between."""
+    source, target = edge
+    return (source, *((edge, index) for index in range(column[source] + 1, column[target])), target)
+
+
+def _neighbours(ways: Iterable[Sequence[_Place]]) -> tuple[_Neighbours, _Neighbours]:
+    before: dict[Hashable, list[_Place]] = defaultdict(list)
+    after: dict[Hashable, list[_Place]] = defaultdict(list)
+    for way in ways:
+        for one, next_one in pairwise(way):
+            before[next_one].append(one)
+            after[one].append(next_one)
+    return before, after
+
+
+def _ordered(part: Lineage, column: Mapping[Node, int], ways: Mapping[Edge, Sequence[_Place]]) -> list[list[_Place]]:
+    """The places of each column from top to bottom, in the order found that has the fewest crossings."""
+    columns: list[list[_Place]] = [[] for _ in range(max(column.values()) + 1)]
+    for node in part.nodes:
+        columns[column[node]].append(node)
+    for edge, way in ways.items():
+        for place in way[1:-1]:
+            columns[column[edge[0]] + way.index(place)].append(place)
+    before, after = _neighbours(ways.values())
+    best, fewest = columns, _crossings(columns, after)
+    for sweep in range(_SWEEPS):
+        columns = _swept(columns, before) if sweep % 2 == 0 else _swept(columns[::-1], after)[::-1]
+        crossings = _crossings(columns, after)
+        if crossings < fewest:
+            best, fewest = columns, crossings
+    return best
+
+
+def _swept(columns: Sequence[list[_Place]], towards: _Neighbours) -> list[list[_Place]]:
+    """Each column but the first ordered by the mean rank of the neighbours in those before it."""
+    found = [columns[0]]
+    rank: dict[Hashable, float] = {place: index for index, place in enumerate(columns[0])}
+    for places in columns[1:]:
+        mean = {
+            place: sum(rank.get(near, index) for near in towards[place]) / len(towards[place])
+            if towards[place]
+            else float(index)
+            for index, place in enumerate(places)
+        }
+        ordered = sorted(places, key=lambda place: mean[place])
+        rank |= {place: index for index, place in enumerate(ordered)}
+        found.append(ordered)
+    return found
+
+
+def _crossings(columns: Sequence[Sequence[_Place]], after: _Neighbours) -> int:
+    """Pairs of lines between neighbouring columns that cross."""
+    crossings = 0
+    for places, following in pairwise(columns):
+        rank = {place: index for index, place in enumerate(following)}
+        ends = [end for place in places for end in sorted(rank[near] for near in after[place] if near in rank)]
+        crossings += _inversions(ends)
+    return crossings
+
+
+def _inversions(numbers: list[int]) -> int:
+    if len(numbers) < 2:
+        return 0
+    middle = len(numbers) // 2
+    left, right = numbers[:middle], numbers[middle:]
+    found = _inversions(left) + _inversions(right)
+    left.sort()
+    right.sort()
+    passed = 0
+    for number in right:
+        while passed < len(left) and left[passed] <= number:
+            passed += 1
+        found += len(left) - passed
+    return found
+
+
+def _heights(columns: Sequence[Sequence[_Place]], neighbours: tuple[_Neighbours, _Neighbours]) -> dict[_Place, float]:
+    """The middle of each place: in the order of its column, as near to its neighbours' mean as the gaps allow."""
+    down = {place: middle for places in columns for place, middle in zip(places, _packed(places), strict=True)}
+    for sweep in range(_SWEEPS):
+        towards = neighbours[sweep % 2]
+        for places in columns if sweep % 2 == 0 else columns[::-1]:
+            wanted = [_mean([down[near] for near in towards[place]], down[place]) for place in places]
+            down |= zip(places, _spread(wanted, _packed(places)), strict=True)
+    return down
+
+
+def _mean(numbers: Sequence[float], otherwise: float) -> float:
+    return sum(numbers) / len(numbers) if numbers else otherwise
+
+
+def _packed(places: Sequence[_Place]) -> list[float]:
+    """The middles of a column's places, one right beneath another."""
+    middles: list[float] = []
+    end = 0.0
+    for place in places:
+        size = HEIGHT + _BETWEEN_BOXES if isinstance(place, Node) else _BETWEEN_LINES
+        middles.append(end + size / 2)
+        end += size
+    return middles
+
+
+def _spread(wanted: Sequence[float], packed: Sequence[float]) -> list[float]:
+    """The heights nearest to the wanted ones (least squares) that are at least as far apart as the packed ones.
+
+    What is left of each height over its packed one must not fall: pool adjacent violators.
+    """
+    pools: list[tuple[float, int]] = []
+    for want, least in zip(wanted, packed, strict=True):
+        pools.append((want - least, 1))
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            (upper, many), (lower, more) = pools[-2:]
+            pools[-2:] = [((upper * many + lower * more) / (many + more), many + more)]
+    shifts = [shift for shift, many in pools for _ in range(many)]
+    return [least + shift for least, shift in zip(packed, shifts, strict=True)]
