@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from featurestore.offline_store import OfflineStore
     from featurestore.operations.backfill import BackfillResult, PlannedWindow
     from featurestore.operations.batch_features import BatchFeatures
+    from featurestore.operations.catalog_model import Catalog
     from featurestore.operations.diff import FeatureDiff, TrainingSetDiff
     from featurestore.operations.drift import DriftResult
     from featurestore.operations.embed_texts import EmbedResult
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 _HOME = {
     "BackfillResult": "featurestore.operations.backfill",
     "BatchFeatures": "featurestore.operations.batch_features",
+    "Catalog": "featurestore.operations.catalog_model",
     "Change": "featurestore.operations.plan",
     "ColumnEncoding": "featurestore.frames.encodings",
     "Distribution": "featurestore.frames.feature_statistics",
@@ -126,6 +128,7 @@ _HOME = {
 __all__ = [
     "BackfillResult",
     "BatchFeatures",
+    "Catalog",
     "Change",
     "ColumnEncoding",
     "Distribution",

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from featurestore.frames.feature_statistics import FeatureStatistics, histogram
-from featurestore.reports.drift_pictures import as_text
+from featurestore.frames.feature_statistics import FeatureStatistics, as_text, histogram
 
 # A divisor of the steps of rank that are kept, so that even values make even bars.
 _BINS = 20
