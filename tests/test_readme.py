@@ -26,7 +26,7 @@ from featurestore import errors
 from featurestore.cli import run
 
 PROJECT = Path(__file__).parents[1]
-PAGES = ["README.md", *sorted(str(page.relative_to(PROJECT)) for page in (PROJECT / "docs").glob("*.md"))]
+PAGES = ["README.md", *sorted(str(page.relative_to(PROJECT)) for page in (PROJECT / "docs").rglob("*.md"))]
 
 # A command's beginning, or a block's first line -> why it is not run.
 NOT_RUN = {
@@ -34,6 +34,8 @@ NOT_RUN = {
     "make test": "would run this test",
     "spark-submit": "starts a cluster's driver; tests/integration/test_jobs.py runs one",
     "export PYSPARK_PYTHON": "for spark-submit",
+    "from feast import": "Feast's own code, quoted; Feast needs versions of its own of what this package uses",
+    "from tecton import": "Tecton's own code, quoted; it runs on Tecton's platform alone",
     "from datasets import": "Hugging Face datasets and PyTorch are not installed; the same files are read by pyarrow",
     "user ann": "a drawing",
     "scan of the group": "a drawing",
