@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # One target after the other, also under -j: each starts Spark with all cores.
 .NOTPARALLEL:
-.PHONY: help environment demo test test_slow test_every_kill benchmark check format clean distclean
+.PHONY: help environment demo test test_slow test_every_kill benchmark docs check format clean distclean
 
 PYTHON_IN_VENV := .venv/bin/python
 
@@ -26,6 +26,9 @@ test_every_kill: environment ## Every job killed after each of its steps; test_s
 
 benchmark: environment ## The as-of join beside its peers, a million rows (other sizes: benchmarks/README.md)
 	$(PYTHON_IN_VENV) benchmarks/point_in_time.py
+
+docs: environment ## The documentation as a site, output/docs/index.html; fails on broken links and missing pages
+	NO_MKDOCS_2_WARNING=1 $(PYTHON_IN_VENV) -m mkdocs build --strict --quiet
 
 check: environment ## ruff and mypy
 	$(PYTHON_IN_VENV) -m ruff check .

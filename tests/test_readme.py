@@ -26,7 +26,7 @@ from featurestore import errors
 from featurestore.cli import run
 
 PROJECT = Path(__file__).parents[1]
-PAGES = ["README.md", *sorted(str(page.relative_to(PROJECT)) for page in (PROJECT / "docs").glob("*.md"))]
+PAGES = ["README.md", *sorted(str(page.relative_to(PROJECT)) for page in (PROJECT / "docs").rglob("*.md"))]
 
 # A command's beginning, or a block's first line -> why it is not run.
 NOT_RUN = {
@@ -34,12 +34,15 @@ NOT_RUN = {
     "make test": "would run this test",
     "spark-submit": "starts a cluster's driver; tests/integration/test_jobs.py runs one",
     "export PYSPARK_PYTHON": "for spark-submit",
+    "pip install 'offline-feature-store[notebooks]'": "needs the wheel; tests/integration/test_notebooks.py converts the notebooks",
     "pip install": "needs the wheel; tests/integration/test_wheel.py installs it",
     "pytest": "starts a Spark of its own; tests/integration/test_project_template.py runs it",
     "python jobs/daily.py": "starts a Spark of its own; tests/integration/test_project_template.py runs it",
     "featurestore --install-completion": "writes to the reader's own shell; tests/unit/test_cli.py asks for completions",
     "_FEATURESTORE_COMPLETE=": "is for a shell; tests/unit/test_cli.py has one read the script",
     "export SPARK_REMOTE": "needs a Spark Connect server; tests/integration/test_spark_connect.py runs one",
+    "from feast import": "Feast's own code, quoted; Feast needs versions of its own of what this package uses",
+    "from tecton import": "Tecton's own code, quoted; it runs on Tecton's platform alone",
     "from datasets import": "Hugging Face datasets and PyTorch are not installed; the same files are read by pyarrow",
     "user ann": "a drawing",
     "scan of the group": "a drawing",

@@ -221,7 +221,7 @@ def test_similarity_search(notebooks: Runner) -> None:
     alike, then = ran["alike"], ran["then"]
 
     assert in_bold(name) == [str(len(ran["profiles"].iloc[0])), "@@CLOSEST@@"]
-    assert [match.entity["airport"] for match in alike][0] == "@@CODE@@"
+    assert next(match.entity["airport"] for match in alike) == "@@CODE@@"
     assert [round(match.similarity, 2) for match in alike] == sorted(
         (round(m.similarity, 2) for m in alike), reverse=True
     )

@@ -36,13 +36,16 @@ FACADES = (featurestore.FeatureStore, featurestore.OfflineStore, featurestore.Fe
 # What an object that is given holds and nobody needs to name: what it works with, and parts of a manifest or a report.
 NOT_NAMED = {
     "Context",
+    "Display",
     "Entry",
     "ErasureNote",
     "FeatureSummary",
+    "GroupEntry",
     "GroupSnapshot",
     "HistogramBin",
     "PartSnapshot",
     "SplitCuts",
+    "TrainingSetEntry",
 }
 # pandas has generic types for the checker that cannot be subscripted when they run.
 _PANDAS = SimpleNamespace(DataFrame=pd.DataFrame, Series=list, Index=list)

@@ -1,0 +1,77 @@
+"""Writes docs/cli_reference.md from the commands themselves: ``python docs/generators/cli_reference.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from featurestore.cli.application import app
+
+PAGE = Path(__file__).parents[1] / "cli_reference.md"
+COMMON_OPTIONS = frozenset({"--conf", "--profile", "--tenant", "--json", "--log", "--help"})
+
+_HEAD = """# Commands
+
+Every command with its arguments and options, as `featurestore COMMAND --help` tells them; written from the program, and a
+test compares. The options that every command has, what goes where, and exit codes: [command line](cli.md).
+
+`required` options must be given; one whose type is a `list` may be given several times.
+"""
+
+
+def reference() -> str:
+    """The page: a section a command, by name."""
+    root = typer.main.get_command(app)
+    context = typer.Context(root, info_name="featurestore")
+    found = sorted(_commands(root, context), key=lambda entry: entry[0].command_path)
+    return _HEAD + "".join(_section(context, command) for context, command in found)
+
+
+def _commands(command: Any, context: Any) -> Iterator[tuple[Any, Any]]:
+    """The commands that do something, each with the context that knows its whole name."""
+    if not hasattr(command, "list_commands"):
+        yield context, command
+        return
+    for name in command.list_commands(context):
+        inner = command.get_command(context, name)
+        if not inner.hidden:
+            yield from _commands(inner, typer.Context(inner, info_name=name, parent=context))
+
+
+def _section(context: Any, command: Any) -> str:
+    parameters = command.get_params(context)
+    arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
+    options = [
+        parameter
+        for parameter in parameters
+        if parameter.param_type_name == "option" and not COMMON_OPTIONS & set(parameter.opts)
+    ]
+    needed = [_names(option, context) for option in options if option.required]
+    usage = " ".join([context.command_path, *(_names(argument, context) for argument in arguments), *needed])
+    rows = [(_names(parameter, context), parameter.get_help_record(context)[1]) for parameter in (*arguments, *options)]
+    name = context.command_path.removeprefix("featurestore ")
+    return f"\n## {name}\n\n{command.help}\n\n`{usage}`\n" + _table(rows)
+
+
+def _names(parameter: Any, context: Any) -> str:
+    """An option with the type of its value; an argument by its name alone."""
+    told = str(parameter.get_help_record(context)[0])
+    return told.split()[0].upper() if parameter.param_type_name == "argument" else told
+
+
+def _table(rows: list[tuple[str, str]]) -> str:
+    if not rows:
+        return ""
+    lines = [f"| `{_cell(names)}` | {_cell(told)} |" for names, told in rows]
+    return "\n| argument or option | meaning |\n| --- | --- |\n" + "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference(), encoding="utf-8")

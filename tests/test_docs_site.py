@@ -1,0 +1,148 @@
+"""The documentation as a site: nothing is missing, what is generated is up to date, and it builds without a network."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from docs.generators import cli_reference, timelines
+from featurestore import __all__ as PUBLIC_NAMES
+from featurestore import errors
+
+PROJECT = Path(__file__).parents[1]
+DOCS = PROJECT / "docs"
+ADDRESS_ATTRIBUTES = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src"}
+
+
+def text_of(page: str) -> str:
+    return (DOCS / page).read_text(encoding="utf-8")
+
+
+def pages_of(nav: list[dict[str, object]]) -> Iterator[str]:
+    for entry in nav:
+        for place in entry.values():
+            yield from pages_of(place) if isinstance(place, list) else [str(place)]
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    settings = yaml.safe_load((PROJECT / "mkdocs.yml").read_text(encoding="utf-8"))
+    listed = set(pages_of(settings["nav"]))
+
+    assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - listed == set()
+
+
+def test_the_page_of_commands_is_what_the_commands_say() -> None:
+    assert text_of("cli_reference.md") == cli_reference.reference(), "run: python docs/generators/cli_reference.py"
+
+
+def test_the_options_that_every_command_has_are_told_once_on_the_page_on_the_command_line() -> None:
+    untold = cli_reference.COMMON_OPTIONS - {"--help"} - set(re.findall(r"--\w+", text_of("cli.md")))
+
+    assert untold == set()
+    assert "`--tenant" not in text_of("cli_reference.md")
+
+
+@pytest.mark.parametrize("timeline", timelines.TIMELINES, ids=lambda timeline: timeline.name)
+def test_a_timeline_is_the_one_that_is_drawn(timeline: timelines.Timeline) -> None:
+    drawn = (timelines.FOLDER / f"{timeline.name}.svg").read_text(encoding="utf-8")
+
+    assert drawn == timeline.svg(), "run: python docs/generators/timelines.py"
+
+
+def test_no_drawn_timeline_is_left_over() -> None:
+    assert {file.stem for file in timelines.FOLDER.glob("*.svg")} == {one.name for one in timelines.TIMELINES}
+
+
+def test_the_runbook_has_a_row_for_every_error_with_its_exit_code() -> None:
+    told = {
+        name: int(code) for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", text_of("runbook.md"), re.MULTILINE)
+    }
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
+
+    assert told == {kind.__name__: kind.exit_code for kind in kinds if kind is not errors.FeatureStoreError}
+
+
+def test_the_reference_has_every_public_name() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
+
+    assert set(re.findall(r"^::: featurestore\.(\w+)$", pages, re.MULTILINE)) == {*PUBLIC_NAMES, "errors"} - {
+        "__version__"
+    }
+
+
+class Page(HTMLParser):
+    """A built page: what a browser would fetch for it, and the pictures that say nothing to who cannot see them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.silent: list[str] = []
+        self.drawings = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        told = dict(attrs)
+        address = told.get(ADDRESS_ATTRIBUTES.get(tag, ""))
+        if address and told.get("rel") not in ("next", "prev", "canonical"):
+            self.fetched.append(address)
+        if tag == "img" and not told.get("alt"):
+            self.silent.append(str(told.get("src")))
+        if tag == "figure" and told.get("class") == "drawing":
+            self.drawings += 1
+            if not told.get("aria-label"):
+                self.silent.append("a drawing")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    # A proxy that nothing listens on: what would be fetched fails.
+    environment = os.environ | dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+    build = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert build.returncode == 0, build.stdout + build.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_builds_with_all_links_and_fetches_nothing_from_elsewhere(site: Path) -> None:
+    fetched = {str(file): Page(file.read_text(encoding="utf-8")).fetched for file in site.rglob("*.html")}
+    styles = [file.read_text(encoding="utf-8") for file in site.rglob("*.css")]
+
+    assert len(fetched) > len(list(DOCS.rglob("*.md")))
+    assert [(file, address) for file, all_of in fetched.items() for address in all_of if "//" in address] == []
+    assert [
+        found for text in styles for found in re.findall(r"(?:@import|url\()\s*[\"']?(?:https?:)?//[^)]*", text)
+    ] == []
+
+
+@pytest.mark.slow
+def test_every_picture_of_the_site_has_words(site: Path) -> None:
+    pages = [Page(file.read_text(encoding="utf-8")) for file in site.rglob("*.html")]
+
+    assert [picture for page in pages for picture in page.silent] == []
+    assert sum(page.drawings for page in pages) == len(timelines.TIMELINES)
+
+
+@pytest.mark.slow
+def test_the_reference_shows_docstrings_and_no_private_names(site: Path) -> None:
+    shown = (site / "reference" / "offline_store.html").read_text(encoding="utf-8")
+
+    assert "The spine with each feature" in shown
+    assert 'id="featurestore.OfflineStore.get_point_in_time"' in shown
+    assert "OfflineStore._" not in shown
