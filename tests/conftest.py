@@ -45,8 +45,12 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What several workers are given: a file as a whole, since its tests share a store; but each page of the docs by itself."""
+    """What several workers are given: a file as a whole, since its tests share a store; but each page of the docs by itself.
+
+    First, because xdist looks for these marks in the same hook.
+    """
     for item in items:
         is_page = item.path.name == "test_readme.py"
         item.add_marker(pytest.mark.xdist_group(item.nodeid if is_page else item.nodeid.partition("::")[0]))
