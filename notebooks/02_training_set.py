@@ -229,7 +229,7 @@ joins = {
 # MAGIC ## How much of the future is in them
 # MAGIC
 # MAGIC The age of a value is the time from when it became known to the decision; below zero it comes from the future. Of the
-# MAGIC aircraft's delays, **0 %** do as of the decision, about **84 %** of the newest of the day, and about **98 %** of the newest
+# MAGIC aircraft's delays, **0 %** do as of the decision, about **84 %** of the newest of the day, and about **99 %** of the newest
 # MAGIC of all.
 
 # COMMAND ----------

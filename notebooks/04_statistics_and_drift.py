@@ -128,7 +128,7 @@ show(
 # MAGIC %md
 # MAGIC ## By day
 # MAGIC
-# MAGIC The line is the median delay at arrival, the band holds eight of ten flights. On **13 June** the median was **14** minutes.
+# MAGIC The line is the median delay at arrival, the band holds nine of ten flights. On **13 June** the median was **14** minutes.
 
 # COMMAND ----------
 
@@ -140,8 +140,8 @@ by_day = [
 medians = pd.Series({one.date: one.quantiles[0.5] for one in by_day})
 worst = medians.idxmax()
 figure, axes = plt.subplots(figsize=(9, 3.4), layout="constrained", num="delays_by_day")
-low, high = ([one.quantiles[share] for one in by_day] for share in (0.1, 0.9))
-axes.fill_between(medians.index, low, high, color=BLUE, alpha=0.2, linewidth=0, label="eight of ten flights")
+low, high = ([one.quantiles[share] for one in by_day] for share in (0.05, 0.95))
+axes.fill_between(medians.index, low, high, color=BLUE, alpha=0.2, linewidth=0, label="nine of ten flights")
 axes.plot(medians.index, medians, "o-", color=BLUE, label="median")
 axes.axhline(0, color=GREY, linewidth=0.8)
 axes.set_xticks(medians.index[::2], [f"{day:%-d June}" for day in medians.index[::2]])

@@ -148,7 +148,7 @@ print("again:", again.mode, "with", again.rows_upserted, "rows written")
 # MAGIC ## Like Boston
 # MAGIC
 # MAGIC The airport's own vector is the query. The filter, at least 200 flights, is applied before the limit. The closest is
-# MAGIC **@@CLOSEST@@**.
+# MAGIC **IAH**, Houston.
 
 # COMMAND ----------
 
@@ -221,6 +221,6 @@ assert {len(profile) for profile in profiles} == {6}
 assert again.rows_upserted == 0
 assert alike.source == "postgres"
 assert then.source == "delta"
-assert closest[0] == "@@CODE@@"
+assert closest[0] == "IAH"
 assert all(match.filters["flights"] >= 200 for match in alike)
 assert {f"{match.event_timestamp:%-d June}" for match in then} == {"10 June"}

@@ -17,6 +17,8 @@ from pyspark.sql import SparkSession
 import featurestore
 from featurestore.demo.flights import flights_between, land_flights
 
+pytestmark = pytest.mark.slow
+
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NAMES = [
     "01_define_and_write",
@@ -210,7 +212,7 @@ def test_statistics_and_drift(notebooks: Runner) -> None:
         "dep_delay",
     ]
     assert (ran["written"].written, ran["worst"].isoformat(), median) == (13_191, "2013-06-13", 14)
-    assert ran["first"].rows == 13_191
+    assert [group.rows for group in ran["first"].groups] == [13_191]
     assert (ran["drift"].drifted, ran["drift"].of_status("warning")) == (["arr_delay"], ["dep_delay"])
     assert_pictures(ran, 2)
 
@@ -220,8 +222,8 @@ def test_similarity_search(notebooks: Runner) -> None:
     ran = notebooks.run(name)
     alike, then = ran["alike"], ran["then"]
 
-    assert in_bold(name) == [str(len(ran["profiles"].iloc[0])), "@@CLOSEST@@"]
-    assert next(match.entity["airport"] for match in alike) == "@@CODE@@"
+    assert in_bold(name) == [str(len(ran["profiles"].iloc[0])), "IAH"]
+    assert next(match.entity["airport"] for match in alike) == "IAH"
     assert [round(match.similarity, 2) for match in alike] == sorted(
         (round(m.similarity, 2) for m in alike), reverse=True
     )
