@@ -90,7 +90,7 @@ class Timeline:
     def _examples(self, floor: int) -> Iterator[str]:
         for example in self.examples:
             place = _x(example.day)
-            yield f'<line class="ask" x1="{place:g}" y1="{_TOP - 8}" x2="{place:g}" y2="{floor + 26}"/>'
+            yield f'<line class="ask" x1="{place:g}" y1="{_TOP - 8}" x2="{place:g}" y2="{floor}"/>'
             yield _text(place, _TOP - 14, example.asks, "asked", "middle")
             for line, got in enumerate(example.gets):
                 yield _text(place, floor + 42 + line * _LINE, got, "got", "middle")
