@@ -34,7 +34,6 @@ NOT_RUN = {
     "make test": "would run this test",
     "spark-submit": "starts a cluster's driver; tests/integration/test_jobs.py runs one",
     "export PYSPARK_PYTHON": "for spark-submit",
-    "pip install 'offline-feature-store[notebooks]'": "needs the wheel; tests/integration/test_notebooks.py converts the notebooks",
     "pip install": "needs the wheel; tests/integration/test_wheel.py installs it",
     "pytest": "starts a Spark of its own; tests/integration/test_project_template.py runs it",
     "python jobs/daily.py": "starts a Spark of its own; tests/integration/test_project_template.py runs it",
