@@ -16,13 +16,13 @@ demo: environment ## The whole path on the year's New York flights: jobs, traini
 	$(PYTHON_IN_VENV) jobs/demo.py
 
 test: environment ## The tests, but for the slow ones
-	$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m "not slow"
 
 test_slow: environment ## The tests that start processes of their own: spark-submit, a cluster, the benchmark's engines
-	$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadgroup -m slow
+	$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m slow
 
 test_every_kill: environment ## Every job killed after each of its steps; test_slow kills after some of them
-	EVERY_KILL=1 $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadgroup -m slow -k killed
+	EVERY_KILL=1 $(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m slow -k killed
 
 benchmark: environment ## The as-of join beside its peers, a million rows (other sizes: benchmarks/README.md)
 	$(PYTHON_IN_VENV) benchmarks/point_in_time.py

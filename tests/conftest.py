@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from pyspark.sql import SparkSession
+from xdist.scheduler import LoadFileScheduling
 
 from featurestore import FeatureStore, Settings
 from featurestore.session import open_session
@@ -45,15 +46,21 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class FilesAndPages(LoadFileScheduling):
     """What several workers are given: a file as a whole, since its tests share a store; but each page of the docs by itself.
 
-    First, because xdist looks for these marks in the same hook.
+    By the tests' ids: marks of groups are not seen with this pytest, where xdist writes them into an attribute that ids are no
+    longer read from.
     """
-    for item in items:
-        is_page = item.path.name == "test_readme.py"
-        item.add_marker(pytest.mark.xdist_group(item.nodeid if is_page else item.nodeid.partition("::")[0]))
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope: str = super()._split_scope(nodeid)
+        return nodeid if scope.endswith("test_readme.py") else scope
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesAndPages:
+    return FilesAndPages(config, log)
 
 
 class Clock:

@@ -197,7 +197,7 @@ def test_the_first_run_installs_the_pins_fetches_the_jars_and_then_works(good_ma
     [install] = good_machine.calls("pip install")
     assert "-c constraints.txt -e .[demo,dev,embedded]" in install
     assert len(good_machine.calls("featurestore doctor")) == 1
-    assert good_machine.calls("")[-1].endswith(".venv/bin/python -m pytest -n 2 --dist loadgroup -m not slow")
+    assert good_machine.calls("")[-1].endswith(".venv/bin/python -m pytest -n 2 --dist loadfile -m not slow")
 
 
 def test_the_second_run_just_works(good_machine: Machine) -> None:
@@ -237,7 +237,7 @@ def test_a_moved_clone_is_installed_again(good_machine: Machine, tmp_path: Path)
 def test_an_installation_that_failed_starts_afresh(good_machine: Machine) -> None:
     failed = good_machine.make("test", PIP_EXIT="1")
     assert failed.returncode != 0
-    assert good_machine.calls("-m pytest -n 2 --dist loadgroup") == []
+    assert good_machine.calls("-m pytest -n 2 --dist loadfile") == []
     (good_machine.clone / ".venv" / "half-made").touch()
 
     done = good_machine.make("test")
@@ -269,7 +269,7 @@ def test_an_installation_that_was_killed_starts_afresh(good_machine: Machine) ->
 def test_where_only_spark_failed_the_packages_are_kept(good_machine: Machine) -> None:
     failed = good_machine.make("test", DOCTOR_EXIT="16")
     assert failed.returncode != 0
-    assert good_machine.calls("-m pytest -n 2 --dist loadgroup") == []
+    assert good_machine.calls("-m pytest -n 2 --dist loadfile") == []
 
     done = good_machine.make("test")
 
@@ -303,7 +303,7 @@ def test_parallel_make_does_one_after_the_other(good_machine: Machine) -> None:
     ran = [re.sub(r".*/python ", "", call) for call in good_machine.calls(".venv/bin/python ")][-5:]
     assert ran == [
         "jobs/demo.py",
-        "-m pytest -n 2 --dist loadgroup -m not slow",
+        "-m pytest -n 2 --dist loadfile -m not slow",
         "-m ruff check .",
         "-m ruff format --check .",
         "-m mypy",
