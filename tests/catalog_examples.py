@@ -10,10 +10,10 @@ from featurestore.operations.catalog_model import (
     Catalog,
     GroupEntry,
     GroupNumbers,
-    LastRun,
     SavedVersion,
     TrainingSetEntry,
 )
+from featurestore.stores.runs import Run, State
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ENTITIES = tuple(
@@ -118,15 +118,39 @@ def _numbers(group: FeatureGroup, index: int) -> GroupNumbers:
             (date(2026, 8, 22) + timedelta(days=day), 300 + (day * 37 + index * 11) % 90 + 3 * day) for day in range(90)
         ),
         runs=(
-            LastRun(
+            _run(
+                group,
                 "materialize",
                 "failed" if index % 9 == 4 else "succeeded",
                 newest + timedelta(minutes=21),
                 TimeWindow(newest - timedelta(hours=1), newest),
                 rows // 100,
             ),
-            LastRun("profile", "succeeded", NOW - timedelta(hours=4), None, None),
+            _run(group, "profile", "succeeded", NOW - timedelta(hours=4), None, None),
         ),
+    )
+
+
+def _run(
+    group: FeatureGroup,
+    job: str,
+    state: State,
+    recorded_at: datetime,
+    window: TimeWindow | None,
+    rows_written: int | None,
+) -> Run:
+    return Run(
+        tenant_id="acme",
+        run_id=f"{job} of {group.name}",
+        job=job,
+        feature_group=group.name,
+        group_version=group.version,
+        window=window,
+        attempt=1,
+        code_version="1.0.0",
+        state=state,
+        rows_written=rows_written,
+        recorded_at=recorded_at,
     )
 
 

@@ -10,20 +10,9 @@ from datetime import date, datetime, timedelta
 
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.time_window import TimeWindow
 from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.frames.feature_statistics import FeatureStatistics
-
-
-@dataclass(frozen=True)
-class LastRun:
-    """The newest run of one job on one group: its state as the ledger has it, and when that was written, UTC."""
-
-    job: str
-    state: str
-    recorded_at: datetime
-    window: TimeWindow | None
-    rows_written: int | None
+from featurestore.stores.runs import Run
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class GroupNumbers:
     profiled_at: datetime | None = None
     statistics: tuple[FeatureStatistics, ...] = ()
     rows_by_date: tuple[tuple[date, int], ...] = ()
-    runs: tuple[LastRun, ...] = ()
+    runs: tuple[Run, ...] = ()
 
     def of_feature(self, name: str) -> FeatureStatistics | None:
         return next((one for one in self.statistics if one.feature == name), None)

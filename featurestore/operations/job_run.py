@@ -20,9 +20,6 @@ from featurestore.stores.storage_faults import storage_error
 # Whose the runs are that work for all tenants alike; no tenant can have this id.
 STORE = "_store"
 
-# Whose the runs are that work for all tenants alike; no tenant can have this id.
-STORE = "_store"
-
 
 class RunningJob:
     """A run that is under way; ``tell`` what its end shall say."""

@@ -10,20 +10,20 @@ from datetime import UTC, date, datetime
 from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.time_window import TimeWindow, from_micros
+from featurestore.definitions.time_window import from_micros
 from featurestore.frames.feature_profile import merged_lines
 from featurestore.frames.feature_statistics import FeatureStatistics
 from featurestore.operations.catalog_model import (
     Catalog,
     GroupEntry,
     GroupNumbers,
-    LastRun,
     SavedVersion,
     TrainingSetEntry,
 )
 from featurestore.operations.context import Context
 from featurestore.operations.stats import GroupStats, get_stats
 from featurestore.stores.registry import RegistryState
+from featurestore.stores.runs import Run
 from featurestore.stores.statistics import Statistics
 from featurestore.stores.training_sets import Manifest
 
@@ -119,7 +119,7 @@ def _numbers(context: Context, tenant_id: str) -> dict[Version, GroupNumbers]:
     return {key: _group_numbers(one, profiled, runs.get(key, [])) for key, one in stats.items()}
 
 
-def _group_numbers(stats: GroupStats, profiled: _Profile, runs: Sequence[LastRun]) -> GroupNumbers:
+def _group_numbers(stats: GroupStats, profiled: _Profile, runs: Sequence[Run]) -> GroupNumbers:
     key = (stats.group, stats.version)
     statistics = profiled.statistics.get(key, {})
     return GroupNumbers(
@@ -159,13 +159,10 @@ def _profiled(context: Context, tenant_id: str) -> _Profile:
     return _Profile(statistics, dates, computed)
 
 
-def _last_runs(context: Context, tenant_id: str) -> dict[Version, list[LastRun]]:
-    found: dict[Version, list[LastRun]] = defaultdict(list)
+def _last_runs(context: Context, tenant_id: str) -> dict[Version, list[Run]]:
+    found: dict[Version, list[Run]] = defaultdict(list)
     if not context.runs.table.exists(context.spark):
         return found
-    for row in context.runs.last_of_each(context.spark, tenant_id).toArrow().to_pylist():
-        start, end = row["window_start"], row["window_end"]
-        window = None if start is None else TimeWindow(start.astimezone(UTC), end.astimezone(UTC))
-        run = LastRun(row["job"], row["state"], row["recorded_at"].astimezone(UTC), window, row["rows_written"])
-        found[(row["feature_group"], row["group_version"])].append(run)
-    return {key: sorted(runs, key=lambda run: run.job) for key, runs in found.items()}
+    for run in sorted(context.runs.last_of_each(context.spark, tenant_id), key=lambda run: run.job):
+        found[(run.feature_group, run.group_version)].append(run)
+    return found

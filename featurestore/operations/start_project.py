@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Mapping
 from pathlib import Path
-from uuid import uuid4
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from featurestore.errors import ExportError
 from featurestore.session import DELTA_PACKAGE, SHIPPED_WITH_SPARK
+from featurestore.stores.local_files import write_new_folder
 
 # Each file of the project, and what it is; its template has the same name, without a leading dot.
 FILES = {
@@ -38,7 +36,7 @@ def start_project(path: str | Path, store_version: str) -> dict[str, str]:
     """
     target = Path(path).expanduser().resolve()
     _require_free(target)
-    _write_whole(target, _rendered(target.name, store_version))
+    write_new_folder(target, _rendered(target.name, store_version))
     return dict(FILES)
 
 
@@ -75,19 +73,3 @@ def _rendered(folder: str, store_version: str) -> dict[str, str]:
 def _project_name(folder: str) -> str:
     """A folder's name as the name of a Python project."""
     return re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-") or "features"
-
-
-def _write_whole(target: Path, texts: Mapping[str, str]) -> None:
-    """Under a hidden name beside it first; a folder that is there already, and empty, gives way in one step."""
-    temporary = target.parent / f".{target.name}.{uuid4().hex}"
-    try:
-        for file, text in texts.items():
-            place = temporary / file
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text, encoding="utf-8")
-        temporary.replace(target)
-    except OSError as error:
-        raise ExportError(f"{target} cannot be written: {error}") from error
-    finally:
-        if temporary.exists():
-            shutil.rmtree(temporary)

@@ -28,7 +28,6 @@ from featurestore.stores.vector_copy import Sent, copy_to_staging, of_buckets, r
 from featurestore.stores.vector_graph import ensure_graph
 from featurestore.stores.vector_layout import ensure_partition, ensure_table, migrate
 from featurestore.stores.vector_staging import (
-    analyze_staging,
     attach,
     create_staging,
     drop_left_behind,
@@ -261,7 +260,7 @@ class _Sync:
                 merged = self._attach(staging, mark, sent.rows)
             else:
                 self._ensure_partitions(sent.models)
-                analyze_staging(self.target, staging)
+                analyze(self.target, staging)
                 self.context.step("sync_embeddings.partitions")
                 merged = self._merge(staging, mark, whole, buckets)
             self.context.step("sync_embeddings.merged")
@@ -314,7 +313,7 @@ class _Sync:
         built = 0
         for table in self._partitions():
             if table.model in changed:
-                analyze(self.target, table)
+                analyze(self.target, table.partition(self.target.tenant_id))
             built += ensure_graph(self.target.connection, table, self.target.tenant_id)
             self.context.step("sync_embeddings.graph")
         return built

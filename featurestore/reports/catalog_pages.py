@@ -11,6 +11,7 @@ from urllib.parse import quote
 from featurestore.definitions.durations import format_duration, spoken
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.lookup import as_lookups
+from featurestore.display.description import counted
 from featurestore.operations.catalog_model import Catalog, GroupEntry, TrainingSetEntry
 from featurestore.operations.lineage import Lineage, Node, lineage_of
 from featurestore.reports.lineage_picture import lineage_picture
@@ -104,9 +105,8 @@ def _notes(catalog: Catalog) -> dict[Node, str]:
     """The second line in a box of the lineage."""
     notes = {Node("training_set", one.name): "training set" for one in catalog.training_sets}
     for entry in catalog.groups:
-        count = len(entry.group.features)
         owner = f" · {entry.group.owner}" if entry.group.owner else ""
-        notes[Node("group", entry.group.name)] = f"{count} feature{'s' if count > 1 else ''}{owner}"
+        notes[Node("group", entry.group.name)] = counted(len(entry.group.features), "feature") + owner
     return notes
 
 
@@ -177,8 +177,6 @@ def _size(number: int) -> str:
 
 
 _FILTERS: dict[str, Callable[..., Any]] = {
-    "count": lambda number: "-" if number is None else f"{number:,}",
-    "share": lambda share: "-" if share is None else f"{share:.1%}",
     "duration": lambda duration: "none" if duration is None else format_duration(duration),
     "moment": _moment,
     "age": _age,
@@ -188,5 +186,5 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "spread": spread,
     "frequent": frequent,
     "in_hash": lambda text: quote(text, safe=""),
-    "plural": lambda number, word: f"{number:,} {word}{'' if number == 1 else 's'}",
+    "plural": counted,
 }

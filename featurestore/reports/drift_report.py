@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from featurestore.frames.drift import FeatureDrift
-from featurestore.frames.feature_statistics import as_text, deviation_as_text
 from featurestore.operations.drift import MARKS, DriftResult
 from featurestore.reports.drawing import Picture
 from featurestore.reports.drift_pictures import distances, spread
-from featurestore.reports.page import rendered, write_page
+from featurestore.reports.page import OF_MEASURES, rendered, write_page
 
 # More make no report clearer; the table has all of them.
 _MOST_BARS, _MOST_HISTOGRAMS = 40, 24
@@ -26,17 +24,10 @@ def drift_report(result: DriftResult, path: str | Path) -> Path:
 
 def drift_html(result: DriftResult) -> str:
     """The report as text; the same result gives the same text."""
-    filters: dict[str, Callable[..., str]] = {
-        "count": lambda number: f"{number:,}",
-        "share": lambda share: "-" if share is None else f"{share:.1%}",
-        "measure": lambda value: "-" if value is None else f"{value:.3f}",
-        "number": lambda number, measure: as_text(number, measure).replace(" ", "\n"),
-        "deviation": deviation_as_text,
-    }
     sides = [(one.baseline.rows, one.current.rows) for one in result.features] or [(0, 0)]
     return rendered(
         "drift.html.j2",
-        filters,
+        {**OF_MEASURES, "measure": lambda value: "-" if value is None else f"{value:.3f}"},
         result=result,
         rows=[max(side) for side in zip(*sides, strict=True)],
         marks=MARKS,

@@ -9,7 +9,25 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from featurestore.errors import ExportError
+from featurestore.frames.feature_statistics import as_text, deviation_as_text
 from featurestore.stores.local_files import write_whole
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
+# What every template can use.
+_FILTERS: Mapping[str, Callable[..., Any]] = {"count": _count, "share": _share}
+# For pages of statistics: a number of a measure, a date and its time on lines of their own; a difference of such numbers.
+OF_MEASURES: Mapping[str, Callable[..., str]] = {
+    "number": lambda number, measure: as_text(number, measure).replace(" ", "\n"),
+    "deviation": deviation_as_text,
+}
 
 
 def rendered(template: str, filters: Mapping[str, Callable[..., str]], **values: Any) -> str:
@@ -18,7 +36,7 @@ def rendered(template: str, filters: Mapping[str, Callable[..., str]], **values:
 
 
 def templates(filters: Mapping[str, Callable[..., str]]) -> Environment:
-    """The templates of this package, for those who render many pages of few."""
+    """The templates of this package, for those who render many pages of few; ``filters`` beside those that all have."""
     environment = Environment(
         loader=PackageLoader("featurestore.reports", "templates"),
         autoescape=True,
@@ -26,7 +44,7 @@ def templates(filters: Mapping[str, Callable[..., str]]) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= filters
+    environment.filters |= {**_FILTERS, **filters}
     return environment
 
 

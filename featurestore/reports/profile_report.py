@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from featurestore.frames.feature_statistics import FeatureStatistics, as_text, deviation_as_text
+from featurestore.frames.feature_statistics import FeatureStatistics
 from featurestore.operations.profile import ProfiledGroup
 from featurestore.reports.drawing import Picture
-from featurestore.reports.page import rendered, write_page
+from featurestore.reports.page import OF_MEASURES, rendered, write_page
 from featurestore.reports.profile_pictures import feature_picture, rows_over_time
 
 # More make no report clearer; the table has all of them.
@@ -26,16 +25,10 @@ def profile_report(profiled: ProfiledGroup, path: str | Path) -> Path:
 
 def profile_html(profiled: ProfiledGroup) -> str:
     """The report as text; the same profile gives the same text."""
-    filters: dict[str, Callable[..., str]] = {
-        "count": lambda number: f"{number:,}",
-        "share": lambda share: "-" if share is None else f"{share:.1%}",
-        "number": lambda number, measure: as_text(number, measure).replace(" ", "\n"),
-        "deviation": deviation_as_text,
-    }
     drawn = [one for one in profiled.features if one.values]
     return rendered(
         "profile.html.j2",
-        filters,
+        OF_MEASURES,
         profiled=profiled,
         rows=max((one.rows for one in profiled.features), default=0),
         dates=profiled.dates,

@@ -38,8 +38,6 @@ def training_set_report(
 def training_set_html(manifest: Manifest, numbers: TrainingSetNumbers, more: Sequence[Picture] = ()) -> str:
     """The report as text; the same manifest and numbers give the same text."""
     filters: dict[str, Callable[..., str]] = {
-        "count": _count,
-        "share": _share,
         "spoken": spoken,
         "duration": format_duration,
         "severities": _severities,
@@ -94,11 +92,3 @@ def _severities(findings: Sequence[Finding]) -> str:
     }
     numbers = Counter(finding.severity for finding in findings)
     return ", ".join(f"{numbers[kind]} {word[numbers[kind] > 1]}" for kind, word in words.items() if numbers[kind])
-
-
-def _count(number: int) -> str:
-    return f"{number:,}"
-
-
-def _share(share: float | None) -> str:
-    return "-" if share is None else f"{share:.1%}"

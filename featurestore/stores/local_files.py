@@ -1,10 +1,11 @@
-"""Files for people and tools on a local disk: reports, metrics."""
+"""Files for people and tools on a local disk, which appear when all of them is written: reports, metrics, folders."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,17 +18,46 @@ def write_whole(path: str | Path, text: str) -> Path:
     The file appears when all of it is written; until then it has a hidden name beside. Raises ExportError.
     """
     target = Path(path).absolute()
-    temporary = target.parent / f".{target.name}.{uuid4().hex}"
-    try:
+    with _hidden_beside(target) as temporary:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(target)
+    return target
+
+
+def write_new_folder(path: str | Path, texts: Mapping[str, str]) -> Path:
+    """Write a folder of texts (UTF-8) by their paths in it; returns its path, absolute.
+
+    The folder appears when all of it is written; until then it has a hidden name beside. One that is there, and empty, gives
+    way in the same step. Raises ExportError, also for one that is not empty.
+    """
+    target = Path(path).resolve()
+    with _hidden_beside(target) as temporary:
+        _write_texts(temporary, texts)
+        temporary.replace(target)
+    return target
+
+
+@contextmanager
+def _hidden_beside(target: Path) -> Iterator[Path]:
+    """A hidden path for what is to take the target's place; what is left there at the end is removed. Raises ExportError."""
+    temporary = target.parent / f".{target.name}.{uuid4().hex}"
+    try:
+        yield temporary
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error}") from error
     finally:
-        if temporary.exists():
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        elif temporary.exists():
             temporary.unlink()
-    return target
+
+
+def _write_texts(folder: Path, texts: Mapping[str, str]) -> None:
+    for name, text in texts.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8", newline="\n")
 
 
 # Beside the files of a folder that was written whole: their names, so that nothing else is ever removed with them.
@@ -42,19 +72,13 @@ def write_folder(path: str | Path, texts: Mapping[str, str]) -> Path:
     anything in it that was not written so.
     """
     target = Path(path).resolve()
-    temporary, aside = (target.parent / f".{target.name}.{uuid4().hex}{end}" for end in ("", ".old"))
+    aside = target.parent / f".{target.name}.{uuid4().hex}.old"
     try:
-        _refuse_what_others_wrote(target)
-        for name, text in {**texts, LISTING: json.dumps(sorted(texts), indent=0)}.items():
-            file = temporary / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8", newline="\n")
-        _take_the_place_of(temporary, target, aside)
-    except OSError as error:
-        raise ExportError(f"{target} cannot be written: {error}") from error
+        with _hidden_beside(target) as temporary:
+            _refuse_what_others_wrote(target)
+            _write_texts(temporary, {**texts, LISTING: json.dumps(sorted(texts), indent=0)})
+            _take_the_place_of(temporary, target, aside)
     finally:
-        if temporary.exists():
-            shutil.rmtree(temporary)
         if aside.exists() and target.exists():
             shutil.rmtree(aside)
     return target

@@ -117,10 +117,11 @@ class RunLedger:
         rows = self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
         return rows.withColumn("__rank", F.row_number().over(newest)).where("__rank = 1").drop("__rank")
 
-    def last_of_each(self, spark: SparkSession, tenant_id: str) -> DataFrame:
+    def last_of_each(self, spark: SparkSession, tenant_id: str) -> list[Run]:
         """Of each job and group version the run that was recorded last, in its newest state."""
         last = W.partitionBy("job", "feature_group", "group_version").orderBy(F.desc("recorded_at"), "run_id")
-        return self.newest(spark, tenant_id).withColumn("__rank", F.row_number().over(last)).where("__rank = 1")
+        ranked = self.newest(spark, tenant_id).withColumn("__rank", F.row_number().over(last))
+        return [_run(row) for row in ranked.where("__rank = 1").drop("__rank").toArrow().to_pylist()]
 
     def of_job(self, spark: SparkSession, tenant_id: str, job: str, group: str, group_version: int) -> list[Run]:
         """Every run of one job on one group in its newest state, oldest attempt first."""

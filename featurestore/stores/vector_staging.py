@@ -111,13 +111,6 @@ def keep_attempts(target: SyncTarget, staging: str, attempts: Sequence[int], row
             raise SyncError(f"{left[0] if left else 0} rows were staged, and {rows} were sent; run the sync again")
 
 
-def analyze_staging(target: SyncTarget, staging: str) -> None:
-    """Tell the planner of the merge how many rows there are."""
-    from psycopg import sql
-
-    target.connection.execute(sql.SQL("ANALYZE {}").format(in_schema(staging)))
-
-
 # Attaching, in the place of a merge where the tenant has no rows yet.
 
 

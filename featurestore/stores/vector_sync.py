@@ -200,11 +200,11 @@ def write_watermark(target: SyncTarget, table: VectorTable, watermark: Watermark
     upsert(target.connection, "watermarks", ["table_name", "tenant_id"], facts)
 
 
-def analyze(target: SyncTarget, table: VectorTable) -> None:
-    """Tell the planner how many rows the partition has now."""
+def analyze(target: SyncTarget, name: str) -> None:
+    """Tell the planner how many rows a partition or a staging table has now."""
     from psycopg import sql
 
-    target.connection.execute(sql.SQL("ANALYZE {}").format(in_schema(table.partition(target.tenant_id))))
+    target.connection.execute(sql.SQL("ANALYZE {}").format(in_schema(name)))
 
 
 def fingerprints(target: SyncTarget, table: VectorTable) -> dict[int, tuple[int, int]]:

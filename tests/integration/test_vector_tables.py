@@ -31,7 +31,6 @@ from featurestore.stores.vector_rows import (
     text_field,
 )
 from featurestore.stores.vector_staging import (
-    analyze_staging,
     attach,
     create_staging,
     drop_left_behind,
@@ -41,6 +40,7 @@ from featurestore.stores.vector_staging import (
 from featurestore.stores.vector_sync import (
     SyncTarget,
     Watermark,
+    analyze,
     fingerprints,
     locked,
     merge,
@@ -103,7 +103,7 @@ def fill(postgres: Postgres, connection: Connection[Any], table: VectorTable, ro
     target = SyncTarget(connection, "acme", table)
     staging = create_staging(target)
     copy_rows(target, staging, rows)
-    analyze_staging(target, staging)
+    analyze(target, staging)
     with connection.transaction():
         postgres.enter(connection, "acme")
         merge(target, table, staging, whole=True)
