@@ -43,6 +43,18 @@ class Page(HTMLParser):
         else:
             self.text += f"{data} "
 
+    @property
+    def words(self) -> str:
+        """The text, with single spaces."""
+        return " ".join(self.text.split())
+
+    @property
+    def ids(self) -> list[str]:
+        return [attributes["id"] or "" for _, attributes in self.elements if "id" in attributes]
+
+    def repeated_ids(self) -> list[str]:
+        return sorted({one for one in self.ids if self.ids.count(one) > 1})
+
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
 
@@ -55,9 +67,8 @@ def faults_of(html: str, *, is_whole: bool = True) -> list[str]:
 
 
 def _ids(page: Page) -> list[str]:
-    ids = [attributes["id"] or "" for _, attributes in page.elements if "id" in attributes]
-    faults = [f"id {one!r} is used twice" for one in sorted({one for one in ids if ids.count(one) > 1})]
-    return faults + [f"id {one!r} is empty or has a space" for one in ids if not one or re.search(r"\s", one)]
+    faults = [f"id {one!r} is used twice" for one in page.repeated_ids()]
+    return faults + [f"id {one!r} is empty or has a space" for one in page.ids if not one or re.search(r"\s", one)]
 
 
 def _references(page: Page) -> list[str]:

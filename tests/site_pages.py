@@ -3,59 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html.parser import HTMLParser
 from posixpath import dirname, join, normpath
 
-_VOID = {"meta", "link", "br", "img", "input", "hr"}
-
-
-class SitePage(HTMLParser):
-    """Elements with their attributes and their text; objects to those that are not closed in order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(html)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in _VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in _VOID or "svg" in self._open
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text = f"{self.text} {data}".strip() if data.strip() else self.text
-
-    @property
-    def words(self) -> str:
-        return " ".join(self.text.split())
-
-    @property
-    def ids(self) -> list[str]:
-        return [attributes["id"] for _, attributes in self.elements if "id" in attributes]
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
+from html_page import Page
 
 
 def faults_of_site(files: Mapping[str, str]) -> list[str]:
     """Links that lead nowhere, pictures and fields without a name, ids used twice, tables without caption, resources of others."""
-    pages = {name: SitePage(text) for name, text in files.items() if name.endswith(".html")}
+    pages = {name: Page(text) for name, text in files.items() if name.endswith(".html")}
     faults = []
     for name, page in pages.items():
-        faults += [
-            f"{name}: id {one} is used twice" for one in sorted({one for one in page.ids if page.ids.count(one) > 1})
-        ]
+        faults += [f"{name}: id {one} is used twice" for one in page.repeated_ids()]
         faults += [f"{name}: {fault}" for fault in (*_names(page), *_tables(page))]
         for tag, attributes in page.elements:
             for link in (attributes.get(key) for key in ("href", "src", "action")):
@@ -67,22 +25,25 @@ def faults_of_site(files: Mapping[str, str]) -> list[str]:
     return faults
 
 
-def _names(page: SitePage) -> list[str]:
+def _names(page: Page) -> list[str]:
     labelled = {attributes["for"] for attributes in page.all("label")}
     faults = [f"svg without words: {one}" for one in page.all("svg") if not one.get("aria-label")]
     faults += [f"field without label: {one}" for one in page.all("input") if one.get("id") not in labelled]
     pointed = [
-        word for _, one in page.elements for key in ("aria-labelledby", "aria-describedby") for word in one.get(key, "").split()
-    ]  # fmt: skip
+        word
+        for _, one in page.elements
+        for key in ("aria-labelledby", "aria-describedby")
+        for word in (one.get(key) or "").split()
+    ]
     return faults + [f"{word} is named, and nowhere" for word in pointed if word not in page.ids]
 
 
-def _tables(page: SitePage) -> list[str]:
+def _tables(page: Page) -> list[str]:
     faults = [] if len(page.all("table")) == len(page.all("caption")) else ["a table has no caption"]
     return faults + ["a column's head has no scope" for one in page.all("th") if "scope" not in one]
 
 
-def _nowhere(page: str, link: str, files: Mapping[str, str], pages: Mapping[str, SitePage]) -> list[str]:
+def _nowhere(page: str, link: str, files: Mapping[str, str], pages: Mapping[str, Page]) -> list[str]:
     if ":" in link or link.startswith("/"):
         return [f"{link}: not of the site"]
     path, _, place = link.partition("#")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from conftest import QUICK
 from spark_cluster import HOST, last_lines, wait_for
 from spark_submit import PROJECT, spark_environment
 
@@ -20,18 +21,11 @@ _START_SECONDS = 120
 @contextmanager
 def spark_connect_server(folder: Path) -> Iterator[str]:
     """The URL of a server that runs meanwhile; its log is in ``folder``. Raises TimeoutError with the log."""
-    properties = {
+    properties = QUICK | {
         "spark.connect.grpc.binding.address": HOST,
         "spark.connect.grpc.binding.port": "0",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         "spark.driver.host": HOST,
         "spark.driver.memory": "1g",
-        "spark.databricks.delta.snapshotPartitions": "2",
-        "spark.jars.ivy": str(PROJECT / ".ivy"),
-        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-        "spark.sql.codegen.wholeStage": "false",
-        "spark.sql.shuffle.partitions": "2",
-        "spark.ui.enabled": "false",
     }
     command = [
         *(str(Path(sys.executable).parent / "spark-submit"), "--class", _SERVER, "--master", "local[2]"),

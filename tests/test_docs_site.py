@@ -119,9 +119,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def pages(site: Path) -> dict[str, Page]:
+    return {str(file): Page(file.read_text(encoding="utf-8")) for file in site.rglob("*.html")}
+
+
 @pytest.mark.slow
-def test_the_site_builds_with_all_links_and_fetches_nothing_from_elsewhere(site: Path) -> None:
-    fetched = {str(file): Page(file.read_text(encoding="utf-8")).fetched for file in site.rglob("*.html")}
+def test_the_site_builds_with_all_links_and_fetches_nothing_from_elsewhere(site: Path, pages: dict[str, Page]) -> None:
+    fetched = {file: page.fetched for file, page in pages.items()}
     styles = [file.read_text(encoding="utf-8") for file in site.rglob("*.css")]
 
     assert len(fetched) > len(list(DOCS.rglob("*.md")))
@@ -132,11 +137,9 @@ def test_the_site_builds_with_all_links_and_fetches_nothing_from_elsewhere(site:
 
 
 @pytest.mark.slow
-def test_every_picture_of_the_site_has_words(site: Path) -> None:
-    pages = [Page(file.read_text(encoding="utf-8")) for file in site.rglob("*.html")]
-
-    assert [picture for page in pages for picture in page.silent] == []
-    assert sum(page.drawings for page in pages) == len(timelines.TIMELINES)
+def test_every_picture_of_the_site_has_words(pages: dict[str, Page]) -> None:
+    assert [picture for page in pages.values() for picture in page.silent] == []
+    assert sum(page.drawings for page in pages.values()) == len(timelines.TIMELINES)
 
 
 @pytest.mark.slow

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from html_page import Page
 from pyspark.sql import SparkSession
-from site_pages import SitePage, faults_of_site
+from site_pages import faults_of_site
 
 from featurestore import (
     Entity,
@@ -175,7 +176,7 @@ def test_the_pages_are_whole_and_show_what_people_wrote_as_text(catalog: Catalog
 
     assert faults_of_site(files) == []
     assert [name for name, text in files.items() if "<script>alert" in text or "<b>" in text] == []
-    words = SitePage(files["groups/visits.html"]).words
+    words = Page(files["groups/visits.html"]).words
     assert HOSTILE in words
     assert "pro <1>" in words
     assert "Past its TTL" in words

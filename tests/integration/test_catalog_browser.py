@@ -13,8 +13,8 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 from catalog_examples import example_catalog
+from html_page import Page
 from matplotlib.image import imread
-from site_pages import SitePage
 
 from featurestore.operations.lineage import Node, lineage_of
 from featurestore.reports.catalog_site import CatalogSite, catalog_site
@@ -53,10 +53,10 @@ def chromium(profile: Path, address: str, *arguments: str) -> str:
     return done.stdout
 
 
-def shown_by_search(site: CatalogSite, profile: Path, words: str) -> SitePage:
+def shown_by_search(site: CatalogSite, profile: Path, words: str) -> Page:
     """The overview as it is after a search by its address."""
     address = f"{(site.path / 'index.html').as_uri()}#q={quote(words)}"
-    return SitePage(chromium(profile, address, "--virtual-time-budget=5000", "--dump-dom"))
+    return Page(chromium(profile, address, "--virtual-time-budget=5000", "--dump-dom"))
 
 
 def test_pages_stay_small(site: CatalogSite) -> None:
@@ -78,7 +78,7 @@ def test_the_search_finds_a_feature_by_its_name_owner_and_description(site: Cata
     assert [one for tag, one in page.elements if one.get("id") == "browse" and "hidden" in one]
 
 
-def after(site: CatalogSite, profile: Path, page: str, script: str, query: str = "") -> SitePage:
+def after(site: CatalogSite, profile: Path, page: str, script: str, query: str = "") -> Page:
     """A page after a script: of a copy that runs it at its end, and whose answers are the text of its title."""
     folder = profile / "site"
     shutil.copytree(site.path, folder)
@@ -88,7 +88,7 @@ def after(site: CatalogSite, profile: Path, page: str, script: str, query: str =
     (folder / page).write_text(text, encoding="utf-8")
     (folder / "then.js").write_text(f"document.title = JSON.stringify((() => {{ {script} }})());", encoding="utf-8")
     address = (folder / page).as_uri() + query
-    return SitePage(chromium(profile / "browser", address, "--virtual-time-budget=5000", "--dump-dom"))
+    return Page(chromium(profile / "browser", address, "--virtual-time-budget=5000", "--dump-dom"))
 
 
 def test_what_is_typed_is_found_kept_in_the_address_and_reached_by_keys(tmp_path: Path) -> None:

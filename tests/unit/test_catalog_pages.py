@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from catalog_examples import NOW, example_catalog
-from site_pages import SitePage, faults_of_site
+from html_page import Page
+from site_pages import faults_of_site
 
 from featurestore import Entity, Feature, FeatureGroup, Source
 from featurestore.errors import ExportError
@@ -60,7 +61,7 @@ def test_what_people_wrote_is_shown_as_text() -> None:
         assert "<script>alert" not in text, name
         assert "<img" not in text, name
         assert "<b>" not in text, name
-    page = SitePage(files["groups/visits.html"])
+    page = Page(files["groups/visits.html"])
     assert " ".join(HOSTILE.split()) in page.words
     assert "{{ 7 * 7 }}" in page.words
     assert [attributes for _, attributes in page.elements if any(name.startswith("on") for name in attributes)] == []
@@ -99,7 +100,7 @@ def test_the_same_catalogue_gives_the_same_bytes() -> None:
 def test_without_a_tenant_there_are_definitions_alone() -> None:
     files = catalog_pages(example_catalog(20, tenant=None))
 
-    words = {name: SitePage(text).words for name, text in files.items() if name.endswith(".html")}
+    words = {name: Page(text).words for name, text in files.items() if name.endswith(".html")}
     assert "Definitions alone, of no tenant." in words["index.html"]
     for name, told in words.items():
         assert not re.search(r"acme|Nulls [0-9]|Newest|Rows written|Versions|profiled", told), name
@@ -108,7 +109,7 @@ def test_without_a_tenant_there_are_definitions_alone() -> None:
 
 
 def test_a_group_s_page_has_its_numbers() -> None:
-    words = SitePage(catalog_pages(example_catalog(200))["groups/courier_payments.html"]).words
+    words = Page(catalog_pages(example_catalog(200))["groups/courier_payments.html"]).words
 
     assert "courier_payments v2" in words
     assert "Owner: logistics" in words
@@ -124,9 +125,7 @@ def test_what_was_never_profiled_is_said() -> None:
     [entry] = catalog.groups
     assert entry.numbers is not None
     bare = replace(entry.numbers, statistics=(), rows_by_date=(), profiled_at=None, runs=())
-    page = SitePage(
-        catalog_pages(replace(catalog, groups=(replace(entry, numbers=bare),)))["groups/customer_orders.html"]
-    )
+    page = Page(catalog_pages(replace(catalog, groups=(replace(entry, numbers=bare),)))["groups/customer_orders.html"])
 
     assert "Not profiled yet: run featurestore profile" in page.words
     assert "Median" not in page.words
@@ -140,8 +139,8 @@ def test_rows_written_after_the_profile_are_said() -> None:
     newer = replace(entry.numbers, last_write=NOW)
     text = catalog_pages(replace(catalog, groups=(replace(entry, numbers=newer),)))["groups/customer_orders.html"]
 
-    assert "rows were written since" in SitePage(text).words
-    assert "rows were written since" not in SitePage(catalog_pages(catalog)["groups/customer_orders.html"]).words
+    assert "rows were written since" in Page(text).words
+    assert "rows were written since" not in Page(catalog_pages(catalog)["groups/customer_orders.html"]).words
 
 
 def test_a_set_that_was_saved_and_not_declared_has_a_page() -> None:
@@ -149,7 +148,7 @@ def test_a_set_that_was_saved_and_not_declared_has_a_page() -> None:
     [one] = catalog.training_sets
     files = catalog_pages(replace(catalog, training_sets=(TrainingSetEntry("loose", None, one.versions),)))
 
-    words = SitePage(files["training_sets/loose.html"]).words
+    words = Page(files["training_sets/loose.html"]).words
     assert faults_of_site(files) == []
     assert "Saved, and not declared." in words
     assert "v1 2026-10-21 12:00 UTC 120,000" in words
@@ -160,7 +159,7 @@ def test_an_empty_store_has_pages_too() -> None:
     files = catalog_pages(Catalog(None, NOW, "0.1.0", (), (), ()))
 
     assert faults_of_site(files) == []
-    assert "There are no feature groups yet" in SitePage(files["index.html"]).words
+    assert "There are no feature groups yet" in Page(files["index.html"]).words
 
 
 def test_a_text_is_shown_where_it_is_a_category_that_many_rows_have() -> None:
