@@ -128,7 +128,8 @@ show(
 # MAGIC %md
 # MAGIC ## By day
 # MAGIC
-# MAGIC The line is the median delay at arrival, the band holds nine of ten flights. On **13 June** the median was **14** minutes.
+# MAGIC The line is the median delay at arrival, the band holds nine of ten flights. On **13 June** the median was about **14**
+# MAGIC minutes: quantiles are estimates.
 
 # COMMAND ----------
 

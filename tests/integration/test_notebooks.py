@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import re
@@ -16,8 +17,6 @@ from pyspark.sql import SparkSession
 
 import featurestore
 from featurestore.demo.flights import flights_between, land_flights
-
-pytestmark = pytest.mark.slow
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 NAMES = [
@@ -149,6 +148,44 @@ def assert_pictures(ran: Ran, count: int) -> None:
     assert all(Path(picture).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" for picture in ran.pictures)
 
 
+def test_every_notebook_is_one_of_those_that_run() -> None:
+    assert sorted(path.stem for path in NOTEBOOKS.glob("[0-9]*.py")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_in_databricks_source_format(name: str) -> None:
+    source = (NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8")
+
+    assert source.startswith(f"{FIRST_LINE}\n{MARKDOWN}\n# MAGIC # ")
+    assert source.count("COMMAND --") == source.count(f"\n\n{SEPARATOR}\n\n")
+    texts = [cell.text.strip().splitlines() for cell in cells(name) if cell.is_markdown]
+    assert [line for lines in texts for line in lines if not line.startswith("# MAGIC")] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_imports_the_public_api_alone(name: str) -> None:
+    nodes = list(ast.walk(ast.parse((NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8"))))
+    taken = {(one.module, alias.name) for one in nodes if isinstance(one, ast.ImportFrom) for alias in one.names}
+    modules = {alias.name for one in nodes if isinstance(one, ast.Import) for alias in one.names}
+
+    assert "featurestore" in {module for module, _ in taken}
+    inside = {(module, what) for module, what in taken if str(module).partition(".")[0] == "featurestore"}
+    assert {(module, what) for module, what in inside if what not in PUBLIC.get(str(module), ())} == set()
+    assert {str(module) for module, _ in taken - inside} | modules <= BESIDE_IT
+
+
+def test_the_cell_that_the_notebooks_say_is_the_same_is_the_same() -> None:
+    said = "The next cell is the same in every notebook"
+    every = [list(cells(name)) for name in NAMES]
+
+    shared = {
+        of_one[number].text for of_one in every for number, cell in enumerate(of_one, start=1) if said in cell.text
+    }
+    assert len(shared) == 1
+    assert "def widget(" in shared.pop()
+
+
+@pytest.mark.slow
 def test_define_and_write(notebooks: Runner) -> None:
     ran = notebooks.run("01_define_and_write")
 
@@ -165,6 +202,7 @@ def test_define_and_write(notebooks: Runner) -> None:
     assert_pictures(ran, 1)
 
 
+@pytest.mark.slow
 def test_training_set(notebooks: Runner) -> None:
     name = "02_training_set"
     ran = notebooks.run(name)
@@ -184,6 +222,7 @@ def test_training_set(notebooks: Runner) -> None:
     assert_pictures(ran, 1)
 
 
+@pytest.mark.slow
 def test_backfill_and_corrections(notebooks: Runner) -> None:
     name = "03_backfill_and_corrections"
     ran = notebooks.run(name)
@@ -199,6 +238,7 @@ def test_backfill_and_corrections(notebooks: Runner) -> None:
     assert_pictures(ran, 1)
 
 
+@pytest.mark.slow
 def test_statistics_and_drift(notebooks: Runner) -> None:
     name = "04_statistics_and_drift"
     ran = notebooks.run(name)
@@ -207,16 +247,19 @@ def test_statistics_and_drift(notebooks: Runner) -> None:
     assert in_bold(name) == [
         f"{ran['written'].written:,}",
         f"{ran['worst']:%-d June}",
-        f"{median:.0f}",
+        "14",
         "arr_delay",
         "dep_delay",
     ]
-    assert (ran["written"].written, ran["worst"].isoformat(), median) == (13_191, "2013-06-13", 14)
+    assert (ran["written"].written, ran["worst"].isoformat()) == (13_191, "2013-06-13")
+    # Quantiles are estimates, which chance moves a little from one profile of the same rows to the next.
+    assert median == pytest.approx(14, abs=1)
     assert [group.rows for group in ran["first"].groups] == [13_191]
     assert (ran["drift"].drifted, ran["drift"].of_status("warning")) == (["arr_delay"], ["dep_delay"])
     assert_pictures(ran, 2)
 
 
+@pytest.mark.slow
 def test_similarity_search(notebooks: Runner) -> None:
     name = "05_similarity_search"
     ran = notebooks.run(name)
@@ -232,6 +275,7 @@ def test_similarity_search(notebooks: Runner) -> None:
     assert_pictures(ran, 1)
 
 
+@pytest.mark.slow
 def test_fine_tuning_set(notebooks: Runner) -> None:
     name = "06_fine_tuning_set"
     ran = notebooks.run(name)
