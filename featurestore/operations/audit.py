@@ -35,6 +35,8 @@ from featurestore.stores.training_sets import PART, Manifest
 # Rows that are joined again, and rows whose values are compared with the label: shares of a hundredth are then told to
 # within a fifth of themselves (two standard deviations).
 JOINED_ROWS, COMPARED_ROWS = 10_000, 20_000
+# Sets of at most so many rows are read once for all passes.
+_KEPT_ROWS = 0
 # Values that are held in memory to be compared, of all features together.
 _COMPARED_VALUES = 4_000_000
 # Features of a lookup that are looked at for a short TTL: those that are missing most often.
@@ -54,6 +56,17 @@ def audit(context: Context, tenant_id: str, rows: DataFrame, manifest: Manifest)
     ``rows`` has the manifest's columns. Where it has ``PART``, too, only the newest part is joined again: of the others the
     manifest's table versions are not those that they were built from.
     """
+    if manifest.row_count > _KEPT_ROWS:
+        return _findings(context, tenant_id, rows, manifest)
+    # Reading the table costs more than the rows do, so it is done once.
+    kept = rows.persist()
+    try:
+        return _findings(context, tenant_id, kept, manifest)
+    finally:
+        kept.unpersist()
+
+
+def _findings(context: Context, tenant_id: str, rows: DataFrame, manifest: Manifest) -> tuple[Finding, ...]:
     instants = instant_column(rows)
     timed = with_instants(rows, manifest.timestamp_column, context.settings.timestamp_zone, instants)
     told = overview(

@@ -98,6 +98,9 @@ class DeltaTable:
     def exists(self, spark: SparkSession) -> bool:
         if self.path is None:
             return spark.catalog.tableExists(self.sql)
+        # Many tables come with their first row, and are asked for often before: an answer from the file system is enough.
+        if not is_remote() and not delta.tables.DeltaTable.isDeltaTable(spark, self.path):
+            return False
         try:
             # A client of Spark Connect asks its server only now.
             _ = spark.read.format("delta").load(self.path).schema
