@@ -60,8 +60,12 @@ def _version(connection: Connection[Any]) -> int:
 
 
 def _first(connection: Connection[Any]) -> None:
-    connection.execute("CREATE SCHEMA IF NOT EXISTS featurestore")
-    connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    vector_security.ensure_schema(connection)
+    vector_security.create_or_advise(
+        connection,
+        "CREATE EXTENSION IF NOT EXISTS vector",
+        "an administrator installs pgvector 0.8 or newer on the server, and once, in this database, runs: CREATE EXTENSION vector",
+    )
     connection.execute(
         "CREATE TABLE featurestore.migrations "
         "(version int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
