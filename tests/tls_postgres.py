@@ -38,12 +38,13 @@ class ExternalServer:
     def dsn(self, user: str, password: str, database: str = "features") -> str:
         return f"postgresql://{user}:{password}@{HOST}:{self.port}/{database}"
 
-    def as_superuser(self, *statements: str, database: str = "features") -> list[tuple[Any, ...]]:
-        """The rows of the last statement, where it has any."""
-        with psycopg.connect(self.dsn("postgres", self.password, database), autocommit=True) as connection:
+    def superuser(self, database: str = "features") -> psycopg.Connection:
+        return psycopg.connect(self.dsn("postgres", self.password, database), autocommit=True)
+
+    def as_superuser(self, *statements: str, database: str = "features") -> None:
+        with self.superuser(database) as connection:
             for statement in statements:
-                done = connection.execute(statement)
-            return done.fetchall() if done.description else []
+                connection.execute(statement)
 
 
 @contextmanager
