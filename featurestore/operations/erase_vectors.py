@@ -5,7 +5,8 @@ from __future__ import annotations
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.operations.erasing import ErasedTable, Erasing
 from featurestore.stores.postgres import as_postgres_error
-from featurestore.stores.vector_erasure import delete_entities, rewrite
+from featurestore.stores.vector_erasure import count_erased, delete_entities, rewrite
+from featurestore.stores.vector_layout import migrate
 from featurestore.stores.vector_staging import drop_left_behind
 from featurestore.stores.vector_sync import SyncTarget, locked
 from featurestore.stores.vector_tables import VectorTable, has_partition, is_set_up, registered
@@ -28,12 +29,17 @@ def erase_vectors(erasing: Erasing) -> list[ErasedTable]:
     with as_postgres_error(), context.postgres.connect_owner() as connection:
         if not is_set_up(connection):
             return []
+        migrate(connection)
         tables = [(group, table) for group in groups for table in registered(connection, group.name, group.version)]
-        return [
+        erased = [
             _erase(erasing, group, table, SyncTarget(connection, erasing.tenant_id, table))
             for group, table in tables
             if has_partition(connection, table, erasing.tenant_id)
         ]
+    if erased:
+        context.postgres.drop_old_log()
+        context.step("erase.vector_log")
+    return erased
 
 
 def _erase(erasing: Erasing, group: FeatureGroup, table: VectorTable, target: SyncTarget) -> ErasedTable:
@@ -43,6 +49,8 @@ def _erase(erasing: Erasing, group: FeatureGroup, table: VectorTable, target: Sy
         with target.connection.transaction():
             context.postgres.enter(target.connection, erasing.tenant_id)
             rows = delete_entities(target, table, keys)
+            if erasing.log is not None:
+                rows = count_erased(target, table, erasing.erasure.erasure_id, rows)
         context.step("erase.vectors")
         size = rewrite(target, table)
         context.step("erase.vector_files")

@@ -33,6 +33,7 @@ from featurestore.stores.vector_staging import (
     drop_left_behind,
     keep_attempts,
     make_partition_of,
+    told_too_long,
 )
 from featurestore.stores.vector_sync import (
     Merged,
@@ -254,15 +255,8 @@ class _Sync:
             sent = self._copy(rows, staging)
             self.context.step("sync_embeddings.copied")
             keep_attempts(self.target, staging, sent.attempts, sent.rows)
-            if is_first and sent.models == (self.table.model,):
-                make_partition_of(self.target, self.table, staging)
-                self.context.step("sync_embeddings.partitions")
-                merged = self._attach(staging, mark, sent.rows)
-            else:
-                self._ensure_partitions(sent.models)
-                analyze(self.target, staging)
-                self.context.step("sync_embeddings.partitions")
-                merged = self._merge(staging, mark, whole, buckets)
+            with told_too_long(self.target, staging):
+                merged = self._bring_in(staging, sent, mark, whole, buckets, is_first)
             self.context.step("sync_embeddings.merged")
         finally:
             if not self.target.connection.broken:
@@ -270,6 +264,19 @@ class _Sync:
         self.context.step("sync_embeddings.cleaned")
         seconds = perf_counter() - began
         return merged, round(sent.rows / seconds, 1) if sent.rows else None
+
+    def _bring_in(
+        self, staging: str, sent: Sent, mark: Watermark, whole: bool, buckets: list[int] | None, is_first: bool
+    ) -> list[Merged]:
+        """What was staged becomes the tenant's partition, or is merged into it."""
+        if is_first and sent.models == (self.table.model,):
+            make_partition_of(self.target, self.table, staging)
+            self.context.step("sync_embeddings.partitions")
+            return self._attach(staging, mark, sent.rows)
+        self._ensure_partitions(sent.models)
+        analyze(self.target, staging)
+        self.context.step("sync_embeddings.partitions")
+        return self._merge(staging, mark, whole, buckets)
 
     def _copy(self, rows: DataFrame, staging: str) -> Sent:
         try:

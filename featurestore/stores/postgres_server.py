@@ -94,6 +94,14 @@ class EmbeddedServer:
             self._use.close()
             self._use = None
 
+    def drop_old_log(self) -> None:
+        """Remove the write-ahead log up to now, which holds rows as they were written; raises psycopg's errors."""
+        import psycopg
+
+        with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
+            connection.execute("SELECT pg_switch_wal()")
+            connection.execute("CHECKPOINT")
+
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
             probe.connect(str(self.socket_folder / _SOCKET))
@@ -230,6 +238,9 @@ def _settings(socket_folder: Path) -> list[str]:
         "wal_level": "minimal",
         "max_wal_senders": 0,
         "max_wal_size": "4GB",
+        # A file of the log that is done with is removed, not kept with all its bytes for another use: see drop_old_log.
+        "wal_recycle": "off",
+        "wal_init_zero": "off",
         "timezone": "UTC",
         "log_timezone": "UTC",
     }

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from featurestore.errors import PostgresError
 from featurestore.stores.vector_graph import graph_memory
 from featurestore.stores.vector_sync import SyncTarget
 from featurestore.stores.vector_tables import SCHEMA, VectorTable, in_schema
@@ -14,6 +18,7 @@ if TYPE_CHECKING:
 
 # Of a partition whose rows were deleted, and whose files were not written anew yet: an interruption came between.
 _TO_REWRITE = "erased rows are still in its files"
+_TRIES = 5
 
 
 def delete_entities(target: SyncTarget, table: VectorTable, keys: Sequence[Mapping[str, Any]]) -> int:
@@ -31,10 +36,23 @@ def delete_entities(target: SyncTarget, table: VectorTable, keys: Sequence[Mappi
     return rows
 
 
-def rewrite(target: SyncTarget, table: VectorTable) -> int:
+def count_erased(target: SyncTarget, table: VectorTable, erasure_id: str, rows: int) -> int:
+    """Add rows to those that the erasure deleted in earlier tries, and give the sum; in the deletion's own transaction."""
+    told = target.connection.execute(
+        "INSERT INTO featurestore.erased_rows AS before (table_name, tenant_id, erasure_id, row_count) "
+        "VALUES (%s, %s, %s, %s) ON CONFLICT (table_name, tenant_id, erasure_id) "
+        "DO UPDATE SET row_count = before.row_count + excluded.row_count RETURNING row_count",
+        [table.name, target.tenant_id, erasure_id, rows],
+    ).fetchone()
+    assert told is not None
+    return int(told[0])
+
+
+def rewrite(target: SyncTarget, table: VectorTable, tries: int = _TRIES) -> int:
     """Write the partition's files anew, with its indexes, where rows were erased; gives the bytes that are fewer.
 
-    A plain VACUUM would leave rows' bytes in the free room of pages. The tenant's searches wait meanwhile.
+    A plain VACUUM would leave rows' bytes in the free room of pages. The tenant's searches wait meanwhile. Raises
+    PostgresError where other transactions could still see what was deleted; it is to be written anew then, still.
     """
     from psycopg import sql
 
@@ -45,9 +63,44 @@ def rewrite(target: SyncTarget, table: VectorTable) -> int:
     before = _size(connection, name)
     memory = graph_memory(table, before // table.vector_bytes)
     connection.execute("SELECT set_config('maintenance_work_mem', %s, false)", [f"{memory // 1024}kB"])
-    connection.execute(sql.SQL("VACUUM (FULL, ANALYZE) {}").format(partition))
+    _write_anew(connection, name, tries)
     connection.execute(sql.SQL("COMMENT ON TABLE {} IS NULL").format(partition))
     return max(0, before - _size(connection, name))
+
+
+class _StillVisibleError(PostgresError):
+    """Deleted rows were kept for transactions that are older than the deletion."""
+
+
+def _write_anew(connection: Connection[Any], name: str, tries: int) -> None:
+    """VACUUM FULL, again where transactions that were under way made it keep deleted rows; not for ever."""
+    from psycopg import sql
+
+    def write() -> None:
+        said: list[str] = []
+        handler = lambda told: said.append(told.message_detail or "")  # noqa: E731
+        connection.add_notice_handler(handler)
+        try:
+            connection.execute(sql.SQL("VACUUM (FULL, VERBOSE) {}").format(in_schema(name)))
+        finally:
+            connection.remove_notice_handler(handler)
+        # "... dead row versions cannot be removed yet", in whichever language.
+        kept = sum(int(found[0]) for detail in said if (found := re.match(r"\D*(\d+)", detail)))
+        if kept:
+            raise _StillVisibleError(
+                f"{kept} deleted rows are still in the files of {SCHEMA}.{name}: a transaction that is older than their "
+                "deletion, a prepared one or a replica could see them; end it (see pg_stat_activity, pg_prepared_xacts, "
+                "pg_replication_slots) and erase again"
+            )
+
+    retries = Retrying(
+        retry=retry_if_exception_type(_StillVisibleError),
+        wait=wait_exponential(max=8),
+        stop=stop_after_attempt(tries),
+        reraise=True,
+    )
+    retries(write)
+    connection.execute(sql.SQL("ANALYZE {}").format(in_schema(name)))
 
 
 def _is_to_be_rewritten(connection: Connection[Any], name: str) -> bool:

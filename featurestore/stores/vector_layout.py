@@ -60,8 +60,12 @@ def _version(connection: Connection[Any]) -> int:
 
 
 def _first(connection: Connection[Any]) -> None:
-    connection.execute("CREATE SCHEMA IF NOT EXISTS featurestore")
-    connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    vector_security.ensure_schema(connection)
+    vector_security.create_or_advise(
+        connection,
+        "CREATE EXTENSION IF NOT EXISTS vector",
+        "an administrator installs pgvector 0.8 or newer on the server, and once, in this database, runs: CREATE EXTENSION vector",
+    )
     connection.execute(
         "CREATE TABLE featurestore.migrations "
         "(version int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
@@ -90,10 +94,19 @@ def _security(connection: Connection[Any]) -> None:
     vector_security.show(connection, "vector_tables")
 
 
+def _erasures(connection: Connection[Any]) -> None:
+    connection.execute(
+        "CREATE TABLE featurestore.erased_rows (table_name text, tenant_id text, erasure_id text, row_count bigint NOT NULL, "
+        "PRIMARY KEY (table_name, tenant_id, erasure_id))"
+    )
+    vector_security.protect(connection, "erased_rows")
+
+
 _MIGRATIONS: tuple[tuple[int, str, Callable[[Connection[Any]], None]], ...] = (
     (1, "schema, extension, migrations", _first),
     (2, "tables of vectors and watermarks", _tables),
     (3, "tenants kept apart", _security),
+    (4, "how many rows erasures deleted", _erasures),
 )
 
 

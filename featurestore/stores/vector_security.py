@@ -12,7 +12,9 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from featurestore.errors import PostgresError
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -57,6 +59,27 @@ class SigningKey:
         return hmac.new(self.key, signed, hashlib.sha256).hexdigest()
 
 
+def ensure_schema(connection: Connection[Any]) -> None:
+    """The schema, which an administrator may have made for the owner; raises PostgresError, with what to do."""
+    # CREATE SCHEMA IF NOT EXISTS is refused to who may not make one, even where it is there.
+    if connection.execute("SELECT to_regnamespace(%s)", [SCHEMA]).fetchone() == (None,):
+        create_or_advise(
+            connection,
+            f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
+            f"an administrator runs once, in this database: CREATE SCHEMA {SCHEMA} AUTHORIZATION {connection.info.user}",
+        )
+
+
+def create_or_advise(connection: Connection[Any], statement: LiteralString, advice: str) -> None:
+    """Run a statement that an administrator may have to run; where it is refused, raise PostgresError with the advice."""
+    from psycopg import errors
+
+    try:
+        connection.execute(statement)
+    except (errors.InsufficientPrivilege, errors.FeatureNotSupported, errors.UndefinedFile) as error:
+        raise PostgresError(f"PostgreSQL: {error.diag.message_primary} ({error.sqlstate}); {advice}") from None
+
+
 def install(connection: Connection[Any]) -> None:
     """Schema, application role, key and function; by the owner, safe to repeat, within the caller's transaction.
 
@@ -67,10 +90,13 @@ def install(connection: Connection[Any]) -> None:
 
     connection.execute("SELECT pg_advisory_xact_lock(hashtext('featurestore.install'))")
     role = sql.Identifier(APPLICATION_ROLE)
-    connection.execute("CREATE SCHEMA IF NOT EXISTS featurestore")
+    ensure_schema(connection)
     if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APPLICATION_ROLE]).fetchone():
-        connection.execute(
-            sql.SQL("CREATE ROLE {} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE").format(role)
+        create_or_advise(
+            connection,
+            f"CREATE ROLE {APPLICATION_ROLE} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE",
+            f"an administrator runs once: CREATE ROLE {APPLICATION_ROLE}; and, unless FEATURESTORE_POSTGRES_APP_DSN names a login "
+            f"for searches: GRANT {APPLICATION_ROLE} TO {connection.info.user}",
         )
         # Its maker may give it to others, and take it itself by this.
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE").format(role))

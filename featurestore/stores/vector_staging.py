@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from uuid import uuid4
 
 from featurestore.errors import SyncError
@@ -15,6 +16,8 @@ from featurestore.stores.vector_tables import VectorTable, in_schema, names
 ATTEMPT = "_attempt"
 _STAGING = "staging "
 _OF_TENANT = "of tenant"
+# What a B-tree takes of one row, compressed: a third of a page of 8 kB.
+_MOST_INDEXED_BYTES = 2704
 
 
 def drop_left_behind(target: SyncTarget) -> None:
@@ -109,6 +112,47 @@ def keep_attempts(target: SyncTarget, staging: str, attempts: Sequence[int], row
         left = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(place)).fetchone()
         if left != (rows,):
             raise SyncError(f"{left[0] if left else 0} rows were staged, and {rows} were sent; run the sync again")
+
+
+@contextmanager
+def told_too_long(target: SyncTarget, staging: str) -> Iterator[None]:
+    """Turn the refusal of a text that is too long for an index into SyncError, which tells of the longest that is staged.
+
+    Around whole transactions: what is staged is looked at after them.
+    """
+    from psycopg import errors
+
+    try:
+        yield
+    except errors.ProgramLimitExceeded as error:
+        column, length = _longest_text(target, staging)
+        if not column:
+            raise
+        table = target.table
+        is_key = column in table.key_names
+        raise SyncError(
+            f"{table.group}:{table.feature} of tenant {target.tenant_id!r} was not synced, and what is in PostgreSQL is as it "
+            f"was: {'join key' if is_key else 'filter'} {column!r} has a text of {length} bytes, and PostgreSQL's index holds "
+            f"{_MOST_INDEXED_BYTES} bytes of {'the tenant and all join keys together' if is_key else 'a value'}, or more where "
+            f"it can compress them ({error.diag.message_primary}). "
+            + ("Use a shorter key, such as a hash of this one" if is_key else "Take it out of the index's filters")
+        ) from None
+
+
+def _longest_text(target: SyncTarget, staging: str) -> tuple[str, int]:
+    """The column of an index with the text that takes most as stored, and that text's bytes; 0 where no column is text."""
+    from psycopg import sql
+
+    table, found = target.table, [(0, "", 0)]
+    for column in (name for name, word in (*table.keys, *table.filters) if word == "string"):
+        longest = target.connection.execute(
+            sql.SQL(
+                "SELECT pg_column_size({0}), {1}, octet_length({0}) FROM {2} WHERE {0} IS NOT NULL ORDER BY 1 DESC LIMIT 1"
+            ).format(sql.Identifier(column), sql.Literal(column), in_schema(staging))
+        )
+        found += longest.fetchall()
+    _, column, length = max(found)
+    return column, length
 
 
 # Attaching, in the place of a merge where the tenant has no rows yet.

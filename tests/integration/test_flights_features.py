@@ -58,7 +58,7 @@ def computed(
     window = TimeWindow.of(start, end)
     rows = transform(isolated(context), TENANT, declared.sources, declared.transformation, window)
     frame = rows.toArrow().to_pandas()
-    return frame.sort_values(list(frame.columns)).reset_index(drop=True)
+    return frame.sort_values([name for name in frame.columns if name != "profile"]).reset_index(drop=True)
 
 
 def flights(*rows: tuple[Any, ...]) -> dict[str, pd.DataFrame]:
@@ -261,3 +261,83 @@ def test_the_split_is_by_time_and_the_label_is_no_feature(definitions: Definitio
     assert [group.name for group in definitions.feature_groups if group.ttl is None] == [PROFILES]
     assert all(feature.description for group in definitions.feature_groups for feature in group.features)
     assert "late" not in {feature.name for group in definitions.feature_groups for feature in group.features}
+
+
+# Weather by origin and hour: of each kind of condition once with nothing else, and two hours with several.
+FINE = {"visib": 5.0, "precip": 0.0, "wind_speed": 20.0, "temp": 60.0, "pressure": 1008.0, "humid": 90.0}
+WEATHER: dict[tuple[str, int], dict[str, float]] = {
+    ("JFK", 6): {"visib": 2.9, "precip": 0.1, "wind_speed": 20.1, "temp": 31.9, "pressure": 1007.9, "humid": 90.1},
+    ("JFK", 7): {"visib": 10.0, "temp": 85.1},
+    ("EWR", 6): {"visib": 10.0},
+    ("EWR", 7): {"visib": 2.0},
+    ("LGA", 10): {"precip": 0.1},
+    ("LGA", 11): {"wind_speed": 30.0},
+    ("LGA", 12): {"temp": 20.0},
+    ("LGA", 13): {"temp": 90.0},
+    ("LGA", 14): {"pressure": 1000.0},
+    ("LGA", 15): {"humid": 95.0},
+}
+# Flights alike: to, from, the hour at which they left, their delay, and how many.
+ALIKE = [
+    ("BOS", "JFK", 6, 10, 60),
+    ("BOS", "JFK", 7, 20, 40),
+    ("LAX", "EWR", 6, -10, 60),
+    ("LAX", "EWR", 7, 0, 40),
+    # Too few to have a profile; what is usual is of them, too. Of the last one's hour there is no weather.
+    *(("ABQ", "LGA", hour, 10 * (hour - 9), 10) for hour in range(10, 16)),
+    ("ABQ", "LGA", 23, 5, 10),
+]
+# Where in a profile the kinds of weather are; before them are the hours from 5 on.
+FOG, RAIN, WIND, FROST, HEAT, LOW, DAMP, CLEAR = range(19, 27)
+
+
+def profile_tables() -> dict[str, pd.DataFrame]:
+    def flight(
+        dest: str, origin: str, hour: int, delay: float | None, arrival: str = "2013-01-05T20:00Z"
+    ) -> dict[str, Any]:
+        left = pd.Timestamp("2013-01-05T00:00Z") + pd.Timedelta(hours=hour)
+        told = {"dest": dest, "origin": origin, "hour": hour, "arr_delay": delay, "time_hour": left}
+        return told | {"actual_arrival": pd.Timestamp(arrival)}
+
+    rows = [flight(*one[:4]) for one in ALIKE for _ in range(one[4])]
+    # Diverted, and landed before and after the window: these are not counted.
+    rows += [
+        flight("BOS", "JFK", 6, None),
+        flight("BOS", "JFK", 6, 900, "2013-01-04T23:59Z"),
+        flight("BOS", "JFK", 6, 900, "2013-01-06T00:00Z"),
+    ]
+    weather = [
+        {"origin": origin, "time_hour": pd.Timestamp("2013-01-05T00:00Z") + pd.Timedelta(hours=hour)} | FINE | found
+        for (origin, hour), found in WEATHER.items()
+    ]
+    return {
+        name: pd.DataFrame(told).astype(dict.fromkeys(times, "datetime64[us, UTC]"))
+        for name, told, times in (
+            ("flights", rows, ["time_hour", "actual_arrival"]),
+            ("weather", weather, ["time_hour"]),
+        )
+    }
+
+
+def test_an_airport_s_profile_is_its_delay_beyond_the_usual_by_hour_and_weather(values: Values) -> None:
+    found = values("airport_profiles", profile_tables(), "2013-01-05T00:00Z", "2013-01-06T00:00Z")
+
+    # 270 delays: 60 of 10, 40 of 20, 60 of -10, 40 of 0, 10 each of 10 to 60, 10 of 5.
+    spread = ((60 * 100 + 40 * 400 + 60 * 100 + 10 * 9100 + 10 * 25) - (600 + 800 - 600 + 2100 + 50) ** 2 / 270) / 269
+    expected = {"BOS": [0.0] * 27, "LAX": [0.0] * 27}
+    # Of 6 o'clock the usual is 0, of 7 o'clock 10: 60 flights count as 70, 40 as 50.
+    expected["BOS"][1], expected["LAX"][1] = 60 * 10 / 70, -60 * 10 / 70
+    expected["BOS"][2], expected["LAX"][2] = 40 * 10 / 50, -40 * 10 / 50
+    # In fog: 60 flights of 10, 40 of 0. In the clear: 40 of 20, 60 of -10.
+    expected["BOS"][FOG], expected["LAX"][FOG] = 60 * (10 - 6) / 70, 40 * (0 - 6) / 50
+    expected["BOS"][CLEAR], expected["LAX"][CLEAR] = 40 * (20 - 2) / 50, 60 * (-10 - 2) / 70
+    # Boston's flights, and ten others: 60 flights of 10, and of 40 in the heat of 20.
+    for kind, delay in ((RAIN, 10), (WIND, 20), (FROST, 30), (LOW, 50), (DAMP, 60)):
+        expected["BOS"][kind] = 60 * (10 - (60 * 10 + 10 * delay) / 70) / 70
+    expected["BOS"][HEAT] = 40 * (20 - (40 * 20 + 10 * 40) / 50) / 50
+
+    assert found["airport"].tolist() == ["BOS", "LAX"]
+    assert found["flights"].tolist() == [100, 100]
+    assert found["mean_arr_delay"].tolist() == [14.0, -6.0]
+    for airport, profile in zip(found["airport"], found["profile"], strict=True):
+        assert list(profile) == pytest.approx([number / spread**0.5 for number in expected[airport]], abs=1e-6), airport

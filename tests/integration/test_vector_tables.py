@@ -17,6 +17,7 @@ from featurestore.errors import PostgresError, SyncError
 from featurestore.operations.sync_plan import DeltaState, SyncPlan, make_sync_plan
 from featurestore.stores.postgres import Postgres
 from featurestore.stores.vector_copy import encoded
+from featurestore.stores.vector_erasure import delete_entities, rewrite
 from featurestore.stores.vector_graph import ensure_graph, graph_memory
 from featurestore.stores.vector_layout import ensure_partition, ensure_table, migrate
 from featurestore.stores.vector_rows import (
@@ -197,7 +198,7 @@ def test_migrations_run_once_and_a_newer_schema_is_refused(connection: Connectio
     assert connection.execute("SELECT * FROM featurestore.migrations ORDER BY 1").fetchall() == before
 
     connection.execute("INSERT INTO featurestore.migrations (version, name) VALUES (99, 'later')")
-    with pytest.raises(PostgresError, match="is of version 99, and this package knows 3; install the newer package"):
+    with pytest.raises(PostgresError, match="is of version 99, and this package knows 4; install the newer package"):
         migrate(connection)
     connection.execute("DELETE FROM featurestore.migrations WHERE version = 99")
 
@@ -502,6 +503,35 @@ def test_what_is_staged_first_becomes_the_partition_itself(postgres: Postgres, c
     with postgres.owner("acme") as entered:
         found = entered.execute(sql.SQL("SELECT number FROM {} ORDER BY number").format(in_schema(table.name)))
         assert found.fetchall() == [(2,), (3,)]
+
+
+def test_rows_that_an_older_transaction_could_see_are_not_said_to_be_out_of_the_files(
+    postgres: Postgres, connection: Connection[Any]
+) -> None:
+    table = table_of(group())
+    fill(postgres, connection, table, [row(1), row(2), row(3)])
+    target = SyncTarget(connection, "acme", table)
+    with postgres.connect_owner() as older, older.transaction():
+        older.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        older.execute("SELECT count(*) FROM featurestore.vector_tables")
+        with connection.transaction():
+            postgres.enter(connection, "acme")
+            deleted = delete_entities(target, table, [{"source": "a", "number": 1}, {"source": "a", "number": 2}])
+        with pytest.raises(PostgresError, match="2 deleted rows are still in the files of"):
+            rewrite(target, table, tries=1)
+    still_to_do = comment_of(connection, table)
+    rewrite(target, table)
+
+    assert deleted == 2
+    assert still_to_do == "erased rows are still in its files"
+    assert comment_of(connection, table) is None
+
+
+def comment_of(connection: Connection[Any], table: VectorTable) -> str | None:
+    [[comment]] = connection.execute(
+        "SELECT obj_description(%s::regclass)", [f'featurestore."{table.partition("acme")}"']
+    ).fetchall()
+    return comment
 
 
 def layout(connection: Connection[Any], name: str) -> list[Any]:
