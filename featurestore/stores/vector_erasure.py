@@ -15,6 +15,7 @@ from featurestore.stores.vector_tables import SCHEMA, VectorTable, in_schema
 
 if TYPE_CHECKING:
     from psycopg import Connection
+    from psycopg.errors import Diagnostic
 
 # Of a partition whose rows were deleted, and whose files were not written anew yet: an interruption came between.
 _TO_REWRITE = "erased rows are still in its files"
@@ -78,12 +79,15 @@ def _write_anew(connection: Connection[Any], name: str, tries: int) -> None:
 
     def write() -> None:
         said: list[str] = []
-        handler = lambda told: said.append(told.message_detail or "")  # noqa: E731
-        connection.add_notice_handler(handler)
+
+        def hear(notice: Diagnostic) -> None:
+            said.append(notice.message_detail or "")
+
+        connection.add_notice_handler(hear)
         try:
             connection.execute(sql.SQL("VACUUM (FULL, VERBOSE) {}").format(in_schema(name)))
         finally:
-            connection.remove_notice_handler(handler)
+            connection.remove_notice_handler(hear)
         # "... dead row versions cannot be removed yet", in whichever language.
         kept = sum(int(found[0]) for detail in said if (found := re.match(r"\D*(\d+)", detail)))
         if kept:
