@@ -29,5 +29,7 @@ def sync_embeddings(
             results = [*store.sync_all_embeddings(full, verify)]
         else:
             results = [store.sync_embeddings(feature, full, verify)]
+    if not results:
+        invocation.tell("No feature has an index in its definition: nothing to sync.")
     documents = [{"tenant": tenant, **asdict(result)} for result in results]
     invocation.answer(documents if feature is None else documents[0], *results)

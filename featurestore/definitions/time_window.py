@@ -61,6 +61,11 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + micros * _MICROSECOND
 
 
+def _utc(moment: datetime) -> str:
+    """As one writes it: ``2026-11-01T00:00:00Z``."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 @dataclass(frozen=True)
 class TimeWindow:
     """``[start, end)``: the start is in, the end is not."""
@@ -74,7 +79,7 @@ class TimeWindow:
         window = cls(to_instant(start, zone), to_instant(end, zone))
         if window.start >= window.end:
             raise InvalidArgumentError(
-                f"the window's start {window.start.isoformat()} is not before its end {window.end.isoformat()}"
+                f"the window's start {_utc(window.start)} is not before its end {_utc(window.end)}"
             )
         return window
 
@@ -89,4 +94,4 @@ class TimeWindow:
         return windows
 
     def __str__(self) -> str:
-        return f"[{self.start.isoformat()}, {self.end.isoformat()})"
+        return f"[{_utc(self.start)}, {_utc(self.end)})"
