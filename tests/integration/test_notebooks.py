@@ -327,7 +327,7 @@ def test_a_notebook_is_plain_python_too(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert "+ feature group airport_weather v1: create" in done.stdout
+    assert "Plan: 2 to create, 0 to update, 0 unchanged" in done.stdout
     assert "1048.36" in done.stdout, "the rejected row is shown"
     assert "written before: True | rows in the table: 215 | airports: 3" in done.stdout
     assert f"{tmp_path}/warehouse-temperatures.png" in done.stdout.splitlines()
