@@ -22,13 +22,13 @@ from featurestore.cli.arguments import (
     Start,
     entity_of,
     pairs,
-    plain,
     plain_rows,
     rows_of,
     typed,
 )
 from featurestore.cli.invocation import Invocation
 from featurestore.definitions.names import parse_reference
+from featurestore.definitions.time_window import in_utc
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -49,7 +49,7 @@ def get(
     fs, store = _open(invocation)
     found = store.get_features_at_time(features, entity_of(_group(fs, features[0]).entity, entity), at, known_at)
     rows = [
-        {"feature": name} | ({} if value is None else {k: plain(v) for k, v in asdict(value).items()})
+        {"feature": name} | ({} if value is None else {k: in_utc(v) for k, v in asdict(value).items()})
         for name, value in found.items()
     ]
     columns = ["feature", "value", "event_timestamp", "created_timestamp", "model_version"]

@@ -66,6 +66,11 @@ def _utc(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
+def in_utc(value: Any) -> Any:
+    """A moment in UTC; any other value as it is."""
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
 @dataclass(frozen=True)
 class TimeWindow:
     """``[start, end)``: the start is in, the end is not."""
