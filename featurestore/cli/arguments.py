@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from featurestore.definitions.entity import Entity
 
 Reference = Annotated[str, typer.Argument(metavar="GROUP:FEATURE", help="The feature.")]
-References = Annotated[list[str], typer.Argument(metavar="GROUP:FEATURE...", help="The features.")]
+References = Annotated[list[str], typer.Argument(metavar="GROUP:FEATURE", help="The features.")]
 EntityPairs = Annotated[list[str], typer.Option("--entity", help="A join key as KEY=VALUE; once for each key.")]
 ANY_ENTITY = typer.Option("--entity", help="Only this entity: a join key as KEY=VALUE, once for each key.")
 Start = Annotated[str, typer.Option("--start", help="First instant: 2026-11-01T00:00:00Z.")]

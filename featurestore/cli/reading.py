@@ -92,10 +92,16 @@ def join(
     invocation: Invocation,
     features: References,
     spine: Spine,
-    timestamp_column: Annotated[str, typer.Option("--timestamp-column", help="Of the spine.")] = "event_timestamp",
+    timestamp_column: Annotated[
+        str, typer.Option("--timestamp-column", help="The spine's column of moments.")
+    ] = "event_timestamp",
     known_at: KnownAt = None,
-    full_feature_names: Annotated[bool, typer.Option("--full-feature-names", help="group__feature.")] = False,
-    with_timestamps: Annotated[bool, typer.Option("--with-timestamps", help="Event timestamps of the values.")] = False,
+    full_feature_names: Annotated[
+        bool, typer.Option("--full-feature-names", help="Name columns group__feature.")
+    ] = False,
+    with_timestamps: Annotated[
+        bool, typer.Option("--with-timestamps", help="Also when each value became true.")
+    ] = False,
     limit: Limit = 20,
     output: Output = None,
     format: Format = "parquet",
@@ -113,7 +119,9 @@ def join(
 def aggregate(
     invocation: Invocation,
     feature: Reference,
-    function: Annotated[str, typer.Argument(help="sum, avg, count, min, max, stddev or approx_percentile.")],
+    function: Annotated[
+        str, typer.Argument(metavar="FUNCTION", help="sum, avg, count, min, max, stddev or approx_percentile.")
+    ],
     start: Start,
     end: End,
     every: Annotated[str, typer.Option("--every", help="hour, day, week or month.")] = "day",
@@ -149,7 +157,7 @@ def search(
     threshold: Annotated[float, typer.Option("--threshold", help="The least cosine similarity.")] = 0.7,
     at: Annotated[str | None, typer.Option("--at", help="Vectors as they were valid then; now by default.")] = None,
     filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE, of the same group.")] = None,
-    model_version: Annotated[str | None, typer.Option("--model-version", help="Whose vectors.")] = None,
+    model_version: Annotated[str | None, typer.Option("--model-version", help="Only vectors of this model.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every vector, and do not search by index.")] = False,
 ) -> None:
     """Show the entities whose embeddings are most similar to a vector, or to an entity's own."""

@@ -12,7 +12,7 @@ from featurestore.cli.invocation import Invocation
 
 def sync_embeddings(
     invocation: Invocation,
-    feature: Annotated[str | None, typer.Argument(metavar="[GROUP:FEATURE]", help="The embedding.")] = None,
+    feature: Annotated[str | None, typer.Argument(metavar="GROUP:FEATURE", help="The embedding.")] = None,
     every_one: Annotated[bool, typer.Option("--all", help="Every embedding with an index in its definition.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Compare every entity, not just those that changed.")] = False,
     verify: Annotated[
