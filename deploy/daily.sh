@@ -26,7 +26,8 @@ run() {
 }
 
 run materialize --all --start "$start" --end "$end" --lookback 2d
-run profile --start "$start" --end "$end"
+# Without dates: a value of the day begins at its end, and corrections are of earlier days. It finds what changed by itself.
+run profile
 run sync-embeddings --all
 run cleanup
 exit "$first"

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import rich
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Settings, Source, VectorIndex
 from featurestore.demo.flights import flights_between, land_flights
@@ -55,13 +56,13 @@ def show(value: object) -> None:
             picture = f"{warehouse}-{value.get_label()}.png"
             value.savefig(picture, dpi=120)
             value = picture
-    (display or print)(value)
+    (display or (rich.print if hasattr(value, "__rich__") else print))(value)
 
 
 warehouse = widget("warehouse", f"{tempfile.mkdtemp(prefix='featurestore-')}/warehouse")
 landing = widget("landing", f"{warehouse}-landing")
 Path(warehouse).parent.mkdir(parents=True, exist_ok=True)
-pd.set_option("display.width", 160, "display.max_columns", 20)
+pd.set_option("display.width", 160, "display.max_columns", 20, "display.max_colwidth", 120)
 BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
 
 # COMMAND ----------

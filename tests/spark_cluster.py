@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.request import ProxyHandler, build_opener
 
 import psutil
 from spark_submit import spark_environment
@@ -137,12 +135,6 @@ def wait_for(what: str, look: Callable[[], Found | None], seconds: float, told: 
             return found
         time.sleep(POLL_SECONDS)
     raise TimeoutError(f"{what}: not there after {seconds} s\n{told()}")
-
-
-def get_json(url: str) -> Any:
-    """What one of Spark's pages on this machine answers, past any proxy."""
-    with build_opener(ProxyHandler({})).open(url, timeout=10) as answer:
-        return json.load(answer)
 
 
 def last_lines(log: Path) -> str:

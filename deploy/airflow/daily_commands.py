@@ -24,7 +24,8 @@ class Step:
 DAILY = (
     # Every group, after those that it reads; late rows of the two days before are picked up as corrections.
     Step("materialize", ("--all", "--start", START, "--end", END, "--lookback", "2d")),
-    Step("profile_features", ("--start", START, "--end", END)),
+    # Without dates: a value of the day begins at its end, and corrections are of earlier days. It finds what changed by itself.
+    Step("profile_features"),
     Step("sync_embeddings", ("--all",)),
     Step("cleanup"),
 )

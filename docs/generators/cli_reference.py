@@ -57,9 +57,12 @@ def _section(context: Any, command: Any) -> str:
 
 
 def _names(parameter: Any, context: Any) -> str:
-    """An option with the type of its value; an argument by its name alone."""
+    """An option with the type of its value; an argument by its name alone, with how many there may be."""
     told = str(parameter.get_help_record(context)[0])
-    return told.split()[0].upper() if parameter.param_type_name == "argument" else told
+    if parameter.param_type_name == "option":
+        return told
+    name = told.split()[0].upper() + ("..." if parameter.nargs == -1 else "")
+    return name if parameter.required else f"[{name}]"
 
 
 def _table(rows: list[tuple[str, str]]) -> str:

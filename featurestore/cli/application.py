@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, NoReturn
 
 import typer
@@ -35,38 +35,50 @@ runs = typer.Typer(no_args_is_help=True)
 rejected = typer.Typer(no_args_is_help=True)
 training_set = typer.Typer(no_args_is_help=True)
 catalogue = typer.Typer(no_args_is_help=True)
-app.add_typer(groups, name="groups", help="Feature groups in force.")
-app.add_typer(runs, name="runs", help="The run ledger.")
-app.add_typer(rejected, name="rejected", help="Rows that broke rules, with their reasons.")
-app.add_typer(training_set, name="training-set", help="Training sets: build, compare, audit, export.")
-app.add_typer(catalogue, name="catalog", help="The catalogue of features, as pages to look at.")
 
-app.command("init")(common_options(projects.init))
-app.command("plan")(common_options(definitions.plan))
-app.command("apply")(common_options(definitions.apply))
-app.command("ingest")(common_options(values.ingest))
-app.command("write")(common_options(values.write))
-app.command("get")(common_options(reading.get))
-app.command("history")(common_options(reading.history))
-app.command("batch")(common_options(reading.batch))
-app.command("join")(common_options(reading.join))
-app.command("aggregate")(common_options(reading.aggregate))
-app.command("search")(common_options(reading.search))
-app.command("stats")(common_options(reading.stats))
-app.command("entity-timestamps")(common_options(reading.entity_timestamps))
-app.command("fine-tuning")(common_options(training_sets.fine_tuning))
-app.command("materialize")(common_options(jobs.materialize))
-app.command("backfill")(common_options(jobs.backfill))
-app.command("cleanup")(common_options(maintenance.cleanup))
-app.command("vacuum")(common_options(maintenance.vacuum))
-app.command("optimize")(common_options(maintenance.optimize))
-app.command("erase")(common_options(maintenance.erase))
-app.command("erasures")(common_options(maintenance.list_erasures))
-app.command("profile")(common_options(statistics.profile))
-app.command("drift")(common_options(statistics.drift))
-app.command("metrics")(common_options(statistics.metrics))
-app.command("sync-embeddings")(common_options(vectors.sync_embeddings))
-app.command("doctor")(common_options(environment.doctor))
+# By what a person wants to do, as the help shows them.
+_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    "Start": {"init": projects.init, "doctor": environment.doctor},
+    "Define": {"plan": definitions.plan, "apply": definitions.apply},
+    "Write": {"ingest": values.ingest, "write": values.write},
+    "Compute": {"materialize": jobs.materialize, "backfill": jobs.backfill},
+    "Read": {
+        "get": reading.get,
+        "history": reading.history,
+        "batch": reading.batch,
+        "join": reading.join,
+        "aggregate": reading.aggregate,
+        "search": reading.search,
+        "stats": reading.stats,
+    },
+    "Training data": {"entity-timestamps": reading.entity_timestamps, "fine-tuning": training_sets.fine_tuning},
+    "Watch": {"profile": statistics.profile, "drift": statistics.drift, "metrics": statistics.metrics},
+    "Keep up": {
+        "sync-embeddings": vectors.sync_embeddings,
+        "cleanup": maintenance.cleanup,
+        "optimize": maintenance.optimize,
+        "vacuum": maintenance.vacuum,
+        "erase": maintenance.erase,
+        "erasures": maintenance.list_erasures,
+    },
+}
+for _panel, _commands in _COMMANDS.items():
+    for _name, _command in _commands.items():
+        app.command(_name, rich_help_panel=_panel)(common_options(_command))
+app.add_typer(groups, name="groups", help="Feature groups in force: list, show.", rich_help_panel="Define")
+app.add_typer(
+    catalogue, name="catalog", help="The catalogue of features, as pages to look at.", rich_help_panel="Define"
+)
+app.add_typer(
+    rejected, name="rejected", help="Rows that broke rules, with their reasons: list, retry.", rich_help_panel="Write"
+)
+app.add_typer(runs, name="runs", help="The run ledger: list, show, abandon.", rich_help_panel="Compute")
+app.add_typer(
+    training_set,
+    name="training-set",
+    help="Training sets: build, show, compare, audit, export.",
+    rich_help_panel="Training data",
+)
 groups.command("list")(common_options(definitions.list_groups))
 groups.command("show")(common_options(definitions.show_group))
 runs.command("list")(common_options(jobs.list_runs))

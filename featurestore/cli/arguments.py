@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from featurestore.definitions.time_window import in_utc
 from featurestore.display.description import Display, table_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from featurestore.definitions.entity import Entity
 
 Reference = Annotated[str, typer.Argument(metavar="GROUP:FEATURE", help="The feature.")]
-References = Annotated[list[str], typer.Argument(metavar="GROUP:FEATURE...", help="The features.")]
+References = Annotated[list[str], typer.Argument(metavar="GROUP:FEATURE", help="The features.")]
 EntityPairs = Annotated[list[str], typer.Option("--entity", help="A join key as KEY=VALUE; once for each key.")]
 ANY_ENTITY = typer.Option("--entity", help="Only this entity: a join key as KEY=VALUE, once for each key.")
 Start = Annotated[str, typer.Option("--start", help="First instant: 2026-11-01T00:00:00Z.")]
@@ -59,11 +59,7 @@ def typed(text: str, kind: str) -> Any:
 
 def plain_rows(frame: DataFrame, limit: int) -> list[dict[str, Any]]:
     """Up to ``limit`` rows with instants in UTC."""
-    return [{name: plain(value) for name, value in row.items()} for row in frame.limit(limit).toArrow().to_pylist()]
-
-
-def plain(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value
+    return [{name: in_utc(value) for name, value in row.items()} for row in frame.limit(limit).toArrow().to_pylist()]
 
 
 def rows_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Display:

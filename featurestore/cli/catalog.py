@@ -10,6 +10,7 @@ from rich.text import Text
 
 from featurestore.cli.invocation import Invocation
 from featurestore.definitions.names import check_tenant_id
+from featurestore.display.description import counted
 
 
 def build(
@@ -34,5 +35,6 @@ def build(
         "bytes": site.bytes,
     }
     of = "definitions alone" if tenant is None else f"tenant {tenant}"
-    told = f"Wrote {site.path / 'index.html'}: {len(catalog.groups)} groups, {catalog.feature_count} features, {of}"
+    groups = counted(len(catalog.groups), "group")
+    told = f"Wrote {site.path / 'index.html'}: {groups}, {counted(catalog.feature_count, 'feature')}, {of}"
     invocation.answer(document, Text(told))

@@ -10,6 +10,7 @@ import yaml
 from rich.text import Text
 
 from featurestore.cli.invocation import Invocation
+from featurestore.definitions.yaml_files import load_definitions
 
 if TYPE_CHECKING:
     from featurestore.definitions.feature_group import FeatureGroup
@@ -22,12 +23,14 @@ DefinitionsPath = Annotated[
 
 def plan(invocation: Invocation, path: DefinitionsPath) -> None:
     """Show what apply would change; change nothing."""
+    load_definitions(path)  # A fault is told before Spark starts.
     found = invocation.open().plan(path)
     invocation.answer(_document(found), Text(str(found)))
 
 
 def apply(invocation: Invocation, path: DefinitionsPath) -> None:
     """Create and evolve tables as the definitions say."""
+    load_definitions(path)
     feature_store = invocation.open()
     with invocation.working(f"Applying {path}"):
         done = feature_store.apply(path)

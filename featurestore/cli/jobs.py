@@ -26,7 +26,7 @@ def materialize(
     invocation: Invocation,
     start: Start,
     end: End,
-    group: Annotated[str | None, typer.Argument(metavar="[GROUP]", help="The feature group.")] = None,
+    group: Annotated[str | None, typer.Argument(metavar="GROUP", help="The feature group.")] = None,
     every_group: Annotated[bool, typer.Option("--all", help="Every group, each after those that it reads.")] = False,
     rerun: Annotated[bool, typer.Option("--rerun", help="Also where it was done: append what differs.")] = False,
     lookback: Lookback = None,

@@ -16,7 +16,7 @@ from featurestore.cli.invocation import Invocation
 if TYPE_CHECKING:
     from featurestore.feature_store import FeatureStore
 
-Groups = Annotated[list[str] | None, typer.Argument(metavar="[GROUP...]", help="Feature groups; all by default.")]
+Groups = Annotated[list[str] | None, typer.Argument(metavar="GROUP", help="Feature groups; all by default.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done; change nothing.")]
 
 

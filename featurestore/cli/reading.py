@@ -22,13 +22,13 @@ from featurestore.cli.arguments import (
     Start,
     entity_of,
     pairs,
-    plain,
     plain_rows,
     rows_of,
     typed,
 )
 from featurestore.cli.invocation import Invocation
 from featurestore.definitions.names import parse_reference
+from featurestore.definitions.time_window import in_utc
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -49,7 +49,7 @@ def get(
     fs, store = _open(invocation)
     found = store.get_features_at_time(features, entity_of(_group(fs, features[0]).entity, entity), at, known_at)
     rows = [
-        {"feature": name} | ({} if value is None else {k: plain(v) for k, v in asdict(value).items()})
+        {"feature": name} | ({} if value is None else {k: in_utc(v) for k, v in asdict(value).items()})
         for name, value in found.items()
     ]
     columns = ["feature", "value", "event_timestamp", "created_timestamp", "model_version"]
@@ -92,10 +92,16 @@ def join(
     invocation: Invocation,
     features: References,
     spine: Spine,
-    timestamp_column: Annotated[str, typer.Option("--timestamp-column", help="Of the spine.")] = "event_timestamp",
+    timestamp_column: Annotated[
+        str, typer.Option("--timestamp-column", help="The spine's column of moments.")
+    ] = "event_timestamp",
     known_at: KnownAt = None,
-    full_feature_names: Annotated[bool, typer.Option("--full-feature-names", help="group__feature.")] = False,
-    with_timestamps: Annotated[bool, typer.Option("--with-timestamps", help="Event timestamps of the values.")] = False,
+    full_feature_names: Annotated[
+        bool, typer.Option("--full-feature-names", help="Name columns group__feature.")
+    ] = False,
+    with_timestamps: Annotated[
+        bool, typer.Option("--with-timestamps", help="Also when each value became true.")
+    ] = False,
     limit: Limit = 20,
     output: Output = None,
     format: Format = "parquet",
@@ -113,7 +119,9 @@ def join(
 def aggregate(
     invocation: Invocation,
     feature: Reference,
-    function: Annotated[str, typer.Argument(help="sum, avg, count, min, max, stddev or approx_percentile.")],
+    function: Annotated[
+        str, typer.Argument(metavar="FUNCTION", help="sum, avg, count, min, max, stddev or approx_percentile.")
+    ],
     start: Start,
     end: End,
     every: Annotated[str, typer.Option("--every", help="hour, day, week or month.")] = "day",
@@ -149,7 +157,7 @@ def search(
     threshold: Annotated[float, typer.Option("--threshold", help="The least cosine similarity.")] = 0.7,
     at: Annotated[str | None, typer.Option("--at", help="Vectors as they were valid then; now by default.")] = None,
     filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE, of the same group.")] = None,
-    model_version: Annotated[str | None, typer.Option("--model-version", help="Whose vectors.")] = None,
+    model_version: Annotated[str | None, typer.Option("--model-version", help="Only vectors of this model.")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Compare every vector, and do not search by index.")] = False,
 ) -> None:
     """Show the entities whose embeddings are most similar to a vector, or to an entity's own."""

@@ -42,10 +42,16 @@ def load(
     ] = None,
     start: Annotated[str | None, typer.Option("--start", help="First instant of the examples.")] = None,
     end: Annotated[str | None, typer.Option("--end", help="First instant after.")] = None,
-    timestamp_column: Annotated[str, typer.Option("--timestamp-column", help="Of the spine.")] = "event_timestamp",
+    timestamp_column: Annotated[
+        str, typer.Option("--timestamp-column", help="The spine's column of moments.")
+    ] = "event_timestamp",
     known_at: KnownAt = None,
-    sample_size: Annotated[int | None, typer.Option("--sample-size", min=1, help="How many rows; all.")] = None,
-    stratify_by: Annotated[list[str] | None, typer.Option("--stratify-by", help="Columns whose shares stay.")] = None,
+    sample_size: Annotated[
+        int | None, typer.Option("--sample-size", min=1, help="How many rows; by default all.")
+    ] = None,
+    stratify_by: Annotated[
+        list[str] | None, typer.Option("--stratify-by", help="Columns whose values keep their shares.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the sample and the split.")] = 0,
     split: Annotated[str | None, typer.Option("--split", help="time, random or entity.")] = None,
     validation: Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")] = None,
@@ -195,9 +201,13 @@ def fine_tuning(
     path: Annotated[str, typer.Option("--path", help="A new folder for the JSONL files.")],
     system: Annotated[str | None, typer.Option("--system", help="The system's message, a template.")] = None,
     template: Annotated[str | None, typer.Option("--template", help="The user's message, a Jinja2 template.")] = None,
-    timestamp_column: Annotated[str, typer.Option("--timestamp-column", help="Of the spine.")] = "event_timestamp",
+    timestamp_column: Annotated[
+        str, typer.Option("--timestamp-column", help="The spine's column of moments.")
+    ] = "event_timestamp",
     known_at: KnownAt = None,
-    sample_size: Annotated[int | None, typer.Option("--sample-size", min=1, help="How many rows; all.")] = None,
+    sample_size: Annotated[
+        int | None, typer.Option("--sample-size", min=1, help="How many rows; by default all.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the sample and the split.")] = 0,
     split: Annotated[str | None, typer.Option("--split", help="time, random or entity.")] = None,
     validation: Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")] = None,

@@ -60,10 +60,14 @@ def ingest(
 def write(
     invocation: Invocation,
     feature: Reference,
-    value: Annotated[str, typer.Argument(help="The value; an embedding or array as JSON: [0.1, 0.2].")],
+    value: Annotated[
+        str, typer.Argument(metavar="VALUE", help="The value; an embedding or array as JSON: [0.1, 0.2].")
+    ],
     entity: EntityPairs,
     at: Annotated[str, typer.Option("--at", help="Event timestamp: when it became true.")],
-    model_version: Annotated[str | None, typer.Option("--model-version", help="Of an embedding.")] = None,
+    model_version: Annotated[
+        str | None, typer.Option("--model-version", help="The model that made it, of an embedding.")
+    ] = None,
 ) -> None:
     """Write one value of one entity; more than a few belong in a file, for ingest."""
     tenant = invocation.required_tenant()

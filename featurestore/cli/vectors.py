@@ -12,7 +12,7 @@ from featurestore.cli.invocation import Invocation
 
 def sync_embeddings(
     invocation: Invocation,
-    feature: Annotated[str | None, typer.Argument(metavar="[GROUP:FEATURE]", help="The embedding.")] = None,
+    feature: Annotated[str | None, typer.Argument(metavar="GROUP:FEATURE", help="The embedding.")] = None,
     every_one: Annotated[bool, typer.Option("--all", help="Every embedding with an index in its definition.")] = False,
     full: Annotated[bool, typer.Option("--full", help="Compare every entity, not just those that changed.")] = False,
     verify: Annotated[
@@ -29,5 +29,7 @@ def sync_embeddings(
             results = [*store.sync_all_embeddings(full, verify)]
         else:
             results = [store.sync_embeddings(feature, full, verify)]
+    if not results:
+        invocation.tell("No feature has an index in its definition: nothing to sync.")
     documents = [{"tenant": tenant, **asdict(result)} for result in results]
     invocation.answer(documents if feature is None else documents[0], *results)

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
 
 _SHORT = re.compile(r"(\d+)\s*(us|ms|s|m|h|d|w)")
 _UNITS = {
@@ -71,4 +71,5 @@ def microseconds(duration: timedelta) -> int:
     return duration // timedelta(microseconds=1)
 
 
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+# Read from any of these forms, and stored in the short one.
+Duration = Annotated[timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)]

@@ -128,7 +128,7 @@ class Feature(Definition):
         names = ("min", "max", "pattern", "min_length", "max_length")
         told = ["not_null"] if self.not_null else []
         told += [
-            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+            f"{name} {value:.15g}" if isinstance(value, float) else f"{name} {value}"
             for name in names
             if (value := getattr(self, name)) is not None
         ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from featurestore.definitions.base import Definition
 from featurestore.definitions.durations import Duration, format_duration
@@ -38,10 +38,6 @@ class Expectations(Definition):
     max_null_share: Share | dict[Name, Share] | None = None
     max_failed_share: Share | None = None
     on_breach: Literal["warn", "reject"] = "warn"
-
-    @field_serializer("max_age")
-    def _short_duration(self, duration: Any) -> str | None:
-        return None if duration is None else format_duration(duration)
 
 
 class DriftThresholds(Definition):
@@ -118,10 +114,6 @@ class FeatureGroup(Displayed, Definition):
             sources: Mapping[str, Source] = {},
             transformation: Transformation | str | Callable[..., Any] | None = None,
         ) -> None: ...
-
-    @field_serializer("ttl", "retention")
-    def _short_duration(self, duration: Any) -> str | None:
-        return None if duration is None else format_duration(duration)
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:

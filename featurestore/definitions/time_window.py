@@ -61,6 +61,16 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + micros * _MICROSECOND
 
 
+def _utc(moment: datetime) -> str:
+    """As one writes it: ``2026-11-01T00:00:00Z``."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def in_utc(value: Any) -> Any:
+    """A moment in UTC; any other value as it is."""
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
+
+
 @dataclass(frozen=True)
 class TimeWindow:
     """``[start, end)``: the start is in, the end is not."""
@@ -74,7 +84,7 @@ class TimeWindow:
         window = cls(to_instant(start, zone), to_instant(end, zone))
         if window.start >= window.end:
             raise InvalidArgumentError(
-                f"the window's start {window.start.isoformat()} is not before its end {window.end.isoformat()}"
+                f"the window's start {_utc(window.start)} is not before its end {_utc(window.end)}"
             )
         return window
 
@@ -89,4 +99,4 @@ class TimeWindow:
         return windows
 
     def __str__(self) -> str:
-        return f"[{self.start.isoformat()}, {self.end.isoformat()})"
+        return f"[{_utc(self.start)}, {_utc(self.end)})"

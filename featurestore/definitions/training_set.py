@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, field_serializer, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from featurestore.definitions.base import Definition
-from featurestore.definitions.durations import Duration, format_duration
+from featurestore.definitions.durations import Duration
 from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.names import Name
 from featurestore.definitions.source import Source
@@ -33,10 +33,6 @@ class TimeSplit(Definition):
     validation: float | None = Field(default=None, ge=0, lt=1)
     test: float | None = Field(default=None, gt=0, lt=1)
     embargo: Duration | None = None
-
-    @field_serializer("embargo")
-    def _short_duration(self, duration: Any) -> str | None:
-        return None if duration is None else format_duration(duration)
 
     @model_validator(mode="after")
     def _instants_or_shares(self) -> Self:
@@ -158,7 +154,3 @@ class TrainingSetDefinition(Definition):
     strict: bool = False
     start_time: Instant | None = None
     end_time: Instant | None = None
-
-    @field_serializer("label_offset")
-    def _short_duration(self, duration: Any) -> str | None:
-        return None if duration is None else format_duration(duration)

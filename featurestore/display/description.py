@@ -58,6 +58,11 @@ class Display:
     facts: tuple[tuple[str, Any], ...] = ()
     tables: tuple[Table, ...] = ()
 
+    @property
+    def shown_tables(self) -> tuple[Table, ...]:
+        """Without those that are empty where the title says so: ``0 erasures``."""
+        return tuple(table for table in self.tables if table.rows or table.caption or not self.title)
+
     def about(self, subject: str) -> Display:
         """The same, with what it is about before its title."""
         return replace(self, title=f"{subject}: {self.title}")
@@ -70,6 +75,10 @@ class Displayed:
 
     def display(self) -> Display:
         raise NotImplementedError
+
+    def __str__(self) -> str:
+        # Not that of a base such as pydantic's, which tells every field.
+        return repr(self)
 
     def __rich__(self) -> RenderableType:
         from featurestore.display.terminal import as_rich

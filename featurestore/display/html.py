@@ -40,7 +40,7 @@ def as_html(display: Display, most_rows: int | None = MOST_ROWS) -> str:
     parts += [Markup("<p>{}</p>").format(_value(line)) for line in display.lines]
     if display.facts:
         parts.append(_facts(display.facts))
-    for table in display.tables:
+    for table in display.shown_tables:
         parts.append(_table(table, most_rows))
     return str(Markup('<div class="featurestore">\n{}\n</div>').format(_joined(parts)))
 

@@ -20,7 +20,7 @@ def as_rich(display: Display, most_rows: int | None = MOST_ROWS) -> RenderableTy
     parts += [_text(line) for line in display.lines]
     if display.facts:
         parts.append(_facts(display.facts))
-    for table in display.tables:
+    for table in display.shown_tables:
         parts += _table(table, most_rows)
     return Group(*parts)
 
@@ -34,7 +34,7 @@ def _facts(facts: tuple[tuple[str, Any], ...]) -> RichTable:
 
 def _table(table: Table, most_rows: int | None) -> list[RenderableType]:
     if not table.rows:
-        return [Text("No rows.")]
+        return [Text(f"{table.caption}: No rows." if table.caption else "No rows.")]
     shown = RichTable(box=box.SIMPLE_HEAD, title=_text(table.caption) if table.caption else None, title_justify="left")
     for position, name in enumerate(table.columns):
         shown.add_column(Text(name), justify="right" if table.is_of_numbers(position) else "left", overflow="fold")

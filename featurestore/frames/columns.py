@@ -1,6 +1,8 @@
-"""Column references that take any name literally: dots, spaces and backticks are part of the name."""
+"""Columns: references that take any name literally (dots, spaces and backticks are part of it), arrays of some."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -8,3 +10,8 @@ from pyspark.sql import functions as F
 
 def column(name: str) -> Column:
     return F.col("`" + name.replace("`", "``") + "`")
+
+
+def those_present(maybe: Sequence[Column]) -> Column:
+    """An array of those values that are not null, in their order."""
+    return F.filter(F.array(*maybe), lambda value: value.isNotNull())

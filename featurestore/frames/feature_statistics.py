@@ -115,7 +115,14 @@ def as_text(number: float | None, measure: str) -> str:
             return (date(1970, 1, 1) + timedelta(days=round(number))).isoformat()
     except OverflowError:
         pass
-    return f"{number:.6g}"
+    return significant(number, 6)
+
+
+def significant(number: float, digits: int) -> str:
+    """A number by so many digits: ``0.403197``, ``12,499,400``."""
+    rounded = float(f"{number:.{digits}g}")
+    # What a double holds to the last digit needs no powers of ten.
+    return f"{rounded:,.0f}" if 10**digits <= abs(rounded) < 1e15 else f"{rounded:.{digits}g}"
 
 
 def deviation_as_text(number: float | None, measure: str) -> str:

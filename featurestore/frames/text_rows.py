@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.frames.columns import column
+from featurestore.frames.columns import column, those_present
 from featurestore.frames.conform import FAULTS, ROW, Reading, check_column_names, targets
 from featurestore.frames.schema import data_type
 
@@ -49,7 +49,7 @@ def rows_from_cells(cells: DataFrame, group: FeatureGroup, malformed: str | None
         original = F.when(column(malformed).isNotNull(), line).otherwise(original)
     return cells.select(
         *(reading.value.alias(name) for name, reading in readings.items()),
-        _texts(faults).alias(FAULTS),
+        those_present(faults).alias(FAULTS),
         original.alias(ROW),
     )
 
@@ -74,7 +74,7 @@ def rows_from_json_lines(lines: DataFrame, group: FeatureGroup, tenant_id: str) 
     ]
     return lines.where(F.trim(line) != "").select(
         *(reading.value.alias(name) for name, reading in readings.items()),
-        _texts(faults).alias(FAULTS),
+        those_present(faults).alias(FAULTS),
         line.alias(ROW),
     )
 
@@ -110,7 +110,3 @@ def _read_cell(text: Column, word: str) -> Reading:
 
 def _fault(reason: str, applies: Column) -> Column:
     return F.when(applies, F.lit(reason))
-
-
-def _texts(maybe: list[Column]) -> Column:
-    return F.filter(F.array(*maybe), lambda reason: reason.isNotNull())

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.frames.columns import column
+from featurestore.frames.columns import column, those_present
 from featurestore.frames.conform import FAULTS, ROW, input_columns, read_columns, targets
 
 # How a row is written as JSON: every field, instants in UTC to the microsecond.
@@ -30,7 +30,7 @@ def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str |
     if "tenant_id" in given:
         other = column("tenant_id").cast("string") != F.lit(tenant_id)
         unreadable.append(F.when(other, F.lit("tenant_id: not the tenant of this store")))
-    reasons = _texts(unreadable)
+    reasons = those_present(unreadable)
     if FAULTS in rows.columns:
         reasons = F.concat(reasons, F.coalesce(column(FAULTS), F.array().cast("array<string>")))
     read = rows.select(
@@ -56,7 +56,7 @@ def _broken_rules(group: FeatureGroup) -> Column:
     maybe = [F.when(column(name).isNull() & ~_unreadable(name), F.lit(f"{name}: missing")) for name in needed]
     for feature in group.features:
         maybe += [F.when(broken, F.lit(f"{feature.name}: {rule}")) for rule, broken in rules(feature)]
-    return _texts(maybe)
+    return those_present(maybe)
 
 
 def _unreadable(name: str) -> Column:
@@ -102,11 +102,6 @@ def _finite(feature: Feature) -> Column:
 
 def _not_finite(value: Column) -> Column:
     return F.isnan(value) | (F.abs(value) == F.lit(float("inf")))
-
-
-def _texts(maybe: list[Column]) -> Column:
-    """An array of those texts that are not null."""
-    return F.filter(F.array(*maybe), lambda reason: reason.isNotNull())
 
 
 def good_rows(checked: DataFrame) -> DataFrame:

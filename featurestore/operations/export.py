@@ -77,9 +77,7 @@ def export(
     hold), InvalidArgumentError (options), InvariantError (the files hold other rows).
     """
     if format not in FORMATS:
-        raise ExportError(
-            f"format {format!r} is not known; possible: {', '.join(FORMATS)}. {nearest(str(format), FORMATS)}"
-        )
+        raise ExportError(f"format {format!r} is not known. {nearest(str(format), FORMATS)}")
     options = _csv_options(format, csv)
     _check_columns(rows, format, options)
     name, version = training_set or ("", 0)

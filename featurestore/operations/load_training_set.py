@@ -16,6 +16,7 @@ from pyspark.sql import types as T
 
 from featurestore.definitions.time_window import from_micros
 from featurestore.definitions.types import FeatureType
+from featurestore.display.description import size
 from featurestore.errors import InvalidArgumentError, ResultTooLargeError
 from featurestore.frames.columns import column
 from featurestore.frames.encodings import Encoding, encode_column, fit
@@ -163,8 +164,8 @@ def load_frame(saved: SavedRows, expand_vectors: bool, max_bytes: int | None) ->
     """Raises ResultTooLargeError before anything is loaded, InvalidArgumentError where expanded names would meet."""
     measured = measure(saved)
     spread = vector_columns(saved.features, measured.widths) if expand_vectors else {}
-    size = bytes_in_pandas(saved.types, measured.rows, measured.texts, measured.widths, spread)
-    _check_size(saved.manifest, "to_pandas()", measured.rows, size, max_bytes)
+    needed = bytes_in_pandas(saved.types, measured.rows, measured.texts, measured.widths, spread)
+    _check_size(saved.manifest, "to_pandas()", measured.rows, needed, max_bytes)
     loaded = _load(saved, measured)
     parts: dict[str, pd.Series[Any]] = {}
     for name in saved.manifest.feature_columns:
@@ -186,9 +187,9 @@ def load_matrix(saved: SavedRows, encoding: Encoding | None, max_bytes: int | No
     measured = measure(saved)
     spread = vector_columns(saved.features, measured.widths)
     columns = sum(len(spread.get(name, [name])) for name in saved.features) + 1
-    size = bytes_in_pandas(saved.types, measured.rows, measured.texts, measured.widths)
-    size += bytes_in_numpy(columns, measured.rows)
-    _check_size(saved.manifest, "to_numpy()", measured.rows, size, max_bytes)
+    needed = bytes_in_pandas(saved.types, measured.rows, measured.texts, measured.widths)
+    needed += bytes_in_numpy(columns, measured.rows)
+    _check_size(saved.manifest, "to_numpy()", measured.rows, needed, max_bytes)
     loaded = _load(saved, measured)
     features, label = loaded[list(saved.features)], _label(saved, loaded)
     if encoding is None:
@@ -232,19 +233,12 @@ def _label(saved: SavedRows, loaded: pd.DataFrame) -> pd.Series[Any] | None:
     return None if saved.manifest.label is None else loaded[saved.manifest.label]
 
 
-def _check_size(manifest: Manifest, call: str, rows: int, size: int, max_bytes: int | None) -> None:
+def _check_size(manifest: Manifest, call: str, rows: int, needed: int, max_bytes: int | None) -> None:
     if max_bytes is not None and max_bytes < 0:
         raise InvalidArgumentError(f"max_bytes is {max_bytes}; give a number of bytes, or None for no limit")
-    if max_bytes is not None and size > max_bytes:
+    if max_bytes is not None and needed > max_bytes:
         raise ResultTooLargeError(
-            f"training set {manifest.name!r} v{manifest.version}: {call} would take about {_spoken(size)} for {rows:,} rows, "
-            f"more than max_bytes={max_bytes} ({_spoken(max_bytes)}); give a larger max_bytes (None: no limit) where the "
+            f"training set {manifest.name!r} v{manifest.version}: {call} would take about {size(needed)} for {rows:,} rows, "
+            f"more than max_bytes={max_bytes} ({size(max_bytes)}); give a larger max_bytes (None: no limit) where the "
             "memory is there, load one part (split=), build it with sample_size=, or export() it and read the files in pieces"
         )
-
-
-def _spoken(size: float) -> str:
-    for unit, bytes_each in (("GiB", _GIB), ("MiB", 1024**2), ("KiB", 1024)):
-        if size >= bytes_each:
-            return f"{size / bytes_each:,.1f} {unit}"
-    return f"{size} bytes"

@@ -63,7 +63,9 @@ class ProfileResult(Displayed):
         return Display(title, tables=(Table(columns, rows),))
 
     def __str__(self) -> str:
-        return "\n".join(f"{one.group}: {one.dates:,} dates profiled, {one.rows:,} rows" for one in self.groups)
+        return "\n".join(
+            f"{one.group}: {counted(one.dates, 'date')} profiled, {counted(one.rows, 'row')}" for one in self.groups
+        )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from featurestore.definitions.durations import microseconds
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.lookup import as_lookups
 from featurestore.definitions.names import parse_reference
+from featurestore.definitions.time_window import in_utc
 from featurestore.display.description import Display, Displayed, text_of, utc_text
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.columns import column
@@ -146,13 +147,9 @@ def _value(group: FeatureGroup, name: str, taken: dict[str, Any] | None) -> Feat
         return None
     return FeatureValue(
         feature=f"{group.name}:{name}",
-        value=_in_utc(taken["value"]),
+        value=in_utc(taken["value"]),
         event_timestamp=taken["event"].astimezone(UTC),
         created_timestamp=taken["created"].astimezone(UTC),
         group_version=group.version,
         model_version=taken["model"],
     )
-
-
-def _in_utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value

@@ -9,9 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from featurestore.definitions.durations import format_duration, spoken
-from featurestore.definitions.feature import Feature
 from featurestore.definitions.lookup import as_lookups
-from featurestore.display.description import counted
+from featurestore.display.description import counted, size
 from featurestore.operations.catalog_model import Catalog, GroupEntry, TrainingSetEntry
 from featurestore.operations.lineage import Lineage, Node, lineage_of
 from featurestore.reports.lineage_picture import lineage_picture
@@ -136,26 +135,6 @@ def search_index(catalog: Catalog) -> str:
     return f"window.catalogEntries = {text};\n"
 
 
-def _rules(feature: Feature) -> list[str]:
-    """What a value must keep, in few words."""
-    told = ["not null"] if feature.not_null else []
-    told += _bounds(feature.min, feature.max, "")
-    told += _bounds(feature.min_length, feature.max_length, "length ")
-    if feature.allowed_values is not None:
-        told.append(f"one of {', '.join(str(value) for value in feature.allowed_values)}")
-    if feature.pattern is not None:
-        told.append(f"matches {feature.pattern}")
-    return told
-
-
-def _bounds(low: float | None, high: float | None, of: str) -> list[str]:
-    if low is not None and high is not None:
-        return [f"{of}{low:,g} to {high:,g}"]
-    if low is not None:
-        return [f"{of}at least {low:,g}"]
-    return [] if high is None else [f"{of}at most {high:,g}"]
-
-
 def _moment(moment: datetime | None) -> str:
     return "-" if moment is None else moment.strftime("%Y-%m-%d %H:%M UTC")
 
@@ -168,21 +147,12 @@ def _age(age: timedelta | None) -> str:
     return f"{spoken(seconds)} old" if seconds >= 0 else f"{spoken(-seconds)} ahead"
 
 
-def _size(number: int) -> str:
-    """Bytes in the greatest unit of which there is at least one."""
-    for exponent, unit in ((4, "TB"), (3, "GB"), (2, "MB"), (1, "kB")):
-        if number >= 1000**exponent:
-            return f"{number / 1000**exponent:.3g} {unit}"
-    return f"{number} B"
-
-
 _FILTERS: dict[str, Callable[..., Any]] = {
     "duration": lambda duration: "none" if duration is None else format_duration(duration),
     "moment": _moment,
     "age": _age,
-    "size": _size,
+    "size": size,
     "number": brief,
-    "rules": _rules,
     "spread": spread,
     "frequent": frequent,
     "in_hash": lambda text: quote(text, safe=""),

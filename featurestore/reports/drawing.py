@@ -59,11 +59,31 @@ def picture_of(figure: Figure, title: str, note: str, alternative: str, feature:
     return Picture(title, note, alternative, _inline(text.getvalue(), alternative), feature)
 
 
+def told_beside(axes: Axes, text: str, number: float, position: float) -> None:
+    """A bar's number at its end."""
+    axes.annotate(
+        text, (number, position), xytext=(3, 0), textcoords="offset points", va="center", fontsize=9, color=INK
+    )
+
+
+class _Dates(ConciseDateFormatter):
+    """Months are named at their first day; beside those the year alone is still to be said, not the last month again."""
+
+    def format_ticks(self, values: Any) -> Any:
+        labels = super().format_ticks(values)  # type: ignore[no-untyped-call]
+        self._months_are_named = any(label.isalpha() for label in labels)
+        return labels
+
+    def get_offset(self) -> str:
+        offset = str(super().get_offset())  # type: ignore[no-untyped-call]
+        return offset[:4] if self._months_are_named else offset
+
+
 def dates_below(axes: Axes) -> None:
     """The axis below is of dates, said once and shortly."""
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(_Dates(locator))  # type: ignore[no-untyped-call]
     axes.grid(axis="y", linewidth=0.6)
     axes.set_axisbelow(True)
 

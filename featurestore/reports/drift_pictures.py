@@ -10,7 +10,18 @@ from matplotlib.ticker import MaxNLocator
 
 from featurestore.frames.drift import FeatureDrift
 from featurestore.frames.feature_statistics import as_text
-from featurestore.reports.drawing import FIRST, INK, MUTED, SECOND, STYLE, Picture, one_panel, picture_of, short
+from featurestore.reports.drawing import (
+    FIRST,
+    INK,
+    MUTED,
+    SECOND,
+    STYLE,
+    Picture,
+    one_panel,
+    picture_of,
+    short,
+    told_beside,
+)
 
 _MOST_VALUES = 12
 
@@ -28,7 +39,7 @@ def distances(features: Sequence[FeatureDrift]) -> Picture:
             height=0.7,
         )
         for position, (share, feature) in enumerate(zip(shares, features, strict=True)):
-            axes.annotate(f" {share:.2f} {feature.status}", (share, position), va="center", fontsize=9, color=INK)
+            told_beside(axes, f"{share:.2f} {feature.status}", share, position)
         axes.axvline(1, color=MUTED, linewidth=1, linestyle="--")
         axes.set_yticks(positions, [feature.feature for feature in features])
         axes.tick_params(axis="y", length=0, labelcolor=INK)

@@ -22,6 +22,7 @@ from featurestore.reports.drawing import (
     dates_below,
     one_panel,
     picture_of,
+    told_beside,
 )
 from featurestore.reports.training_set_numbers import FeatureNumbers, PeriodNumbers
 
@@ -40,7 +41,15 @@ def label_over_time(label: str, periods: Sequence[PeriodNumbers], cuts: Mapping[
         for part, day in cuts.items():
             first_day: Any = day
             axes.axvline(first_day, color=MUTED, linewidth=1, linestyle="--")
-            axes.annotate(f" {part}", (first_day, 1), xycoords=("data", "axes fraction"), va="top", color=MUTED)
+            axes.annotate(
+                part,
+                (first_day, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="top",
+                color=MUTED,
+            )
         dates_below(axes)
         lowest, highest = min(shown, key=_rate), max(shown, key=_rate)
         alternative = (
@@ -67,7 +76,7 @@ def missing_shares(features: Sequence[FeatureNumbers]) -> Picture:
         positions = range(len(features))
         axes.barh(positions, shares, color=SECOND, height=0.7)
         for position, share in zip(positions, shares, strict=True):
-            axes.annotate(f" {share:.1%}", (share, position), va="center", fontsize=9, color=INK)
+            told_beside(axes, f"{share:.1%}", share, position)
         _feature_rows(axes, features)
         axes.set_xlim(0, max(1.1 * max(shares), 0.01))
         axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")

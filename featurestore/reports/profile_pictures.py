@@ -23,6 +23,7 @@ from featurestore.reports.drawing import (
     one_panel,
     picture_of,
     short,
+    told_beside,
 )
 
 _MOST_VALUES = 8
@@ -86,7 +87,7 @@ def _spread(axes: Axes, feature: FeatureStatistics) -> None:
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set_ylim(max(len(bars), 4) - 0.4, -0.6)
         for place, (_, share) in enumerate(bars):
-            axes.annotate(f" {share:.1%}", (share, place), va="center", fontsize=9, color=INK)
+            told_beside(axes, f"{share:.1%}", share, place)
         axes.set_xlim(0, 1.25 * bars[0][1])
         axes.set_xticks([])
     elif feature.distribution is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from featurestore.frames.feature_statistics import FeatureStatistics, as_text, histogram
+from featurestore.frames.feature_statistics import FeatureStatistics, as_text, histogram, significant
 
 # A divisor of the steps of rank that are kept, so that even values make even bars.
 _BINS = 20
@@ -51,7 +51,7 @@ def brief(number: float | None, measure: str) -> str:
     """A feature's number in the room that there is: a moment's date, else four digits."""
     if number is None or measure == "days":
         return as_text(number, measure)
-    return as_text(number, measure)[:10] if measure == "microseconds" else f"{number:.4g}"
+    return as_text(number, measure)[:10] if measure == "microseconds" else significant(number, 4)
 
 
 def rows_over_time(days: Sequence[tuple[date, int]]) -> Bars | None:

@@ -56,7 +56,7 @@ def test_without_a_tenant_definitions_are_written(
 
     assert run(["catalog", "build", str(tmp_path / "site"), "--conf", str(project / "conf")]) == 0
 
-    assert "1 groups, 2 features, definitions alone" in capsys.readouterr().out
+    assert "1 group, 2 features, definitions alone" in capsys.readouterr().out
     assert "of no tenant" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
 
 
@@ -66,7 +66,7 @@ def test_a_second_build_takes_the_first_one_s_place(
     arguments = ("catalog", "build", str(tmp_path / "site"))
     output_of(project, capsys, *arguments)
 
-    assert f"Wrote {tmp_path / 'site' / 'index.html'}: 1 groups" in output_of(project, capsys, *arguments)
+    assert f"Wrote {tmp_path / 'site' / 'index.html'}: 1 group" in output_of(project, capsys, *arguments)
     assert [file.name for file in tmp_path.iterdir()] == ["site"]
 
 

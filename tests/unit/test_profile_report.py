@@ -1,12 +1,16 @@
 """The reports of a profile and of drift as pages: without faults, values as text, each picture told in words."""
 
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from html_page import Page, faults_of
 from profiles import LONGEST_NAME, drifted, profiled
 
 from featurestore.errors import ExportError
+from featurestore.frames.feature_statistics import significant
+from featurestore.reports.drawing import dates_below, one_panel
 from featurestore.reports.drift_report import drift_html
 from featurestore.reports.profile_report import profile_html, profile_report
 
@@ -86,3 +90,25 @@ def test_the_file_is_written_to_a_local_disk(tmp_path: Path) -> None:
     )
     with pytest.raises(ExportError, match="s3://bucket"):
         profile_report(profiled(1), "s3://bucket/profile.html")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "said"),
+    [(date(2026, 1, 1), date(2026, 4, 30), "2026"), (date(2026, 6, 3), date(2026, 6, 17), "2026-Jun")],
+)
+def test_what_an_axis_of_dates_has_not_named_stands_beside_it(first: date, last: date, said: str) -> None:
+    figure, axes = one_panel(2)
+    ends: list[Any] = [first, last]
+    axes.plot(ends, [0, 1])
+    dates_below(axes)
+    figure.draw_without_rendering()
+
+    assert axes.xaxis.get_offset_text().get_text() == said
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.0, "0"), (0.4031974, "0.403197"), (-999_999.4, "-999999"), (12_499_400.3, "12,499,400"), (3e20, "3e+20")],
+)
+def test_numbers_are_told_by_their_first_digits(number: float, text: str) -> None:
+    assert significant(number, 6) == text
