@@ -77,7 +77,7 @@ def main(
     sequential: Annotated[int, typer.Option(min=1, help="Of those, for the sequential scan")] = 20,
     limit: Annotated[int, typer.Option(min=1, help="Neighbours asked for")] = 10,
     rounds: Annotated[int, typer.Option(min=1, help="How often each is run")] = 3,
-    sync: Annotated[str, typer.Option(help="Rows and dims to sync, or none")] = "100kx384",
+    sync: Annotated[str, typer.Option(help="Rows and dims to sync, or none")] = "200kx384",
     seed: Annotated[int, typer.Option(help="Another seed, other vectors")] = 0,
     output: Annotated[Path, typer.Option(help="Where JSON and table go")] = _OUTPUT,
 ) -> None:

@@ -28,8 +28,6 @@ QUICK = {
     "spark.databricks.delta.snapshotPartitions": "2",
     # Where the process's time zone is not UTC, Delta reads the whole log again after each commit, to compare.
     "spark.databricks.delta.allFilesInCrc.verificationMode.forceOnNonUTC.enabled": "false",
-    # With few and small partitions there is nothing to adapt, and each shuffle would be a job of its own.
-    "spark.sql.adaptive.enabled": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.shuffle.partitions": "2",

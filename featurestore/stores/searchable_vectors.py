@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from featurestore.definitions.time_window import in_utc
 from featurestore.stores.vector_tables import EMBEDDING, SCHEMA, TYPES, VectorTable, in_schema, names, registered
 
 if TYPE_CHECKING:
@@ -96,7 +97,3 @@ def binary_rows(connection: Connection[Any], statement: Composed, values: dict[s
 def numbers_of(vector: bytes, table: VectorTable) -> np.ndarray[Any, Any]:
     """A vector as pgvector sends it: its dims, two bytes of nothing, and the numbers, the greatest byte first."""
     return np.frombuffer(vector, ">f4" if table.storage == "vector" else ">f2", offset=4).astype(np.float64)
-
-
-def in_utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value

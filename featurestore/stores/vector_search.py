@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from featurestore.definitions.time_window import in_utc
 from featurestore.frames.filters import ColumnFilter
 from featurestore.frames.similarity import SIMILARITY, Query
-from featurestore.stores.searchable_vectors import Searchable, binary_rows, in_utc, numbers_of
+from featurestore.stores.searchable_vectors import Searchable, binary_rows, numbers_of
 from featurestore.stores.vector_tables import EMBEDDING, TIMES, TYPES, VectorTable, filter_time, in_schema
 
 if TYPE_CHECKING:
