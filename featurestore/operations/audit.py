@@ -36,7 +36,7 @@ from featurestore.stores.training_sets import PART, Manifest
 # within a fifth of themselves (two standard deviations).
 JOINED_ROWS, COMPARED_ROWS = 10_000, 20_000
 # Sets of at most so many rows are read once for all passes.
-_KEPT_ROWS = 0
+_KEPT_ROWS = 10_000
 # Values that are held in memory to be compared, of all features together.
 _COMPARED_VALUES = 4_000_000
 # Features of a lookup that are looked at for a short TTL: those that are missing most often.
