@@ -14,6 +14,7 @@ import pytest
 import trustme
 from byte_search import found_in
 from conftest import SPARK, Clock
+from embedded_documents import DEFINITIONS
 from job_processes import write_settings
 from pyspark.sql import SparkSession
 from tls_postgres import HOST, ExternalServer, external_server, tls_before
@@ -21,17 +22,6 @@ from tls_postgres import HOST, ExternalServer, external_server, tls_before
 from featurestore import FeatureStore, OfflineStore, Settings
 from featurestore.errors import PostgresError
 
-DEFINITIONS = """
-entities:
-  - name: doc
-    join_keys: {doc_id: long}
-feature_groups:
-  - name: docs
-    entity: doc
-    features:
-      - {name: text, type: embedding(3), model_version: small, index: {filters: [stars]}}
-      - {name: stars, type: long}
-"""
 pytestmark = pytest.mark.slow
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 # Told apart from whatever else there is, so that every byte can be searched for them.

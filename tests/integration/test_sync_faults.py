@@ -15,6 +15,7 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 import pytest
+from embedded_documents import DEFINITIONS
 from job_processes import exit_code, write_settings
 from psycopg import sql
 from pyspark.sql import SparkSession
@@ -27,17 +28,6 @@ from featurestore.stores.vector_tables import in_schema
 
 pytestmark = pytest.mark.slow
 
-DEFINITIONS = """
-entities:
-  - name: doc
-    join_keys: {doc_id: long}
-feature_groups:
-  - name: docs
-    entity: doc
-    features:
-      - {name: text, type: embedding(3), model_version: small, index: {filters: [stars]}}
-      - {name: stars, type: long}
-"""
 # Up to the last of these, what was there is there; from the first of the others on, all that is new.
 # Some of them, or with EVERY_KILL=1 in the environment all.
 EVERY_KILL = os.environ.get("EVERY_KILL") == "1"
