@@ -200,13 +200,19 @@ class HadoopFiles:
 
         return str(_told(read))
 
-    def replace_text(self, path: str, text: str) -> None:
-        new = f"{path}.{uuid4().hex}.tmp"
-        self.write_text(new, text)
+    def length(self, path: str) -> int:
+        place, system = self._at(path)
+        return int(_told(lambda: system.getFileStatus(place).getLen()))
+
+    def replace_text(self, path: str, old: str, new: str) -> None:
+        beside = f"{path}.{uuid4().hex}.tmp"
+        self.write_text(beside, new)
         try:
-            self.replace(new, path)
+            if self.read_text(path) != old:
+                raise OSError(f"{path} was changed meanwhile")
+            self.replace(beside, path)
         except OSError:
-            self.delete(new)
+            self.delete(beside)
             raise
 
     def replace(self, source: str, target: str) -> None:

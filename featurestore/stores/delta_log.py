@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from featurestore.stores.files import Files
 
@@ -29,6 +31,9 @@ _LEFT_BEHIND = re.compile(r"\..*\.tmp")
 _DIGITS = 20
 _LONGEST_COMMIT = 60_000
 _TELLING = ("add", "remove")
+# Of a file that others change or remove while it is read, Spark tells in either of its ways.
+_UNREADABLE = (OSError, PySparkException, Py4JJavaError)
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,10 @@ class LogCleaner:
         return self.log.files
 
     def clean(self) -> int:
-        """Gives how many files of the log were changed or removed. Safe to repeat, and while others read and write."""
+        """Gives how many files of the log were changed or removed.
+
+        Safe to repeat, and while others read, write and clean. Raises what Spark or the file system says of a file that
+        cannot be read, or that is changed again and again."""
         changed = 0
         checkpoints = []
         for name, modified in self.files.files_in(self.log.folder):
@@ -104,9 +112,9 @@ class LogCleaner:
             if name[:_DIGITS].isdigit() and int(name[:_DIGITS]) > self.until:
                 continue
             if _COMMIT.fullmatch(name) or _COMMITS.fullmatch(name):
-                changed += self._unless_gone(path, self._clean_text)
+                changed += self._among_others(path, self._clean_text)
             elif _CHECKSUM.fullmatch(name):
-                changed += self._unless_gone(path, self._remove_telling)
+                changed += self._among_others(path, self._remove_telling)
             elif _CHECKPOINT.fullmatch(name):
                 checkpoints.append(path)
             elif _LEFT_BEHIND.fullmatch(name) and modified < self.barrier - _LONGEST_COMMIT:
@@ -114,13 +122,22 @@ class LogCleaner:
                 changed += 1
         sidecars = f"{self.log.folder}/_sidecars"
         checkpoints += [f"{sidecars}/{name}" for name, _ in self.files.files_in(sidecars) if name.endswith(".parquet")]
-        return changed + sum(self._unless_gone(path, self._clean_checkpoint) for path in checkpoints)
+        return changed + sum(self._among_others(path, self._clean_checkpoint) for path in checkpoints)
+
+    def _among_others(self, path: str, clean: Callable[[str], int]) -> int:
+        """Clean a file which another erasure may clean meanwhile, or a writer remove, since a newer one took its place."""
+        again = Retrying(
+            retry=retry_if_exception_type(_UNREADABLE),
+            wait=wait_random_exponential(multiplier=0.1, max=2),
+            stop=stop_after_attempt(_ATTEMPTS),
+            reraise=True,
+        )
+        return again(self._unless_gone, path, clean)
 
     def _unless_gone(self, path: str, clean: Callable[[str], int]) -> int:
-        """Clean a file, which writers may remove meanwhile, since a newer checkpoint or checksum took its place."""
         try:
             return clean(path)
-        except (OSError, PySparkException):
+        except _UNREADABLE:
             if self.files.exists(path):
                 raise
             return 0
@@ -130,7 +147,7 @@ class LogCleaner:
         cleaned = "\n".join(self._cleaned(line) for line in text.split("\n"))
         if cleaned == text:
             return 0
-        self.files.replace_text(path, cleaned)
+        self.files.replace_text(path, text, cleaned)
         return 1
 
     def _cleaned(self, line: str) -> str:
@@ -158,6 +175,7 @@ class LogCleaner:
         return 1
 
     def _clean_checkpoint(self, path: str) -> int:
+        length = self.files.length(path)
         actions = self.spark.read.parquet(path)
         if "add" not in actions.columns:
             return 0
@@ -170,6 +188,9 @@ class LogCleaner:
         try:
             cleaned.coalesce(1).write.parquet(new)
             [written] = [name for name, _ in self.files.files_in(new) if name.endswith(".parquet") and name[0] != "."]
+            # What another erasure cleaned since must not come back.
+            if self.files.length(path) != length:
+                raise OSError(f"{path} was changed meanwhile")
             self.files.replace(f"{new}/{written}", path)
         finally:
             self.files.delete(new)

@@ -29,8 +29,12 @@ class Files(Protocol):
     def read_text(self, path: str) -> str:
         """A whole file, UTF-8; OSError where there is none."""
 
-    def replace_text(self, path: str, text: str) -> None:
-        """Put a text in the place of a file's, in one step where the file system can, with the file's old time."""
+    def length(self, path: str) -> int:
+        """In bytes; OSError where there is no such file."""
+
+    def replace_text(self, path: str, old: str, new: str) -> None:
+        """Put a text in the place of a file's, in one step where the file system can, with the file's old time; OSError
+        where the file says no longer what it did."""
 
     def replace(self, source: str, target: str) -> None:
         """Give a file the name of another, which it takes the place of, and that one's time."""
