@@ -204,6 +204,36 @@ class HadoopFiles:
         place, system = self._at(path)
         return int(_told(lambda: system.getFileStatus(place).getLen()))
 
+    def read_end(self, path: str, number: int) -> bytes:
+        place, system = self._at(path)
+
+        def read() -> bytes:
+            stream = system.open(place)
+            try:
+                stream.seek(max(0, system.getFileStatus(place).getLen() - number))
+                return bytes(self._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+            finally:
+                stream.close()
+
+        return bytes(_told(read))
+
+    def copy_with(self, source: str, target: str, offset: int, inserted: bytes) -> None:
+        place, system = self._at(source)
+        new, _ = self._at(target)
+        copy = self._jvm.org.apache.commons.io.IOUtils.copyLarge
+
+        def write() -> None:
+            read, written = system.open(place), system.create(new, False)
+            try:
+                copy(read, written, 0, offset)
+                written.write(bytearray(inserted))
+                copy(read, written)
+            finally:
+                read.close()
+                written.close()
+
+        _told(write)
+
     def replace_text(self, path: str, old: str, new: str) -> None:
         beside = f"{path}.{uuid4().hex}.tmp"
         self.write_text(beside, new)

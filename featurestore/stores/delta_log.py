@@ -34,6 +34,9 @@ _TELLING = ("add", "remove")
 # Of a file that others change or remove while it is read, Spark tells in either of its ways.
 _UNREADABLE = (OSError, PySparkException, Py4JJavaError)
 _ATTEMPTS = 5
+# A Parquet file ends with the length of its footer, in 4 bytes, and 4 of its name. Of a checkpoint's end, the footer and
+# what is put in before it, so much is compared.
+_PARQUET_END, _FOOTER = 8, 1 << 18
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,7 @@ class LogCleaner:
         return 1
 
     def _clean_checkpoint(self, path: str) -> int:
-        length = self.files.length(path)
+        as_read = self.files.read_end(path, _FOOTER)
         actions = self.spark.read.parquet(path)
         if "add" not in actions.columns:
             return 0
@@ -186,15 +189,27 @@ class LogCleaner:
         # Beside the log, whose readers pass over names that they do not know.
         new = f"{self.log.folder}/.cleaned-{uuid4().hex}"
         try:
-            cleaned.coalesce(1).write.parquet(new)
+            # As Delta writes it, so that it is never longer than it was.
+            cleaned.coalesce(1).write.option("compression", "snappy").parquet(new)
             [written] = [name for name, _ in self.files.files_in(new) if name.endswith(".parquet") and name[0] != "."]
+            self._lengthen(f"{new}/{written}", f"{new}/lengthened", self.files.length(path))
             # What another erasure cleaned since must not come back.
-            if self.files.length(path) != length:
+            if self.files.read_end(path, _FOOTER) != as_read:
                 raise OSError(f"{path} was changed meanwhile")
-            self.files.replace(f"{new}/{written}", path)
+            self.files.replace(f"{new}/lengthened", path)
         finally:
             self.files.delete(new)
         return 1
+
+    def _lengthen(self, source: str, target: str, length: int) -> None:
+        """Copy a Parquet file so that it is as long as another: who has listed the log reads its footer by the length.
+
+        What is put in before the footer, where nothing points to, is of this copy alone, and tells it from others.
+        """
+        end = self.files.read_end(source, _PARQUET_END)
+        at = self.files.length(source) - _PARQUET_END - int.from_bytes(end[:4], "little")
+        filling = max(0, length - self.files.length(source))
+        self.files.copy_with(source, target, at, uuid4().hex.encode().ljust(filling)[:filling])
 
     def _gone_and_telling(self, actions: DataFrame) -> Column:
         name = F.element_at(F.split("add.path", "/"), -1)

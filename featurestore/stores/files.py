@@ -32,6 +32,12 @@ class Files(Protocol):
     def length(self, path: str) -> int:
         """In bytes; OSError where there is no such file."""
 
+    def read_end(self, path: str, number: int) -> bytes:
+        """The last bytes of a file, all where it has fewer; OSError where there is none."""
+
+    def copy_with(self, source: str, target: str, offset: int, inserted: bytes) -> None:
+        """Write a new file: a copy of another, with bytes put in at an offset; OSError where that is refused."""
+
     def replace_text(self, path: str, old: str, new: str) -> None:
         """Put a text in the place of a file's, in one step where the file system can, with the file's old time; OSError
         where the file says no longer what it did."""

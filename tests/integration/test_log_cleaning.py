@@ -33,8 +33,8 @@ class Interrupted(HadoopFiles):
         if self.waiting:
             self.waiting.pop()()
 
-    def length(self, path: str) -> int:
-        found = super().length(path)
+    def read_end(self, path: str, number: int) -> bytes:
+        found = super().read_end(path, number)
         self._interrupt()
         return found
 
@@ -118,9 +118,15 @@ def test_a_file_that_is_changed_again_and_again_is_told_of_not_passed_over(spark
         cleaner(separate_session(spark), Busy(spark), log, "acme").clean()
 
 
-def test_versions_are_read_after_cleaning(spark: SparkSession, log: Path) -> None:
+def test_who_listed_the_log_before_reads_it_after_cleaning(spark: SparkSession, log: Path) -> None:
+    """By the lengths that the files had: Delta does not look again."""
     table = DeltaTable(str(log.parent))
+    lengths = {file.name: file.stat().st_size for file in log.iterdir() if file.suffix in (".json", ".parquet")}
+    listed = spark.read.parquet(*(str(file) for file in sorted(log.glob(CHECKPOINTS))))
     for tenant in TENANTS:
         assert cleaner(separate_session(spark), HadoopFiles(spark), log, tenant).clean() > 0
+
+    assert {name: (log / name).stat().st_size for name in lengths} == lengths
+    assert listed.where("add.stats LIKE '%secret%'").count() == 0
     names: list[Any] = [row[0] for row in table.read(spark, 0).select(F.col("tenant_id")).collect()]
     assert sorted(names) == sorted(TENANTS)
