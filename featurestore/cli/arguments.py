@@ -8,25 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from featurestore.definitions.time_window import in_utc
+from featurestore.definitions.time_window import in_utc, to_instant
 from featurestore.display.description import Display, table_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from featurestore.definitions.entity import Entity
-
-Reference = Annotated[str, typer.Argument(metavar="GROUP:FEATURE", help="The feature.")]
-References = Annotated[list[str], typer.Argument(metavar="GROUP:FEATURE", help="The features.")]
-EntityPairs = Annotated[list[str], typer.Option("--entity", help="A join key as KEY=VALUE; once for each key.")]
-ANY_ENTITY = typer.Option("--entity", help="Only this entity: a join key as KEY=VALUE, once for each key.")
-Start = Annotated[str, typer.Option("--start", help="First instant: 2026-11-01T00:00:00Z.")]
-End = Annotated[str, typer.Option("--end", help="First instant after.")]
-KnownAt = Annotated[str | None, typer.Option("--known-at", help="As known at an instant, or 'event'.")]
-Spine = Annotated[str, typer.Option("--spine", help="A Parquet file or folder of examples.")]
-Output = Annotated[str | None, typer.Option("--output", help="Write the rows to this new folder instead.")]
-Format = Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or arrow.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows that are shown.")]
 
 
 def pairs(given: Iterable[str], option: str = "--entity") -> dict[str, str]:
@@ -38,6 +26,50 @@ def pairs(given: Iterable[str], option: str = "--entity") -> dict[str, str]:
             raise typer.BadParameter(f"{text!r} is not KEY=VALUE, each key once", param_hint=option)
         found[key] = value
     return found
+
+
+def checked_pairs(given: list[str] | None) -> list[str] | None:
+    """The same texts, once they are seen to be pairs: before Spark starts."""
+    pairs(given or [])
+    return given
+
+
+def checked_instant(given: str | None) -> str | None:
+    """The same text, once it is seen to tell a moment; in which zone the settings may say."""
+    if given is not None:
+        try:
+            to_instant(given, "UTC")
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+    return given
+
+
+def checked_known_at(given: str | None) -> str | None:
+    return given if given == "event" else checked_instant(given)
+
+
+def instant(name: str, help: str) -> Any:
+    """An option that takes a moment."""
+    return typer.Option(name, help=help, callback=checked_instant)
+
+
+Reference = Annotated[str, typer.Argument(metavar="GROUP:FEATURE", help="The feature.")]
+References = Annotated[list[str], typer.Argument(metavar="GROUP:FEATURE", help="The features.")]
+EntityPairs = Annotated[
+    list[str], typer.Option("--entity", help="A join key as KEY=VALUE; once for each key.", callback=checked_pairs)
+]
+ANY_ENTITY = typer.Option(
+    "--entity", help="Only this entity: a join key as KEY=VALUE, once for each key.", callback=checked_pairs
+)
+Start = Annotated[str, instant("--start", "First instant: 2026-11-01T00:00:00Z.")]
+End = Annotated[str, instant("--end", "First instant after.")]
+KnownAt = Annotated[
+    str | None, typer.Option("--known-at", help="As known at an instant, or 'event'.", callback=checked_known_at)
+]
+Spine = Annotated[str, typer.Option("--spine", help="A Parquet file or folder of examples.")]
+Output = Annotated[str | None, typer.Option("--output", help="Write the rows to this new folder instead.")]
+Format = Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or arrow.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows that are shown.")]
 
 
 def entity_of(entity: Entity, given: Iterable[str]) -> dict[str, Any]:

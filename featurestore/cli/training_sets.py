@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from featurestore.cli.arguments import Format, KnownAt, References, Spine
+from featurestore.cli.arguments import Format, KnownAt, References, Spine, instant
 from featurestore.cli.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def load(
     label_offset: Annotated[
         str | None, typer.Option("--label-offset", help="How long after a row's time its label is looked up: 7d.")
     ] = None,
-    start: Annotated[str | None, typer.Option("--start", help="First instant of the examples.")] = None,
-    end: Annotated[str | None, typer.Option("--end", help="First instant after.")] = None,
+    start: Annotated[str | None, instant("--start", "First instant of the examples.")] = None,
+    end: Annotated[str | None, instant("--end", "First instant after.")] = None,
     timestamp_column: Annotated[
         str, typer.Option("--timestamp-column", help="The spine's column of moments.")
     ] = "event_timestamp",

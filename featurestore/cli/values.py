@@ -14,6 +14,7 @@ from featurestore.cli.arguments import (
     Limit,
     Reference,
     entity_of,
+    instant,
     plain_rows,
     rows_of,
     typed,
@@ -64,7 +65,7 @@ def write(
         str, typer.Argument(metavar="VALUE", help="The value; an embedding or array as JSON: [0.1, 0.2].")
     ],
     entity: EntityPairs,
-    at: Annotated[str, typer.Option("--at", help="Event timestamp: when it became true.")],
+    at: Annotated[str, instant("--at", "Event timestamp: when it became true.")],
     model_version: Annotated[
         str | None, typer.Option("--model-version", help="The model that made it, of an embedding.")
     ] = None,

@@ -42,7 +42,7 @@ def _broken(
     failed: int,
 ) -> Iterator[str]:
     if expect.min_rows is not None and rows < expect.min_rows:
-        yield f"min_rows: {rows} rows, expected at least {expect.min_rows}"
+        yield f"min_rows: {rows} {'row' if rows == 1 else 'rows'}, expected at least {expect.min_rows}"
     if expect.max_age is not None:
         if newest is None:
             yield f"max_age: no rows, expected one of the last {format_duration(expect.max_age)} before {window_end.isoformat()}"

@@ -138,7 +138,7 @@ def test_a_run_that_breaks_what_is_expected_warns(store: OfflineStore) -> None:
 
     assert (result.state, result.written) == ("succeeded", 3)
     short = store.materialize_feature("warned", november(3), november(4))
-    assert (short.state, short.written, short.broken) == ("succeeded", 1, ("min_rows: 1 rows, expected at least 3",))
+    assert (short.state, short.written, short.broken) == ("succeeded", 1, ("min_rows: 1 row, expected at least 3",))
     result.require_expectations()
     with pytest.raises(ExpectationError, match="Its rows were written"):
         short.require_expectations()
@@ -151,7 +151,7 @@ def test_or_leaves_its_rows_among_the_rejected_ones_until_they_are_right(store: 
     assert (first.state, first.written, first.failed) == ("unpublished", 0, 1)
     assert again.state == "unpublished"
     [row] = store.rejected("held").collect()
-    assert row.reasons == ["the run breaks min_rows: 1 rows, expected at least 3"]
+    assert row.reasons == ["the run breaks min_rows: 1 row, expected at least 3"]
     assert values(store, "held") == []
     land(landing / "acme" / "orders", "more.parquet", [(user, november(3, 12)) for user in ("u7", "u8")])
     mended = store.materialize_feature("held", november(3), november(4))

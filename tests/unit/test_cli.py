@@ -18,6 +18,7 @@ import typer
 
 from featurestore import errors
 from featurestore.cli import run
+from featurestore.cli.arguments import checked_known_at
 from featurestore.cli.invocation import Invocation, common_options
 from featurestore.errors import FeatureStoreError, NotFoundError
 
@@ -93,6 +94,35 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     told = capsys.readouterr()
     assert told.out == ""
     assert "Usage:" in told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["get", "g:f", "--at", "2026-11-01T00:00:00Z", "--entity", "ann"], "'ann' is not KEY=VALUE"),
+        (["get", "g:f", "--at", "soon", "--entity", "user_id=ann"], "'soon' is not an ISO 8601 timestamp"),
+        (["history", "g:f", "--entity", "user_id=ann", "--start", "2026-13-01"], "'2026-13-01' is not an ISO 8601"),
+        (["join", "g:f", "--spine", "s.parquet", "--known-at", "evnt"], "'evnt' is not an ISO 8601 timestamp"),
+        (["write", "g:f", "0.5", "--entity", "user_id=ann", "--at", "11 o'clock"], "is not an ISO 8601 timestamp"),
+        (["search", "g:f", "--entity", "user_id"], "'user_id' is not KEY=VALUE"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_moment_or_an_entity_that_cannot_be_read_is_told_before_spark_starts(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(invocation: Invocation) -> None:
+        pytest.fail("Spark was started")
+
+    monkeypatch.setattr(Invocation, "open", opened)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    assert run([*arguments, "--tenant", "acme"]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_moment_without_a_zone_and_event_are_for_the_store_to_judge() -> None:
+    assert [checked_known_at(given) for given in (None, "event", "2026-11-01")] == [None, "event", "2026-11-01"]
 
 
 @pytest.mark.parametrize(
