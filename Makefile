@@ -18,7 +18,7 @@ demo: environment ## The whole path on the year's New York flights: jobs, traini
 test: environment ## The tests, but for the slow ones
 	$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m "not slow"
 
-test_slow: environment ## The tests that start processes of their own: spark-submit, a cluster, the benchmark's engines
+test_slow: environment ## The slow tests: spark-submit, a cluster, the benchmark's engines, most pages of the docs
 	$(PYTHON_IN_VENV) -m pytest -n 2 --dist loadfile -m slow
 
 test_every_kill: environment ## Every job killed after each of its steps; test_slow kills after some of them

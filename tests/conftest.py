@@ -18,8 +18,8 @@ from featurestore.session import open_session
 os.environ["TZ"] = "America/New_York"
 time.tzset()
 
-# Short queries never earn back what compilers cost: Java's optimising one, and Spark's own of each query. The as-of
-# join's properties, the cluster, spark-submit and the demo are tested with both.
+# Short queries never earn back what compilers cost: Java's optimising one, and Spark's own of each query; nor what adaptive
+# execution costs. The as-of join's properties, the cluster and the jobs by spark-submit run as in production.
 QUICK = {
     # Without the optimising compiler Java keeps 48 MB for compiled code, which a long run fills, and then throws code out.
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
@@ -28,6 +28,8 @@ QUICK = {
     "spark.databricks.delta.snapshotPartitions": "2",
     # Where the process's time zone is not UTC, Delta reads the whole log again after each commit, to compare.
     "spark.databricks.delta.allFilesInCrc.verificationMode.forceOnNonUTC.enabled": "false",
+    # In short queries there is nothing to adapt, and each shuffle would be a job of its own.
+    "spark.sql.adaptive.enabled": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.shuffle.partitions": "2",

@@ -27,6 +27,8 @@ from featurestore.cli import run
 
 PROJECT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(str(page.relative_to(PROJECT)) for page in (PROJECT / "docs").rglob("*.md"))]
+# Run by `make test`; the other pages by `make test_slow`, since together they run for minutes.
+FIRST_READ = ["README.md", "docs/five_minutes.md", "docs/writing.md", "docs/training_sets.md", "docs/point_in_time.md"]
 
 # A command's beginning, or a block's first line -> why it is not run.
 NOT_RUN = {
@@ -132,7 +134,9 @@ def assert_printed(printed: str, wanted: str, place: str) -> None:
     assert same, f"{place}: the page says\n{wanted}\nand what was printed is\n{tidy}"
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[] if page in FIRST_READ else pytest.mark.slow) for page in PAGES]
+)
 def test_every_block_of_the_page_runs_and_prints_what_the_page_says(
     page: str, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +145,10 @@ def test_every_block_of_the_page_runs_and_prints_what_the_page_says(
 
     for block in blocks(page):
         reader.follow(block)
+
+
+def test_the_pages_that_are_read_first_are_there() -> None:
+    assert set(FIRST_READ) - set(PAGES) == set()
 
 
 def test_every_reason_for_not_running_is_needed() -> None:

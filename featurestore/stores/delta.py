@@ -68,6 +68,17 @@ def column_sql(field: StructField) -> str:
     return f"{quote(field.name)} {field.dataType.simpleString()}"
 
 
+def in_few_files(rows: DataFrame, *by: str) -> DataFrame:
+    """The rows spread over tasks so that each value of ``by`` is written as few files; without ``by``, all of them.
+
+    Adaptive execution joins what is small, and cuts a value that is huge into several tasks. Spark ignores the hint where that
+    is off: then a value is one task's work and one file, however large.
+    """
+    if (rows.sparkSession.conf.get("spark.sql.adaptive.enabled") or "").lower() != "false":
+        return rows.hint("rebalance", *by)
+    return rows.repartition(*by) if by else rows.repartition(1)
+
+
 def _pairs(properties: Mapping[str, str]) -> str:
     return ", ".join(f"{literal(key)} = {literal(value)}" for key, value in properties.items())
 

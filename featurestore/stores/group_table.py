@@ -18,7 +18,7 @@ from featurestore.frames.conform import FAULTS, ROW
 from featurestore.frames.schema import PARTITION_COLUMNS, REJECTED, values_schema
 from featurestore.frames.suppression import REASON
 from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
-from featurestore.stores.delta import DeltaTable, Transaction, literal
+from featurestore.stores.delta import DeltaTable, Transaction, in_few_files, literal
 from featurestore.stores.layout import Layout
 
 _PROPERTIES = {
@@ -146,7 +146,7 @@ class GroupTable:
                 named = F.when(column(feature.name).isNotNull(), version)
                 stored = stored.withColumn(feature.model_version_column, named)
         in_order = stored.select(*(column(field.name) for field in values_schema(self.group)))
-        sorted_files = in_order.hint("rebalance", "event_date").sortWithinPartitions(
+        sorted_files = in_few_files(in_order, "event_date").sortWithinPartitions(
             "event_date", *self.group.join_keys, "event_timestamp"
         )
         self.values.append(sorted_files, Transaction(_app_id(record.tenant_id, record.batch_id)), record.to_json())

@@ -14,7 +14,7 @@ from pyspark.sql import types as T
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.timestamps import date_literal, instant
-from featurestore.stores.delta import DeltaTable, literal
+from featurestore.stores.delta import DeltaTable, in_few_files, literal
 
 Dates = tuple[date | None, date | None]
 
@@ -116,7 +116,7 @@ class Statistics:
             told.get(name, F.col(name) if name in whole.columns else F.lit(None)).cast(kind).alias(name)
             for name, kind in _COLUMNS.items()
         ]
-        self.table.replace(whole.select(*stored).hint("rebalance"), _replaced(tenant_id, group, where, contents))
+        self.table.replace(in_few_files(whole.select(*stored)), _replaced(tenant_id, group, where, contents))
 
 
 def _mark(spark: SparkSession, contents: str) -> DataFrame:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pytest
+from physical_plans import plan_of
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -68,17 +69,6 @@ def spine_of(spark: SparkSession, users: int, days: range = range(3, 5), **more:
     rows = spark.range(users).withColumnRenamed("id", "user_id")
     rows = rows.withColumn("day", F.explode(F.array(*(F.lit(day) for day in days)))).withColumn("event_timestamp", at)
     return rows.select("user_id", "event_timestamp", *(F.expr(sql).alias(name) for name, sql in more.items()))
-
-
-def plan_of(frame: DataFrame) -> str:
-    """The physical plan, in full."""
-    session = frame.sparkSession
-    session.conf.set("spark.sql.maxMetadataStringLength", "100000")
-    try:
-        text = str(frame._jdf.queryExecution().executedPlan().toString())
-    finally:
-        session.conf.unset("spark.sql.maxMetadataStringLength")
-    return text
 
 
 def lines_of(plan: str, operator: str) -> list[str]:

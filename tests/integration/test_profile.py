@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStatistics, FeatureStore, OfflineStore
@@ -243,6 +244,22 @@ def test_only_dates_whose_rows_changed_are_profiled_again(feature_store: Feature
         DAYS[2]: before[DAYS[2]],
         None: (1, NOW + timedelta(hours=1), version),
     }
+
+
+@pytest.mark.parametrize("adaptive", ["true", "false"])
+def test_a_profile_is_one_file_with_and_without_adaptive_execution(
+    feature_store: FeatureStore, spark: SparkSession, adaptive: str
+) -> None:
+    session = spark.newSession()
+    session.conf.set("spark.sql.adaptive.enabled", adaptive)
+    tenant = f"adaptive-{adaptive}"
+    store = FeatureStore.open(feature_store.settings, spark=session, clock=Clock(NOW)).tenant(tenant)
+    store.write_batch("orders", [one for day in DAYS for one in orders_of(day)])
+    store.profile("orders")
+
+    written = store._context.layout.statistics.read(session).where(f"tenant_id = '{tenant}'")
+    assert written.count() == 2 * len(DAYS) + 1
+    assert written.select("_metadata.file_path").distinct().count() == 1
 
 
 def stopping_at(step: str) -> Callable[[str], None]:

@@ -345,7 +345,7 @@ def test_only_valid_partitions_and_asked_columns_are_read_and_vectors_are_not_so
 
 def nodes_of(rows: DataFrame) -> Iterator[tuple[str, str, str]]:
     """Each node of the physical plan: its name, its line, its output columns."""
-    waiting = [rows._jdf.queryExecution().executedPlan().initialPlan()]
+    waiting = [rows._jdf.queryExecution().executedPlan()]
     while waiting:
         node = waiting.pop()
         yield node.nodeName(), node.simpleString(1000), node.output().mkString(",")

@@ -282,18 +282,23 @@ def test_naive_timestamps_are_read_in_the_zone_that_the_settings_name(spark: Spa
     }
 
 
-def test_files_are_partitioned_by_tenant_and_date_and_sorted_by_key_and_time(
-    acme: OfflineStore, feature_store: FeatureStore
+@pytest.mark.parametrize("adaptive", ["true", "false"])
+def test_each_date_is_one_file_sorted_by_key_and_time_with_and_without_adaptive_execution(
+    feature_store: FeatureStore, adaptive: str
 ) -> None:
-    rows = [
-        {"user_id": f"u{i * 7 % 50:02}", "event_timestamp": NOON + timedelta(hours=i * 5 % 30), "score": 1.0}
+    session = feature_store.spark.newSession()
+    session.conf.set("spark.sql.adaptive.enabled", adaptive)
+    acme = FeatureStore.open(feature_store.settings, spark=session, clock=lambda: NOW).tenant(f"adaptive-{adaptive}")
+    rows = pd.DataFrame(
+        {"user_id": f"u{i * 7 % 50:02}", "event_timestamp": NOON + timedelta(hours=i * 5 % 60), "score": 1.0}
         for i in range(200)
-    ]
-    acme.write_batch("stats", rows)
+    )
+    acme.write_batch("stats", session.createDataFrame(pa.Table.from_pandas(rows)).repartition(5))
 
     folder = Path(feature_store.settings.warehouse) / "groups/stats_v1/values" / f"tenant_id={acme.tenant_id}"
-    assert sorted(day.name for day in folder.iterdir()) == ["event_date=2026-11-01", "event_date=2026-11-02"]
-    for file in folder.glob("*/*.parquet"):
+    files = sorted(folder.glob("*/*.parquet"))
+    assert [file.parent.name for file in files] == [f"event_date=2026-11-0{day}" for day in (1, 2, 3)]
+    for file in files:
         order = ds.dataset(file).to_table(columns=["user_id", "event_timestamp"]).to_pylist()
         assert [tuple(row.values()) for row in order] == sorted(tuple(row.values()) for row in order)
 

@@ -33,8 +33,12 @@ HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
 INSTANT = pa.timestamp("us", tz="UTC")
 
-# The join is tested as it runs in production: with queries that Spark compiles.
-COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+# The join is tested as it runs in production: with queries that Spark compiles, and adapts.
+AS_IN_PRODUCTION = {
+    "spark.sql.codegen.wholeStage": "true",
+    "spark.sql.codegen.factoryMode": "FALLBACK",
+    "spark.sql.adaptive.enabled": "true",
+}
 
 # Joined into one text, or hashed carelessly, several of these would be one key.
 KEYS = list(product([1, 12, 123, 0, -1, 2**63 - 1, -(2**63)], ["", "3", "23", "123", "2\x003", "é"]))
@@ -133,9 +137,9 @@ def offsets() -> st.SearchStrategy[timedelta]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def compiled_queries(spark: SparkSession) -> Iterator[None]:
-    before = {name: spark.conf.get(name) for name in COMPILED}
-    for name, value in COMPILED.items():
+def as_in_production(spark: SparkSession) -> Iterator[None]:
+    before = {name: spark.conf.get(name) for name in AS_IN_PRODUCTION}
+    for name, value in AS_IN_PRODUCTION.items():
         spark.conf.set(name, value)
     yield
     for name, setting in before.items():
