@@ -5,24 +5,21 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 from spark_submit import spark_environment
+from waiting import wait_for
 
 HOST = "127.0.0.1"
-POLL_SECONDS = 0.05
 _START_SECONDS = 60
 _SHOWN_LINES = 40
 # Executors stay in their worker's process group. It dies when the pipe to this process is closed, by whatever ends it.
 _UNTIL_STDIN_CLOSES = '"$@" & cat >/dev/null; kill -s KILL 0'
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -124,17 +121,6 @@ def wait_for_port(service: str, log: Path) -> int:
         lambda: last_lines(log),
     )
     return int(match[1])
-
-
-def wait_for(what: str, look: Callable[[], Found | None], seconds: float, told: Callable[[], str]) -> Found:
-    """The first thing found that is true; raises TimeoutError with what was ``told``."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(POLL_SECONDS)
-    raise TimeoutError(f"{what}: not there after {seconds} s\n{told()}")
 
 
 def last_lines(log: Path) -> str:

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from conftest import QUICK
-from spark_cluster import HOST, last_lines, wait_for
+from spark_cluster import HOST, last_lines
 from spark_submit import PROJECT, spark_environment
+from waiting import wait_for
 
 _SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 _STARTED = re.compile(r"Spark Connect server started at: \S*:(\d+)")

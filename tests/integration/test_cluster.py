@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
-from spark_cluster import HOST, Cluster, last_lines, standalone_cluster, wait_for
+from spark_cluster import HOST, Cluster, last_lines, standalone_cluster
 from spark_submit import PROJECT, spark_environment, submit_command
+from waiting import wait_for
 
 from featurestore import (
     Entity,

@@ -4,18 +4,18 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from job_processes import write_settings
 from pyspark.sql import SparkSession
 from tls_postgres import ExternalServer, external_server
+from waiting import wait_for
 
 from featurestore import FeatureStore, OfflineStore, Settings
 
@@ -33,7 +33,6 @@ feature_groups:
 """
 ROWS = 60
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-Found = TypeVar("Found")
 
 # Says when it has come to a step, and goes on when a line comes in.
 SYNC = """
@@ -102,15 +101,6 @@ def store(spark: SparkSession, folder: Path, environment: dict[str, str]) -> Ite
     fs._context.postgres.close()
 
 
-def awaited(look: Callable[[], Found]) -> Found:
-    """What ``look`` gives as soon as it gives something."""
-    end = time.monotonic() + 120
-    while not (found := look()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return found
-
-
 class Meddler:
     """What holds the server still at the right moments, as a superuser, on a connection of its own."""
 
@@ -129,14 +119,18 @@ class Meddler:
 
     def end_copy_that_waits(self, for_what: str) -> None:
         asked = f"SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY %' AND wait_event = '{for_what}'"
-        [[pid]] = awaited(lambda: self.execute(asked))
+        [[pid]] = wait_for("a COPY that waits", lambda: self.execute(asked), 120, self._activity)
         self.execute(f"SELECT pg_terminate_backend({pid}, 60000)")
+
+    def _activity(self) -> str:
+        return "\n".join(map(str, self.execute("SELECT pid, state, wait_event, query FROM pg_stat_activity")))
 
     def standbys(self, names: str) -> None:
         """Whose answer every commit waits for, after it was made."""
         self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
         self.execute("SELECT pg_reload_conf()")
-        awaited(lambda: self.execute(f"SELECT 1 WHERE current_setting('synchronous_standby_names') = '{names}'"))
+        set_now = f"SELECT 1 WHERE current_setting('synchronous_standby_names') = '{names}'"
+        wait_for("the new setting", lambda: self.execute(set_now), 120, self._activity)
 
 
 @contextmanager
