@@ -40,6 +40,7 @@ def files_with(store: OfflineStore, marker: bytes) -> list[str]:
     return [str(file.relative_to(data)) for file in data.rglob("*") if file.is_file() and marker in file.read_bytes()]
 
 
+@pytest.mark.slow
 def test_all_tries_of_an_erasure_are_counted_and_no_file_nor_log_holds_what_they_deleted(store: OfflineStore) -> None:
     rows = [
         {"writer": writer, "number": number, "text": vector, "event_timestamp": NOW}

@@ -16,6 +16,8 @@ from featurestore.demo.model import AS_OF, WITHOUT_FEATURES
 from featurestore.demo.run import GROUPS, DemoResult, run_demo
 from featurestore.demo.wrong_joins import StoredValues, latest_values, same_day_values
 
+pytestmark = pytest.mark.slow
+
 DEFINITIONS = Path(__file__).parents[2] / "conf" / "features"
 SAME_DAY, LATEST = "wrong: newest value of the same day", "wrong: newest value of all"
 
