@@ -90,7 +90,9 @@ class TableFiles:
         there = [folder for folder in folders if self.files.exists(folder)]
         if not there:
             return []
-        reader = self.spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+        # Writers, and other erasures, remove files meanwhile.
+        reader = self.spark.read.option("ignoreMissingFiles", "true")
+        reader = reader.format("binaryFile").option("recursiveFileLookup", "true")
         listed = reader.option("pathGlobFilter", "*.parquet").load(there)
         told = (
             listed.select("path", "length", F.unix_millis("modificationTime").alias("modified")).toArrow().to_pylist()
@@ -100,7 +102,8 @@ class TableFiles:
     def holding(
         self, stored: Sequence[StoredFile], schema: StructType, keys: DataFrame, condition: Column
     ) -> tuple[list[StoredFile], list[StoredFile]]:
-        """Those of the files that have a row which the condition is true for, and those that cannot be read at all."""
+        """Those of the files that have a row which the condition is true for, and those of which none is read: damaged ones, and empty
+        ones."""
         if not stored:
             return [], []
         reader = (

@@ -209,9 +209,11 @@ def test_an_erasure_that_is_stopped_anywhere_goes_on_where_it_was(spark: SparkSe
     certificate = store.erase("user", {"user_id": "anna-stoppt"})
 
     assert found_in(tmp_path, b"anna-stoppt") == []
-    told = {table.kind: (table.rows, table.files_removed) for table in certificate.tables}
-    # Of the values a file with the row, and the change file that its deletion wrote.
-    assert told == {"values": (1, 2), "rejected": (1, 1), "training_set": (1, 1)}
+    assert {table.kind: table.rows for table in certificate.tables} == {"values": 1, "rejected": 1, "training_set": 1}
+    # Of the values a file with the row, and the change file that its deletion wrote; of each, also empty files that a
+    # deletion leaves behind.
+    files = {table.kind: table.files_removed for table in certificate.tables}
+    assert all(files[kind] >= least for kind, least in {"values": 2, "rejected": 1, "training_set": 1}.items())
     assert certificate.exports == (str(tmp_path / "out"),)
     states = [row["state"] for row in store.runs().where("job = 'erase'").collect()]
     assert sorted(states) == ["failed"] * len(steps) + ["succeeded"]
