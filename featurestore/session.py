@@ -207,11 +207,11 @@ class HadoopFiles:
     def read_end(self, path: str, number: int) -> bytes:
         place, system = self._at(path)
 
-        def read() -> bytes:
+        def read() -> Any:
             stream = system.open(place)
             try:
                 stream.seek(max(0, system.getFileStatus(place).getLen() - number))
-                return bytes(self._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+                return self._jvm.org.apache.commons.io.IOUtils.toByteArray(stream)
             finally:
                 stream.close()
 

@@ -53,14 +53,15 @@ def instant(name: str, help: str) -> Any:
     return typer.Option(name, help=help, callback=checked_instant)
 
 
+def entity_option(help: str) -> Any:
+    """An option that takes an entity's join keys, a pair each."""
+    return typer.Option("--entity", help=help, callback=checked_pairs)
+
+
 Reference = Annotated[str, typer.Argument(metavar="GROUP:FEATURE", help="The feature.")]
 References = Annotated[list[str], typer.Argument(metavar="GROUP:FEATURE", help="The features.")]
-EntityPairs = Annotated[
-    list[str], typer.Option("--entity", help="A join key as KEY=VALUE; once for each key.", callback=checked_pairs)
-]
-ANY_ENTITY = typer.Option(
-    "--entity", help="Only this entity: a join key as KEY=VALUE, once for each key.", callback=checked_pairs
-)
+EntityPairs = Annotated[list[str], entity_option("A join key as KEY=VALUE; once for each key.")]
+ANY_ENTITY = entity_option("Only this entity: a join key as KEY=VALUE, once for each key.")
 Start = Annotated[str, instant("--start", "First instant: 2026-11-01T00:00:00Z.")]
 End = Annotated[str, instant("--end", "First instant after.")]
 KnownAt = Annotated[

@@ -20,8 +20,8 @@ from featurestore.cli.arguments import (
     References,
     Spine,
     Start,
-    checked_pairs,
     entity_of,
+    entity_option,
     instant,
     pairs,
     plain_rows,
@@ -154,9 +154,7 @@ def search(
     invocation: Invocation,
     feature: Reference,
     vector: Annotated[str | None, typer.Option("--vector", help="The query, as JSON: [0.1, 0.2].")] = None,
-    entity: Annotated[
-        list[str] | None, typer.Option("--entity", help="Or an entity's own, as KEY=VALUE.", callback=checked_pairs)
-    ] = None,
+    entity: Annotated[list[str] | None, entity_option("Or an entity's own, as KEY=VALUE.")] = None,
     limit: Annotated[int, typer.Option("--limit", help="How many, at the most.")] = 10,
     threshold: Annotated[float, typer.Option("--threshold", help="The least cosine similarity.")] = 0.7,
     at: Annotated[str | None, instant("--at", "Vectors as they were valid then; now by default.")] = None,

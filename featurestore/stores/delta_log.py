@@ -206,10 +206,10 @@ class LogCleaner:
 
         What is put in before the footer, where nothing points to, is of this copy alone, and tells it from others.
         """
-        end = self.files.read_end(source, _PARQUET_END)
-        at = self.files.length(source) - _PARQUET_END - int.from_bytes(end[:4], "little")
-        filling = max(0, length - self.files.length(source))
-        self.files.copy_with(source, target, at, uuid4().hex.encode().ljust(filling)[:filling])
+        end, now = self.files.read_end(source, _PARQUET_END), self.files.length(source)
+        before_footer = now - _PARQUET_END - int.from_bytes(end[:4], "little")
+        filling = max(0, length - now)
+        self.files.copy_with(source, target, before_footer, uuid4().hex.encode().ljust(filling)[:filling])
 
     def _gone_and_telling(self, actions: DataFrame) -> Column:
         name = F.element_at(F.split("add.path", "/"), -1)

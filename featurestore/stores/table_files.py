@@ -102,8 +102,8 @@ class TableFiles:
     def holding(
         self, stored: Sequence[StoredFile], schema: StructType, keys: DataFrame, condition: Column
     ) -> tuple[list[StoredFile], list[StoredFile]]:
-        """Those of the files that have a row which the condition is true for, and those of which none is read: damaged ones, and empty
-        ones."""
+        """Those of the files that have a row which the condition is true for, and those of which no row is read: they are
+        damaged, or empty."""
         if not stored:
             return [], []
         reader = (

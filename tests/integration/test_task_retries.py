@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from embedded_documents import DEFINITIONS
 from job_processes import write_settings
 from pyspark.sql import SparkSession
 from tls_postgres import ExternalServer, external_server
@@ -21,16 +22,6 @@ from featurestore import FeatureStore, OfflineStore, Settings
 
 pytestmark = pytest.mark.slow
 
-DEFINITIONS = """
-entities:
-  - name: doc
-    join_keys: {doc_id: long}
-feature_groups:
-  - name: docs
-    entity: doc
-    features:
-      - {name: text, type: embedding(3), model_version: small}
-"""
 ROWS = 60
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -95,6 +86,7 @@ def store(spark: SparkSession, folder: Path, environment: dict[str, str]) -> Ite
         "doc_id": pa.array(range(ROWS), pa.int64()),
         "event_timestamp": pa.array([NOW] * ROWS, pa.timestamp("us", "UTC")),
         "text": pa.array([[1.0, number, 0.0] for number in range(ROWS)], pa.list_(pa.float32())),
+        "stars": pa.array(range(ROWS), pa.int64()),
     }
     store.write_batch("docs", pa.table(rows))
     yield store
