@@ -27,6 +27,7 @@ from featurestore.operations.suppress import left_after_suppression, suppression
 from featurestore.operations.training_set_parts import group_snapshots, lookup_of, with_split
 from featurestore.operations.training_set_request import TrainingSetRequest, check_columns, of_definition
 from featurestore.operations.transform import isolated, transform
+from featurestore.operations.transformation_errors import rows_that_compute
 from featurestore.stores.delta import DeltaTable
 from featurestore.stores.runner import this_runner
 from featurestore.stores.training_sets import PART, GroupSnapshot, Manifest, PartSnapshot, SplitCuts
@@ -251,8 +252,9 @@ def build_declared(context: Context, tenant_id: str, definition: TrainingSetDefi
     """Build a training set from its definition: run its spine, then as above, in a session of its own."""
     inside = isolated(context)
     window = _window(definition, context.clock())
-    spine = transform(inside, tenant_id, definition.spine.sources, definition.spine.transformation, window)
-    return build_training_set(inside, tenant_id, spine, of_definition(context, definition))
+    with rows_that_compute(definition.spine.transformation, definition.spine.sources):
+        spine = transform(inside, tenant_id, definition.spine.sources, definition.spine.transformation, window)
+        return build_training_set(inside, tenant_id, spine, of_definition(context, definition))
 
 
 def _window(definition: TrainingSetDefinition, now: datetime) -> TimeWindow:

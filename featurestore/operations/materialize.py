@@ -23,6 +23,7 @@ from featurestore.operations.context import Context
 from featurestore.operations.ingest import WriteResult, reasons, write_batch
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.transform import isolated, transform
+from featurestore.operations.transformation_errors import rows_that_compute
 from featurestore.stores.runs import Run
 
 MATERIALIZE = "materialize"
@@ -179,10 +180,11 @@ def _write(context: Context, tenant_id: str, group: FeatureGroup, window: TimeWi
         return WriteResult(record.written, record.failed, batch_id, version, record.errors, duplicate=True)
     inside = isolated(context)
     assert group.transformation is not None
-    rows = transform(inside, tenant_id, group.sources, group.transformation, window)
-    timed = _inside_window(_with_event_timestamp(rows, window), window)
-    changed = _changed_rows(context, tenant_id, group, timed, window) if done else timed
-    return write_batch(inside, tenant_id, group, changed, batch_id, window_end=None if done else window.end)
+    with rows_that_compute(group.transformation, group.sources):
+        rows = transform(inside, tenant_id, group.sources, group.transformation, window)
+        timed = _inside_window(_with_event_timestamp(rows, window), window)
+        changed = _changed_rows(context, tenant_id, group, timed, window) if done else timed
+        return write_batch(inside, tenant_id, group, changed, batch_id, window_end=None if done else window.end)
 
 
 def _with_event_timestamp(rows: DataFrame, window: TimeWindow) -> DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from pyspark.sql import DataFrame
@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from featurestore.definitions.select_statement import check_select
 from featurestore.definitions.source import Source
+from featurestore.definitions.sql.functions import CALLED_BY_SPARK
 from featurestore.definitions.time_window import TimeWindow
 from featurestore.definitions.transformation import Transformation
 from featurestore.errors import TransformationError
@@ -17,6 +18,8 @@ from featurestore.frames.latest import latest_values
 from featurestore.frames.schema import PARTITION_COLUMNS, values_schema
 from featurestore.frames.timestamps import instant
 from featurestore.operations.context import Context
+from featurestore.operations.transformation_errors import sql_that_runs
+from featurestore.spark_plans import check_analyzed_plan, check_parsed_plan
 from featurestore.stores.sessions import separate_session
 from featurestore.stores.sources import read_source
 
@@ -44,24 +47,39 @@ def transform(
 ) -> DataFrame:
     """The transformation's rows, lazily; ``context`` is an isolated one.
 
-    SQL is checked first (one SELECT over the declared sources) and its parameters are bound by Spark, never put into
-    the text. Raises TransformationError, or NotFoundError for a source that is not there.
+    What SQL may say is checked before it is run, what Spark reads in it before anything is executed, and its parameters are
+    bound by Spark, never put into the text. Raises TransformationError, or NotFoundError for a source that is not there.
     """
-    if transformation.sql is not None:
-        found = context.spark.sql("SHOW USER FUNCTIONS").collect()
-        check_select(transformation.sql, sources, [row["function"].rpartition(".")[2] for row in found])
+    sql = transformation.sql
+    text = None if sql is None else _checked(context, sql, sources)
     frames = {name: _read(context, tenant_id, name, source, window) for name, source in sources.items()}
-    if transformation.sql is None:
-        result = transformation.load()(frames, window)
-        if not isinstance(result, DataFrame):
-            raise TransformationError(
-                f"transformation {transformation.function!r} returned {type(result).__name__}; it must return a Spark DataFrame"
-            )
-        return result
+    if sql is not None and text is not None:
+        with sql_that_runs(sql, text):
+            return _run(context, text, frames, window, tenant_id)
+    result = transformation.load()(frames, window)
+    if not isinstance(result, DataFrame):
+        raise TransformationError(
+            f"transformation {transformation.function!r} returned {type(result).__name__}; it must return a Spark DataFrame"
+        )
+    return result
+
+
+def _checked(context: Context, sql: str, sources: Iterable[str]) -> str:
+    """The text to run in place of a user's SQL; what may be named in it is settled before any source is opened."""
+    registered = context.spark.sql("SHOW USER FUNCTIONS").collect()
+    text = check_select(sql, sources, [row["function"].rpartition(".")[2] for row in registered])
+    with sql_that_runs(sql, text):
+        check_parsed_plan(context.spark, text, list(sources), CALLED_BY_SPARK)
+    return text
+
+
+def _run(context: Context, text: str, frames: Mapping[str, DataFrame], window: TimeWindow, tenant_id: str) -> DataFrame:
     for name, frame in frames.items():
         frame.createOrReplaceTempView(name)
     arguments = {"tenant_id": tenant_id, "start_time": window.start, "end_time": window.end}
-    return context.spark.sql(transformation.sql, args=arguments)
+    rows = context.spark.sql(text, args=arguments)
+    check_analyzed_plan(rows, frames)
+    return rows
 
 
 def _read(context: Context, tenant_id: str, name: str, source: Source, window: TimeWindow) -> DataFrame:

@@ -1,0 +1,70 @@
+"""The constructs that SQL may be made of: kinds of nodes of its tree, and the bare words in them. Others are refused."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sqlglot import exp
+
+_ALLOWED_KINDS = """
+    Select SetOperation Union Except Intersect Subquery With CTE From Join Where Group GroupingSets Cube Rollup Having
+    Qualify Order Ordered Limit Offset Distinct Values Tuple Table TableAlias Lateral Pivot PivotAlias PivotAny Star
+    Alias Aliases Column Identifier Dot Paren Placeholder Literal HexString Boolean Null Var
+    Anonymous Cast TryCast Extract Trim Substring StrPosition Overlay Case If
+    DataType DataTypeParam ColumnDef Interval IntervalSpan Bracket Lambda
+    Add Sub Mul Div IntDiv Mod Neg DPipe BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitwiseLeftShift BitwiseRightShift
+    And Or Not EQ NEQ LT LTE GT GTE NullSafeEQ NullSafeNEQ Is In Between Like ILike RegexpLike Escape Any All Exists
+    Filter Window WindowSpec WithinGroup IgnoreNulls RespectNulls Collate
+"""
+_ALLOWED = frozenset(_ALLOWED_KINDS.split())
+_BARE_WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?: [A-Za-z_]+)*")
+_NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_HEX = re.compile(r"[0-9A-Fa-f]*")
+_REFUSED_TYPES = frozenset({"UNKNOWN", "USERDEFINED"})
+
+# What a user wrote, where the tree's own name says little.
+_IN_WORDS = {
+    "TableSample": "TABLESAMPLE (chance decides its rows)",
+    "QueryTransform": "TRANSFORM ... USING (it starts a program)",
+    "Distribute": "DISTRIBUTE BY",
+    "Cluster": "CLUSTER BY",
+    "Sort": "SORT BY",
+    "Version": "a version of a table",
+    "Parameter": "a variable",
+    "AtTimeZone": "AT TIME ZONE (use from_utc_timestamp)",
+    "Into": "INTO",
+    "Semicolon": "a semicolon",
+}
+
+
+def fault_of(node: Any) -> str | None:
+    """What is not allowed of the node itself, in words; None if it may stand in a SELECT."""
+    kind = type(node).__name__
+    if kind not in _ALLOWED:
+        return f"{_IN_WORDS.get(kind, kind.upper())} is not allowed in it"
+    if isinstance(node, exp.DataType) and (node.args.get("kind") is not None or _type_name(node) in _REFUSED_TYPES):
+        return f"type {node.sql(dialect='spark')} is not known"
+    if isinstance(node, exp.Alias) and not isinstance(node.args.get("alias"), exp.Identifier):
+        return "an alias must be a name"
+    for name, value in node.args.items():
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and not _is_plain(node, name, text) for text in texts):
+            return f"{kind.upper()} with {value!r} is not allowed in it"
+    return None
+
+
+def _type_name(node: Any) -> str:
+    return str(getattr(node.this, "name", node.this)).upper()
+
+
+def _is_plain(node: Any, name: str, text: str) -> bool:
+    """Whether a text that is written as it stands is what stands there in SQL, and nothing more."""
+    if isinstance(node, exp.Identifier) or (isinstance(node, exp.Literal) and node.is_string):
+        # They are written in quotes.
+        return True
+    if isinstance(node, exp.Literal):
+        return _NUMBER.fullmatch(text) is not None
+    if isinstance(node, exp.HexString):
+        return _HEX.fullmatch(text) is not None
+    return _BARE_WORDS.fullmatch(text) is not None

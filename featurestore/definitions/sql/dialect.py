@@ -1,0 +1,60 @@
+"""Spark's SQL as a tree and back, with every function under the name that the user gave it.
+
+sqlglot's own dialect turns functions into general ones, to write them for other databases, and so changes some: what is
+read here is to be run by Spark, and is kept as it was.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from sqlglot import exp
+from sqlglot.dialects.spark import Spark
+
+from featurestore.definitions.sql.text import quoted
+
+# What is not written like a call: ``CAST(a AS INT)``, ``EXTRACT(YEAR FROM a)``, ``TRIM(BOTH 'x' FROM a)``.
+_OF_THEIR_OWN_SYNTAX = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "SUBSTRING", "SUBSTR", "POSITION", "OVERLAY")
+
+
+class CheckedSpark(Spark):
+    """The dialect; ``CheckedSpark.Generator`` writes names quoted, texts escaped, and no comment."""
+
+    class Parser(Spark.Parser):
+        FUNCTIONS: ClassVar = {}
+        FUNCTION_PARSERS: ClassVar = {name: Spark.Parser.FUNCTION_PARSERS[name] for name in _OF_THEIR_OWN_SYNTAX}
+        NO_PAREN_FUNCTIONS: ClassVar = {}
+        NO_PAREN_FUNCTION_PARSERS: ClassVar = {"CASE": Spark.Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
+        # ``array(1, 2)[0]`` is an element, not an array of 0.
+        ARRAY_CONSTRUCTORS: ClassVar = {}
+
+        def _parse_interval(self, require_interval: bool = True, parse_function_unit: bool = True) -> Any:
+            """``INTERVAL 1 DAY 2 HOURS`` is read as a sum, which is one value: ``- INTERVAL 1 DAY 2 HOURS`` takes away both."""
+            interval = super()._parse_interval(require_interval, parse_function_unit)
+            return exp.Paren(this=interval) if isinstance(interval, exp.Add) else interval
+
+    class Generator(Spark.Generator):
+        # Spark has QUALIFY, and nothing else of a SELECT needs another form.
+        TRANSFORMS: ClassVar = {
+            **{kind: write for kind, write in Spark.Generator.TRANSFORMS.items() if kind is not exp.Select},
+            # As calls they would bind otherwise than Spark's operators do.
+            exp.BitwiseLeftShift: lambda self, node: self.binary(node, "<<"),
+            exp.BitwiseRightShift: lambda self, node: self.binary(node, ">>"),
+        }
+
+        def literal_sql(self, expression: exp.Literal) -> str:
+            return quoted(expression.name) if expression.is_string else str(expression.name)
+
+        def lateral_sql(self, expression: exp.Lateral) -> str:
+            if not expression.args.get("view"):
+                return super().lateral_sql(expression)
+            outer = " OUTER" if expression.args.get("outer") else ""
+            alias = expression.args.get("alias")
+            name = f" {self.sql(alias, 'this')}" if alias is not None and alias.this else ""
+            columns = self.expressions(alias, key="columns", flat=True) if alias is not None else ""
+            return f" LATERAL VIEW{outer} {self.sql(expression, 'this')}{name}{f' AS {columns}' if columns else ''}"
+
+
+def written(tree: exp.Expression) -> str:
+    """The tree as one line of Spark's SQL: every name quoted, and no comment of the user's."""
+    return str(tree.sql(dialect=CheckedSpark, comments=False, identify=True, normalize_functions=False, pretty=False))
