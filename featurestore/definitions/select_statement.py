@@ -13,15 +13,26 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
-from sqlglot.optimizer.scope import Scope, traverse_scope
 from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
 
 from featurestore.definitions.sql import functions
-from featurestore.definitions.sql.constructs import fault_of
+from featurestore.definitions.sql.constructs import fault_of, fault_of_kind
 from featurestore.definitions.sql.dialect import CheckedSpark, written
 from featurestore.definitions.sql.place import place_at
 from featurestore.definitions.sql.text import LexedText, lexed
 from featurestore.errors import TransformationError, nearest
+
+# What the parser raises for texts that are no SQL; it is not made for hostile ones.
+_PARSER_FAULTS = (
+    SqlglotError,
+    RecursionError,
+    AssertionError,
+    AttributeError,
+    IndexError,
+    KeyError,
+    TypeError,
+    ValueError,
+)
 
 PARAMETERS = frozenset({"tenant_id", "start_time", "end_time"})
 
@@ -73,13 +84,15 @@ def _checked_select(sql: str, rules: _Rules) -> Any:
     statement = _parse(text)
     if not isinstance(statement, exp.Select | exp.SetOperation):
         raise refused(f"it must be one SELECT, found {type(statement).__name__.upper()}")
+    for node in statement.walk():
+        if fault := fault_of_kind(node):
+            raise refused(fault, node, text)
     _check_words(text.code, rules)
     shadowing = sorted(cte.alias for cte in statement.find_all(exp.CTE) if cte.alias.lower() in rules.sources)
     if shadowing:
         raise refused(f"WITH {shadowing} would hide the sources of those names; name them otherwise")
-    inner = _common_table_expressions(statement)
     for node in statement.walk():
-        _check_node(node, text, rules, inner)
+        _check_node(node, text, rules)
     return _cleared(statement, text)
 
 
@@ -92,7 +105,7 @@ def _checked_expression(sql: str, rules: _Rules) -> Any:
     [expression] = select.expressions
     _check_words(text.code, rules)
     for node in expression.walk():
-        _check_node(node, text, rules, frozenset())
+        _check_node(node, text, rules)
         name = node.name.lower() if isinstance(node, exp.Anonymous) else ""
         if (
             isinstance(node, exp.Query | exp.Window | exp.Alias | exp.Aliases | exp.Star)
@@ -111,7 +124,7 @@ def _parse(text: LexedText) -> Any:
         first: Any = error.errors[0]
         place = f"line {first['line']}, column {first['col']}"
         raise refused(f"it cannot be read as Spark SQL: {first['description']} ({place})") from error
-    except (SqlglotError, RecursionError) as error:
+    except _PARSER_FAULTS as error:
         raise refused("it cannot be read as Spark SQL") from error
     if len(statements) != 1:
         raise refused(f"it must be one statement, found {len(statements)}")
@@ -151,21 +164,25 @@ def _check_words(code: str, rules: _Rules) -> None:
             raise refused(f"function {token.text} is not Spark's own, and not allowed in it")
 
 
-def _common_table_expressions(statement: Any) -> frozenset[int]:
-    """Identities of the table nodes that read a WITH that is in force where they stand; elsewhere the same name is a table."""
-    try:
-        return frozenset(
-            id(node)
-            for scope in traverse_scope(statement)
-            for node, source in scope.selected_sources.values()
-            if isinstance(source, Scope) and isinstance(node, exp.Table)
-        )
-    except (SqlglotError, RecursionError) as error:
-        raise refused("two of its tables have the same name, or none; give each a name with AS") from error
+def _reads_with(table: Any) -> bool:
+    """Whether a table's name is that of a WITH in force where it stands; elsewhere the same name is a table of the catalog."""
+    below, node = table, table.parent
+    while node is not None:
+        known: list[Any] = []
+        if isinstance(node, exp.With):
+            # Of a WITH its own parts see those before them; a recursive one sees itself.
+            place = next(index for index, cte in enumerate(node.expressions) if cte is below)
+            known = node.expressions[: place + 1 if node.args.get("recursive") else place]
+        elif (given := node.args.get("with_")) is not None and given is not below:
+            known = given.expressions
+        if any(cte.alias.lower() == table.name.lower() for cte in known):
+            return True
+        below, node = node, node.parent
+    return False
 
 
-def _check_node(node: Any, text: LexedText, rules: _Rules, inner: frozenset[int]) -> None:
-    if isinstance(node, exp.Table) and id(node) not in inner:
+def _check_node(node: Any, text: LexedText, rules: _Rules) -> None:
+    if isinstance(node, exp.Table):
         _check_table(node, text, rules)
     if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Func):
         name = node.expression.name if isinstance(node.expression, exp.Anonymous) else type(node.expression).__name__
@@ -186,13 +203,14 @@ def _check_column(column: Any, text: LexedText) -> None:
     if "_metadata" in parts:
         raise refused("_metadata tells of files, and is not allowed in it", column, text)
     if len(parts) == 1 and parts[0] in functions.CLOCK_AND_SESSION:
-        raise refused(f"{parts[0]} depends on when and by whom it runs; use :start_time or :end_time", column, text)
+        raise refused(f"{parts[0]} is not allowed in it: {functions.WHY_REFUSED[parts[0]]}", column, text)
 
 
 def _check_function(function: Any, text: LexedText, rules: _Rules) -> None:
     name = function.name.lower() if isinstance(function, exp.Anonymous) else ""
     if name not in functions.ALLOWED:
-        raise refused(f"function {name} is not allowed in it; {nearest(name, functions.ALLOWED)}", function, text)
+        why = functions.WHY_REFUSED.get(name) or nearest(name, functions.ALLOWED)
+        raise refused(f"function {name} is not allowed in it: {why}", function, text)
     if name in rules.user_functions:
         raise refused(f"function {name} is not Spark's own, and not allowed in it", function, text)
     if name in functions.NEED_AN_ARGUMENT and not function.expressions:
@@ -218,7 +236,7 @@ def _check_table(table: Any, text: LexedText, rules: _Rules) -> None:
         name = table.this.name.lower() if isinstance(table.this, exp.Anonymous) else ""
         if name not in functions.TABLE_FUNCTIONS or name in rules.user_functions:
             raise refused(f"table function {name} is not allowed in it", table, text)
-    elif table.db or table.catalog or table.args.get("version") or table.name.lower() not in rules.sources:
+    elif table.db or table.catalog or (table.name.lower() not in rules.sources and not _reads_with(table)):
         name = table.sql(dialect="spark", comments=False)
         raise refused(f"it reads {name}, which is not among its sources {sorted(rules.sources)}", table, text)
 

@@ -18,6 +18,18 @@ _ALLOWED_KINDS = """
     Filter Window WindowSpec WithinGroup IgnoreNulls RespectNulls Collate
 """
 _ALLOWED = frozenset(_ALLOWED_KINDS.split())
+# What may stand where Spark reads rows from: anything else there, a column in parentheses say, Spark would take for a table.
+_QUERIES = frozenset({"Select", "Union", "Except", "Intersect", "Subquery", "Values"})
+_RELATIONS = {
+    ("From", "this"): _QUERIES | {"Table"},
+    ("Join", "this"): _QUERIES | {"Table", "Lateral"},
+    ("Subquery", "this"): _QUERIES | {"Table"},
+    ("CTE", "this"): _QUERIES,
+    ("Lateral", "this"): frozenset({"Subquery", "Anonymous"}),
+    ("Exists", "this"): _QUERIES,
+    ("In", "query"): _QUERIES,
+    **{(kind, side): _QUERIES for kind in ("Union", "Except", "Intersect") for side in ("this", "expression")},
+}
 _BARE_WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?: [A-Za-z_]+)*")
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _HEX = re.compile(r"[0-9A-Fa-f]*")
@@ -38,16 +50,25 @@ _IN_WORDS = {
 }
 
 
+def fault_of_kind(node: Any) -> str | None:
+    """Why no node of this kind may stand in a SELECT, in words; None if it may."""
+    kind = type(node).__name__
+    return None if kind in _ALLOWED else f"{_IN_WORDS.get(kind, kind.upper())} is not allowed in it"
+
+
 def fault_of(node: Any) -> str | None:
     """What is not allowed of the node itself, in words; None if it may stand in a SELECT."""
     kind = type(node).__name__
-    if kind not in _ALLOWED:
-        return f"{_IN_WORDS.get(kind, kind.upper())} is not allowed in it"
+    if fault := fault_of_kind(node):
+        return fault
     if isinstance(node, exp.DataType) and (node.args.get("kind") is not None or _type_name(node) in _REFUSED_TYPES):
         return f"type {node.sql(dialect='spark')} is not known"
     if isinstance(node, exp.Alias) and not isinstance(node.args.get("alias"), exp.Identifier):
         return "an alias must be a name"
     for name, value in node.args.items():
+        rows = _RELATIONS.get((kind, name))
+        if rows is not None and value is not None and type(value).__name__ not in rows:
+            return f"{value.sql(dialect='spark', comments=False)} is no query and no source, and not allowed in it"
         texts = value if isinstance(value, list) else [value]
         if any(isinstance(text, str) and not _is_plain(node, name, text) for text in texts):
             return f"{kind.upper()} with {value!r} is not allowed in it"

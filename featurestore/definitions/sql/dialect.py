@@ -28,6 +28,9 @@ class CheckedSpark(Spark):
         # ``array(1, 2)[0]`` is an element, not an array of 0.
         ARRAY_CONSTRUCTORS: ClassVar = {}
 
+        def _warn_unsupported(self) -> None:
+            """What cannot be read is refused, with a reason of our own; the log needs no copy of a user's text."""
+
         def _parse_interval(self, require_interval: bool = True, parse_function_unit: bool = True) -> Any:
             """``INTERVAL 1 DAY 2 HOURS`` is read as a sum, which is one value: ``- INTERVAL 1 DAY 2 HOURS`` takes away both."""
             interval = super()._parse_interval(require_interval, parse_function_unit)
@@ -45,6 +48,9 @@ class CheckedSpark(Spark):
         def literal_sql(self, expression: exp.Literal) -> str:
             return quoted(expression.name) if expression.is_string else str(expression.name)
 
+        def identifier_sql(self, expression: exp.Identifier) -> str:
+            return "`" + expression.name.replace("`", "``") + "`"
+
         def lateral_sql(self, expression: exp.Lateral) -> str:
             if not expression.args.get("view"):
                 return super().lateral_sql(expression)
@@ -57,4 +63,4 @@ class CheckedSpark(Spark):
 
 def written(tree: exp.Expression) -> str:
     """The tree as one line of Spark's SQL: every name quoted, and no comment of the user's."""
-    return str(tree.sql(dialect=CheckedSpark, comments=False, identify=True, normalize_functions=False, pretty=False))
+    return str(tree.sql(dialect=CheckedSpark, comments=False, normalize_functions=False, pretty=False))

@@ -83,7 +83,7 @@ _BY_KIND = {
         try_parse_json try_variant_get variant_explode variant_explode_outer variant_get
     """,
     "others": """
-        aes_decrypt assert_true bitmap_bit_position bitmap_bucket_number bitmap_count try_aes_decrypt typeof
+        aes_decrypt assert_true raise_error bitmap_bit_position bitmap_bucket_number bitmap_count try_aes_decrypt typeof
     """,
     "aggregates": """
         any any_value approx_count_distinct approx_percentile approx_top_k approx_top_k_accumulate
@@ -128,6 +128,18 @@ CLOCK_AND_SESSION = frozenset(
     ("current_catalog", "current_database", "current_date", "current_path", "current_schema", "current_time",
      "current_timestamp", "current_user", "localtimestamp", "session_user")
 )  # fmt: skip
+
+# Why some of Spark's functions may not be called.
+WHY_REFUSED = {
+    **dict.fromkeys(
+        ("curdate", "now", *CLOCK_AND_SESSION),
+        "it depends on when and by whom it runs; use :start_time, :end_time or :tenant_id",
+    ),
+    **dict.fromkeys(
+        ("rand", "randn", "random", "randstr", "shuffle", "uniform", "uuid", "monotonically_increasing_id"),
+        "chance decides what it gives; take a hash of the row's key, such as xxhash64(user_id)",
+    ),
+}
 
 # Functions with a map of options, and after how many arguments it stands.
 OPTIONS_AFTER = {

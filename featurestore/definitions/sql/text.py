@@ -19,7 +19,8 @@ _MOST_TEXTS = 0xFFFF
 
 _ESCAPE = r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([01][0-7]{2})|(.))"
 _SPECIAL = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
-_PLAIN = re.compile(r"[\t\n\r\x20-\x7e]*")
+# What Spark's SQL is made of, outside quotes.
+_PLAIN = re.compile(r"[\t\n\r \w.,:;()\[\]<>=!+\-*/%&|^~]", re.ASCII)
 _HEX = re.compile(r"[0-9a-fA-F]*")
 
 
@@ -152,7 +153,8 @@ class _Lexer:
     def _code(self) -> None:
         character = self._sql[self._at]
         if not _PLAIN.fullmatch(character):
-            self._doubt(f"the character U+{ord(character):04X} stands outside quotes, where only ASCII may")
+            name = repr(character) if "!" <= character <= "~" else f"U+{ord(character):04X}"
+            self._doubt(f"the character {name} stands outside quotes, where it has no meaning")
         if not character.isspace():
             self._last_text = None
         self._out.append(character)
