@@ -70,7 +70,7 @@ class SpineError(FeatureStoreError):
 
 
 class TransformationError(FeatureStoreError):
-    """A transformation was refused before it ran, or returned what cannot be stored."""
+    """A transformation was refused before it ran, failed on a row, or returned what cannot be stored."""
 
     exit_code = 12
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import sqlglot
@@ -20,7 +21,7 @@ from featurestore.definitions.sql.constructs import fault_of, fault_of_kind
 from featurestore.definitions.sql.dialect import CheckedSpark, written
 from featurestore.definitions.sql.place import place_at
 from featurestore.definitions.sql.text import LexedText, lexed
-from featurestore.errors import TransformationError, nearest
+from featurestore.errors import TransformationError
 
 # What the parser raises for texts that are no SQL; it is not made for hostile ones.
 _PARSER_FAULTS = (
@@ -209,7 +210,9 @@ def _check_column(column: Any, text: LexedText) -> None:
 def _check_function(function: Any, text: LexedText, rules: _Rules) -> None:
     name = function.name.lower() if isinstance(function, exp.Anonymous) else ""
     if name not in functions.ALLOWED:
-        why = functions.WHY_REFUSED.get(name) or nearest(name, functions.ALLOWED)
+        close = get_close_matches(name, functions.ALLOWED, n=3)
+        hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else "docs/security_model.md says which are"
+        why = functions.WHY_REFUSED.get(name, hint)
         raise refused(f"function {name} is not allowed in it: {why}", function, text)
     if name in rules.user_functions:
         raise refused(f"function {name} is not Spark's own, and not allowed in it", function, text)

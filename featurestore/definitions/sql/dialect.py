@@ -15,18 +15,21 @@ from featurestore.definitions.sql.text import quoted
 
 # What is not written like a call: ``CAST(a AS INT)``, ``EXTRACT(YEAR FROM a)``, ``TRIM(BOTH 'x' FROM a)``.
 _OF_THEIR_OWN_SYNTAX = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "SUBSTRING", "SUBSTR", "POSITION", "OVERLAY")
+# To mypy they are variables.
+_Parser: Any = Spark.Parser
+_Generator: Any = Spark.Generator
 
 
 class CheckedSpark(Spark):
     """The dialect; ``CheckedSpark.Generator`` writes names quoted, texts escaped, and no comment."""
 
-    class Parser(Spark.Parser):
-        FUNCTIONS: ClassVar = {}
-        FUNCTION_PARSERS: ClassVar = {name: Spark.Parser.FUNCTION_PARSERS[name] for name in _OF_THEIR_OWN_SYNTAX}
-        NO_PAREN_FUNCTIONS: ClassVar = {}
-        NO_PAREN_FUNCTION_PARSERS: ClassVar = {"CASE": Spark.Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
+    class Parser(_Parser):  # type: ignore[misc]
+        FUNCTIONS: ClassVar[dict[str, Any]] = {}
+        FUNCTION_PARSERS: ClassVar = {name: _Parser.FUNCTION_PARSERS[name] for name in _OF_THEIR_OWN_SYNTAX}
+        NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
+        NO_PAREN_FUNCTION_PARSERS: ClassVar = {"CASE": _Parser.NO_PAREN_FUNCTION_PARSERS["CASE"]}
         # ``array(1, 2)[0]`` is an element, not an array of 0.
-        ARRAY_CONSTRUCTORS: ClassVar = {}
+        ARRAY_CONSTRUCTORS: ClassVar[dict[str, Any]] = {}
 
         def _warn_unsupported(self) -> None:
             """What cannot be read is refused, with a reason of our own; the log needs no copy of a user's text."""
@@ -36,10 +39,10 @@ class CheckedSpark(Spark):
             interval = super()._parse_interval(require_interval, parse_function_unit)
             return exp.Paren(this=interval) if isinstance(interval, exp.Add) else interval
 
-    class Generator(Spark.Generator):
+    class Generator(_Generator):  # type: ignore[misc]
         # Spark has QUALIFY, and nothing else of a SELECT needs another form.
         TRANSFORMS: ClassVar = {
-            **{kind: write for kind, write in Spark.Generator.TRANSFORMS.items() if kind is not exp.Select},
+            **{kind: write for kind, write in _Generator.TRANSFORMS.items() if kind is not exp.Select},
             # As calls they would bind otherwise than Spark's operators do.
             exp.BitwiseLeftShift: lambda self, node: self.binary(node, "<<"),
             exp.BitwiseRightShift: lambda self, node: self.binary(node, ">>"),
@@ -53,7 +56,7 @@ class CheckedSpark(Spark):
 
         def lateral_sql(self, expression: exp.Lateral) -> str:
             if not expression.args.get("view"):
-                return super().lateral_sql(expression)
+                return str(super().lateral_sql(expression))
             outer = " OUTER" if expression.args.get("outer") else ""
             alias = expression.args.get("alias")
             name = f" {self.sql(alias, 'this')}" if alias is not None and alias.this else ""

@@ -132,14 +132,21 @@ CLOCK_AND_SESSION = frozenset(
 # Why some of Spark's functions may not be called.
 WHY_REFUSED = {
     **dict.fromkeys(
-        ("curdate", "now", *CLOCK_AND_SESSION),
-        "it depends on when and by whom it runs; use :start_time, :end_time or :tenant_id",
+        ("curdate", "now", "current_timezone", "user", "version", *CLOCK_AND_SESSION),
+        "it depends on when, where and by whom it runs; use :start_time, :end_time or :tenant_id",
     ),
     **dict.fromkeys(
-        ("rand", "randn", "random", "randstr", "shuffle", "uniform", "uuid", "monotonically_increasing_id"),
+        ("rand", "randn", "random", "randstr", "shuffle", "uniform", "uuid", "monotonically_increasing_id", "spark_partition_id"),
         "chance decides what it gives; take a hash of the row's key, such as xxhash64(user_id)",
     ),
-}
+    **dict.fromkeys(("reflect", "try_reflect", "java_method"), "it runs code outside SQL"),
+    **dict.fromkeys(
+        ("input_file_name", "input_file_block_start", "input_file_block_length", "from_xml", "schema_of_xml", "xpath", "xpath_boolean",
+         "xpath_double", "xpath_float", "xpath_int", "xpath_long", "xpath_number", "xpath_short", "xpath_string", "from_avro",
+         "from_protobuf"),
+        "it tells of files, or can read one",
+    ),
+}  # fmt: skip
 
 # Functions with a map of options, and after how many arguments it stands.
 OPTIONS_AFTER = {
