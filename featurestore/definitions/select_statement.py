@@ -74,8 +74,12 @@ def _lower(names: Iterable[str]) -> frozenset[str]:
 
 def _settled(sql: str, rewrite: Callable[[str], str]) -> str:
     """The text that is written anew as itself: what was written is read, and checked, once more."""
-    text = rewrite(sql)
-    if rewrite(text) != text:
+    try:
+        text = rewrite(sql)
+        settled = rewrite(text) == text
+    except RecursionError as error:
+        raise refused("its parts are nested too deeply") from error
+    if not settled:
         raise refused("it can be read in more than one way; put parentheses around its parts, or write it more simply")
     return text
 

@@ -51,8 +51,9 @@ def unexpected(text: str) -> list[str]:
     """Comments, words and tables that no allowed text has; looked for by other means than the check itself."""
     outside = QUOTED.sub(lambda quoted: "_" if quoted[0][0] == "`" else "''", text)
     words = set(re.findall(r"[A-Za-z]\w*", outside))
-    tables = re.findall(r"\b(?:FROM|JOIN|LATERAL)\s+\(*(`(?:[^`]|``)*`(?:\.`(?:[^`]|``)*`)*)", text)
-    names = {name.lower() for name in re.findall(r"WITH (`\w+`)|, (`\w+`) AS \(", text) for name in name if name}
+    unquoted = QUOTED.sub(lambda quoted: quoted[0] if quoted[0][0] == "`" else "''", text)
+    tables = re.findall(r"\b(?:FROM|JOIN|LATERAL)\s+\(*(`(?:[^`]|``)*`(?:\.`(?:[^`]|``)*`)*)", unquoted)
+    names = {name.lower() for pair in re.findall(r"WITH (`\w+`)|, (`\w+`) AS \(", unquoted) for name in pair if name}
     return [
         *re.findall(r"--|/\*|\*/|;|[^\x20-\x7e]", outside),
         *sorted(word for word in words if word not in KEYWORDS and word.lower() not in ALLOWED | TABLE_FUNCTIONS),
