@@ -9,9 +9,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
 # What may be around a text that is the same all the same: brackets, quotes and blanks.
-_AROUND = r"""[\s\[\](){}<>"'`]*"""
+_AROUND_CHARACTERS = " \t\r\n[](){}<>\"'`"
+_AROUND = f"[{re.escape(_AROUND_CHARACTERS)}]*"
+_CELL_END, _WORD_END = re.compile(r"[,;|\t\n]+"), re.compile(r"""[\s,;|:=\[\](){}<>"'`\\]+""")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _DIGITS = re.compile(r"\d+")
+_LONGEST_RUN = 30
 _MOMENT = re.compile(r"\d{4}-?\d{2}-?\d{2}(?:[T ]\d{2}:?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -31,6 +34,32 @@ class Spelling(Protocol):
 
     def is_in(self, text: str) -> bool:
         """Whether a spelling of the value is anywhere in a text."""
+
+
+def values_in(text: str, kind: str) -> set[Any]:
+    """The values of a join key's type that a text may spell, as a whole or in parts."""
+    if kind == "string":
+        return _texts_in(text)
+    if kind in ("long", "int"):
+        return _wholes_in(text, 64 if kind == "long" else 32)
+    if kind == "boolean":
+        return {value for value in (True, False) if Truth(value).is_in(text)}
+    moments = (moment for found in _MOMENT.finditer(text) if (moment := _read(found[0])) is not None)
+    if kind == "date":
+        return {moment.date() for moment in moments}
+    return {moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC) for moment in moments}
+
+
+def _texts_in(text: str) -> set[str]:
+    parts = [text, *_CELL_END.split(text), *_WORD_END.split(text)]
+    return {spelled for part in parts for spelled in (part, part.strip(_AROUND_CHARACTERS)) if spelled}
+
+
+def _wholes_in(text: str, bits: int) -> set[int]:
+    numbers = [_number(spelled) for spelled in _NUMBER.findall(text)]
+    numbers += [Decimal(run) for run in _DIGITS.findall(text) if len(run) < _LONGEST_RUN]
+    bound = 2 ** (bits - 1)
+    return {int(number) for number in numbers if number is not None and -bound <= number < bound and number % 1 == 0}
 
 
 def spelling_of(value: Any) -> Spelling:
@@ -86,7 +115,7 @@ class Whole:
     def is_in(self, text: str) -> bool:
         if any(_number(spelled) == self.value for spelled in _NUMBER.findall(text)):
             return True
-        return any(len(run) < 30 and int(run) == abs(self.value) for run in _DIGITS.findall(text))
+        return any(len(run) < _LONGEST_RUN and int(run) == abs(self.value) for run in _DIGITS.findall(text))
 
 
 def _number(spelled: str) -> Decimal | None:
@@ -146,7 +175,7 @@ class Moment:
 
     def _counts(self, text: str) -> bool:
         """Whether it is the number of seconds, thousandths or millionths since 1970."""
-        if not isinstance(self.value, datetime) or not _DIGITS.fullmatch(text) or len(text) > 30:
+        if not isinstance(self.value, datetime) or not _DIGITS.fullmatch(text) or len(text) > _LONGEST_RUN:
             return False
         micros = (self.value - _EPOCH) // timedelta(microseconds=1)
         return int(text) * 1_000_000 == micros or int(text) * 1000 == micros or int(text) == micros

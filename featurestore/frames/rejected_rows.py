@@ -16,13 +16,21 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice, product
 from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
 
-from featurestore.frames.key_spellings import Spelling, spelling_of, unescaped
+from featurestore.definitions.types import storage_of_key
+from featurestore.frames.key_spellings import Spelling, spelling_of, unescaped, values_in
+from featurestore.frames.local_rows import arrow_type
+from featurestore.frames.schema import data_type
+
+# Of a text that may be about more entities than so many, the others are not tried.
+_MOST_CANDIDATES = 10_000
 
 
 class _Number(str):
@@ -60,6 +68,28 @@ def mentions_of_any(rows: DataFrame, text: str, entities: Sequence[Mapping[str, 
     return said.distinct().mapInArrow(mentioning, said.schema).distinct()
 
 
+def may_be_about(rows: DataFrame, text: str, reasons: str, kinds: Mapping[str, str]) -> DataFrame:
+    """Of rejected rows the text, as ``text``, and the join keys of each entity that it may be about, a row each."""
+    fields = [StructField("text", StringType())]
+    fields += [StructField(name, data_type(storage_of_key(kind))) for name, kind in kinds.items()]
+    arrow = pa.schema(
+        [pa.field("text", pa.string()), *(pa.field(name, arrow_type(kind)) for name, kind in kinds.items())]
+    )
+
+    def candidates(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            texts, why = batch.column("text").to_pylist(), batch.column("reasons").to_pylist()
+            made = [
+                {"text": said, **entity}
+                for said, reasons in zip(texts, why, strict=True)
+                for entity in RejectedRow(said, reasons).may_be_about(kinds)
+            ]
+            yield pa.RecordBatch.from_pylist(made, schema=arrow)
+
+    named = rows.where(F.col(text).isNotNull()).select(F.col(text).alias("text"), F.col(reasons).alias("reasons"))
+    return named.distinct().mapInArrow(candidates, StructType(fields))
+
+
 def spellings_of(entity: Mapping[str, Any]) -> dict[str, Spelling]:
     return {name: spelling_of(value) for name, value in entity.items()}
 
@@ -89,6 +119,21 @@ class RejectedRow:
         if any(wanted.is_in(level) for content in doubtful for level in _levels(_as_text(content))):
             return True
         return not self._tells(name) and any(wanted.is_in(level) for level in self._whole)
+
+    def may_be_about(self, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """The entities, by join keys of these types, that the row may be about: for who knows erased ones by hashes alone."""
+        values = [sorted(self._values(name, kind), key=str) for name, kind in kinds.items()]
+        for combined in islice(product(*values), _MOST_CANDIDATES):
+            entity = dict(zip(kinds, combined, strict=True))
+            if self.is_about(spellings_of(entity)):
+                yield entity
+
+    def _values(self, name: str, kind: str) -> set[Any]:
+        contents = [content for member, content in _members(self._parsed) if member == name]
+        texts = [line for content in contents for line in _scalars(content)]
+        if not self._tells(name):
+            texts += [self.text] if self._parsed is None else _scalars(self._parsed)
+        return {value for text in texts for level in _levels(text) for value in values_in(level, kind)}
 
     def _tells(self, name: str) -> bool:
         """Whether the row itself, not something within it, has content under the name."""
@@ -134,7 +179,11 @@ def _is_scalar(content: Any) -> bool:
 
 
 def _as_text(content: Any) -> str:
-    """All scalars within a value, and the names of its members, a line each."""
+    return "\n".join(_scalars(content))
+
+
+def _scalars(content: Any) -> list[str]:
+    """All scalars within a value, and the names of its members, as texts."""
     lines, waiting = [], [content]
     while waiting:
         part = waiting.pop()
@@ -144,7 +193,7 @@ def _as_text(content: Any) -> str:
             waiting += part
         elif part is not None:
             lines.append(str(part))
-    return "\n".join(lines)
+    return lines
 
 
 def _levels(text: str) -> list[str]:

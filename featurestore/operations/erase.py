@@ -100,8 +100,7 @@ class ErasureCertificate(Displayed):
         """From what ``to_json`` says, parsed."""
         # Certificates of older code do not tell what was out of reach.
         lists = {
-            name: tuple(told.get(name, ()))
-            for name in ("join_keys", "key_hashes", "exports", "left", "out_of_reach")
+            name: tuple(told.get(name, ())) for name in ("join_keys", "key_hashes", "exports", "left", "out_of_reach")
         }
         return cls(**(dict(told) | lists | {"tables": tuple(ErasedTable(**table) for table in told["tables"])}))
 

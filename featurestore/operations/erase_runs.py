@@ -25,6 +25,8 @@ def erase_run_errors(erasing: Erasing) -> list[ErasedTable]:
         StructType([StructField("error", StringType())]),
         erasing.of_tenant,
         replaced={"error": F.lit(ERASED_ERROR)},
-        compared_with=lambda rows: mentions_of_any(rows.where(F.col("error") != F.lit(ERASED_ERROR)), "error", entities),
+        compared_with=lambda rows: mentions_of_any(
+            rows.where(F.col("error") != F.lit(ERASED_ERROR)), "error", entities
+        ),
     )
     return [erasing.sweep("runs", "runs", 1, errors)]
