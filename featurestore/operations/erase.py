@@ -17,7 +17,7 @@ from featurestore.operations.context import Context
 from featurestore.operations.entities import EntityKey, entity_rows
 from featurestore.operations.erase_exports import erase_exports
 from featurestore.operations.erase_groups import erase_groups
-from featurestore.operations.erase_runs import erase_run_errors
+from featurestore.operations.erase_runs import RUNS, erase_run_errors
 from featurestore.operations.erase_training_sets import erase_training_sets
 from featurestore.operations.erase_vectors import erase_vectors
 from featurestore.operations.erasing import ErasedTable, Erasing
@@ -59,7 +59,8 @@ class ErasureCertificate(Displayed):
 
     @property
     def rows(self) -> int:
-        return sum(table.rows for table in self.tables)
+        """Those that were removed; runs stay, and lose their message."""
+        return sum(table.rows for table in self.tables if table.kind != RUNS)
 
     def require_complete(self) -> None:
         """Raise ErasureError where something could not be searched yet."""

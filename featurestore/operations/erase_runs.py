@@ -10,6 +10,7 @@ from featurestore.frames.rows_of_entity import by_columns
 from featurestore.operations.erasing import ErasedTable, Erasing
 from featurestore.operations.sweep import Sweep
 
+RUNS = "runs"
 # What stands in the place of such a message; the run itself stays, with its state and counts.
 ERASED_ERROR = "this message quoted an entity that was erased"
 
@@ -29,4 +30,4 @@ def erase_run_errors(erasing: Erasing) -> list[ErasedTable]:
             rows.where(F.col("error") != F.lit(ERASED_ERROR)), "error", entities
         ),
     )
-    return [erasing.sweep("runs", "runs", 1, errors)]
+    return [erasing.sweep(RUNS, RUNS, 1, errors)]

@@ -198,7 +198,7 @@ def test_migrations_run_once_and_a_newer_schema_is_refused(connection: Connectio
     assert connection.execute("SELECT * FROM featurestore.migrations ORDER BY 1").fetchall() == before
 
     connection.execute("INSERT INTO featurestore.migrations (version, name) VALUES (99, 'later')")
-    with pytest.raises(PostgresError, match="is of version 99, and this package knows 4; install the newer package"):
+    with pytest.raises(PostgresError, match="is of version 99, and this package knows 5; install the newer package"):
         migrate(connection)
     connection.execute("DELETE FROM featurestore.migrations WHERE version = 99")
 
