@@ -8,7 +8,6 @@ from operator import and_, or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 TARGET, SOURCE = "target", "source"
 _FILE, _MET = "__file", "__met"
@@ -21,23 +20,6 @@ def by_columns(lookups: Sequence[Mapping[str, str]]) -> Column:
         for lookup in lookups
     ]
     return reduce(or_, ways)
-
-
-def by_json(text: str, keys: Sequence[T.StructField]) -> Column:
-    """Rows with a JSON text that has the keys, whatever its other fields are like.
-
-    Where a key cannot be told from it (the text is no JSON, or lacks the key), rows whose text has all keys anywhere:
-    too many rather than too few.
-    """
-    row = F.col(f"{TARGET}.`{text}`")
-    same, unknown, anywhere = [], [], []
-    for key in keys:
-        found, wanted = F.get_json_object(row, f"$.{key.name}"), F.col(f"{SOURCE}.`{key.name}`")
-        spelled = wanted.cast("string")
-        same.append(F.coalesce((found.try_cast(key.dataType) == wanted) | (found == spelled), F.lit(False)))
-        unknown.append(found.isNull())
-        anywhere.append(row.contains(spelled))
-    return reduce(and_, same) | (reduce(or_, unknown) & reduce(and_, anywhere))
 
 
 def rows_met(rows: DataFrame, keys: DataFrame, condition: Column) -> DataFrame:

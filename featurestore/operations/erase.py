@@ -17,6 +17,7 @@ from featurestore.operations.context import Context
 from featurestore.operations.entities import EntityKey, entity_rows
 from featurestore.operations.erase_exports import erase_exports
 from featurestore.operations.erase_groups import erase_groups
+from featurestore.operations.erase_runs import RUNS, erase_run_errors
 from featurestore.operations.erase_training_sets import erase_training_sets
 from featurestore.operations.erase_vectors import erase_vectors
 from featurestore.operations.erasing import ErasedTable, Erasing
@@ -27,6 +28,12 @@ from featurestore.stores.erasures import Erasure, ErasureLog
 from featurestore.stores.suppression import SuppressionList, SuppressionSecret
 
 ERASE = "erase"
+# The store cannot tell a key in what people wrote, and does not know the places of what was taken out of it.
+_NEVER_SEARCHED = (
+    "what people wrote: batch ids, definitions and their SQL, and texts in features of other entities",
+    "what was taken out of the store: reports and catalogue pages, files of notebooks, backups, Spark's event logs, and versions "
+    "of files that an object store keeps",
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ class ErasureCertificate(Displayed):
     """What was removed where. Entities stand in it as keyed hashes alone (HMAC-SHA256), in no order.
 
     ``tables``: every table that was searched. ``exports``: folders that were removed. ``left``: what could not be
-    searched yet, and why; erase again once that is over. ``finished_at``: by the store's clock, ISO 8601.
+    searched yet, and why; erase again once that is over. ``out_of_reach``: where the keys may still be that no erasure can
+    search, and whose that is. ``finished_at``: by the store's clock, ISO 8601.
     """
 
     erasure_id: str
@@ -47,10 +55,12 @@ class ErasureCertificate(Displayed):
     tables: tuple[ErasedTable, ...] = field(repr=False)
     exports: tuple[str, ...] = ()
     left: tuple[str, ...] = field(default=())
+    out_of_reach: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def rows(self) -> int:
-        return sum(table.rows for table in self.tables)
+        """Those that were removed; runs stay, and lose their message."""
+        return sum(table.rows for table in self.tables if table.kind != RUNS)
 
     def require_complete(self) -> None:
         """Raise ErasureError where something could not be searched yet."""
@@ -73,6 +83,7 @@ class ErasureCertificate(Displayed):
             lines=(
                 *(f"Removed {folder}" for folder in self.exports),
                 *(Mark(f"Not searched yet: {one}", "bad") for one in self.left),
+                *(f"Out of reach: {place}" for place in self.out_of_reach),
             ),
             facts=(
                 ("entity", f"{self.entity} ({', '.join(self.join_keys)})"),
@@ -88,7 +99,10 @@ class ErasureCertificate(Displayed):
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> ErasureCertificate:
         """From what ``to_json`` says, parsed."""
-        lists = {name: tuple(told[name]) for name in ("join_keys", "key_hashes", "exports", "left")}
+        # Certificates of older code do not tell what was out of reach.
+        lists = {
+            name: tuple(told.get(name, ())) for name in ("join_keys", "key_hashes", "exports", "left", "out_of_reach")
+        }
         return cls(**(dict(told) | lists | {"tables": tuple(ErasedTable(**table) for table in told["tables"])}))
 
 
@@ -104,8 +118,8 @@ def erase(context: Context, tenant_id: str, entity: str, keys: EntityKey | Seque
     ``keys``: the join keys of one entity, or of several. First they are put on the suppression list, as hashes keyed
     with the secret in ``FEATURESTORE_SUPPRESSION_SECRET``: from then on no write, and no new training set, has rows of
     theirs. Then they are removed from every group of the entity, and of every entity whose join keys are those and
-    more, in every major version; from rejected rows; from their vectors in PostgreSQL; from saved training sets; and exports that may hold them are
-    deleted. No old version, change file or log entry of a table holds any of it afterwards.
+    more, in every major version; from rejected rows; from their vectors in PostgreSQL; from saved training sets; from messages of failed runs; and
+    exports that may hold them are deleted. No old version, change file or log entry of a table holds any of it afterwards.
 
     Old versions of the tables cannot be read any more where they held the entities, so training sets that were built
     from these cannot be built again. Safe to repeat; what was interrupted goes on where it was. Raises
@@ -145,8 +159,9 @@ def erase(context: Context, tenant_id: str, entity: str, keys: EntityKey | Seque
 def _erase(context: Context, entity: Entity, keys: pa.Table, erasure: Erasure, log: ErasureLog) -> ErasureCertificate:
     erasing = Erasing.of(context, entity, keys, erasure, log)
     exports_left = erase_exports(erasing)
-    tables = [*erase_groups(erasing), *erase_vectors(erasing)]
+    groups, vectors = erase_groups(erasing), erase_vectors(erasing)
     sets, sets_left = erase_training_sets(erasing)
+    runs = erase_run_errors(erasing)
     return ErasureCertificate(
         erasure_id=erasure.erasure_id,
         tenant_id=erasure.tenant_id,
@@ -155,9 +170,10 @@ def _erase(context: Context, entity: Entity, keys: pa.Table, erasure: Erasure, l
         key_hashes=erasure.key_hashes,
         finished_at=context.clock().isoformat(),
         code_version=context.code_version,
-        tables=(*tables, *sets),
+        tables=(*groups, *vectors.tables, *sets, *runs),
         exports=tuple(erasing.removed_folders()),
         left=(*exports_left, *sets_left),
+        out_of_reach=(*vectors.out_of_reach, *_NEVER_SEARCHED),
     )
 
 

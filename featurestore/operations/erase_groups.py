@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql.types import IntegerType, StringType, StructField, StructType
+from pyspark.sql.types import IntegerType, StructField, StructType
 
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.frames.rows_of_entity import by_columns, by_json
-from featurestore.frames.schema import key_fields
+from featurestore.frames.rejected_rows import about_any
+from featurestore.frames.rows_of_entity import by_columns
+from featurestore.frames.schema import REJECTED, key_fields
 from featurestore.operations.context import Context
 from featurestore.operations.erase_vectors import erase_vectors
 from featurestore.operations.erasing import ErasedTable, Erasing
 from featurestore.operations.suppress import of_group, suppressed_keys, suppressions
 from featurestore.operations.sweep import Sweep
 from featurestore.stores.arrow import to_spark
+from featurestore.stores.delta import DeltaTable
 
 
 def erase_groups(erasing: Erasing) -> list[ErasedTable]:
@@ -36,11 +38,21 @@ def _erase_group(erasing: Erasing, group: FeatureGroup) -> list[ErasedTable]:
     values = Sweep(table.values, erasing.keys, by_key, StructType(fields), erasing.of_tenant, listed=keys)
     swept = [erasing.sweep("values", group.name, group.version, values)]
     if table.rejected.exists(erasing.spark):
-        text = StructType([StructField("row", StringType())])
-        by_text = by_json("row", erasing.key_fields)
-        rejected = Sweep(table.rejected, erasing.keys, by_text, text, erasing.of_tenant)
-        swept.append(erasing.sweep("rejected", group.name, group.version, rejected))
+        swept.append(erasing.sweep("rejected", group.name, group.version, _of_rejected(erasing, table.rejected)))
     return swept
+
+
+def _of_rejected(erasing: Erasing, rejected: DeltaTable) -> Sweep:
+    """Rejected rows by their texts: which are the entities' is told by a text as a whole, and by the reasons."""
+    entities = erasing.keys.toArrow().to_pylist()
+    return Sweep(
+        rejected,
+        erasing.keys,
+        by_columns([{"row": "row"}]),
+        StructType([REJECTED["row"], REJECTED["reasons"]]),
+        erasing.of_tenant,
+        compared_with=lambda rows: about_any(rows, entities),
+    )
 
 
 def _erase_statistics(erasing: Erasing, groups: Sequence[FeatureGroup]) -> list[ErasedTable]:

@@ -25,7 +25,8 @@ _WHOLE = frozenset({"int", "long"})
 class ErasedTable:
     """One table that was searched: its rows that were deleted, and the files that were removed.
 
-    ``kind``: values, rejected, statistics, vectors, training_set, or unpublished_training_set (one that a crash left; removed as a whole). ``name`` and ``version``: of the group, or of the training set. The
+    ``kind``: values, rejected, statistics, vectors, training_set, unpublished_training_set (one that a crash left; removed
+    as a whole), or runs (the ledger: rows are those whose message was replaced). ``name`` and ``version``: of the group, or of the training set. The
     table's versions are those between which it was changed; none where nothing was. ``log_files``: of the table's log,
     those that told of values.
     """

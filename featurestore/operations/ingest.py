@@ -25,8 +25,9 @@ from featurestore.frames.local_rows import arrow_from_dicts, arrow_from_pandas, 
 from featurestore.frames.suppression import REASON, SUPPRESSED, without_suppressed
 from featurestore.frames.validation import ROW_AS_JSON, bad_rows, check_rows, good_rows
 from featurestore.operations.context import Context
+from featurestore.operations.earlier_batch import is_rest_of
 from featurestore.operations.erase_groups import erase_again
-from featurestore.operations.suppress import of_group, suppressions, with_mark
+from featurestore.operations.suppress import of_group, suppressions, with_mark, with_rejected_marked
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.group_table import BatchRecord, GroupTable
 
@@ -106,13 +107,14 @@ def write_batch(
     table = context.table(group)
     checked = check_rows(as_frame(context, rows, group), group, tenant_id, context.settings.timestamp_zone)
     erased = of_group(suppressions(context, tenant_id), group)
-    marked = with_mark(context, tenant_id, checked, erased, [{key: key for key in group.join_keys}])
+    by_key = with_mark(context, tenant_id, checked, erased, [{key: key for key in group.join_keys}])
     # Checked once and kept: counting, rejecting and appending must see the same rows, also of a query that would not
     # return the same ones twice.
-    kept = marked.persist()
+    kept = by_key.persist()
     try:
-        record = _summary(kept, tenant_id, chosen_id)
-        left = without_suppressed(kept)
+        marked = with_rejected_marked(context, tenant_id, kept, erased, group)
+        record = _summary(marked, tenant_id, chosen_id)
+        left = without_suppressed(marked)
         if record.written + record.failed == 0:
             return WriteResult(0, 0, chosen_id, None)
         if record.invalid and on_invalid == "fail":
@@ -124,7 +126,8 @@ def write_batch(
         if broken and group.expect is not None and group.expect.on_breach == "reject":
             result = _left_unpublished(context, table, left, record, broken)
         else:
-            result = _earlier(context, table, record) or _append(context, table, left, record)
+            batch = _Batch(context, table, left, record, bool(erased))
+            result = _earlier(batch) or _append(batch)
             result = replace(result, samples=_samples(left) if record.invalid else {}, broken=broken)
         # An erasure that began meanwhile may have looked at the table before these rows were there.
         if of_group(suppressions(context, tenant_id), group) != erased or _may_have_been_late(result, record):
@@ -226,28 +229,43 @@ def _samples(kept: DataFrame) -> dict[str, list[str]]:
     return samples
 
 
-def _earlier(context: Context, table: GroupTable, record: BatchRecord) -> WriteResult | None:
+@dataclass(frozen=True)
+class _Batch:
+    """A batch under way. ``left``: its checked rows, without those of erased entities; of whom the group has ``any_erased``."""
+
+    context: Context
+    table: GroupTable
+    left: DataFrame
+    record: BatchRecord
+    any_erased: bool
+
+
+def _earlier(batch: _Batch) -> WriteResult | None:
     """The result of an earlier write of this batch, looked for where rejected rows would be written before the values."""
+    record = batch.record
     if not record.invalid:
         return None
-    found = table.find_batch(context.spark, record.tenant_id, record.batch_id)
-    return None if found is None else _result(table, record, *found)
+    found = batch.table.find_batch(batch.context.spark, record.tenant_id, record.batch_id)
+    return None if found is None else _result(batch, *found)
 
 
-def _append(context: Context, table: GroupTable, kept: DataFrame, record: BatchRecord) -> WriteResult:
+def _append(batch: _Batch) -> WriteResult:
+    context, table, record = batch.context, batch.table, batch.record
     now = table.next_created(context.spark, context.clock())
     # Rejected rows first: once the values are there, the whole batch is.
     if record.invalid:
-        table.append_rejected(bad_rows(kept), record.tenant_id, record.batch_id, now)
+        table.append_rejected(bad_rows(batch.left), record.tenant_id, record.batch_id, now)
         context.step("write.rejected")
-    table.append_values(good_rows(kept), replace(record, created_at=now.astimezone(UTC).isoformat()), now)
+    table.append_values(good_rows(batch.left), replace(record, created_at=now.astimezone(UTC).isoformat()), now)
     context.step("write.values")
-    return _result(table, record, *_find(context, table, record))
+    return _result(batch, *_find(batch))
 
 
-def _result(table: GroupTable, record: BatchRecord, version: int, stored: BatchRecord) -> WriteResult:
+def _result(batch: _Batch, version: int, stored: BatchRecord) -> WriteResult:
     """What the commit that holds this batch id says, which may be an earlier one; raises BatchConflictError."""
-    if stored.fingerprint != record.fingerprint:
+    table, record = batch.table, batch.record
+    is_same = stored.fingerprint == record.fingerprint
+    if not is_same and not (batch.any_erased and is_rest_of(batch.context, table, batch.left, record, stored)):
         raise BatchConflictError(
             f"group {table.group.name!r}: batch id {record.batch_id!r} was used before (table version {version}) for other "
             "rows; nothing was written. Give this batch an id of its own"
@@ -256,9 +274,10 @@ def _result(table: GroupTable, record: BatchRecord, version: int, stored: BatchR
     return WriteResult(stored.written, stored.failed, record.batch_id, version, stored.errors, duplicate)
 
 
-def _find(context: Context, table: GroupTable, record: BatchRecord) -> tuple[int, BatchRecord]:
-    recent = table.find_batch(context.spark, record.tenant_id, record.batch_id, limit=20)
-    found = recent or table.find_batch(context.spark, record.tenant_id, record.batch_id)
+def _find(batch: _Batch) -> tuple[int, BatchRecord]:
+    spark, table, record = batch.context.spark, batch.table, batch.record
+    recent = table.find_batch(spark, record.tenant_id, record.batch_id, limit=20)
+    found = recent or table.find_batch(spark, record.tenant_id, record.batch_id)
     if found is None:
         raise BatchConflictError(
             f"group {table.group.name!r}: batch id {record.batch_id!r} was used before, in a commit older than the table's "

@@ -6,16 +6,21 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import ConfigurationError
 from featurestore.frames.columns import column
+from featurestore.frames.conform import FAULTS, ROW
+from featurestore.frames.rejected_rows import may_be_about
 from featurestore.frames.suppression import SUPPRESSED, without_suppressed
 from featurestore.operations.context import Context
+from featurestore.stores.arrow import to_spark
 from featurestore.stores.suppression import SECRET, Suppression, SuppressionList, SuppressionSecret
 
 # A way in which rows tell an entity: its join keys -> the columns that hold them.
 Lookups = Sequence[Mapping[str, str]]
+_TEXT = "__text_of_erased"
 
 
 def suppressions(context: Context, tenant_id: str) -> list[Suppression]:
@@ -44,6 +49,41 @@ def with_mark(
         return rows
     secret = checked_secret(context, tenant_id, found)
     return SuppressionList(context.layout.suppressed).mark(rows, tenant_id, applying, secret)
+
+
+def with_rejected_marked(
+    context: Context, tenant_id: str, checked: DataFrame, found: Sequence[Suppression], group: FeatureGroup
+) -> DataFrame:
+    """Checked rows with ``SUPPRESSED`` also where a rejected row's text may be about an erased entity.
+
+    Its key may be in a list, or be spelled otherwise, and could not be read; its text would be kept. Runs a job for each
+    suppression.
+    """
+    if SUPPRESSED not in checked.columns:
+        return checked
+    secret = checked_secret(context, tenant_id, found)
+    for suppression in found:
+        texts = _texts_about(context, tenant_id, checked.where(~column(SUPPRESSED)), suppression, group, secret)
+        if texts.num_rows:
+            erased = F.broadcast(to_spark(context.spark, texts))
+            met = checked.join(erased, column(ROW) == column(_TEXT), "left")
+            checked = met.withColumn(SUPPRESSED, column(SUPPRESSED) | column(_TEXT).isNotNull()).drop(_TEXT)
+    return checked
+
+
+def _texts_about(
+    context: Context,
+    tenant_id: str,
+    checked: DataFrame,
+    suppression: Suppression,
+    group: FeatureGroup,
+    secret: SuppressionSecret,
+) -> pa.Table:
+    kinds = {key: group.entity.join_keys[key] for key in suppression.join_keys}
+    keys = {key: column(key) for key in kinds}
+    listed = SuppressionList(context.layout.suppressed)
+    marked = listed.mark(may_be_about(checked, ROW, FAULTS, kinds), tenant_id, [(suppression, keys)], secret)
+    return marked.where(column(SUPPRESSED)).select(column("text").alias(_TEXT)).distinct().toArrow()
 
 
 def _distinct(lookups: Lookups, suppression: Suppression) -> list[Mapping[str, str]]:

@@ -9,7 +9,7 @@ a write that is under way: then all of this is done again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import date
 from uuid import uuid4
@@ -52,6 +52,14 @@ class Sweep:
     partition: Mapping[str, str] = field(default_factory=dict)
     # Join keys by which the files are sorted, where they are columns of the table.
     listed: tuple[str, ...] = ()
+    # Columns that the rows get another value in, in the place of being deleted.
+    replaced: Mapping[str, Column] | None = None
+    # Gives what the condition compares rows with, where that depends on the rows and is not just the keys.
+    compared_with: Callable[[DataFrame], DataFrame] | None = None
+
+    def sources(self, rows: DataFrame) -> DataFrame:
+        """What the condition compares these rows with."""
+        return self.keys if self.compared_with is None else self.compared_with(rows)
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ def _say(spark: SparkSession, metadata: Mapping[str, object]) -> None:
 def _holding(what: Sweep, files: TableFiles, live: Set[str]) -> tuple[list[StoredFile], list[StoredFile]]:
     """Files that are not live: those that hold a row of theirs, and those that cannot be read."""
     unreferenced = [file for file in files.stored() if file.name not in live]
-    return files.holding(unreferenced, what.schema, what.keys, what.condition)
+    return files.holding(unreferenced, what.schema, what.sources, what.condition)
 
 
 def _delete_rows(what: Sweep, files: TableFiles) -> bool:
@@ -134,7 +142,11 @@ def _delete_rows(what: Sweep, files: TableFiles) -> bool:
     days = [date_literal(day) for day in dates if day is not None]
     if days and len(dates) <= _LISTED_DATES:
         theirs = theirs & F.col(f"{TARGET}.event_date").isin(days)
-    what.table.delete_matched(what.keys, theirs)
+    sources = what.sources(_inside(what))
+    if what.replaced is None:
+        what.table.delete_matched(sources, theirs)
+    else:
+        what.table.update_matched(sources, theirs, what.replaced)
     if files.deletes_by_vector:
         what.table.purge_deletion_vectors(files.spark)
     return True
@@ -142,13 +154,17 @@ def _delete_rows(what: Sweep, files: TableFiles) -> bool:
 
 def _found(what: Sweep) -> list[date | None]:
     """The dates of the rows that are theirs in the newest version; [None] where rows have none."""
-    rows = inside(what.table.read(what.keys.sparkSession), what.partition)
+    rows = _inside(what)
     if what.listed:
         rows = _listed(rows, what)
-    met = rows_met(rows, what.keys, what.condition)
+    met = rows_met(rows, what.sources(rows), what.condition)
     if "event_date" not in rows.columns or not what.listed:
         return [] if met.isEmpty() else [None]
     return sorted(row["event_date"] for row in met.select("event_date").distinct().collect())
+
+
+def _inside(what: Sweep) -> DataFrame:
+    return inside(what.table.read(what.keys.sparkSession), what.partition)
 
 
 def _listed(rows: DataFrame, what: Sweep) -> DataFrame:
@@ -178,7 +194,7 @@ def _told(log: DeltaLog, mark: Mapping[str, str], log_files: int) -> Swept:
     for commit in ours:
         removed |= commit.metadata.get(FILES, {})
     return Swept(
-        rows=sum(commit.metric("numTargetRowsDeleted") for commit in ours),
+        rows=sum(commit.metric(name) for commit in ours for name in ("numTargetRowsDeleted", "numTargetRowsUpdated")),
         version_before=min((commit.version - 1 for commit in ours), default=None),
         version_after=max((commit.version for commit in ours), default=None),
         files=len(removed),

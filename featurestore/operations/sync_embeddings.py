@@ -25,6 +25,7 @@ from featurestore.operations.sync_result import SyncResult, describe_synced
 from featurestore.operations.sync_rows import SyncRows
 from featurestore.stores.postgres import as_postgres_error
 from featurestore.stores.vector_copy import Sent, copy_to_staging, of_buckets, row_fingerprints
+from featurestore.stores.vector_erasure import mark_written
 from featurestore.stores.vector_graph import ensure_graph
 from featurestore.stores.vector_layout import ensure_partition, ensure_table, migrate
 from featurestore.stores.vector_staging import (
@@ -303,6 +304,8 @@ class _Sync:
 
     def _merge(self, staging: str | None, mark: Watermark, whole: bool, buckets: list[int] | None) -> list[Merged]:
         tables, merged = self._partitions(), []
+        for table in tables if staging is not None else ():
+            mark_written(self.target, table)
         with self._entered():
             require_unchanged(self.target, [VectorTable.of(self.group, self.feature, one.model) for one in tables])
             counted = {one.model: one for one in self._counted()} if staging is None else {}

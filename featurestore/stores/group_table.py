@@ -135,21 +135,29 @@ class GroupTable:
 
     def append_values(self, good: DataFrame, record: BatchRecord, now: datetime) -> None:
         """Append a batch's good rows, once: Delta skips a batch id that this table has seen from this tenant."""
+        stored = self.as_stored(good, record.tenant_id, now)
+        sorted_files = in_few_files(stored, "event_date").sortWithinPartitions(
+            "event_date", *self.group.join_keys, "event_timestamp"
+        )
+        self.values.append(sorted_files, Transaction(_app_id(record.tenant_id, record.batch_id)), record.to_json())
+
+    def as_stored(self, good: DataFrame, tenant_id: str, now: datetime) -> DataFrame:
+        """Good rows with the table's columns, in its order, as they are appended at ``now``."""
         date_of = partition_date(utc_date(column("event_timestamp")), self.group.partition_by)
         created = F.coalesce(column("created_timestamp"), instant(now))
-        stored = good.withColumns(
-            {"tenant_id": F.lit(record.tenant_id), "event_date": date_of, "created_timestamp": created}
-        )
+        stored = good.withColumns({"tenant_id": F.lit(tenant_id), "event_date": date_of, "created_timestamp": created})
         for feature in self.group.features:
             if feature.model_version_column is not None:
                 version = F.coalesce(column(feature.model_version_column), F.lit(feature.default_model_version))
                 named = F.when(column(feature.name).isNotNull(), version)
                 stored = stored.withColumn(feature.model_version_column, named)
-        in_order = stored.select(*(column(field.name) for field in values_schema(self.group)))
-        sorted_files = in_few_files(in_order, "event_date").sortWithinPartitions(
-            "event_date", *self.group.join_keys, "event_timestamp"
+        return stored.select(*(column(field.name) for field in values_schema(self.group)))
+
+    def read_whole(self, spark: SparkSession, tenant_id: str) -> DataFrame:
+        """One tenant's rows with all columns of the table, in its order."""
+        return self.read_values(spark, tenant_id, [field.name for field in values_schema(self.group)]).drop(
+            ROW_IDENTITY
         )
-        self.values.append(sorted_files, Transaction(_app_id(record.tenant_id, record.batch_id)), record.to_json())
 
     def next_created(self, spark: SparkSession, now: datetime) -> datetime:
         """The created timestamp of the next batch: now, or just after the last batch's where the clock stepped back.

@@ -145,11 +145,11 @@ class Postgres:
         """Whether anything can have been synced to it; looks at no server, and starts none."""
         return not self.embedded or (self._settings.postgres == "embedded" and not self._is_new())
 
-    def drop_old_log(self) -> None:
-        """Remove an embedded server's write-ahead log up to now; that of another server is its administrator's."""
+    def drop_old_logs(self) -> None:
+        """Remove an embedded server's logs up to now; those of another server are its administrator's."""
         if self.embedded:
             with as_postgres_error():
-                self.server.drop_old_log()
+                self.server.drop_old_logs()
 
     def close(self) -> None:
         """Close the pooled connections; the embedded server stops unless somebody else uses it. It can be used again."""

@@ -55,6 +55,10 @@ class EmbeddedServer:
         return self.folder / "data"
 
     @property
+    def _messages(self) -> Path:
+        return self.folder / "server.log"
+
+    @property
     def socket_folder(self) -> Path:
         """In the server's own folder; where a socket's path cannot be so, in the temporary one."""
         own = self.folder / "socket"
@@ -94,13 +98,16 @@ class EmbeddedServer:
             self._use.close()
             self._use = None
 
-    def drop_old_log(self) -> None:
-        """Remove the write-ahead log up to now, which holds rows as they were written; raises psycopg's errors."""
+    def drop_old_logs(self) -> None:
+        """Remove the write-ahead log up to now, which holds rows as they were written, and what the server said, which
+        may quote them; raises psycopg's errors."""
         import psycopg
 
         with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
             connection.execute("SELECT pg_switch_wal()")
             connection.execute("CHECKPOINT")
+        # The server appends to it.
+        os.truncate(self._messages, 0)
 
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
@@ -175,7 +182,7 @@ class EmbeddedServer:
 
     def _end_of_log(self) -> str:
         with suppress(OSError):
-            return (self.folder / "server.log").read_text(encoding="utf-8", errors="replace")[-2000:]
+            return self._messages.read_text(encoding="utf-8", errors="replace")[-2000:]
         return "(there is none)"
 
     def _make_database(self) -> None:
@@ -238,9 +245,12 @@ def _settings(socket_folder: Path) -> list[str]:
         "wal_level": "minimal",
         "max_wal_senders": 0,
         "max_wal_size": "4GB",
-        # A file of the log that is done with is removed, not kept with all its bytes for another use: see drop_old_log.
+        # A file of the log that is done with is removed, not kept with all its bytes for another use: see drop_old_logs.
         "wal_recycle": "off",
         "wal_init_zero": "off",
+        # What it says of a failed statement, without the statement and without the row that failed.
+        "log_error_verbosity": "terse",
+        "log_min_error_statement": "panic",
         "timezone": "UTC",
         "log_timezone": "UTC",
     }

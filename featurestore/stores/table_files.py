@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -100,17 +100,21 @@ class TableFiles:
         return [StoredFile(row["path"], row["length"], row["modified"]) for row in told]
 
     def holding(
-        self, stored: Sequence[StoredFile], schema: StructType, keys: DataFrame, condition: Column
+        self,
+        stored: Sequence[StoredFile],
+        schema: StructType,
+        sources: Callable[[DataFrame], DataFrame],
+        condition: Column,
     ) -> tuple[list[StoredFile], list[StoredFile]]:
-        """Those of the files that have a row which the condition is true for, and those of which no row is read: they are
-        damaged, or empty."""
+        """Those of the files that have a row which the condition is true for, compared with their ``sources``, and those of which
+        no row is read: they are damaged, or empty."""
         if not stored:
             return [], []
         reader = (
             self.spark.read.schema(schema).option("ignoreCorruptFiles", "true").option("ignoreMissingFiles", "true")
         )
         rows = reader.parquet(*(file.path for file in stored))
-        told = files_met(rows, keys, condition, F.col("_metadata.file_name")).toArrow().to_pylist()
+        told = files_met(rows, sources(rows), condition, F.col("_metadata.file_name")).toArrow().to_pylist()
         met = {row["file"]: row["met"] for row in told}
         return [file for file in stored if met.get(file.name)], [file for file in stored if file.name not in met]
 

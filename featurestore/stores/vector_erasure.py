@@ -16,9 +16,11 @@ from featurestore.stores.vector_tables import SCHEMA, VectorTable, in_schema
 if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.errors import Diagnostic
+    from psycopg.sql import Identifier
 
-# Of a partition whose rows were deleted, and whose files were not written anew yet: an interruption came between.
-_TO_REWRITE = "erased rows are still in its files"
+# Of a partition whose files were written anew, and which nobody wrote to since. Any other may hold what was deleted,
+# replaced, or undone with a transaction that failed: its bytes stay in pages that nothing refers to.
+_CLEAN = "its files hold no row that is gone"
 _TRIES = 5
 
 
@@ -33,8 +35,18 @@ def delete_entities(target: SyncTarget, table: VectorTable, keys: Sequence[Mappi
         statement = sql.SQL("DELETE FROM {} WHERE {}").format(partition, sql.SQL(" AND ").join(same))
         rows += target.connection.execute(statement, list(key.values())).rowcount
     if rows:
-        target.connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(partition, sql.Literal(_TO_REWRITE)))
+        mark_written(target, table)
     return rows
+
+
+def mark_written(target: SyncTarget, table: VectorTable) -> None:
+    """Take the mark away that the partition's files are clean: before rows are changed, and committed before a change
+    that may fail, which leaves its rows in the files, too."""
+    from psycopg import sql
+
+    name = table.partition(target.tenant_id)
+    if _is_clean(target.connection, name):
+        target.connection.execute(sql.SQL("COMMENT ON TABLE {} IS NULL").format(in_schema(name)))
 
 
 def count_erased(target: SyncTarget, table: VectorTable, erasure_id: str, rows: int) -> int:
@@ -50,7 +62,7 @@ def count_erased(target: SyncTarget, table: VectorTable, erasure_id: str, rows: 
 
 
 def rewrite(target: SyncTarget, table: VectorTable, tries: int = _TRIES) -> int:
-    """Write the partition's files anew, with its indexes, where rows were erased; gives the bytes that are fewer.
+    """Write the partition's files anew, with its indexes, unless nobody wrote to it since; gives the bytes that are fewer.
 
     A plain VACUUM would leave rows' bytes in the free room of pages. The tenant's searches wait meanwhile. Raises
     PostgresError where other transactions could still see what was deleted; it is to be written anew then, still.
@@ -59,21 +71,41 @@ def rewrite(target: SyncTarget, table: VectorTable, tries: int = _TRIES) -> int:
 
     name, connection = table.partition(target.tenant_id), target.connection
     partition = in_schema(name)
-    if not _is_to_be_rewritten(connection, name):
+    if _is_clean(connection, name):
         return 0
     before = _size(connection, name)
     memory = graph_memory(table, before // table.vector_bytes)
     connection.execute("SELECT set_config('maintenance_work_mem', %s, false)", [f"{memory // 1024}kB"])
-    _write_anew(connection, name, tries)
-    connection.execute(sql.SQL("COMMENT ON TABLE {} IS NULL").format(partition))
+    _write_anew(connection, partition, tries)
+    connection.execute(sql.SQL("ANALYZE {}").format(partition))
+    connection.execute(sql.SQL("COMMENT ON TABLE {} IS {}").format(partition, sql.Literal(_CLEAN)))
     return max(0, before - _size(connection, name))
+
+
+def rewrite_statistics(connection: Connection[Any], tries: int = _TRIES) -> bool:
+    """Write the planner's statistics anew, whose old samples of filters stay in their pages as rows do in a table's.
+
+    Gives whether this role may: a superuser, the database's owner, and from PostgreSQL 17 who has MAINTAIN on them.
+    """
+    from psycopg import sql
+
+    before = _file_of_statistics(connection)
+    _write_anew(connection, sql.Identifier("pg_catalog", "pg_statistic"), tries)
+    # One that may not is warned, and the table passed over.
+    return _file_of_statistics(connection) != before
+
+
+def _file_of_statistics(connection: Connection[Any]) -> int:
+    told = connection.execute("SELECT pg_relation_filenode('pg_catalog.pg_statistic')").fetchone()
+    assert told is not None
+    return int(told[0])
 
 
 class _StillVisibleError(PostgresError):
     """Deleted rows were kept for transactions that are older than the deletion."""
 
 
-def _write_anew(connection: Connection[Any], name: str, tries: int) -> None:
+def _write_anew(connection: Connection[Any], table: Identifier, tries: int) -> None:
     """VACUUM FULL, again where transactions that were under way made it keep deleted rows; not for ever."""
     from psycopg import sql
 
@@ -85,14 +117,14 @@ def _write_anew(connection: Connection[Any], name: str, tries: int) -> None:
 
         connection.add_notice_handler(hear)
         try:
-            connection.execute(sql.SQL("VACUUM (FULL, VERBOSE) {}").format(in_schema(name)))
+            connection.execute(sql.SQL("VACUUM (FULL, VERBOSE) {}").format(table))
         finally:
             connection.remove_notice_handler(hear)
         # "... dead row versions cannot be removed yet", in whichever language.
         kept = sum(int(found[0]) for detail in said if (found := re.match(r"\D*(\d+)", detail)))
         if kept:
             raise _StillVisibleError(
-                f"{kept} deleted rows are still in the files of {SCHEMA}.{name}: a transaction that is older than their "
+                f"{kept} deleted rows are still in the files of {table.as_string()}: a transaction that is older than their "
                 "deletion, a prepared one or a replica could see them; end it (see pg_stat_activity, pg_prepared_xacts, "
                 "pg_replication_slots) and erase again"
             )
@@ -104,13 +136,12 @@ def _write_anew(connection: Connection[Any], name: str, tries: int) -> None:
         reraise=True,
     )
     retries(write)
-    connection.execute(sql.SQL("ANALYZE {}").format(in_schema(name)))
 
 
-def _is_to_be_rewritten(connection: Connection[Any], name: str) -> bool:
+def _is_clean(connection: Connection[Any], name: str) -> bool:
     told = connection.execute(
         "SELECT obj_description(oid, 'pg_class') = %s FROM pg_class WHERE relname = %s AND relnamespace = %s::regnamespace",
-        [_TO_REWRITE, name, SCHEMA],
+        [_CLEAN, name, SCHEMA],
     ).fetchone()
     return told == (True,)
 

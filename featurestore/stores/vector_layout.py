@@ -102,11 +102,16 @@ def _erasures(connection: Connection[Any]) -> None:
     vector_security.protect(connection, "erased_rows")
 
 
+def _marks(connection: Connection[Any]) -> None:
+    """Nothing to change: an older package would write to a partition and leave the mark that an erasure put on it."""
+
+
 _MIGRATIONS: tuple[tuple[int, str, Callable[[Connection[Any]], None]], ...] = (
     (1, "schema, extension, migrations", _first),
     (2, "tables of vectors and watermarks", _tables),
     (3, "tenants kept apart", _security),
     (4, "how many rows erasures deleted", _erasures),
+    (5, "partitions that erasures wrote anew are marked", _marks),
 )
 
 

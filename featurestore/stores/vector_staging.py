@@ -20,10 +20,14 @@ _OF_TENANT = "of tenant"
 _MOST_INDEXED_BYTES = 2704
 
 
-def drop_left_behind(target: SyncTarget) -> None:
-    """Drop the staging tables of the same vectors: of this sync, and of such as ended before they could."""
+def drop_left_behind(target: SyncTarget) -> list[str]:
+    """Drop the staging tables of the same vectors: of this sync, and of such as ended before they could.
+
+    Gives those that are left, since a task of a sync that ended still writes to them; the next sync finds them again.
+    """
     from psycopg import errors, sql
 
+    left = []
     found = target.connection.execute(
         "SELECT relname FROM pg_class WHERE relnamespace = 'featurestore'::regnamespace AND relkind = 'r' "
         "AND starts_with(relname, %s)",
@@ -34,10 +38,10 @@ def drop_left_behind(target: SyncTarget) -> None:
             target.connection.execute("SELECT set_config('lock_timeout', '5s', false)")
             target.connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(in_schema(name)))
         except errors.LockNotAvailable:
-            # A task of the sync that ended still writes to it; the next sync finds it again.
-            continue
+            left.append(name)
         finally:
             target.connection.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
+    return left
 
 
 def _staging_of(target: SyncTarget) -> str:

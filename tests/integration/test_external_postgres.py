@@ -163,6 +163,9 @@ def test_what_changed_is_synced_and_who_is_erased_is_gone(place: Place, store: O
 
     assert (result.mode, result.rows, result.repaired) == ("incremental", 50, 0)
     assert vectors.rows == 1
+    # The role does not own the database, and only its administrator reaches the rest.
+    assert [place.split(" ")[1] for place in certificate.out_of_reach[:2]] == ["planner", "write-ahead"]
+    assert "VACUUM (FULL) pg_catalog.pg_statistic" in certificate.out_of_reach[0]
     assert (after.rows, after.repaired) == (49, 0)
     assert found[0].entity["doc_id"] != 45
 

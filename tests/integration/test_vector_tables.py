@@ -198,7 +198,7 @@ def test_migrations_run_once_and_a_newer_schema_is_refused(connection: Connectio
     assert connection.execute("SELECT * FROM featurestore.migrations ORDER BY 1").fetchall() == before
 
     connection.execute("INSERT INTO featurestore.migrations (version, name) VALUES (99, 'later')")
-    with pytest.raises(PostgresError, match="is of version 99, and this package knows 4; install the newer package"):
+    with pytest.raises(PostgresError, match="is of version 99, and this package knows 5; install the newer package"):
         migrate(connection)
     connection.execute("DELETE FROM featurestore.migrations WHERE version = 99")
 
@@ -521,10 +521,20 @@ def test_rows_that_an_older_transaction_could_see_are_not_said_to_be_out_of_the_
             rewrite(target, table, tries=1)
     still_to_do = comment_of(connection, table)
     rewrite(target, table)
+    written_anew = file_of(connection, table)
+    rewrite(target, table)
 
     assert deleted == 2
-    assert still_to_do == "erased rows are still in its files"
-    assert comment_of(connection, table) is None
+    assert still_to_do is None
+    assert comment_of(connection, table) == "its files hold no row that is gone"
+    assert file_of(connection, table) == written_anew
+
+
+def file_of(connection: Connection[Any], table: VectorTable) -> int:
+    [[file]] = connection.execute(
+        "SELECT pg_relation_filenode(%s::regclass)", [f'featurestore."{table.partition("acme")}"']
+    ).fetchall()
+    return int(file)
 
 
 def comment_of(connection: Connection[Any], table: VectorTable) -> str | None:

@@ -110,6 +110,7 @@ SYNCED = SyncResult(
 CERTIFICATE = ErasureCertificate(
     "e1", "acme", "user", ("user_id",), ("aa",), "2026-11-01T12:00:00+00:00", "0.1.0",
     (ErasedTable("values", "user_stats", 1, "/w/user_stats", 12, 3, 4, 2, 2048, 1),), ("/exports/a",), ("a table: busy",),
+    ("backups",),
 )  # fmt: skip
 FINDINGS = Findings(
     [Finding(check="equals_label", severity="error", subject="temp", message=EVIL, advice="Leave it out")]
@@ -259,6 +260,7 @@ verified     1 row differed and is mended now
 Erasure e1: 12 rows removed
 Removed /exports/a
 Not searched yet: a table: busy
+Out of reach: backups
 entity       user (user_id)
 entities     1
 finished at  2026-11-01T12:00:00+00:00
