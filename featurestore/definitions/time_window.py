@@ -4,51 +4,83 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from featurestore.definitions.iso_times import parse_moment
 from featurestore.errors import InvalidArgumentError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+# What a time that is finer than a microsecond becomes.
+Finer = Literal["up", "down"]
 
-def to_instant(value: Any, zone: str | None = None) -> datetime:
-    """An aware UTC datetime from an aware datetime or an ISO 8601 text with an offset.
 
-    Naive and date-only values are refused unless ``zone`` names the time zone to read them in.
-    Raises ValueError.
+class NaiveMomentError(ValueError):
+    """A moment without a time zone, where no zone is named to read it in."""
+
+
+class DateWithoutTimeError(ValueError):
+    """A date where a moment is wanted, and no zone is named to read its midnight in."""
+
+
+class OutsideYearsError(ValueError):
+    """A moment outside the years 1 to 9999 in UTC."""
+
+
+def to_instant(value: Any, zone: str | None = None, finer: Finer = "up") -> datetime:
+    """An aware UTC datetime from a datetime (pandas' and NumPy's, too) or an ISO 8601 text.
+
+    Naive and date-only values are refused unless ``zone`` names the time zone to read them in. Times are kept in
+    microseconds; a value that is finer goes ``up`` to the next, as an event that must not be seen before it happened,
+    or ``down``, as a moment that must not see what comes after it. Raises ValueError.
     """
-    moment = value
-    if isinstance(moment, str):
-        moment = _parse_text(moment)
+    moment, nanoseconds = _local_or_aware(value)
     if isinstance(moment, date) and not isinstance(moment, datetime):
         if zone is None:
-            raise ValueError(f"{value!r} is a date without a time; give an instant with its offset")
+            raise DateWithoutTimeError(f"{value!r} is a date without a time; give an instant with its offset")
         moment = datetime.combine(moment, time.min)
     if not isinstance(moment, datetime):
         raise ValueError(f"{value!r} ({type(value).__name__}) is not a timestamp")
     if moment.tzinfo is None or moment.utcoffset() is None:
         if zone is None:
-            raise ValueError(
+            raise NaiveMomentError(
                 f"{value!r} has no time zone; add an offset, or name the zone to read it in (timestamp_zone in the settings)"
             )
         moment = moment.replace(tzinfo=ZoneInfo(zone))
     try:
-        return moment.astimezone(UTC)
+        return moment.astimezone(UTC) + (_MICROSECOND if nanoseconds and finer == "up" else timedelta(0))
     except OverflowError as error:
-        raise ValueError(f"{value!r} is outside the years 1 to 9999") from error
+        raise OutsideYearsError(f"{value!r} is outside the years 1 to 9999") from error
 
 
-def _parse_text(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not an ISO 8601 timestamp such as '2026-11-01T12:00:00Z'") from None
+def _local_or_aware(value: Any) -> tuple[Any, int]:
+    """A plain date or datetime down to its microsecond, and the nanoseconds that are left; no other value."""
+    if isinstance(value, str):
+        return parse_moment(value)
+    if type(value).__name__ == "datetime64" and type(value).__module__ == "numpy":
+        return _from_numpy(value)
+    # pandas' missing timestamp is a datetime, too, and is not even equal to itself.
+    if not isinstance(value, date) or value != value:
+        return None, 0
+    if not isinstance(value, datetime):
+        return date(value.year, value.month, value.day), 0
+    fields = (value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond)
+    return datetime(*fields, tzinfo=value.tzinfo, fold=value.fold), getattr(value, "nanosecond", 0)
+
+
+def _from_numpy(value: Any) -> tuple[Any, int]:
+    """Of a ``datetime64``: whole microseconds, rounded down, and whether anything is left."""
+    # NumPy cannot count picoseconds in years; what they can count lies around 1970.
+    tiny = value.dtype.name.endswith(("ps]", "fs]", "as]"))
+    calendar = value.astype("datetime64[us]" if tiny else "datetime64[Y]").item()
+    if calendar is None:
+        return None, 0
+    if not isinstance(calendar, date):
+        raise OutsideYearsError(f"{value!r} is outside the years 1 to 9999")
+    micros = value.astype("datetime64[us]")
+    return micros.item(), int(micros.astype(value.dtype) != value)
 
 
 def to_micros(moment: datetime) -> int:

@@ -1,28 +1,28 @@
-"""Python values (lists of dicts, pandas object columns) -> typed Arrow columns, a reason for each value that cannot be.
+"""Rows in the process's memory (lists of dicts, pandas, Arrow) -> Arrow columns that Spark reads, with reasons.
 
-Spark would guess one type for a whole column and fail at the first value that has another; here each value is read on
-its own, so that one bad row never stops its neighbours.
+Spark would guess one type for a whole column and fail at the first value that has another. Python values are read here one
+by one, so that one bad row never stops its neighbours; typed columns keep their type, and Spark reads their values.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.time_window import to_instant
+from featurestore.definitions.time_window import Finer
 from featurestore.errors import SchemaError, nearest
-from featurestore.frames.conform import FAULTS, ROW, check_column_names, targets
+from featurestore.frames.arrow_types import INSTANT, plain_array
+from featurestore.frames.conform import FAULTS, ROW, check_column_names, targets, type_error
+from featurestore.frames.json_values import UnreadableError, printable, row_text
+from featurestore.frames.python_values import is_missing, reader
+from featurestore.frames.reasons import not_readable
+from featurestore.frames.schema import TIME_COLUMNS
 
-_INSTANT = pa.timestamp("us", tz="UTC")
+_TEXTS = ("string", "json", "timestamp", "date")
 _ARROW = {
     "double": pa.float64(),
     "float": pa.float32(),
@@ -31,25 +31,11 @@ _ARROW = {
     "boolean": pa.bool_(),
     "string": pa.string(),
     "json": pa.string(),
-    "timestamp": _INSTANT,
+    "timestamp": INSTANT,
     "date": pa.date32(),
     "array<double>": pa.list_(pa.float64()),
     "array<string>": pa.list_(pa.string()),
 }
-
-
-# Spark has no unsigned integers and no half floats; pyarrow's cast raises for a value that does not fit.
-_SIGNED = {
-    pa.uint8(): pa.int16(),
-    pa.uint16(): pa.int32(),
-    pa.uint32(): pa.int64(),
-    pa.uint64(): pa.int64(),
-    pa.float16(): pa.float32(),
-}
-
-
-class UnreadableError(ValueError):
-    """A value that has no lossless form in the type asked for."""
 
 
 def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None) -> pa.Table:
@@ -59,44 +45,108 @@ def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None)
     """
     words = targets(group) | {"tenant_id": "string"}
     faults: list[list[str]] = [[] for _ in rows]
-    read: list[Mapping[str, Any]] = []
-    for row, reasons in zip(rows, faults, strict=True):
-        if not isinstance(row, Mapping):
-            reasons.append(f"not a mapping of column names to values but {type(row).__name__}")
-            read.append({})
-            continue
-        unknown = [name for name in row if name not in words]
-        reasons.extend(f"{name}: not a column of the group. {nearest(str(name), words)}" for name in unknown)
-        read.append(row)
+    read = [_as_dict(row, reasons) for row, reasons in zip(rows, faults, strict=True)]
+    for row, reasons in zip(read, faults, strict=True):
+        unknown = [printable(name) for name in row if not isinstance(name, str) or name not in words]
+        reasons.extend(f"{name}: not a column of the group. {nearest(name, words)}" for name in unknown)
     named = [name for name in words if any(name in row for row in read)]
     needed = [*group.join_keys, "event_timestamp"]
     columns = {}
     for name in dict.fromkeys((*needed, *named)):
         values = [row.get(name) for row in read]
-        columns[name] = read_values(values, name, words[name], zone, faults)
+        columns[name] = read_values(values, name, words[name], zone, faults, finer_of(name))
     if not any(name in columns for name in group.feature_names):
         columns[group.feature_names[0]] = pa.nulls(len(read), arrow_type(words[group.feature_names[0]]))
-    return _with_faults(columns, faults, read)
+    return _with_faults(columns, faults, [row_text(rows[n]) if why else None for n, why in enumerate(faults)])
 
 
-def arrow_from_pandas(frame: pd.DataFrame, group: FeatureGroup, zone: str | None) -> pa.Table:
-    """The frame's columns as Arrow; object columns are read value by value, NaN and NaT are null (pandas' missing).
+def _as_dict(row: Any, reasons: list[str]) -> dict[Any, Any]:
+    """The row as a plain dict, whose methods are Python's own; empty, with a reason, where it is none."""
+    if not isinstance(row, Mapping):
+        reasons.append(f"not a mapping of column names to values but {type(row).__name__}")
+        return {}
+    try:
+        return dict(row.items())
+    except Exception as error:  # The mapping is the caller's, and so are its methods.
+        reasons.append(f"not readable as a mapping ({type(error).__name__})")
+        return {}
 
-    The index is left out. Raises SchemaError for columns that can never fit.
+
+def arrow_from_pandas(frame: pd.DataFrame, group: FeatureGroup, zone: str | None, text: str | None = None) -> pa.Table:
+    """The frame's columns as Arrow; columns of Python objects are read value by value, NaN and NaT are null.
+
+    The index is left out. ``text``: a column of texts that a feature is to be made of, which the group need not have.
+    Raises SchemaError for columns that can never fit.
     """
     names = [str(name) for name in frame.columns]
-    check_column_names(names, group)
-    words = targets(group) | {"tenant_id": "string"}
+    more = {} if text is None or text in targets(group) else {text: "string"}
+    check_column_names([name for name in names if name not in more], group, needs_feature=text is None)
+    words = targets(group) | {"tenant_id": "string"} | more
     faults: list[list[str]] = [[] for _ in range(len(frame))]
     columns: dict[str, pa.Array] = {}
     for position, name in enumerate(names):
         series = frame.iloc[:, position]
-        if series.dtype == object:
-            values = [None if _is_missing(value) else value for value in series]
-            columns[name] = read_values(values, name, words[name], zone, faults)
+        if _holds_objects(series) or (_is_python_text(series.dtype) and words[name] in _TEXTS):
+            values = [None if is_missing(value, nan=True) else value for value in series]
+            columns[name] = read_values(values, name, words[name], zone, faults, finer_of(name))
         else:
-            columns[name] = plain_array(pa.Array.from_pandas(series), up=name == "event_timestamp")
-    return _with_faults(columns, faults, None if not any(faults) else frame.to_dict("records"))
+            columns[name] = _typed_column(series, name, words[name], group)
+    return _with_faults(columns, faults, [_row_of(frame, n) if why else None for n, why in enumerate(faults)])
+
+
+def _is_python_text(kind: Any) -> bool:
+    """Whether a column is of Python's own texts, which may hold what Arrow cannot write."""
+    return isinstance(kind, pd.StringDtype) and kind.storage == "python"
+
+
+def _holds_objects(series: pd.Series[Any]) -> bool:
+    """Whether values are Python objects, each of its own kind."""
+    kind = series.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        return bool(pd.api.types.is_object_dtype(kind.categories.dtype))
+    return bool(pd.api.types.is_object_dtype(kind))
+
+
+def _typed_column(series: pd.Series[Any], name: str, word: str, group: FeatureGroup) -> pa.Array:
+    kind = series.dtype
+    if _is_python_text(kind):
+        # Read as text already, where text can be read.
+        raise type_error(name, "string", word, group)
+    if isinstance(kind, pd.SparseDtype):
+        series = pd.Series(series.array.to_dense())
+    if isinstance(kind, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert("UTC")
+    try:
+        return plain_array(pa.Array.from_pandas(series), finer_of(name))
+    except pa.ArrowException as error:
+        raise type_error(name, str(kind), word, group) from error
+
+
+def _row_of(frame: pd.DataFrame, position: int) -> str:
+    """A row as it came, with null for what is missing."""
+    values = (frame.iloc[position, column] for column in range(frame.shape[1]))
+    return row_text(
+        {str(name): None if is_missing(value, nan=True) else value for name, value in zip(frame, values, strict=True)}
+    )
+
+
+def arrow_from_table(table: pa.Table, group: FeatureGroup) -> pa.Table:
+    """An Arrow table's columns in the types that Spark reads; raises SchemaError for columns that can never fit."""
+    check_column_names(table.column_names, group)
+    words = targets(group) | {"tenant_id": "string"}
+    columns = {}
+    for name in table.column_names:
+        column = table.column(name)
+        try:
+            columns[name] = plain_array(column, finer_of(name))
+        except pa.ArrowException as error:
+            raise type_error(name, str(column.type), words[name], group) from error
+    return pa.table(columns)
+
+
+def finer_of(name: str) -> Finer:
+    """Where a batch's timestamps finer than a microsecond go: a row is never true, or known, before it was."""
+    return "up" if name in TIME_COLUMNS else "down"
 
 
 def plain_table(table: pa.Table, up: Iterable[str] = ()) -> pa.Table:
@@ -109,38 +159,29 @@ def plain_table(table: pa.Table, up: Iterable[str] = ()) -> pa.Table:
     if doubled:
         raise SchemaError(f"columns {doubled} come twice; rename or drop one of each")
     raised = set(up)
-    arrays = [plain_array(table.column(name).combine_chunks(), name in raised) for name in table.column_names]
+    arrays = [plain_array(table.column(name), "up" if name in raised else "down") for name in table.column_names]
     return pa.table(dict(zip(table.column_names, arrays, strict=True)))
 
 
-def plain_array(array: Any, up: bool = False) -> Any:
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_timestamp(array.type) and array.type.unit != "us":
-        return _to_micros(array, up)
-    return array.cast(_SIGNED[array.type]) if array.type in _SIGNED else array
-
-
-def _to_micros(array: Any, up: bool) -> Any:
-    target = pa.timestamp("us", tz=array.type.tz)
-    if array.type.unit != "ns":
-        return array.cast(target)
-    nanos = np.asarray(array.cast(pa.int64()).fill_null(0))
-    micros = -(-nanos // 1000) if up else nanos // 1000
-    return pa.array(micros, mask=np.asarray(array.is_null())).cast(target)
-
-
-def read_values(values: Sequence[Any], name: str, word: str, zone: str | None, faults: list[list[str]]) -> pa.Array:
+def read_values(
+    values: Sequence[Any],
+    name: str,
+    word: str,
+    zone: str | None,
+    faults: list[list[str]],
+    finer: Finer = "down",
+) -> pa.Array:
     """Read each value as the type ``word``; what cannot be read becomes null, with a reason in its row's faults."""
-    reader = _reader(word, zone)
+    read_value = reader(word, zone, finer)
     read = []
     for value, reasons in zip(values, faults, strict=True):
         try:
-            read.append(None if value is None else reader(value))
+            read.append(None if is_missing(value) else read_value(value))
         except UnreadableError as error:
             reasons.append(f"{name}: {error}")
+            read.append(None)
+        except Exception as error:  # A value is an object of the caller's, and any of its methods may raise.
+            reasons.append(f"{name}: {not_readable(word)} ({type(error).__name__})")
             read.append(None)
     return pa.array(read, type=arrow_type(word))
 
@@ -149,139 +190,5 @@ def arrow_type(word: str) -> pa.DataType:
     return pa.list_(pa.float32()) if word.startswith("embedding") else _ARROW[word]
 
 
-def _reader(word: str, zone: str | None) -> Callable[[Any], Any]:
-    if word == "timestamp":
-        return lambda value: _timestamp(value, zone)
-    if word in ("array<double>",) or word.startswith("embedding"):
-        return lambda value: [None if item is None else _double(item) for item in _items(value, word)]
-    if word == "array<string>":
-        return lambda value: [None if item is None else _string(item) for item in _items(value, word)]
-    return {
-        "double": _double,
-        "float": _float,
-        "long": lambda value: _whole(value, 64),
-        "int": lambda value: _whole(value, 32),
-        "boolean": _boolean,
-        "string": _string,
-        "json": _json,
-        "date": _date,
-    }[word]
-
-
-def _wrong(value: Any, word: str) -> UnreadableError:
-    return UnreadableError(f"expected {word}, found {type(value).__name__}")
-
-
-def _double(value: Any) -> float:
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | Decimal | np.integer | np.floating):
-        raise _wrong(value, "double")
-    try:
-        number = float(value)
-    except OverflowError as error:
-        raise UnreadableError("beyond the range of a double") from error
-    if isinstance(value, int | np.integer) and int(number) != int(value):
-        raise UnreadableError("an integer that a double cannot hold exactly")
-    return number
-
-
-def _float(value: Any) -> float:
-    number = _double(value)
-    if math.isfinite(number) and not np.isfinite(np.float32(number)):
-        raise UnreadableError("beyond the range of a float")
-    return number
-
-
-def _whole(value: Any, bits: int) -> int:
-    word = "long" if bits == 64 else "int"
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | Decimal | np.integer | np.floating):
-        raise _wrong(value, word)
-    if not isinstance(value, int | np.integer) and (not math.isfinite(value) or value != int(value)):
-        raise UnreadableError(f"not a whole number, for {word}")
-    whole = int(value)
-    if not -(2 ** (bits - 1)) <= whole < 2 ** (bits - 1):
-        raise UnreadableError(f"beyond the range of {word}")
-    return whole
-
-
-def _boolean(value: Any) -> bool:
-    if not isinstance(value, bool | np.bool_):
-        raise _wrong(value, "boolean")
-    return bool(value)
-
-
-def _string(value: Any) -> str:
-    if not isinstance(value, str):
-        raise _wrong(value, "string")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise UnreadableError("not valid Unicode text") from error
-    return value
-
-
-def _json(value: Any) -> str:
-    if isinstance(value, str):
-        try:
-            json.loads(value)
-        except json.JSONDecodeError as error:
-            raise UnreadableError("not readable as json") from error
-        return _string(value)
-    if isinstance(value, dict | list):
-        try:
-            return json.dumps(value, allow_nan=False)
-        except TypeError as error:
-            raise UnreadableError(f"cannot be written as JSON ({error})") from error
-    raise _wrong(value, "json")
-
-
-def _date(value: Any) -> date:
-    if isinstance(value, str):
-        try:
-            return date.fromisoformat(value)
-        except ValueError as error:
-            raise UnreadableError("not readable as date") from error
-    if isinstance(value, datetime) or not isinstance(value, date):
-        raise _wrong(value, "date")
-    return value
-
-
-def _timestamp(value: Any, zone: str | None) -> datetime:
-    if isinstance(value, np.datetime64):
-        value = pd.Timestamp(value)
-    if isinstance(value, pd.Timestamp):
-        value = value.ceil("us").to_pydatetime()
-    if isinstance(value, int | float) or not isinstance(value, str | date):
-        raise _wrong(value, "timestamp")
-    # The message of to_instant names the value; a reason must stay the same for a thousand of them.
-    try:
-        return to_instant(value, zone).astimezone(UTC)
-    except ValueError as error:
-        raise UnreadableError(_why_not_an_instant(value, str(error))) from error
-
-
-def _why_not_an_instant(value: Any, message: str) -> str:
-    if "no time zone" in message:
-        return "timestamp without a time zone"
-    if "without a time" in message:
-        return "a date without a time"
-    return "not a readable timestamp" if isinstance(value, str) else "timestamp outside the years 1 to 9999"
-
-
-def _items(value: Any, word: str) -> list[Any]:
-    if isinstance(value, np.ndarray):
-        return list(value.tolist()) if value.ndim == 1 else [None]
-    if isinstance(value, list | tuple):
-        return list(value)
-    raise _wrong(value, word)
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
-
-
-def _with_faults(columns: dict[str, Any], faults: list[list[str]], originals: Sequence[Any] | None) -> pa.Table:
-    rows = [
-        json.dumps(originals[index], default=str, ensure_ascii=False) if reasons and originals is not None else None
-        for index, reasons in enumerate(faults)
-    ]
+def _with_faults(columns: dict[str, Any], faults: list[list[str]], rows: list[str | None]) -> pa.Table:
     return pa.table(columns | {FAULTS: pa.array(faults, pa.list_(pa.string())), ROW: pa.array(rows, pa.string())})

@@ -13,7 +13,7 @@ from pyspark.sql import types as T
 from featurestore.definitions.time_window import from_micros, to_micros
 from featurestore.errors import SpineError, nearest
 from featurestore.frames.columns import column
-from featurestore.frames.conform import read_as
+from featurestore.frames.spark_values import read_as
 
 _WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 

@@ -8,7 +8,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.frames.columns import column
-from featurestore.frames.validation import ROW_AS_JSON
+
+# How an entity is written as JSON. Its hash is kept for good, so that this never changes.
+_AS_JSON = {"ignoreNullFields": "false", "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX", "timeZone": "UTC"}
 
 # A column that tells of a row that it is of a suppressed entity.
 SUPPRESSED = "__suppressed"
@@ -26,7 +28,7 @@ def identity_text(tenant_id: str, entity: str, keys: Mapping[str, Column]) -> Co
         complete = complete & value.isNotNull()
     key = F.struct(*(value.alias(name) for name, value in keys.items()))
     told = F.struct(F.lit(tenant_id).alias("tenant"), F.lit(entity).alias("entity"), key.alias("key"))
-    return F.when(complete, F.to_json(told, ROW_AS_JSON))
+    return F.when(complete, F.to_json(told, _AS_JSON))
 
 
 def without_suppressed(rows: DataFrame) -> DataFrame:

@@ -8,10 +8,8 @@ from pyspark.sql import functions as F
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column, those_present
-from featurestore.frames.conform import FAULTS, ROW, input_columns, read_columns, targets
-
-# How a row is written as JSON: every field, instants in UTC to the microsecond.
-ROW_AS_JSON = {"ignoreNullFields": "false", "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX", "timeZone": "UTC"}
+from featurestore.frames.conform import FAULTS, ROW, input_columns, read_columns
+from featurestore.frames.json_columns import json_of
 
 
 def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str | None = None) -> DataFrame:
@@ -22,11 +20,7 @@ def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str |
     """
     readings = read_columns(rows, group, zone)
     given = input_columns(rows)
-    words = targets(group)
-    unreadable = [
-        F.when(reading.unreadable, F.lit(f"{name}: not readable as {words[name]}"))
-        for name, reading in readings.items()
-    ]
+    unreadable = [F.concat(F.lit(f"{name}: "), reading.fault) for name, reading in readings.items()]
     if "tenant_id" in given:
         other = column("tenant_id").cast("string") != F.lit(tenant_id)
         unreadable.append(F.when(other, F.lit("tenant_id: not the tenant of this store")))
@@ -34,7 +28,7 @@ def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str |
     if FAULTS in rows.columns:
         reasons = F.concat(reasons, F.coalesce(column(FAULTS), F.array().cast("array<string>")))
     read = rows.select(
-        *(reading.value.alias(name) for name, reading in readings.items()),
+        *(reading.good_value.alias(name) for name, reading in readings.items()),
         reasons.alias("__unreadable"),
         F.struct(*(column(name) for name in given)).alias("__given"),
         *([column(ROW)] if ROW in rows.columns else []),
@@ -45,7 +39,7 @@ def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str |
 
 def _original(checked: DataFrame) -> Column:
     """The row as it came, as JSON with every field; a text made earlier, where it came from Python, stays."""
-    made = F.to_json(column("__given"), ROW_AS_JSON)
+    made = json_of(column("__given"), checked.schema["__given"].dataType)
     text = F.coalesce(column(ROW), made) if ROW in checked.columns else made
     return F.when(F.size(FAULTS) > 0, text)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pandas as pd
-import pyarrow as pa
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -16,9 +15,11 @@ from featurestore.definitions.names import parse_reference
 from featurestore.display.description import Display, Displayed, count
 from featurestore.errors import InvalidArgumentError, SchemaError, TransformationError
 from featurestore.frames.columns import column
+from featurestore.frames.local_rows import arrow_from_pandas
 from featurestore.frames.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
 from featurestore.operations.context import Context
 from featurestore.operations.ingest import WriteResult, as_frame, write_batch
+from featurestore.stores.arrow import to_spark
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,7 @@ def embed_texts(
     feature = group.feature(name)
     called = _model(feature, reference, model, batch_size, attempts)
     hashes = _hash_feature(group, hash_feature)
-    given = rows if isinstance(rows, DataFrame) else pa.Table.from_pandas(rows, preserve_index=False)
-    frame = as_frame(context, given, group)
-    if text not in frame.columns:
-        raise SchemaError(f"the rows have no column {text!r} to embed; they have {frame.columns}")
+    frame = _frame(context, rows, group, text)
     # Evaluated once: texts are looked up, embedded and written of the same rows, and a model costs time and money.
     hashed = with_text_hash(frame, text).persist()
     known = _known(context, tenant_id, group, feature, hashes, hashed).persist()
@@ -79,6 +77,16 @@ def embed_texts(
     finally:
         for one in (made, known, hashed):
             one.unpersist()
+
+
+def _frame(context: Context, rows: DataFrame | pd.DataFrame, group: FeatureGroup, text: str) -> DataFrame:
+    """The rows of a batch with their texts, each value read by the rules of a batch."""
+    if isinstance(rows, DataFrame | pd.DataFrame) and text not in rows.columns:
+        raise SchemaError(f"the rows have no column {text!r} to embed; they have {list(rows.columns)}")
+    if not isinstance(rows, pd.DataFrame):
+        return as_frame(context, rows, group)
+    table = arrow_from_pandas(rows, group, context.settings.timestamp_zone, text)
+    return to_spark(context.spark, table)
 
 
 def _made(made: DataFrame, reference: str) -> int:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import Window as W
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Displayed, Mark, Table, count, counted
@@ -21,9 +22,10 @@ from featurestore.frames.columns import column
 from featurestore.frames.conform import FAULTS, ROW
 from featurestore.frames.expectations import broken_expectations
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
-from featurestore.frames.local_rows import arrow_from_dicts, arrow_from_pandas, plain_table
+from featurestore.frames.json_columns import json_of
+from featurestore.frames.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
 from featurestore.frames.suppression import REASON, SUPPRESSED, without_suppressed
-from featurestore.frames.validation import ROW_AS_JSON, bad_rows, check_rows, good_rows
+from featurestore.frames.validation import bad_rows, check_rows, good_rows
 from featurestore.operations.context import Context
 from featurestore.operations.earlier_batch import is_rest_of
 from featurestore.operations.erase_groups import erase_again
@@ -154,8 +156,9 @@ def _left_unpublished(
     """All rows of a run go to the rejected rows, each with its own reasons and the run's; in place of an earlier try's."""
     reasons = [f"the run breaks {text}" for text in broken]
     told = F.array(*(F.lit(reason) for reason in reasons))
-    columns = [name for name in kept.columns if name not in (FAULTS, ROW)]
-    row = F.coalesce(column(ROW), F.to_json(F.struct(*(column(name) for name in columns)), ROW_AS_JSON))
+    fields = [field for field in kept.schema if field.name not in (FAULTS, ROW)]
+    made = json_of(F.struct(*(column(field.name) for field in fields)), T.StructType(fields))
+    row = F.coalesce(column(ROW), made)
     rows = kept.withColumns({FAULTS: F.concat(column(FAULTS), told), ROW: row})
     table.replace_rejected(rows, record.tenant_id, record.batch_id, context.clock())
     failed = record.written + record.failed
@@ -177,9 +180,9 @@ def as_frame(context: Context, rows: Rows, group: FeatureGroup) -> DataFrame:
     if isinstance(rows, DataFrame):
         return rows
     if isinstance(rows, pd.DataFrame):
-        return to_spark(context.spark, plain_table(arrow_from_pandas(rows, group, zone)))
+        return to_spark(context.spark, arrow_from_pandas(rows, group, zone))
     if isinstance(rows, pa.Table):
-        return to_spark(context.spark, plain_table(rows, up=["event_timestamp"]))
+        return to_spark(context.spark, arrow_from_table(rows, group))
     if isinstance(rows, Sequence) and not isinstance(rows, str | bytes):
         return to_spark(context.spark, arrow_from_dicts(rows, group, zone))
     raise SchemaError(

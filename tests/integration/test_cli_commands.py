@@ -180,7 +180,7 @@ def test_ingest_tells_people_why_and_where_the_rejected_rows_are(person: Answer,
     assert told.startswith("user_stats: 1 row written, 1 rejected\nbatch          told\n")
     # What is in the rows stays out of a job's log.
     assert "u2" not in told
-    assert "event_timestamp: not readable as timestamp" in told
+    assert "event_timestamp: a date without a time" in told
     assert told.endswith("The rejected rows: store.rejected('user_stats', 'told')\n")
 
 

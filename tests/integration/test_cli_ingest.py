@@ -148,11 +148,11 @@ def test_a_cell_that_cannot_be_read_is_a_rejected_row(ingest: Ingest, store: Off
         ("a_double", "1,5", "not readable as double"),
         ("a_double", "NaN", "not a finite number"),
         ("a_double", "1e999", "not a finite number"),
-        ("a_long", "2.5", "not readable as long"),
-        ("a_long", "9223372036854775808", "not readable as long"),
-        ("a_int", "3000000000", "not readable as int"),
+        ("a_long", "2.5", "not a whole number, for long"),
+        ("a_long", "9223372036854775808", "beyond the range of long"),
+        ("a_int", "3000000000", "beyond the range of int"),
         ("a_boolean", "yes", "not readable as boolean"),
-        ("a_timestamp", "2026-01-01", "not readable as timestamp"),
+        ("a_timestamp", "2026-01-01", "a date without a time"),
         ("a_date", "01/02/2026", "not readable as date"),
         ("a_json", "{", "not readable as json"),
         ("numbers", "1;2", "not readable as array<double>"),
@@ -212,10 +212,10 @@ def test_json_lines_with_faults_are_rejected_rows(ingest: Ingest, store: Offline
 
     assert (result["written"], result["failed"]) == (1, 7)
     reasons = {
-        "a_double: not readable as double": 1,
+        "a_double: expected double, found str": 1,
         "not columns of the group: a_dubble": 1,
         "tenant_id: not the tenant of this store": 1,
-        "a_string: not readable as string": 1,
+        "a_string: expected string, found int": 1,
         "the line is not one JSON object": 3,
     }
     assert {reason: result["errors"].get(reason) for reason in reasons} == reasons

@@ -74,7 +74,7 @@ def test_one_row_of_each_fault_among_a_thousand_good_ones(acme: OfflineStore, fe
         "event_timestamp: missing": {"user_id": "u", "score": 1.0},
         "event_timestamp: timestamp without a time zone": {"event_timestamp": datetime(2026, 11, 1)},  # noqa: DTZ001
         "event_timestamp: a date without a time": {"event_timestamp": date(2026, 11, 1)},
-        "event_timestamp: not a readable timestamp": {"event_timestamp": "yesterday"},
+        "event_timestamp: not readable as timestamp": {"event_timestamp": "yesterday"},
         "event_timestamp: expected timestamp, found int": {"event_timestamp": 1_700_000_000},
         "user_id: expected string, found int": {"user_id": 7},
         "score: expected double, found str": {"score": "high"},
@@ -222,7 +222,7 @@ def test_a_timestamp_after_the_year_9999_is_rejected(acme: OfflineStore, feature
     frame = feature_store.spark.sql(
         "SELECT 'u1' AS user_id, timestamp_micros(253402300800000000) AS event_timestamp, 1.0D AS score"
     )
-    assert acme.write_batch("stats", frame).errors == {"event_timestamp: not readable as timestamp": 1}
+    assert acme.write_batch("stats", frame).errors == {"event_timestamp: timestamp outside the years 1 to 9999": 1}
 
 
 def test_only_lossless_casts(spark: SparkSession) -> None:

@@ -1,0 +1,38 @@
+"""Why a value cannot be stored, in words: the same for the same fault, whichever route the value came by."""
+
+from __future__ import annotations
+
+DATE_WITHOUT_TIME = "a date without a time"
+NO_TIME_ZONE = "timestamp without a time zone"
+NOT_UNICODE = "not valid Unicode text"
+NOT_FINITE = "not a finite number"
+TOO_DEEP = "nested too deeply for JSON, or holds itself"
+JSON_NOT_FINITE = "holds a number that is not finite, which JSON has not"
+JSON_KEY = "holds a key that is not a text, which JSON has not"
+
+
+def wrong_type(word: str, found: str) -> str:
+    """A value of another kind: a text for a number."""
+    return f"expected {word}, found {found}"
+
+
+def not_readable(word: str) -> str:
+    """A text that does not have the form of the type."""
+    return f"not readable as {word}"
+
+
+def not_whole(word: str) -> str:
+    return f"not a whole number, for {word}"
+
+
+def beyond(word: str) -> str:
+    return f"beyond the range of {word}"
+
+
+def inexact(word: str) -> str:
+    """A whole number or a decimal that would be rounded."""
+    return f"a number that {word} cannot hold exactly"
+
+
+def outside_years(word: str) -> str:
+    return f"{word} outside the years 1 to 9999"
