@@ -9,16 +9,22 @@ import pyarrow as pa
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
+from featurestore.columnar.names import check_names
+from featurestore.columnar.python_kinds import is_missing
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
 from featurestore.display.description import Display, Displayed, count
 from featurestore.errors import InvalidArgumentError, SchemaError, TransformationError
 from featurestore.frames.columns import column
+from featurestore.frames.conform import FAULTS, ROW, check_column_names, targets
+from featurestore.frames.local_rows import arrow_from_pandas, read_values
 from featurestore.frames.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
 from featurestore.operations.context import Context
 from featurestore.operations.ingest import WriteResult, as_frame, write_batch
+from featurestore.stores.arrow import to_spark
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ def embed_texts(
     context: Context,
     tenant_id: str,
     reference: str,
-    rows: DataFrame | pd.DataFrame,
+    rows: DataFrame | pd.DataFrame | pa.Table,
     text: str,
     model: Model,
     hash_feature: str,
@@ -58,10 +64,12 @@ def embed_texts(
     feature = group.feature(name)
     called = _model(feature, reference, model, batch_size, attempts)
     hashes = _hash_feature(group, hash_feature)
-    given = rows if isinstance(rows, DataFrame) else pa.Table.from_pandas(rows, preserve_index=False)
-    frame = as_frame(context, given, group)
-    if text not in frame.columns:
-        raise SchemaError(f"the rows have no column {text!r} to embed; they have {frame.columns}")
+    frame = _read_rows(context, rows, text, group, feature)
+    kept = [text] if text in group.feature_names else []
+    others = [name for name in frame.columns if name not in (text, feature.name, hashes.name)]
+    # Before the model is called: what it gives would be paid for, and lost.
+    given = [name for name in others if name not in (FAULTS, ROW)]
+    check_column_names([*given, *kept, feature.name, hashes.name], group)
     # Evaluated once: texts are looked up, embedded and written of the same rows, and a model costs time and money.
     hashed = with_text_hash(frame, text).persist()
     known = _known(context, tenant_id, group, feature, hashes, hashed).persist()
@@ -69,16 +77,49 @@ def embed_texts(
     try:
         count = _made(made, reference)
         written = hashed.join(known.unionByName(made), HASH, "left")
-        others = [one for one in frame.columns if one not in (text, feature.name, hashes.name)]
-        kept = [column(text)] if text in group.feature_names else []
         stored = written.select(
-            *map(column, others), *kept, column(VECTOR).alias(feature.name), column(HASH).alias(hashes.name)
+            *map(column, (*others, *kept)), column(VECTOR).alias(feature.name), column(HASH).alias(hashes.name)
         )
         reused = known.count()
         return EmbedResult(write_batch(context, tenant_id, group, stored, batch_id), reused, count)
     finally:
         for one in (made, known, hashed):
             one.unpersist()
+
+
+def _read_rows(
+    context: Context, rows: DataFrame | pd.DataFrame | pa.Table, text: str, group: FeatureGroup, feature: Feature
+) -> DataFrame:
+    """The rows, read as those of a batch are, with the column of texts; raises SchemaError."""
+    what = f"the rows to embed for {group.name!r}"
+    if not isinstance(rows, DataFrame | pd.DataFrame | pa.Table):
+        raise SchemaError(f"{what} are {type(rows).__name__}; give a Spark or pandas DataFrame or a pyarrow Table")
+    names = rows.column_names if isinstance(rows, pa.Table) else list(rows.columns)
+    if text not in check_names(names, what, SchemaError):
+        raise SchemaError(f"the rows have no column {text!r} to embed; they have {names}")
+    if isinstance(rows, pd.DataFrame):
+        frame = to_spark(context.spark, _of_pandas(rows, text, group, feature, context.settings.timestamp_zone))
+    else:
+        frame = as_frame(context, rows, group)
+    kind = frame.schema[text].dataType
+    if not isinstance(kind, T.StringType | T.NullType):
+        raise SchemaError(f"{what}: column {text!r} is {kind.simpleString()}; texts to embed are strings")
+    return frame.withColumn(text, column(text).cast("string"))
+
+
+def _of_pandas(rows: pd.DataFrame, text: str, group: FeatureGroup, feature: Feature, zone: str | None) -> pa.Table:
+    """Each value is read on its own, as in a batch; one that cannot be read is a fault of its row."""
+    is_beside = text not in targets(group)
+    # The vectors come later; a batch without a feature would be refused.
+    batch = (rows.drop(columns=text) if is_beside else rows).assign(**{feature.name: None})
+    table = arrow_from_pandas(batch, group, zone)
+    if not is_beside:
+        return table
+    faults = table[FAULTS].to_pylist()
+    values = [None if is_missing(value) else value for value in rows[text]]
+    texts = read_values(values, text, "string", zone, faults)
+    position = table.column_names.index(FAULTS)
+    return table.set_column(position, FAULTS, pa.array(faults, pa.list_(pa.string()))).append_column(text, texts)
 
 
 def _made(made: DataFrame, reference: str) -> int:
