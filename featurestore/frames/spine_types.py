@@ -1,15 +1,15 @@
-"""Which types of a spine's columns an as-of join carries, and which of them a saved set holds."""
+"""Which types of a user's columns can be carried along beside an answer, and which of a spine's a saved set holds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pyspark.sql import types as T
 
 from featurestore.columnar.names import same_to_spark
-from featurestore.errors import SpineError
+from featurestore.errors import FeatureStoreError, SpineError
 
-# Spark plans no join over the first, and gives Python none of the others.
+# Spark plans no query over the first, and gives Python none of the others.
 _NOT_CARRIED = (T.TimeType, T.CalendarIntervalType, T.YearMonthIntervalType)
 _SAVED = (
     *(T.BooleanType, T.NumericType, T.CharType, T.VarcharType, T.BinaryType),
@@ -18,14 +18,16 @@ _SAVED = (
 _PLAIN_TEXT = T.StringType().collation
 
 
-def check_carried(schema: T.StructType) -> None:
-    """Raise SpineError for columns that no as-of join carries."""
+def check_carried(
+    schema: Iterable[T.StructField], what: str = "spine", error: type[FeatureStoreError] = SpineError
+) -> None:
+    """Raise ``error`` for columns that cannot be carried along; ``what`` they are of is named in it."""
     for field in schema:
         for kind, _ in _parts(field.dataType):
             if isinstance(kind, _NOT_CARRIED):
-                raise SpineError(
-                    f"spine: column {field.name!r} is {field.dataType.simpleString()}, which an as-of join cannot carry; cast it "
-                    "to text or to a number, or drop it"
+                raise error(
+                    f"{what}: column {field.name!r} is {field.dataType.simpleString()}, which cannot be carried along; cast it to "
+                    "text or to a number, or drop it"
                 )
 
 

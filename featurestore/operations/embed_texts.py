@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -13,6 +14,8 @@ from pyspark.sql import types as T
 
 from featurestore.columnar.names import check_names
 from featurestore.columnar.python_kinds import is_missing
+from featurestore.columnar.unheld import UnheldError
+from featurestore.columnar.user_frames import series_column
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
@@ -116,10 +119,20 @@ def _of_pandas(rows: pd.DataFrame, text: str, group: FeatureGroup, feature: Feat
     if not is_beside:
         return table
     faults = table[FAULTS].to_pylist()
-    values = [None if is_missing(value) else value for value in rows[text]]
-    texts = read_values(values, text, "string", zone, faults)
+    texts = _texts(rows[text], faults)
     position = table.column_names.index(FAULTS)
     return table.set_column(position, FAULTS, pa.array(faults, pa.list_(pa.string()))).append_column(text, texts)
+
+
+def _texts(column_of_texts: pd.Series[Any], faults: list[list[str]]) -> pa.Array | pa.ChunkedArray:
+    name = str(column_of_texts.name)
+    if column_of_texts.dtype == object:
+        values = [None if is_missing(value) else value for value in column_of_texts]
+        return read_values(values, name, "string", None, faults)
+    try:
+        return series_column(column_of_texts)
+    except UnheldError as error:
+        raise SchemaError(f"the rows to embed: column {name!r} {error.found}; texts to embed are strings") from error
 
 
 def _made(made: DataFrame, reference: str) -> int:

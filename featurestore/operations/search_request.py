@@ -150,11 +150,7 @@ def read_vector(given: object, search: SimilaritySearch) -> list[float]:
     if isinstance(given, pd.Series):
         given = given.to_numpy()
     if not isinstance(given, list | tuple | np.ndarray) or (isinstance(given, np.ndarray) and not _is_vector(given)):
-        told = (
-            f"an array of {given.dtype} of shape {given.shape}"
-            if isinstance(given, np.ndarray)
-            else type(given).__name__
-        )
+        told = _word(given)
         key = {name: f"<{kind}>" for name, kind in search.group.entity.join_keys.items()}
         raise InvalidArgumentError(
             f"{'' if isinstance(given, np.ndarray) else f'{given!r} is '}{told}, which cannot be searched by: {wanted}; give "
@@ -175,3 +171,9 @@ def read_vector(given: object, search: SimilaritySearch) -> list[float]:
 def _is_vector(given: np.ndarray[Any, Any]) -> bool:
     """Whether the array has one dimension, of numbers: NumPy would give those of moments as integers."""
     return given.ndim == 1 and given.dtype.kind in "iufO"
+
+
+def _word(given: object) -> str:
+    if not isinstance(given, np.ndarray):
+        return type(given).__name__
+    return f"an array of {given.dtype}" if given.ndim == 1 else f"an array of shape {given.shape}"
