@@ -114,10 +114,22 @@ def _decimals(array: Any) -> Any:
         raise UnheldError(f"is {array.type} and holds numbers of more than {WIDEST} digits") from error
 
 
+def _dates(array: Any) -> Any:
+    return _in_years(array.cast(pa.date32()), pa.int32(), -719_162, 2_932_896)
+
+
+def _in_years(array: Any, whole: pa.DataType, first: int, last: int) -> Any:
+    """The array; refused where it is beyond the years 1 to 9999, which Python's dates have."""
+    ends = pc.min_max(array.cast(whole))
+    if ends["min"].is_valid and not first <= ends["min"].as_py() <= ends["max"].as_py() <= last:
+        raise UnheldError(f"is {array.type} and holds values outside the years 1 to 9999", "make them null, or drop it")
+    return array
+
+
 def _timestamps(array: Any, down: bool) -> Any:
     target = pa.timestamp("us", None if array.type.tz is None else "UTC")
     if array.type.unit != "ns":
-        return _in_range(array, target)
+        return _in_years(_in_range(array, target), pa.int64(), -62_135_596_800_000_000, 253_402_300_799_999_999)
     nanos = np.asarray(array.cast(pa.int64()).fill_null(0))
     if not down:
         _check_whole_micros(nanos, str(array.type))
@@ -184,7 +196,6 @@ _SPARKS_OWN: list[Callable[[pa.DataType], bool]] = [
     pa.types.is_large_string,
     pa.types.is_binary,
     pa.types.is_large_binary,
-    pa.types.is_date32,
     pa.types.is_null,
 ]
 _LISTS: list[Callable[[pa.DataType], bool]] = [
@@ -202,6 +213,6 @@ _READERS: list[tuple[Callable[[pa.DataType], bool], Callable[[Any], Any]]] = [
     (pa.types.is_binary_view, lambda array: array.cast(pa.large_binary())),
     (pa.types.is_fixed_size_binary, lambda array: array.cast(pa.binary())),
     (pa.types.is_decimal, _decimals),
-    (pa.types.is_date64, lambda array: array.cast(pa.date32())),
+    (pa.types.is_date, _dates),
     (pa.types.is_duration, _durations),
 ]

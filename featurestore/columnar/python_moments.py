@@ -62,7 +62,7 @@ def moment(value: Any, row: int, down: bool) -> Any:
     if not isinstance(value, np.datetime64 | pd.Timestamp):
         return value
     try:
-        exact = pd.Timestamp(value)
+        exact = value if isinstance(value, pd.Timestamp) else pd.Timestamp(value)
         plain = exact.to_pydatetime(warn=False)
     except ValueError as error:
         raise _outside(value, row) from error

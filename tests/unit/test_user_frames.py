@@ -121,6 +121,9 @@ HELD |= {
     "large text": (pa.array(["x"], pa.large_string()), pa.large_string(), None),
     "bytes of a fixed size": (pa.array([b"ab"], pa.binary(2)), pa.binary(), None),
     "date64": (pa.array([date(2026, 11, 1)], pa.date64()), pa.date32(), None),
+    "the first day and the last": (pa.array([date.min, date.max, None]), pa.date32(), None),
+    "the first moment and the last": (pa.array([datetime.min, datetime.max]), CLOCK, None),  # noqa: DTZ901
+    "no moment": (pa.array([None], pa.timestamp("s")), CLOCK, None),
     "seconds in Tokyo": (pa.array([AWARE], pa.timestamp("s", "Asia/Tokyo")), INSTANT, [AWARE]),
     "a dictionary": (pa.array(["a", None]).dictionary_encode(), pa.string(), ["a", None]),
     "a dictionary in a list": (
@@ -227,6 +230,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "months, days and nanoseconds": (pa.array([(1, 2, 3)], pa.month_day_nano_interval()), "month_day_nano_interval"),
     "decimals of 50 digits": (pa.array([Decimal("1" * 50)], pa.decimal256(60, 2)), "more than 38 digits"),
     "seconds beyond 64 bits of microseconds": (pa.array([10**15], pa.timestamp("s")), "beyond 64 bits"),
+    "a timestamp of the year 30489": (pa.array([9 * 10**17], pa.timestamp("us", "UTC")), "outside the years 1 to 9999"),
+    "a date of the year 0": (pa.array([-719163], pa.int32()).cast(pa.date32()), "outside the years 1 to 9999"),
     "bytes that are no text": (pa.array([b"\xff"]).view(pa.string()), "not valid"),
     "a struct without fields": (pa.array([{}], pa.struct([])), "without fields"),
     "a struct whose fields differ in case": (
