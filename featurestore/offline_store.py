@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from featurestore.display.description import Listing
@@ -106,7 +107,7 @@ class OfflineStore:
     def embed_texts(
         self,
         feature: str,
-        rows: DataFrame | pd.DataFrame,
+        rows: DataFrame | pd.DataFrame | pa.Table,
         text: str,
         model: Model,
         *,
@@ -119,8 +120,8 @@ class OfflineStore:
 
         ``model`` takes a list of at most ``batch_size`` texts and gives a vector each; it runs on Spark's workers, and is
         called again where it fails, ``attempts`` times. Texts that the group has a vector of, by the feature's model
-        version and the hash in ``hash_feature``, are not embedded again. A null text gives a null vector. Raises
-        InvalidArgumentError, NotFoundError, SchemaError, TransformationError (the model failed; nothing is written).
+        version and the hash in ``hash_feature``, are not embedded again. A null text gives a null vector. Values are read
+        as ``write_batch`` reads them; a text that is none is a fault of its row. Raises InvalidArgumentError, NotFoundError, SchemaError, TransformationError (the model failed; nothing is written).
         """
         return embed_texts(
             self._context, self._tenant_id, feature, rows, text, model, hash_feature, batch_size, attempts, batch_id
@@ -417,7 +418,7 @@ class OfflineStore:
             known_at=parse_known_at(known_at, self._context.settings.timestamp_zone),
             with_timestamps=with_timestamps,
         )
-        return point_in_time(self._context, self._tenant_id, as_spine(self._context, spine), request)
+        return point_in_time(self._context, self._tenant_id, as_spine(self._context, spine, request), request)
 
     def materialize_feature(
         self, group: str, start: Any, end: Any, rerun: bool = False, lookback: timedelta | str | None = None

@@ -10,10 +10,12 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from featurestore.columnar.names import check_names, without_case
 from featurestore.definitions.time_window import from_micros, to_micros
 from featurestore.errors import SpineError, nearest
 from featurestore.frames.columns import column
 from featurestore.frames.spark_values import read_as
+from featurestore.frames.spine_types import check_carried
 
 _WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
@@ -48,10 +50,9 @@ class SpineBounds:
 
 
 def check_spine(spine: DataFrame, timestamp_column: str) -> None:
-    """Raise SpineError for doubled columns or a timestamp column that is missing or holds no instants."""
-    doubled = sorted({name for name in spine.columns if spine.columns.count(name) > 1})
-    if doubled:
-        raise SpineError(f"spine: columns {doubled} come twice; rename or drop one of each")
+    """Raise SpineError for columns that are the same to Spark or cannot be carried, or without the timestamp column."""
+    check_names(spine.columns, "spine")
+    check_carried(spine.schema)
     if timestamp_column not in spine.columns:
         raise SpineError(
             f"spine: it has no timestamp column {timestamp_column!r}; name it with timestamp_column=. "
@@ -82,21 +83,32 @@ def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None, nam
     return spine.withColumn(name, reading.value)
 
 
-def check_keys(spine: DataFrame, keys: Mapping[str, str], types: Mapping[str, T.DataType], group: str) -> None:
-    """Raise SpineError where a key column is missing or of another type; ``keys``: join key -> spine column."""
+def check_keys(
+    rows: DataFrame, keys: Mapping[str, str], types: Mapping[str, T.DataType], group: str, what: str = "spine"
+) -> None:
+    """Raise SpineError where a key column is missing or of another type; ``keys``: join key -> column of the rows.
+
+    ``what`` the rows are is named in errors.
+    """
     for key, name in keys.items():
-        if name not in spine.columns:
+        if name not in rows.columns:
             raise SpineError(
-                f"spine: it has no column {name!r}, by which {group!r} is looked up; add it, or say which column holds "
-                f"the key with Lookup({group!r}, ..., on={{{key!r}: <column>}}). {nearest(name, spine.columns)}"
+                f"{what}: it has no column {name!r}, by which {group!r} is looked up; add it, or say which column holds "
+                f"the key with Lookup({group!r}, ..., on={{{key!r}: <column>}}). {nearest(name, rows.columns)}"
             )
-        found, wanted = spine.schema[name].dataType, types[key]
+        found, wanted = rows.schema[name].dataType, types[key]
         both_whole = isinstance(found, _WHOLE) and isinstance(wanted, _WHOLE)
         if found != wanted and not both_whole and not isinstance(found, T.NullType):
             raise SpineError(
-                f"spine: column {name!r} is {found.simpleString()} and join key {key!r} of {group!r} is "
-                f"{wanted.simpleString()}; cast the column"
+                f"{what}: column {name!r} is {found.simpleString()} and join key {key!r} of {group!r} is "
+                f"{wanted.simpleString()}; cast the column{_cast_advice(found, wanted)}"
             )
+
+
+def _cast_advice(found: T.DataType, wanted: T.DataType) -> str:
+    if isinstance(found, T.DecimalType) and found.scale == 0 and isinstance(wanted, _WHOLE):
+        return f" (numbers beyond the range of {wanted.simpleString()} are no entity's key: make them null, or leave them out)"
+    return ""
 
 
 def bounds(spine: DataFrame, instants: str, keys: Sequence[tuple[str, ...]] = ()) -> SpineBounds:
@@ -135,12 +147,13 @@ def guarded(spine: DataFrame, instants: str, found: SpineBounds) -> DataFrame:
 
 def check_outputs(spine_columns: Iterable[str], outputs: Iterable[str]) -> None:
     """Raise SpineError where a feature's column would collide with the spine's or another's."""
-    taken = list(spine_columns)
-    seen = {name.lower() for name in taken}
+    taken = {without_case(name): name for name in spine_columns}
     for name in outputs:
-        if name.lower() in seen:
+        other = taken.get(without_case(name))
+        if other is not None:
+            beside = "" if other == name else f" (beside {other!r}, which is the same to Spark: it ignores case)"
             raise SpineError(
-                f"column {name!r} would stand twice in the output; ask with full_feature_names=True, give the lookup a "
-                "prefix (Lookup(..., prefix=...)), or rename the spine's column"
+                f"column {name!r} would stand twice in the output{beside}; ask with full_feature_names=True, give the lookup "
+                "a prefix (Lookup(..., prefix=...)), or rename the spine's column"
             )
-        seen.add(name.lower())
+        taken[without_case(name)] = name

@@ -41,7 +41,7 @@ def build_training_set(context: Context, tenant_id: str, spine: Spine, asked: Tr
     feature, ``split``. Before it is published, the rows are checked: as many as the spine has, with the spine's own
     content unchanged; nothing is published otherwise. Raises SpineError, InvariantError.
     """
-    whole = as_spine(context, spine)
+    whole = as_spine(context, spine, asked.join)
     check_columns(whole, asked)
     whole, suppressed = left_after_suppression(context, tenant_id, whole, asked.join.key_lookups)
     if asked.sample_size is None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pandas as pd
+import pyarrow as pa
 from pyspark.errors import PythonException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
+from featurestore.columnar.names import check_names
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
 from featurestore.display.description import Display, Displayed, count
 from featurestore.errors import InvalidArgumentError, SchemaError, TransformationError
 from featurestore.frames.columns import column
+from featurestore.frames.conform import FAULTS, ROW, check_column_names
 from featurestore.frames.local_rows import arrow_from_pandas
 from featurestore.frames.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
 from featurestore.operations.context import Context
@@ -41,7 +45,7 @@ def embed_texts(
     context: Context,
     tenant_id: str,
     reference: str,
-    rows: DataFrame | pd.DataFrame,
+    rows: DataFrame | pd.DataFrame | pa.Table,
     text: str,
     model: Model,
     hash_feature: str,
@@ -59,7 +63,12 @@ def embed_texts(
     feature = group.feature(name)
     called = _model(feature, reference, model, batch_size, attempts)
     hashes = _hash_feature(group, hash_feature)
-    frame = _frame(context, rows, group, text)
+    frame = _read_rows(context, rows, text, group)
+    kept = [text] if text in group.feature_names else []
+    others = [name for name in frame.columns if name not in (text, feature.name, hashes.name)]
+    # Before the model is called: what it gives would be paid for, and lost.
+    given = [name for name in others if name not in (FAULTS, ROW)]
+    check_column_names([*given, *kept, feature.name, hashes.name], group)
     # Evaluated once: texts are looked up, embedded and written of the same rows, and a model costs time and money.
     hashed = with_text_hash(frame, text).persist()
     known = _known(context, tenant_id, group, feature, hashes, hashed).persist()
@@ -67,10 +76,8 @@ def embed_texts(
     try:
         count = _made(made, reference)
         written = hashed.join(known.unionByName(made), HASH, "left")
-        others = [one for one in frame.columns if one not in (text, feature.name, hashes.name)]
-        kept = [column(text)] if text in group.feature_names else []
         stored = written.select(
-            *map(column, others), *kept, column(VECTOR).alias(feature.name), column(HASH).alias(hashes.name)
+            *map(column, (*others, *kept)), column(VECTOR).alias(feature.name), column(HASH).alias(hashes.name)
         )
         reused = known.count()
         return EmbedResult(write_batch(context, tenant_id, group, stored, batch_id), reused, count)
@@ -79,14 +86,24 @@ def embed_texts(
             one.unpersist()
 
 
-def _frame(context: Context, rows: DataFrame | pd.DataFrame, group: FeatureGroup, text: str) -> DataFrame:
-    """The rows of a batch with their texts, each value read by the rules of a batch."""
-    if isinstance(rows, DataFrame | pd.DataFrame) and text not in rows.columns:
-        raise SchemaError(f"the rows have no column {text!r} to embed; they have {list(rows.columns)}")
-    if not isinstance(rows, pd.DataFrame):
-        return as_frame(context, rows, group)
-    table = arrow_from_pandas(rows, group, context.settings.timestamp_zone, text)
-    return to_spark(context.spark, table)
+def _read_rows(
+    context: Context, rows: DataFrame | pd.DataFrame | pa.Table, text: str, group: FeatureGroup
+) -> DataFrame:
+    """The rows, read as those of a batch are, with the column of texts; raises SchemaError."""
+    what = f"the rows to embed for {group.name!r}"
+    if not isinstance(rows, DataFrame | pd.DataFrame | pa.Table):
+        raise SchemaError(f"{what} are {type(rows).__name__}; give a Spark or pandas DataFrame or a pyarrow Table")
+    names = rows.column_names if isinstance(rows, pa.Table) else list(rows.columns)
+    if text not in check_names(names, what, SchemaError):
+        raise SchemaError(f"the rows have no column {text!r} to embed; they have {names}")
+    if isinstance(rows, pd.DataFrame):
+        frame = to_spark(context.spark, arrow_from_pandas(rows, group, context.settings.timestamp_zone, text))
+    else:
+        frame = as_frame(context, rows, group)
+    kind = frame.schema[text].dataType
+    if not isinstance(kind, T.StringType | T.NullType):
+        raise SchemaError(f"{what}: column {text!r} is {kind.simpleString()}; texts to embed are strings")
+    return frame.withColumn(text, column(text).cast("string"))
 
 
 def _made(made: DataFrame, reference: str) -> int:

@@ -9,12 +9,15 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from featurestore.columnar.names import check_distinct, without_case
+from featurestore.columnar.python_kinds import is_missing
+from featurestore.columnar.user_frames import exact_table
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import InvalidArgumentError, SpineError, nearest
 from featurestore.frames.columns import column
 from featurestore.frames.key_filter import LISTABLE, with_broadcast_keys, with_listed_keys
-from featurestore.frames.local_rows import plain_table, read_values
+from featurestore.frames.local_rows import read_values
 from featurestore.frames.schema import key_fields
 from featurestore.frames.spine import check_keys
 from featurestore.operations.context import Context
@@ -76,7 +79,8 @@ def of_entities(context: Context, values: DataFrame, group: FeatureGroup, entiti
         return values
     if isinstance(entities, DataFrame):
         return with_broadcast_keys(values, _typed_keys(entities, group))
-    table = _as_table(context, group.entity, entities)
+    # Of equal keys, the first: compared as the types that they are read as, in which 1 and True differ.
+    table = _as_table(context, group.entity, entities).group_by(group.join_keys, use_threads=False).aggregate([])
     listable = all(isinstance(field.dataType, LISTABLE) for field in key_fields(group))
     if listable and table.num_rows <= _LISTED:
         rows = list(zip(*(part.to_pylist() for part in table.columns), strict=True))
@@ -89,25 +93,38 @@ def _as_table(context: Context, entity: Entity, entities: Any) -> pa.Table:
     if isinstance(entities, Mapping):
         return entity_rows(entity, [entities], zone)
     if isinstance(entities, pd.DataFrame):
-        _require_keys(entity, [str(name) for name in entities.columns])
-        return entity_rows(entity, entities[entity.keys].drop_duplicates().to_dict("records"), zone)
+        keys = _key_positions(entity, list(entities.columns))
+        columns = [[None if is_missing(value) else value for value in entities.iloc[:, position]] for position in keys]
+        return entity_rows(
+            entity, [dict(zip(entity.keys, row, strict=True)) for row in zip(*columns, strict=True)], zone
+        )
     if isinstance(entities, pa.Table):
-        _require_keys(entity, entities.column_names)
-        rows = plain_table(entities.select(entity.keys)).to_pylist()
-        return entity_rows(entity, list({tuple(row.values()): row for row in rows}.values()), zone)
+        keys = exact_table(entities.select(_key_positions(entity, entities.column_names)), "entities")
+        return entity_rows(entity, keys.to_pylist(), zone)
     if isinstance(entities, Sequence) and not isinstance(entities, str | bytes):
         return entity_rows(entity, entities, zone)
     return entity_rows(entity, [entities], zone)
 
 
-def _require_keys(entity: Entity, names: Sequence[str]) -> None:
+def _key_positions(entity: Entity, names: Sequence[object]) -> list[int]:
+    """Where the join keys are among the columns; raises SpineError where one is missing or there twice."""
+    _check_distinct_keys(entity, names)
     missing = [name for name in entity.keys if name not in names]
     if missing:
         raise SpineError(f"entities: columns {missing}, join keys of {entity.name!r}, are missing; found {list(names)}")
+    return [names.index(key) for key in entity.keys]
+
+
+def _check_distinct_keys(entity: Entity, names: Sequence[object]) -> None:
+    """Raise SpineError where two columns are one join key to Spark, which ignores case."""
+    keys = {without_case(key) for key in entity.keys}
+    check_distinct([name for name in names if isinstance(name, str) and without_case(name) in keys], "entities")
 
 
 def _typed_keys(entities: DataFrame, group: FeatureGroup) -> DataFrame:
     fields = key_fields(group)
-    check_keys(entities, {field.name: field.name for field in fields}, {f.name: f.dataType for f in fields}, group.name)
+    _check_distinct_keys(group.entity, entities.columns)
+    keys, types = {field.name: field.name for field in fields}, {field.name: field.dataType for field in fields}
+    check_keys(entities, keys, types, group.name, what="entities")
     typed = [column(field.name).try_cast(field.dataType).alias(field.name) for field in fields]
     return entities.select(*typed).dropna().distinct()

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.columnar.names import check_names
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.source import Source
 from featurestore.definitions.time_window import TimeWindow
@@ -61,13 +62,14 @@ def get_entity_timestamps(
     columns = {key: on.get(key, key) for key in known.keys}
     name, declared = _source(context, source)
     events = read_source(isolated(context).spark, name, declared, tenant_id, context.settings)
+    check_names(events.columns, f"source {name!r}")
     if timestamp_column not in events.columns:
         raise SpineError(
             f"source {name!r} has no column {timestamp_column!r}; name its timestamp with timestamp_column=. "
             f"{nearest(timestamp_column, events.columns)}"
         )
     types = {key: data_type(storage_of_key(kind)) for key, kind in known.join_keys.items()}
-    check_keys(events, columns, types, known.name)
+    check_keys(events, columns, types, known.name, what=f"source {name!r}")
     instants = instant_column(events)
     timed = with_instants(events, timestamp_column, context.settings.timestamp_zone, instants)
     pairs = timed.select(
@@ -103,7 +105,7 @@ def examples(
         return pairs.withColumnRenamed("event_timestamp", asked.join.timestamp_column)
     if entities is not None:
         raise InvalidArgumentError("entities= goes with time_range= in place of a spine; filter the spine instead")
-    rows = as_spine(context, spine)
+    rows = as_spine(context, spine, asked.join)
     if window is None:
         return rows
     check_spine(rows, asked.join.timestamp_column)

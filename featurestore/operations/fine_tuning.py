@@ -138,9 +138,9 @@ def load_for_fine_tuning(context: Context, tenant_id: str, spine: Spine, request
     Raises TransformationError (a template that cannot be right, before any job; rows of which no messages came, unless
     they are skipped), ExportError (the path), SpineError, InvariantError.
     """
-    whole = as_spine(context, spine)
-    form = _checked(whole, request)
     asked = request.training_set
+    whole = as_spine(context, spine, asked.join)
+    form = _checked(whole, request)
     whole, suppressed = left_after_suppression(context, tenant_id, whole, asked.join.key_lookups)
     record_export(context, ExportRecord(tenant_id, full_path(request.path), "fine_tuning", asked.name))
     with new_folder(context.spark, context.files, request.path) as staging, ExitStack() as kept:

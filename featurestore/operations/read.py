@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.columnar.user_frames import MomentColumn, exact_table
 from featurestore.definitions.durations import microseconds
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.lookup import Lookup, as_lookups
@@ -19,7 +20,6 @@ from featurestore.definitions.time_window import to_instant
 from featurestore.errors import DefinitionError, SpineError
 from featurestore.frames.columns import column
 from featurestore.frames.examples import joined_by_example
-from featurestore.frames.local_rows import plain_table
 from featurestore.frames.point_in_time import AsOfJoin, KnownAt, point_in_time_joins
 from featurestore.frames.schema import TIME_COLUMNS, key_fields
 from featurestore.frames.spine import (
@@ -151,31 +151,27 @@ def parse_known_at(known_at: object, zone: str | None) -> KnownAt:
         raise DefinitionError(f"known_at: {error}; possible: None, 'event', or an instant") from error
 
 
-def as_spine(context: Context, spine: Spine) -> DataFrame:
-    """A pandas or pyarrow spine as a Spark DataFrame; raises SpineError for anything else."""
+def as_spine(context: Context, spine: Spine, request: AsOfRequest) -> DataFrame:
+    """A pandas or pyarrow spine as a Spark DataFrame, every value as it was; see ``columnar.user_frames.exact_table``.
+
+    Raises SpineError for values that Spark does not hold unchanged, and for anything that is no frame.
+    """
     if isinstance(spine, DataFrame):
         return spine
-    if isinstance(spine, pd.DataFrame):
-        names = [str(name) for name in spine.columns]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise SpineError(f"spine: columns {doubled} come twice; rename or drop one of each")
-        try:
-            table = pa.Table.from_pandas(spine.set_axis(names, axis=1), preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise SpineError(f"spine: a pandas column holds values of several types: {error}") from error
-        return as_spine(context, table)
-    if isinstance(spine, pa.Table):
-        return to_spark(context.spark, _without_void(plain_table(spine)))
+    if isinstance(spine, pd.DataFrame | pa.Table):
+        moments = MomentColumn(request.timestamp_column, context.settings.timestamp_zone)
+        keys = [name for lookup in request.key_lookups for name in lookup.values()]
+        return to_spark(context.spark, exact_table(spine, "spine", moments, may_be_untyped=keys))
     raise SpineError(f"spine is {type(spine).__name__}; give a Spark or pandas DataFrame or a pyarrow Table")
 
 
-def _without_void(table: pa.Table) -> pa.Table:
-    """A column of nothing but nulls as text: a table cannot hold a column without a type."""
-    for index, field in enumerate(table.schema):
-        if pa.types.is_null(field.type):
-            table = table.set_column(index, field.name, table.column(index).cast(pa.string()))
-    return table
+def check_joinable(spine: DataFrame, request: AsOfRequest) -> None:
+    """Raise SpineError where the spine lacks what the request needs, or holds columns that cannot stay beside it."""
+    check_spine(spine, request.timestamp_column)
+    check_outputs(spine.columns, request.columns)
+    for lookup in request.all_lookups:
+        types = {field.name: field.dataType for field in key_fields(lookup.group)}
+        check_keys(spine, lookup.keys, types, lookup.group.name)
 
 
 def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: AsOfRequest) -> DataFrame:
@@ -184,11 +180,7 @@ def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: A
     Runs small jobs over the timestamps and keys of the spine and the tables, which tell what can be left out; all else
     is lazy. The tables are read as they are when this is called. Raises SpineError.
     """
-    check_spine(spine, request.timestamp_column)
-    check_outputs(spine.columns, request.columns)
-    for lookup in request.all_lookups:
-        types = {field.name: field.dataType for field in key_fields(lookup.group)}
-        check_keys(spine, lookup.keys, types, lookup.group.name)
+    check_joinable(spine, request)
     instants = instant_column(spine)
     timed = with_instants(spine, request.timestamp_column, context.settings.timestamp_zone, instants)
     by_key = _by_key(request.all_lookups)

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from featurestore.errors import RebuildError, SpineError, StorageError
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import content_hash
+from featurestore.frames.spine import check_spine
 from featurestore.operations.build_training_set import PartToBuild, build_parts
 from featurestore.operations.context import Context
 from featurestore.operations.read import AsOfRequest, ResolvedLookup, Spine, as_spine, resolve_lookup
@@ -29,7 +30,8 @@ def rebuild_training_set(context: Context, tenant_id: str, manifest: Manifest, s
     came out different.
     """
     check_sources(context, manifest)
-    parts = _parts_as_they_were(context, manifest, spine)
+    asked = _as_it_was(context, manifest)
+    parts = _parts_as_they_were(context, manifest, spine, asked)
     # Of a given spine from which rows were dropped, the fingerprint cannot be told before they are; the content's can after.
     is_whole = spine is not None and manifest.rows_dropped > 0
     for part, was in zip(parts, manifest.all_parts, strict=True):
@@ -39,7 +41,7 @@ def rebuild_training_set(context: Context, tenant_id: str, manifest: Manifest, s
                 f"(fingerprint {was.spine_fingerprint[:12]}...); give the same rows, after sampling"
             )
     try:
-        built = build_parts(context, tenant_id, parts, _as_it_was(context, manifest))
+        built = build_parts(context, tenant_id, parts, asked)
     except (PySparkException, Py4JJavaError, StorageError) as error:
         explain_missing_files(context, manifest, error)
         raise
@@ -51,7 +53,9 @@ def rebuild_training_set(context: Context, tenant_id: str, manifest: Manifest, s
     return built
 
 
-def _parts_as_they_were(context: Context, manifest: Manifest, spine: Spine | None) -> list[PartToBuild]:
+def _parts_as_they_were(
+    context: Context, manifest: Manifest, spine: Spine | None, asked: TrainingSetRequest
+) -> list[PartToBuild]:
     if spine is not None and manifest.parts:
         raise RebuildError(
             f"training set {manifest.name!r} v{manifest.version} was extended: which of its {len(manifest.parts)} parts a row "
@@ -61,7 +65,7 @@ def _parts_as_they_were(context: Context, manifest: Manifest, spine: Spine | Non
         saved = context.training_sets.read_with_part(context.spark, manifest)
         spines = [saved.where(F.col(PART) == index) for index in range(len(manifest.all_parts))]
     else:
-        spines = [as_spine(context, spine)]
+        spines = [_same_columns(context, manifest, spine, asked)]
     return [
         PartToBuild(
             rows.select(*(column(name) for name in manifest.spine_columns)),
@@ -115,11 +119,19 @@ def extend_training_set(context: Context, tenant_id: str, manifest: Manifest, sp
     sampled. A split keeps its cuts: an entity stays in its part. Raises SpineError, InvariantError.
     """
     asked = replace(_as_it_was(context, manifest), rebuilt_from=None)
-    new, suppressed = left_after_suppression(context, tenant_id, as_spine(context, spine), asked.join.key_lookups)
-    _check_same_columns(new, context.training_sets.read(context.spark, manifest), manifest)
-    check_columns(new, asked)
+    given = _same_columns(context, manifest, spine, asked)
+    check_columns(given, asked)
+    new, suppressed = left_after_suppression(context, tenant_id, given, asked.join.key_lookups)
     in_order = new.select(*(column(name) for name in manifest.spine_columns))
     return build_parts(context, tenant_id, [PartToBuild(in_order, suppressed=suppressed)], asked, base=manifest)
+
+
+def _same_columns(context: Context, manifest: Manifest, spine: Spine, asked: TrainingSetRequest) -> DataFrame:
+    """The spine as a Spark DataFrame; raises SpineError unless it has the columns that the version's own spine had."""
+    given = as_spine(context, spine, asked.join)
+    check_spine(given, manifest.timestamp_column)
+    _check_same_columns(given, context.training_sets.read(context.spark, manifest), manifest)
+    return given
 
 
 def _check_same_columns(spine: DataFrame, saved: DataFrame, manifest: Manifest) -> None:
@@ -132,6 +144,6 @@ def _check_same_columns(spine: DataFrame, saved: DataFrame, manifest: Manifest) 
     ]
     if faults:
         raise SpineError(
-            f"training set {manifest.name!r} v{manifest.version} cannot be extended by this spine: {'; '.join(faults)}. "
+            f"training set {manifest.name!r} v{manifest.version} was not built from such a spine: {'; '.join(faults)}. "
             f"Its spine has the columns {list(manifest.spine_columns)}"
         )

@@ -67,7 +67,8 @@ def search_similar_embeddings_batch(
 ) -> list[SimilarEntities]:
     """The same of many vectors or entities, in their order; those that an index answers go to it together."""
     search = check_search(context, reference, limit, threshold, at, filters, model_version, exact)
-    if isinstance(queries, str | Mapping) or not isinstance(queries, Sequence | np.ndarray):
+    is_number = isinstance(queries, np.ndarray) and queries.ndim == 0
+    if is_number or isinstance(queries, str | Mapping) or not isinstance(queries, Sequence | np.ndarray):
         raise InvalidArgumentError(f"queries are {type(queries).__name__}; give a list of vectors or entities")
     asked = [read_query(context, query, search) for query in queries]
     return [

@@ -9,13 +9,25 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import BooleanType, DoubleType, IntegerType, StructField, StructType, TimestampType
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DoubleType,
+    IntegerType,
+    NullType,
+    NumericType,
+    StructField,
+    StructType,
+    TimestampType,
+)
 
+from featurestore.columnar.names import check_names, without_case
 from featurestore.definitions.types import storage_of_key
 from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError, nearest
 from featurestore.frames.columns import column
 from featurestore.frames.schema import TIME_COLUMNS, data_type
 from featurestore.frames.similarity import SIMILARITY, Query
+from featurestore.frames.spine_types import check_carried
 from featurestore.operations.context import Context
 from featurestore.operations.search_postgres import usable_tables, vector_search
 from featurestore.operations.search_request import SimilaritySearch, check_search
@@ -63,12 +75,20 @@ def search_similar_for(
 
 
 def _kept_columns(queries: DataFrame, vector_column: str) -> list[str]:
-    if vector_column not in queries.columns:
+    if not isinstance(queries, DataFrame):
+        raise SchemaError(
+            f"queries are {type(queries).__name__}; give a Spark DataFrame, as by spark.createDataFrame()"
+        )
+    if vector_column not in check_names(queries.columns, "queries", SchemaError):
         raise SchemaError(f"queries have no column {vector_column!r}. {nearest(vector_column, queries.columns)}")
+    kind = queries.schema[vector_column].dataType
+    if not isinstance(kind, ArrayType) or not isinstance(kind.elementType, NumericType | NullType):
+        raise SchemaError(f"queries: column {vector_column!r} is {kind.simpleString()}; vectors are arrays of numbers")
     kept = [name for name in queries.columns if name != vector_column]
-    taken = sorted({RANK, SIMILAR, EXACT} & set(kept))
+    taken = [name for name in kept if without_case(name) in (RANK, SIMILAR, EXACT)]
     if taken:
         raise SchemaError(f"queries have columns {taken}, as the answer has; rename them")
+    check_carried([queries.schema[name] for name in kept], "queries", SchemaError)
     return kept
 
 

@@ -149,8 +149,8 @@ def read_vector(given: object, search: SimilaritySearch) -> list[float]:
     wanted = f"{search.reference!r} has vectors of {dims} finite numbers"
     if isinstance(given, pd.Series):
         given = given.to_numpy()
-    if not isinstance(given, list | tuple | np.ndarray) or (isinstance(given, np.ndarray) and given.ndim != 1):
-        told = f"an array of shape {given.shape}" if isinstance(given, np.ndarray) else type(given).__name__
+    if not isinstance(given, list | tuple | np.ndarray) or (isinstance(given, np.ndarray) and not _is_vector(given)):
+        told = _word(given)
         key = {name: f"<{kind}>" for name, kind in search.group.entity.join_keys.items()}
         raise InvalidArgumentError(
             f"{'' if isinstance(given, np.ndarray) else f'{given!r} is '}{told}, which cannot be searched by: {wanted}; give "
@@ -166,3 +166,14 @@ def read_vector(given: object, search: SimilaritySearch) -> list[float]:
     if not any(vector):
         raise InvalidArgumentError("the vector is zero in all dims: it has no direction, and nothing is similar to it")
     return list(vector)
+
+
+def _is_vector(given: np.ndarray[Any, Any]) -> bool:
+    """Whether the array has one dimension, of numbers: NumPy would give those of moments as integers."""
+    return given.ndim == 1 and given.dtype.kind in "iufO"
+
+
+def _word(given: object) -> str:
+    if not isinstance(given, np.ndarray):
+        return type(given).__name__
+    return f"an array of {given.dtype}" if given.ndim == 1 else f"an array of shape {given.shape}"

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
 
+from featurestore.columnar.names import without_case
 from featurestore.definitions.durations import parse_duration
 from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.names import check_name, parse_reference
@@ -16,11 +17,19 @@ from featurestore.definitions.training_set import EntitySplit, Missing, Split, T
 from featurestore.errors import DefinitionError, InvalidArgumentError, SpineError, nearest
 from featurestore.frames.missing import check_missing
 from featurestore.frames.schema import values_schema
-from featurestore.frames.spine import check_outputs, check_spine
+from featurestore.frames.spine import check_outputs
+from featurestore.frames.spine_types import check_saved
 from featurestore.frames.splits import SPLIT
 from featurestore.operations.context import Context
-from featurestore.operations.read import AsOfRequest, Features, parse_known_at, resolve, resolve_lookup
-from featurestore.stores.training_sets import SplitCuts
+from featurestore.operations.read import (
+    AsOfRequest,
+    Features,
+    check_joinable,
+    parse_known_at,
+    resolve,
+    resolve_lookup,
+)
+from featurestore.stores.training_sets import PART, SplitCuts
 
 _FORBIDDEN_IN_NAMES = frozenset(" ,;{}()\n\t=")
 
@@ -168,12 +177,16 @@ def _with_label(context: Context, asked: TrainingSetRequest, offset: timedelta) 
 
 def check_columns(spine: DataFrame, asked: TrainingSetRequest) -> None:
     """Raise SpineError where the spine cannot be joined, labelled, sampled, split or saved as asked."""
-    check_spine(spine, asked.join.timestamp_column)
+    check_joinable(spine, asked.join)
     outputs = [*asked.join.columns, *([SPLIT] if asked.split else [])]
     check_outputs(spine.columns, outputs)
     unsaveable = [name for name in spine.columns if _FORBIDDEN_IN_NAMES & set(name)]
     if unsaveable:
         raise SpineError(f"spine: columns {unsaveable} hold a space or one of ,;{{}}()= ; rename them to save the set")
+    reserved = [name for name in spine.columns if without_case(name) == PART]
+    if reserved:
+        raise SpineError(f"spine: column {reserved[0]!r} has a name that saved sets use themselves; rename it")
+    check_saved(spine.schema)
     if asked.join.label is None and asked.label is not None:
         _check_label(spine, asked, asked.label)
     by = asked.split.by if isinstance(asked.split, EntitySplit) else ()

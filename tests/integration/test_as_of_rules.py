@@ -6,8 +6,11 @@ In the examples, the columns left of ``||`` are the spine and those right of it 
 import datetime as dt
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -274,6 +277,57 @@ def test_columns_of_any_name_and_type_come_back_unchanged(acme: OfflineStore, sp
     assert sorted(map(str, found.drop("score").collect())) == sorted(map(str, spine.collect()))
 
 
+# What two rows of a spine hold -> what comes back, where that is not the same.
+CARRIED: dict[str, tuple[Any, list[Any] | None]] = {
+    "text": (pd.Series(["a", None]), None),
+    "view": (pd.Series(["a", None], dtype=pd.ArrowDtype(pa.string_view())), ["a", None]),
+    "category": (pd.Series(["a", None], dtype="category"), ["a", None]),
+    "hash": (pd.Series([2**63 + 5, 7], dtype="uint64"), None),
+    "count": (pd.Series([255, 0], dtype="uint8"), None),
+    "of 70 bits": (pd.Series([2**70, 1], dtype=object), None),
+    "price": (pd.Series([Decimal("1.5"), Decimal("2.25")]), None),
+    "half": (pd.Series([1.5, 0.5], dtype="float16"), None),
+    "sparse": (pd.Series(pd.arrays.SparseArray([1.0, np.nan])), [1.0, None]),
+    "whole": (pd.Series([2**53 + 1, None], dtype="Int64"), [2**53 + 1, None]),
+    "flag": (pd.Series([True, None], dtype=object), None),
+    "bytes": (pd.Series([b"\x00", None]), None),
+    "day": (pd.Series([dt.date(1, 1, 1), dt.date(9999, 12, 31)]), None),
+    "day64": (pd.Series([dt.date(2026, 3, 1), None], dtype=pd.ArrowDtype(pa.date64())), [dt.date(2026, 3, 1), None]),
+    "clock": (pd.Series([datetime(2026, 3, 2, 13), None]), [datetime(2026, 3, 2, 13), None]),  # noqa: DTZ001
+    "zones": (
+        pd.Series(
+            [instant("12:00").astimezone(ZoneInfo(zone)) for zone in ("Asia/Tokyo", "Europe/Berlin")], dtype=object
+        ),
+        [instant("12:00")] * 2,
+    ),
+    "wait": (pd.Series([timedelta(microseconds=1), timedelta(days=-1)]), None),
+    "vector": (pd.Series([np.array([1, 255], np.uint8), None]), [[1, 255], None]),
+    "matrix": (pd.Series([np.array([[1.5], [2.5]]), None]), [[[1.5], [2.5]], None]),
+    "items": (pd.Series([[{"at": instant("12:00")}], []]), None),
+    "mapped": (
+        pd.Series([[("a", 1)], None], dtype=pd.ArrowDtype(pa.map_(pa.string(), pa.uint8()))),
+        [[("a", 1)], None],
+    ),
+    "fixed": (pd.Series([[1, 2], None], dtype=pd.ArrowDtype(pa.list_(pa.int8(), 2))), [[1, 2], None]),
+    "nothing": (pd.Series([None, None]), None),
+}
+
+
+def test_a_spine_of_every_kind_of_column_comes_back_as_it_was(acme: OfflineStore) -> None:
+    acme.write_batch("scores", [{"user_id": "u1", "event_timestamp": instant("12:00"), "score": 1.0}])
+    columns = {name: values for name, (values, _) in CARRIED.items()}
+    times = [instant("12:00"), instant("11:59")]
+    spine = pd.DataFrame({"user_id": ["u1"] * 2, "event_timestamp": times, "row": [0, 1]} | columns)
+
+    found = acme.get_point_in_time(spine, "scores:score").toArrow().sort_by("row").to_pydict()
+
+    assert found.pop("score") == [1.0, None]
+    assert found.pop("event_timestamp") == times
+    assert found == {"user_id": ["u1"] * 2, "row": [0, 1]} | {
+        name: list(values) if expected is None else expected for name, (values, expected) in CARRIED.items()
+    }
+
+
 def test_an_empty_spine_gives_no_rows(acme: OfflineStore) -> None:
     rows = examples("user_id string | event_timestamp timestamp || score double | level long")
 
@@ -322,6 +376,41 @@ def test_naive_timestamps_are_read_in_the_zone_that_the_settings_name(
         "date only": [3.0],
     }
     assert found["pyarrow"].drop_columns("score") == NAIVE_SPINES["pyarrow"]
+
+
+def test_moments_with_and_without_a_zone_are_read_each_on_its_own(
+    acme: OfflineStore, feature_store: FeatureStore
+) -> None:
+    """In Berlin, 13:00 is 12:00 UTC, and the day begins at 23:00 UTC of the day before."""
+    acme.write_batch("scores", table("""
+        user_id string | event_timestamp timestamp  | score double
+        u1             | 2026-03-01 23:00           | 0.0
+        u1             | 12:00                      | 1.0
+        u1             | 13:00                      | 2.0
+    """).rows)  # fmt: skip
+    moments = {
+        "naive": (NAIVE, 1.0),
+        "aware": (NAIVE.replace(tzinfo=UTC), 2.0),
+        "of NumPy": (np.datetime64(NAIVE), 1.0),
+        "a nanosecond before": (pd.Timestamp("2026-03-02T12:59:59.999999999Z"), 1.0),
+        "date": (dt.date(2026, 3, 2), 0.0),
+        "missing": (None, None),
+    }
+    in_berlin = feature_store.settings.model_copy(update={"timestamp_zone": "Europe/Berlin"})
+    berlin = FeatureStore.open(in_berlin, spark=feature_store.spark).tenant(acme.tenant_id)
+    spine = pd.DataFrame({"user_id": "u1", "row": list(moments)})
+    spine["event_timestamp"] = pd.Series([moment for moment, _ in moments.values()], dtype=object)
+
+    found = berlin.get_point_in_time(spine, "scores:score").collect()
+
+    assert {row["row"]: row["score"] for row in found} == {name: score for name, (_, score) in moments.items()}
+    with pytest.raises(
+        SpineError, match=r"'event_timestamp' holds datetime without .* \(row 0\) and datetime with .*zone"
+    ):
+        acme.get_point_in_time(spine, "scores:score")
+    mixed = spine.assign(seen=spine["event_timestamp"], event_timestamp=instant("12:00"))
+    with pytest.raises(SpineError, match=r"'seen' holds .* \(row 0\) and .*; cast it, drop it, or make it text"):
+        berlin.get_point_in_time(mixed, "scores:score")
 
 
 @pytest.mark.usefixtures("session_in_kathmandu")
@@ -590,6 +679,27 @@ SPINE = table("user_id string | event_timestamp timestamp | number long").arrow
         ({"known_at": dt.date(2026, 3, 2)}, DefinitionError, "known_at: .* is a date without a time"),
         ({"spine": [{"user_id": "u1"}]}, SpineError, "spine is list; give a Spark or pandas DataFrame or a pyarrow"),
         ({"spine": SPINE.append_column("number", SPINE["number"])}, FeatureStoreError, r"\['number'\] come twice"),
+        (
+            {"spine": SPINE.append_column("USER_ID", SPINE["number"])},
+            SpineError,
+            r"\['user_id', 'USER_ID'\] differ only",
+        ),
+        ({"spine": SPINE.to_pandas().set_index("user_id")}, SpineError, r"index is named \['user_id'\]"),
+        (
+            {"spine": SPINE.append_column("Score", SPINE["number"])},
+            SpineError,
+            r"'score' would stand twice in the output \(beside 'Score', which is the same to Spark",
+        ),
+        (
+            {
+                "features": Lookup("labels", ["label"]),
+                "spine": pd.DataFrame({"number": np.array([2**63], "uint64"), "code": "x", "small": 1}).assign(
+                    event_timestamp=instant("12:00")
+                ),
+            },
+            SpineError,
+            r"'number' is decimal\(20,0\) and join key 'number' of 'labels' is bigint; .*make them null",
+        ),
     ],
 )
 def test_a_question_that_cannot_be_answered_says_why(
@@ -597,3 +707,21 @@ def test_a_question_that_cannot_be_answered_says_why(
 ) -> None:
     with pytest.raises(error, match=message):
         acme.get_point_in_time(**{"spine": SPINE, "features": "scores:score"} | question)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("'a' AS user_id, 'b' AS User_Id", r"\['user_id', 'User_Id'\] differ only in case, and Spark ignores case"),
+        ("'a' AS user_id, time'10:00:00' AS z", r"'z' is time\(6\), which cannot be carried along; cast it"),
+        ("'a' AS user_id, array(make_interval(1)) AS z", "'z' is array<interval>, which cannot be carried along"),
+        ("parse_json('1') AS user_id", "'user_id' is variant and join key 'user_id' of 'scores' is string"),
+    ],
+)
+def test_columns_of_a_spark_frame_that_cannot_be_carried_are_named(
+    acme: OfflineStore, spark: SparkSession, columns: str, message: str
+) -> None:
+    spine = spark.sql(f"SELECT timestamp'2026-03-02T12:00:00Z' AS event_timestamp, {columns}")
+
+    with pytest.raises(SpineError, match=f"^spine: column.*{message}"):
+        acme.get_point_in_time(spine, "scores:score")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from conftest import Clock
 from pyspark import cloudpickle
@@ -99,6 +100,30 @@ def test_a_model_that_fails_or_gives_other_than_a_vector_a_text_writes_nothing(s
     assert store.get_feature_at_time("docs:pages", {"doc_id": "d9"}, START + timedelta(days=1)) is None
 
 
+def test_each_value_beside_a_text_is_read_on_its_own(store: OfflineStore) -> None:
+    """Moments without a time zone, and what is no text, are faults of their rows, whichever value comes first."""
+    naive, aware = datetime(2026, 11, 1, 5), datetime(2026, 11, 1, 5, tzinfo=UTC)  # noqa: DTZ001
+    later = datetime(2026, 11, 1, 8, tzinfo=timezone(timedelta(hours=2)))
+    rows = pd.DataFrame({"doc_id": ["m1", "m2", "m3", "m4"], "text": ["ab", "abc", "abcd", 5]})
+    rows["event_timestamp"] = pd.Series([naive, aware, later, aware], dtype=object)
+
+    result = store.embed_texts("docs:meaning", rows, "text", letters, hash_feature="text_hash")
+
+    assert result.write.written == 2
+    assert result.write.errors == {
+        "event_timestamp: timestamp without a time zone": 1,
+        "text: expected string, found int": 1,
+    }
+    written = {
+        doc: store.get_feature_at_time("docs:meaning", {"doc_id": doc}, START + timedelta(hours=9))
+        for doc in rows["doc_id"]
+    }
+    assert {doc: value.event_timestamp for doc, value in written.items() if value is not None} == {
+        "m2": START + timedelta(hours=5),
+        "m3": START + timedelta(hours=6),
+    }
+
+
 def test_what_cannot_be_embedded_is_told_before_anything_runs(store: OfflineStore) -> None:
     rows = docs(("d1", 1, "abba", 1))
     with pytest.raises(InvalidArgumentError, match=r"'docs:pages' is long; vectors are of an embedding"):
@@ -107,5 +132,14 @@ def test_what_cannot_be_embedded_is_told_before_anything_runs(store: OfflineStor
         store.embed_texts("docs:meaning", rows, "text", letters, hash_feature="pages")
     with pytest.raises(SchemaError, match=r"no column 'body' to embed; they have \['doc_id', 'text'"):
         store.embed_texts("docs:meaning", rows, "body", letters, hash_feature="text_hash")
+    for other, message in (
+        (rows.assign(Text="x"), r"columns \['text', 'Text'\] differ only in case"),
+        (rows.assign(colour="red"), r"no columns \['colour'\]"),
+        (rows.assign(text=5), "column 'text' is bigint; texts to embed are strings"),
+        (pa.Table.from_pandas(rows.assign(text=5)), "column 'text' is bigint; texts to embed are strings"),
+        ([{"doc_id": "d1"}], "are list; give a Spark or pandas DataFrame or a pyarrow Table"),
+    ):
+        with pytest.raises(SchemaError, match=message):
+            store.embed_texts("docs:meaning", other, "text", letters, hash_feature="text_hash")
     with pytest.raises(InvalidArgumentError, match="batch_size is 0"):
         store.embed_texts("docs:meaning", rows, "text", letters, hash_feature="text_hash", batch_size=0)

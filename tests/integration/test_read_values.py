@@ -200,7 +200,10 @@ def test_metadata_counts_only_when_asked(store: OfflineStore) -> None:
         {"user_id": "bob"},
         [{"user_id": "bob"}, {"user_id": "nobody"}, {"user_id": "bob"}],
         pd.DataFrame({"user_id": ["bob", "bob"], "more": [1, 2]}),
+        pd.DataFrame({"user_id": ["bob", "bob"], "more": [1, 2], "More": [1, 2]}, index=pd.Index([1, 1], name="row")),
+        pd.DataFrame({"user_id": pd.Series(["bob", "nobody", "bob"], dtype="category"), 5: 1}),
         pa.table({"user_id": ["bob", "nobody"]}),
+        pa.table([pa.array(["bob"], pa.string_view()), pa.array([2**63], pa.uint64())], ["user_id", "row"]),
         "a Spark frame",
     ],
 )
@@ -302,6 +305,41 @@ def test_months_are_found_by_any_of_their_days(store: OfflineStore) -> None:
             lambda s: s.get_batch_features("stats:score", november(1), november(2), pd.DataFrame({"user": ["ann"]})),
             SpineError,
             "are missing",
+        ),
+        (
+            lambda s: s.get_batch_features(
+                "stats:score", november(1), november(2), pd.DataFrame([["a", "b"]], columns=["user_id", "USER_ID"])
+            ),
+            SpineError,
+            r"entities: columns \['user_id', 'USER_ID'\] differ only in case",
+        ),
+        (
+            lambda s: s.get_batch_features(
+                "stats:score", november(1), november(2), pa.table([["a"], ["b"]], names=["user_id", "user_id"])
+            ),
+            SpineError,
+            r"entities: columns \['user_id'\] come twice",
+        ),
+        (
+            lambda s: s.get_batch_features(
+                "stats:score", november(1), november(2), pd.DataFrame({"user_id": pd.period_range("2026", periods=1)})
+            ),
+            InvalidArgumentError,
+            "expected string, found Period",
+        ),
+        (
+            lambda s: s.get_batch_features(
+                "stats:score", november(1), november(2), pd.DataFrame({"user_id": ["ann", float("nan")]})
+            ),
+            InvalidArgumentError,
+            "are missing",
+        ),
+        (
+            lambda s: s.get_batch_features(
+                "stats:score", november(1), november(2), pa.table({"user_id": pa.array([1], pa.time32("s"))})
+            ),
+            SpineError,
+            r"entities: column 'user_id' is time32\[s\]",
         ),
         (
             lambda s: s.get_batch_features(["stats:score", "seats:price"], november(1), november(2)),

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from vector_histories import DIMS, Row, as_table, written_rows
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore, SimilarEntities
-from featurestore.errors import InvalidArgumentError, NotFoundError
+from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError
 from featurestore.frames.similarity import Query, closest, latest_similarities
 from featurestore.operations.search import valid_vectors
 from featurestore.operations.search_request import check_search
@@ -380,6 +380,7 @@ def nodes_of(rows: DataFrame) -> Iterator[tuple[str, str, str]]:
         ({"threshold": "0.7"}, "threshold is '0.7'"),
         ({"at": "2026-03-01"}, "at: .* give an instant with its offset"),
         ({"model_version": ""}, "model_version is ''"),
+        ({"query": np.array(["2026-03-01"] * 6, "M8[ns]")}, "an array of datetime64.* cannot be searched by"),
         ({"filters": ["country"]}, "filters are list; give a mapping"),
         ({"filters": {"contry": "US"}}, "'contry' is neither a join key nor a feature of group 'docs'. Did you mean 'country'"),
         ({"filters": {"country": 5}}, r"filter country: expected string, found int \(5\)"),
@@ -401,6 +402,33 @@ def test_what_cannot_be_searched_is_explained(acme: OfflineStore, changed: dict[
     asked = {"feature": "docs:text", "query": QUERY} | changed
     with pytest.raises(InvalidArgumentError, match=message):
         acme.search_similar_embeddings(asked.pop("feature"), asked.pop("query"), **asked)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("array(1.0D) AS vector, 1 AS id, 2 AS Id", r"queries: columns \['id', 'Id'\] differ only in case"),
+        ("array(1.0D) AS vector, 1 AS Rank", r"queries have columns \['Rank'\], as the answer has"),
+        (
+            "array(1.0D) AS vector, make_interval(1) AS z",
+            "queries: column 'z' is interval, which cannot be carried along",
+        ),
+        ("'[1.0]' AS vector", "queries: column 'vector' is string; vectors are arrays of numbers"),
+        ("array('1') AS vector", "queries: column 'vector' is array<string>; vectors are"),
+    ],
+)
+def test_a_frame_of_queries_that_cannot_be_searched_by_is_explained(
+    acme: OfflineStore, spark: SparkSession, columns: str, message: str
+) -> None:
+    with pytest.raises(SchemaError, match=message):
+        acme.search_similar_for(spark.sql(f"SELECT {columns}"), "docs:text")
+
+
+def test_queries_of_another_kind_are_refused(acme: OfflineStore) -> None:
+    with pytest.raises(SchemaError, match="queries are Table; give a Spark DataFrame"):
+        acme.search_similar_for(pa.table({"vector": [QUERY]}), "docs:text")  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match="queries are ndarray; give a list of vectors"):
+        acme.search_similar_embeddings_batch("docs:text", np.array(5))
 
 
 def test_unknown_names_offer_the_nearest(acme: OfflineStore) -> None:

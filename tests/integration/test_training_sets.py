@@ -150,6 +150,12 @@ def test_an_extended_set_computes_only_the_new_rows_and_is_built_again_part_by_p
         loader.rebuild("grown", 2, spine=spine)
     with pytest.raises(SpineError, match="'late' is missing; 'other' is not among them"):
         loader.extend("grown", spine.rename(columns={"late": "other"}))
+    with pytest.raises(SpineError, match=r"\['late', 'Late'\] differ only in case"):
+        loader.extend("grown", spine.assign(Late=1))
+    with pytest.raises(SpineError, match=r"'late' holds bool .* and str"):
+        loader.rebuild("grown", 1, spine=spine.assign(late=pd.Series([True, "no"] * 5, dtype=object)))
+    with pytest.raises(SpineError, match="'late' is missing"):
+        loader.rebuild("grown", 1, spine=spine.drop(columns="late"))
     grown_twice = loader.extend("grown", spine[:1], version=2)
     assert [part.row_count for part in grown_twice.manifest.parts] == [4, 7, 1]
 
@@ -204,6 +210,38 @@ def test_a_label_is_never_a_feature_and_wrong_asks_are_explained(
     with pytest.raises(NotFoundError, match="never built"):
         loader.get("nothing")
     assert loader.list("adhoc") == []
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (
+            "map('a', 1) AS late",
+            r"'late' is map<string,int>, which a saved set cannot hold; .*map_entries\(\).*to_json\(\)",
+        ),
+        (
+            "named_struct('m', map('a', 1)) AS late",
+            "'late' is struct<m:map<string,int>>, which a saved set cannot hold",
+        ),
+        ("parse_json('1') AS late", "'late' is variant, .*JSON text"),
+        ("interval '1' day AS late", "'late' is interval day, which a saved set cannot hold; cast it"),
+        ("array() AS late", "'late' is array<void>, .*a type"),
+        ("named_struct('a', 1, 'A', 2) AS late", r"\['a', 'A'\], which are the same to Spark"),
+        ("'x' COLLATE UTF8_LCASE AS late", "'late' is string collate UTF8_LCASE, .*without a collation"),
+        ("1 AS late, 2 AS Late", r"\['late', 'Late'\] differ only in case"),
+        ("1 AS late, 2 AS __Part", "'__Part' has a name that saved sets use themselves"),
+        ("1 AS late, 2 AS split, true AS Score", "'score' would stand twice in the output .beside 'Score'"),
+    ],
+)
+def test_columns_that_a_saved_set_cannot_hold_are_named_before_any_job(
+    loader: FeatureDataLoader, spark: SparkSession, tmp_path: Path, column: str, message: str
+) -> None:
+    spine = spark.sql(f"SELECT 'u0' AS user_id, timestamp'2026-11-01T12:00:00Z' AS event_timestamp, {column}")
+
+    with pytest.raises(SpineError, match=message):
+        loader.load_training_data(spine, FEATURES, label="late")
+    with pytest.raises(SpineError, match=message):
+        loader.load_for_fine_tuning(spine, FEATURES, "late", path=str(tmp_path / "lines"))
 
 
 def test_another_tenant_sees_neither_the_values_nor_the_sets(feature_store: FeatureStore, spine: pd.DataFrame) -> None:

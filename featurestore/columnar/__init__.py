@@ -1,0 +1,1 @@
+"""A user's pandas and Arrow columns, read exactly: pure functions, without Spark."""

@@ -1,0 +1,113 @@
+"""A user's pandas DataFrame or Arrow Table -> an Arrow table that Spark reads as it is, every value unchanged.
+
+The one way in for frames that are not batches: spines, entities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from featurestore.columnar.arrow_columns import exact_column
+from featurestore.columnar.names import check_names
+from featurestore.columnar.python_numbers import in_native_order, is_plain_number
+from featurestore.columnar.python_values import instants, python_column
+from featurestore.columnar.unheld import UnheldError
+from featurestore.errors import SpineError
+
+
+@dataclass(frozen=True)
+class MomentColumn:
+    """The column of each row's moment, and the zone to read those in that have none (None: they are refused)."""
+
+    name: str
+    zone: str | None = None
+
+
+def exact_table(
+    frame: pd.DataFrame | pa.Table,
+    what: str,
+    moments: MomentColumn | None = None,
+    may_be_untyped: Collection[str] = (),
+) -> pa.Table:
+    """The frame's columns in types that Spark reads, with the values that they had; ``what`` names the frame in errors.
+
+    - ``moments`` go down to the microsecond, so that none is later than it was; all other columns are exact.
+    - A column of nothing but nulls is text, except for the moments and those of ``may_be_untyped``.
+    - pandas' index is left out where it has no name.
+
+    Raises SpineError, which names the column, what it holds, and what to do.
+    """
+    names = _pandas_names(frame, what) if isinstance(frame, pd.DataFrame) else check_names(frame.column_names, what)
+    untyped = {*may_be_untyped, *([] if moments is None else [moments.name])}
+    columns = []
+    for position, name in enumerate(names):
+        of_moments = moments if moments is not None and moments.name == name else None
+        try:
+            array = _read(frame, position, of_moments)
+        except UnheldError as error:
+            raise SpineError(f"{what}: column {name!r} {error.found}; {error.advice}") from error
+        is_untyped = pa.types.is_null(array.type) and name not in untyped
+        columns.append(array.cast(pa.string()) if is_untyped else array)
+    return pa.table(columns, names=names)
+
+
+def _pandas_names(frame: pd.DataFrame, what: str) -> list[str]:
+    if frame.columns.nlevels > 1:
+        raise SpineError(f"{what}: its columns have {frame.columns.nlevels} levels; give each column one name")
+    named = [name for name in frame.index.names if name is not None]
+    if named:
+        raise SpineError(
+            f"{what}: its index is named {named}, and an index is left out; make it columns with reset_index(), or leave it "
+            "out with reset_index(drop=True)"
+        )
+    return check_names(list(frame.columns), what)
+
+
+def _read(frame: pd.DataFrame | pa.Table, position: int, moments: MomentColumn | None) -> Any:
+    if isinstance(frame, pa.Table):
+        return exact_column(frame.column(position), down=moments is not None)
+    return series_column(frame.iloc[:, position], moments)
+
+
+def series_column(series: pd.Series[Any], moments: MomentColumn | None = None) -> pa.Array | pa.ChunkedArray:
+    """A pandas column of any kind; raises UnheldError."""
+    kind = series.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        # By category, not by row: Arrow has no category of many kinds.
+        categories = series_column(pd.Series(series.cat.categories), moments)
+        codes = series.cat.codes.to_numpy()
+        return categories.take(pa.array(codes, mask=codes < 0))
+    if isinstance(kind, pd.SparseDtype):
+        return series_column(pd.Series(np.asarray(series)), moments)
+    if isinstance(kind, pd.DatetimeTZDtype):
+        # In UTC, as Arrow does not know every zone that Python has.
+        series = series.dt.tz_convert("UTC")
+    elif not _is_known_to_arrow(series):
+        values = list(series)
+        return python_column(values) if moments is None else instants(values, moments.zone)
+    return exact_column(_as_arrow(series), down=moments is not None)
+
+
+def _is_known_to_arrow(series: pd.Series[Any]) -> bool:
+    """Whether Arrow reads the column without looking at Python's objects, or at types that only pandas has."""
+    kind = series.dtype
+    if isinstance(kind, np.dtype):
+        return kind.kind in "mM" or is_plain_number(kind)
+    if isinstance(kind, pd.StringDtype):
+        return kind.storage != "python"
+    return isinstance(kind, pd.ArrowDtype | pd.BooleanDtype) or str(kind) in _MASKED
+
+
+def _as_arrow(series: pd.Series[Any]) -> Any:
+    if isinstance(series.dtype, np.dtype):
+        series = in_native_order(series)
+    return pa.Array.from_pandas(series)
+
+
+_MASKED = {f"{sign}{bits}" for sign in ("Int", "UInt") for bits in (8, 16, 32, 64)} | {"Float32", "Float64"}

@@ -1,0 +1,76 @@
+"""Which types of a user's columns can be carried along beside an answer, and which of a spine's a saved set holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pyspark.sql import types as T
+
+from featurestore.columnar.names import same_to_spark
+from featurestore.errors import FeatureStoreError, SpineError
+
+# Spark plans no query over the first, and gives Python none of the others.
+_NOT_CARRIED = (T.TimeType, T.CalendarIntervalType, T.YearMonthIntervalType)
+_SAVED = (
+    *(T.BooleanType, T.NumericType, T.CharType, T.VarcharType, T.BinaryType),
+    *(T.DateType, T.TimestampType, T.TimestampNTZType, T.ArrayType, T.UserDefinedType),
+)
+_PLAIN_TEXT = T.StringType().collation
+
+
+def check_carried(
+    schema: Iterable[T.StructField], what: str = "spine", error: type[FeatureStoreError] = SpineError
+) -> None:
+    """Raise ``error`` for columns that cannot be carried along; ``what`` they are of is named in it."""
+    for field in schema:
+        for kind, _ in _parts(field.dataType):
+            if isinstance(kind, _NOT_CARRIED):
+                raise error(
+                    f"{what}: column {field.name!r} is {field.dataType.simpleString()}, which cannot be carried along; cast it to "
+                    "text or to a number, or drop it"
+                )
+
+
+def check_saved(schema: T.StructType) -> None:
+    """Raise SpineError for columns that a saved set cannot hold, or whose rows cannot be told from each other."""
+    for field in schema:
+        for kind, is_within in _parts(field.dataType):
+            advice = _why_not_saved(kind, is_within)
+            if advice is not None:
+                raise SpineError(
+                    f"spine: column {field.name!r} is {field.dataType.simpleString()}, which a saved set cannot hold; "
+                    f"{advice}, or drop it"
+                )
+
+
+def _parts(kind: T.DataType, is_within: bool = False) -> Iterator[tuple[T.DataType, bool]]:
+    """The type and all types within it, and whether each is within another."""
+    yield kind, is_within
+    if isinstance(kind, T.UserDefinedType):
+        yield from _parts(kind.sqlType(), is_within)
+    elif isinstance(kind, T.ArrayType):
+        yield from _parts(kind.elementType, True)
+    elif isinstance(kind, T.MapType):
+        yield from _parts(kind.keyType, True)
+        yield from _parts(kind.valueType, True)
+    elif isinstance(kind, T.StructType):
+        for field in kind:
+            yield from _parts(field.dataType, True)
+
+
+def _why_not_saved(kind: T.DataType, is_within: bool) -> str | None:
+    """What to do about a type that a saved set cannot hold; None where it can."""
+    if isinstance(kind, T.StringType):
+        return None if kind.collation == _PLAIN_TEXT else "cast it to a string without a collation"
+    if isinstance(kind, T.StructType):
+        if not kind.fields:
+            return "give it fields"
+        doubled = same_to_spark(kind.names)
+        return f"rename its fields {doubled[0]}, which are the same to Spark" if doubled else None
+    if isinstance(kind, T.NullType):
+        return "give its parts a type with a cast" if is_within else None
+    if isinstance(kind, T.MapType):
+        return "make it an array of structs with map_entries(), or JSON text with to_json()"
+    if isinstance(kind, T.VariantType):
+        return "make it JSON text with to_json()"
+    return None if isinstance(kind, _SAVED) else "cast it to text or to a number"
