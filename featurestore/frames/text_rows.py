@@ -16,6 +16,9 @@ from featurestore.frames.schema import data_type
 
 _WHOLE_NUMBER = r"^\s*[+-]?\d+(\.0*)?\s*$"
 _NUMBER = r"(?i)^\s*[+-]?((\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?|nan|inf|infinity)\s*$"
+_NOT_UTF8 = "the text is not UTF-8"
+# What the reader of CSV puts in the place of bytes that are not UTF-8.
+_REPLACED = "\ufffd"
 _AS_TEXT = ("string", "timestamp", "date", "json")
 # How Spark calls the kind of a JSON value, by the type it is wanted as.
 _JSON_KINDS = {
@@ -43,6 +46,7 @@ def rows_from_cells(cells: DataFrame, group: FeatureGroup, malformed: str | None
     readings = {name: _read_cell(column(name), words[name]) for name in given}
     faults = [_fault(f"{name}: not readable as {words[name]}", readings[name].unreadable) for name in given]
     original = F.to_json(F.struct(*(column(name) for name in given)), {"ignoreNullFields": "false"})
+    faults.append(_fault(_NOT_UTF8, F.contains(original, F.lit(_REPLACED))))
     if malformed is not None:
         faults.append(_fault("the line has not as many cells as the header", column(malformed).isNotNull()))
         line = F.to_json(F.struct(column(malformed).alias("line")))
@@ -67,6 +71,7 @@ def rows_from_json_lines(lines: DataFrame, group: FeatureGroup, tenant_id: str) 
     unknown = F.array_except(F.json_object_keys(line), known)
     owner = F.try_variant_get(parsed, "$.tenant_id", "string")
     faults = [
+        _fault(_NOT_UTF8, ~F.is_valid_utf8(line)),
         _fault("the line is not one JSON object", ~F.coalesce(_kind(parsed).startswith("OBJECT"), F.lit(False))),
         F.when(F.size(unknown) > 0, F.concat(F.lit("not columns of the group: "), F.array_join(unknown, ", "))),
         _fault("tenant_id: not the tenant of this store", owner != F.lit(tenant_id)),

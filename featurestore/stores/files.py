@@ -35,6 +35,10 @@ class Files(Protocol):
     def read_end(self, path: str, number: int) -> bytes:
         """The last bytes of a file, all where it has fewer; OSError where there is none."""
 
+    def read_start(self, path: str, number: int) -> bytes:
+        """The first bytes of a file, all where it has fewer; of a compressed one (.gz), the first of its content. OSError
+        where it cannot be read."""
+
     def copy_with(self, source: str, target: str, offset: int, inserted: bytes) -> None:
         """Write a new file: a copy of another, with bytes put in at an offset; OSError where that is refused."""
 

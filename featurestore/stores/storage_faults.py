@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 
 from featurestore.errors import StorageError
@@ -66,15 +68,44 @@ def _told(error: BaseException) -> str | None:
     return None
 
 
-def _messages(error: BaseException) -> Iterator[str]:
-    """What the error and its causes say, in Java, too."""
-    yield str(error).partition("\nJVM stacktrace")[0]
+def conditions(error: BaseException) -> list[str]:
+    """The conditions by which Spark and Delta name an error and its causes, as far as they name them."""
+    own = error.getCondition() if isinstance(error, PySparkException) else None
+    named = [own, *(_condition(cause) for cause in _causes(error))]
+    return [condition for condition in named if condition]
+
+
+def _condition(cause: Any) -> str | None:
+    try:
+        told = cause.getCondition()
+    except Py4JError:
+        # Java's own exceptions have no such method.
+        return None
+    return None if told is None else str(told)
+
+
+def file_of(error: BaseException) -> str | None:
+    """The file that Spark or Delta names in an error or in one of its causes."""
+    for cause in _causes(error):
+        if _condition(cause) is not None and (path := cause.getMessageParameters().get("path")):
+            return unquote(str(path)).removeprefix("file://").removeprefix("file:")
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[Any]:
+    """The error as Java has it, and its causes."""
     cause = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
     for _ in range(_MOST_CAUSES):
         if cause is None:
             return
-        yield str(cause.toString())
+        yield cause
         cause = cause.getCause()
+
+
+def _messages(error: BaseException) -> Iterator[str]:
+    """What the error and its causes say, in Java, too."""
+    yield str(error).partition("\nJVM stacktrace")[0]
+    yield from (str(cause.toString()) for cause in _causes(error))
 
 
 def _line_with(text: str, known: str) -> str:
