@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
+
+_PATTERN = re.compile(r"([*?\[\]{}\\])")
+
+
+def exact(path: str) -> str:
+    """The path as Spark's readers must be given it so that they read just that: they take one for a pattern."""
+    return _PATTERN.sub(r"\\\1", path)
+
+
+def has_pattern(path: str) -> bool:
+    """Whether a path has a character that Spark's readers take for a part of a pattern."""
+    return _PATTERN.search(path) is not None
 
 
 class Files(Protocol):

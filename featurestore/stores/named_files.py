@@ -22,10 +22,9 @@ from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError, StorageError
 from featurestore.frames.csv_header import header_record, is_whole
 from featurestore.frames.union import union_losslessly
-from featurestore.stores.files import Files
+from featurestore.stores.files import Files, exact, has_pattern
 from featurestore.stores.storage_faults import conditions, file_of
 
-_PATTERN = re.compile(r"([*?\[\]{}\\])")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(//[^/]*)?(?=/)")
 _ONE_SLASH = re.compile(r"^(\w[\w+.-]*):/(?!/)")
 # Of the options that a reader has, those that say which files are read.
@@ -95,7 +94,7 @@ class NamedFiles:
         chosen = {name: value for name, value in given.items() if name in _LISTING}
         with explained(path):
             reader = self.spark.read.format("text").options(recursiveFileLookup="true", **chosen)
-            uris = reader.load(_escaped(root)).inputFiles()
+            uris = reader.load(exact(root)).inputFiles()
         paths = tuple(sorted(_ONE_SLASH.sub(r"\1:///", unquote(uri)) for uri in uris))
         if not paths:
             raise NotFoundError(
@@ -130,7 +129,7 @@ class NamedFiles:
             )
             # The root alone is the shorter plan, and Spark lists it once.
             whole = len(paths) == len(listing.paths) and not by_folder
-            frames[paths[0]] = chosen.load(_escaped(listing.root) if whole else [_escaped(path) for path in paths])
+            frames[paths[0]] = chosen.load(exact(listing.root) if whole else [exact(path) for path in paths])
         return frames
 
     def load_as_one(
@@ -147,13 +146,13 @@ class NamedFiles:
 
         if listing.columns():
             flat = reader(listing.root).option("recursiveFileLookup", "true")
-            listing.check_columns(flat.load(_escaped(listing.paths[0])).columns)
+            listing.check_columns(flat.load(exact(listing.paths[0])).columns)
         try:
             return self.load_as_one(listing, reader, lambda path: "")
         except Exception as error:
             if "CANNOT_MERGE_SCHEMAS" not in conditions(error):
                 raise
-        schemas = {path: reader(path).load(_escaped(path)).schema.json() for path in listing.paths}
+        schemas = {path: reader(path).load(exact(path)).schema.json() for path in listing.paths}
         return self.load_as_one(listing, reader, schemas.__getitem__)
 
     def headers(
@@ -178,13 +177,8 @@ class NamedFiles:
                 return self.files.read_start(path, number).decode(encoding, errors="surrogateescape")
             except OSError as error:
                 raise SchemaError(f"{shown(path)} cannot be read: {error}") from error
-        lines = self.spark.read.format("text").load(_escaped(path)).limit(_HEADER_LINES).collect()
+        lines = self.spark.read.format("text").load(exact(path)).limit(_HEADER_LINES).collect()
         return "\n".join(row["value"] for row in lines).removeprefix("\ufeff")
-
-
-def has_pattern(path: str) -> bool:
-    """Whether a name has a character that Hadoop reads as part of a pattern."""
-    return _PATTERN.search(path) is not None
 
 
 def shown(path: str) -> str:
@@ -223,7 +217,3 @@ def _full(path: str) -> str:
 
 def _without_scheme(path: str) -> str:
     return posixpath.normpath(_SCHEME.sub("", path, count=1))
-
-
-def _escaped(path: str) -> str:
-    return _PATTERN.sub(r"\\\1", path)

@@ -18,7 +18,8 @@ from featurestore.frames.columns import column
 from featurestore.frames.csv_header import doubled, header_names
 from featurestore.frames.union import union_losslessly
 from featurestore.stores.delta import quote
-from featurestore.stores.named_files import Listing, NamedFiles, explained, has_pattern, shown
+from featurestore.stores.files import has_pattern
+from featurestore.stores.named_files import Listing, NamedFiles, explained, shown
 from featurestore.stores.sessions import separate_session
 from featurestore.stores.storage_faults import told_plainly
 

@@ -24,47 +24,66 @@ _FILE_SYSTEM = {
 }
 _NO_FILE = "a file that the table's log names is not there; vacuum or an erasure removed it, or it was lost: read a newer version"
 _DAMAGED = "the file is damaged; put a copy in its place, or remove its rows"
+_LOST = "an entry of the table's log is lost; put back a copy of it"
+_LOG_DAMAGED = "the table's log is damaged, or a part of it is lost; put back a copy of it"
 # Spark's and Delta's conditions -> what to do.
 _CONDITIONS = {
+    "MALFORMED_RECORD_IN_PARSING": "a row of the file has more or fewer cells than its header, or cannot be read; mend the row, "
+    "or name a mode in the options of the source",
     "FAILED_READ_FILE.FILE_NOT_EXIST": _NO_FILE,
     "FAILED_READ_FILE": _DAMAGED,
     "CANNOT_READ_FILE_FOOTER": _DAMAGED,
-    "DELTA_LOG_FILE_NOT_FOUND": "an entry of the table's log is lost; put back a copy of it",
-    "DELTA_VERSIONS_NOT_CONTIGUOUS": "an entry of the table's log is lost; put back a copy of it",
-    "DELTA_TRUNCATED_TRANSACTION_LOG": "an entry of the table's log is lost; put back a copy of it",
-    "DELTA_STATE_RECOVER_ERROR": "the table's log is damaged; put back a copy of it",
+    "DELTA_LOG_FILE_NOT_FOUND": _LOST,
+    "DELTA_VERSIONS_NOT_CONTIGUOUS": _LOST,
+    "DELTA_TRUNCATED_TRANSACTION_LOG": _LOST,
+    "DELTA_MISSING_PART_FILES": "a checkpoint of the table's log is lost; put back a copy of it",
+    "DELTA_STATE_RECOVER_ERROR": _LOG_DAMAGED,
+}
+# Java's classes that have no condition -> what to do; the second only where a table was read.
+_CLASSES = {"org.apache.hadoop.fs.ChecksumException": _DAMAGED}
+_CLASSES_OF_A_LOG = {
+    "java.lang.IllegalStateException": _LOG_DAMAGED,
+    "com.fasterxml.jackson.core.JsonParseException": _LOG_DAMAGED,
+    "com.fasterxml.jackson.core.io.JsonEOFException": _LOG_DAMAGED,
+    "com.fasterxml.jackson.databind.JsonMappingException": _LOG_DAMAGED,
 }
 _PATH = re.compile(r"(?:file:|[a-z0-9]+://)?/[^\s'\"`,;()]+")
 _MOST_CAUSES = 20
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
-    """Raise StorageError, with the file, in place of what Spark says of a fault of the storage; all else as it is."""
+def told_plainly(table: str | None = None) -> Iterator[None]:
+    """Raise StorageError, with table and file, in place of what Spark says of a fault of the storage; all else as it is."""
     try:
         yield
     except Exception as error:
-        told = storage_error(error)
-        if told is None:
+        fault = storage_error(error, table)
+        if fault is None:
             raise
-        raise told from error
+        raise fault from error
 
 
-def storage_error(error: BaseException) -> StorageError | None:
+def storage_error(error: BaseException, table: str | None = None) -> StorageError | None:
     """What an error says of a fault of the storage; none where it is of another kind."""
-    told = _told(error) if isinstance(error, PySparkException | Py4JJavaError | OSError) else None
-    return None if told is None else StorageError(told)
+    message = _message(error, table) if isinstance(error, PySparkException | Py4JJavaError | OSError) else None
+    if message is None:
+        return None
+    return StorageError(message if table is None else f"table {table}: {message}")
 
 
-def _told(error: BaseException) -> str | None:
+def _message(error: BaseException, table: str | None) -> str | None:
     text = "\n".join(_messages(error))
-    condition = error.getCondition() if isinstance(error, PySparkException) else None
     for known, advice in _FILE_SYSTEM.items():
         if known in text:
             return f"{_line_with(text, known)}: {advice}. Nothing of it is to be seen; run it again then"
+    found = conditions(error)
     for known, advice in _CONDITIONS.items():
-        if (condition or "").startswith(known) or f"[{known}" in text:
-            return f"{_line_with(text, known)}: {advice}"
+        if any(condition == known or condition.startswith(f"{known}.") for condition in found):
+            return f"{file_of(error) or _line_with(text, known)}: {advice}"
+    classes = _CLASSES if table is None else _CLASSES | _CLASSES_OF_A_LOG
+    for cause in _causes(error):
+        if advice := classes.get(str(cause.getClass().getName()), ""):
+            return f"{cause.getMessage()}: {advice}"
     return None
 
 
