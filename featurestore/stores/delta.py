@@ -15,7 +15,7 @@ from pyspark.sql.types import StructField, StructType
 from pyspark.sql.utils import is_remote
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from featurestore.stores.log_remains import check_log, check_no_rows
+from featurestore.stores.log_remains import check_log
 from featurestore.stores.storage_faults import told_plainly
 
 Asked = ParamSpec("Asked")
@@ -120,7 +120,6 @@ class DeltaTable:
             return spark.catalog.tableExists(self.sql)
         # Many tables come with their first row, and are asked for often before: an answer from the file system is enough.
         if not is_remote() and not delta.tables.DeltaTable.isDeltaTable(spark, self.path):
-            check_no_rows(self.path)
             return False
         try:
             # A client of Spark Connect asks its server only now.

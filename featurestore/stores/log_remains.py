@@ -24,21 +24,25 @@ _END = 64
 
 
 def check_log(table: str) -> None:
-    """Raise StorageError where the newest commits of a local table are known to be lost, or the newest is cut off."""
+    """Raise StorageError where commits of a local table are known to be lost: the newest ones, or all.
+
+    Also where the newest one is cut off. A table that is not there is none of these.
+    """
     log = _log_of(table)
     # Commits come while the folder is read: what seems lost is looked for again.
     if lost_commit(_names(log)) and (lost := lost_commit(_names(log))):
         raise StorageError(f"table {table}: {log / lost} is lost, with the newest commits of the log; {_REMEDY}")
     newest = max(filter(_COMMIT.fullmatch, _names(log)), default=None)
-    if newest is not None and not _ends_well(log / newest):
+    if newest is None:
+        _check_no_rows(table, log)
+    elif not _ends_well(log / newest):
         raise StorageError(f"table {table}: {log / newest} is cut off; {_REMEDY}")
 
 
-def check_no_rows(table: str) -> None:
-    """Raise StorageError where a table that has a log without a commit has files of rows: it was a table before."""
-    log = _log_of(table)
+def _check_no_rows(table: str, log: Path) -> None:
+    """The log has no commit; where there are rows, it had one: a log is begun by the first commit."""
     rows = (file for file in log.parent.rglob("*.parquet") if log not in file.parents)
-    if log.is_dir() and (file := next(rows, None)):
+    if log.is_dir() and (file := next(rows, None)) and not any(map(_COMMIT.fullmatch, _names(log))):
         raise StorageError(f"table {table}: {log} has no commits, and there are rows, such as {file}; {_REMEDY}")
 
 

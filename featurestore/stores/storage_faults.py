@@ -82,9 +82,15 @@ def _message(error: BaseException, table: str | None) -> str | None:
             return f"{file_of(error) or _line_with(text, known)}: {advice}"
     classes = _CLASSES if table is None else _CLASSES | _CLASSES_OF_A_LOG
     for cause in _causes(error):
-        if advice := classes.get(str(cause.getClass().getName()), ""):
+        if advice := classes.get(str(cause.getClass().getName()), _DAMAGED if _thrown_by_parquet(cause) else ""):
             return f"{cause.getMessage()}: {advice}"
     return None
+
+
+def _thrown_by_parquet(cause: Any) -> bool:
+    """Whether it was Parquet's own reader that gave up, which has no class of exceptions of its own for that."""
+    trace = cause.getStackTrace()
+    return len(trace) > 0 and str(trace[0].getClassName()).startswith("org.apache.parquet.")
 
 
 def conditions(error: BaseException) -> list[str]:

@@ -393,7 +393,7 @@ def odd_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "rows1.csv": good,
             **{f"{kind}.csv/a.csv": good for kind in ("case", "headless", "twice", "other", "open", "utf16")},
             "case.csv/b.csv": good.replace("a_int", "A_int"),
-            "headless.csv/b.csv": f"1,{TIME},1\n",
+            "headless.csv/b.csv": f"1,{TIME},2\n",
             "twice.csv/b.csv": good.replace("a_int", "a_int, a_int"),
             "other.csv/notes.txt": "notes\n",
             "open.csv/b.csv": good.replace("a_int", '"a_int'),
