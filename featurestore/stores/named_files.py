@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -174,9 +175,15 @@ class NamedFiles:
     def _start(self, path: str, number: int, encoding: str) -> str:
         if self.files is not None:
             try:
-                return self.files.read_start(path, number).decode(encoding, errors="surrogateescape")
-            except OSError as error:
+                # What is cut off within a character is left out.
+                decoder = getincrementaldecoder(encoding)(errors="surrogateescape")
+                return decoder.decode(self.files.read_start(path, number))
+            except (OSError, UnicodeDecodeError) as error:
                 raise SchemaError(f"{shown(path)} cannot be read: {error}") from error
+            except LookupError as error:
+                raise InvalidArgumentError(
+                    f"encoding {encoding!r} is not known; name one such as ISO-8859-1"
+                ) from error
         lines = self.spark.read.format("text").load(exact(path)).limit(_HEADER_LINES).collect()
         return "\n".join(row["value"] for row in lines).removeprefix("\ufeff")
 
@@ -193,7 +200,8 @@ def explained(path: str) -> Iterator[None]:
         yield
     except IllegalArgumentException as error:
         raise InvalidArgumentError(
-            f"{path}: Hadoop cannot form a path of this name, or of one beside it; rename what has ':' in its name"
+            f"{path} cannot be read: {str(error).splitlines()[0]}; Hadoop cannot open what has ':' in its name, and options must "
+            "be Spark's"
         ) from error
     except Exception as error:
         found = [condition.partition(".")[0] for condition in conditions(error)]

@@ -92,6 +92,13 @@ def test_csv_files_are_read_by_their_own_headers(
         ),
         ("csv", {"a:b.csv": "k\n2\n"}, {"header": "true"}, FeatureStoreError, "has ':' in its name"),
         ("csv", {"a[1].csv": "k\n2\n"}, {"multiLine": "true"}, FeatureStoreError, "rename such files"),
+        (
+            "csv",
+            {"a.csv": "k\nü\n"},
+            {"header": "true", "encoding": "none"},
+            FeatureStoreError,
+            "encoding 'none' is not known",
+        ),
         ("csv", {"_a.csv": "k\n2\n"}, {}, NotFoundError, "source 'events': there is nothing at"),
         ("csv", {}, {}, NotFoundError, "source 'events': there is nothing at"),
         ("json", {"a.json": '{"k": 1}', "b.json": '{"K": 0.5}'}, {}, SchemaError, "keys ['k'] differ only in case"),
