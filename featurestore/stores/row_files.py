@@ -83,14 +83,12 @@ def _explained(path: str, format: FileFormat) -> Iterator[None]:
 
 def _read_csv(named: NamedFiles, listing: Listing, group: FeatureGroup) -> DataFrame:
     headers = named.headers(listing)
-    names = {
-        record: _names(shown(path), record, listing.columns(), group) for path, record in headers.items() if record
-    }
+    names = {path: _names(shown(path), record, listing.keys(path), group) for path, record in headers.items() if record}
     if not names:
         raise SchemaError(f"{shown(listing.root)} is empty; its first line must name the columns")
 
     def reader(path: str) -> DataFrameReader:
-        columns = (*names[headers[path] or ""], _MALFORMED, *listing.keys(path))
+        columns = (*names[path], _MALFORMED, *listing.keys(path))
         schema = ", ".join(f"{quote(name)} string" for name in columns)
         options = _CSV | {"columnNameOfCorruptRecord": _MALFORMED}
         return named.spark.read.format("csv").schema(schema).options(**options)
@@ -100,7 +98,7 @@ def _read_csv(named: NamedFiles, listing: Listing, group: FeatureGroup) -> DataF
     return union_losslessly({shown(path): rows_from_cells(rows, group, _MALFORMED) for path, rows in stripped.items()})
 
 
-def _names(file: str, record: str, from_folders: list[str], group: FeatureGroup) -> list[str]:
+def _names(file: str, record: str, from_folders: tuple[str, ...], group: FeatureGroup) -> list[str]:
     """A header's names as they stand there; raises SchemaError, which names the file."""
     try:
         names = header_names(record)

@@ -260,6 +260,7 @@ def test_every_csv_file_of_a_folder_is_read_by_its_own_header(
             "b.csv": f"id,event_timestamp,a_int,a_long\n202,{TIME},20,2\n",
             "c.csv": f'\ufeffa_long, id ,"event_timestamp"\r\n3,203,{TIME}\r\n',
             "d.csv.gz": gzip.compress(f"id,a_int,event_timestamp\n204,40,{TIME}\n".encode()),
+            "a_int=08/h.csv": f"id,event_timestamp,a_long\n208,{TIME},8\n",
             "below/deep/e.csv": f"\nid,event_timestamp,a_int\n205,{TIME},50\n",
             "f.csv": f"id,event_timestamp,a_int\n206,{TIME}\n",
             "g.csv": b"id,event_timestamp,a_string\n207," + TIME.encode() + b",M\xfcller\n",
@@ -273,17 +274,18 @@ def test_every_csv_file_of_a_folder_is_read_by_its_own_header(
 
     result = ingest(folder, "--format", "csv")
 
-    assert (result["written"], result["failed"]) == (5, 2)
+    assert (result["written"], result["failed"]) == (6, 2)
     assert result["errors"] == {
         "the line has not as many cells as the header": 1,
         "the text is not UTF-8": 1,
     }
-    assert [(row["id"], row["a_long"], row["a_int"]) for row in stored(store, *range(201, 206), 299)] == [
+    assert [(row["id"], row["a_long"], row["a_int"]) for row in stored(store, *range(201, 206), 208, 299)] == [
         (201, 1, 10),
         (202, 2, 20),
         (203, 3, None),
         (204, None, 40),
         (205, None, 50),
+        (208, 8, 8),
         (299, None, None),
     ]
 
