@@ -217,6 +217,19 @@ class HadoopFiles:
 
         return bytes(_told(read))
 
+    def read_start(self, path: str, number: int) -> bytes:
+        place, system = self._at(path)
+
+        def read() -> Any:
+            codec = self._jvm.org.apache.hadoop.io.compress.CompressionCodecFactory(self._hadoop).getCodec(place)
+            stream = system.open(place)
+            try:
+                return (stream if codec is None else codec.createInputStream(stream)).readNBytes(number)
+            finally:
+                stream.close()
+
+        return bytes(_told(read))
+
     def copy_with(self, source: str, target: str, offset: int, inserted: bytes) -> None:
         place, system = self._at(source)
         new, _ = self._at(target)

@@ -25,4 +25,4 @@ def init(
     for file, told in files.items():
         table.add_row(file, Text(told))
     readme = Text(f"{path / 'README.md'} says how to go on.")
-    invocation.answer({"path": str(path.absolute()), "files": files}, table, readme)
+    invocation.answer({"path": str(path.expanduser().resolve()), "files": files}, table, readme)

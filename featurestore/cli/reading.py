@@ -110,10 +110,16 @@ def join(
 ) -> None:
     """Join features to the examples of a Parquet file as of each one's time; show the rows, or write them to files."""
     fs, store = _open(invocation)
+    from featurestore.operations.context import named_files
     from featurestore.stores.row_files import read_parquet
 
     rows = store.get_point_in_time(
-        read_parquet(fs.spark, spine), features, timestamp_column, known_at, full_feature_names, with_timestamps
+        read_parquet(named_files(fs.spark), spine),
+        features,
+        timestamp_column,
+        known_at,
+        full_feature_names,
+        with_timestamps,
     )
     _show_or_write(invocation, fs, store, rows, limit, output, format)
 

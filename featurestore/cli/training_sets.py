@@ -66,12 +66,13 @@ def load(
     parts = _split(split, validation, test)
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
+    from featurestore.operations.context import named_files
     from featurestore.stores.row_files import read_parquet
 
     with invocation.working(f"Building {name}"):
         loader = FeatureDataLoader(feature_store.tenant(tenant))
         manifest = loader.load_training_data(
-            None if spine is None else read_parquet(feature_store.spark, spine),
+            None if spine is None else read_parquet(named_files(feature_store.spark), spine),
             features,
             label,
             name,
@@ -138,10 +139,11 @@ def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Ver
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
+    from featurestore.operations.context import named_files
     from featurestore.stores.row_files import read_parquet
 
     with invocation.working(f"Extending {name}"):
-        rows = read_parquet(feature_store.spark, spine)
+        rows = read_parquet(named_files(feature_store.spark), spine)
         manifest = FeatureDataLoader(feature_store.tenant(tenant)).extend(name, rows, version).manifest
     _answer(invocation, manifest)
 
@@ -218,11 +220,12 @@ def fine_tuning(
     parts = _split(split, validation, test)
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
+    from featurestore.operations.context import named_files
     from featurestore.stores.row_files import read_parquet
 
     with invocation.working(f"Writing {path}"):
         made = FeatureDataLoader(feature_store.tenant(tenant)).load_for_fine_tuning(
-            read_parquet(feature_store.spark, spine),
+            read_parquet(named_files(feature_store.spark), spine),
             features,
             output_feature,
             path=path,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -45,11 +44,12 @@ def ingest(
     """Write a file's rows to a feature group; bad rows are kept apart, with their reasons."""
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
+    from featurestore.operations.context import named_files
     from featurestore.stores.row_files import read_rows
 
     store = feature_store.tenant(tenant)
     with invocation.working(f"Writing {file} to {group}"):
-        rows = read_rows(feature_store.spark, _place(file), feature_store.feature_group(group), tenant, format)
+        rows = read_rows(named_files(feature_store.spark), file, feature_store.feature_group(group), tenant, format)
         result = store.write_batch(group, rows, batch_id, on_invalid)
     # Rows stay out of a scheduler's log: they are where `rejected list` shows them.
     told: list[Display | Text] = [replace(result, samples={}).display().about(group)]
@@ -111,8 +111,3 @@ def retry_rejected(
     invocation.answer(
         {"group": group, "tenant": tenant, **asdict(result)}, replace(result, samples={}).display().about(group)
     )
-
-
-def _place(file: str) -> str:
-    """A local file by its full path: Spark may have been started in another folder."""
-    return str(Path(file).absolute()) if Path(file).exists() else file

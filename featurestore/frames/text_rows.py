@@ -16,6 +16,10 @@ from featurestore.frames.json_columns import is_json
 from featurestore.frames.spark_values import Reading
 from featurestore.frames.text_values import read_cell, read_json_value
 
+_NOT_UTF8 = "the text is not UTF-8"
+# What the reader of CSV puts in the place of bytes that are not UTF-8.
+_REPLACED = "\ufffd"
+
 
 def rows_from_cells(cells: DataFrame, group: FeatureGroup, malformed: str | None = None) -> DataFrame:
     """One row a row of ``cells``, whose columns are all text; a null cell is a missing value.
@@ -29,6 +33,7 @@ def rows_from_cells(cells: DataFrame, group: FeatureGroup, malformed: str | None
     readings = {name: read_cell(column(name), words[name]) for name in given}
     faults = _faults(readings)
     original = F.to_json(F.struct(*(column(name) for name in given)), {"ignoreNullFields": "false"})
+    faults.append(_fault(_NOT_UTF8, F.contains(original, F.lit(_REPLACED))))
     if malformed is not None:
         faults.append(_fault("the line has not as many cells as the header", column(malformed).isNotNull()))
         line = F.to_json(F.struct(column(malformed).alias("line")))
@@ -54,6 +59,7 @@ def rows_from_json_lines(lines: DataFrame, group: FeatureGroup, tenant_id: str) 
     unknown = F.array_except(F.json_object_keys(line), known)
     owner = F.try_variant_get(parsed, "$.tenant_id", "string")
     faults = [
+        _fault(_NOT_UTF8, ~F.is_valid_utf8(line)),
         _fault(
             "the line is not one JSON object",
             ~F.coalesce(F.schema_of_variant(parsed).startswith("OBJECT"), F.lit(False)),

@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cached_property
 
 from pyspark.sql import SparkSession
+from pyspark.sql.utils import is_remote
 
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
@@ -15,6 +16,7 @@ from featurestore.session import HadoopFiles
 from featurestore.stores.files import Files
 from featurestore.stores.group_table import GroupTable
 from featurestore.stores.layout import Layout
+from featurestore.stores.named_files import NamedFiles
 from featurestore.stores.postgres import Postgres
 from featurestore.stores.registry import Registry, RegistryState
 from featurestore.stores.runs import RunLedger
@@ -26,6 +28,11 @@ Step = Callable[[str], None]
 
 def no_step(name: str) -> None:
     """What happens between two side effects of a job, unless somebody looks: nothing."""
+
+
+def named_files(spark: SparkSession) -> NamedFiles:
+    """The files that this session can read, by their names."""
+    return NamedFiles(spark, None if is_remote() else HadoopFiles(spark))
 
 
 @dataclass
@@ -64,6 +71,10 @@ class Context:
     @property
     def files(self) -> Files:
         return HadoopFiles(self.spark)
+
+    @property
+    def named_files(self) -> NamedFiles:
+        return named_files(self.spark)
 
     @property
     def state(self) -> RegistryState:

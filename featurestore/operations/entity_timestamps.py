@@ -61,7 +61,7 @@ def get_entity_timestamps(
         raise InvalidArgumentError(f"on= names {unknown}; the join keys of {known.name!r} are {known.keys}")
     columns = {key: on.get(key, key) for key in known.keys}
     name, declared = _source(context, source)
-    events = read_source(isolated(context).spark, name, declared, tenant_id, context.settings)
+    events = read_source(isolated(context).named_files, name, declared, tenant_id, context.settings)
     check_names(events.columns, f"source {name!r}")
     if timestamp_column not in events.columns:
         raise SpineError(

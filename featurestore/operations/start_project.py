@@ -29,26 +29,42 @@ FILES = {
 
 
 def start_project(path: str | Path, store_version: str) -> dict[str, str]:
-    """Write the project to a folder that is not there yet, or is empty; returns its files, each with what it is.
+    """Write the project to a folder that is not there yet, or has hidden files at most; returns its files, each with what
+    it is.
 
-    The folder appears when all of it is written. ``store_version`` is the oldest version of this package that the project
-    asks for (``unknown``: any). Raises ExportError for a folder that holds something, or cannot be written.
+    A new folder appears when all of it is written; one that is there is filled, and stays the same folder. ``store_version``
+    is the oldest version of this package that the project asks for (``unknown``: any). Raises ExportError for a folder that
+    holds something, or cannot be written.
     """
-    target = Path(path).expanduser().resolve()
-    _require_free(target)
+    target = _folder(path)
     write_new_folder(target, _rendered(target.name, store_version))
     return dict(FILES)
 
 
-def _require_free(target: Path) -> None:
+def _folder(path: str | Path) -> Path:
+    """The folder by its full name; raises ExportError for what cannot be one, or is in use."""
+    try:
+        target = Path(path).expanduser().resolve()
+        taken = _taken(target)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ExportError(
+            f"{path} cannot be written: {error}; name a folder that is not there yet, or is empty"
+        ) from error
+    if taken:
+        shown = ", ".join(taken[:3]) + (", ..." if len(taken) > 3 else "")
+        raise ExportError(f"{target} is not empty ({shown}); name a folder that is not there yet, or is empty")
+    return target
+
+
+def _taken(target: Path) -> list[str]:
+    """What is in the way: files that are seen, and hidden ones whose names the project has, too."""
     if not target.exists():
-        return
+        return []
     if not target.is_dir():
         raise ExportError(f"{target} is a file; name a folder that is not there yet, or is empty")
-    found = sorted(entry.name for entry in target.iterdir())
-    if found:
-        shown = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-        raise ExportError(f"{target} is not empty ({shown}); name a folder that is not there yet, or is empty")
+    ours = {file.partition("/")[0] for file in FILES}
+    names = sorted(entry.name for entry in target.iterdir())
+    return [name for name in names if not name.startswith(".") or name in ours]
 
 
 def _rendered(folder: str, store_version: str) -> dict[str, str]:

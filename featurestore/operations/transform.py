@@ -84,7 +84,7 @@ def _run(context: Context, text: str, frames: Mapping[str, DataFrame], window: T
 
 def _read(context: Context, tenant_id: str, name: str, source: Source, window: TimeWindow) -> DataFrame:
     if source.group is None:
-        return read_source(context.spark, name, source, tenant_id, context.settings)
+        return read_source(context.named_files, name, source, tenant_id, context.settings)
     group = context.group(source.group)
     columns = [field.name for field in values_schema(group) if field.name not in PARTITION_COLUMNS]
     values = context.table(group).read_values(context.spark, tenant_id, columns, (None, window.end.date()))

@@ -15,6 +15,7 @@ from pyspark.sql.types import StructField, StructType
 from pyspark.sql.utils import is_remote
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from featurestore.stores.log_remains import check_log
 from featurestore.stores.storage_faults import told_plainly
 
 Asked = ParamSpec("Asked")
@@ -41,16 +42,24 @@ _again = retry(
 )
 
 
-def _with_retries(write: Callable[Asked, Given]) -> Callable[Asked, Given]:
-    """A write that is retried where another came first, and tells faults of the storage plainly."""
-    retried = _again(write)
+def _checked(call: Callable[Asked, Given]) -> Callable[Asked, Given]:
+    """A table's method that names the table, and the file, in faults of its storage; also in those that Delta passes over."""
 
-    @wraps(write)
+    @wraps(call)
     def wrapped(*given: Asked.args, **named: Asked.kwargs) -> Given:
-        with told_plainly():
-            return retried(*given, **named)
+        table = given[0]
+        assert isinstance(table, DeltaTable)
+        if table.path is not None:
+            check_log(table.path)
+        with told_plainly(str(table)):
+            return call(*given, **named)
 
     return wrapped
+
+
+def _with_retries(write: Callable[Asked, Given]) -> Callable[Asked, Given]:
+    """A write that is retried where another came first, and tells faults of the storage plainly."""
+    return _checked(_again(write))
 
 
 def quote(identifier: str) -> str:
@@ -105,7 +114,7 @@ class DeltaTable:
     def __str__(self) -> str:
         return self.path if self.path is not None else ".".join(self.name)
 
-    @told_plainly()
+    @_checked
     def exists(self, spark: SparkSession) -> bool:
         if self.path is None:
             return spark.catalog.tableExists(self.sql)
@@ -123,6 +132,7 @@ class DeltaTable:
             raise
         return True
 
+    @_checked
     def create(
         self,
         spark: SparkSession,
@@ -186,7 +196,7 @@ class DeltaTable:
         else:
             writer.saveAsTable(self.sql)
 
-    @told_plainly()
+    @_checked
     def read(self, spark: SparkSession, version: int | None = None) -> DataFrame:
         """All rows of the newest version, or of the given one; the snapshot is fixed when this returns."""
         if version is None and is_remote():
@@ -246,13 +256,13 @@ class DeltaTable:
             return delta.tables.DeltaTable.forPath(spark, self.path)
         return delta.tables.DeltaTable.forName(spark, self.sql)
 
-    @told_plainly()
+    @_checked
     def history(self, spark: SparkSession, limit: int | None = None) -> list[Row]:
         """Commits, newest first, with ``version``, ``operation``, ``userMetadata`` and ``operationMetrics``."""
         tail = f" LIMIT {int(limit)}" if limit is not None else ""
         return spark.sql(f"DESCRIBE HISTORY {self.sql}{tail}").collect()
 
-    @told_plainly()
+    @_checked
     def detail(self, spark: SparkSession) -> Row:
         """What the table is, with ``location`` (a URI) and ``properties``."""
         return spark.sql(f"DESCRIBE DETAIL {self.sql}").collect()[0]

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from featurestore.stores.files import Files
+from featurestore.stores.files import Files, exact
 
 _COMMIT = re.compile(r"(\d{20})\.json")
 _COMMITS = re.compile(r"\d{20}\.(\d{20}\.compacted|checkpoint\.[0-9a-f-]{36})\.json")
@@ -179,7 +179,7 @@ class LogCleaner:
 
     def _clean_checkpoint(self, path: str) -> int:
         as_read = self.files.read_end(path, _FOOTER)
-        actions = self.spark.read.parquet(path)
+        actions = self.spark.read.parquet(exact(path))
         if "add" not in actions.columns:
             return 0
         gone = self._gone_and_telling(actions)

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
+
+_PATTERN = re.compile(r"([*?\[\]{}\\])")
+
+
+def exact(path: str) -> str:
+    """The path as Spark's readers must be given it so that they read just that: they take one for a pattern."""
+    return _PATTERN.sub(r"\\\1", path)
+
+
+def has_pattern(path: str) -> bool:
+    """Whether a path has a character that Spark's readers take for a part of a pattern."""
+    return _PATTERN.search(path) is not None
 
 
 class Files(Protocol):
@@ -34,6 +47,10 @@ class Files(Protocol):
 
     def read_end(self, path: str, number: int) -> bytes:
         """The last bytes of a file, all where it has fewer; OSError where there is none."""
+
+    def read_start(self, path: str, number: int) -> bytes:
+        """The first bytes of a file, all where it has fewer; of a compressed one (.gz), the first of its content. OSError
+        where it cannot be read."""
 
     def copy_with(self, source: str, target: str, offset: int, inserted: bytes) -> None:
         """Write a new file: a copy of another, with bytes put in at an offset; OSError where that is refused."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,20 +28,46 @@ def write_whole(path: str | Path, text: str) -> Path:
 def write_new_folder(path: str | Path, texts: Mapping[str, str]) -> Path:
     """Write a folder of texts (UTF-8) by their paths in it; returns its path, absolute.
 
-    The folder appears when all of it is written; until then it has a hidden name beside. One that is there, and empty, gives
-    way in the same step. Raises ExportError, also for one that is not empty.
+    The folder appears when all of it is written; until then it has a hidden name beside. A folder that is there is filled: it
+    stays the folder that a shell may be in, and what is in it stays. Raises ExportError, also where a name is taken there.
     """
     target = Path(path).resolve()
-    with _hidden_beside(target) as temporary:
-        _write_texts(temporary, texts)
-        temporary.replace(target)
+    if target.is_dir():
+        with _hidden_in(target, target, "new") as temporary:
+            _write_texts(temporary, texts)
+            _move_into(target, temporary)
+    else:
+        with _hidden_beside(target) as temporary:
+            _write_texts(temporary, texts)
+            temporary.replace(target)
     return target
 
 
+def _move_into(folder: Path, filled: Path) -> None:
+    """Move all that is in a folder into another on the same disk; where one part cannot be moved, none is."""
+    moved: list[Path] = []
+    try:
+        for entry in sorted(filled.iterdir()):
+            place = folder / entry.name
+            if place.exists() or place.is_symlink():
+                raise FileExistsError(f"{place.name} is there already")
+            entry.rename(place)
+            moved.append(place)
+    except BaseException:
+        for place in moved:
+            place.rename(filled / place.name)
+        raise
+
+
+def _hidden_beside(target: Path) -> AbstractContextManager[Path]:
+    """A hidden path for what is to take the target's place."""
+    return _hidden_in(target.parent, target, target.name)
+
+
 @contextmanager
-def _hidden_beside(target: Path) -> Iterator[Path]:
-    """A hidden path for what is to take the target's place; what is left there at the end is removed. Raises ExportError."""
-    temporary = target.parent / f".{target.name}.{uuid4().hex}"
+def _hidden_in(folder: Path, target: Path, name: str) -> Iterator[Path]:
+    """A hidden path in a folder; what is left there at the end is removed. Raises ExportError, which names the target."""
+    temporary = folder / f".{name}.{uuid4().hex}"
     try:
         yield temporary
     except OSError as error:

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
 from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DataType, StructType
 
 from featurestore.config import Settings
 from featurestore.definitions.names import check_tenant_id
 from featurestore.definitions.source import Source
-from featurestore.errors import NotFoundError
+from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError
 from featurestore.frames.columns import column
+from featurestore.frames.csv_header import doubled, header_names
+from featurestore.frames.union import union_losslessly
 from featurestore.stores.delta import quote
+from featurestore.stores.files import has_pattern
+from featurestore.stores.named_files import Listing, NamedFiles, explained, shown
+from featurestore.stores.sessions import separate_session
+from featurestore.stores.storage_faults import told_plainly
+
+# A row that does not fit its header is an error, where the options name no mode: it would be read in part, or as nulls.
+_STRICT = {"mode": "FAILFAST", "columnPruning": "false"}
 
 
-def read_source(spark: SparkSession, name: str, source: Source, tenant_id: str, settings: Settings) -> DataFrame:
-    """The source's rows of one tenant; a shared source's rows whole. Raises NotFoundError where it is not there."""
+@told_plainly()
+def read_source(named: NamedFiles, name: str, source: Source, tenant_id: str, settings: Settings) -> DataFrame:
+    """The source's rows of one tenant; a shared source's rows whole. Raises NotFoundError where it is not there.
+
+    Of files, every one is read by its own columns, those in sub-folders, too; see ``docs/definitions.md``.
+    """
     try:
-        rows = _read(spark, source, tenant_id, settings)
-    except AnalysisException as error:
-        if error.getCondition() in ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND"):
-            where = source.table or source_path(source, tenant_id, settings)
+        rows = _read(named, source, tenant_id, settings)
+    except (AnalysisException, NotFoundError) as error:
+        missing = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND")
+        if isinstance(error, NotFoundError) or error.getCondition() in missing:
+            where = (
+                error if isinstance(error, NotFoundError) else source.table or source_path(source, tenant_id, settings)
+            )
             raise NotFoundError(
                 f"source {name!r}: there is nothing at {where}; land the data, or mend the source"
             ) from error
@@ -38,8 +58,84 @@ def source_path(source: Source, tenant_id: str, settings: Settings) -> str:
     )
 
 
-def _read(spark: SparkSession, source: Source, tenant_id: str, settings: Settings) -> DataFrame:
+def _read(named: NamedFiles, source: Source, tenant_id: str, settings: Settings) -> DataFrame:
     if source.table is not None:
-        return spark.read.table(".".join(quote(part) for part in source.table.split(".")))
-    reader = spark.read.format(source.format).options(**source.options)
-    return reader.load(source_path(source, tenant_id, settings))
+        return named.spark.read.table(".".join(quote(part) for part in source.table.split(".")))
+    path = source_path(source, tenant_id, settings)
+    if source.format == "delta":
+        return named.spark.read.format("delta").options(**source.options).load(path)
+    with explained(path):
+        return _read_files(named, path, source.format, source.options)
+
+
+def _read_files(named: NamedFiles, path: str, format: str, options: Mapping[str, str]) -> DataFrame:
+    listing = named.list(path, options)
+    if format == "parquet":
+        return named.parquet(listing, options)
+    chosen = {name.lower(): value for name, value in options.items()}
+    if chosen.get("multiline", "").lower() == "true" and has_pattern("".join(listing.paths)):
+        raise InvalidArgumentError(
+            f"{path}: with the option multiLine Spark takes names with any of *?[]{{}}\\ for patterns; rename such files"
+        )
+    strict = {} if "mode" in chosen else _STRICT
+
+    def reader(spark: SparkSession) -> DataFrameReader:
+        return spark.read.format(format).options(**strict).options(**options)
+
+    if format == "json":
+        schema = _json_schema(named, listing, reader)
+        return named.load_as_one(listing, lambda file: reader(named.spark).schema(schema), lambda file: "")
+    if chosen.get("header", "").lower() != "true":
+        return named.load_as_one(listing, lambda file: reader(named.spark), lambda file: "")
+    headers = _checked_headers(named, listing, chosen)
+    frames = named.load(listing, lambda file: reader(named.spark), headers.get)
+    return union_losslessly(
+        {shown(file): rows.toDF(*(name.strip() for name in rows.columns)) for file, rows in frames.items()}
+    )
+
+
+def _checked_headers(named: NamedFiles, listing: Listing, options: Mapping[str, str]) -> dict[str, str]:
+    """The header of each file that has one; raises SchemaError for one that cannot be read, or has names twice."""
+    separator, quotes = options.get("sep", options.get("delimiter", ",")), options.get("quote", '"')
+    encoding = options.get("encoding", options.get("charset", "utf-8-sig"))
+    headers = {}
+    for file, record in named.headers(listing, encoding, quotes, options.get("comment", "")).items():
+        if record is not None:
+            headers[file] = record
+            try:
+                names = header_names(record, separator, quotes)
+            except ValueError as error:
+                raise SchemaError(f"{shown(file)}: {error}") from error
+            listing.check_columns(names)
+            if twice := doubled(names):
+                raise SchemaError(
+                    f"{shown(file)}: columns {twice} come twice in its header; rename or drop one of each"
+                )
+    if not headers:
+        raise SchemaError(f"{shown(listing.root)} is empty; its first line must name the columns")
+    return headers
+
+
+def _json_schema(named: NamedFiles, listing: Listing, reader: Callable[[SparkSession], DataFrameReader]) -> StructType:
+    """The columns of all rows; raises SchemaError for keys that differ only in case, of which Spark would read one."""
+    by_case = replace(named, spark=separate_session(named.spark))
+    by_case.spark.conf.set("spark.sql.caseSensitive", "true")
+    schema = by_case.load_as_one(
+        replace(listing, flat=True), lambda file: reader(by_case.spark), lambda file: ""
+    ).schema
+    listing.check_columns(schema.names)
+    twice = _doubled_keys(schema)
+    if twice:
+        raise SchemaError(
+            f"{shown(listing.root)}: keys {twice} differ only in case, which SQL does not tell apart; use one"
+        )
+    return schema
+
+
+def _doubled_keys(kind: DataType) -> list[str]:
+    """The keys of an object that differ only in case, at any depth."""
+    if isinstance(kind, ArrayType):
+        return _doubled_keys(kind.elementType)
+    if not isinstance(kind, StructType):
+        return []
+    return doubled(kind.names) + [key for field in kind for key in _doubled_keys(field.dataType)]

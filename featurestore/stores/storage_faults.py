@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import PySparkException
 
 from featurestore.errors import StorageError
@@ -22,59 +24,113 @@ _FILE_SYSTEM = {
 }
 _NO_FILE = "a file that the table's log names is not there; vacuum or an erasure removed it, or it was lost: read a newer version"
 _DAMAGED = "the file is damaged; put a copy in its place, or remove its rows"
+_LOST = "an entry of the table's log is lost; put back a copy of it"
+_LOG_DAMAGED = "the table's log is damaged, or a part of it is lost; put back a copy of it"
 # Spark's and Delta's conditions -> what to do.
 _CONDITIONS = {
+    "MALFORMED_RECORD_IN_PARSING": "a row of the file has more or fewer cells than its header, or cannot be read; mend the row, "
+    "or name a mode in the options of the source",
     "FAILED_READ_FILE.FILE_NOT_EXIST": _NO_FILE,
     "FAILED_READ_FILE": _DAMAGED,
     "CANNOT_READ_FILE_FOOTER": _DAMAGED,
-    "DELTA_LOG_FILE_NOT_FOUND": "an entry of the table's log is lost; put back a copy of it",
-    "DELTA_VERSIONS_NOT_CONTIGUOUS": "an entry of the table's log is lost; put back a copy of it",
-    "DELTA_TRUNCATED_TRANSACTION_LOG": "an entry of the table's log is lost; put back a copy of it",
-    "DELTA_STATE_RECOVER_ERROR": "the table's log is damaged; put back a copy of it",
+    "DELTA_LOG_FILE_NOT_FOUND": _LOST,
+    "DELTA_VERSIONS_NOT_CONTIGUOUS": _LOST,
+    "DELTA_TRUNCATED_TRANSACTION_LOG": _LOST,
+    "DELTA_MISSING_PART_FILES": "a checkpoint of the table's log is lost; put back a copy of it",
+    "DELTA_STATE_RECOVER_ERROR": _LOG_DAMAGED,
+}
+# Java's classes that have no condition -> what to do; the second only where a table was read.
+_CLASSES = {"org.apache.hadoop.fs.ChecksumException": _DAMAGED}
+_CLASSES_OF_A_LOG = {
+    "java.lang.IllegalStateException": _LOG_DAMAGED,
+    "com.fasterxml.jackson.core.JsonParseException": _LOG_DAMAGED,
+    "com.fasterxml.jackson.core.io.JsonEOFException": _LOG_DAMAGED,
+    "com.fasterxml.jackson.databind.JsonMappingException": _LOG_DAMAGED,
 }
 _PATH = re.compile(r"(?:file:|[a-z0-9]+://)?/[^\s'\"`,;()]+")
 _MOST_CAUSES = 20
 
 
 @contextmanager
-def told_plainly() -> Iterator[None]:
-    """Raise StorageError, with the file, in place of what Spark says of a fault of the storage; all else as it is."""
+def told_plainly(table: str | None = None) -> Iterator[None]:
+    """Raise StorageError, with table and file, in place of what Spark says of a fault of the storage; all else as it is."""
     try:
         yield
     except Exception as error:
-        told = storage_error(error)
-        if told is None:
+        fault = storage_error(error, table)
+        if fault is None:
             raise
-        raise told from error
+        raise fault from error
 
 
-def storage_error(error: BaseException) -> StorageError | None:
+def storage_error(error: BaseException, table: str | None = None) -> StorageError | None:
     """What an error says of a fault of the storage; none where it is of another kind."""
-    told = _told(error) if isinstance(error, PySparkException | Py4JJavaError | OSError) else None
-    return None if told is None else StorageError(told)
+    message = _message(error, table) if isinstance(error, PySparkException | Py4JJavaError | OSError) else None
+    if message is None:
+        return None
+    return StorageError(message if table is None else f"table {table}: {message}")
 
 
-def _told(error: BaseException) -> str | None:
+def _message(error: BaseException, table: str | None) -> str | None:
     text = "\n".join(_messages(error))
-    condition = error.getCondition() if isinstance(error, PySparkException) else None
     for known, advice in _FILE_SYSTEM.items():
         if known in text:
             return f"{_line_with(text, known)}: {advice}. Nothing of it is to be seen; run it again then"
+    found = conditions(error)
     for known, advice in _CONDITIONS.items():
-        if (condition or "").startswith(known) or f"[{known}" in text:
-            return f"{_line_with(text, known)}: {advice}"
+        if any(condition == known or condition.startswith(f"{known}.") for condition in found):
+            return f"{file_of(error) or _line_with(text, known)}: {advice}"
+    classes = _CLASSES if table is None else _CLASSES | _CLASSES_OF_A_LOG
+    for cause in _causes(error):
+        if advice := classes.get(str(cause.getClass().getName()), _DAMAGED if _thrown_by_parquet(cause) else ""):
+            return f"{cause.getMessage()}: {advice}"
     return None
+
+
+def _thrown_by_parquet(cause: Any) -> bool:
+    """Whether it was Parquet's own reader that gave up, which has no class of exceptions of its own for that."""
+    trace = cause.getStackTrace()
+    return len(trace) > 0 and str(trace[0].getClassName()).startswith("org.apache.parquet.")
+
+
+def conditions(error: BaseException) -> list[str]:
+    """The conditions by which Spark and Delta name an error and its causes, as far as they name them."""
+    own = error.getCondition() if isinstance(error, PySparkException) else None
+    named = [own, *(_condition(cause) for cause in _causes(error))]
+    return [condition for condition in named if condition]
+
+
+def _condition(cause: Any) -> str | None:
+    try:
+        told = cause.getCondition()
+    except Py4JError:
+        # Java's own exceptions have no such method.
+        return None
+    return None if told is None else str(told)
+
+
+def file_of(error: BaseException) -> str | None:
+    """The file that Spark or Delta names in an error or in one of its causes."""
+    for cause in _causes(error):
+        if _condition(cause) is not None and (path := cause.getMessageParameters().get("path")):
+            return unquote(str(path)).removeprefix("file://").removeprefix("file:")
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[Any]:
+    """The error as Java has it, and its causes."""
+    cause = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
+    for _ in range(_MOST_CAUSES):
+        if cause is None:
+            return
+        yield cause
+        cause = cause.getCause()
 
 
 def _messages(error: BaseException) -> Iterator[str]:
     """What the error and its causes say, in Java, too."""
     yield str(error).partition("\nJVM stacktrace")[0]
-    cause = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
-    for _ in range(_MOST_CAUSES):
-        if cause is None:
-            return
-        yield str(cause.toString())
-        cause = cause.getCause()
+    yield from (str(cause.toString()) for cause in _causes(error))
 
 
 def _line_with(text: str, known: str) -> str:

@@ -16,7 +16,7 @@ from featurestore.errors import ConfigurationError
 from featurestore.frames.rows_of_entity import files_met
 from featurestore.stores.delta import DeltaTable
 from featurestore.stores.delta_log import DeltaLog, file_name
-from featurestore.stores.files import Files
+from featurestore.stores.files import Files, exact
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class TableFiles:
         # Writers, and other erasures, remove files meanwhile.
         reader = self.spark.read.option("ignoreMissingFiles", "true")
         reader = reader.format("binaryFile").option("recursiveFileLookup", "true")
-        listed = reader.option("pathGlobFilter", "*.parquet").load(there)
+        listed = reader.option("pathGlobFilter", "*.parquet").load([exact(folder) for folder in there])
         told = (
             listed.select("path", "length", F.unix_millis("modificationTime").alias("modified")).toArrow().to_pylist()
         )
@@ -113,7 +113,7 @@ class TableFiles:
         reader = (
             self.spark.read.schema(schema).option("ignoreCorruptFiles", "true").option("ignoreMissingFiles", "true")
         )
-        rows = reader.parquet(*(file.path for file in stored))
+        rows = reader.parquet(*(exact(file.path) for file in stored))
         told = files_met(rows, sources(rows), condition, F.col("_metadata.file_name")).toArrow().to_pylist()
         met = {row["file"]: row["met"] for row in told}
         return [file for file in stored if met.get(file.name)], [file for file in stored if file.name not in met]

@@ -11,6 +11,7 @@ from pyspark.sql import Row, SparkSession
 
 from featurestore.definitions.time_window import from_micros
 from featurestore.stores.delta import DeltaTable
+from featurestore.stores.files import exact
 from featurestore.stores.sessions import separate_session
 
 _REMOVED = ("numRemovedFiles", "numTargetFilesRemoved", "numTargetDeletionVectorsAdded", "numDeletionVectorsAdded")
@@ -73,7 +74,9 @@ def unneeded_files(spark: SparkSession, table: DeltaTable, horizon: timedelta) -
 def _sizes(session: SparkSession, paths: list[str]) -> list[int]:
     if not paths:
         return []
-    told: list[dict[str, Any]] = session.read.format("binaryFile").load(paths).select("length").toArrow().to_pylist()
+    told: list[dict[str, Any]] = (
+        session.read.format("binaryFile").load([exact(path) for path in paths]).select("length").toArrow().to_pylist()
+    )
     return [row["length"] for row in told]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +18,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore
 from featurestore.cli import run
+from featurestore.errors import FeatureStoreError
+from featurestore.operations.context import named_files
+from featurestore.stores.row_files import FileFormat, read_rows
 
 TYPES = ("double", "float", "long", "int", "boolean", "string", "timestamp", "date", "json")
 THING = Entity("thing", join_keys={"id": "long"})
@@ -235,6 +240,182 @@ def test_a_folder_of_files_is_one_batch(ingest: Ingest, tmp_path: Path) -> None:
         (folder / f"{number}.csv").write_text(f"id,event_timestamp,a_long\n{number},{TIME},1\n", encoding="utf-8")
 
     assert ingest(folder, "--format", "csv")["written"] == 2
+
+
+def fill(folder: Path, files: dict[str, str | bytes]) -> Path:
+    for name, content in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return folder
+
+
+def test_every_csv_file_of_a_folder_is_read_by_its_own_header(
+    ingest: Ingest, store: OfflineStore, tmp_path: Path
+) -> None:
+    folder = fill(
+        tmp_path,
+        {
+            "a.csv": f"id,event_timestamp,a_long,a_int\n201,{TIME},1,10\n",
+            "b.csv": f"id,event_timestamp,a_int,a_long\n202,{TIME},20,2\n",
+            "c.csv": f'\ufeffa_long, id ,"event_timestamp"\r\n3,203,{TIME}\r\n',
+            "d.csv.gz": gzip.compress(f"id,a_int,event_timestamp\n204,40,{TIME}\n".encode()),
+            "a_int=08/h.csv": f"id,event_timestamp,a_long\n208,{TIME},8\n",
+            "below/deep/e.csv": f"\nid,event_timestamp,a_int\n205,{TIME},50\n",
+            "f.csv": f"id,event_timestamp,a_int\n206,{TIME}\n",
+            "g.csv": b"id,event_timestamp,a_string\n207," + TIME.encode() + b",M\xfcller\n",
+            "empty.csv": "",
+            "_SUCCESS": "",
+            ".a.csv.crc": "crc",
+            "_hidden.csv": f"id,event_timestamp,a_int\n299,{TIME},9\n",
+            "_temporary/0/h.csv": f"id,event_timestamp,a_int\n299,{TIME},9\n",
+        },
+    )
+
+    result = ingest(folder, "--format", "csv")
+
+    assert (result["written"], result["failed"]) == (6, 2)
+    assert result["errors"] == {
+        "the line has not as many cells as the header": 1,
+        "the text is not UTF-8": 1,
+    }
+    assert [(row["id"], row["a_long"], row["a_int"]) for row in stored(store, *range(201, 206), 208, 299)] == [
+        (201, 1, 10),
+        (202, 2, 20),
+        (203, 3, None),
+        (204, None, 40),
+        (205, None, 50),
+        (208, 8, 8),
+        (299, None, None),
+    ]
+
+
+def test_every_parquet_file_of_a_folder_is_read_by_its_own_columns(
+    ingest: Ingest, store: OfflineStore, tmp_path: Path
+) -> None:
+    moment = datetime(2026, 11, 1, tzinfo=UTC)
+    (tmp_path / "a_int=7").mkdir()
+    for name, columns in {
+        "a.parquet": {"id": [211], "a_long": pa.array([1], pa.int32())},
+        "b[1].parquet": {"id": [212], "a_long": pa.array([2**60]), "a_boolean": [True]},
+        "b1.parquet": {"id": [213], "a_long": pa.nulls(1)},
+        "a_int=7/c.parquet": {"id": [214], "a_double": [0.5]},
+    }.items():
+        pq.write_table(pa.table({**columns, "event_timestamp": [moment]}), tmp_path / name)
+
+    assert ingest(tmp_path, "--format", "parquet")["written"] == 4
+
+    wanted = ("id", "a_long", "a_boolean", "a_int", "a_double")
+    assert [tuple(row[name] for name in wanted) for row in stored(store, 211, 212, 213, 214)] == [
+        (211, 1, None, None, None),
+        (212, 2**60, True, None, None),
+        (213, None, None, None, None),
+        (214, None, None, 7, 0.5),
+    ]
+
+
+ODD_NAMES = (
+    "rows[1].csv",
+    "rows1.csv",
+    "{a,b}.csv",
+    "a.csv",
+    "st*r.csv",
+    "star.csv",
+    "qu?.csv",
+    "back\\slash.csv",
+    "p%20c.csv",
+    "p c.csv",
+    "k=1.csv",
+    "two\nlines.csv",
+    "[!a] #+é.csv",
+)
+
+
+def test_a_file_is_read_by_exactly_its_name(spark: SparkSession, tmp_path: Path) -> None:
+    """As one folder, of which the name is a pattern, too; and each by its own name."""
+    folder = tmp_path / "all[1].csv"
+    fill(folder, {name: f"id,event_timestamp,a_int\n{i},{TIME},1\n" for i, name in enumerate(ODD_NAMES)})
+    fill(tmp_path / "all1.csv", {"other.csv": f"id,event_timestamp,a_int\n99,{TIME},1\n"})
+    files = named_files(spark)
+
+    def ids(path: Path) -> list[int]:
+        return sorted(int(row["id"]) for row in read_rows(files, str(path), GROUP, "acme").select("id").collect())
+
+    assert ids(folder) == list(range(len(ODD_NAMES)))
+    assert [ids(folder / name) for name in ODD_NAMES] == [[i] for i in range(len(ODD_NAMES))]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("day/e_2026-11-01T00:00.csv", "has ':' in its name; rename it"),
+        ("day", "has ':' in its name; rename it"),
+        ("_rows.csv", "names begin with '_' or '.' are passed over"),
+        (".rows.csv", "names begin with '_' or '.' are passed over"),
+        ("hidden.csv", "names begin with '_' or '.' are passed over"),
+        ("rows[1].csv", "no such file or folder (names are taken as they are, not as patterns)"),
+        ("*.csv", "no such file or folder (names are taken as they are, not as patterns)"),
+        ("x:y.csv", "no such file or folder"),
+        ("case.csv", "b.csv: group 'things' has no columns ['A_int']"),
+        ("headless.csv", "b.csv: group 'things' has no columns ['1', "),
+        ("twice.csv", "b.csv: group 'things': columns ['a_int'] come twice"),
+        ("other.csv", "notes.txt: group 'things' has no columns ['notes']"),
+        ("open.csv", "b.csv: its header cannot be read"),
+        ("utf16.csv", "b.csv: its header is not UTF-8"),
+        ("days.csv", "has no columns ['day']"),
+        ("both.csv", "columns ['a_int'] come twice"),
+        ("days.jsonl", "folders are named as values of ['day']"),
+        ("kinds.parquet", "'a_long' is bigint in"),
+        ("none.parquet", "b.parquet is not parquet"),
+        ("both.parquet", "columns ['a_int'] stand in the files and in the names of folders"),
+        ("nosuch://bucket/rows.csv", "cannot be reached"),
+    ],
+)
+def test_what_cannot_be_read_as_it_is_named_is_refused_with_the_reason(
+    spark: SparkSession, odd_files: Path, path: str, message: str
+) -> None:
+    with pytest.raises(FeatureStoreError, match=re.escape(message)):
+        read_rows(named_files(spark), path if "://" in path else str(odd_files / path), GROUP, "acme", format_of(path))
+
+
+def format_of(path: str) -> FileFormat | None:
+    return "csv" if path == "day" else None
+
+
+@pytest.fixture(scope="module")
+def odd_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    good = f"id,event_timestamp,a_int\n1,{TIME},1\n"
+    folder = fill(
+        tmp_path_factory.mktemp("odd"),
+        {
+            "day/e_2026-11-01T00:00.csv": good,
+            "_rows.csv": good,
+            ".rows.csv": good,
+            "hidden.csv/_rows.csv": good,
+            "rows1.csv": good,
+            **{f"{kind}.csv/a.csv": good for kind in ("case", "headless", "twice", "other", "open", "utf16")},
+            "case.csv/b.csv": good.replace("a_int", "A_int"),
+            "headless.csv/b.csv": f"1,{TIME},2\n",
+            "twice.csv/b.csv": good.replace("a_int", "a_int, a_int"),
+            "other.csv/notes.txt": "notes\n",
+            "open.csv/b.csv": good.replace("a_int", '"a_int'),
+            "utf16.csv/b.csv": good.encode("utf-16"),
+            "days.csv/day=2026-11-01/a.csv": good,
+            "both.csv/a_int=2/a.csv": good,
+            "days.jsonl/day=2026-11-01/a.jsonl": "{}",
+            "none.parquet/b.parquet": "",
+        },
+    )
+    moment = [datetime(2026, 11, 1, tzinfo=UTC)]
+    for name, column in {
+        "kinds.parquet/a.parquet": {"a_long": [2**60]},
+        "kinds.parquet/b.parquet": {"a_long": [0.5]},
+        "none.parquet/a.parquet": {"a_long": [1]},
+        "both.parquet/a_int=2/a.parquet": {"a_int": [1]},
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table({"id": [1], "event_timestamp": moment, **column}), folder / name)
+    return folder
 
 
 @pytest.mark.parametrize(

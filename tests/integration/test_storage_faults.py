@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore, Settings, Source
 from featurestore.errors import StorageError
+from featurestore.stores.storage_faults import storage_error
 
 PROJECT = Path(__file__).parents[2]
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -108,6 +111,80 @@ def test_a_missing_log_entry_is_named_and_nothing_is_written(
 
     assert sorted(tmp_path.rglob("*.parquet")) == files
     assert sorted(log.glob("*.json")) == [entry for entry in entries if entry != entries[1]]
+
+
+VALUES = "warehouse/groups/scores_v1/values"
+LATEST = "00000000000000000002"
+
+
+def remove(log: Path, *patterns: str) -> None:
+    for pattern in patterns:
+        for file in log.glob(pattern):
+            if file.is_file():
+                file.unlink()
+
+
+def cut(file: Path, length: int) -> None:
+    file.write_bytes(file.read_bytes()[:length])
+    remove(file.parent, f".{file.name}.crc")
+
+
+def fault_of(call: Callable[[], object]) -> StorageError:
+    """The fault that a call raises; what Spark raises in a frame's own action is told so by the command line."""
+    try:
+        call()
+    except StorageError as error:
+        return error
+    except Exception as error:
+        fault = storage_error(error)
+        if fault is None:
+            raise
+        return fault
+    raise AssertionError("no fault was raised")
+
+
+# What happens to the log of a table with three commits, or of one with a checkpoint, too -> what is said of it.
+@pytest.mark.parametrize(
+    ("checkpoint", "damage", "message"),
+    [
+        (False, lambda log: remove(log, f"{LATEST}.json"), f"{LATEST}.json is lost"),
+        (False, lambda log: remove(log, f"{LATEST}.json", f".{LATEST}*"), f"{LATEST}.json is lost"),
+        (False, lambda log: remove(log, f"{LATEST}.json", f"{LATEST}.crc"), f"{LATEST}.json is lost"),
+        (False, lambda log: remove(log, "*.json"), "00000000000000000000.json is lost"),
+        (False, lambda log: remove(log, "*", ".*"), "_delta_log has no commits, and there are rows, such as"),
+        (False, lambda log: cut(log / f"{LATEST}.json", 0), f"{LATEST}.json is cut off"),
+        (False, lambda log: cut(log / f"{LATEST}.json", 50), f"{LATEST}.json is cut off"),
+        (True, lambda log: remove(log, f"{LATEST}.json"), f"{LATEST}.json is lost"),
+        (True, lambda log: remove(log, "*.json", ".*"), "00000000000000000000.json is lost"),
+        (True, lambda log: cut(next(log.glob("*.checkpoint*.parquet")), 100), "checkpoint.*the file is damaged"),
+        (
+            True,
+            lambda log: remove(log, "*.checkpoint*", f"{0:020d}.json"),
+            "a checkpoint of the table's log is lost|an entry of the table's log is lost",
+        ),
+    ],
+)
+def test_a_log_whose_newest_part_is_gone_is_told_by_every_read_and_write(
+    spark: SparkSession, healthy: Path, tmp_path: Path, checkpoint: bool, damage: Callable[[Path], None], message: str
+) -> None:
+    shutil.copytree(healthy, tmp_path, dirs_exist_ok=True)
+    log = tmp_path / VALUES / "_delta_log"
+    if checkpoint:
+        spark._jvm.org.apache.spark.sql.delta.DeltaLog.forTable(spark._jsparkSession, str(log.parent)).checkpoint()  # type: ignore[union-attr]
+    damage(log)
+    files = sorted(tmp_path.rglob("*.parquet"))
+    settings = Settings(warehouse=str(tmp_path / "warehouse"))
+    store = FeatureStore.open(settings, spark=spark, clock=Clock(START)).tenant("acme")
+
+    for call in (
+        lambda: store.write_batch("scores", [row("u3", 1, 1.0)]),
+        lambda: store.get_batch_features("scores:score", START, START + timedelta(days=3)).rows.count(),
+    ):
+        fault = fault_of(call)
+        assert re.search(message, str(fault))
+        assert VALUES in str(fault)
+        assert "put back cop" in str(fault) or "put back a copy" in str(fault) or "put a copy" in str(fault)
+    assert sorted(tmp_path.rglob("*.parquet")) == files
 
 
 def test_a_correction_counts_though_the_clock_stepped_back_before_it(spark: SparkSession, tmp_path: Path) -> None:

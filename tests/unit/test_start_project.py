@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -16,6 +17,7 @@ from featurestore.config import Settings
 from featurestore.definitions.yaml_files import load_definitions
 from featurestore.errors import ExportError
 from featurestore.operations.start_project import FILES, start_project
+from featurestore.stores.local_files import write_new_folder
 
 PROJECT = Path(__file__).parents[2]
 
@@ -93,12 +95,63 @@ def test_its_python_is_tidy(project: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
-    (tmp_path / "shop").mkdir()
+@pytest.mark.parametrize("path", [".", "./", "../shop", "../shop/../shop/."])
+def test_the_folder_that_a_shell_is_in_is_filled_and_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    (tmp_path / "shop" / ".git").mkdir(parents=True)
+    (tmp_path / "shop" / ".git" / "config").write_text("mine", encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "shop")
+    before = (tmp_path / "shop").stat().st_ino
 
-    start_project(tmp_path / "shop", "1.2.3")
+    assert run(["init", path, "--json"]) == 0
 
-    assert files_in(tmp_path / "shop") == set(FILES)
+    assert json.loads(capsys.readouterr().out)["path"] == str(tmp_path / "shop")
+    assert Path.cwd().stat().st_ino == before
+    assert files_in(Path()) == {*FILES, ".git/config"}
+    assert 'name = "shop"' in Path("pyproject.toml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("taken", "taken is not empty (.gitignore, conf, zoo); name a folder that is not there yet, or is empty"),
+        ("loop/x", "cannot be written"),
+        ("~nobody-of-this-name/x", "cannot be written"),
+        ("a\0b", "cannot be written"),
+        ("x" * 300, "cannot be written"),
+    ],
+)
+def test_a_folder_that_cannot_be_one_is_refused(tmp_path: Path, path: str, message: str) -> None:
+    taken = tmp_path / "taken"
+    for name in (".gitignore", ".venv", "conf", "zoo"):
+        (taken / name).mkdir(parents=True)
+    (tmp_path / "loop").symlink_to("loop")
+
+    with pytest.raises(ExportError, match=re.escape(message)):
+        start_project(path if path.startswith("~") else tmp_path / path, "1.2.3")
+
+    assert files_in(tmp_path) == set()
+    assert {entry.name for entry in tmp_path.iterdir()} == {"taken", "loop"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"), [("Web Shop!", "web-shop"), ("--a..b__c--", "a-b-c"), ("проект", "features"), ('"; x', "x")]
+)
+def test_a_folder_of_any_name_makes_a_project_of_a_good_name(tmp_path: Path, folder: str, name: str) -> None:
+    start_project(tmp_path / folder, "1.2.3")
+
+    project = tomllib.loads((tmp_path / folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == name
+
+
+def test_where_one_file_cannot_be_moved_into_a_folder_none_is(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+
+    with pytest.raises(ExportError, match="tests is there already"):
+        write_new_folder(tmp_path, {"conf/base.yml": "a", "tests/test_a.py": "b", "zoo": "c"})
+
+    assert [entry.name for entry in tmp_path.iterdir()] == ["tests"]
 
 
 def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

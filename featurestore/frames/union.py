@@ -1,0 +1,63 @@
+"""Rows of several files as one frame: columns by their names, types only widened where no value can change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+
+from pyspark.sql import DataFrame
+from pyspark.sql import types as T
+
+from featurestore.errors import SchemaError
+from featurestore.frames.columns import column
+
+_WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+_WITHIN_DOUBLE = (T.ByteType, T.ShortType, T.IntegerType, T.FloatType, T.DoubleType)
+
+
+def union_losslessly(frames: Mapping[str, DataFrame]) -> DataFrame:
+    """All rows of the frames, which are known by the files that they come from; a column that a frame lacks is null there.
+
+    Raises SchemaError for a column whose types have none in common that holds every value of both.
+    """
+    if len(frames) == 1:
+        return next(iter(frames.values()))
+    types: dict[str, T.DataType] = {}
+    first_file: dict[str, str] = {}
+    for file, frame in frames.items():
+        for field in frame.schema:
+            name = field.name.lower()
+            known = types.get(name, field.dataType)
+            common = common_type(known, field.dataType)
+            if common is None:
+                raise SchemaError(
+                    f"column {field.name!r} is {known.simpleString()} in {first_file[name]} and "
+                    f"{field.dataType.simpleString()} in {file}, and no type holds both without loss; write the files with "
+                    "one type, or read them one by one"
+                )
+            types[name] = common
+            first_file.setdefault(name, file)
+    return reduce(_below, (_widened(frame, types) for frame in frames.values()))
+
+
+def common_type(one: T.DataType, other: T.DataType) -> T.DataType | None:
+    """The type that holds every value of both exactly; None where there is none."""
+    if one == other or isinstance(other, T.NullType):
+        return one
+    if isinstance(one, T.NullType):
+        return other
+    if isinstance(one, _WHOLE) and isinstance(other, _WHOLE):
+        return max(one, other, key=lambda kind: _WHOLE.index(type(kind)))
+    if isinstance(one, _WITHIN_DOUBLE) and isinstance(other, _WITHIN_DOUBLE):
+        return T.DoubleType()
+    return None
+
+
+def _widened(frame: DataFrame, types: Mapping[str, T.DataType]) -> DataFrame:
+    if all(field.dataType == types[field.name.lower()] for field in frame.schema):
+        return frame
+    return frame.select(*(column(name).cast(types[name.lower()]).alias(name) for name in frame.columns))
+
+
+def _below(upper: DataFrame, lower: DataFrame) -> DataFrame:
+    return upper.unionByName(lower, allowMissingColumns=True)
