@@ -13,6 +13,8 @@ KeyType = Literal["string", "long", "int", "boolean", "date", "timestamp"]
 SCALAR_TYPES = ("double", "float", "long", "int", "boolean", "string", "timestamp", "date", "json")
 ARRAY_TYPES = ("array<double>", "array<string>")
 NUMERIC_TYPES = frozenset({"double", "float", "long", "int"})
+# The least and the greatest value of each type of whole numbers.
+WHOLE_RANGES: dict[str, tuple[int, int]] = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 _EMBEDDING = re.compile(r"embedding\((\d{1,5})\)")
 
 # Storage types, as Spark SQL spells them. JSON is kept as the text it came as.
