@@ -74,6 +74,14 @@ LOSSLESS_WIDENING: dict[str, frozenset[str]] = {
 }
 
 
+def is_wider(stored: str, wanted: str) -> bool:
+    """Whether a column of one storage type holds what was widened from another, and perhaps values that do not fit it."""
+    return any(
+        parse_type(narrow).storage == wanted and stored in {parse_type(word).storage for word in wide}
+        for narrow, wide in LOSSLESS_WIDENING.items()
+    )
+
+
 def storage_of_key(key_type: str) -> str:
     """The Spark SQL type of a join key column."""
     return _STORAGE.get(key_type, key_type)

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from featurestore.definitions.bounds import in_type, nearest_float
+from featurestore.definitions.names import is_unicode
 from featurestore.definitions.training_set import Missing
 from featurestore.definitions.types import WHOLE_RANGES
 from featurestore.errors import InvalidArgumentError, nearest
@@ -46,12 +47,9 @@ def _filling(name: str, value: Any, kind: T.DataType) -> bool | int | float | st
 def _in_type(value: Any, kind: T.DataType) -> bool | int | float | str:
     """The value as the type holds it: a whole number exactly, a fraction as near as the type comes; raises ValueError."""
     if isinstance(kind, T.BooleanType):
-        return _of_class(value, bool, "a boolean is needed")
+        return _boolean(value)
     if isinstance(kind, T.StringType):
-        text: str = _of_class(value, str, "a text is needed")
-        if not _is_unicode(text):
-            raise ValueError("it holds half a surrogate pair, which is not text")
-        return text
+        return _text(value)
     word = _WHOLE.get(type(kind)) or _FRACTIONS.get(type(kind))
     if word is None:
         raise ValueError("values of this type cannot be filled")
@@ -62,14 +60,18 @@ def _in_type(value: Any, kind: T.DataType) -> bool | int | float | str:
     return _whole(value, word) if word in WHOLE_RANGES else _fraction(value, word)
 
 
-def _of_class(value: Any, kind: type, message: str) -> Any:
-    if not isinstance(value, kind):
-        raise ValueError(message)
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("a boolean is needed")
     return value
 
 
-def _is_unicode(text: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("a text is needed")
+    if not is_unicode(value):
+        raise ValueError("it holds half a surrogate pair, which is not text")
+    return value
 
 
 def _whole(value: int | float, word: str) -> int:

@@ -18,7 +18,7 @@ from featurestore.stores.layout import Layout
 from featurestore.stores.postgres import Postgres
 from featurestore.stores.registry import Registry, RegistryState
 from featurestore.stores.runs import RunLedger
-from featurestore.stores.training_sets import TrainingSetStore
+from featurestore.stores.training_set_store import TrainingSetStore
 
 Clock = Callable[[], datetime]
 Step = Callable[[str], None]

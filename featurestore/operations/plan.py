@@ -130,11 +130,15 @@ def _change(kind: Kind, name: str, version: int, item: Definition, state: Regist
     if known is None:
         details = _created(item) if isinstance(item, FeatureGroup) else ()
         return Change("create", kind, name, version, details, Entry(kind, name, version, 1, text))
+    entry = Entry(kind, name, version, known.revision + 1, text)
+    try:
+        before = type(item).from_json(known.definition)
+    except DefinitionError as error:
+        # Applying it again is what mends it.
+        return Change("update", kind, name, version, (f"what is stored cannot be read: {error}",), entry)
     if _plain_numbers(known.definition) == _plain_numbers(text):
         return Change("unchanged", kind, name, version, (), known)
-    before = type(item).from_json(known.definition)
     faults.extend(_faults(kind, before, item))
-    entry = Entry(kind, name, version, known.revision + 1, text)
     return Change("update", kind, name, version, tuple(_differences(before, item)), entry)
 
 
