@@ -17,7 +17,8 @@ from featurestore.frames.chat import FormatFunction
 from featurestore.frames.csv_cells import CsvOptions
 from featurestore.offline_store import OfflineStore
 from featurestore.operations.audit import audit_training_set
-from featurestore.operations.build_training_set import build_declared, build_training_set
+from featurestore.operations.build_declared_set import build_declared
+from featurestore.operations.build_training_set import build_training_set
 from featurestore.operations.delete_training_set import delete_training_set
 from featurestore.operations.diff import TrainingSetDiff, diff
 from featurestore.operations.entities import Entities

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Observation, Row
 from pyspark.sql import functions as F
 
 from featurestore.definitions.finding import Finding
-from featurestore.definitions.time_window import TimeWindow
-from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.errors import InvariantError, LeakageError
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
@@ -26,8 +24,7 @@ from featurestore.operations.erase_training_sets import erase_again_from_set
 from featurestore.operations.read import AsOfRequest, Spine, as_spine, point_in_time
 from featurestore.operations.suppress import left_after_suppression, suppressions
 from featurestore.operations.training_set_parts import group_snapshots, lookup_of, with_split
-from featurestore.operations.training_set_request import TrainingSetRequest, check_columns, of_definition
-from featurestore.operations.transform import isolated, transform
+from featurestore.operations.training_set_request import TrainingSetRequest, check_columns
 from featurestore.stores.delta import DeltaTable
 from featurestore.stores.runner import this_runner
 from featurestore.stores.training_sets import PART, GroupSnapshot, Manifest, PartSnapshot, SplitCuts
@@ -293,17 +290,3 @@ def _parts_of(base: Manifest | None) -> int:
 
 def _content(columns: Sequence[str]) -> list[Column]:
     return fingerprint_columns([column(name) for name in sorted(columns)])
-
-
-def build_declared(context: Context, tenant_id: str, definition: TrainingSetDefinition) -> Manifest:
-    """Build a training set from its definition: run its spine, then as above, in a session of its own."""
-    inside = isolated(context)
-    window = _window(definition, context.clock())
-    spine = transform(inside, tenant_id, definition.spine.sources, definition.spine.transformation, window)
-    return build_training_set(inside, tenant_id, spine, of_definition(context, definition))
-
-
-def _window(definition: TrainingSetDefinition, now: datetime) -> TimeWindow:
-    """``:start_time`` and ``:end_time`` of the spine; from the year 1 to now, where the definition does not say."""
-    start = definition.start_time or datetime(1, 1, 1, tzinfo=now.tzinfo)
-    return TimeWindow(start, definition.end_time or now)
