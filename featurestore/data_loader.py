@@ -17,12 +17,14 @@ from featurestore.frames.chat import FormatFunction
 from featurestore.frames.csv_cells import CsvOptions
 from featurestore.offline_store import OfflineStore
 from featurestore.operations.audit import audit_training_set
-from featurestore.operations.build_training_set import build_declared, build_training_set
+from featurestore.operations.build_declared_set import build_declared
+from featurestore.operations.build_training_set import build_training_set
 from featurestore.operations.delete_training_set import delete_training_set
 from featurestore.operations.diff import TrainingSetDiff, diff
 from featurestore.operations.entities import Entities
 from featurestore.operations.entity_timestamps import TimeRange, examples, get_entity_timestamps
 from featurestore.operations.export import Data, ExportFormat, export_data
+from featurestore.operations.extend_training_set import extend_training_set
 from featurestore.operations.fine_tuning import (
     FineTuningSet,
     OnInvalid,
@@ -30,7 +32,7 @@ from featurestore.operations.fine_tuning import (
     load_for_fine_tuning,
 )
 from featurestore.operations.read import Features, Spine
-from featurestore.operations.rebuild_training_set import extend_training_set, rebuild_training_set
+from featurestore.operations.rebuild_training_set import rebuild_training_set
 from featurestore.operations.training_set import TrainingSet
 from featurestore.operations.training_set_request import request
 from featurestore.stores.training_sets import Manifest
@@ -133,15 +135,19 @@ class FeatureDataLoader:
         return self._loaded(build_declared(self._context, self._tenant_id, definition))
 
     def rebuild(self, name: str, version: int | None = None, spine: Spine | None = None) -> TrainingSet:
-        """Build a saved version again from its manifest; raises RebuildError unless the content is the same."""
+        """Build a saved version again from its manifest, as a new version.
+
+        Raises RebuildError, and publishes nothing, unless the content is the same.
+        """
         manifest = self.get(name, version).manifest
         return self._loaded(rebuild_training_set(self._context, self._tenant_id, manifest, spine))
 
     def extend(self, name: str, spine: Spine, version: int | None = None) -> TrainingSet:
         """Add new spine rows to a saved version (the newest by default), as a new version; only they are computed.
 
-        The rows that were saved stay as they are, with the values that they had. Raises SpineError unless ``spine`` has
-        the columns that the version's own spine had.
+        The rows that were saved stay as they are, with the values that they had; where a feature's type was widened since,
+        the new version has the wider one. Raises SpineError unless ``spine`` has the columns that the version's own spine
+        had, with their types.
         """
         manifest = self.get(name, version).manifest
         return self._loaded(extend_training_set(self._context, self._tenant_id, manifest, spine))

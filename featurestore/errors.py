@@ -159,6 +159,10 @@ class StorageError(FeatureStoreError):
     exit_code = 26
 
 
+class UnreadableRowWarning(UserWarning):
+    """A row of one of the store's own tables cannot be read, and was passed over by what does not need it."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence naming the closest known names, or all of the few there are."""
     candidates = sorted(set(known))

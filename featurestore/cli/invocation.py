@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from featurestore.cli.json_log import open_log
 from featurestore.definitions.names import check_tenant_id
 from featurestore.display.description import Display, Displayed
 from featurestore.display.terminal import as_rich
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import FeatureStoreError, UnreadableRowWarning
 
 if TYPE_CHECKING:
     from featurestore.feature_store import FeatureStore
@@ -88,6 +89,23 @@ class Invocation:
         elif not self._must_be_silent:
             Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
 
+    @contextmanager
+    def warnings_told(self) -> Iterator[None]:
+        """What the store passes over is named on stderr, as a line of the log where there is one."""
+        shown = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if not issubclass(category, UnreadableRowWarning):
+                shown(message, category, *where, **more)
+            elif self.log == "json":
+                self._log_line("warning", str(message))
+            else:
+                self.tell(f"Warning: {message}")
+
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
+
     def step(self, done: str) -> None:
         """What a job has just done; for those who read its log only."""
         if self.log == "json":
@@ -98,7 +116,7 @@ class Invocation:
         """spark-submit makes stderr one with stdout, where a document must stay alone."""
         return self.as_json and "PYSPARK_GATEWAY_PORT" in os.environ
 
-    def _log_line(self, level: Literal["info", "error"], event: str, **facts: Any) -> None:
+    def _log_line(self, level: Literal["info", "warning", "error"], event: str, **facts: Any) -> None:
         if not self._must_be_silent:
             named = {"command": self.command, "tenant": self.tenant}
             getattr(open_log(**{name: fact for name, fact in named.items() if fact}), level)(event, **facts)
@@ -151,7 +169,8 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         invocation = Invocation(**chosen, command=context.info_name or "")
         began = monotonic()
         try:
-            command(invocation, **given)
+            with invocation.warnings_told():
+                command(invocation, **given)
         except FeatureStoreError as error:
             invocation.fail(error)
             raise typer.Exit(error.exit_code) from None

@@ -38,8 +38,11 @@ class Definition(BaseModel):
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """The definition that ``to_json`` wrote."""
-        return cls.model_validate_json(text)
+        """The definition that ``to_json`` wrote; raises DefinitionError for any other text."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise DefinitionError(describe(error, {}, cls.__name__)) from error
 
     def to_json(self) -> str:
         """Canonical JSON: declared order, defaults left out, so that a new default changes no stored state."""

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from featurestore.definitions.base import Definition
+from featurestore.definitions.bounds import Bound, check_bounds, in_type, number_text
 from featurestore.definitions.names import RESERVED_COLUMNS, Name
-from featurestore.definitions.types import FeatureType, TypeWord, parse_type
+from featurestore.definitions.types import NUMERIC_TYPES, WHOLE_RANGES, FeatureType, TypeWord, parse_type
 from featurestore.definitions.vector_index import MOST_DIMS_IN_A_GRAPH, VectorIndex
 
 DEFAULT_MODEL_VERSION = "text-embedding-3-small"
@@ -22,7 +23,7 @@ class Feature(Definition):
     Rules, each checked on every value written (nulls pass all but ``not_null``):
 
     - ``not_null``: the value is there;
-    - ``min``, ``max``: bounds, both included, of a numeric type;
+    - ``min``, ``max``: bounds, both included, of a numeric type; whole numbers are exact, however large;
     - ``allowed_values``: the only values of a string, long, int or boolean;
     - ``pattern``: a regular expression (RE2-like subset of Java's) that the whole string matches;
     - ``min_length``, ``max_length``: bounds, both included, on the length of a string or an array.
@@ -37,8 +38,8 @@ class Feature(Definition):
     type: TypeWord
     description: str = ""
     not_null: bool = False
-    min: float | None = None
-    max: float | None = None
+    min: Bound | None = None
+    max: Bound | None = None
     allowed_values: tuple[bool | int | str, ...] | None = None
     pattern: str | None = None
     min_length: int | None = Field(default=None, ge=0)
@@ -56,8 +57,8 @@ class Feature(Definition):
             *,
             description: str = "",
             not_null: bool = False,
-            min: float | None = None,
-            max: float | None = None,
+            min: int | float | None = None,
+            max: int | float | None = None,
             allowed_values: Sequence[bool | int | str] | None = None,
             pattern: str | None = None,
             min_length: int | None = None,
@@ -76,6 +77,12 @@ class Feature(Definition):
             raise ValueError(f"{name!r} ends like a column that the store makes; name the feature otherwise")
         return name
 
+    @field_validator("min", "max")
+    @classmethod
+    def _in_the_type(cls, bound: int | float | None, info: ValidationInfo) -> int | float | None:
+        word = info.data.get("type")
+        return in_type(bound, word) if bound is not None and word in NUMERIC_TYPES else bound
+
     @model_validator(mode="after")
     def _rules_fit_the_type(self) -> Self:
         kind = self.feature_type
@@ -90,6 +97,8 @@ class Feature(Definition):
         self._only("index", kind.is_embedding, "embedding(dims)")
         self._storage_has_the_dims()
         self._ordered("min", "max")
+        if kind.is_numeric:
+            check_bounds(kind.word, self.min, self.max)
         self._ordered("min_length", "max_length")
         self._allowed_values_have_the_type()
         if self.pattern is not None:
@@ -110,6 +119,9 @@ class Feature(Definition):
         for value in self.allowed_values or ():
             if type(value) is not wanted[self.type]:
                 raise ValueError(f"allowed value {value!r} is not of type {self.type}")
+            least, greatest = WHOLE_RANGES["long"]
+            if type(value) is int and not least <= value <= greatest:
+                raise ValueError(f"allowed value {value} is beyond the range of {self.type}")
 
     def _storage_has_the_dims(self) -> None:
         most = MOST_DIMS_IN_A_GRAPH["vector"]
@@ -128,7 +140,7 @@ class Feature(Definition):
         names = ("min", "max", "pattern", "min_length", "max_length")
         told = ["not_null"] if self.not_null else []
         told += [
-            f"{name} {value:.15g}" if isinstance(value, float) else f"{name} {value}"
+            f"{name} {value if isinstance(value, str) else number_text(value)}"
             for name in names
             if (value := getattr(self, name)) is not None
         ]

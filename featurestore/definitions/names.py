@@ -52,3 +52,8 @@ def parse_reference(reference: object) -> tuple[str, str]:
     raise InvalidNameError(
         f"feature reference {reference!r} is refused: write it 'group:feature', as in 'airport_weather:temp'"
     )
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text has a form in UTF-8; half a surrogate pair has none."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -116,7 +116,8 @@ def _kind_of_split(value: Any) -> Any:
 
 
 Split = Annotated[TimeSplit | RandomSplit | EntitySplit, BeforeValidator(_kind_of_split)]
-Missing = Literal["keep", "drop"] | float | str | dict[str, float | str | bool]
+# Whole numbers stay whole, however large; a boolean is no number.
+Missing = Literal["keep", "drop"] | bool | int | float | str | dict[str, bool | int | float | str]
 
 
 class SpineQuery(Definition):

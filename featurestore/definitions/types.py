@@ -13,6 +13,8 @@ KeyType = Literal["string", "long", "int", "boolean", "date", "timestamp"]
 SCALAR_TYPES = ("double", "float", "long", "int", "boolean", "string", "timestamp", "date", "json")
 ARRAY_TYPES = ("array<double>", "array<string>")
 NUMERIC_TYPES = frozenset({"double", "float", "long", "int"})
+# The least and the greatest value of each type of whole numbers.
+WHOLE_RANGES: dict[str, tuple[int, int]] = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 _EMBEDDING = re.compile(r"embedding\((\d{1,5})\)")
 
 # Storage types, as Spark SQL spells them. JSON is kept as the text it came as.
@@ -70,6 +72,14 @@ LOSSLESS_WIDENING: dict[str, frozenset[str]] = {
     "int": frozenset({"long", "double"}),
     "float": frozenset({"double"}),
 }
+
+
+def is_wider(stored: str, wanted: str) -> bool:
+    """Whether a column of one storage type holds what was widened from another, and perhaps values that do not fit it."""
+    return any(
+        parse_type(narrow).storage == wanted and stored in {parse_type(word).storage for word in wide}
+        for narrow, wide in LOSSLESS_WIDENING.items()
+    )
 
 
 def storage_of_key(key_type: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.definitions.bounds import greatest_value, least_value, number_text
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column, those_present
@@ -72,10 +73,7 @@ def rules(feature: Feature) -> list[tuple[str, Column]]:
         )
     if kind.is_embedding:
         found.append((f"not of {kind.dims} dims", F.size(value) != F.lit(kind.dims)))
-    if feature.min is not None:
-        found.append((f"less than min {feature.min:g}", (value < F.lit(feature.min)) & _finite(feature)))
-    if feature.max is not None:
-        found.append((f"greater than max {feature.max:g}", (value > F.lit(feature.max)) & _finite(feature)))
+    found += _out_of_bounds(feature)
     if feature.allowed_values is not None:
         found.append(("not among allowed_values", ~value.isin(list(feature.allowed_values))))
     if feature.pattern is not None:
@@ -87,6 +85,17 @@ def rules(feature: Feature) -> list[tuple[str, Column]]:
         found.append((f"longer than max_length {feature.max_length}", length > F.lit(feature.max_length)))
     # size(null) is -1 in some sessions: a null breaks none of these.
     return [(rule, broken if rule == "missing" else value.isNotNull() & broken) for rule, broken in found]
+
+
+def _out_of_bounds(feature: Feature) -> list[tuple[str, Column]]:
+    """A whole number is compared with a whole number: as doubles, 2**53 and the next one are equal."""
+    value, word = column(feature.name), feature.type
+    broken: list[tuple[str, Column]] = []
+    if feature.min is not None and (least := least_value(word, feature.min)) is not None:
+        broken.append((f"less than min {number_text(feature.min)}", (value < F.lit(least)) & _finite(feature)))
+    if feature.max is not None and (greatest := greatest_value(word, feature.max)) is not None:
+        broken.append((f"greater than max {number_text(feature.max)}", (value > F.lit(greatest)) & _finite(feature)))
+    return broken
 
 
 def _finite(feature: Feature) -> Column:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame, Observation, Row
 from pyspark.sql import functions as F
 
 from featurestore.definitions.finding import Finding
-from featurestore.definitions.time_window import TimeWindow
-from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.errors import InvariantError, LeakageError
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
@@ -22,15 +21,20 @@ from featurestore.frames.splits import SPLIT
 from featurestore.operations.audit import audit
 from featurestore.operations.context import Context
 from featurestore.operations.erase_training_sets import erase_again_from_set
-from featurestore.operations.read import Spine, as_spine, point_in_time
+from featurestore.operations.read import AsOfRequest, Spine, as_spine, point_in_time
 from featurestore.operations.suppress import left_after_suppression, suppressions
 from featurestore.operations.training_set_parts import group_snapshots, lookup_of, with_split
-from featurestore.operations.training_set_request import TrainingSetRequest, check_columns, of_definition
-from featurestore.operations.transform import isolated, transform
-from featurestore.operations.transformation_errors import rows_that_compute
+from featurestore.operations.training_set_request import TrainingSetRequest, check_columns
 from featurestore.stores.delta import DeltaTable
 from featurestore.stores.runner import this_runner
 from featurestore.stores.training_sets import PART, GroupSnapshot, Manifest, PartSnapshot, SplitCuts
+
+# Called with the manifest of rows that are written and not published yet; raises where they are not what they should be.
+Check = Callable[[Manifest], None]
+
+
+def no_check(manifest: Manifest) -> None:
+    """What a build that is compared with no other asks of its rows, beyond the checks of every build."""
 
 
 def build_training_set(context: Context, tenant_id: str, spine: Spine, asked: TrainingSetRequest) -> Manifest:
@@ -58,9 +62,10 @@ def build_training_set(context: Context, tenant_id: str, spine: Spine, asked: Tr
 
 @dataclass(frozen=True)
 class PartToBuild:
-    """Spine rows, and the table versions to join them to (none: the newest)."""
+    """Spine rows, by which lookups to join them (none: those of the whole), and to which table versions (none: the newest)."""
 
     spine: DataFrame
+    join: AsOfRequest | None = None
     table_versions: Mapping[tuple[str, int], int] | None = None
     # How many rows the spine was sampled from, where it is a sample.
     sampled_from: int | None = None
@@ -96,14 +101,18 @@ def build_parts(
     parts: Sequence[PartToBuild],
     asked: TrainingSetRequest,
     base: Manifest | None = None,
+    check: Check = no_check,
 ) -> Manifest:
-    """Join the parts, put them behind the saved rows of ``base`` (if any), verify and publish."""
+    """Join the parts, put them behind the saved rows of ``base`` (if any), verify and publish.
+
+    ``check`` is called with the manifest before it is published; nothing is, where it raises.
+    """
     # Read once and kept: what is fingerprinted, bounded and joined must be the same rows.
     kept = [replace(part, spine=part.spine.persist()) for part in parts]
     erased = suppressions(context, tenant_id)
     try:
         joined = [_joined(context, tenant_id, part, asked) for part in kept]
-        manifest = _publish(context, tenant_id, joined, asked, parts[0], base)
+        manifest = _publish(context, tenant_id, joined, asked, parts[0], base, check)
     finally:
         for part in kept:
             part.spine.unpersist()
@@ -114,8 +123,9 @@ def build_parts(
     return context.training_sets.get(context.spark, tenant_id, manifest.name, manifest.version)
 
 
-def _joined(context: Context, tenant_id: str, part: PartToBuild, asked: TrainingSetRequest) -> _Joined:
+def _joined(context: Context, tenant_id: str, part: PartToBuild, whole: TrainingSetRequest) -> _Joined:
     spine = part.spine
+    asked = whole if part.join is None else replace(whole, join=part.join)
     snapshots = group_snapshots(context, asked, part.table_versions or {})
     versions = {(snapshot.name, snapshot.version): snapshot.table_version for snapshot in snapshots}
     fingerprint = fingerprint_columns([column(name) for name in sorted(spine.columns)])
@@ -145,10 +155,47 @@ def _publish(
     asked: TrainingSetRequest,
     first: PartToBuild,
     base: Manifest | None,
+    check: Check,
 ) -> Manifest:
+    version = context.training_sets.next_version(context.spark, tenant_id, asked.name)
+    table = context.training_sets.rows_table(tenant_id, asked.name, version)
+    with _removed_unless_checked(context, table):
+        manifest = _written(context, tenant_id, version, parts, asked, first, base)
+        context.step("training_set.written")
+        check(manifest)
+        manifest = manifest.model_copy(update={"audit": _audited(context, tenant_id, table, manifest, asked)})
+        context.training_sets.check_readable(manifest)
+    context.step("training_set.checked")
+    context.training_sets.publish(context.spark, manifest)
+    return manifest
+
+
+@contextmanager
+def _removed_unless_checked(context: Context, table: DeltaTable) -> Iterator[None]:
+    """Take the rows of a version away again where a check of them fails: nobody would ever read or remove them.
+
+    Where somebody else has written to the table meanwhile, its rows are not this build's alone, and stay.
+    """
+    try:
+        yield
+    except Exception:
+        if table.exists(context.spark) and table.version(context.spark) == 0:
+            context.training_sets.remove_rows(context.spark, context.files, table)
+        raise
+
+
+def _written(
+    context: Context,
+    tenant_id: str,
+    version: int,
+    parts: Sequence[_Joined],
+    asked: TrainingSetRequest,
+    first: PartToBuild,
+    base: Manifest | None,
+) -> Manifest:
+    """Write the rows, and compare them with the spine; gives the manifest of what was written, which the audit lacks."""
     now = context.clock()
     sampled_from = first.sampled_from
-    version = context.training_sets.next_version(context.spark, tenant_id, asked.name)
     table = context.training_sets.rows_table(tenant_id, asked.name, version)
     columns = parts[0].rows.columns
     made = {*asked.join.columns, *([SPLIT] if asked.split else [])}
@@ -174,7 +221,7 @@ def _publish(
     snapshots = (*(base.all_parts if base is not None else ()), *(part.snapshot for part in parts))
     asked_rows = sum(part.told["rows"] for part in parts)
     dropped = asked_rows - sum(part.snapshot.row_count for part in parts)
-    manifest = Manifest(
+    return Manifest(
         tenant_id=tenant_id,
         name=asked.name,
         version=version,
@@ -211,9 +258,6 @@ def _publish(
         parts=snapshots if len(snapshots) > 1 else (),
         rows_suppressed=first.suppressed + (0 if base is None else base.rows_suppressed),
     )
-    manifest = manifest.model_copy(update={"audit": _audited(context, tenant_id, table, manifest, asked)})
-    context.training_sets.publish(context.spark, manifest)
-    return manifest
 
 
 def _audited(
@@ -246,18 +290,3 @@ def _parts_of(base: Manifest | None) -> int:
 
 def _content(columns: Sequence[str]) -> list[Column]:
     return fingerprint_columns([column(name) for name in sorted(columns)])
-
-
-def build_declared(context: Context, tenant_id: str, definition: TrainingSetDefinition) -> Manifest:
-    """Build a training set from its definition: run its spine, then as above, in a session of its own."""
-    inside = isolated(context)
-    window = _window(definition, context.clock())
-    with rows_that_compute(definition.spine.transformation, definition.spine.sources):
-        spine = transform(inside, tenant_id, definition.spine.sources, definition.spine.transformation, window)
-        return build_training_set(inside, tenant_id, spine, of_definition(context, definition))
-
-
-def _window(definition: TrainingSetDefinition, now: datetime) -> TimeWindow:
-    """``:start_time`` and ``:end_time`` of the spine; from the year 1 to now, where the definition does not say."""
-    start = definition.start_time or datetime(1, 1, 1, tzinfo=now.tzinfo)
-    return TimeWindow(start, definition.end_time or now)

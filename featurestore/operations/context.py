@@ -20,7 +20,7 @@ from featurestore.stores.named_files import NamedFiles
 from featurestore.stores.postgres import Postgres
 from featurestore.stores.registry import Registry, RegistryState
 from featurestore.stores.runs import RunLedger
-from featurestore.stores.training_sets import TrainingSetStore
+from featurestore.stores.training_set_store import TrainingSetStore
 
 Clock = Callable[[], datetime]
 Step = Callable[[str], None]

@@ -10,7 +10,7 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -92,6 +92,7 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     yield judge_time_zone(found["spark.sql.session.timeZone"])
     yield _delta_round_trip(spark, warehouse)
     yield _worker(spark)
+    yield _own_tables(spark, settings)
 
 
 def judge_python(found: tuple[int, ...]) -> Check:
@@ -172,6 +173,15 @@ def judge_worker(driver: str, worker: str | None, fault: str = "") -> Check:
     return Check.judged("worker Python", same, worker if same else f"{worker}, and the driver has {driver}", mend)
 
 
+def judge_own_tables(problems: Sequence[str]) -> Check:
+    """``problems``: rows of the store's own tables that cannot be read, each with what mends it."""
+    if not problems:
+        return Check("own tables", True, "definitions and manifests can be read")
+    return Check(
+        "own tables", False, "; ".join(problems), "do what is said of each; nothing else is kept waiting by it"
+    )
+
+
 def settings_of(spark: SparkSession) -> dict[str, str]:
     """The session's Spark properties."""
     return {name: value for name, value in spark.conf.getAll.items() if value is not None}
@@ -249,6 +259,20 @@ def _worker(spark: SparkSession) -> Check:
     except Exception as error:  # whatever it is, it is the finding
         return judge_worker(driver, None, _first_line(error))
     return judge_worker(driver, worker)
+
+
+def _own_tables(spark: SparkSession, settings: Settings) -> Check:
+    from featurestore.stores.layout import Layout
+    from featurestore.stores.registry import Registry
+    from featurestore.stores.training_set_store import TrainingSetStore
+
+    layout = Layout.of(settings)
+    try:
+        definitions = Registry(layout.registry).state(spark).unreadable()
+        manifests = TrainingSetStore(layout).manifests(spark).unreadable.values()
+    except Exception as error:  # whatever it is, it is the finding
+        return judge_own_tables([_first_line(error)])
+    return judge_own_tables([str(problem) for problem in (*definitions, *manifests)])
 
 
 def _first_line(error: Exception) -> str:

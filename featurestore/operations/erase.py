@@ -16,7 +16,7 @@ from featurestore.errors import ErasureError, FeatureStoreError, InvalidArgument
 from featurestore.operations.context import Context
 from featurestore.operations.entities import EntityKey, entity_rows
 from featurestore.operations.erase_exports import erase_exports
-from featurestore.operations.erase_groups import erase_groups
+from featurestore.operations.erase_groups import erase_groups, groups_not_searched
 from featurestore.operations.erase_runs import RUNS, erase_run_errors
 from featurestore.operations.erase_training_sets import erase_training_sets
 from featurestore.operations.erase_vectors import erase_vectors
@@ -172,7 +172,7 @@ def _erase(context: Context, entity: Entity, keys: pa.Table, erasure: Erasure, l
         code_version=context.code_version,
         tables=(*groups, *vectors.tables, *sets, *runs),
         exports=tuple(erasing.removed_folders()),
-        left=(*exports_left, *sets_left),
+        left=(*exports_left, *groups_not_searched(context), *sets_left),
         out_of_reach=(*vectors.out_of_reach, *_NEVER_SEARCHED),
     )
 
@@ -203,5 +203,5 @@ def _secret(context: Context, tenant_id: str) -> SuppressionSecret:
 def certificates(context: Context, tenant_id: str) -> Listing[ErasureCertificate]:
     """Of every erasure of the tenant, oldest first."""
     log = ErasureLog(context.layout.erasures)
-    done = (ErasureCertificate.of(told) for told in log.certificates(context.spark, tenant_id))
+    done = log.certificates(context.spark, tenant_id, lambda text: ErasureCertificate.of(json.loads(text)))
     return Listing(done, describe_certificates)

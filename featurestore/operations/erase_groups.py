@@ -29,6 +29,11 @@ def erase_groups(erasing: Erasing) -> list[ErasedTable]:
     return [*tables, *_erase_statistics(erasing, groups)]
 
 
+def groups_not_searched(context: Context) -> list[str]:
+    """Groups whose definitions cannot be read: whether their tables hold the entity cannot be told."""
+    return [str(problem) for problem in context.state.unreadable("feature_group")]
+
+
 def _erase_group(erasing: Erasing, group: FeatureGroup) -> list[ErasedTable]:
     table = erasing.context.table(group)
     keys = tuple(erasing.entity.keys)

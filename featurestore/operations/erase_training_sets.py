@@ -34,15 +34,15 @@ def erase_training_sets(erasing: Erasing) -> tuple[list[ErasedTable], list[str]]
     Rows of sets that were never published and never will be are removed as a whole.
     """
     context = erasing.context
-    published = {
-        (manifest.name, manifest.version): manifest
-        for manifest in context.training_sets.list(context.spark, erasing.tenant_id)
-    }
+    manifests = context.training_sets.manifests(context.spark, erasing.tenant_id)
+    published = {(manifest.name, manifest.version): manifest for manifest in manifests.readable}
     erased, left = [], []
     for name, version, table in context.training_sets.rows_tables(context.spark, context.files, erasing.tenant_id):
         manifest = published.get((name, version))
         if manifest is not None:
             erased += erase_training_set(erasing, manifest)
+        elif (erasing.tenant_id, name, version) in manifests.unreadable:
+            left.append(str(manifests.unreadable[(erasing.tenant_id, name, version)]))
         elif _is_being_built(context, table):
             left.append(
                 f"training set {name} v{version} is being built; who builds it takes the rows out when it is done"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +14,7 @@ from featurestore.errors import InvalidArgumentError
 from featurestore.operations.context import Context
 from featurestore.stores.runner import is_gone, this_runner
 from featurestore.stores.runs import Run
+from featurestore.stores.small_rows import written_json
 from featurestore.stores.storage_faults import storage_error
 
 # Whose the runs are that work for all tenants alike; no tenant can have this id.
@@ -33,7 +33,7 @@ class RunningJob:
         """Facts for the run's last state: ``rows_written``, ``rows_failed``, ``table_version``, and the job's own."""
         self.facts |= facts
         if details is not None:
-            self.facts["details"] = json.dumps(details, default=str, sort_keys=True)
+            self.facts["details"] = written_json(details, f"what {self.run.job} run {self.run.run_id} says")
 
     def fail(self, error: str) -> None:
         """End as a failure that is told by the job's result, not raised."""

@@ -17,6 +17,7 @@ from featurestore.operations.context import Context
 from featurestore.operations.drift import DRIFT
 from featurestore.operations.stats import GroupStats, get_stats
 from featurestore.stores.local_files import write_whole
+from featurestore.stores.small_rows import UnreadableRow, read_text, warn_of
 
 _ENDED = ("succeeded", "failed", "abandoned")
 _MICROS = 1_000_000
@@ -78,9 +79,9 @@ def _of_jobs(context: Context, tenant_id: str) -> list[Metric]:
 
     ended = tuple(sample for state in _ENDED for sample in samples(state, state=state))
     drifts = {
-        row["feature_group"]: json.loads(row["last_details"])
+        row["feature_group"]: details
         for row in rows
-        if row["job"] == DRIFT and row["last_details"]
+        if row["job"] == DRIFT and row["last_details"] and (details := _details(tenant_id, row)) is not None
     }
     drifted = [
         ({"tenant": tenant_id, "group": group, "status": status}, float(len(told[status])))
@@ -117,6 +118,16 @@ def _of_jobs(context: Context, tenant_id: str) -> list[Metric]:
             tuple(drifted),
         ),
     ]
+
+
+def _details(tenant_id: str, row: dict[str, Any]) -> dict[str, Any] | None:
+    """What the group's last comparison said; None, and a warning, where that cannot be read."""
+    subject = f"what the last {DRIFT} run of {row['feature_group']!r} of tenant {tenant_id!r} said"
+    details = read_text(json.loads, row["last_details"], subject, f"run {DRIFT} again")
+    if isinstance(details, UnreadableRow):
+        warn_of(details)
+        return None
+    return dict(details)
 
 
 def _ledger(context: Context, tenant_id: str) -> DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -129,12 +130,25 @@ def _change(kind: Kind, name: str, version: int, item: Definition, state: Regist
     if known is None:
         details = _created(item) if isinstance(item, FeatureGroup) else ()
         return Change("create", kind, name, version, details, Entry(kind, name, version, 1, text))
-    if known.definition == text:
-        return Change("unchanged", kind, name, version, (), known)
-    before = type(item).from_json(known.definition)
-    faults.extend(_faults(kind, before, item))
     entry = Entry(kind, name, version, known.revision + 1, text)
+    try:
+        before = type(item).from_json(known.definition)
+    except DefinitionError as error:
+        # Applying it again is what mends it.
+        return Change("update", kind, name, version, (f"what is stored cannot be read: {error}",), entry)
+    if _plain_numbers(known.definition) == _plain_numbers(text):
+        return Change("unchanged", kind, name, version, (), known)
+    faults.extend(_faults(kind, before, item))
     return Change("update", kind, name, version, tuple(_differences(before, item)), entry)
+
+
+def _plain_numbers(definition: str) -> str:
+    """A stored ``0.0`` is the ``0`` of a definition that keeps whole numbers whole; 1 and true differ."""
+    return json.dumps(json.loads(definition, parse_float=lambda text: _plain(float(text))))
+
+
+def _plain(number: float) -> int | float:
+    return int(number) if number.is_integer() else number
 
 
 def _created(group: FeatureGroup) -> tuple[str, ...]:

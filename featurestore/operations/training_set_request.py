@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from pyspark.sql.types import StructType
 from featurestore.columnar.names import without_case
 from featurestore.definitions.durations import parse_duration
 from featurestore.definitions.lookup import Lookup
-from featurestore.definitions.names import check_name, parse_reference
+from featurestore.definitions.names import check_name, is_unicode, parse_reference
 from featurestore.definitions.training_set import EntitySplit, Missing, Split, TrainingSetDefinition
 from featurestore.errors import DefinitionError, InvalidArgumentError, SpineError, nearest
 from featurestore.frames.missing import check_missing
@@ -24,12 +24,13 @@ from featurestore.operations.context import Context
 from featurestore.operations.read import (
     AsOfRequest,
     Features,
+    ResolvedLookup,
     check_joinable,
     parse_known_at,
     resolve,
     resolve_lookup,
 )
-from featurestore.stores.training_sets import PART, SplitCuts
+from featurestore.stores.training_sets import PART, GroupSnapshot, Manifest, SplitCuts
 
 _FORBIDDEN_IN_NAMES = frozenset(" ,;{}()\n\t=")
 
@@ -96,6 +97,8 @@ def request(
     strata = (stratify_by,) if isinstance(stratify_by, str) else tuple(stratify_by or ())
     if strata and sample_size is None:
         raise InvalidArgumentError("stratify_by says how a sample is taken; give sample_size, too")
+    if not isinstance(description, str) or not is_unicode(description):
+        raise InvalidArgumentError(f"description is {description!r}; give a text, or leave it out")
     join = AsOfRequest(
         lookups=resolve(context, features, full_feature_names),
         timestamp_column=timestamp_column,
@@ -138,6 +141,40 @@ def of_definition(context: Context, definition: TrainingSetDefinition) -> Traini
         expand_vectors=definition.expand_vectors,
         strict=definition.strict,
         description=definition.description,
+    )
+
+
+def of_manifest(manifest: Manifest) -> TrainingSetRequest:
+    """What a saved version was built by; a rebuild asks for the same."""
+    return TrainingSetRequest(
+        name=manifest.name,
+        join=join_of_manifest(manifest, manifest.groups),
+        full_feature_names=manifest.full_feature_names,
+        label=manifest.label,
+        stratify_by=manifest.stratify_by,
+        seed=manifest.seed,
+        split=manifest.split,
+        missing=manifest.missing,
+        expand_vectors=manifest.expand_vectors,
+        description=manifest.description,
+        rebuilt_from=manifest.version,
+    )
+
+
+def join_of_manifest(manifest: Manifest, snapshots: Iterable[GroupSnapshot]) -> AsOfRequest:
+    """The version's lookups, over groups as they are defined in ``snapshots``."""
+    groups = {snapshot.name: snapshot.group for snapshot in snapshots}
+
+    def resolved(lookup: Lookup) -> ResolvedLookup:
+        return resolve_lookup(groups[lookup.group], lookup, manifest.full_feature_names)
+
+    label = manifest.label_lookup
+    return AsOfRequest(
+        lookups=tuple(map(resolved, manifest.features)),
+        timestamp_column=manifest.timestamp_column,
+        known_at=manifest.known_at,
+        with_timestamps=True,
+        label=None if label is None else replace(resolved(label), offset=manifest.label_offset),
     )
 
 

@@ -105,7 +105,10 @@ def _of_training_sets(context: Context) -> Iterator[Need]:
     now = spark_now(context.spark)
     histories: dict[str, list[Commit]] = {}
     tables = {str(context.table(group).values): context.table(group).values for group in chosen_groups(context, None)}
-    for manifest in context.training_sets.list_all(context.spark):
+    manifests = context.training_sets.manifests(context.spark)
+    # Which versions these pin cannot be told, and they cannot be built again from them anyway.
+    manifests.warn()
+    for manifest in manifests.readable:
         for table, version in _pinned(manifest):
             if table not in tables:
                 continue

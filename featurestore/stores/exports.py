@@ -14,6 +14,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
+from featurestore.definitions.names import is_unicode
 from featurestore.errors import ExportError, InvariantError
 from featurestore.frames.columns import column
 from featurestore.stores.files import Files
@@ -93,6 +94,8 @@ def full_path(path: str) -> str:
     """A local path from its root, or a URI as ``scheme://...``, without a slash at its end. Raises ExportError."""
     if not isinstance(path, str) or not path.strip():
         raise ExportError(f"path is {path!r}; name a new folder")
+    if not is_unicode(path):
+        raise ExportError(f"path {path!r} holds half a surrogate pair, which no file name has; name another folder")
     if any(character in path for character in _PATTERN):
         raise ExportError(f"path {path!r} has one of {_PATTERN}, which Spark reads as patterns; name another folder")
     uri = _URI.fullmatch(path)

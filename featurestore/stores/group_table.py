@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StructField, StructType
 
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.types import is_wider
 from featurestore.frames.columns import column
 from featurestore.frames.conform import FAULTS, ROW
 from featurestore.frames.schema import PARTITION_COLUMNS, REJECTED, values_schema
@@ -192,7 +193,8 @@ class GroupTable:
     ) -> DataFrame:
         """One tenant's rows with just these columns, of the partitions ``dates`` (both ends included; none: no end).
 
-        A column that the table's version did not have yet reads as null. Where an array is among the columns and the
+        A column that the table's version did not have yet reads as null. One that was widened since the definition was read
+        has the wider type: its values are never narrowed. Where an array is among the columns and the
         table's version numbers its rows, ``ROW_IDENTITY`` is there too: a long, of which no two rows have the same.
         """
         table = self.values.read(spark, version)
@@ -212,6 +214,8 @@ class GroupTable:
     def _stored(self, table: DataFrame, field: StructField) -> Any:
         if field.name not in table.columns:
             return F.lit(None).cast(field.dataType).alias(field.name)
+        if is_wider(table.schema[field.name].dataType.simpleString(), field.dataType.simpleString()):
+            return column(field.name)
         return column(field.name).cast(field.dataType).alias(field.name)
 
     def read_rejected(

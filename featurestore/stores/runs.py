@@ -102,8 +102,8 @@ class RunLedger:
         start, end = (run.window.start, run.window.end) if run.window else (None, None)
         row = (
             run.tenant_id, run.run_id, run.sequence, run.job, run.feature_group, run.group_version, start, end, run.state,
-            run.attempt, run.rows_written, run.rows_failed, run.table_version, run.code_version, run.error, now, run.runner,
-            run.details,
+            run.attempt, run.rows_written, run.rows_failed, run.table_version, run.code_version, _storable(run.error), now,
+            run.runner, run.details,
         )  # fmt: skip
         self.table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
 
@@ -150,6 +150,11 @@ class RunLedger:
             told = "is not in the ledger" if not found else "is the beginning of several; give more of it"
             raise NotFoundError(f"run {run_id!r} of tenant {tenant_id!r} {told}; list runs to see their ids")
         return _run(found[0])
+
+
+def _storable(text: str | None) -> str | None:
+    """An error may quote what a user gave, and half a surrogate pair has no form in UTF-8."""
+    return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _run(row: dict[str, Any]) -> Run:

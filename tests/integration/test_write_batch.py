@@ -2,17 +2,22 @@
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore, Settings
 from featurestore.errors import BatchConflictError, InvalidNameError, InvalidRowsError, NotFoundError, SchemaError
+from featurestore.frames.columns import those_present
 from featurestore.frames.conform import FAULTS
-from featurestore.frames.validation import check_rows
+from featurestore.frames.schema import feature_fields
+from featurestore.frames.validation import check_rows, rules
 
 USER = Entity("user", join_keys={"user_id": "string"})
 STATS = FeatureGroup(
@@ -103,6 +108,42 @@ def test_one_row_of_each_fault_among_a_thousand_good_ones(acme: OfflineStore, fe
     no_row = ("not a mapping of column names to values but str", "user_id: missing", "event_timestamp: missing")
     assert rejected == {(reason,) for reason in bad} | {no_row}
     assert len(stored(acme, feature_store, "stats", ["user_id"])) == 1000
+
+
+BIG = 2**53
+# Feature type, bounds, a value, and the reason why it is rejected ("": it is not).
+BOUNDED: list[tuple[str, dict[str, Any], Any, str]] = [
+    ("long", {"max": BIG}, BIG, ""),
+    ("long", {"max": BIG}, BIG + 1, "greater than max 9007199254740992"),
+    ("long", {"min": BIG + 1}, BIG, "less than min 9007199254740993"),
+    ("long", {"min": BIG + 1}, BIG + 1, ""),
+    ("long", {"min": -(2**63), "max": 2**63 - 1}, 2**63 - 1, ""),
+    ("long", {"min": -(10**30), "max": 10**30}, -(2**63), ""),
+    ("long", {"min": 0.5}, 0, "less than min 0.5"),
+    ("long", {"min": 0.5}, 1, ""),
+    ("long", {"max": -0.5}, 0, "greater than max -0.5"),
+    ("long", {"max": 123456789}, 123456790, "greater than max 123456789"),
+    ("int", {"max": 2**31}, 2**31 - 1, ""),
+    ("int", {"max": 7.0}, 8, "greater than max 7"),
+    ("double", {"max": BIG}, BIG + 2.0, "greater than max 9007199254740992"),
+    ("double", {"min": 0.1 + 0.2}, 0.3, "less than min 0.30000000000000004"),
+    ("float", {"min": 0.1, "max": 0.1}, 0.1, ""),
+    ("float", {"max": 0.1}, 0.10000001, "greater than max 0.1"),
+    ("long", {"allowed_values": [BIG]}, BIG + 1, "not among allowed_values"),
+    ("int", {"allowed_values": [2**40, 3]}, 3, ""),
+]
+
+
+def test_a_bound_is_compared_exactly_however_large(spark: SparkSession) -> None:
+    features = [Feature(f"f{i}", kind, **bounds) for i, (kind, bounds, _, _) in enumerate(BOUNDED)]
+    fields = [feature_fields(feature)[0] for feature in features]
+    frame = spark.createDataFrame([tuple(value for _, _, value, _ in BOUNDED)], StructType(fields))
+
+    broken = {feature.name: those_present([F.when(rule, F.lit(text)) for text, rule in rules(feature)])
+              for feature in features}  # fmt: skip
+    [row] = frame.select(*(reasons.alias(name) for name, reasons in broken.items())).collect()
+
+    assert list(row) == [[reason] if reason else [] for _, _, _, reason in BOUNDED]
 
 
 def test_a_rejected_row_keeps_every_reason_and_itself(acme: OfflineStore) -> None:

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,7 @@ from featurestore import errors
 from featurestore.cli import run
 from featurestore.cli.arguments import checked_known_at
 from featurestore.cli.invocation import Invocation, common_options
-from featurestore.errors import FeatureStoreError, NotFoundError
+from featurestore.errors import FeatureStoreError, NotFoundError, UnreadableRowWarning
 
 COMMANDS = [
     ["init"],
@@ -200,6 +201,22 @@ def test_with_json_an_error_is_one_document_too(capsys: pytest.CaptureFixture[st
         "error": {"kind": "NotFoundError", "message": "there is no such group", "exit_code": 6}
     }
     assert told.err == "Error: there is no such group\n"
+
+
+def test_what_the_store_passes_over_is_named_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    def pass_over(invocation: Invocation) -> None:
+        warnings.warn("a manifest cannot be read", UnreadableRowWarning, stacklevel=1)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert exit_code_of(app_with(pass_over)) == 0
+        as_text = capsys.readouterr()
+        assert exit_code_of(app_with(pass_over), "--log", "json") == 0
+        as_json = capsys.readouterr()
+
+    assert (as_text.out, as_text.err) == ("", "Warning: a manifest cannot be read\n")
+    line = json.loads(as_json.err.splitlines()[0])
+    assert (as_json.out, line["level"], line["event"]) == ("", "warning", "a manifest cannot be read")
 
 
 def test_each_kind_of_error_has_an_exit_code_of_its_own() -> None:

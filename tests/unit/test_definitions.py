@@ -3,8 +3,10 @@
 import subprocess
 import sys
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
 from featurestore import (
@@ -213,6 +215,19 @@ def test_declaring_needs_no_spark() -> None:
         ("string", {"min_length": -1}, "min_length: .*greater than or equal to 0"),
         ("double", {"min": float("nan")}, "min: .*finite"),
         ("double", {"max": float("inf")}, "max: .*finite"),
+        ("double", {"max": Decimal("NaN")}, "max: .*finite"),
+        ("double", {"max": Decimal("1e999999")}, "max: .*too large"),
+        ("long", {"min": True}, "min: True is not a number"),
+        ("long", {"min": np.True_}, "min: .*is not a number"),
+        ("long", {"min": "few"}, "min: .*valid number"),
+        ("double", {"max": 2**53 + 1}, "max: 9007199254740993 is not exact as double; the nearest .* 9007199254740992"),
+        ("float", {"max": 2**24 + 1}, "max: 16777217 is not exact as float; the nearest that it holds is 16777216"),
+        ("int", {"min": 2**31}, "min 2147483648 is greater than 2147483647, the greatest value of int"),
+        ("long", {"max": -(2**63) - 1}, "max -9223372036854775809 is less than -9223372036854775808, the least value"),
+        ("float", {"min": 1e39}, "the greatest value of float: no value can keep it"),
+        ("long", {"min": 2**53 + 1, "max": 2**53}, "min 9007199254740993 is greater than max 9007199254740992"),
+        ("long", {"min": 0.2, "max": 0.8}, "no whole number lies between min 0.2 and max 0.8"),
+        ("long", {"allowed_values": [2**63]}, "allowed value 9223372036854775808 is beyond the range of long"),
         ("long", {"allowed_values": [1, "2"]}, "allowed value '2' is not of type long"),
         ("long", {"allowed_values": [True]}, "allowed value True is not of type long"),
         ("string", {"allowed_values": [1]}, "allowed value 1 is not of type string"),
@@ -240,6 +255,47 @@ def test_a_rule_that_fits_the_type_is_kept(kind: str, rules: dict[str, Any]) -> 
     kept = Feature("f", kind, **rules).model_dump(include=set(rules))
 
     assert {rule: list(value) if isinstance(value, tuple) else value for rule, value in kept.items()} == rules
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "kept", "rule"),
+    [
+        ("long", 2**53 + 1, 2**53 + 1, "min 9007199254740993"),
+        ("long", "9007199254740993", 2**53 + 1, "min 9007199254740993"),
+        ("long", Decimal(2**53 + 1), 2**53 + 1, "min 9007199254740993"),
+        ("long", np.int64(2**53 + 1), 2**53 + 1, "min 9007199254740993"),
+        ("long", 0.0, 0, "min 0"),
+        ("int", 1e3, 1000, "min 1000"),
+        ("long", 0.5, 0.5, "min 0.5"),
+        ("long", -(10**30), -(10**30), "min -1000000000000000000000000000000"),
+        ("double", 0, 0.0, "min 0"),
+        ("double", Decimal("0.1"), 0.1, "min 0.1"),
+        ("double", 1e300, 1e300, "min 1e+300"),
+        ("float", 0.1, 0.1, "min 0.1"),
+    ],
+)
+def test_a_bound_is_exact_and_read_back_as_it_was(kind: str, given: Any, kept: Any, rule: str) -> None:
+    feature = Feature("f", kind, min=given)
+
+    assert (feature.min, type(feature.min)) == (kept, type(kept))
+    assert feature.rules == (rule,)
+    assert Feature.from_json(feature.to_json()) == feature
+
+
+def test_a_whole_number_that_was_stored_as_a_fraction_is_no_change() -> None:
+    group = FeatureGroup("g", USER, features=[Feature("f", "long", min=0, max=2**60)])
+    entry = Entry("feature_group", "g", 1, 3, group.to_json().replace('"min":0', '"min":0.0'))
+    state = RegistryState({entry.key: entry, ("entity", "user", 1): Entry("entity", "user", 1, 1, USER.to_json())})
+
+    [_, same] = make_plan(Definitions.of([group]), state).changes
+    raised = FeatureGroup("g", USER, features=[Feature("f", "long", min=0, max=2**60 + 1)])
+    [_, other] = make_plan(Definitions.of([raised]), state).changes
+
+    assert (same.action, same.entry) == ("unchanged", entry)
+    assert (other.action, other.details) == (
+        "update",
+        ("~ feature f: max: 1152921504606846976 -> 1152921504606846977",),
+    )
 
 
 @pytest.mark.parametrize(

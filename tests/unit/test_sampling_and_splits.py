@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
-from featurestore.definitions.training_set import EntitySplit, RandomSplit
+from featurestore.definitions.training_set import EntitySplit, Missing, RandomSplit
 from featurestore.errors import DefinitionError, InvalidArgumentError, SpineError
 from featurestore.frames.missing import check_missing, with_missing
 from featurestore.frames.sampling import largest_remainders, sample_rows
@@ -153,6 +157,16 @@ def test_missing_values_are_kept_dropped_or_filled(spark: SparkSession) -> None:
     assert told({"plan": "none"}) == [(1, None, "a"), (2, 0.5, "none"), (3, 0.5, "a")]
 
 
+FEATURE_TYPES = {
+    "score": T.DoubleType(),
+    "ratio": T.FloatType(),
+    "visits": T.LongType(),
+    "age": T.IntegerType(),
+    "plan": T.StringType(),
+    "born": T.DateType(),
+}
+
+
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
@@ -160,10 +174,45 @@ def test_missing_values_are_kept_dropped_or_filled(spark: SparkSession) -> None:
         ("none", "does not fit feature 'score'"),
         ({"visits": 0.5}, "does not fit feature 'visits'"),
         ({"scor": 0}, "Did you mean 'score'"),
+        ({3: 0}, r"names \[3\]"),
         ({"score": True}, "does not fit"),
+        ({"score": None}, "missing=None does not fit feature 'score' .*a number is needed"),
+        ({"score": math.nan}, "missing=nan does not fit feature 'score' .*not a finite number"),
+        ({"ratio": math.inf}, "not a finite number"),
+        ({"ratio": 1e39}, "beyond the range of float"),
+        ({"ratio": 2**24 + 1}, "16777217 is not exact as float; the nearest that it holds is 16777216"),
+        ({"score": 2**53 + 1}, "not exact as double"),
+        ({"score": 10**400}, "beyond the range of double"),
+        ({"visits": 10**20}, "the type holds -9223372036854775808 to 9223372036854775807"),
+        ({"visits": 2.0**63}, "the type holds"),
+        ({"age": 2**31}, "the type holds -2147483648 to 2147483647"),
+        ({"visits": math.nan}, "not a finite number"),
+        ({"plan": "\ud800"}, "half a surrogate pair"),
+        ({"plan": pd.NA}, "a text is needed"),
+        (pd.NA, "does not fit feature 'score'"),
+        ({"born": "2026-11-01"}, "cannot be filled"),
     ],
 )
-def test_a_filling_that_no_feature_can_hold_is_refused(spark: SparkSession, missing: Any, message: str) -> None:
-    schema = spark.createDataFrame([], "score double, visits bigint, plan string").schema
+def test_a_filling_that_no_feature_can_hold_is_refused(missing: Any, message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
-        check_missing(missing, {field.name: field.dataType for field in schema})
+        check_missing(missing, FEATURE_TYPES)
+
+
+def test_a_filling_is_the_value_that_the_type_holds(spark: SparkSession) -> None:
+    types = {"score": "double", "ratio": "float", "visits": "bigint", "age": "int", "plan": "string"}
+    frame = spark.createDataFrame([(None,) * 5], ", ".join(f"{name} {kind}" for name, kind in types.items()))
+    missing: dict[str, Any] = {"score": 2**53, "ratio": 0.5, "visits": 2**53 + 1, "age": 7.0, "plan": "keep"}
+
+    check_missing(missing, FEATURE_TYPES)
+    [row] = with_missing(frame, list(types), missing).collect()
+
+    assert tuple(row) == (2.0**53, 0.5, 2**53 + 1, 7, "keep")
+
+
+@pytest.mark.parametrize("missing", ["keep", True, 2**53 + 1, -1, 0.5, "none", {"a": 2**62 + 1, "b": True, "c": "0"}])
+def test_a_filling_is_read_back_from_json_as_it_was(missing: Any) -> None:
+    kinds: TypeAdapter[Any] = TypeAdapter(Missing)
+
+    back = kinds.validate_json(kinds.dump_json(kinds.validate_python(missing)))
+
+    assert (back, type(back)) == (missing, type(missing))

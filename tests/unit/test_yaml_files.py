@@ -240,3 +240,13 @@ def test_a_path_without_definitions_says_so(tmp_path: Path) -> None:
         load_definitions(tmp_path)
     with pytest.raises(DefinitionError, match=r"no: there is no such file or folder of definitions"):
         load_definitions(tmp_path / "no")
+
+
+def test_whole_numbers_of_yaml_stay_whole(tmp_path: Path) -> None:
+    features = "[{name: a, type: long, min: 9007199254740993}, {name: b, type: long, max: 1e3}, {name: c, type: int, min: 0.0}]"
+    group = f"feature_groups:\n  - {{name: stats, entity: airport, features: {features}}}\n"
+
+    [stats] = load_definitions(write(tmp_path, all=ENTITIES + group)).feature_groups
+
+    assert [(feature.min, feature.max) for feature in stats.features] == [(2**53 + 1, None), (None, 1000), (0, None)]
+    assert '"min":9007199254740993' in stats.to_json()

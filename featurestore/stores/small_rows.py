@@ -1,0 +1,75 @@
+"""Texts in the store's own small tables: nothing is written that cannot be read back, and a text that cannot be read
+stops nobody but those who need it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from featurestore.errors import DefinitionError, InvariantError, UnreadableRowWarning
+
+Item = TypeVar("Item")
+# How a text that somebody else wrote, or an older or newer version of this package, fails to be an object.
+_UNREADABLE = (ValueError, KeyError, TypeError, DefinitionError)
+
+
+@dataclass(frozen=True)
+class UnreadableRow:
+    """What cannot be read, why, and what mends it."""
+
+    subject: str
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.subject} cannot be read: {self.reason}. To mend it, {self.remedy}"
+
+
+def read_text(read: Callable[[str], Item], text: str, subject: str, remedy: str) -> Item | UnreadableRow:
+    """What the text says, or why it cannot be read."""
+    try:
+        return read(text)
+    except _UNREADABLE as error:
+        return UnreadableRow(subject, _reason(error), remedy)
+
+
+def written_text(write: Callable[[Item], str], read: Callable[[str], Item], item: Item, subject: str) -> str:
+    """The item as text, from which the very same item is read; raises InvariantError where it is not."""
+    try:
+        text = write(item)
+        back = read(text)
+    except _UNREADABLE as error:
+        raise InvariantError(f"{subject} could not be read back, so it is not written: {_reason(error)}") from error
+    if back != item:
+        raise InvariantError(f"{subject} would be read back as another, so it is not written; please report this")
+    return text
+
+
+def written_json(document: Any, subject: str) -> str:
+    """A document as JSON that every reader takes; raises InvariantError for numbers and texts that JSON has not."""
+    return written_text(str, _canonical, _dumped(document, subject), subject)
+
+
+def _dumped(document: Any, subject: str) -> str:
+    try:
+        return json.dumps(document, sort_keys=True, allow_nan=False, default=str)
+    except (ValueError, TypeError) as error:
+        raise InvariantError(f"{subject} has no form in JSON, so it is not written: {error}") from error
+
+
+def _canonical(text: str) -> str:
+    return json.dumps(json.loads(text), sort_keys=True, allow_nan=False)
+
+
+def warn_of(problem: UnreadableRow) -> None:
+    """Name what is passed over."""
+    warnings.warn(str(problem), UnreadableRowWarning, stacklevel=3)
+
+
+def _reason(error: Exception) -> str:
+    """One line: a validation error has one a fault."""
+    first, *more = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return f"{first} {'; '.join(more[:2])}".strip() if more else first
