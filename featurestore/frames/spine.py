@@ -82,19 +82,29 @@ def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None, nam
     return spine.withColumn(name, reading.value)
 
 
-def check_keys(spine: DataFrame, keys: Mapping[str, str], types: Mapping[str, T.DataType], group: str) -> None:
-    """Raise SpineError where a key column is missing or of another type; ``keys``: join key -> spine column."""
+def check_keys(
+    spine: DataFrame,
+    keys: Mapping[str, str],
+    types: Mapping[str, T.DataType],
+    group: str,
+    what: str = "spine",
+    remedy: str = "add it, or say which column holds the key with Lookup({group!r}, ..., on={{{key!r}: <column>}})",
+) -> None:
+    """Raise SpineError where a key column is missing or of another type; ``keys``: join key -> spine column.
+
+    ``what`` names the rows in the error, and ``remedy`` says what to do about a missing column of ``{key}``.
+    """
     for key, name in keys.items():
         if name not in spine.columns:
             raise SpineError(
-                f"spine: it has no column {name!r}, by which {group!r} is looked up; add it, or say which column holds "
-                f"the key with Lookup({group!r}, ..., on={{{key!r}: <column>}}). {nearest(name, spine.columns)}"
+                f"{what}: it has no column {name!r}, by which {group!r} is looked up; "
+                f"{remedy.format(key=key, group=group)}. {nearest(name, spine.columns)}"
             )
         found, wanted = spine.schema[name].dataType, types[key]
         both_whole = isinstance(found, _WHOLE) and isinstance(wanted, _WHOLE)
         if found != wanted and not both_whole and not isinstance(found, T.NullType):
             raise SpineError(
-                f"spine: column {name!r} is {found.simpleString()} and join key {key!r} of {group!r} is "
+                f"{what}: column {name!r} is {found.simpleString()} and join key {key!r} of {group!r} is "
                 f"{wanted.simpleString()}; cast the column"
             )
 

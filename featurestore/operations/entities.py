@@ -108,6 +108,8 @@ def _require_keys(entity: Entity, names: Sequence[str]) -> None:
 
 def _typed_keys(entities: DataFrame, group: FeatureGroup) -> DataFrame:
     fields = key_fields(group)
-    check_keys(entities, {field.name: field.name for field in fields}, {f.name: f.dataType for f in fields}, group.name)
+    types = {field.name: field.dataType for field in fields}
+    remedy = "rename the column that holds {key!r}, or add it"
+    check_keys(entities, {name: name for name in types}, types, group.name, "entities", remedy)
     typed = [column(field.name).try_cast(field.dataType).alias(field.name) for field in fields]
     return entities.select(*typed).dropna().distinct()
