@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame
 
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.finding import Findings
+from featurestore.definitions.lookup import listed
 from featurestore.definitions.source import Source
 from featurestore.definitions.training_set import Missing, Split
 from featurestore.display.description import Listing
@@ -212,10 +213,11 @@ class FeatureDataLoader:
         at most. docs/fine_tuning.md has it all. Raises TransformationError, InvalidArgumentError, ExportError,
         SpineError, NotFoundError.
         """
+        inputs = listed(input_features)
         training_set = request(
             self._context,
             name,
-            input_features,
+            inputs,
             label=output_feature,
             label_offset=output_offset,
             timestamp_column=timestamp_column,
@@ -229,6 +231,7 @@ class FeatureDataLoader:
         asked = fine_tuning_request(
             path,
             training_set,
+            inputs,
             system=system,
             template=template,
             format_fn=format_fn,

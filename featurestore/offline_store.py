@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from featurestore.definitions.lookup import listed
 from featurestore.display.description import Listing
 from featurestore.frames.feature_statistics import FeatureStatistics
 from featurestore.frames.text_vectors import Model
@@ -33,7 +34,16 @@ from featurestore.operations.materialize_all import materialize_all
 from featurestore.operations.metrics import write_metrics
 from featurestore.operations.optimize import OptimizeResult, optimize
 from featurestore.operations.profile import ProfiledGroup, ProfileResult, profile, profiled, statistics
-from featurestore.operations.read import AsOfRequest, Features, Spine, as_spine, parse_known_at, point_in_time, resolve
+from featurestore.operations.read import (
+    AsOfRequest,
+    Features,
+    Spine,
+    as_spine,
+    columns_asked,
+    parse_known_at,
+    point_in_time,
+    resolve,
+)
 from featurestore.operations.read_catalog import read_catalog
 from featurestore.operations.retain import RetentionResult, cleanup
 from featurestore.operations.retry_rejected import retry_rejected
@@ -153,7 +163,7 @@ class OfflineStore:
     ) -> BatchFeatures:
         """Values with event timestamps in ``[start, end)``: a row an entity and event timestamp, features side by side.
 
-        Features of several groups of one entity may be asked. Corrections are resolved; nothing is carried from one
+        Features of several groups of one entity may be asked, and stand in that order. Corrections are resolved; nothing is carried from one
         moment to another. ``entities``: a mapping of join keys, several, or a frame; none means all. ``.rows`` is a
         DataFrame that has not run yet, ``.metadata(count_rows=True)`` counts and times it.
         Raises NotFoundError, InvalidArgumentError, SpineError.
@@ -193,7 +203,7 @@ class OfflineStore:
 
         - Columns: join keys (with ``by_entity``), ``bucket_start`` (included), ``bucket_end`` (not), both instants, ``value``.
         - ``function``: sum, avg, count, min, max, stddev (of a sample: n - 1; null for one value), or approx_percentile
-          (the value at the rank of ``percentile``; off by at most one rank in 10,000). Nulls are no values.
+          (the least value that at least the share ``percentile`` is at or below, exact). Nulls are no values.
         - ``every``: hour, day, week (from Monday), month of the calendar of ``time_zone``. A day of a clock change has 23
           or 25 hours; the local hour that comes twice is two buckets.
         - Values with event timestamps in ``[start, end)`` count, each once, as corrected. A bucket that the window cuts
@@ -405,15 +415,19 @@ class OfflineStore:
     ) -> DataFrame:
         """The spine with each feature's latest value at or before each row's timestamp.
 
-        - Grain: exactly the spine's rows, duplicates included, its columns unchanged; row order is not kept.
+        - Grain: exactly the spine's rows, duplicates included, its columns unchanged; row order is not kept. The features'
+          columns stand in the order asked.
         - ``features``: references ``"group:feature"`` and ``Lookup``s. ``known_at``: none, an instant, or ``"event"``.
         - ``with_timestamps`` adds ``<group>__event_timestamp``, the newest event timestamp of what was taken.
         - A null key, a null timestamp, or no match within the group's TTL gives nulls.
 
         Raises SpineError, NotFoundError, DefinitionError, InvalidNameError.
         """
+        asked = listed(features)
+        lookups = resolve(self._context, asked, full_feature_names)
         request = AsOfRequest(
-            lookups=resolve(self._context, features, full_feature_names),
+            lookups=lookups,
+            order=columns_asked(asked, lookups),
             timestamp_column=timestamp_column,
             known_at=parse_known_at(known_at, self._context.settings.timestamp_zone),
             with_timestamps=with_timestamps,

@@ -130,7 +130,7 @@ show(
 # MAGIC ## By day
 # MAGIC
 # MAGIC The line is the median delay at arrival, the band holds nine of ten flights. On **13 June** the median was about **14**
-# MAGIC minutes: quantiles are estimates.
+# MAGIC minutes: quantiles are estimates, within 0.3 % of a rank.
 
 # COMMAND ----------
 

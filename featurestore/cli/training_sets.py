@@ -238,6 +238,7 @@ def fine_tuning(
             split=parts,
         )
     document = {"path": made.path, "row_count": made.row_count, "parts": made.parts, "left_out": made.left_out}
+    document["missing_inputs"] = made.missing_inputs
     invocation.answer(document, made)
 
 
@@ -250,4 +251,6 @@ def _loader(invocation: Invocation) -> FeatureDataLoader:
 
 
 def _answer(invocation: Invocation, manifest: Manifest) -> None:
-    invocation.answer(manifest.model_dump(mode="json"), manifest)
+    """The manifest, and what its audit found: a line a finding, which no table cuts."""
+    findings = [Text(str(finding)) for finding in manifest.audit]
+    invocation.answer(manifest.model_dump(mode="json"), manifest, *findings)

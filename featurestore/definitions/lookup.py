@@ -50,20 +50,30 @@ class Lookup(Definition):
         return features
 
 
+def listed(features: str | Lookup | Iterable[str | Lookup]) -> list[str | Lookup]:
+    """One reference or lookup, or several, as a list."""
+    return [features] if isinstance(features, str | Lookup) else list(features)
+
+
 def as_lookups(features: str | Lookup | Iterable[str | Lookup]) -> list[Lookup]:
     """Feature references and lookups as lookups, in the order asked; references of one group become one lookup.
 
     Raises InvalidNameError for a reference that cannot be read.
     """
-    asked = [features] if isinstance(features, str | Lookup) else list(features)
-    lookups: list[Lookup | str] = []
-    names: dict[str, list[str]] = {}
-    for item in asked:
-        if isinstance(item, Lookup):
-            lookups.append(item)
-            continue
-        group, feature = parse_reference(item)
-        if group not in names:
-            lookups.append(group)
-        names.setdefault(group, []).append(feature)
-    return [Lookup(item, tuple(names[item])) if isinstance(item, str) else item for item in lookups]
+    items: dict[int, list[str | Lookup]] = {}
+    for place, item in with_places(listed(features)):
+        items.setdefault(place, []).append(item)
+    return [first if isinstance(first, Lookup) else _of_references([first, *more]) for first, *more in items.values()]
+
+
+def with_places(features: Sequence[str | Lookup]) -> list[tuple[int, str | Lookup]]:
+    """Each item behind the position in ``as_lookups`` of the lookup that it is a part of."""
+    places: dict[str | int, int] = {}
+    groups = [number if isinstance(item, Lookup) else parse_reference(item)[0] for number, item in enumerate(features)]
+    return [(places.setdefault(group, len(places)), item) for group, item in zip(groups, features, strict=True)]
+
+
+def _of_references(references: Iterable[Any]) -> Lookup:
+    """One lookup of references that are all of one group."""
+    pairs = [parse_reference(reference) for reference in references]
+    return Lookup(pairs[0][0], tuple(feature for _, feature in pairs))

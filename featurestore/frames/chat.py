@@ -14,11 +14,12 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from featurestore.frames.chat_template import compile_template, inputs_text, value_text
+from featurestore.frames.chat_template import compile_template
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.json_lines import one_line
 from featurestore.frames.splits import EMBARGO, PARTS
+from featurestore.frames.value_text import inputs_text, value_text
 
 Messages: TypeAlias = list[dict[str, str]]
 FormatFunction: TypeAlias = Callable[[dict[str, Any]], Any]
@@ -35,7 +36,7 @@ NOT_MESSAGES = "not valid messages"
 REFUSED = "the sandbox refused the template"
 LEFT_OUT = (OUTPUT_MISSING, IN_EMBARGO, IN_NO_PART)
 
-_LINES = "part string, hash_1 long, hash_2 long, reason string, detail string, line string"
+_LINES = "part string, hash_1 long, hash_2 long, reason string, detail string, line string, missing array<string>"
 _LINE_NAMES = [pair.split()[0] for pair in _LINES.split(", ")]
 # So many characters of what a row did wrong.
 _TOLD = 500
@@ -60,9 +61,9 @@ class ChatFormat:
 
 
 def chat_lines(rows: DataFrame, format: ChatFormat, seed: int, split: str | None = None) -> DataFrame:
-    """A row a row: ``part, hash_1, hash_2, reason, detail, line``; a line or a reason, never both.
+    """A row a row: ``part, hash_1, hash_2, reason, detail, line, missing``; a line or a reason, never both.
 
-    ``part`` is what the column ``split`` says (``all`` where there is none). The hashes are of (seed, row), so that
+    ``missing`` names the columns that the prompt is made of and that are null in the row. ``part`` is what the column ``split`` says (``all`` where there is none). The hashes are of (seed, row), so that
     whoever orders and shards by them does the same on any partitioning.
     """
     part = F.lit(ALL) if split is None else column(split)
@@ -79,14 +80,20 @@ def chat_lines(rows: DataFrame, format: ChatFormat, seed: int, split: str | None
         for batch in batches:
             in_utc = [values.cast(field.type) for values, field in zip(batch.columns, schema, strict=True)]
             told = [values.to_pylist(maps_as_pydicts="strict") for values in in_utc[3:]]
-            lines = [
-                maker.line(part, dict(zip(names, row, strict=True)))
-                for part, *row in zip(in_utc[0].to_pylist(), *told, strict=True)
-            ]
+            parts = in_utc[0].to_pylist()
+            rows = [dict(zip(names, values, strict=True)) for values in zip(*told, strict=True)]
+            lines = [maker.line(part, row) for part, row in zip(parts, rows, strict=True)]
             columns = [pa.array([line[n] for line in lines], pa.string()) for n in range(3)]
-            yield pa.RecordBatch.from_arrays([*in_utc[:3], *columns], names=_LINE_NAMES)
+            missing = pa.array([maker.missing(row) for row in rows], pa.list_(pa.string()))
+            yield pa.RecordBatch.from_arrays([*in_utc[:3], *columns, missing], names=_LINE_NAMES)
 
     return asked.mapInArrow(made, _LINES)
+
+
+def missing_inputs(made: DataFrame) -> DataFrame:
+    """Of the rows of ``chat_lines``: ``name, count``, a row a column that is missing in any line, the most often first."""
+    named = made.where(F.col("line").isNotNull()).select(F.explode("missing").alias("name"))
+    return named.groupBy("name").count().orderBy(F.desc("count"), "name")
 
 
 def _for_python(value: Column, kind: T.DataType) -> Column:
@@ -105,6 +112,13 @@ class LineMaker:
         self._format = format
         self._system = None if format.system is None else compile_template(format.system)
         self._template = None if format.template is None else compile_template(format.template)
+        templates = [template for template in (self._system, self._template) if template is not None]
+        inputs = format.inputs if format.template is None else ()
+        self._prompted_by = sorted({*inputs, *(name for template in templates for name in template.columns)})
+
+    def missing(self, row: dict[str, Any]) -> list[str]:
+        """The columns that the prompt is made of and that are null: what the templates name, or else the inputs."""
+        return [name for name in self._prompted_by if row[name] is None]
 
     def line(self, part: str | None, row: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
         """(reason, detail, line) of a row; a reason or a line. ``detail`` says which row it was, and what was found."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from featurestore.definitions.types import parse_type
 from featurestore.frames.columns import column
+from featurestore.frames.even_points import at_shares, is_point, merged_grid, merged_points
 from featurestore.frames.feature_statistics import QUANTILES
 from featurestore.frames.latest import latest_values
 
@@ -23,7 +24,7 @@ _COUNTED = 1_000
 MERGED_TOP = 200
 # The tasks that share a date's rows.
 _SHARES = 16
-_SHARE, _THERE, _ROWS = "__share", "__there", "__rows"
+_SHARE, _THERE, _FEATURE, _RANK = "__share", "__there", "__feature", "__rank"
 
 _MEASURES = {
     "double": "value",
@@ -71,9 +72,13 @@ def lines(rows: DataFrame, kinds: Mapping[str, str]) -> DataFrame:
 
     Columns: ``feature, type, measure, rows, nulls``; ``numbers``, ``minimum, maximum, mean`` and ``squares`` (the sum of
     squared deviations from the mean) of what the measure tells; ``quantiles`` at the shares ``QUANTILES``;
-    ``distinct_values``; ``top``, the most frequent values with their rows; ``quantile_sketch`` and ``distinct_sketch``.
+    ``distinct_values``; ``top``, the most frequent values with their rows; ``points``, from which quantiles are read
+    (``even_points``), and ``distinct_sketch``. The same rows give the same lines, in any order and partitioning.
     """
-    return _lines(rows.select(*(_narrow(name, kind) for name, kind in kinds.items())), kinds, [])
+    narrow = rows.select(*(_narrow(name, kind) for name, kind in kinds.items()))
+    # By what they hold: rows that hold the same may take each other's place.
+    share = F.pmod(F.xxhash64(*(column(name) for name in kinds)), F.lit(_SHARES))
+    return _lines(narrow.withColumn(_SHARE, share).repartition(_SHARE), kinds, [])
 
 
 def _narrow(name: str, kind: str) -> Column:
@@ -83,48 +88,104 @@ def _narrow(name: str, kind: str) -> Column:
     if feature.word == "json":
         narrow = F.lit(True)
     elif feature.is_array:
-        number = F.call_function("vector_norm", value) if feature.is_embedding else F.size(value)
+        number = _norm(value) if feature.is_embedding else F.size(value)
         narrow = F.struct(F.xxhash64(value).alias("hash"), number.cast("double").alias("number"))
     else:
         return value.alias(name)
     return F.when(value.isNotNull(), narrow).alias(name)
 
 
+def _norm(vector: Column) -> Column:
+    """The square root of the sum of the squares, all in doubles: a float's square is exact, sums are rounded one by one."""
+    squares = F.reduce(vector.cast("array<double>"), F.lit(0.0), lambda total, number: total + number * number)
+    return F.sqrt(squares)
+
+
 def _lines(rows: DataFrame, kinds: Mapping[str, str], by: Sequence[str]) -> DataFrame:
-    # By position: a column's name may have any characters.
-    told = rows.groupBy(*by).agg(
-        F.count(F.lit(1)).alias(_ROWS), *(_summary(name, kind).alias(f"__{i}") for i, (name, kind) in _counted(kinds))
+    """A line a feature and ``by``, of rows that are spread by ``by`` and their share.
+
+    Each share's values are sorted and summed up in that order, and the shares are merged without regard to theirs.
+    """
+    values = rows.select(
+        *by, _SHARE, F.inline(F.array(*(_value(place, *named) for place, named in enumerate(kinds.items()))))
     )
-    return told.select(*by, F.inline(F.array(*(_line(f"__{i}", name, kind) for i, (name, kind) in _counted(kinds)))))
+    share = Window.partitionBy(*by, _SHARE, _FEATURE)
+    in_order = share.orderBy(F.asc_nulls_last("number"), F.asc_nulls_last("hash"))
+    ranked = values.select(
+        "*", F.row_number().over(in_order).alias(_RANK), F.count("number").over(share).alias("numbers")
+    )
+    parts = ranked.groupBy(*by, _SHARE, _FEATURE).agg(*_summary())
+    whole = parts.groupBy(*by, _FEATURE).agg(*_merged(), _merged_counts(F.col("top")).alias("counts"))
+    return whole.select(*by, *_line(kinds))
 
 
-def _counted(kinds: Mapping[str, str]) -> list[tuple[int, tuple[str, str]]]:
-    return list(enumerate(kinds.items()))
-
-
-def _summary(name: str, kind: str) -> Column:
-    """One struct of aggregates, of the same fields for every type."""
-    number = _number(name, kind)
-    count = F.count(number)
+def _value(place: int, name: str, kind: str) -> Column:
+    """A value as its feature's place and what is needed of it, of the same fields for every type."""
+    feature, value = parse_type(kind), column(name)
+    hashed = value["hash"] if feature.is_array else F.when(value.isNotNull(), F.xxhash64(value))
     return F.struct(
-        F.count_if(column(name).isNull()).alias("nulls"),
+        F.lit(place).alias(_FEATURE),
+        value.isNotNull().alias(_THERE),
+        _number(name, kind).alias("number"),
+        (F.lit(None).cast("bigint") if feature.word == "json" else hashed).alias("hash"),
+        (value.cast("string") if _has_top(kind) else F.lit(None).cast("string")).alias("text"),
+    )
+
+
+def _has_top(kind: str) -> bool:
+    return kind in ("string", "boolean")
+
+
+def _summary() -> list[Column]:
+    number, count = F.col("number"), F.count("number")
+    point = F.when(is_point(F.col(_RANK), F.col("numbers")) & number.isNotNull(), number)
+    top = F.call_function("approx_top_k", F.col("text"), F.lit(_COUNTED), F.lit(_COUNTED))
+    return [
+        F.count(F.lit(1)).alias("rows"),
+        F.count_if(~F.col(_THERE)).alias("nulls"),
         count.alias("numbers"),
         F.min(number).alias("minimum"),
         F.max(number).alias("maximum"),
         F.avg(number).alias("mean"),
         (F.var_pop(number) * count).alias("squares"),
-        F.kll_sketch_agg_double(number).alias("quantile_sketch"),
-        _distinct(name, kind).alias("distinct_sketch"),
-        _top(name, kind).alias("top"),
+        F.sort_array(F.collect_list(point)).alias("points"),
+        F.hll_sketch_agg("hash").alias("distinct_sketch"),
+        # Null counts as a value here.
+        F.filter(top, lambda item: item["item"].isNotNull()).alias("top"),
+    ]
+
+
+def _merged() -> list[Column]:
+    """Of lines of shares or dates one: all that follows from them in whatever order they come."""
+    there = F.col("numbers") > 0
+    moments = F.struct(F.col("numbers").cast("double").alias("numbers"), "mean", "squares")
+    return [
+        *(F.sum(name).cast("bigint").alias(name) for name in ("rows", "nulls", "numbers")),
+        F.min("minimum").alias("minimum"),
+        F.max("maximum").alias("maximum"),
+        F.reduce(F.array_sort(F.collect_list(F.when(there, moments))), _no_moments(), _with_moments).alias("moments"),
+        F.collect_list(F.when(there, F.struct("numbers", "points"))).alias("parts"),
+        F.when(F.count("distinct_sketch") > 0, F.hll_union_agg("distinct_sketch")).alias("distinct_sketch"),
+    ]
+
+
+def _merged_counts(top: Column) -> Column:
+    """By value the rows of all shares."""
+    maps = F.transform(
+        F.collect_list(top),
+        lambda pairs: F.map_from_entries(
+            F.transform(pairs, lambda pair: F.struct(pair["item"].alias("key"), pair["count"].alias("value")))
+        ),
     )
+    none, both = F.lit(0).cast("bigint"), lambda _, one, other: F.coalesce(one, none) + F.coalesce(other, none)
+    empty = F.create_map().cast("map<string,bigint>")
+    return F.reduce(maps, empty, lambda whole, part: F.map_zip_with(whole, part, both))
 
 
 def _number(name: str, kind: str) -> Column:
     value, measure = column(name), measure_of(kind)
     if parse_type(kind).is_array:
-        # The norm of a vector may be beyond a float.
-        number = value["number"]
-        return F.when(F.abs(number) < F.lit(float("inf")), number)
+        return value["number"]
     numbers = {
         "value": value,
         "truth": value.cast("int"),
@@ -136,27 +197,6 @@ def _number(name: str, kind: str) -> Column:
     return numbers[measure].cast("double")
 
 
-def _distinct(name: str, kind: str) -> Column:
-    feature = parse_type(kind)
-    if feature.word == "json":
-        return F.lit(None).cast("binary")
-    hashed = column(name)["hash"] if feature.is_array else F.xxhash64(column(name))
-    return F.hll_sketch_agg(F.when(column(name).isNotNull(), hashed))
-
-
-def _top(name: str, kind: str) -> Column:
-    """The most frequent values, null not among them, most frequent first."""
-    if kind not in ("string", "boolean"):
-        return F.lit(None).cast(_TOP_TYPE)
-    # Null counts as a value here.
-    found = F.call_function("approx_top_k", column(name).cast("string"), F.lit(TOP + 1), F.lit(_COUNTED))
-    pairs = F.transform(
-        F.filter(found, lambda item: item["item"].isNotNull()),
-        lambda item: F.struct((-item["count"]).alias("minus"), item["item"].alias("value")),
-    )
-    return _first(pairs, TOP)
-
-
 def _first(pairs: Column, most: int) -> Column:
     """Of (minus the rows, value) the first ones; values that are equally frequent in their own order."""
     return F.transform(
@@ -165,25 +205,37 @@ def _first(pairs: Column, most: int) -> Column:
     )
 
 
-def _line(summary: str, name: str, kind: str) -> Column:
-    told = F.col(summary)
-    return F.struct(
-        F.lit(name).alias("feature"),
-        F.lit(kind).alias("type"),
-        F.lit(measure_of(kind)).alias("measure"),
-        F.col(_ROWS).alias("rows"),
-        *(told[field].alias(field) for field in ("nulls", "numbers", "minimum", "maximum", "mean", "squares")),
-        _at_ranks(told["quantile_sketch"], told["numbers"], QUANTILES).alias("quantiles"),
-        F.hll_sketch_estimate(told["distinct_sketch"]).alias("distinct_values"),
-        *(told[field].alias(field) for field in ("top", "quantile_sketch", "distinct_sketch")),
+def _line(kinds: Mapping[str, str]) -> list[Column]:
+    """The columns of a line, of what was merged."""
+
+    def of_feature(values: Sequence[str | bool]) -> Column:
+        return F.get(F.array(*(F.lit(value) for value in values)), F.col(_FEATURE))
+
+    pairs = F.transform(
+        F.map_entries("counts"), lambda entry: F.struct((-entry["value"]).alias("minus"), entry["key"].alias("value"))
     )
+    has_top = of_feature([_has_top(kind) for kind in kinds.values()])
+    distinct_sketch = F.when(
+        of_feature([measure_of(kind) for kind in kinds.values()]) != "none", F.col("distinct_sketch")
+    )
+    points = F.coalesce(merged_points(F.col("parts"), F.col("numbers")), F.array().cast("array<double>"))
+    return [
+        of_feature(list(kinds)).alias("feature"),
+        of_feature(list(kinds.values())).alias("type"),
+        of_feature([measure_of(kind) for kind in kinds.values()]).alias("measure"),
+        *(F.col(name) for name in ("rows", "nulls", "numbers", "minimum", "maximum")),
+        *_moments(),
+        at_shares(points, QUANTILES).alias("quantiles"),
+        F.hll_sketch_estimate(distinct_sketch).alias("distinct_values"),
+        F.when(has_top, _first(pairs, TOP)).alias("top"),
+        points.alias("points"),
+        distinct_sketch.alias("distinct_sketch"),
+    ]
 
 
-def _at_ranks(sketch: Column, numbers: Column, ranks: Sequence[float]) -> Column:
-    """The numbers at these ranks; null without any. The ranks must be a constant, and are long."""
-    constant = F.split(F.lit(" ".join(repr(rank) for rank in ranks)), " ").cast("array<double>")
-    # A sketch of nothing may not be asked.
-    return F.call_function("kll_sketch_get_quantile_double", F.when(numbers > 0, sketch), constant)
+def _moments() -> list[Column]:
+    there = F.col("numbers") > 0
+    return [F.when(there, F.col("moments")[name]).alias(name) for name in ("mean", "squares")]
 
 
 def merged_lines(lines: DataFrame, by: Sequence[str] = ("feature",), steps: int = 1_000) -> DataFrame:
@@ -193,20 +245,9 @@ def merged_lines(lines: DataFrame, by: Sequence[str] = ("feature",), steps: int 
     pairwise algorithm for computing sample variances (1979). ``grid``: the numbers at the ranks 0, 1 / ``steps``, ..., 1.
     ``top``: a value that is not among a date's most frequent is undercounted by at most the last of those, a date.
     """
-    counts = [F.sum(name).cast("bigint").alias(name) for name in ("rows", "nulls", "numbers")]
-    part = F.struct(F.col("numbers").cast("double").alias("numbers"), "mean", "squares")
-    parts = F.array_sort(F.collect_list(F.when(F.col("numbers") > 0, part)))
-    whole = lines.groupBy(*by).agg(
-        *(F.max(name).alias(name) for name in ("type", "measure")),
-        *counts,
-        F.min("minimum").alias("minimum"),
-        F.max("maximum").alias("maximum"),
-        F.reduce(parts, _no_moments(), _with_moments).alias("moments"),
-        F.kll_merge_agg_double("quantile_sketch").alias("quantile_sketch"),
-        F.when(F.count("distinct_sketch") > 0, F.hll_union_agg("distinct_sketch")).alias("distinct_sketch"),
-    )
-    ranks = [step / steps for step in range(steps + 1)]
-    there = F.col("numbers") > 0
+    whole = lines.groupBy(*by).agg(*(F.max(name).alias(name) for name in ("type", "measure")), *_merged())
+    grid = merged_grid(F.col("parts"), F.col("numbers"), steps)
+    ends = F.concat(F.array("minimum"), F.slice(grid, 2, steps - 1), F.array("maximum"))
     told = whole.select(
         *by,
         *(
@@ -214,10 +255,9 @@ def merged_lines(lines: DataFrame, by: Sequence[str] = ("feature",), steps: int 
             for name in ("type", "measure", "rows", "nulls", "numbers", "minimum", "maximum")
             if name not in by
         ),
-        F.when(there, F.col("moments")["mean"]).alias("mean"),
-        F.when(there, F.col("moments")["squares"]).alias("squares"),
+        *_moments(),
         F.hll_sketch_estimate("distinct_sketch").alias("distinct_values"),
-        _at_ranks(F.col("quantile_sketch"), F.col("numbers"), ranks).alias("grid"),
+        F.when(F.col("numbers") > 0, ends).alias("grid"),
     )
     return told.join(_merged_top(lines, by), list(by), "left")
 

@@ -12,7 +12,7 @@ from typing import Any
 from featurestore.definitions.durations import spoken
 from featurestore.definitions.time_window import from_micros
 
-# Ranks at which a profile tells the number, for people and for tools without Spark's sketches.
+# Ranks at which a profile tells the number, for people and for tools.
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _MICROS = 1_000_000
 _SECONDS_A_DAY = 86_400

@@ -84,17 +84,22 @@ def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None, nam
 
 
 def check_keys(
-    rows: DataFrame, keys: Mapping[str, str], types: Mapping[str, T.DataType], group: str, what: str = "spine"
+    rows: DataFrame,
+    keys: Mapping[str, str],
+    types: Mapping[str, T.DataType],
+    group: str,
+    what: str = "spine",
+    remedy: str = "add it, or say which column holds the key with Lookup({group!r}, ..., on={{{key!r}: <column>}})",
 ) -> None:
     """Raise SpineError where a key column is missing or of another type; ``keys``: join key -> column of the rows.
 
-    ``what`` the rows are is named in errors.
+    ``what`` names the rows in the error, and ``remedy`` says what to do about a missing column of ``{key}``.
     """
     for key, name in keys.items():
         if name not in rows.columns:
             raise SpineError(
-                f"{what}: it has no column {name!r}, by which {group!r} is looked up; add it, or say which column holds "
-                f"the key with Lookup({group!r}, ..., on={{{key!r}: <column>}}). {nearest(name, rows.columns)}"
+                f"{what}: it has no column {name!r}, by which {group!r} is looked up; "
+                f"{remedy.format(key=key, group=group)}. {nearest(name, rows.columns)}"
             )
         found, wanted = rows.schema[name].dataType, types[key]
         both_whole = isinstance(found, _WHOLE) and isinstance(wanted, _WHOLE)

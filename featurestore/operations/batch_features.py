@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.lookup import listed
 from featurestore.definitions.time_window import TimeWindow
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.columns import column
@@ -22,12 +23,12 @@ from featurestore.frames.timestamps import in_window, partitions_of
 from featurestore.operations.context import Context
 from featurestore.operations.entities import Entities, of_entities
 from featurestore.operations.instants import argument_window
-from featurestore.operations.read import Features, ResolvedLookup, resolve
+from featurestore.operations.read import Features, ResolvedLookup, columns_asked, resolve
 
 
 @dataclass(frozen=True)
 class BatchFeatures:
-    """``rows`` is a Spark DataFrame, not run yet: join keys, ``event_timestamp``, the features.
+    """``rows`` is a Spark DataFrame, not run yet: join keys, ``event_timestamp``, the features in the order asked.
 
     Grain: a row an entity and event timestamp in ``window`` at which a group has a value of any asked feature.
     """
@@ -67,15 +68,16 @@ def get_batch_features(
     are null. Raises NotFoundError, InvalidArgumentError (features of several entities, a window that is none),
     SpineError (two columns of one name).
     """
-    lookups = resolve(context, features, full_feature_names)
+    asked = listed(features)
+    lookups = resolve(context, asked, full_feature_names)
     keys = _shared_keys(lookups)
     window = argument_window(start, end, context.settings.timestamp_zone)
-    names = [name for lookup in lookups for name in lookup.columns(False)]
+    names = columns_asked(asked, lookups)
     check_outputs([*keys, "event_timestamp"], names)
     parts = [_values(context, tenant_id, lookup, window, entities) for lookup in lookups]
     on = [*keys, "event_timestamp"]
     rows = reduce(lambda left, right: left.join(right, on, "full"), parts)
-    return BatchFeatures(rows.select(*(column(name) for name in (*on, *names))), window, tuple(names))
+    return BatchFeatures(rows.select(*(column(name) for name in (*on, *names))), window, names)
 
 
 def _shared_keys(lookups: Sequence[ResolvedLookup]) -> list[str]:

@@ -124,7 +124,8 @@ def _check_distinct_keys(entity: Entity, names: Sequence[object]) -> None:
 def _typed_keys(entities: DataFrame, group: FeatureGroup) -> DataFrame:
     fields = key_fields(group)
     _check_distinct_keys(group.entity, entities.columns)
-    keys, types = {field.name: field.name for field in fields}, {field.name: field.dataType for field in fields}
-    check_keys(entities, keys, types, group.name, what="entities")
+    types = {field.name: field.dataType for field in fields}
+    remedy = "rename the column that holds {key!r}, or add it"
+    check_keys(entities, {name: name for name in types}, types, group.name, "entities", remedy)
     typed = [column(field.name).try_cast(field.dataType).alias(field.name) for field in fields]
     return entities.select(*typed).dropna().distinct()

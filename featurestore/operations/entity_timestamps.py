@@ -69,7 +69,8 @@ def get_entity_timestamps(
             f"{nearest(timestamp_column, events.columns)}"
         )
     types = {key: data_type(storage_of_key(kind)) for key, kind in known.join_keys.items()}
-    check_keys(events, columns, types, known.name, what=f"source {name!r}")
+    remedy = "say which column holds the key with on={{{key!r}: <column>}}"
+    check_keys(events, columns, types, known.name, f"source {name!r}", remedy)
     instants = instant_column(events)
     timed = with_instants(events, timestamp_column, context.settings.timestamp_zone, instants)
     pairs = timed.select(

@@ -12,10 +12,11 @@ from typing import Literal
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.training_set import Split
 from featurestore.display.description import Display, Displayed, Table, count, counted
 from featurestore.errors import InvalidArgumentError, InvariantError, SpineError, TransformationError, nearest
-from featurestore.frames.chat import ALL, LEFT_OUT, REFUSED, ChatFormat, FormatFunction, chat_lines
+from featurestore.frames.chat import ALL, LEFT_OUT, REFUSED, ChatFormat, FormatFunction, chat_lines, missing_inputs
 from featurestore.frames.chat_template import check_template
 from featurestore.frames.json_lines import LINE_END
 from featurestore.frames.sampling import sample_rows
@@ -23,7 +24,7 @@ from featurestore.frames.splits import PARTS, SPLIT
 from featurestore.frames.suppression import REASON
 from featurestore.operations.context import Context
 from featurestore.operations.export import record_export
-from featurestore.operations.read import Spine, as_spine, point_in_time
+from featurestore.operations.read import Spine, as_spine, columns_asked, point_in_time
 from featurestore.operations.suppress import left_after_suppression
 from featurestore.operations.training_set_parts import group_snapshots, lookup_of, with_split
 from featurestore.operations.training_set_request import TrainingSetRequest, check_columns
@@ -45,7 +46,8 @@ class FineTuningSet(Displayed):
 
     ``row_count`` lines, and ``left_out`` rows by reason: together as many as the spine had (after sampling). ``parts``:
     lines by part (``train``, ``validation``, ``test``; ``all`` without a split). ``samples`` tell of a few rows that
-    were skipped, and why.
+    were skipped, and why. ``missing_inputs``: by column, the lines whose prompt is made of it and in which it is null; of
+    columns that are null in none there is nothing.
     """
 
     context: Context = field(repr=False)
@@ -55,15 +57,17 @@ class FineTuningSet(Displayed):
     parts: dict[str, int]
     files: tuple[FineTuningFile, ...]
     samples: tuple[str, ...] = ()
+    missing_inputs: dict[str, int] = field(default_factory=dict)
 
     def display(self) -> Display:
-        """Where it is, its lines by part, and why rows were left out."""
+        """Where it is, its lines by part, why rows were left out, and which inputs are missing in lines."""
         parts = Table(("part", "lines"), tuple((part, count(lines)) for part, lines in self.parts.items()))
         left_out = Table(("left out because", "rows"), tuple((why, count(rows)) for why, rows in self.left_out.items()))
+        missing = Table(("missing input", "lines"), tuple((name, count(n)) for name, n in self.missing_inputs.items()))
         return Display(
             f"Fine-tuning set of {counted(self.row_count, 'line')}, {counted(sum(self.left_out.values()), 'row')} left out",
             facts=(("folder", self.path), ("files", count(len(self.files)))),
-            tables=(parts, left_out) if self.left_out else (parts,),
+            tables=(parts, *(table for table in (left_out, missing) if table.rows)),
         )
 
     @property
@@ -94,6 +98,7 @@ class FineTuningRequest:
 def fine_tuning_request(
     path: str,
     training_set: TrainingSetRequest,
+    inputs: Sequence[str | Lookup],
     *,
     system: str | None,
     template: str | None,
@@ -116,7 +121,7 @@ def fine_tuning_request(
     if training_set.label is None:
         raise InvalidArgumentError("output_feature is none; name what the assistant is to answer")
     form = ChatFormat(
-        inputs=tuple(training_set.join.feature_columns),
+        inputs=columns_asked(inputs, training_set.join.lookups),
         output=training_set.label,
         identified_by=(*training_set.key_columns, training_set.join.timestamp_column),
         system=system,
@@ -133,7 +138,7 @@ def load_for_fine_tuning(context: Context, tenant_id: str, spine: Spine, request
 
     Grain: one line a spine row (of the sample, where one is asked) but for those that are left out and counted: the
     output is missing (null, or blank text); the entity was erased; in no part of the split; and, with
-    ``on_invalid="skip"``, no messages came of it. A row's shard and its place there are a hash of (seed, row): the same call writes the same files.
+    ``on_invalid="skip"``, no messages came of it. A row's shard and its place there are a hash of (seed, row).
 
     Raises TransformationError (a template that cannot be right, before any job; rows of which no messages came, unless
     they are skipped), ExportError (the path), SpineError, InvariantError.
@@ -157,9 +162,8 @@ def load_for_fine_tuning(context: Context, tenant_id: str, spine: Spine, request
         files = write_shards(staging, made, request.shards or counts.shards, counts.parts)
         manifest = _manifest(context, tenant_id, replace(request, format=form), counts, files, cuts, groups)
         staging.write_text("_manifest.json", manifest.model_dump_json(indent=2))
-    return FineTuningSet(
-        context, staging.target, manifest.row_count, counts.left_out, counts.parts, files, counts.samples
-    )
+    told = (counts.left_out, counts.parts, files, counts.samples, counts.missing)
+    return FineTuningSet(context, staging.target, manifest.row_count, *told)
 
 
 def _kept(rows: DataFrame, until: ExitStack) -> DataFrame:
@@ -193,8 +197,7 @@ def _joined(
     groups = group_snapshots(context, asked, {})
     versions = {(group.name, group.version): group.table_version for group in groups}
     joined = point_in_time(context, tenant_id, spine, replace(asked.join, table_versions=versions))
-    rows, cuts = with_split(context, spine, joined, asked)
-    return rows, cuts, groups
+    return *with_split(context, spine, joined, asked), groups
 
 
 def _made(rows: DataFrame, form: ChatFormat, asked: TrainingSetRequest) -> DataFrame:
@@ -211,6 +214,7 @@ class _Counts:
     parts: dict[str, int]
     left_out: dict[str, int]
     samples: tuple[str, ...]
+    missing: dict[str, int]
 
     @property
     def shards(self) -> int:
@@ -241,7 +245,8 @@ def _counts(made: DataFrame, spine_rows: int, request: FineTuningRequest) -> _Co
             f"written ({told}), such as {' | '.join(samples)}. Mend it"
             + ("" if REFUSED in failed else ", or leave such rows out with on_invalid='skip'")
         )
-    return _Counts(parts, dict(sorted(reasons.items())), samples)
+    missing = {row["name"]: row["count"] for row in missing_inputs(made).collect()}
+    return _Counts(parts, dict(sorted(reasons.items())), samples, missing)
 
 
 def _parts(split: Split | SplitCuts | None) -> Sequence[str]:
@@ -274,6 +279,7 @@ def _manifest(
         code_version=context.code_version,
         row_count=sum(counts.parts.values()),
         left_out=counts.left_out,
+        missing_inputs=counts.missing,
         parts=counts.parts,
         files=files,
         features=tuple(lookup_of(lookup) for lookup in asked.join.lookups),

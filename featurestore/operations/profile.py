@@ -27,7 +27,7 @@ from featurestore.stores.statistics import Dates, Statistics, changed_dates
 
 PROFILE = "profile"
 # Lines that were computed in another way are computed again.
-_FORMAT = 1
+_FORMAT = 2
 _MEASURED = "Numbers of texts and arrays are of their lengths, of embeddings of their norms; times are UTC."
 # Of dates side by side fewer ranks are kept than of a period.
 _STEPS_A_DATE = 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TypeAlias
@@ -15,7 +15,8 @@ from pyspark.sql import functions as F
 from featurestore.columnar.user_frames import MomentColumn, exact_table
 from featurestore.definitions.durations import microseconds
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.lookup import Lookup, as_lookups
+from featurestore.definitions.lookup import Lookup, as_lookups, listed, with_places
+from featurestore.definitions.names import parse_reference
 from featurestore.definitions.time_window import to_instant
 from featurestore.errors import DefinitionError, SpineError
 from featurestore.frames.columns import column
@@ -84,6 +85,8 @@ class AsOfRequest:
     with_timestamps: bool = False
     # Of one feature, under the label's name; may look ahead of the spine row's timestamp.
     label: ResolvedLookup | None = None
+    # The features' columns as asked, where those of several groups alternate; by default lookup after lookup.
+    order: tuple[str, ...] = ()
     # Table version by (group name, major version); a group not named is read at its newest.
     table_versions: Mapping[tuple[str, int], int] | None = None
 
@@ -94,7 +97,11 @@ class AsOfRequest:
     @property
     def columns(self) -> list[str]:
         """Of the features, and of the label where it is one."""
-        names = [name for lookup in self.lookups for name in lookup.columns(self.with_timestamps)]
+        order = list(self.order or self.feature_columns)
+        last = {max(lookup.columns(False), key=order.index): lookup for lookup in self.lookups}
+        # An event timestamp stands behind the last of the features that it is of.
+        times = {name: lookup.event_timestamp_output for name, lookup in last.items() if self.with_timestamps}
+        names = [part for name in order for part in (name, *([times[name]] if name in times else []))]
         return names if self.label is None else [*names, *self.label.columns(False)]
 
     @property
@@ -117,6 +124,15 @@ def resolve(context: Context, features: Features, full_feature_names: bool = Fal
     if not lookups:
         raise DefinitionError("no features were asked; name at least one as 'group:feature'")
     return tuple(resolve_lookup(context.group(lookup.group), lookup, full_feature_names) for lookup in lookups)
+
+
+def columns_asked(features: Features, lookups: Sequence[ResolvedLookup]) -> tuple[str, ...]:
+    """The features' columns in the order asked; ``lookups`` are these features, resolved."""
+    names: list[str] = []
+    for place, item in with_places(listed(features)):
+        lookup = lookups[place]
+        names += lookup.columns(False) if isinstance(item, Lookup) else [lookup.outputs[parse_reference(item)[1]]]
+    return tuple(names)
 
 
 def resolve_lookup(group: FeatureGroup, lookup: Lookup, full_feature_names: bool) -> ResolvedLookup:

@@ -43,6 +43,8 @@ class FineTuningManifest(BaseModel):
     code_version: str
     row_count: int
     left_out: dict[str, int]
+    # By input, the lines in which it is null; not told by manifests of earlier versions.
+    missing_inputs: dict[str, int] = {}
     parts: dict[str, int]
     files: tuple[FineTuningFile, ...]
     features: tuple[Lookup, ...]

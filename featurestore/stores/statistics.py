@@ -37,12 +37,13 @@ _COLUMNS: dict[str, T.DataType] = {
     "quantiles": T.ArrayType(T.DoubleType()),
     "distinct_values": T.LongType(),
     "top": T.ArrayType(_TOP),
-    "quantile_sketch": T.BinaryType(),
     "distinct_sketch": T.BinaryType(),
     "table_version": T.LongType(),
     "computed_at": T.TimestampType(),
     # Of a group's mark, which has no event date: what was profiled.
     "contents": T.StringType(),
+    # Lines of earlier versions have none, and are not read.
+    "points": T.ArrayType(T.DoubleType()),
 }
 _SCHEMA = T.StructType([T.StructField(name, kind) for name, kind in _COLUMNS.items()])
 
@@ -73,7 +74,7 @@ class Statistics:
 
     def lines(self, spark: SparkSession, tenant_id: str, group: FeatureGroup, dates: Dates = (None, None)) -> DataFrame:
         """The lines of these event dates, both ends included (none: no end)."""
-        rows = self._rows(spark, tenant_id, group).where(F.col("event_date").isNotNull())
+        rows = self._rows(spark, tenant_id, group).where(F.col("event_date").isNotNull() & F.col("points").isNotNull())
         first, last = dates
         if first is not None:
             rows = rows.where(F.col("event_date") >= date_literal(first))
@@ -87,7 +88,11 @@ class Statistics:
 
     def _rows(self, spark: SparkSession, tenant_id: str, group: FeatureGroup) -> DataFrame:
         self.create(spark)
-        return self.table.read(spark).where(_of(tenant_id, group))
+        rows = self.table.read(spark)
+        if "points" not in rows.columns:
+            self.table.add_columns(spark, [_SCHEMA["points"]])
+            rows = self.table.read(spark)
+        return rows.where(_of(tenant_id, group))
 
     def replace(
         self,

@@ -269,6 +269,22 @@ def test_the_types_of_values(few: OfflineStore, feature: str, function: str, kin
     assert asked.schema["value"].dataType.simpleString() == kind
 
 
+def test_whole_numbers_beyond_2_to_53_stay_values_of_the_feature(feature_store: FeatureStore) -> None:
+    store, at = feature_store.tenant("large"), datetime(2026, 5, 1, tzinfo=UTC)
+    values = [2**53 + 1, 2**53 + 3, 2**60 + 1, 2**62 + 1, 2**63 - 3, 2**63 - 2, 2**63 - 1]
+    rows = [
+        {"site": "a", "unit": 1, "event_timestamp": at + number * HOUR, "hits": value}
+        for number, value in enumerate(values)
+    ]
+    store.write_batch("skipping", rows)
+
+    for share, rank in [(0, 1), (1 / 7, 1), (0.3, 3), (0.5, 4), (4 / 7, 4), (0.9, 7), (1, 7), (1e-300, 1)]:
+        assert ask(store, "skipping:hits", "approx_percentile", percentile=share) == [values[rank - 1]], share
+    assert ask(store, "skipping:hits", "min") == [2**53 + 1]
+    assert ask(store, "skipping:hits", "max") == [2**63 - 1]
+    assert ask(store, "skipping:hits", "avg", start=at + 4 * HOUR) == [(3 * 2**63 - 6) / 3]
+
+
 def test_a_spread_needs_two_values(few: OfflineStore) -> None:
     assert ask(few, "skipping:hits", "stddev", entities={"site": "b", "unit": 1}) == [None, None]
     assert ask(few, "skipping:hits", "stddev", every="month", entities={"site": "b", "unit": 1}) == [

@@ -188,7 +188,7 @@ def test_training_sets_are_loaded_compared_audited_exported_and_deleted(
     load = ["training-set", "load", "churn", "stats:score", *spine, "--label", "churned"]
 
     first = machine(*load)
-    machine(
+    shown = person(
         *load, "--split", "entity", "--test", "0.5", "--sample-size", "4", "--stratify-by", "user_id", "--seed", "3"
     )
     compared = machine("training-set", "diff", "churn", "1", "2")
@@ -203,7 +203,13 @@ def test_training_sets_are_loaded_compared_audited_exported_and_deleted(
     assert faults_of((tmp_path / "churn.html").read_text(encoding="utf-8")) == []
     assert sum(len(file.read_text().splitlines()) for file in (tmp_path / "churn").glob("*.jsonl")) == 6
     assert deleted == {"name": "churn", "deleted": [1]}
-    assert [(one["name"], one["version"]) for one in machine("training-set", "list")] == [("churn", 2)]
+    [left] = machine("training-set", "list")
+    assert (left["name"], left["version"]) == ("churn", 2)
+    assert [(one["severity"], one["check"]) for one in left["audit"]] == [
+        ("warning", "known_later"),
+        ("info", "not_compared"),
+    ]
+    assert all(finding["message"] in shown for finding in left["audit"])
 
 
 def test_chat_messages_are_written(machine: Answer, project: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -95,6 +96,40 @@ def training_set(store: OfflineStore) -> TrainingSet:
     )
     lookup = Lookup("stats", ["score", "plan"], prefix="home_")
     return FeatureDataLoader(store).load_training_data(spine, [lookup], name="churn")
+
+
+def test_the_same_periods_give_the_same_numbers_and_a_period_has_none_against_itself(
+    feature_store: FeatureStore,
+) -> None:
+    store, users = feature_store.tenant("many"), 600
+    rows = [
+        {
+            "user_id": f"u{number}",
+            "event_timestamp": datetime(2026, 11, day, tzinfo=UTC) + timedelta(seconds=number),
+            "score": math.sin(number * day) * day,
+            "plan": f"p{number * number % 37}",
+            "text": [math.sin(number * day), 1.0],
+        }
+        for day in (1, 2, 3, 4)
+        for number in range(users)
+    ]
+    store.write_batch("stats", rows)
+    spine = pd.DataFrame(rows[: 2 * users])[["user_id", "event_timestamp"]]
+    saved = FeatureDataLoader(store).load_training_data(spine, ["stats:score", "stats:plan", "stats:text"], name="many")
+
+    def told(baseline: Any, current: Any) -> list[tuple[Any, ...]]:
+        return [
+            (one.feature, one.psi, one.jensen_shannon, one.kolmogorov_smirnov, one.baseline, one.current)
+            for one in store.drift("stats", baseline, current).features
+        ]
+
+    first, by_set = told(BEFORE, AFTER), told(saved, AFTER)
+    store.profile("stats", full=True)
+
+    assert first == told(BEFORE, AFTER)
+    assert by_set == told(saved, AFTER)
+    assert {one[1:4] for one in told(BEFORE, BEFORE)} == {(0, 0, 0), (None, None, None)}
+    assert {one[1:4] for one in told(saved, saved)} == {(0, 0, 0)}
 
 
 def split(name: str) -> tuple[list[Any], list[Any]]:

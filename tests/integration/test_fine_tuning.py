@@ -40,7 +40,12 @@ def loader(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Fea
     """A question an hour; its answer a minute after it, but for c9, whose answer comes a day late."""
     fs = FeatureStore.open(Settings(warehouse=str(tmp_path_factory.mktemp("tuning") / "warehouse")), spark=spark)
     conversation = Entity("conversation", join_keys={"conversation_id": "string"})
-    text = [Feature("question", "string"), Feature("answer", "string"), Feature("mood", "float")]
+    text = [
+        Feature("question", "string"),
+        Feature("answer", "string"),
+        Feature("mood", "float"),
+        Feature("note", "string"),
+    ]
     fs.apply([FeatureGroup("chats", conversation, features=text)])
     written = []
     for number, (name, (question, answer)) in enumerate(CHATS.items()):
@@ -81,6 +86,7 @@ def test_a_template_makes_a_line_of_each_row_that_has_an_output(
     )
 
     assert (made.row_count, made.left_out, made.parts) == (7, {"the output is missing": 3}, {"all": 7})
+    assert made.missing_inputs == {}
     assert [(file.path, file.rows) for file in made.files] == [("part-00000.jsonl", 7)]
     messages = lines((tmp_path / "made").glob("*.jsonl"))
     assert sorted(messages, key=str) == sorted(
@@ -134,9 +140,11 @@ def test_an_output_may_come_later_or_stand_in_the_spine(
     loader: FeatureDataLoader, spine: pd.DataFrame, tmp_path: Path
 ) -> None:
     late = loader.load_for_fine_tuning(
-        spine, ["chats:question"], "chats:answer", path=str(tmp_path / "late"), output_offset="1d"
+        spine, ["chats:question", "chats:note"], "chats:answer", path=str(tmp_path / "late"), output_offset="1d"
     )
     assert (late.row_count, late.left_out) == (8, {"the output is missing": 2})
+    manifest = FineTuningManifest.model_validate_json((tmp_path / "late" / "_manifest.json").read_text())
+    assert late.missing_inputs == manifest.missing_inputs == {"note": 8}
 
     rated = spine.assign(rating=[float(i) for i in range(8)] + [None, None])
     ratings = loader.load_for_fine_tuning(
@@ -210,6 +218,8 @@ def test_wrong_asks_are_refused_before_any_job(loader: FeatureDataLoader, spine:
         asked(template="{{ qestion }}")
     with pytest.raises(TransformationError, match="system: 'answer' is the output"):
         asked(system="Say {{ answer }}")
+    with pytest.raises(TransformationError, match="template: 'range' is not a column"):
+        asked(template="{{ question }} {{ range(3) }}")
     with pytest.raises(TransformationError, match=r"asks for '__.*', which the sandbox refuses"):
         asked(template="{{ ''.__class__.__mro__ }}")
     with pytest.raises(InvalidArgumentError, match="give one of them"):

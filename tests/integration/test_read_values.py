@@ -179,6 +179,28 @@ def test_a_batch_has_a_row_an_entity_and_moment_side_by_side_over_groups(store: 
     ]
 
 
+def test_columns_stand_in_the_order_asked(store: OfflineStore) -> None:
+    asked = ["stats:visits", "orders:amount", "stats:score", Lookup("plan", prefix="their_"), "stats:text"]
+    columns = ["visits", "amount", "score", "their_plan", "their_since", "text"]
+
+    batch = store.get_batch_features(iter(asked), november(1), november(5))
+    spine = pd.DataFrame({"user_id": ["ann"], "event_timestamp": [november(4)]})
+    joined = store.get_point_in_time(spine, iter(asked), with_timestamps=True)
+    valid = store.get_features_at_time(
+        ["stats:visits", "orders:amount", "stats:score"], {"user_id": "ann"}, november(4)
+    )
+
+    assert batch.rows.columns == ["user_id", "event_timestamp", *columns]
+    assert batch.feature_names == tuple(columns)
+    assert joined.columns == [
+        "user_id", "event_timestamp", "visits", "amount", "orders__event_timestamp", "score",
+        "their_plan", "their_since", "their_plan__event_timestamp", "text", "stats__event_timestamp",
+    ]  # fmt: skip
+    [row] = joined.collect()
+    assert (row["visits"], row["amount"], row["score"]) == (3, 10.0, 0.45)
+    assert list(valid) == ["stats:visits", "orders:amount", "stats:score"]
+
+
 def test_metadata_counts_only_when_asked(store: OfflineStore) -> None:
     batch = store.get_batch_features("stats:score", november(1), november(5))
 

@@ -307,6 +307,14 @@ def test_entity_timestamps_are_distinct_pairs_of_a_declared_source(loader: Featu
         (lambda one, s: one.get_entity_timestamps("events", "usr"), NotFoundError, "Did you mean 'user'"),
         (lambda one, s: one.get_entity_timestamps("events", "user"), SpineError, "timestamp_column="),
         (
+            lambda one, s: one.get_entity_timestamps(
+                "events", "user", timestamp_column="at", on={"user_id": "custmer"}
+            ),
+            SpineError,
+            r"^source 'events': it has no column 'custmer', by which 'user' is looked up; say which column holds the key with "
+            r"on=\{'user_id': <column>\}\. Did you mean 'customer'",
+        ),
+        (
             lambda one, s: one.get_entity_timestamps("events", "user", timestamp_column="at", on={"user": "customer"}),
             InvalidArgumentError,
             "the join keys of 'user' are",

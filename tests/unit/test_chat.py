@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 
 from featurestore.errors import TransformationError
 from featurestore.frames.chat import ChatFormat, LineMaker, chat_lines, json_line, messages_fault
-from featurestore.frames.chat_template import check_template, compile_template, value_text
+from featurestore.frames.chat_template import check_template, compile_template
+from featurestore.frames.value_text import value_text
 
 COLUMNS = ["user_id", "question", "score", "tags", "reply"]
 AWKWARD = 'He said "no"\n\t{"role": "system"} {{ name }} \\ ünïcødé 🎉 \u2028 \x00'
@@ -45,6 +46,8 @@ def system(content: Any) -> dict[str, Any]:
         ("{% include '/etc/passwd' %}", "line 1 names another template"),
         ("{% import 'os' as os %}", "line 1 names another template"),
         ("{{ lipsum() }}", "'lipsum' is not a column"),
+        ("{% for tag in tags %}{{ loop }}{% endfor %}", "'loop' is not a column"),
+        ("{{ namespace(x=1) }} {{ range(3) }}", "'namespace' is not a column.*'range' is not a column"),
         ("{{ tags|random }}", "No filter named 'random'"),
     ],
 )
@@ -54,10 +57,75 @@ def test_what_is_wrong_with_a_template_is_told_before_any_row(text: str, message
 
 
 def test_a_template_may_do_all_else_and_tells_which_columns_it_uses() -> None:
-    text = "{% for tag in tags %}{{ loop.index }}. {{ tag|upper }} {% endfor %}{% set n = 2 %}{{ range(n)|list }} {{ question|tojson }}"
+    text = "{% for tag in tags %}{{ loop.index }}. {{ tag|upper }} {% endfor %}{% set n = 2 %}{{ n + 1 }} {{ question|tojson }}"
 
     assert check_template("template", text, COLUMNS, "reply") == {"tags", "question"}
-    assert compile_template(text).render(tags=["a"], question='<"é">') == '1. A [0, 1] "<\\"é\\">"'
+    assert compile_template(text).render({"tags": ["a"], "question": '<"é">'}) == '1. A 3 "<\\"é\\">"'
+
+
+# Each is a name that Jinja2 knows of itself, or a word of its grammar that may stand where a name may.
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("range", "dict", "cycler", "joiner", "namespace", "lipsum", "self", "loop", "super", "caller", "varargs", "kwargs"),
+        *("_", "__class__", "environment", "context", "resolve", "l_0_price", "in", "is", "and", "if", "for", "ünïcødé"),
+    ],
+)  # fmt: skip
+def test_a_template_shows_the_column_of_any_name_and_never_the_output(name: str) -> None:
+    text = "{{ " + name + " }} km"
+
+    assert check_template("template", text, [name, "reply"], "reply") == {name}
+    assert compile_template(text).render({name: 400.0, "reply": "secret"}) == "400.0 km"
+    assert compile_template("{% for tag in tags %}" + text + "{% endfor %}").render({"tags": [1], name: 2}) == "2 km"
+    with pytest.raises(TransformationError, match="is not a column"):
+        check_template("template", text, ["reply"], "reply")
+    for spelled in (text, "{% for tag in tags %}" + text + "{% endfor %}", "{% set x = " + name + " %}{{ x }}",
+                    "{{ tags|default(" + name + ") }}", "{{ " + name + "['x'] }}", "{{ tags[" + name + "] }}",
+                    "{% set " + name + " = 1 %}", "{{ tags|map('default', " + name + ")|list }}"):  # fmt: skip
+        with pytest.raises(TransformationError, match=f"'{name}' is the output|gives a value to 'loop'"):
+            check_template("template", spelled, ["tags", name], name)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ true }}", r"line 1 holds 'true'. Jinja2 keeps \['true'\] for itself.* a Lookup's prefix= gives one"),
+        ("{{ none }}", "line 1 holds 'none'"),
+        ("{{ not }}", r"see Jinja2's syntax. Jinja2 keeps \['not'\] for itself"),
+        ("{% for tag in tags %}{{ loop.index }}{% endfor %}", "'loop' is a column, and Jinja2's inside a loop"),
+        ("{{ dest.temp }}", "'dest' is not a column of the rows; a template cannot name 'dest.temp'"),
+        ("{{ self.reply }}", "'self' is not a column"),
+        ("{{ self._TemplateReference__context }}", "asks for '_TemplateReference__context'"),
+        ("{% macro shown(x) %}{{ x }}{% endmacro %}", "line 1 holds a macro, which is not possible here"),
+        ("{% block a %}{{ super() }}{% endblock %}", "line 1 holds a block"),
+        ("{% call tags() %}{% endcall %}", "line 1 holds a callblock"),
+        ("{% autoescape true %}{% endautoescape %}", "holds a scopedevalcontextmodifier"),
+        ("{% set tags.x = 1 %}", "holds a nsref"),
+    ],
+)
+def test_a_name_that_a_template_cannot_say_is_explained(text: str, message: str) -> None:
+    columns = ["tags", "true", "none", "not", "loop", "dest.temp", "reply"]
+    with pytest.raises(TransformationError, match=message):
+        check_template("template", text, columns, "reply")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{{ score }}|{{ score ~ '' }}|{{ score|string }}|{{ '%s' % score }}|{{ '{}'.format(score) }}", "||||"),
+        ("{{ score|upper }}|{{ score|trim }}|{{ tags|join(',') }}|{{ [score]|join }}", "||a,|"),
+        ("{{ score|default('unknown') }} {{ score|d('x') }} {{ score or 'y' }}", "unknown x y"),
+        ("{{ score is none }} {{ score == none }} {{ score is defined }} {{ not score }}", "True True True True"),
+        ("{{ score|tojson }} {{ tags|tojson }} {{ tags }} {{ none }}", "null [\"a\", null] ['a', None] "),
+        ("{{ tags|map('default', '-')|list }} {{ tags|map('default', '-') }}", "['a', '-'] ['a', '-']"),
+        ("{{ pairs.items }} {{ pairs.keys() | list }}", "3 ['items']"),
+    ],
+)
+def test_a_missing_value_is_an_empty_text_and_can_be_asked_for(text: str, shown: str) -> None:
+    row = {"score": None, "tags": ["a", None], "pairs": {"items": 3}}
+
+    assert check_template("template", text, row, "reply") <= set(row)
+    assert compile_template(text).render(row) == shown
 
 
 def test_values_as_text() -> None:
@@ -134,7 +202,7 @@ def test_a_row_becomes_messages_by_template_by_function_or_by_its_inputs() -> No
 
     assert made(ROW) == [user("question: why?"), answer]
     assert made(ROW, template="{{ question }} {{ score }}", system="For {{ user_id }}") == [
-        system("For u1"), user("why? None"), answer,
+        system("For u1"), user("why? "), answer,
     ]  # fmt: skip
     functions: list[tuple[Callable[[dict[str, Any]], Any], Any]] = [
         (lambda row: row["question"].upper(), [user("WHY?"), answer]),
@@ -179,12 +247,19 @@ def test_a_row_without_messages_has_its_reason() -> None:
         "{{ question|attr('_' ~ '_class__') }}",
         "{{ tags.append(1) }}",
         "{{ '{0.__class__}'.format(question) }}",
+        "{{ question.upper }}",
+        "{{ question.upper ~ '' }}",
+        "{{ question['upper']|string }}",
+        "{{ [question.upper]|join }}",
+        "{{ at.now() }}",
+        "{{ at.astimezone() }}",
+        "{{ at|attr('today') }}",
     ],
 )
 def test_a_way_out_of_the_sandbox_that_only_a_row_shows_is_refused(template: str) -> None:
-    check_template("template", template, COLUMNS, "reply")
+    check_template("template", template, [*COLUMNS, "at"], "reply")
 
-    reason, _ = made(ROW | {"tags": ["a"]}, template=template)
+    reason, _ = made(ROW | {"tags": ["a"], "at": datetime(2026, 11, 1, tzinfo=UTC)}, template=template)
     assert reason == "the sandbox refused the template"
 
 
@@ -211,8 +286,8 @@ def test_templates_get_python_values_in_utc(spark: SparkSession) -> None:
     )
     form = ChatFormat(("at",), "reply", ("user_id",), format_fn=lambda row: repr(sorted(row.items())))
 
-    [(_, _, _, reason, detail, line)] = chats(frame, form)
-    assert (reason, detail) == (None, None)
+    [(_, _, _, reason, detail, line, missing)] = chats(frame, form)
+    assert (reason, detail, missing) == (None, None, [])
     told = json.loads(line)["messages"][0]["content"].replace("zoneinfo.ZoneInfo(key='UTC')", "UTC")
     assert told == (
         "[('at', datetime.datetime(1970, 1, 1, 0, 0, tzinfo=UTC)), ('day', datetime.date(2026, 11, 1)), ('nothing', None), "
@@ -228,6 +303,7 @@ def test_hashes_and_lines_do_not_depend_on_the_partitioning(spark: SparkSession)
     once = chats(frame.coalesce(1), form)
     assert once == chats(frame.repartition(4), form)
     assert [line[1:3] for line in once] != [line[1:3] for line in chats(frame.coalesce(1), form, seed=1)]
+    assert [line[6] for line in sorted(once, key=str) if line[3] is None].count(["question"]) == 1
     assert sorted((line[3] or json.loads(line[5])["messages"][0]["content"]) for line in once) == sorted(
         ["question: q", "question: q", "question: null", "the output is missing", f"question: {AWKWARD}"]
     )
