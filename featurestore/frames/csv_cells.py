@@ -88,7 +88,8 @@ def _text(value: Column, kind: T.DataType) -> Column:
         return _quoted(F.to_json(with_iso_times(value, kind), {"ignoreNullFields": "false"}))
     if isinstance(kind, T.BinaryType):
         # One of Spark's legacy settings breaks it into lines.
-        return F.translate(F.base64(value), "\r\n", "")
+        text = F.translate(F.base64(value), "\r\n", "")
+        return F.when(text == F.lit(""), _quoted(text)).otherwise(text)
     return with_iso_times(value, kind).cast("string")
 
 
