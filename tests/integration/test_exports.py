@@ -1,5 +1,6 @@
 """Exports: read back by pyarrow, pandas, DuckDB and Python's csv; and never half there."""
 
+import base64
 import csv
 import json
 import struct
@@ -120,6 +121,32 @@ def test_csv_is_read_by_pythons_reader_with_guards_and_nulls_told_apart(exported
     assert b'3,"",-1.5,,2026' in raw
     assert b'4,,,"[1.0E-7]",2026' in raw
     assert raw.count(b"\r\n") == len(files) + len(ROWS)
+
+
+@pytest.mark.parametrize("null", ["", "NA"])
+def test_csv_tells_what_is_missing_from_what_is_empty_in_every_type(
+    loader: FeatureDataLoader, spark: SparkSession, tmp_path: Path, null: str
+) -> None:
+    texts = [None, "", "NA", "null", " ", "\t", "a,b", 'say "x"', '"', "\r", "\n", "\r\n", "'", "=1", "[]", "ü\u2028"]
+    blobs = [None, b"", base64.b64decode("NA=="), b"\x00", b"null"]
+    lists = [None, [], [""], [None], ["NA"], ['a"b,c'], ["", None]]
+    rows = [
+        (n, text, blobs[n % len(blobs)], lists[n % len(lists)], [None, float("nan"), -0.0][n % 3])
+        for n, text in enumerate(texts)
+    ]
+    frame = spark.createDataFrame(rows, "id int, text string, blob binary, list array<string>, number double")
+
+    folder = loader.export_to_csv(frame.coalesce(1), str(tmp_path / "csv"), null=null, guard_formulas=False)
+
+    options = "nullstr = ?, allow_quoted_nulls = false, all_varchar = true, header = true, quote = '\"', escape = '\"'"
+    [file] = Path(folder).glob("*.csv")
+    read = duckdb.execute(f"SELECT * FROM read_csv(?, {options}, delim = ',')", [str(file), null]).fetchall()
+    assert sorted(
+        (
+            int(n), text, None if blob is None else base64.b64decode(blob), None if many is None else json.loads(many), number
+        )
+        for n, text, blob, many, number in read
+    ) == [(*row[:4], None if row[4] is None else repr(row[4]).replace("nan", "NaN")) for row in rows]  # fmt: skip
 
 
 def test_csv_is_read_by_pandas_duckdb_and_spark(exported: dict[str, Path], spark: SparkSession) -> None:
