@@ -143,6 +143,7 @@ WRITTEN = [
     ("SELECT t - INTERVAL 1 DAY 2 HOURS", "SELECT `t` - (INTERVAL '1' DAY + INTERVAL '2' HOURS)"),
     ("SELECT :start_time, a & b << 2", "SELECT :start_time, `a` & `b` << 2"),
     ("SELECT dateadd(day, 3, d), datediff(HOUR, a, b)", "SELECT dateadd(DAY, 3, `d`), datediff(HOUR, `a`, `b`)"),
+    ("SELECT TIME'10:00:00', CAST(a AS TIME)", "SELECT CAST('10:00:00' AS TIME), CAST(`a` AS TIME)"),
     ("FROM flights SELECT a", "SELECT `a` FROM `flights`"),
     (
         "SELECT k FROM flights LATERAL VIEW explode(w) `a b` AS `c d`",
