@@ -62,7 +62,7 @@ def fault_of(node: Any) -> str | None:
     if fault := fault_of_kind(node):
         return fault
     if isinstance(node, exp.DataType) and (node.args.get("kind") is not None or _type_name(node) in _REFUSED_TYPES):
-        return f"type {node.sql(dialect='spark')} is not allowed in it"
+        return f"type {_type_name(node)} is not allowed in it"
     if isinstance(node, exp.Alias) and not isinstance(node.args.get("alias"), exp.Identifier):
         return "an alias must be a name"
     for name, value in node.args.items():

@@ -48,8 +48,6 @@ class CheckedSpark(Spark):
             exp.BitwiseRightShift: lambda self, node: self.binary(node, ">>"),
         }
 
-        TYPE_MAPPING: ClassVar[dict[Any, Any]] = {**_Generator.TYPE_MAPPING, exp.DataType.Type.TIME: "TIME"}
-
         def literal_sql(self, expression: exp.Literal) -> str:
             return quoted(expression.name) if expression.is_string else str(expression.name)
 
