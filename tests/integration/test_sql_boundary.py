@@ -280,7 +280,10 @@ WRONG = [
     ("SELECT user_id, amount / 0 AS n FROM o", r"DIVIDE_BY_ZERO.*\(line 1, column 17: `amount` / 0\)"),
     ("SELECT user_id, (SELECT amount FROM o) AS n FROM o", r"SCALAR_SUBQUERY_TOO_MANY_ROWS.*\(line 1, column"),
     ("SELECT user_id, CAST(split(user_id, concat('(', user_id))[0] AS double) AS n FROM o", "Unclosed group"),
-    ("SELECT user_id, CAST(map(amount, 1, amount, 2)[1] AS double) AS n FROM o", "DUPLICATED_MAP_KEY"),
+    (
+        "SELECT user_id, CAST(map_from_arrays(array(1, 1), array(amount, amount))[1] AS double) AS n FROM o",
+        "DUPLICATED_MAP_KEY",
+    ),
     ("SELECT user_id, CAST(date_format(DATE'2026-01-01', concat('YYYY', user_id)) AS double) AS n FROM o",),
 ]
 
