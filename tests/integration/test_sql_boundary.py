@@ -284,7 +284,6 @@ WRONG = [
         "SELECT user_id, CAST(map_from_arrays(array(1, 1), array(amount, amount))[1] AS double) AS n FROM o",
         "DUPLICATED_MAP_KEY",
     ),
-    ("SELECT user_id, CAST(date_format(DATE'2026-01-01', concat('YYYY', user_id)) AS double) AS n FROM o",),
 ]
 
 
