@@ -23,6 +23,8 @@ from featurestore.spark_plans import check_analyzed_plan, check_parsed_plan
 from featurestore.stores.sessions import separate_session
 from featurestore.stores.sources import read_source
 
+_FILES_AS_TABLES = "spark.sql.runSQLOnFiles"
+
 
 def isolated(context: Context) -> Context:
     """The same store in a new session: its views are seen by nobody else, and its time zone is UTC."""
@@ -35,6 +37,7 @@ def isolated(context: Context) -> Context:
     session.conf.set("spark.sql.variable.substitute", "false")
     session.conf.set("spark.sql.ansi.doubleQuotedIdentifiers", "false")
     session.conf.set("spark.sql.parser.escapedStringLiterals", "false")
+    session.conf.set("spark.sql.parser.quotedRegexColumnNames", "false")
     return replace(context, spark=session)
 
 
@@ -77,9 +80,19 @@ def _run(context: Context, text: str, frames: Mapping[str, DataFrame], window: T
     for name, frame in frames.items():
         frame.createOrReplaceTempView(name)
     arguments = {"tenant_id": tenant_id, "start_time": window.start, "end_time": window.end}
-    rows = context.spark.sql(text, args=arguments)
-    check_analyzed_plan(rows, frames)
-    return rows
+    conf = context.spark.conf
+    before = conf.get(_FILES_AS_TABLES, "true")
+    # A name such as parquet.`/data` is no table meanwhile, also over Spark Connect, which has no plan to look at.
+    conf.set(_FILES_AS_TABLES, "false")
+    try:
+        rows = context.spark.sql(text, args=arguments)
+        check_analyzed_plan(rows, frames)
+        # Asking for the columns is what makes Spark Connect analyse it.
+        if not rows.columns:
+            raise TransformationError("the SQL gives rows without columns")
+        return rows
+    finally:
+        conf.set(_FILES_AS_TABLES, before or "true")
 
 
 def _read(context: Context, tenant_id: str, name: str, source: Source, window: TimeWindow) -> DataFrame:

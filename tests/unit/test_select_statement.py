@@ -129,6 +129,7 @@ REFUSED = [
     ("SELECT ? FROM flights", "parameter"),
     ("SELECT {tenant_id} FROM flights", "refused"),
     ("SELECT a FROM flights DISTRIBUTE BY a", "DISTRIBUTE BY is not allowed"),
+    ("SELECT CAST(a AS TIME) FROM flights", "type TIME is not allowed"),
     ("SELECT a AT TIME ZONE 'UTC' FROM flights", "from_utc_timestamp"),
     ("SELECT CAST(a AS my.type) FROM flights", "refused"),
 ]

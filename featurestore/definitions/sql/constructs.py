@@ -33,7 +33,7 @@ _RELATIONS = {
 _BARE_WORDS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?: [A-Za-z_]+)*")
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _HEX = re.compile(r"[0-9A-Fa-f]*")
-_REFUSED_TYPES = frozenset({"UNKNOWN", "USERDEFINED"})
+_REFUSED_TYPES = frozenset({"TIME", "UNKNOWN", "USERDEFINED"})
 
 # What a user wrote, where the tree's own name says little.
 _IN_WORDS = {
@@ -62,7 +62,7 @@ def fault_of(node: Any) -> str | None:
     if fault := fault_of_kind(node):
         return fault
     if isinstance(node, exp.DataType) and (node.args.get("kind") is not None or _type_name(node) in _REFUSED_TYPES):
-        return f"type {node.sql(dialect='spark')} is not known"
+        return f"type {_type_name(node)} is not allowed in it"
     if isinstance(node, exp.Alias) and not isinstance(node.args.get("alias"), exp.Identifier):
         return "an alias must be a name"
     for name, value in node.args.items():

@@ -26,9 +26,9 @@ _HEX = re.compile(r"[0-9a-fA-F]*")
 
 @dataclass
 class LexedText:
-    """``code``: the text without comments, of the same length, with stand-ins for the quoted ``texts``.
+    """``code``: the text without comments, with stand-ins for the quoted ``texts``; places stay, but one to the right of ``''``.
 
-    ``doubts``: what a parser other than Spark's may read otherwise, in words, with its place.
+    ``doubts``: the first thing, if any, that a parser other than Spark's may read otherwise, in words, with its place.
     """
 
     code: str
@@ -73,7 +73,7 @@ def _escaped(character: str) -> str:
 
 
 class _Lexer:
-    """One pass over the text; ``_out`` grows as long as what was read, so that places stay the same."""
+    """One pass over the text; ``_out`` grows with what was read, so that places stay the same."""
 
     def __init__(self, sql: str) -> None:
         self._sql = sql
@@ -186,7 +186,8 @@ class _Lexer:
         self._at = end
 
     def _doubt(self, what: str) -> None:
-        self._doubts.append(f"{what} ({place_at(self._sql, self._at)})")
+        if not self._doubts:
+            self._doubts.append(f"{what} ({place_at(self._sql, self._at)})")
 
     def _refused(self, what: str) -> TransformationError:
         return TransformationError(f"the SQL is refused: {what} ({place_at(self._sql, self._at)})")
