@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
+
+_short = Repr()
+_short.maxstring = _short.maxother = 80
 
 
 class FeatureStoreError(Exception):
@@ -157,6 +161,11 @@ class StorageError(FeatureStoreError):
     """The storage below the tables has a fault: a full or read-only disk, a damaged or lost file."""
 
     exit_code = 26
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: on one line, and never long."""
+    return " ".join(_short.repr(value).split())
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

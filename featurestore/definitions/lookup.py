@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from featurestore.definitions.base import Definition
 from featurestore.definitions.names import Name, parse_reference
+from featurestore.errors import InvalidArgumentError, shown
 
 
 class Lookup(Definition):
@@ -53,8 +54,13 @@ class Lookup(Definition):
 def as_lookups(features: str | Lookup | Iterable[str | Lookup]) -> list[Lookup]:
     """Feature references and lookups as lookups, in the order asked; references of one group become one lookup.
 
-    Raises InvalidNameError for a reference that cannot be read.
+    Raises InvalidNameError for a reference that cannot be read, InvalidArgumentError for what is no list of them.
     """
+    if isinstance(features, Mapping | bytes) or not isinstance(features, str | Lookup | Iterable):
+        raise InvalidArgumentError(
+            f"features is {shown(features)} ({type(features).__name__}); give references 'group:feature' and Lookups, "
+            "one or a list of them"
+        )
     asked = [features] if isinstance(features, str | Lookup) else list(features)
     lookups: list[Lookup | str] = []
     names: dict[str, list[str]] = {}

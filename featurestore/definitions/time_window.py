@@ -2,53 +2,81 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from featurestore.errors import InvalidArgumentError
+from featurestore.errors import InvalidArgumentError, shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_FINER = re.compile(r"[.,]\d{6}(\d+)")
+
+# What a time that is finer than a microsecond becomes.
+Finer = Literal["up", "down"]
 
 
-def to_instant(value: Any, zone: str | None = None) -> datetime:
-    """An aware UTC datetime from an aware datetime or an ISO 8601 text with an offset.
+def to_instant(value: Any, zone: str | None = None, finer: Finer = "up") -> datetime:
+    """An aware UTC datetime from a datetime (pandas' and NumPy's, too) or an ISO 8601 text.
 
-    Naive and date-only values are refused unless ``zone`` names the time zone to read them in.
-    Raises ValueError.
+    Naive and date-only values are refused unless ``zone`` names the time zone to read them in. Times are kept in
+    microseconds; a value that is finer goes ``up`` to the next, as an event that must not be seen before it happened,
+    or ``down``, as a moment that must not see what comes after it. Raises ValueError.
     """
-    moment = value
-    if isinstance(moment, str):
-        moment = _parse_text(moment)
+    moment, nanoseconds = _local_or_aware(value)
     if isinstance(moment, date) and not isinstance(moment, datetime):
         if zone is None:
-            raise ValueError(f"{value!r} is a date without a time; give an instant with its offset")
+            raise ValueError(f"{shown(value)} is a date without a time; give an instant with its offset")
         moment = datetime.combine(moment, time.min)
     if not isinstance(moment, datetime):
-        raise ValueError(f"{value!r} ({type(value).__name__}) is not a timestamp")
+        raise ValueError(f"{shown(value)} ({type(value).__name__}) is not a timestamp")
     if moment.tzinfo is None or moment.utcoffset() is None:
         if zone is None:
             raise ValueError(
-                f"{value!r} has no time zone; add an offset, or name the zone to read it in (timestamp_zone in the settings)"
+                f"{shown(value)} has no time zone; add an offset, or name the zone to read it in (timestamp_zone in the settings)"
             )
         moment = moment.replace(tzinfo=ZoneInfo(zone))
     try:
-        return moment.astimezone(UTC)
+        return moment.astimezone(UTC) + (_MICROSECOND if nanoseconds and finer == "up" else timedelta(0))
     except OverflowError as error:
-        raise ValueError(f"{value!r} is outside the years 1 to 9999") from error
+        raise ValueError(f"{shown(value)} is outside the years 1 to 9999") from error
 
 
-def _parse_text(text: str) -> date:
+def _local_or_aware(value: Any) -> tuple[Any, int]:
+    """A plain date or datetime down to its microsecond, and the nanoseconds that are left; any other value as it is."""
+    if isinstance(value, str):
+        return _parse_text(value)
+    if type(value).__name__ == "datetime64" and type(value).__module__ == "numpy":
+        return _from_numpy(value)
+    # pandas' missing timestamp is a datetime, too, and is not even equal to itself.
+    if not isinstance(value, date) or value != value:
+        return None, 0
+    if not isinstance(value, datetime):
+        return date(value.year, value.month, value.day), 0
+    fields = (value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond)
+    return datetime(*fields, tzinfo=value.tzinfo, fold=value.fold), getattr(value, "nanosecond", 0)
+
+
+def _from_numpy(value: Any) -> tuple[Any, int]:
+    """Of a ``datetime64``: whole microseconds, rounded down, and whether anything is left."""
+    micros = value.astype("datetime64[us]")
+    moment = micros.item()
+    return moment, int(isinstance(moment, datetime) and micros != value)
+
+
+def _parse_text(text: str) -> tuple[date, int]:
     try:
-        return date.fromisoformat(text)
+        return date.fromisoformat(text), 0
     except ValueError:
         pass
     try:
-        return datetime.fromisoformat(text)
+        # What is finer than a microsecond is read and left out by Python.
+        finer = _FINER.search(text)
+        return datetime.fromisoformat(text), int(finer.group(1)) if finer else 0
     except ValueError:
-        raise ValueError(f"{text!r} is not an ISO 8601 timestamp such as '2026-11-01T12:00:00Z'") from None
+        raise ValueError(f"{shown(text)} is not an ISO 8601 timestamp such as '2026-11-01T12:00:00Z'") from None
 
 
 def to_micros(moment: datetime) -> int:
@@ -71,6 +99,14 @@ def in_utc(value: Any) -> Any:
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
+def _of_window(name: str, value: Any, zone: str | None) -> datetime:
+    """An end of a window. Up, so that exactly the events within are in it, whose own times go up."""
+    try:
+        return to_instant(value, zone)
+    except ValueError as error:
+        raise InvalidArgumentError(f"{name}: {error}") from error
+
+
 @dataclass(frozen=True)
 class TimeWindow:
     """``[start, end)``: the start is in, the end is not."""
@@ -78,10 +114,16 @@ class TimeWindow:
     start: datetime
     end: datetime
 
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            moment = getattr(self, name)
+            if type(moment) is not datetime or moment.tzinfo is not UTC:
+                object.__setattr__(self, name, _of_window(name, moment, None))
+
     @classmethod
     def of(cls, start: Any, end: Any, zone: str | None = None) -> TimeWindow:
-        """Read both ends; raises InvalidArgumentError when the window would be empty."""
-        window = cls(to_instant(start, zone), to_instant(end, zone))
+        """Read both ends; raises InvalidArgumentError where one cannot be read, and when the window would be empty."""
+        window = cls(_of_window("start", start, zone), _of_window("end", end, zone))
         if window.start >= window.end:
             raise InvalidArgumentError(
                 f"the window's start {_utc(window.start)} is not before its end {_utc(window.end)}"
@@ -93,7 +135,7 @@ class TimeWindow:
         windows = []
         start = self.start
         while start < self.end:
-            end = min(start + every, self.end)
+            end = start + every if every < self.end - start else self.end
             windows.append(TimeWindow(start, end))
             start = end
         return windows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -17,6 +18,8 @@ from featurestore.definitions.time_window import to_instant
 from featurestore.definitions.transformation import Transformation
 
 Instant = Annotated[datetime, BeforeValidator(to_instant)]
+# Down: what was written after it was not known.
+KnownInstant = Annotated[datetime, BeforeValidator(partial(to_instant, finer="down"))]
 
 
 class TimeSplit(Definition):
@@ -118,6 +121,9 @@ def _kind_of_split(value: Any) -> Any:
 Split = Annotated[TimeSplit | RandomSplit | EntitySplit, BeforeValidator(_kind_of_split)]
 Missing = Literal["keep", "drop"] | float | str | dict[str, float | str | bool]
 
+# A long, and so is the number after it: rows are ordered by two hashes.
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 2)]
+
 
 class SpineQuery(Definition):
     """The spine as one SELECT, or one Python function, over declared sources."""
@@ -142,13 +148,13 @@ class TrainingSetDefinition(Definition):
     label: str
     description: str = ""
     timestamp_column: str = "event_timestamp"
-    known_at: Literal["event"] | Instant | None = None
+    known_at: Literal["event"] | KnownInstant | None = None
     full_feature_names: bool = False
     label_offset: Duration | None = None
     split: Split | None = None
     sample_size: int | None = Field(default=None, gt=0)
     stratify_by: tuple[str, ...] = ()
-    seed: int = 0
+    seed: Seed = 0
     missing: Missing = "keep"
     expand_vectors: bool = False
     strict: bool = False

@@ -20,12 +20,12 @@ _NUMBERS = (*_WHOLE, T.FloatType, T.DoubleType)
 
 def check_missing(missing: Missing, features: Mapping[str, T.DataType]) -> None:
     """Raise InvalidArgumentError where ``missing`` names no feature, or a value that a feature's type cannot hold."""
-    if missing in ("keep", "drop"):
+    if isinstance(missing, str) and missing in ("keep", "drop"):
         return
     if isinstance(missing, Mapping):
         unknown = [name for name in missing if name not in features]
         if unknown:
-            raise InvalidArgumentError(f"missing= names {unknown}, not asked for. {nearest(unknown[0], features)}")
+            raise InvalidArgumentError(f"missing= names {unknown}, not asked for. {nearest(str(unknown[0]), features)}")
     for name, value in _fills(missing, features).items():
         if not _fits(value, features[name]):
             raise InvalidArgumentError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pickle import PicklingError
 
 import pandas as pd
 import pyarrow as pa
@@ -19,6 +20,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
 from featurestore.operations.context import Context
 from featurestore.operations.ingest import WriteResult, as_frame, write_batch
+from featurestore.operations.instants import argument_count
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ def embed_texts(
     feature = group.feature(name)
     called = _model(feature, reference, model, batch_size, attempts)
     hashes = _hash_feature(group, hash_feature)
+    if not isinstance(rows, DataFrame | pd.DataFrame):
+        raise InvalidArgumentError(f"rows is {type(rows).__name__}; give a Spark or pandas DataFrame, a text a row")
     given = rows if isinstance(rows, DataFrame) else pa.Table.from_pandas(rows, preserve_index=False)
     frame = as_frame(context, given, group)
     if text not in frame.columns:
@@ -65,7 +69,7 @@ def embed_texts(
     # Evaluated once: texts are looked up, embedded and written of the same rows, and a model costs time and money.
     hashed = with_text_hash(frame, text).persist()
     known = _known(context, tenant_id, group, feature, hashes, hashed).persist()
-    made = embedded(new_texts(hashed, text, known), called).persist()
+    made = _embedded(new_texts(hashed, text, known), called, reference).persist()
     try:
         count = _made(made, reference)
         written = hashed.join(known.unionByName(made), HASH, "left")
@@ -79,6 +83,16 @@ def embed_texts(
     finally:
         for one in (made, known, hashed):
             one.unpersist()
+
+
+def _embedded(texts: DataFrame, model: TextModel, reference: str) -> DataFrame:
+    try:
+        return embedded(texts, model)
+    except PicklingError as error:
+        raise TransformationError(
+            f"the model of {reference!r} cannot be sent to the executors: {error}; let it make what it holds, such as locks and "
+            "connections, when it is called"
+        ) from error
 
 
 def _made(made: DataFrame, reference: str) -> int:
@@ -102,8 +116,7 @@ def _model(feature: Feature, reference: str, model: Model, batch_size: int, atte
             f"model is {model!r}; give a function that takes a list of texts and gives a vector each"
         )
     for word, number in (("batch_size", batch_size), ("attempts", attempts)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise InvalidArgumentError(f"{word} is {number!r}; give a whole number from 1 on")
+        argument_count(word, number)
     return TextModel(model, dims, batch_size, attempts)
 
 

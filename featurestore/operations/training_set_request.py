@@ -133,7 +133,7 @@ def of_definition(context: Context, definition: TrainingSetDefinition) -> Traini
 
 
 def _offset(label_offset: timedelta | str | None) -> timedelta:
-    if label_offset is None or label_offset == timedelta(0):
+    if label_offset is None or (isinstance(label_offset, timedelta) and label_offset == timedelta(0)):
         return timedelta(0)
     try:
         return parse_duration(label_offset)

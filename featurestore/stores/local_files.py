@@ -43,14 +43,15 @@ def _hidden_beside(target: Path) -> Iterator[Path]:
     """A hidden path for what is to take the target's place; what is left there at the end is removed. Raises ExportError."""
     temporary = target.parent / f".{target.name}.{uuid4().hex}"
     try:
-        yield temporary
+        try:
+            yield temporary
+        finally:
+            if temporary.is_dir():
+                shutil.rmtree(temporary)
+            elif temporary.exists():
+                temporary.unlink()
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error}") from error
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        elif temporary.exists():
-            temporary.unlink()
 
 
 def _write_texts(folder: Path, texts: Mapping[str, str]) -> None:
