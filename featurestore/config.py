@@ -11,11 +11,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from featurestore.errors import ConfigurationError, nearest
+from featurestore.errors import ConfigurationError, nearest, shown
 
 ENVIRONMENT_PREFIX = "FEATURESTORE_"
 SECRETS = frozenset({"postgres_dsn", "postgres_app_dsn"})
 DEFAULT_PROFILE = "dev"
+# Seconds; PostgreSQL counts milliseconds in 32 bits.
+LONGEST_SEARCH = 86_400
 IVY = "spark.jars.ivy"
 # They choose a profile and a tenant, hold the key of suppressed entities, and stop a job at a step (for tests of what
 # comes after); they are not settings of the store.
@@ -51,7 +53,7 @@ class Settings(BaseModel):
     postgres: Literal["embedded", "external"] = "embedded"
     postgres_dsn: SecretStr | None = None
     postgres_app_dsn: SecretStr | None = None
-    search_timeout: float = Field(default=30.0, gt=0)
+    search_timeout: float = Field(default=30.0, gt=0, le=LONGEST_SEARCH)
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -63,8 +65,13 @@ class Settings(BaseModel):
     @field_validator("warehouse", "landing", "output", mode="before")
     @classmethod
     def _absolute(cls, value: Any) -> Any:
+        if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
+            raise ValueError(f"{shown(value)} is no folder; give a path, or a URI such as 's3a://bucket/folder'")
         text = str(value)
-        return text if "://" in text else str(Path(text).expanduser().absolute())
+        try:
+            return text if "://" in text else str(Path(text).expanduser().absolute())
+        except RuntimeError as error:
+            raise ValueError(f"{text!r}: {error}") from error
 
     @field_validator("timestamp_zone")
     @classmethod
@@ -72,8 +79,8 @@ class Settings(BaseModel):
         if zone is not None:
             try:
                 ZoneInfo(zone)
-            except (ZoneInfoNotFoundError, ValueError) as error:
-                raise ValueError(f"time zone {zone!r} is not known; write one such as 'Europe/Berlin'") from error
+            except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+                raise ValueError(f"time zone {shown(zone)} is not known; write one such as 'Europe/Berlin'") from error
         return zone
 
     @field_validator("spark", mode="before")
@@ -151,14 +158,21 @@ def _json_object(variable: str, value: str) -> dict[str, Any]:
 
 def _profile_file(folder: Path, profile: str) -> Path:
     file = folder / f"{profile}.yml"
-    if not file.is_file():
+    if not _is_file(file):
         known = [path.stem for path in folder.glob("*.yml") if path.stem != "base"]
         raise ConfigurationError(f"profile {profile!r}: there is no {file}. {nearest(profile, known)}")
     return file
 
 
+def _is_file(file: Path) -> bool:
+    try:
+        return file.is_file()
+    except OSError as error:
+        raise ConfigurationError(f"{shown(str(file))}: {error.strerror}; name a folder of settings") from error
+
+
 def _read(file: Path) -> dict[str, Any]:
-    if not file.is_file():
+    if not _is_file(file):
         raise ConfigurationError(f"{file} is missing; give the folder that holds base.yml, or Settings(...)")
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
@@ -169,6 +183,10 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigurationError(
             f"{file}{line} is not YAML: {getattr(error, 'problem', 'it cannot be read')}"
         ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{file} is not UTF-8 text: {error.reason}; save it as UTF-8") from None
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}; make it readable") from error
     if not isinstance(data, dict):
         raise ConfigurationError(f"{file}: expected settings as 'name: value' lines")
     secret = sorted(SECRETS & data.keys())

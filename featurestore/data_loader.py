@@ -8,11 +8,12 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
+from featurestore.arguments import checked_arguments
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.finding import Findings
 from featurestore.definitions.lookup import listed
 from featurestore.definitions.source import Source
-from featurestore.definitions.training_set import Missing, Split
+from featurestore.definitions.training_set import Missing, Seed, Split
 from featurestore.display.description import Listing
 from featurestore.frames.chat import FormatFunction
 from featurestore.frames.csv_cells import CsvOptions
@@ -39,6 +40,7 @@ from featurestore.operations.training_set_request import request
 from featurestore.stores.training_sets import Manifest
 
 
+@checked_arguments
 class FeatureDataLoader:
     """Training sets of one tenant: ``FeatureDataLoader(store)``."""
 
@@ -61,7 +63,7 @@ class FeatureDataLoader:
         label_offset: timedelta | str | None = None,
         sample_size: int | None = None,
         stratify_by: str | Sequence[str] | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
         split: Split | None = None,
         missing: Missing = "keep",
         expand_vectors: bool = False,
@@ -199,7 +201,7 @@ class FeatureDataLoader:
         full_feature_names: bool = False,
         sample_size: int | None = None,
         stratify_by: str | Sequence[str] | None = None,
-        seed: int = 0,
+        seed: Seed = 0,
         split: Split | None = None,
         shards: int | None = None,
         on_invalid: OnInvalid = "fail",

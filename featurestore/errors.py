@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
+
+_short = Repr()
+_short.maxstring = _short.maxother = 80
 
 
 class FeatureStoreError(Exception):
@@ -161,6 +165,11 @@ class StorageError(FeatureStoreError):
 
 class UnreadableRowWarning(UserWarning):
     """A row of one of the store's own tables cannot be read, and was passed over by what does not need it."""
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: on one line, and never long."""
+    return " ".join(_short.repr(value).split())
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

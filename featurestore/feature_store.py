@@ -12,6 +12,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 
 from featurestore import __version__
+from featurestore.arguments import checked_arguments
 from featurestore.config import Settings
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup, describe_groups
@@ -22,6 +23,7 @@ from featurestore.offline_store import OfflineStore
 from featurestore.operations.apply import apply
 from featurestore.operations.catalog_model import Catalog
 from featurestore.operations.context import Clock, Context, Step, no_step
+from featurestore.operations.instants import argument_count
 from featurestore.operations.job_run import STORE
 from featurestore.operations.plan import Plan, make_plan, read_definitions
 from featurestore.operations.read_catalog import read_catalog
@@ -52,6 +54,7 @@ def stop_at(environ: Mapping[str, str]) -> Step:
     return step
 
 
+@checked_arguments
 class FeatureStore:
     """Open with ``FeatureStore.open()``; work with ``store = fs.tenant("acme")``."""
 
@@ -147,7 +150,7 @@ class FeatureStore:
 
     def latest_runs(self, limit: int = 20) -> Listing[Run]:
         """The newest of them, newest first, to look at."""
-        return self._context.runs.latest(self.spark, STORE, limit)
+        return self._context.runs.latest(self.spark, STORE, argument_count("limit", limit))
 
     def registry_history(self) -> DataFrame:
         """Every state of every definition: kind, name, version, revision, definition (JSON), applied_at, code_version."""

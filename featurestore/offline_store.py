@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
+from featurestore.arguments import checked_arguments
 from featurestore.definitions.lookup import listed
 from featurestore.display.description import Listing
 from featurestore.frames.feature_statistics import FeatureStatistics
@@ -27,7 +28,7 @@ from featurestore.operations.entities import Entities, EntityKey
 from featurestore.operations.erase import ErasureCertificate, certificates, erase
 from featurestore.operations.feature_history import get_feature_history
 from featurestore.operations.ingest import OnInvalid, Rows, WriteResult, write_batch
-from featurestore.operations.instants import argument_duration, argument_window
+from featurestore.operations.instants import argument_count, argument_duration, argument_window
 from featurestore.operations.job_run import abandon_run
 from featurestore.operations.materialize import MaterializeResult, materialize
 from featurestore.operations.materialize_all import materialize_all
@@ -62,6 +63,7 @@ from featurestore.operations.write_value import write_embedding, write_feature_v
 from featurestore.stores.runs import Run
 
 
+@checked_arguments
 class OfflineStore:
     """One tenant's store; there is no way to name another tenant through it."""
 
@@ -522,7 +524,7 @@ class OfflineStore:
 
     def latest_runs(self, limit: int = 20) -> Listing[Run]:
         """The newest runs in the ledger, newest first, to look at."""
-        return self._context.runs.latest(self._context.spark, self._tenant_id, limit)
+        return self._context.runs.latest(self._context.spark, self._tenant_id, argument_count("limit", limit))
 
     def run(self, run_id: str) -> Run:
         """One run, by its id or the beginning of it; raises NotFoundError."""

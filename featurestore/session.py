@@ -14,11 +14,12 @@ from uuid import uuid4
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 from pyspark import SparkFiles
+from pyspark.errors import IllegalArgumentException
 from pyspark.sql import SparkSession
 from pyspark.sql.utils import is_remote
 
 from featurestore.config import Settings
-from featurestore.errors import RuntimeSetupError
+from featurestore.errors import InvalidArgumentError, RuntimeSetupError, shown
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
 SUPPORTED_JAVA = (17, 21, 25)
@@ -57,6 +58,9 @@ def open_session(
     An adopted session, as that of a server, is never changed: its settings belong to whoever started it. Raises RuntimeSetupError when
     Java is missing or too old, or when the session has no Delta Lake.
     """
+    # By what it can do: a session of Spark Connect is of another class.
+    if spark is not None and not callable(getattr(spark, "createDataFrame", None)):
+        raise InvalidArgumentError(f"spark is {shown(spark)} ({type(spark).__name__}); give a SparkSession, or None")
     adopted = spark or SparkSession.getActiveSession()
     if adopted is not None:
         return _checked(adopted)
@@ -295,7 +299,8 @@ class HadoopFiles:
             raise OSError(f"{new} cannot be given the name of {old}")
 
     def _at(self, path: str) -> tuple[Any, Any]:
-        place = self._jvm.org.apache.hadoop.fs.Path(path if "://" in path else f"file://{Path(path).absolute()}")
+        full = path if "://" in path else f"file://{Path(path).absolute()}"
+        place = _told(lambda: self._jvm.org.apache.hadoop.fs.Path(full))
         return place, _told(lambda: place.getFileSystem(self._hadoop))
 
 
@@ -305,6 +310,9 @@ def _told(call: Callable[[], Any]) -> Any:
         return call()
     except Py4JJavaError as error:
         raise OSError(str(error.java_exception)) from error
+    except IllegalArgumentException as error:
+        # Such as a port that there is not, in a path.
+        raise OSError(str(error).partition("\n")[0]) from error
 
 
 def check_java(environ: Mapping[str, str] = os.environ) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from featurestore.definitions.time_window import in_utc, to_instant
 from featurestore.display.description import Display, table_of
+from featurestore.operations.instants import MOST_ROWS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -70,7 +71,7 @@ KnownAt = Annotated[
 Spine = Annotated[str, typer.Option("--spine", help="A Parquet file or folder of examples.")]
 Output = Annotated[str | None, typer.Option("--output", help="Write the rows to this new folder instead.")]
 Format = Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or arrow.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, help="Rows that are shown.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="Rows that are shown.")]
 
 
 def entity_of(entity: Entity, given: Iterable[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.text import Text
 from featurestore.cli.arguments import End, Start
 from featurestore.cli.invocation import Invocation
 from featurestore.cli.values import GroupName
+from featurestore.operations.instants import MOST_ROWS
 
 if TYPE_CHECKING:
     from featurestore.stores.runs import Run
@@ -110,7 +111,7 @@ def abandon_run(
 
 def list_runs(
     invocation: Invocation,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="How many, newest first.")] = 20,
     of_store: Annotated[
         bool, typer.Option("--store", help="Of what is done for all tenants at once, such as vacuum.")
     ] = False,

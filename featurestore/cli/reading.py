@@ -31,6 +31,7 @@ from featurestore.cli.arguments import (
 from featurestore.cli.invocation import Invocation
 from featurestore.definitions.names import parse_reference
 from featurestore.definitions.time_window import in_utc
+from featurestore.operations.instants import MOST_ROWS
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -161,7 +162,7 @@ def search(
     feature: Reference,
     vector: Annotated[str | None, typer.Option("--vector", help="The query, as JSON: [0.1, 0.2].")] = None,
     entity: Annotated[list[str] | None, entity_option("Or an entity's own, as KEY=VALUE.")] = None,
-    limit: Annotated[int, typer.Option("--limit", help="How many, at the most.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="How many, at the most.")] = 10,
     threshold: Annotated[float, typer.Option("--threshold", help="The least cosine similarity.")] = 0.7,
     at: Annotated[str | None, instant("--at", "Vectors as they were valid then; now by default.")] = None,
     filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE, of the same group.")] = None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
-from featurestore.errors import DefinitionError
+from featurestore.arguments import python_scalar
+from featurestore.errors import DefinitionError, shown
 
 
 class Definition(BaseModel):
@@ -36,6 +37,15 @@ class Definition(BaseModel):
     # Nested definitions are then validated in place, so that a fault keeps its full path (pydantic's RootModel does the same).
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _plain(cls, value: Any, info: ValidationInfo) -> Any:
+        """A scalar of NumPy's as Python's; a boolean is no number, though Python takes it for one."""
+        value = python_scalar(value)
+        if isinstance(value, bool) and not _names(cls.model_fields[str(info.field_name)].annotation, bool):
+            raise ValueError(f"{value} is a boolean; give a value of the type")
+        return value
+
     @classmethod
     def from_json(cls, text: str) -> Self:
         """The definition that ``to_json`` wrote; raises DefinitionError for any other text."""
@@ -49,10 +59,15 @@ class Definition(BaseModel):
         return self.model_dump_json(exclude_defaults=True, exclude_none=True)
 
 
+def _names(annotation: Any, kind: type) -> bool:
+    """Whether an annotation names a class, itself or within."""
+    return annotation in (kind, Any) or any(_names(part, kind) for part in get_args(annotation))
+
+
 def describe(error: ValidationError, given: dict[str, Any], kind: str) -> str:
     """One line a fault: which object, which field, what was found, what is wrong."""
-    name = given.get("name", "")
-    lines = [f"{kind} {name!r}" if name else kind]
+    name = given.get("name")
+    lines = [f"{kind} {shown(name)}" if isinstance(name, str) and name else kind]
     for fault in error.errors(include_url=False):
         lines.append(f"{field_path(fault['loc'])}: {fault_text(dict(fault))}")
     return "; ".join(lines)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.training_set import TrainingSetDefinition
-from featurestore.errors import DefinitionError
+from featurestore.errors import DefinitionError, shown
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class Definitions:
 
         Raises DefinitionError for anything that is not a definition, or when two of one name differ.
         """
+        if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
+            raise DefinitionError(
+                f"{shown(items)} ({type(items).__name__}) cannot be applied; give a YAML file, a folder of them, or a list of "
+                "definitions"
+            )
         entities: dict[str, Entity] = {}
         groups: dict[tuple[str, int], FeatureGroup] = {}
         training_sets: dict[str, TrainingSetDefinition] = {}
@@ -39,7 +44,7 @@ class Definitions:
                 _put(training_sets, item.name, item, "training set")
             else:
                 raise DefinitionError(
-                    f"{item!r} ({type(item).__name__}) cannot be applied; give Entity, FeatureGroup or TrainingSetDefinition"
+                    f"{shown(item)} ({type(item).__name__}) cannot be applied; give Entity, FeatureGroup or TrainingSetDefinition"
                 )
         return cls(tuple(entities.values()), tuple(groups.values()), tuple(training_sets.values()))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import BeforeValidator, PlainSerializer, TypeAdapter, ValidationError
 
-_SHORT = re.compile(r"(\d+)\s*(us|ms|s|m|h|d|w)")
+from featurestore.errors import shown
+
+_SHORT = re.compile(r"(\d{1,18})\s*(us|ms|s|m|h|d|w)")
 _UNITS = {
     "us": timedelta(microseconds=1),
     "ms": timedelta(milliseconds=1),
@@ -18,6 +20,8 @@ _UNITS = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
+# From the year 1 to 9999; in microseconds a long, also where it is added to a moment.
+_LONGEST = timedelta(days=3_652_425)
 _ISO = TypeAdapter(timedelta)
 _SPOKEN = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -25,14 +29,20 @@ _SPOKEN = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 def parse_duration(value: Any) -> timedelta:
     """Read a positive duration; raises ValueError saying how to write one."""
     duration = _read(value)
+    if duration > _LONGEST:
+        raise ValueError(f"duration {shown(value)} is longer than all time; give one of at most 10,000 years")
     if duration <= timedelta(0):
-        raise ValueError(f"duration {value!r} must be longer than nothing")
+        raise ValueError(f"duration {shown(value)} must be longer than nothing")
     return duration
 
 
 def _read(value: Any) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
+    if type(value).__name__ == "timedelta64" and type(value).__module__ == "numpy":
+        return _from_numpy(value)
+    if isinstance(value, timedelta) and value == value:
+        if getattr(value, "nanoseconds", 0):
+            raise ValueError(f"duration {shown(value)} is finer than a microsecond")
+        return timedelta(value.days, value.seconds, value.microseconds)
     if isinstance(value, str):
         match = _SHORT.fullmatch(value.strip())
         try:
@@ -41,10 +51,21 @@ def _read(value: Any) -> timedelta:
             if value.startswith("P"):
                 return _ISO.validate_python(value)
         except OverflowError:
-            raise ValueError(f"duration {value!r} is longer than all time") from None
+            raise ValueError(f"duration {shown(value)} is longer than all time") from None
         except ValidationError:
             pass
-    raise ValueError(f"duration {value!r} cannot be read; write '90m', '36h', '7d', '2w' or ISO 8601 as 'P7D'")
+    raise ValueError(f"duration {shown(value)} cannot be read; write '90m', '36h', '7d', '2w' or ISO 8601 as 'P7D'")
+
+
+def _from_numpy(value: Any) -> timedelta:
+    """Of a ``timedelta64``, whose unit may be a nanosecond, or a month, which is no length."""
+    try:
+        micros = value.astype("timedelta64[us]")
+        if micros == value and isinstance(micros.item(), timedelta):
+            return cast(timedelta, micros.item())
+    except TypeError:
+        pass
+    raise ValueError(f"duration {shown(value)} is not a whole number of microseconds")
 
 
 def format_duration(duration: timedelta) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from featurestore.arguments import checked
 from featurestore.definitions.base import Definition
 from featurestore.definitions.durations import Duration, format_duration
 from featurestore.definitions.entity import Entity
@@ -156,6 +157,7 @@ class FeatureGroup(Displayed, Definition):
     def feature_names(self) -> list[str]:
         return [feature.name for feature in self.features]
 
+    @checked
     def feature(self, name: str) -> Feature:
         """The feature of that name; raises NotFoundError with the nearest names."""
         for feature in self.features:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 
+from featurestore.errors import shown
+
 _BLANKS = r"[ \t\r\n]*"
 _DATE = r"((?!0000)[0-9]{4})(-?)(0[1-9]|1[0-2])\2(0[1-9]|[12][0-9]|3[01])"
 _TIME = r"([01][0-9]|2[0-3])(?:(:?)([0-5][0-9])(?:\6([0-5][0-9])(?:[.,]([0-9]+))?)?)?"
@@ -25,7 +27,7 @@ def parse_date(text: str) -> date:
     """``2026-11-01`` or ``20261101``; raises ValueError."""
     match = _DAY.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not an ISO 8601 date such as '2026-11-01'")
+        raise ValueError(f"{shown(text)} is not an ISO 8601 date such as '2026-11-01'")
     return date(int(match[1]), int(match[3]), int(match[4]))
 
 
@@ -41,7 +43,7 @@ def parse_moment(text: str) -> tuple[date | datetime, bool]:
     except ValueError:
         # The 30th of February has the form of a date.
         pass
-    raise ValueError(f"{text!r} is not an ISO 8601 timestamp such as '2026-11-01T12:00:00Z'")
+    raise ValueError(f"{shown(text)} is not an ISO 8601 timestamp such as '2026-11-01T12:00:00Z'")
 
 
 def _read_match(match: re.Match[str]) -> tuple[date | datetime, bool]:

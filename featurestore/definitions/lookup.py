@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from featurestore.definitions.base import Definition
 from featurestore.definitions.names import Name, parse_reference
+from featurestore.errors import InvalidArgumentError, shown
 
 
 class Lookup(Definition):
@@ -51,14 +52,19 @@ class Lookup(Definition):
 
 
 def listed(features: str | Lookup | Iterable[str | Lookup]) -> list[str | Lookup]:
-    """One reference or lookup, or several, as a list."""
+    """One reference or lookup, or several, as a list; raises InvalidArgumentError for what is neither."""
+    if isinstance(features, Mapping | bytes) or not isinstance(features, str | Lookup | Iterable):
+        raise InvalidArgumentError(
+            f"features is {shown(features)} ({type(features).__name__}); give references 'group:feature' and Lookups, "
+            "one or a list of them"
+        )
     return [features] if isinstance(features, str | Lookup) else list(features)
 
 
 def as_lookups(features: str | Lookup | Iterable[str | Lookup]) -> list[Lookup]:
     """Feature references and lookups as lookups, in the order asked; references of one group become one lookup.
 
-    Raises InvalidNameError for a reference that cannot be read.
+    Raises InvalidNameError for a reference that cannot be read, InvalidArgumentError for what is no list of them.
     """
     items: dict[int, list[str | Lookup]] = {}
     for place, item in with_places(listed(features)):

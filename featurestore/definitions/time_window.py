@@ -8,7 +8,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from featurestore.definitions.iso_times import parse_moment
-from featurestore.errors import InvalidArgumentError
+from featurestore.errors import InvalidArgumentError, shown
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -39,20 +39,20 @@ def to_instant(value: Any, zone: str | None = None, finer: Finer = "up") -> date
     moment, nanoseconds = _local_or_aware(value)
     if isinstance(moment, date) and not isinstance(moment, datetime):
         if zone is None:
-            raise DateWithoutTimeError(f"{value!r} is a date without a time; give an instant with its offset")
+            raise DateWithoutTimeError(f"{shown(value)} is a date without a time; give an instant with its offset")
         moment = datetime.combine(moment, time.min)
     if not isinstance(moment, datetime):
-        raise ValueError(f"{value!r} ({type(value).__name__}) is not a timestamp")
+        raise ValueError(f"{shown(value)} ({type(value).__name__}) is not a timestamp")
     if moment.tzinfo is None or moment.utcoffset() is None:
         if zone is None:
             raise NaiveMomentError(
-                f"{value!r} has no time zone; add an offset, or name the zone to read it in (timestamp_zone in the settings)"
+                f"{shown(value)} has no time zone; add an offset, or name the zone to read it in (timestamp_zone in the settings)"
             )
         moment = moment.replace(tzinfo=ZoneInfo(zone))
     try:
         return moment.astimezone(UTC) + (_MICROSECOND if nanoseconds and finer == "up" else timedelta(0))
     except OverflowError as error:
-        raise OutsideYearsError(f"{value!r} is outside the years 1 to 9999") from error
+        raise OutsideYearsError(f"{shown(value)} is outside the years 1 to 9999") from error
 
 
 def _local_or_aware(value: Any) -> tuple[Any, int]:
@@ -78,7 +78,7 @@ def _from_numpy(value: Any) -> tuple[Any, int]:
     if calendar is None:
         return None, 0
     if not isinstance(calendar, date):
-        raise OutsideYearsError(f"{value!r} is outside the years 1 to 9999")
+        raise OutsideYearsError(f"{shown(value)} is outside the years 1 to 9999")
     micros = value.astype("datetime64[us]")
     return micros.item(), int(micros.astype(value.dtype) != value)
 
@@ -103,6 +103,14 @@ def in_utc(value: Any) -> Any:
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
+def _of_window(name: str, value: Any, zone: str | None) -> datetime:
+    """An end of a window. Up, so that exactly the events within are in it, whose own times go up."""
+    try:
+        return to_instant(value, zone)
+    except ValueError as error:
+        raise InvalidArgumentError(f"{name}: {error}") from error
+
+
 @dataclass(frozen=True)
 class TimeWindow:
     """``[start, end)``: the start is in, the end is not."""
@@ -110,10 +118,16 @@ class TimeWindow:
     start: datetime
     end: datetime
 
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            moment = getattr(self, name)
+            if type(moment) is not datetime or moment.tzinfo is not UTC:
+                object.__setattr__(self, name, _of_window(name, moment, None))
+
     @classmethod
     def of(cls, start: Any, end: Any, zone: str | None = None) -> TimeWindow:
-        """Read both ends; raises InvalidArgumentError when the window would be empty."""
-        window = cls(to_instant(start, zone), to_instant(end, zone))
+        """Read both ends; raises InvalidArgumentError where one cannot be read, and when the window would be empty."""
+        window = cls(_of_window("start", start, zone), _of_window("end", end, zone))
         if window.start >= window.end:
             raise InvalidArgumentError(
                 f"the window's start {_utc(window.start)} is not before its end {_utc(window.end)}"
@@ -125,7 +139,7 @@ class TimeWindow:
         windows = []
         start = self.start
         while start < self.end:
-            end = min(start + every, self.end)
+            end = start + every if every < self.end - start else self.end
             windows.append(TimeWindow(start, end))
             start = end
         return windows

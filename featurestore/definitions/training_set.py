@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -17,6 +18,8 @@ from featurestore.definitions.time_window import to_instant
 from featurestore.definitions.transformation import Transformation
 
 Instant = Annotated[datetime, BeforeValidator(to_instant)]
+# Down: what was written after it was not known.
+KnownInstant = Annotated[datetime, BeforeValidator(partial(to_instant, finer="down"))]
 
 
 class TimeSplit(Definition):
@@ -119,6 +122,9 @@ Split = Annotated[TimeSplit | RandomSplit | EntitySplit, BeforeValidator(_kind_o
 # Whole numbers stay whole, however large; a boolean is no number.
 Missing = Literal["keep", "drop"] | bool | int | float | str | dict[str, bool | int | float | str]
 
+# A long, and so is the number after it: rows are ordered by two hashes.
+Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 2)]
+
 
 class SpineQuery(Definition):
     """The spine as one SELECT, or one Python function, over declared sources."""
@@ -143,13 +149,13 @@ class TrainingSetDefinition(Definition):
     label: str
     description: str = ""
     timestamp_column: str = "event_timestamp"
-    known_at: Literal["event"] | Instant | None = None
+    known_at: Literal["event"] | KnownInstant | None = None
     full_feature_names: bool = False
     label_offset: Duration | None = None
     split: Split | None = None
     sample_size: int | None = Field(default=None, gt=0)
     stratify_by: tuple[str, ...] = ()
-    seed: int = 0
+    seed: Seed = 0
     missing: Missing = "keep"
     expand_vectors: bool = False
     strict: bool = False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from featurestore.arguments import checked
 from featurestore.definitions.base import Definition
 from featurestore.definitions.names import Name
 
@@ -55,6 +56,7 @@ class VectorIndex(Definition):
             raise ValueError(f"filters {doubled} are named twice")
         return self
 
+    @checked
     def storage_of(self, dims: int) -> Storage:
         """The storage that is asked, or the one that so many dims need."""
         return self.storage or ("vector" if dims <= MOST_DIMS_IN_A_GRAPH["vector"] else "halfvec")

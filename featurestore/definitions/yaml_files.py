@@ -13,7 +13,7 @@ from featurestore.definitions.collection import Definitions
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.training_set import TrainingSetDefinition
-from featurestore.errors import DefinitionError, nearest
+from featurestore.errors import DefinitionError, nearest, shown
 
 SECTIONS = ("entities", "feature_groups", "training_sets")
 
@@ -39,9 +39,13 @@ def load_definitions(path: str | Path) -> Definitions:
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_file():
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:
+        raise DefinitionError(f"{shown(str(path))}: {error.strerror}; name a file or folder of definitions") from error
+    if is_file:
         return [path]
-    if not path.is_dir():
+    if not is_folder:
         raise DefinitionError(f"{path}: there is no such file or folder of definitions")
     found = sorted([*path.glob("*.yml"), *path.glob("*.yaml")])
     if not found:
@@ -61,6 +65,8 @@ class _Document:
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             raise DefinitionError(f"{file}:{line}: not YAML: {error.problem}") from error
+        except OSError as error:
+            raise DefinitionError(f"{file}: {error.strerror}; make it readable, or name other definitions") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise DefinitionError(f"{file}:1: not YAML: {str(error).splitlines()[0]}") from error
         if not isinstance(self.data, dict):

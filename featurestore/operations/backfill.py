@@ -14,6 +14,7 @@ from featurestore.definitions.time_window import TimeWindow
 from featurestore.display.description import Display, Displayed, Listing, Mark, Table, Tone, counted
 from featurestore.errors import ExpectationError, InvalidArgumentError, JobFailedError, TransformationError
 from featurestore.operations.context import Context
+from featurestore.operations.instants import argument_count
 from featurestore.operations.materialize import MATERIALIZE, MaterializeResult, describe_windows, materialize
 from featurestore.stores.runner import is_gone
 from featurestore.stores.runs import Run
@@ -22,6 +23,8 @@ WindowState = Literal["done", "running", "failed", "interrupted", "missing"]
 Order = Literal["oldest", "newest"]
 
 MOST_WINDOWS = 100_000
+# Each window that is worked on has a thread.
+MOST_PARALLEL = 256
 _TONES: dict[WindowState, Tone] = {
     "done": "good",
     "running": "warning",
@@ -131,8 +134,7 @@ def backfill(
     JobFailedError then tells of all that failed. ``told`` is called after each window, with its result, or with none
     where it failed. Raises ExpectationError where windows broke what the group expects.
     """
-    if isinstance(parallel, bool) or not isinstance(parallel, int) or parallel < 1:
-        raise InvalidArgumentError(f"parallel is {parallel!r}; give a number of windows from 1 on")
+    argument_count("parallel", parallel, MOST_PARALLEL)
     if order not in ("oldest", "newest"):
         raise InvalidArgumentError(f"order is {order!r}; possible: 'oldest', 'newest' (which windows come first)")
     due = [one.window for one in planned if one.is_due]

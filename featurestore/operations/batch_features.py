@@ -11,6 +11,7 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.arguments import checked
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.lookup import listed
 from featurestore.definitions.time_window import TimeWindow
@@ -37,6 +38,7 @@ class BatchFeatures:
     window: TimeWindow
     feature_names: tuple[str, ...]
 
+    @checked
     def metadata(self, count_rows: bool = False) -> dict[str, Any]:
         """What was asked; with ``count_rows`` also ``row_count``, and ``seconds``, how long reading the rows took."""
         told: dict[str, Any] = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from featurestore.arguments import checked
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.training_set import TrainingSetDefinition
@@ -127,5 +128,6 @@ class Catalog:
         """Every owner of a group, by name."""
         return sorted({entry.group.owner for entry in self.groups if entry.group.owner})
 
+    @checked
     def groups_of(self, entity: str) -> list[GroupEntry]:
         return [entry for entry in self.groups if entry.group.entity.name == entity]

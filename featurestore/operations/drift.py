@@ -12,6 +12,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.arguments import checked
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import DriftThresholds, FeatureGroup
 from featurestore.definitions.names import check_name
@@ -55,6 +56,7 @@ class DriftResult(Displayed):
     thresholds: DriftThresholds
     features: tuple[FeatureDrift, ...]
 
+    @checked
     def of_status(self, status: Status) -> list[str]:
         """The names of the features that are ``ok``, ``warning`` or ``drifted``."""
         return [one.feature for one in self.features if one.status == status]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pickle import PicklingError
 
 import pandas as pd
 import pyarrow as pa
@@ -23,6 +24,7 @@ from featurestore.frames.local_rows import arrow_from_pandas
 from featurestore.frames.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
 from featurestore.operations.context import Context
 from featurestore.operations.ingest import WriteResult, as_frame, write_batch
+from featurestore.operations.instants import argument_count
 from featurestore.stores.arrow import to_spark
 
 
@@ -72,7 +74,7 @@ def embed_texts(
     # Evaluated once: texts are looked up, embedded and written of the same rows, and a model costs time and money.
     hashed = with_text_hash(frame, text).persist()
     known = _known(context, tenant_id, group, feature, hashes, hashed).persist()
-    made = embedded(new_texts(hashed, text, known), called).persist()
+    made = _embedded(new_texts(hashed, text, known), called, reference).persist()
     try:
         count = _made(made, reference)
         written = hashed.join(known.unionByName(made), HASH, "left")
@@ -106,6 +108,16 @@ def _read_rows(
     return frame.withColumn(text, column(text).cast("string"))
 
 
+def _embedded(texts: DataFrame, model: TextModel, reference: str) -> DataFrame:
+    try:
+        return embedded(texts, model)
+    except PicklingError as error:
+        raise TransformationError(
+            f"the model of {reference!r} cannot be sent to the executors: {error}; let it make what it holds, such as locks and "
+            "connections, when it is called"
+        ) from error
+
+
 def _made(made: DataFrame, reference: str) -> int:
     try:
         return made.count()
@@ -127,8 +139,7 @@ def _model(feature: Feature, reference: str, model: Model, batch_size: int, atte
             f"model is {model!r}; give a function that takes a list of texts and gives a vector each"
         )
     for word, number in (("batch_size", batch_size), ("attempts", attempts)):
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise InvalidArgumentError(f"{word} is {number!r}; give a whole number from 1 on")
+        argument_count(word, number)
     return TextModel(model, dims, batch_size, attempts)
 
 

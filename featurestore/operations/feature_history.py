@@ -41,7 +41,7 @@ def get_feature_history(
     zone = context.settings.timestamp_zone
     key = entity_key(group.entity, entity, zone)
     first = None if start is None else argument_instant("start", start, zone)
-    last = None if end is None else argument_instant("end", end, zone)
+    last = None if end is None else argument_instant("end", end, zone, "down")
     if first is not None and last is not None and first > last:
         raise InvalidArgumentError(f"start {first.isoformat()} is after end {last.isoformat()}")
     count = argument_limit(limit)

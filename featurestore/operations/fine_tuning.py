@@ -24,6 +24,7 @@ from featurestore.frames.splits import PARTS, SPLIT
 from featurestore.frames.suppression import REASON
 from featurestore.operations.context import Context
 from featurestore.operations.export import record_export
+from featurestore.operations.instants import argument_count
 from featurestore.operations.read import Spine, as_spine, columns_asked, point_in_time
 from featurestore.operations.suppress import left_after_suppression
 from featurestore.operations.training_set_parts import group_snapshots, lookup_of, with_split
@@ -37,6 +38,7 @@ OnInvalid = Literal["fail", "skip"]
 
 # A shard holds about so many lines, where the caller does not say how many shards there are.
 ROWS_A_SHARD = 100_000
+MOST_SHARDS = 100_000
 _SAMPLES = 5
 
 
@@ -114,8 +116,8 @@ def fine_tuning_request(
     for what, text in (("system", system), ("template", template)):
         if text is not None and (not isinstance(text, str) or not text.strip()):
             raise InvalidArgumentError(f"{what} is {text!r}; give a Jinja2 text, or leave it out")
-    if shards is not None and (isinstance(shards, bool) or not isinstance(shards, int) or shards < 1):
-        raise InvalidArgumentError(f"shards is {shards!r}; give a number of files from 1 on, or none")
+    if shards is not None:
+        argument_count("shards", shards, MOST_SHARDS, ", or none")
     if on_invalid not in ("fail", "skip"):
         raise InvalidArgumentError(f"on_invalid is {on_invalid!r}; possible: 'fail', 'skip'")
     if training_set.label is None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from featurestore.definitions.durations import parse_duration
-from featurestore.definitions.time_window import TimeWindow, to_instant
-from featurestore.errors import InvalidArgumentError
+from featurestore.definitions.time_window import Finer, TimeWindow, to_instant
+from featurestore.errors import InvalidArgumentError, shown
+
+# Rows that are sorted to give the first of them: Spark makes room for so many at once, in each task.
+MOST_ROWS = 1_000_000
 
 
-def argument_instant(name: str, value: object, zone: str | None) -> datetime:
+def argument_instant(name: str, value: object, zone: str | None, finer: Finer = "up") -> datetime:
     """An aware UTC datetime; raises InvalidArgumentError naming the argument."""
     try:
-        return to_instant(value, zone)
+        return to_instant(value, zone, finer)
     except ValueError as error:
         raise InvalidArgumentError(f"{name}: {error}") from error
 
 
 def argument_window(start: object, end: object, zone: str | None) -> TimeWindow:
     """``[start, end)``; raises InvalidArgumentError where an end cannot be read or the start is not before the end."""
-    return TimeWindow.of(argument_instant("start", start, zone), argument_instant("end", end, zone))
+    return TimeWindow.of(start, end, zone)
 
 
 def argument_duration(name: str, value: timedelta | str | None) -> timedelta | None:
@@ -30,10 +33,14 @@ def argument_duration(name: str, value: timedelta | str | None) -> timedelta | N
         raise InvalidArgumentError(f"{name}: {error}") from error
 
 
+def argument_count(name: str, value: object, most: int = MOST_ROWS, otherwise: str = "") -> int:
+    """A whole number from 1 to ``most``; raises InvalidArgumentError naming the argument, and what else is possible."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        upper = f"to {most:,}" if isinstance(value, int) and value > most else "on"
+        raise InvalidArgumentError(f"{name} is {shown(value)}; give a whole number from 1 {upper}{otherwise}")
+    return value
+
+
 def argument_limit(limit: object) -> int | None:
-    """A number of rows from 1 on, or none; raises InvalidArgumentError."""
-    if limit is None:
-        return None
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise InvalidArgumentError(f"limit is {limit!r}; give a whole number from 1 on, or none for all")
-    return limit
+    """A number of rows, or none; raises InvalidArgumentError."""
+    return None if limit is None else argument_count("limit", limit, otherwise=", or none for all")

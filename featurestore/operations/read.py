@@ -159,10 +159,10 @@ def parse_known_at(known_at: object, zone: str | None) -> KnownAt:
     """None, ``"event"``, or an instant; raises DefinitionError for anything else."""
     if known_at is None:
         return None
-    if known_at == "event":
+    if isinstance(known_at, str) and known_at == "event":
         return "event"
     try:
-        return to_instant(known_at, zone)
+        return to_instant(known_at, zone, "down")
     except ValueError as error:
         raise DefinitionError(f"known_at: {error}; possible: None, 'event', or an instant") from error
 

@@ -23,7 +23,7 @@ from featurestore.frames.local_rows import read_values
 from featurestore.frames.similarity import VectorColumns
 from featurestore.operations.context import Context
 from featurestore.operations.entities import entity_key
-from featurestore.operations.instants import argument_instant, argument_limit
+from featurestore.operations.instants import argument_count, argument_instant
 
 
 @dataclass(frozen=True)
@@ -92,21 +92,14 @@ def check_search(
         group=group,
         feature=feature,
         model_column=model_column,
-        at=context.clock() if at is None else argument_instant("at", at, zone),
-        limit=_check_limit(limit),
+        at=context.clock() if at is None else argument_instant("at", at, zone, "down"),
+        limit=argument_count("limit", limit),
         threshold=_check_threshold(threshold),
         filters=tuple(read_filters(filters, words, f"group {group.name!r}", zone)),
         model_version=_check_model_version(model_version),
         present=at is None,
         exact=_check_exact(exact),
     )
-
-
-def _check_limit(limit: object) -> int:
-    number = argument_limit(limit)
-    if number is None:
-        raise InvalidArgumentError("limit is None; give a whole number from 1 on")
-    return number
 
 
 def _check_threshold(threshold: object) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.arguments import checked_arguments
 from featurestore.display.description import Display, Displayed
 from featurestore.errors import NotFoundError
 from featurestore.frames.csv_cells import CsvOptions
@@ -27,6 +28,7 @@ from featurestore.operations.load_training_set import (
 from featurestore.stores.training_sets import Manifest
 
 
+@checked_arguments
 @dataclass(frozen=True)
 class TrainingSet(Displayed):
     """One published version of a training set."""

@@ -179,7 +179,7 @@ def join_of_manifest(manifest: Manifest, snapshots: Iterable[GroupSnapshot]) -> 
 
 
 def _offset(label_offset: timedelta | str | None) -> timedelta:
-    if label_offset is None or label_offset == timedelta(0):
+    if label_offset is None or (isinstance(label_offset, timedelta) and label_offset == timedelta(0)):
         return timedelta(0)
     try:
         return parse_duration(label_offset)

@@ -75,7 +75,7 @@ def get_features_at_time(
     _require_one_entity([group for group, _ in groups])
     zone = context.settings.timestamp_zone
     key = entity_key(groups[0][0].entity, entity, zone)
-    moment = argument_instant("at", at, zone)
+    moment = argument_instant("at", at, zone, "down")
     known = parse_known_at(known_at, zone)
     found: dict[str, FeatureValue | None] = {}
     for group, names in groups:

@@ -69,14 +69,15 @@ def _hidden_in(folder: Path, target: Path, name: str) -> Iterator[Path]:
     """A hidden path in a folder; what is left there at the end is removed. Raises ExportError, which names the target."""
     temporary = folder / f".{name}.{uuid4().hex}"
     try:
-        yield temporary
+        try:
+            yield temporary
+        finally:
+            if temporary.is_dir():
+                shutil.rmtree(temporary)
+            elif temporary.exists():
+                temporary.unlink()
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error}") from error
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        elif temporary.exists():
-            temporary.unlink()
 
 
 def _write_texts(folder: Path, texts: Mapping[str, str]) -> None:

@@ -145,6 +145,8 @@ class RunLedger:
 
     def get(self, spark: SparkSession, tenant_id: str, run_id: str) -> Run:
         """One run by its id, or by the first characters of it; raises NotFoundError."""
+        if not run_id:
+            raise NotFoundError("the run id is empty; list runs to see their ids")
         found = self.newest(spark, tenant_id).where(F.col("run_id").startswith(run_id)).limit(2).toArrow().to_pylist()
         if len(found) != 1:
             told = "is not in the ledger" if not found else "is the beginning of several; give more of it"

@@ -7,6 +7,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from threading import Lock
 
 import pandas as pd
 import pyarrow as pa
@@ -143,3 +144,6 @@ def test_what_cannot_be_embedded_is_told_before_anything_runs(store: OfflineStor
             store.embed_texts("docs:meaning", other, "text", letters, hash_feature="text_hash")
     with pytest.raises(InvalidArgumentError, match="batch_size is 0"):
         store.embed_texts("docs:meaning", rows, "text", letters, hash_feature="text_hash", batch_size=0)
+    lock = Lock()
+    with pytest.raises(TransformationError, match="the model of 'docs:meaning' cannot be sent to the executors"):
+        store.embed_texts("docs:meaning", rows, "text", lambda texts: [lock, *texts], hash_feature="text_hash")

@@ -21,17 +21,19 @@ MAY_IMPORT = {
     # How a result shows itself knows no result.
     "display": set(),
     "config": {"errors"},
-    "definitions": {"display", "errors"},
+    # How the arguments of public functions are read.
+    "arguments": {"errors"},
+    "definitions": {"arguments", "display", "errors"},
     "session": {"config", "errors"},
     "spark_plans": {"errors"},
     "columnar": {"definitions", "errors"},
     "frames": {"columnar", "definitions", "errors"},
     # A store may build its columns with the pure functions of frames; never the other way.
     "stores": {"columnar", "frames", "definitions", "config", "display", "errors"},
-    "operations": {"session", "spark_plans", *BELOW_OPERATIONS},
+    "operations": {"session", "spark_plans", "arguments", *BELOW_OPERATIONS},
     # What operations made, as documents for people.
-    "reports": {"operations", *BELOW_OPERATIONS},
-    "facade": {"operations", "session", *BELOW_OPERATIONS},
+    "reports": {"operations", "arguments", *BELOW_OPERATIONS},
+    "facade": {"operations", "session", "arguments", *BELOW_OPERATIONS},
     "cli": {"facade", "reports", "operations", "session", *BELOW_OPERATIONS},
     "demo": {"facade", "reports", "definitions", "config", "errors"},
     "jobs": {"facade", "cli", "demo", "definitions", "config", "errors"},
@@ -39,7 +41,7 @@ MAY_IMPORT = {
 FACADE = {"__init__", "feature_store", "offline_store", "data_loader"}
 OF_ANOTHER_NAME = {"__main__": "cli"}
 
-NO_SPARK = {"columnar", "errors", "config", "definitions", "display"}
+NO_SPARK = {"arguments", "columnar", "errors", "config", "definitions", "display"}
 PURE = {"columnar", "frames"}
 CLOCKS = {"now", "utcnow", "today", "current_date", "current_timestamp", "localtimestamp"}
 SPARK_INTERNALS = {"_jdf", "_jsparkSession", "_jvm", "_jsc", "_sc", "sparkContext", "rdd"}

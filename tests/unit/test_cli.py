@@ -83,6 +83,10 @@ def test_help_loads_no_spark() -> None:
         ["ingest", "user_stats", "rows.csv", "--on-invalid", "ignore", "--tenant", "acme"],
         ["materialize", "user_stats", "--start", "2026-01-01T00:00:00Z", "--tenant", "acme"],
         ["runs", "list", "--limit", "0", "--tenant", "acme"],
+        ["runs", "list", "--limit", "2147483648", "--tenant", "acme"],
+        ["history", "g:f", "--entity", "user_id=ann", "--limit", "1000001", "--tenant", "acme"],
+        ["search", "g:f", "--vector", "[1, 2]", "--limit", "-1", "--tenant", "acme"],
+        ["training-set", "load", "churn", "g:f", "--spine", "s.parquet", "--seed", "x", "--tenant", "acme"],
         ["apply", "conf/features", "--unknown"],
         # A report is of one group.
         ["profile", "--report", "profile.html", "--tenant", "acme"],

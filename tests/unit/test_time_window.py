@@ -4,10 +4,13 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from featurestore import TimeWindow
 from featurestore.definitions.time_window import from_micros, to_instant, to_micros
+from featurestore.errors import InvalidArgumentError
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 NAIVE = datetime(2026, 3, 2, 12)  # noqa: DTZ001 what must be refused
@@ -129,3 +132,52 @@ def test_days_are_24_hours_also_where_clocks_change() -> None:
         timedelta(days=1),
         timedelta(hours=1),
     ]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pd.Timestamp("2026-03-02T12:00:00Z"),
+        pd.Timestamp("2026-03-02T17:45:00", tz="Asia/Kathmandu"),
+        pd.Timestamp("2026-03-02T12:00:00"),
+        np.datetime64("2026-03-02T12:00:00", "s"),
+        np.datetime64("2026-03-02T12:00:00", "ns"),
+        pd.date_range("2026-03-02T12:00:00Z", periods=1)[0],
+    ],
+)
+def test_a_moment_of_pandas_or_numpy_is_a_plain_datetime(given: Any) -> None:
+    read = to_instant(given, "UTC")
+
+    assert read == NOON
+    assert type(read) is datetime
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pd.Timestamp("2026-03-02T12:00:00.000000001Z"),
+        np.datetime64("2026-03-02T12:00:00.000000999", "ns"),
+        "2026-03-02T12:00:00.0000005Z",
+    ],
+)
+def test_what_is_finer_than_a_microsecond_goes_to_the_one_after_or_before(given: Any) -> None:
+    assert to_instant(given, "UTC") == NOON + timedelta(microseconds=1)
+    assert to_instant(given, "UTC", "down") == NOON
+
+
+@pytest.mark.parametrize("given", [pd.NaT, np.datetime64("NaT"), np.datetime64("20000-01-01"), pd.Period("2026-03")])
+def test_what_is_no_moment_of_pandas_or_numpy_is_refused(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"is not a timestamp|outside the years"):
+        to_instant(given, "UTC")
+
+
+def test_a_window_holds_plain_instants_in_utc_however_it_is_made() -> None:
+    start, end = pd.Timestamp("2026-03-02T12:00:00Z"), pd.Timestamp("2026-03-03T12:00:00", tz="Europe/Berlin")
+    window = TimeWindow(start, end)
+
+    assert {type(window.start), type(window.end)} == {datetime}
+    assert window == TimeWindow.of(start, end)
+    assert str(window) == "[2026-03-02T12:00:00Z, 2026-03-03T11:00:00Z)"
+    assert window.split(timedelta.max) == [window]
+    with pytest.raises(InvalidArgumentError, match="start: 5"):
+        TimeWindow(5, end)  # type: ignore[arg-type]
