@@ -1,4 +1,4 @@
-"""The one grammar of ISO 8601 text, read by Python; that Spark reads the same is in tests/properties/test_value_routes.py."""
+"""The one grammar of ISO 8601 text, read by Python."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
 
