@@ -89,6 +89,9 @@ def _map(array: Any) -> Any:
 
 
 def _struct(array: Any) -> Any:
+    names = [field.name for field in array.type]
+    if len(set(names)) < len(names):
+        raise pa.ArrowNotImplementedError(f"Spark has no struct with a field twice: {names}")
     parts = [plain_array(part) for part in array.flatten()]
     fields = [pa.field(field.name, part.type) for field, part in zip(array.type, parts, strict=True)]
     return pa.StructArray.from_arrays(parts, fields=fields, mask=array.is_null())

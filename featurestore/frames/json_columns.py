@@ -44,11 +44,12 @@ def read_json(value: Column, found: T.DataType) -> tuple[Column, Column] | None:
         return value, F.when(~is_json(value), F.lit(reasons.not_readable("json")))
     if not _has_json(found):
         return None
-    text = json_of(value, found)
-    infinite = _not_finite(value, found)
-    if infinite is None:
-        return text, nothing
-    return text, F.when(F.coalesce(infinite, F.lit(False)), F.lit(reasons.JSON_NOT_FINITE))
+    text, infinite = json_of(value, found), _not_finite(value, found)
+    fault = nothing if infinite is None else F.when(_or_false(infinite), F.lit(reasons.JSON_NOT_FINITE))
+    if any(isinstance(part, T.MapType) for part in _parts(found)):
+        # A map from Arrow may hold a key twice.
+        fault = F.coalesce(fault, F.when(~is_json(text), F.lit(reasons.not_readable("json"))))
+    return text, fault
 
 
 def json_of(value: Column, kind: T.DataType) -> Column:

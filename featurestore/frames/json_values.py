@@ -18,8 +18,8 @@ import pandas as pd
 from featurestore.definitions.time_window import OutsideYearsError, to_instant
 from featurestore.frames.reasons import JSON_KEY, JSON_NOT_FINITE, NOT_UNICODE, TOO_DEEP, inexact, outside_years
 
-# What Spark's reader of JSON text takes.
-_DEEPEST = 999
+# Levels that readers of JSON in Python and Java can follow, with room for the row around.
+_DEEPEST = 500
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
 _SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -145,16 +145,20 @@ def _strict_scalar(value: Any) -> str:
 
 def _any_scalar(value: Any) -> str:
     try:
-        text = _scalar(value)
+        return _scalar(value) or _quoted(printable(value))
     except UnreadableError:
-        text = None
-    if text is not None:
-        return text
+        return _quoted(_unreadable_number(value))
+    except Exception:  # The object is the caller's, and so are its methods.
+        return _quoted(printable(value))
+
+
+def _unreadable_number(value: Any) -> str:
+    """A number that JSON does not have, as JSON lines of exports name it."""
     if isinstance(value, int):
-        return _quoted(hex(value))
+        return hex(value)
     if isinstance(value, float | np.floating) and not isinstance(value, np.longdouble):
-        return _quoted({math.inf: "Infinity", -math.inf: "-Infinity"}.get(float(value), "NaN"))
-    return _quoted(printable(value))
+        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(float(value), "NaN")
+    return printable(value)
 
 
 def _scalar(value: Any) -> str | None:

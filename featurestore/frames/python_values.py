@@ -1,6 +1,6 @@
 """One Python value -> the value of a feature type, losslessly, or UnreadableError with the reason.
 
-The same rules as ``spark_values`` has for columns; tests feed both the same values.
+The same rules as ``spark_values`` has for columns.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A Spark column -> the values of a feature type, losslessly, and the reason of each value that cannot be read.
 
-The same rules as ``python_values`` has for single values; tests feed both the same values.
+The same rules as ``python_values`` has for single values.
 """
 
 from __future__ import annotations
