@@ -121,7 +121,14 @@ def _read_whole(text: Column, word: str) -> Reading:
         (text.isNotNull() & ~whole, reasons.not_whole(word)),
         (text.isNotNull() & value.isNull(), reasons.beyond(word)),
     ]
-    return Reading(value, first_of(faults))
+    # With an exponent it is a double, whose digits in text are fewer than those of the whole number that it is.
+    double = read_number(nearest, T.DoubleType(), word)
+    assert double is not None
+    has_exponent = text.rlike(_NUMBER) & text.rlike("[eE]")
+    return Reading(
+        F.when(has_exponent, double.value).otherwise(value),
+        F.when(has_exponent, double.fault).otherwise(first_of(faults)),
+    )
 
 
 def _read_fraction(text: Column, word: str, is_whole: Column) -> Reading:
