@@ -82,9 +82,11 @@ def _is_of_values(error: PySparkException) -> bool:
 
 
 def _reason(error: PySparkException) -> str:
-    """Spark's own sentence, without the places in the text that ran, which the user has not seen."""
-    [first, *_] = [line for line in str(error).splitlines() if line] or [type(error).__name__]
-    sentence = first.partition(" SQLSTATE: ")[0].strip()
+    """Spark's own sentences, without the places in the text that ran, which the user has not seen."""
+    sentences, state, _ = str(error).partition(" SQLSTATE: ")
+    lines = [line.strip() for line in sentences.splitlines() if line.strip()] or [type(error).__name__]
+    # Java's own errors have no state, and may go on with a stack.
+    sentence = " ".join(lines) if state else lines[0]
     return sentence if len(sentence) <= _LONGEST_REASON else f"{sentence[:_LONGEST_REASON]}..."
 
 
