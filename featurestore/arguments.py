@@ -50,6 +50,10 @@ _POSSIBLE = {
 }
 
 
+class ByContent:
+    """Marks the annotation of an argument that has a reader of its own, with an error of its own kind."""
+
+
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """The function with its arguments read by their annotations; raises InvalidArgumentError naming the argument.
 
@@ -135,6 +139,8 @@ def _rule(hint: Any) -> Any:
         parts = [_rule(part) for part in get_args(hint)]
         return None if None in parts else functools.reduce(operator.or_, parts)
     if origin is Annotated:
+        if ByContent in hint.__metadata__:
+            return None
         inner = _rule(hint.__origin__)
         return None if inner is None else Annotated[(inner, *hint.__metadata__)]
     if origin in _NAMES:

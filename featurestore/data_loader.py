@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 from pyspark.sql import DataFrame
 
-from featurestore.arguments import checked_arguments
+from featurestore.arguments import ByContent, checked_arguments
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.finding import Findings
 from featurestore.definitions.lookup import listed
@@ -204,7 +204,7 @@ class FeatureDataLoader:
         seed: Seed = 0,
         split: Split | None = None,
         shards: int | None = None,
-        on_invalid: OnInvalid = "fail",
+        on_invalid: Annotated[OnInvalid, ByContent] = "fail",
     ) -> FineTuningSet:
         """Write examples as chat messages, a JSON object a line, to a new folder of JSONL files.
 
@@ -243,7 +243,13 @@ class FeatureDataLoader:
         return load_for_fine_tuning(self._context, self._tenant_id, spine, asked)
 
     def export(
-        self, data: Data, path: str, format: ExportFormat = "parquet", *, null: str = "", guard_formulas: bool = True
+        self,
+        data: Data,
+        path: str,
+        format: Annotated[ExportFormat, ByContent] = "parquet",
+        *,
+        null: str = "",
+        guard_formulas: bool = True,
     ) -> str:
         """Write a training set, a fine-tuning set, or what a read gave, to a new folder; see ``operations.export``."""
         return export_data(self._context, self._tenant_id, data, path, format, CsvOptions(null, guard_formulas))

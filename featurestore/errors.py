@@ -163,10 +163,6 @@ class StorageError(FeatureStoreError):
     exit_code = 26
 
 
-class UnreadableRowWarning(UserWarning):
-    """A row of one of the store's own tables cannot be read, and was passed over by what does not need it."""
-
-
 def shown(value: object) -> str:
     """A value as a message shows it: on one line, and never long."""
     return " ".join(_short.repr(value).split())

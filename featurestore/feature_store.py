@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from typing import Annotated
 
 from pyspark.sql import DataFrame, SparkSession
 
 from featurestore import __version__
-from featurestore.arguments import checked_arguments
+from featurestore.arguments import ByContent, checked_arguments
 from featurestore.config import Settings
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup, describe_groups
@@ -107,7 +108,7 @@ class FeatureStore:
         """
         return apply(self._context, read_definitions(definitions))
 
-    def tenant(self, tenant_id: str) -> OfflineStore:
+    def tenant(self, tenant_id: Annotated[str, ByContent]) -> OfflineStore:
         """The store of one tenant; raises InvalidNameError for an id that may not come near a path."""
         return OfflineStore(self._context, check_tenant_id(tenant_id))
 

@@ -13,7 +13,6 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from featurestore.arguments import checked_arguments
-from featurestore.definitions.lookup import listed
 from featurestore.display.description import Listing
 from featurestore.frames.feature_statistics import FeatureStatistics
 from featurestore.frames.text_vectors import Model
@@ -40,7 +39,6 @@ from featurestore.operations.read import (
     Features,
     Spine,
     as_spine,
-    columns_asked,
     parse_known_at,
     point_in_time,
     resolve,
@@ -418,18 +416,15 @@ class OfflineStore:
         """The spine with each feature's latest value at or before each row's timestamp.
 
         - Grain: exactly the spine's rows, duplicates included, its columns unchanged; row order is not kept. The features'
-          columns stand in the order asked.
+          columns stand in the order asked, those of references to one group together.
         - ``features``: references ``"group:feature"`` and ``Lookup``s. ``known_at``: none, an instant, or ``"event"``.
         - ``with_timestamps`` adds ``<group>__event_timestamp``, the newest event timestamp of what was taken.
         - A null key, a null timestamp, or no match within the group's TTL gives nulls.
 
         Raises SpineError, NotFoundError, DefinitionError, InvalidNameError.
         """
-        asked = listed(features)
-        lookups = resolve(self._context, asked, full_feature_names)
         request = AsOfRequest(
-            lookups=lookups,
-            order=columns_asked(asked, lookups),
+            lookups=resolve(self._context, features, full_feature_names),
             timestamp_column=timestamp_column,
             known_at=parse_known_at(known_at, self._context.settings.timestamp_zone),
             with_timestamps=with_timestamps,

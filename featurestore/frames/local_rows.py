@@ -79,7 +79,7 @@ def arrow_from_pandas(frame: pd.DataFrame, group: FeatureGroup, zone: str | None
     Raises SchemaError for columns that can never fit.
     """
     names = [str(name) for name in frame.columns]
-    more = {} if text is None or text in targets(group) else {text: "string"}
+    more = _beside(text, group)
     check_column_names([name for name in names if name not in more], group, needs_feature=text is None)
     words = targets(group) | {"tenant_id": "string"} | more
     faults: list[list[str]] = [[] for _ in range(len(frame))]
@@ -92,6 +92,11 @@ def arrow_from_pandas(frame: pd.DataFrame, group: FeatureGroup, zone: str | None
         else:
             columns[name] = _typed_column(series, name, words[name], group)
     return _with_faults(columns, faults, [_row_of(frame, n) if why else None for n, why in enumerate(faults)])
+
+
+def _beside(text: str | None, group: FeatureGroup) -> dict[str, str]:
+    """A column of texts that the group does not have, with its type."""
+    return {} if text is None or text in targets(group) else {text: "string"}
 
 
 def _is_python_text(kind: Any) -> bool:
@@ -130,10 +135,14 @@ def _row_of(frame: pd.DataFrame, position: int) -> str:
     )
 
 
-def arrow_from_table(table: pa.Table, group: FeatureGroup) -> pa.Table:
-    """An Arrow table's columns in the types that Spark reads; raises SchemaError for columns that can never fit."""
-    check_column_names(table.column_names, group)
-    words = targets(group) | {"tenant_id": "string"}
+def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = None) -> pa.Table:
+    """An Arrow table's columns in the types that Spark reads; raises SchemaError for columns that can never fit.
+
+    ``text``: as of ``arrow_from_pandas``.
+    """
+    more = _beside(text, group)
+    check_column_names([name for name in table.column_names if name not in more], group, needs_feature=text is None)
+    words = targets(group) | {"tenant_id": "string"} | more
     columns = {}
     for name in table.column_names:
         column = table.column(name)

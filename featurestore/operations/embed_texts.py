@@ -20,10 +20,10 @@ from featurestore.display.description import Display, Displayed, count
 from featurestore.errors import InvalidArgumentError, SchemaError, TransformationError
 from featurestore.frames.columns import column
 from featurestore.frames.conform import FAULTS, ROW, check_column_names
-from featurestore.frames.local_rows import arrow_from_pandas
+from featurestore.frames.local_rows import arrow_from_pandas, arrow_from_table
 from featurestore.frames.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
 from featurestore.operations.context import Context
-from featurestore.operations.ingest import WriteResult, as_frame, write_batch
+from featurestore.operations.ingest import WriteResult, write_batch
 from featurestore.operations.instants import argument_count
 from featurestore.stores.arrow import to_spark
 
@@ -100,8 +100,10 @@ def _read_rows(
         raise SchemaError(f"the rows have no column {text!r} to embed; they have {names}")
     if isinstance(rows, pd.DataFrame):
         frame = to_spark(context.spark, arrow_from_pandas(rows, group, context.settings.timestamp_zone, text))
+    elif isinstance(rows, pa.Table):
+        frame = to_spark(context.spark, arrow_from_table(rows, group, text))
     else:
-        frame = as_frame(context, rows, group)
+        frame = rows
     kind = frame.schema[text].dataType
     if not isinstance(kind, T.StringType | T.NullType):
         raise SchemaError(f"{what}: column {text!r} is {kind.simpleString()}; texts to embed are strings")

@@ -57,8 +57,6 @@ def search_similar_for(
 ) -> DataFrame:
     """A row a query and match, lazily; see ``OfflineStore``. Raises NotFoundError where the vectors were not synced."""
     search = check_search(context, reference, limit, threshold, None, filters, model_version, exact)
-    if not isinstance(queries, DataFrame):
-        raise InvalidArgumentError(f"queries is {type(queries).__name__}; give a Spark DataFrame, a query a row")
     kept = _kept_columns(queries, vector_column)
     found = _searchable(context, tenant_id, search)
     schema = StructType(

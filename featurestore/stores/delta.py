@@ -50,7 +50,7 @@ def _checked(call: Callable[Asked, Given]) -> Callable[Asked, Given]:
         table = given[0]
         assert isinstance(table, DeltaTable)
         if table.path is not None:
-            check_log(table.path)
+            check_log(table.path, table.begins_with_rows)
         with told_plainly(str(table)):
             return call(*given, **named)
 
@@ -106,6 +106,8 @@ class DeltaTable:
 
     path: str | None = None
     name: tuple[str, ...] = ()
+    # Its first commit is one of rows; other tables are created empty.
+    begins_with_rows: bool = False
 
     @property
     def sql(self) -> str:

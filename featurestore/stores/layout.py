@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
@@ -56,7 +56,8 @@ class Layout:
         return self._table("groups", f"{check_name(group.name)}_v{group.version}", "rejected")
 
     def training_set(self, tenant_id: str, name: str, version: int) -> DeltaTable:
-        return self._table("training_sets", check_tenant_id(tenant_id), check_name(name), f"v{version}")
+        table = self._table("training_sets", check_tenant_id(tenant_id), check_name(name), f"v{version}")
+        return replace(table, begins_with_rows=True)
 
     def training_sets_of(self, tenant_id: str) -> str | None:
         """The folder of a tenant's training sets; none where a catalog keeps them."""

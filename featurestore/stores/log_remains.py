@@ -23,10 +23,11 @@ _REMEDY = (
 _END = 64
 
 
-def check_log(table: str) -> None:
+def check_log(table: str, begins_with_rows: bool = False) -> None:
     """Raise StorageError where commits of a local table are known to be lost: the newest ones, or all.
 
-    Also where the newest one is cut off. A table that is not there is none of these.
+    Also where the newest one is cut off. A table that is not there is none of these. ``begins_with_rows``: rows without a
+    commit are those of a writer that is under way, or was stopped.
     """
     log = _log_of(table)
     # Commits come while the folder is read: what seems lost is looked for again.
@@ -34,7 +35,8 @@ def check_log(table: str) -> None:
         raise StorageError(f"table {table}: {log / lost} is lost, with the newest commits of the log; {_REMEDY}")
     newest = max(filter(_COMMIT.fullmatch, _names(log)), default=None)
     if newest is None:
-        _check_no_rows(table, log)
+        if not begins_with_rows:
+            _check_no_rows(table, log)
     elif not _ends_well(log / newest):
         raise StorageError(f"table {table}: {log / newest} is cut off; {_REMEDY}")
 

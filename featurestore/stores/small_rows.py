@@ -9,11 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from featurestore.errors import DefinitionError, InvariantError, UnreadableRowWarning
+from featurestore.errors import DefinitionError, InvariantError
 
 Item = TypeVar("Item")
 # How a text that somebody else wrote, or an older or newer version of this package, fails to be an object.
 _UNREADABLE = (ValueError, KeyError, TypeError, DefinitionError)
+
+
+class UnreadableRowWarning(UserWarning):
+    """A row of one of the store's own tables cannot be read, and was passed over by what does not need it."""
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,13 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore, Settings
-from featurestore.errors import InvalidArgumentError, InvariantError, StorageError, UnreadableRowWarning
+from featurestore.errors import InvalidArgumentError, InvariantError, StorageError
 from featurestore.operations.doctor import _own_tables
 from featurestore.operations.job_run import recorded_run
 from featurestore.stores.delta import DeltaTable
 from featurestore.stores.erasures import Erasure, ErasureLog
 from featurestore.stores.registry import Entry
+from featurestore.stores.small_rows import UnreadableRowWarning
 
 USER = Entity("user", join_keys={"user_id": "string"})
 DEVICE = Entity("device", join_keys={"device_id": "string"})

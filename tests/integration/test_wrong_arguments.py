@@ -31,7 +31,8 @@ from featurestore import (
 from featurestore.display.description import Listing
 from featurestore.operations.context import Context
 from featurestore.stores.registry import RegistryState
-from featurestore.stores.training_sets import Manifest, TrainingSetStore
+from featurestore.stores.training_set_store import TrainingSetStore
+from featurestore.stores.training_sets import Manifest
 from tests.conftest import Clock, OpenFeatureStore
 from tests.wrong_values import fault_of, wrong_values
 

@@ -21,7 +21,8 @@ from featurestore import errors
 from featurestore.cli import run
 from featurestore.cli.arguments import checked_known_at
 from featurestore.cli.invocation import Invocation, common_options
-from featurestore.errors import FeatureStoreError, NotFoundError, UnreadableRowWarning
+from featurestore.errors import FeatureStoreError, NotFoundError
+from featurestore.stores.small_rows import UnreadableRowWarning
 
 COMMANDS = [
     ["init"],
