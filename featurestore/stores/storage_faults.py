@@ -42,7 +42,6 @@ _CONDITIONS = {
 # Java's classes that have no condition -> what to do; the second only where a table was read.
 _CLASSES = {"org.apache.hadoop.fs.ChecksumException": _DAMAGED}
 _CLASSES_OF_A_LOG = {
-    "java.lang.IllegalStateException": _LOG_DAMAGED,
     "com.fasterxml.jackson.core.JsonParseException": _LOG_DAMAGED,
     "com.fasterxml.jackson.core.io.JsonEOFException": _LOG_DAMAGED,
     "com.fasterxml.jackson.databind.JsonMappingException": _LOG_DAMAGED,
@@ -82,15 +81,21 @@ def _message(error: BaseException, table: str | None) -> str | None:
             return f"{file_of(error) or _line_with(text, known)}: {advice}"
     classes = _CLASSES if table is None else _CLASSES | _CLASSES_OF_A_LOG
     for cause in _causes(error):
-        if advice := classes.get(str(cause.getClass().getName()), _DAMAGED if _thrown_by_parquet(cause) else ""):
+        kind = str(cause.getClass().getName())
+        if advice := classes.get(kind, _advice_by_thrower(cause, kind, table)):
             return f"{cause.getMessage()}: {advice}"
     return None
 
 
-def _thrown_by_parquet(cause: Any) -> bool:
-    """Whether it was Parquet's own reader that gave up, which has no class of exceptions of its own for that."""
+def _advice_by_thrower(cause: Any, kind: str, table: str | None) -> str:
+    """For exceptions of no class of their own: that Parquet's reader gave up, or Delta met a log that cannot be."""
     trace = cause.getStackTrace()
-    return len(trace) > 0 and str(trace[0].getClassName()).startswith("org.apache.parquet.")
+    thrower = str(trace[0].getClassName()) if len(trace) else ""
+    if thrower.startswith("org.apache.parquet."):
+        return _DAMAGED
+    # A Spark that was stopped throws the same class.
+    of_delta = kind == "java.lang.IllegalStateException" and thrower.startswith("org.apache.spark.sql.delta.")
+    return _LOG_DAMAGED if of_delta and table is not None else ""
 
 
 def conditions(error: BaseException) -> list[str]:
