@@ -76,7 +76,7 @@ def export(
     Raises ExportError (the path is taken or cannot be written, the format is not known, columns that no file can
     hold), InvalidArgumentError (options), InvariantError (the files hold other rows).
     """
-    if format not in FORMATS:
+    if not isinstance(format, str) or format not in FORMATS:
         raise ExportError(f"format {format!r} is not known. {nearest(str(format), FORMATS)}")
     options = _csv_options(format, csv)
     _check_columns(rows, format, options)

@@ -118,7 +118,7 @@ def fine_tuning_request(
             raise InvalidArgumentError(f"{what} is {text!r}; give a Jinja2 text, or leave it out")
     if shards is not None:
         argument_count("shards", shards, MOST_SHARDS, ", or none")
-    if on_invalid not in ("fail", "skip"):
+    if not isinstance(on_invalid, str) or on_invalid not in ("fail", "skip"):
         raise InvalidArgumentError(f"on_invalid is {on_invalid!r}; possible: 'fail', 'skip'")
     if training_set.label is None:
         raise InvalidArgumentError("output_feature is none; name what the assistant is to answer")
