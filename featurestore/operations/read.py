@@ -85,8 +85,6 @@ class AsOfRequest:
     with_timestamps: bool = False
     # Of one feature, under the label's name; may look ahead of the spine row's timestamp.
     label: ResolvedLookup | None = None
-    # The features' columns as asked, where those of several groups alternate; by default lookup after lookup.
-    order: tuple[str, ...] = ()
     # Table version by (group name, major version); a group not named is read at its newest.
     table_versions: Mapping[tuple[str, int], int] | None = None
 
@@ -97,11 +95,7 @@ class AsOfRequest:
     @property
     def columns(self) -> list[str]:
         """Of the features, and of the label where it is one."""
-        order = list(self.order or self.feature_columns)
-        last = {max(lookup.columns(False), key=order.index): lookup for lookup in self.lookups}
-        # An event timestamp stands behind the last of the features that it is of.
-        times = {name: lookup.event_timestamp_output for name, lookup in last.items() if self.with_timestamps}
-        names = [part for name in order for part in (name, *([times[name]] if name in times else []))]
+        names = [name for lookup in self.lookups for name in lookup.columns(self.with_timestamps)]
         return names if self.label is None else [*names, *self.label.columns(False)]
 
     @property

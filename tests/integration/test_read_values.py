@@ -192,9 +192,10 @@ def test_columns_stand_in_the_order_asked(store: OfflineStore) -> None:
 
     assert batch.rows.columns == ["user_id", "event_timestamp", *columns]
     assert batch.feature_names == tuple(columns)
+    # References to one group are one lookup there.
     assert joined.columns == [
-        "user_id", "event_timestamp", "visits", "amount", "orders__event_timestamp", "score",
-        "their_plan", "their_since", "their_plan__event_timestamp", "text", "stats__event_timestamp",
+        "user_id", "event_timestamp", "visits", "score", "text", "stats__event_timestamp",
+        "amount", "orders__event_timestamp", "their_plan", "their_since", "their_plan__event_timestamp",
     ]  # fmt: skip
     [row] = joined.collect()
     assert (row["visits"], row["amount"], row["score"]) == (3, 10.0, 0.45)
