@@ -10,6 +10,7 @@ from typing import Any
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
 from pyspark.errors import AnalysisException, ParseException, PySparkException
 from pyspark.errors.exceptions.captured import CapturedException
+from pyspark.logger import PySparkLogger
 
 from featurestore.definitions.select_statement import check_select
 from featurestore.definitions.sql.place import place_in_original
@@ -104,7 +105,8 @@ def _place(error: PySparkException, sql: str, text: str) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """PySpark logs errors with their Java stack before anybody can catch them; the reason is in the error that is raised."""
-    loggers = [logging.getLogger(f"{kind}QueryContextLogger") for kind in ("SQL", "DataFrame")]
+    # By PySpark's own function: a logger keeps the class that it was first made with, and PySpark passes more to its own.
+    loggers = [PySparkLogger.getLogger(f"{kind}QueryContextLogger") for kind in ("SQL", "DataFrame")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
