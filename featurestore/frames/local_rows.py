@@ -6,7 +6,7 @@ by one, so that one bad row never stops its neighbours; typed columns keep their
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.time_window import Finer
-from featurestore.errors import SchemaError, nearest
+from featurestore.errors import nearest
 from featurestore.frames.arrow_types import INSTANT, plain_array
 from featurestore.frames.conform import FAULTS, ROW, check_column_names, targets, type_error
 from featurestore.frames.json_values import UnreadableError, printable, row_text
@@ -156,20 +156,6 @@ def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = No
 def finer_of(name: str) -> Finer:
     """Where a batch's timestamps finer than a microsecond go: a row is never true, or known, before it was."""
     return "up" if name in TIME_COLUMNS else "down"
-
-
-def plain_table(table: pa.Table, up: Iterable[str] = ()) -> pa.Table:
-    """An Arrow table in the types that Spark reads: dictionaries decoded, timestamps in microseconds.
-
-    Finer timestamps are cut to the microsecond before; those of the columns ``up`` go to the one after, so that a
-    value is never given an earlier moment than it had.
-    """
-    doubled = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
-    if doubled:
-        raise SchemaError(f"columns {doubled} come twice; rename or drop one of each")
-    raised = set(up)
-    arrays = [plain_array(table.column(name), "up" if name in raised else "down") for name in table.column_names]
-    return pa.table(dict(zip(table.column_names, arrays, strict=True)))
 
 
 def read_values(
