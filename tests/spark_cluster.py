@@ -31,14 +31,18 @@ class Cluster:
     folder: Path
 
     def executors(self, application: str) -> dict[str, psutil.Process]:
-        """The executor processes that an application has now, by executor id."""
-        found = {}
+        """The executor processes that an application has now, by executor id.
+
+        A process that an executor is just starting (Hadoop runs chmod for files that it writes) has its command line
+        until it has become another program; parents are listed before their children, so the first is the executor.
+        """
+        executors: dict[str, psutil.Process] = {}
         for worker in self.workers:
             for process in psutil.Process(worker.pid).children(recursive=True):
                 words = _command_line(process)
                 if "org.apache.spark.executor.CoarseGrainedExecutorBackend" in words and application in words:
-                    found[words[words.index("--executor-id") + 1]] = process
-        return found
+                    executors.setdefault(words[words.index("--executor-id") + 1], process)
+        return executors
 
     def logs(self) -> str:
         """The last lines of the master's and the workers' logs and of what each executor wrote to stderr."""
