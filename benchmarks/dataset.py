@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from featurestore.definitions.durations import microseconds, parse_duration
+from featurestore.definitions.values.durations import microseconds, parse_duration
 
 TENANT = "benchmark"
 TIME = "event_timestamp"

@@ -22,7 +22,7 @@ from benchmarks.dataset import KeyType, Nulls, Options
 from benchmarks.engines import ENGINES, OURS
 from benchmarks.report import DatasetResult, described, terminal_table, write_report
 from benchmarks.turns import Run, Turns, write_dataset
-from featurestore.definitions.durations import parse_duration
+from featurestore.definitions.values.durations import parse_duration
 from featurestore.session import check_java
 
 _OUTPUT = Path("output") / "benchmark"

@@ -17,15 +17,15 @@ from benchmarks.report import Spread
 from benchmarks.vector_data import BUCKETS, VectorData, Vectors, clustered
 from featurestore import Settings
 from featurestore.definitions.vector_index import Storage
-from featurestore.frames.filters import ColumnFilter
-from featurestore.frames.similarity import Query
-from featurestore.stores.postgres import Postgres
-from featurestore.stores.searchable_vectors import Searchable, searchable
-from featurestore.stores.vector_graph import ensure_graph
-from featurestore.stores.vector_layout import ensure_partition, ensure_table, migrate
-from featurestore.stores.vector_rows import COPY_BEGIN, COPY_END, RowEncoder, copied
-from featurestore.stores.vector_search import VectorSearch, nearest
-from featurestore.stores.vector_tables import EMBEDDING, VectorTable, in_schema, names
+from featurestore.frames.vectors.filters import ColumnFilter
+from featurestore.frames.vectors.similarity import Query
+from featurestore.stores.postgres.connections import Postgres
+from featurestore.stores.postgres.graph import ensure_graph
+from featurestore.stores.postgres.layout import ensure_partition, ensure_table, migrate
+from featurestore.stores.postgres.rows import COPY_BEGIN, COPY_END, RowEncoder, copied
+from featurestore.stores.postgres.search import VectorSearch, nearest
+from featurestore.stores.postgres.searchable import Searchable, searchable
+from featurestore.stores.postgres.tables import EMBEDDING, VectorTable, in_schema, names
 
 TENANT = "acme"
 SELECTIVITIES = (1.0, 0.1, 0.01, 0.001)

@@ -19,7 +19,7 @@ from benchmarks.report import Spread
 from benchmarks.spark import benchmark_session
 from benchmarks.vector_data import VectorData
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Settings
-from featurestore.stores.postgres import Postgres
+from featurestore.stores.postgres.connections import Postgres
 
 SYNC, COPY, MANY, VALUES, SINGLE = (
     "sync_embeddings",

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from featurestore.definitions.finding import Finding, Findings
     from featurestore.definitions.lookup import Lookup
     from featurestore.definitions.source import Source
-    from featurestore.definitions.time_window import TimeWindow
     from featurestore.definitions.training_set import (
         EntitySplit,
         RandomSplit,
@@ -27,102 +26,103 @@ if TYPE_CHECKING:
         TrainingSetDefinition,
     )
     from featurestore.definitions.transformation import Transformation
-    from featurestore.definitions.types import FeatureType
+    from featurestore.definitions.values.time_window import TimeWindow
+    from featurestore.definitions.values.types import FeatureType
     from featurestore.definitions.vector_index import VectorIndex
     from featurestore.feature_store import FeatureStore
-    from featurestore.frames.drift import FeatureDrift
-    from featurestore.frames.encodings import ColumnEncoding, Encoded, Encoding
-    from featurestore.frames.feature_statistics import Distribution, FeatureStatistics
+    from featurestore.frames.statistics.drift import FeatureDrift
+    from featurestore.frames.statistics.feature_statistics import Distribution, FeatureStatistics
+    from featurestore.frames.training_sets.encodings import ColumnEncoding, Encoded, Encoding
     from featurestore.offline_store import OfflineStore
-    from featurestore.operations.backfill import BackfillResult, PlannedWindow
-    from featurestore.operations.batch_features import BatchFeatures
-    from featurestore.operations.catalog_model import Catalog
-    from featurestore.operations.diff import FeatureDiff, TrainingSetDiff
-    from featurestore.operations.drift import DriftResult
-    from featurestore.operations.embed_texts import EmbedResult
-    from featurestore.operations.erase import ErasureCertificate
-    from featurestore.operations.erasing import ErasedTable
-    from featurestore.operations.fine_tuning import FineTuningSet
-    from featurestore.operations.ingest import WriteResult
-    from featurestore.operations.load_training_set import TrainingFrame, TrainingMatrix
-    from featurestore.operations.materialize import MaterializeResult
-    from featurestore.operations.optimize import OptimizeResult
-    from featurestore.operations.plan import Change, Plan
-    from featurestore.operations.profile import GroupProfile, ProfiledGroup, ProfileResult
-    from featurestore.operations.retain import RetentionResult
-    from featurestore.operations.similar_entities import SimilarEntities, SimilarEntity
-    from featurestore.operations.stats import GroupStats
-    from featurestore.operations.sync_result import SyncResult
-    from featurestore.operations.training_set import TrainingSet
-    from featurestore.operations.vacuum import VacuumResult
-    from featurestore.operations.values_at import FeatureValue
-    from featurestore.stores.fine_tuning_sets import FineTuningFile
-    from featurestore.stores.runs import Run
-    from featurestore.stores.training_sets import Manifest
+    from featurestore.operations.catalog.model import Catalog
+    from featurestore.operations.definitions.plan import Change, Plan
+    from featurestore.operations.erasure.erase import ErasureCertificate
+    from featurestore.operations.erasure.erasing import ErasedTable
+    from featurestore.operations.jobs.backfill import BackfillResult, PlannedWindow
+    from featurestore.operations.jobs.materialize import MaterializeResult
+    from featurestore.operations.reading.batch import BatchFeatures
+    from featurestore.operations.reading.values_at import FeatureValue
+    from featurestore.operations.statistics.drift import DriftResult
+    from featurestore.operations.statistics.profile import GroupProfile, ProfiledGroup, ProfileResult
+    from featurestore.operations.statistics.stats import GroupStats
+    from featurestore.operations.training_sets.diff import FeatureDiff, TrainingSetDiff
+    from featurestore.operations.training_sets.fine_tuning import FineTuningSet
+    from featurestore.operations.training_sets.load import TrainingFrame, TrainingMatrix
+    from featurestore.operations.training_sets.training_set import TrainingSet
+    from featurestore.operations.upkeep.optimize import OptimizeResult
+    from featurestore.operations.upkeep.retain import RetentionResult
+    from featurestore.operations.upkeep.vacuum import VacuumResult
+    from featurestore.operations.vectors.similar_entities import SimilarEntities, SimilarEntity
+    from featurestore.operations.vectors.sync_result import SyncResult
+    from featurestore.operations.writing.embed_texts import EmbedResult
+    from featurestore.operations.writing.ingest import WriteResult
+    from featurestore.stores.small_tables.runs import Run
+    from featurestore.stores.training_sets.fine_tuning_sets import FineTuningFile
+    from featurestore.stores.training_sets.manifests import Manifest
 
     __version__: str
 
 _HOME = {
-    "BackfillResult": "featurestore.operations.backfill",
-    "BatchFeatures": "featurestore.operations.batch_features",
-    "Catalog": "featurestore.operations.catalog_model",
-    "Change": "featurestore.operations.plan",
-    "ColumnEncoding": "featurestore.frames.encodings",
-    "Distribution": "featurestore.frames.feature_statistics",
-    "DriftResult": "featurestore.operations.drift",
+    "BackfillResult": "featurestore.operations.jobs.backfill",
+    "BatchFeatures": "featurestore.operations.reading.batch",
+    "Catalog": "featurestore.operations.catalog.model",
+    "Change": "featurestore.operations.definitions.plan",
+    "ColumnEncoding": "featurestore.frames.training_sets.encodings",
+    "Distribution": "featurestore.frames.statistics.feature_statistics",
+    "DriftResult": "featurestore.operations.statistics.drift",
     "DriftThresholds": "featurestore.definitions.feature_group",
-    "EmbedResult": "featurestore.operations.embed_texts",
-    "Encoded": "featurestore.frames.encodings",
-    "Encoding": "featurestore.frames.encodings",
+    "EmbedResult": "featurestore.operations.writing.embed_texts",
+    "Encoded": "featurestore.frames.training_sets.encodings",
+    "Encoding": "featurestore.frames.training_sets.encodings",
     "Entity": "featurestore.definitions.entity",
     "EntitySplit": "featurestore.definitions.training_set",
-    "ErasedTable": "featurestore.operations.erasing",
-    "ErasureCertificate": "featurestore.operations.erase",
+    "ErasedTable": "featurestore.operations.erasure.erasing",
+    "ErasureCertificate": "featurestore.operations.erasure.erase",
     "Expectations": "featurestore.definitions.feature_group",
     "Feature": "featurestore.definitions.feature",
     "FeatureDataLoader": "featurestore.data_loader",
-    "FeatureDiff": "featurestore.operations.diff",
-    "FeatureDrift": "featurestore.frames.drift",
+    "FeatureDiff": "featurestore.operations.training_sets.diff",
+    "FeatureDrift": "featurestore.frames.statistics.drift",
     "FeatureGroup": "featurestore.definitions.feature_group",
-    "FeatureStatistics": "featurestore.frames.feature_statistics",
+    "FeatureStatistics": "featurestore.frames.statistics.feature_statistics",
     "FeatureStore": "featurestore.feature_store",
-    "FeatureType": "featurestore.definitions.types",
-    "FeatureValue": "featurestore.operations.values_at",
+    "FeatureType": "featurestore.definitions.values.types",
+    "FeatureValue": "featurestore.operations.reading.values_at",
     "Finding": "featurestore.definitions.finding",
-    "FineTuningFile": "featurestore.stores.fine_tuning_sets",
+    "FineTuningFile": "featurestore.stores.training_sets.fine_tuning_sets",
     "Findings": "featurestore.definitions.finding",
-    "FineTuningSet": "featurestore.operations.fine_tuning",
-    "GroupProfile": "featurestore.operations.profile",
-    "GroupStats": "featurestore.operations.stats",
+    "FineTuningSet": "featurestore.operations.training_sets.fine_tuning",
+    "GroupProfile": "featurestore.operations.statistics.profile",
+    "GroupStats": "featurestore.operations.statistics.stats",
     "Lookup": "featurestore.definitions.lookup",
-    "Manifest": "featurestore.stores.training_sets",
-    "MaterializeResult": "featurestore.operations.materialize",
+    "Manifest": "featurestore.stores.training_sets.manifests",
+    "MaterializeResult": "featurestore.operations.jobs.materialize",
     "OfflineStore": "featurestore.offline_store",
-    "OptimizeResult": "featurestore.operations.optimize",
-    "Plan": "featurestore.operations.plan",
-    "PlannedWindow": "featurestore.operations.backfill",
-    "ProfileResult": "featurestore.operations.profile",
-    "ProfiledGroup": "featurestore.operations.profile",
+    "OptimizeResult": "featurestore.operations.upkeep.optimize",
+    "Plan": "featurestore.operations.definitions.plan",
+    "PlannedWindow": "featurestore.operations.jobs.backfill",
+    "ProfileResult": "featurestore.operations.statistics.profile",
+    "ProfiledGroup": "featurestore.operations.statistics.profile",
     "RandomSplit": "featurestore.definitions.training_set",
-    "RetentionResult": "featurestore.operations.retain",
-    "Run": "featurestore.stores.runs",
+    "RetentionResult": "featurestore.operations.upkeep.retain",
+    "Run": "featurestore.stores.small_tables.runs",
     "Settings": "featurestore.config",
-    "SimilarEntities": "featurestore.operations.similar_entities",
-    "SimilarEntity": "featurestore.operations.similar_entities",
+    "SimilarEntities": "featurestore.operations.vectors.similar_entities",
+    "SimilarEntity": "featurestore.operations.vectors.similar_entities",
     "Source": "featurestore.definitions.source",
     "SpineQuery": "featurestore.definitions.training_set",
-    "SyncResult": "featurestore.operations.sync_result",
+    "SyncResult": "featurestore.operations.vectors.sync_result",
     "TimeSplit": "featurestore.definitions.training_set",
-    "TimeWindow": "featurestore.definitions.time_window",
-    "TrainingFrame": "featurestore.operations.load_training_set",
-    "TrainingMatrix": "featurestore.operations.load_training_set",
-    "TrainingSet": "featurestore.operations.training_set",
+    "TimeWindow": "featurestore.definitions.values.time_window",
+    "TrainingFrame": "featurestore.operations.training_sets.load",
+    "TrainingMatrix": "featurestore.operations.training_sets.load",
+    "TrainingSet": "featurestore.operations.training_sets.training_set",
     "TrainingSetDefinition": "featurestore.definitions.training_set",
-    "TrainingSetDiff": "featurestore.operations.diff",
+    "TrainingSetDiff": "featurestore.operations.training_sets.diff",
     "Transformation": "featurestore.definitions.transformation",
-    "VacuumResult": "featurestore.operations.vacuum",
+    "VacuumResult": "featurestore.operations.upkeep.vacuum",
     "VectorIndex": "featurestore.definitions.vector_index",
-    "WriteResult": "featurestore.operations.ingest",
+    "WriteResult": "featurestore.operations.writing.ingest",
 }
 
 __all__ = [

@@ -14,30 +14,30 @@ from featurestore.definitions.finding import Findings
 from featurestore.definitions.lookup import listed
 from featurestore.definitions.source import Source
 from featurestore.definitions.training_set import Missing, Seed, Split
-from featurestore.display.description import Listing
-from featurestore.frames.chat import FormatFunction
-from featurestore.frames.csv_cells import CsvOptions
+from featurestore.display.displayed import Listing
+from featurestore.frames.text.chat import FormatFunction
+from featurestore.frames.text.csv_cells import CsvOptions
 from featurestore.offline_store import OfflineStore
-from featurestore.operations.audit import audit_training_set
-from featurestore.operations.build_declared_set import build_declared
-from featurestore.operations.build_training_set import build_training_set
-from featurestore.operations.delete_training_set import delete_training_set
-from featurestore.operations.diff import TrainingSetDiff, diff
+from featurestore.operations.auditing.audit import audit_training_set
 from featurestore.operations.entities import Entities
-from featurestore.operations.entity_timestamps import TimeRange, examples, get_entity_timestamps
-from featurestore.operations.export import Data, ExportFormat, export_data
-from featurestore.operations.extend_training_set import extend_training_set
-from featurestore.operations.fine_tuning import (
+from featurestore.operations.reading.as_of import Features, Spine
+from featurestore.operations.training_sets.build import build_training_set
+from featurestore.operations.training_sets.declared import build_declared
+from featurestore.operations.training_sets.delete import delete_training_set
+from featurestore.operations.training_sets.diff import TrainingSetDiff, diff
+from featurestore.operations.training_sets.entity_timestamps import TimeRange, examples, get_entity_timestamps
+from featurestore.operations.training_sets.export import Data, ExportFormat, export_data
+from featurestore.operations.training_sets.extend import extend_training_set
+from featurestore.operations.training_sets.fine_tuning import (
     FineTuningSet,
     OnInvalid,
     fine_tuning_request,
     load_for_fine_tuning,
 )
-from featurestore.operations.read import Features, Spine
-from featurestore.operations.rebuild_training_set import rebuild_training_set
-from featurestore.operations.training_set import TrainingSet
-from featurestore.operations.training_set_request import request
-from featurestore.stores.training_sets import Manifest
+from featurestore.operations.training_sets.rebuild import rebuild_training_set
+from featurestore.operations.training_sets.request import request
+from featurestore.operations.training_sets.training_set import TrainingSet
+from featurestore.stores.training_sets.manifests import Manifest
 
 
 @checked_arguments

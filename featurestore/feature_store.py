@@ -19,18 +19,18 @@ from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup, describe_groups
 from featurestore.definitions.names import check_tenant_id
 from featurestore.definitions.training_set import TrainingSetDefinition
-from featurestore.display.description import Listing
+from featurestore.display.displayed import Listing
 from featurestore.offline_store import OfflineStore
-from featurestore.operations.apply import apply
-from featurestore.operations.catalog_model import Catalog
+from featurestore.operations.catalog.model import Catalog
+from featurestore.operations.catalog.read import read_catalog
 from featurestore.operations.context import Clock, Context, Step, no_step
+from featurestore.operations.definitions.apply import apply
+from featurestore.operations.definitions.plan import Plan, make_plan, read_definitions
 from featurestore.operations.instants import argument_count
 from featurestore.operations.job_run import STORE
-from featurestore.operations.plan import Plan, make_plan, read_definitions
-from featurestore.operations.read_catalog import read_catalog
-from featurestore.operations.vacuum import VacuumResult, vacuum
+from featurestore.operations.upkeep.vacuum import VacuumResult, vacuum
 from featurestore.session import open_session
-from featurestore.stores.runs import Run
+from featurestore.stores.small_tables.runs import Run
 
 
 def utc_now() -> datetime:

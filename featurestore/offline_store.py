@@ -13,28 +13,21 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from featurestore.arguments import checked_arguments
-from featurestore.display.description import Listing
-from featurestore.frames.feature_statistics import FeatureStatistics
-from featurestore.frames.text_vectors import Model
-from featurestore.operations.aggregate import DEFAULT_PERCENTILE, aggregate_feature
-from featurestore.operations.backfill import BackfillResult, Order, PlannedWindow, backfill, plan_backfill
-from featurestore.operations.batch_features import BatchFeatures, get_batch_features
-from featurestore.operations.catalog_model import Catalog
+from featurestore.display.displayed import Listing
+from featurestore.frames.statistics.feature_statistics import FeatureStatistics
+from featurestore.frames.vectors.text_vectors import Model
+from featurestore.operations.catalog.model import Catalog
+from featurestore.operations.catalog.read import read_catalog
 from featurestore.operations.context import Context
-from featurestore.operations.drift import Compared, DriftResult, drift
-from featurestore.operations.embed_texts import EmbedResult, embed_texts
 from featurestore.operations.entities import Entities, EntityKey
-from featurestore.operations.erase import ErasureCertificate, certificates, erase
-from featurestore.operations.feature_history import get_feature_history
-from featurestore.operations.ingest import OnInvalid, Rows, WriteResult, write_batch
+from featurestore.operations.erasure.erase import ErasureCertificate, certificates, erase
 from featurestore.operations.instants import argument_count, argument_duration, argument_window
 from featurestore.operations.job_run import abandon_run
-from featurestore.operations.materialize import MaterializeResult, materialize
-from featurestore.operations.materialize_all import materialize_all
-from featurestore.operations.metrics import write_metrics
-from featurestore.operations.optimize import OptimizeResult, optimize
-from featurestore.operations.profile import ProfiledGroup, ProfileResult, profile, profiled, statistics
-from featurestore.operations.read import (
+from featurestore.operations.jobs.backfill import BackfillResult, Order, PlannedWindow, backfill, plan_backfill
+from featurestore.operations.jobs.materialize import MaterializeResult, materialize
+from featurestore.operations.jobs.materialize_all import materialize_all
+from featurestore.operations.reading.aggregate import DEFAULT_PERCENTILE, aggregate_feature
+from featurestore.operations.reading.as_of import (
     AsOfRequest,
     Features,
     Spine,
@@ -43,22 +36,29 @@ from featurestore.operations.read import (
     point_in_time,
     resolve,
 )
-from featurestore.operations.read_catalog import read_catalog
-from featurestore.operations.retain import RetentionResult, cleanup
-from featurestore.operations.retry_rejected import retry_rejected
-from featurestore.operations.search import (
+from featurestore.operations.reading.batch import BatchFeatures, get_batch_features
+from featurestore.operations.reading.history import get_feature_history
+from featurestore.operations.reading.values_at import FeatureValue, get_features_at_time
+from featurestore.operations.statistics.drift import Compared, DriftResult, drift
+from featurestore.operations.statistics.metrics import write_metrics
+from featurestore.operations.statistics.profile import ProfiledGroup, ProfileResult, profile, profiled, statistics
+from featurestore.operations.statistics.stats import GroupStats, get_stats
+from featurestore.operations.upkeep.optimize import OptimizeResult, optimize
+from featurestore.operations.upkeep.retain import RetentionResult, cleanup
+from featurestore.operations.vectors.search import (
     VectorOrEntity,
     search_similar_embeddings,
     search_similar_embeddings_batch,
 )
-from featurestore.operations.search_for import search_similar_for
-from featurestore.operations.similar_entities import SimilarEntities
-from featurestore.operations.stats import GroupStats, get_stats
-from featurestore.operations.sync_embeddings import sync_all_embeddings, sync_embeddings
-from featurestore.operations.sync_result import SyncResult
-from featurestore.operations.values_at import FeatureValue, get_features_at_time
-from featurestore.operations.write_value import write_embedding, write_feature_value
-from featurestore.stores.runs import Run
+from featurestore.operations.vectors.search_for import search_similar_for
+from featurestore.operations.vectors.similar_entities import SimilarEntities
+from featurestore.operations.vectors.sync import sync_all_embeddings, sync_embeddings
+from featurestore.operations.vectors.sync_result import SyncResult
+from featurestore.operations.writing.embed_texts import EmbedResult, embed_texts
+from featurestore.operations.writing.ingest import OnInvalid, Rows, WriteResult, write_batch
+from featurestore.operations.writing.retry_rejected import retry_rejected
+from featurestore.operations.writing.write_value import write_embedding, write_feature_value
+from featurestore.stores.small_tables.runs import Run
 
 
 @checked_arguments

@@ -142,7 +142,7 @@ def _on_databricks(spark: SparkSession) -> bool:
 
 
 class HadoopFiles:
-    """Files on any file system that this Spark session knows (``featurestore.stores.files.Files``)."""
+    """Files on any file system that this Spark session knows (``featurestore.stores.file_system.Files``)."""
 
     def __init__(self, spark: SparkSession) -> None:
         """Raises RuntimeSetupError for a client of Spark Connect: the file systems are those of Spark's own Java."""

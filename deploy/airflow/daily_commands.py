@@ -1,6 +1,6 @@
 """What runs every day for a tenant, in order: commands of ``featurestore`` with the words of Airflow's templates in them.
 
-Without Airflow, so that a test reads it: tests/unit/test_deployment.py gives every command to the real command line.
+Without Airflow, so that a test reads it: tests/unit/project/test_deployment.py gives every command to the real command line.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from featurestore import __version__
-from featurestore.cli import (
+from featurestore.cli.commands import (
     catalog,
     definitions,
     environment,

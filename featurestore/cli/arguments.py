@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from featurestore.definitions.time_window import in_utc, to_instant
+from featurestore.definitions.values.time_window import in_utc, to_instant
 from featurestore.display.description import Display, table_of
 from featurestore.operations.instants import MOST_ROWS
 

@@ -22,10 +22,11 @@ from rich.text import Text
 
 from featurestore.cli.json_log import open_log
 from featurestore.definitions.names import check_tenant_id
-from featurestore.display.description import Display, Displayed
+from featurestore.display.description import Display
+from featurestore.display.displayed import Displayed
 from featurestore.display.terminal import as_rich
 from featurestore.errors import FeatureStoreError
-from featurestore.stores.small_rows import UnreadableRowWarning
+from featurestore.stores.small_tables.rows import UnreadableRowWarning
 
 if TYPE_CHECKING:
     from featurestore.feature_store import FeatureStore

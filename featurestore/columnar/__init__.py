@@ -1,1 +1,1 @@
-"""A user's pandas and Arrow columns, read exactly: pure functions, without Spark."""
+"""Pure functions on pandas' and Arrow's columns, without Spark: how a user's frames are read."""

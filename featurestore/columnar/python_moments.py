@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from featurestore.columnar.unheld import UnheldError
-from featurestore.definitions.time_window import to_instant
+from featurestore.definitions.values.time_window import to_instant
 
 _INSTANT, _CLOCK = pa.timestamp("us", tz="UTC"), pa.timestamp("us")
 _MICROSECOND = timedelta(microseconds=1)

@@ -8,7 +8,7 @@ from pydantic import field_validator
 
 from featurestore.definitions.base import Definition
 from featurestore.definitions.names import RESERVED_COLUMNS, Name
-from featurestore.definitions.types import KeyType
+from featurestore.definitions.values.types import KeyType
 
 
 class Entity(Definition):

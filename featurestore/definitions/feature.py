@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from featurestore.definitions.base import Definition
-from featurestore.definitions.bounds import Bound, check_bounds, in_type, number_text
 from featurestore.definitions.names import RESERVED_COLUMNS, Name
-from featurestore.definitions.types import NUMERIC_TYPES, WHOLE_RANGES, FeatureType, TypeWord, parse_type
+from featurestore.definitions.values.bounds import Bound, check_bounds, in_type, number_text
+from featurestore.definitions.values.types import NUMERIC_TYPES, WHOLE_RANGES, FeatureType, TypeWord, parse_type
 from featurestore.definitions.vector_index import MOST_DIMS_IN_A_GRAPH, VectorIndex
 
 DEFAULT_MODEL_VERSION = "text-embedding-3-small"

@@ -10,14 +10,15 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from featurestore.arguments import checked
 from featurestore.definitions.base import Definition
-from featurestore.definitions.durations import Duration, format_duration
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.names import Name
 from featurestore.definitions.source import Source
 from featurestore.definitions.transformation import Transformation
+from featurestore.definitions.values.durations import Duration, format_duration
 from featurestore.definitions.vector_index import FILTER_TYPES
-from featurestore.display.description import Display, Displayed, Table
+from featurestore.display.description import Display, Table
+from featurestore.display.displayed import Displayed
 from featurestore.errors import NotFoundError, nearest
 
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from featurestore.display.description import Display, Displayed, Mark, Table, Tone, counted
+from featurestore.display.description import Display, Mark, Table, Tone, counted
+from featurestore.display.displayed import Displayed
 
 Severity = Literal["error", "warning", "info"]
 Check = Literal[

@@ -10,12 +10,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from pydantic import BeforeValidator, Field, model_validator
 
 from featurestore.definitions.base import Definition
-from featurestore.definitions.durations import Duration
 from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.names import Name
 from featurestore.definitions.source import Source
-from featurestore.definitions.time_window import to_instant
 from featurestore.definitions.transformation import Transformation
+from featurestore.definitions.values.durations import Duration
+from featurestore.definitions.values.time_window import to_instant
 
 Instant = Annotated[datetime, BeforeValidator(to_instant)]
 # Down: what was written after it was not known.

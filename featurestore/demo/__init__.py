@@ -1,1 +1,1 @@
-"""The demo: the year's New York flights, through the public API alone."""
+"""What `make demo` runs: the public API on the year's New York flights."""

@@ -16,8 +16,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from featurestore import FeatureDataLoader, FeatureStore, OfflineStore, Settings, TrainingSet
-from featurestore.definitions.durations import spoken
-from featurestore.definitions.time_window import to_instant
+from featurestore.definitions.values.durations import spoken
+from featurestore.definitions.values.time_window import to_instant
 from featurestore.demo.airports import LIKE, PROFILE, AirportsAlike, airports_alike, alike_picture
 from featurestore.demo.flights import flight_tables, land_flights
 from featurestore.demo.model import Score, compare_joins

@@ -1,1 +1,1 @@
-"""How results show themselves: described once, and shown by a terminal and by a notebook."""
+"""How results show themselves, in a terminal and in a notebook."""

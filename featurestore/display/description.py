@@ -1,16 +1,12 @@
-"""What a result shows of itself: a title, lines, facts, tables. A terminal's and a notebook's form are made of it."""
+"""What a result shows of itself: a title, lines, facts, tables."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-Item = TypeVar("Item")
 Tone = Literal["good", "warning", "bad", "muted"]
 
 # Of a table so many rows are shown, and how many there are is said; all of them are in the result itself.
@@ -66,40 +62,6 @@ class Display:
     def about(self, subject: str) -> Display:
         """The same, with what it is about before its title."""
         return replace(self, title=f"{subject}: {self.title}")
-
-
-class Displayed:
-    """Mixed into a result: it shows itself by its ``display()`` where rich prints it, and in a notebook."""
-
-    __slots__ = ()
-
-    def display(self) -> Display:
-        raise NotImplementedError
-
-    def __str__(self) -> str:
-        # Not that of a base such as pydantic's, which tells every field.
-        return repr(self)
-
-    def __rich__(self) -> RenderableType:
-        from featurestore.display.terminal import as_rich
-
-        return as_rich(self.display())
-
-    def _repr_html_(self) -> str:
-        from featurestore.display.html import as_html
-
-        return as_html(self.display())
-
-
-class Listing(list[Item], Displayed):
-    """A list like any other, that shows itself as ``describe`` says."""
-
-    def __init__(self, items: Iterable[Item], describe: Callable[[Sequence[Item]], Display]) -> None:
-        super().__init__(items)
-        self._describe = describe
-
-    def display(self) -> Display:
-        return self._describe(self)
 
 
 def table_of(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], caption: str = "") -> Table:

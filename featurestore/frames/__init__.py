@@ -1,0 +1,1 @@
+"""Pure functions on Spark DataFrames: no files, no session, no clock."""

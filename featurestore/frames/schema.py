@@ -19,7 +19,7 @@ from pyspark.sql.types import (
 
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.types import storage_of_key
+from featurestore.definitions.values.types import storage_of_key
 
 PARTITION_COLUMNS = ("tenant_id", "event_date")
 TIME_COLUMNS = ("event_timestamp", "created_timestamp")

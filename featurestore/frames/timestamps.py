@@ -8,7 +8,7 @@ from typing import Literal
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-from featurestore.definitions.time_window import TimeWindow, to_micros
+from featurestore.definitions.values.time_window import TimeWindow, to_micros
 
 _MICROS_A_DAY = 86_400_000_000
 

@@ -1,0 +1,1 @@
+"""One verb a file: decides with frames, acts with stores."""

@@ -13,14 +13,14 @@ from pyspark.sql.utils import is_remote
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.session import HadoopFiles
-from featurestore.stores.files import Files
+from featurestore.stores.file_system import Files
+from featurestore.stores.files.named import NamedFiles
 from featurestore.stores.group_table import GroupTable
 from featurestore.stores.layout import Layout
-from featurestore.stores.named_files import NamedFiles
-from featurestore.stores.postgres import Postgres
-from featurestore.stores.registry import Registry, RegistryState
-from featurestore.stores.runs import RunLedger
-from featurestore.stores.training_set_store import TrainingSetStore
+from featurestore.stores.postgres.connections import Postgres
+from featurestore.stores.small_tables.registry import Registry, RegistryState
+from featurestore.stores.small_tables.runs import RunLedger
+from featurestore.stores.training_sets.store import TrainingSetStore
 
 Clock = Callable[[], datetime]
 Step = Callable[[str], None]

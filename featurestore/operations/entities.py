@@ -15,11 +15,11 @@ from featurestore.columnar.user_frames import exact_table
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import InvalidArgumentError, SpineError, nearest
+from featurestore.frames.as_of.key_filter import LISTABLE, with_broadcast_keys, with_listed_keys
+from featurestore.frames.as_of.spine import check_keys
 from featurestore.frames.columns import column
-from featurestore.frames.key_filter import LISTABLE, with_broadcast_keys, with_listed_keys
-from featurestore.frames.local_rows import read_values
+from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.schema import key_fields
-from featurestore.frames.spine import check_keys
 from featurestore.operations.context import Context
 from featurestore.stores.arrow import to_spark
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from featurestore.definitions.durations import parse_duration
-from featurestore.definitions.time_window import Finer, TimeWindow, to_instant
+from featurestore.definitions.values.durations import parse_duration
+from featurestore.definitions.values.time_window import Finer, TimeWindow, to_instant
 from featurestore.errors import InvalidArgumentError, shown
 
 # Rows that are sorted to give the first of them: Spark makes room for so many at once, in each task.

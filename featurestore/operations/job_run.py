@@ -9,12 +9,12 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.time_window import TimeWindow
+from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.errors import InvalidArgumentError
 from featurestore.operations.context import Context
 from featurestore.stores.runner import is_gone, this_runner
-from featurestore.stores.runs import Run
-from featurestore.stores.small_rows import written_json
+from featurestore.stores.small_tables.rows import written_json
+from featurestore.stores.small_tables.runs import Run
 from featurestore.stores.storage_faults import storage_error
 
 # Whose the runs are that work for all tenants alike; no tenant can have this id.

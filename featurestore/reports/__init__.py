@@ -1,1 +1,1 @@
-"""Reports for people: self-contained HTML files."""
+"""Self-contained HTML reports and their pictures."""

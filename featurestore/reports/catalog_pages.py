@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from featurestore.definitions.durations import format_duration, spoken
 from featurestore.definitions.lookup import as_lookups
+from featurestore.definitions.values.durations import format_duration, spoken
 from featurestore.display.description import counted, size
-from featurestore.operations.catalog_model import Catalog, GroupEntry, TrainingSetEntry
-from featurestore.operations.lineage import Lineage, Node, lineage_of
+from featurestore.operations.catalog.lineage import Lineage, Node, lineage_of
+from featurestore.operations.catalog.model import Catalog, GroupEntry, TrainingSetEntry
 from featurestore.reports.lineage_picture import lineage_picture
 from featurestore.reports.page import templates
 from featurestore.reports.small_pictures import brief, frequent, rows_over_time, spread

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from featurestore.errors import ExportError
-from featurestore.operations.catalog_model import Catalog
+from featurestore.operations.catalog.model import Catalog
 from featurestore.reports.catalog_pages import catalog_pages
-from featurestore.stores.local_files import write_folder
+from featurestore.stores.files.local import write_folder
 
 
 @dataclass(frozen=True)

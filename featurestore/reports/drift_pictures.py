@@ -8,8 +8,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from featurestore.frames.drift import FeatureDrift
-from featurestore.frames.feature_statistics import as_text
+from featurestore.frames.statistics.drift import FeatureDrift
+from featurestore.frames.statistics.feature_statistics import as_text
 from featurestore.reports.drawing import (
     FIRST,
     INK,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from featurestore.frames.drift import FeatureDrift
-from featurestore.operations.drift import MARKS, DriftResult
+from featurestore.frames.statistics.drift import FeatureDrift
+from featurestore.operations.statistics.drift import MARKS, DriftResult
 from featurestore.reports.drawing import Picture
 from featurestore.reports.drift_pictures import distances, spread
 from featurestore.reports.page import OF_MEASURES, rendered, write_page

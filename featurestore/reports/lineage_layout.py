@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from featurestore.operations.lineage import Edge, Lineage, Node
+from featurestore.operations.catalog.lineage import Edge, Lineage, Node
 
 WIDTH, HEIGHT = 196.0, 42.0
 _BETWEEN_COLUMNS, _BETWEEN_BOXES, _BETWEEN_LINES, _BETWEEN_PARTS = 76.0, 14.0, 10.0, 34.0

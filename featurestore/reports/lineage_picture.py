@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from featurestore.operations.lineage import Lineage, Node
+from featurestore.operations.catalog.lineage import Lineage, Node
 from featurestore.reports.lineage_layout import HEIGHT, WIDTH, Line, layout
 
 _MARGIN = 2.0

@@ -9,8 +9,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from featurestore.errors import ExportError
-from featurestore.frames.feature_statistics import as_text, deviation_as_text
-from featurestore.stores.local_files import write_whole
+from featurestore.frames.statistics.feature_statistics import as_text, deviation_as_text
+from featurestore.stores.files.local import write_whole
 
 
 def _count(number: int | None) -> str:

@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from featurestore.definitions.durations import spoken
+from featurestore.definitions.values.durations import spoken
 from featurestore.reports.drawing import (
     FIRST,
     INK,

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from featurestore.frames.feature_statistics import FeatureStatistics, as_text, histogram
-from featurestore.operations.profile import ProfiledGroup
+from featurestore.frames.statistics.feature_statistics import FeatureStatistics, as_text, histogram
+from featurestore.operations.statistics.profile import ProfiledGroup
 from featurestore.reports.drawing import (
     FIRST,
     INK,

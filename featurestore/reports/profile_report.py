@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from featurestore.frames.feature_statistics import FeatureStatistics
-from featurestore.operations.profile import ProfiledGroup
+from featurestore.frames.statistics.feature_statistics import FeatureStatistics
+from featurestore.operations.statistics.profile import ProfiledGroup
 from featurestore.reports.drawing import Picture
 from featurestore.reports.page import OF_MEASURES, rendered, write_page
 from featurestore.reports.profile_pictures import feature_picture, rows_over_time

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from featurestore.frames.feature_statistics import FeatureStatistics, as_text, histogram, significant
+from featurestore.frames.statistics.feature_statistics import FeatureStatistics, as_text, histogram, significant
 
 # A divisor of the steps of rank that are kept, so that even values make even bars.
 _BINS = 20

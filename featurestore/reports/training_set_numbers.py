@@ -8,9 +8,9 @@ from datetime import date, timedelta
 from typing import Any
 
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.frames.training_set_profile import profile_days, profile_features
-from featurestore.operations.training_set import TrainingSet
-from featurestore.stores.training_sets import Manifest
+from featurestore.frames.training_sets.profile import profile_days, profile_features
+from featurestore.operations.training_sets.training_set import TrainingSet
+from featurestore.stores.training_sets.manifests import Manifest
 
 SPLIT = "split"
 PARTS = ("train", "validation", "test")

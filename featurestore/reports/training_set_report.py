@@ -9,14 +9,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from featurestore.definitions.durations import format_duration, spoken
 from featurestore.definitions.finding import Finding, Severity
-from featurestore.operations.training_set import TrainingSet
+from featurestore.definitions.values.durations import format_duration, spoken
+from featurestore.operations.training_sets.training_set import TrainingSet
 from featurestore.reports import pictures
 from featurestore.reports.drawing import Picture
 from featurestore.reports.page import rendered, write_page
 from featurestore.reports.training_set_numbers import TrainingSetNumbers
-from featurestore.stores.training_sets import Manifest
+from featurestore.stores.training_sets.manifests import Manifest
 
 
 def training_set_report(

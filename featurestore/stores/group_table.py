@@ -13,13 +13,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StructField, StructType
 
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.types import is_wider
+from featurestore.definitions.values.types import is_wider
 from featurestore.frames.columns import column
-from featurestore.frames.conform import FAULTS, ROW
+from featurestore.frames.rows.conform import FAULTS, ROW
+from featurestore.frames.rows.suppression import REASON
 from featurestore.frames.schema import PARTITION_COLUMNS, REJECTED, values_schema
-from featurestore.frames.suppression import REASON
 from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
-from featurestore.stores.delta import DeltaTable, Transaction, in_few_files, literal
+from featurestore.stores.delta.table import DeltaTable, Transaction, in_few_files, literal
 from featurestore.stores.layout import Layout
 
 _PROPERTIES = {

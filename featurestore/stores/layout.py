@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import check_name, check_tenant_id
-from featurestore.stores.delta import DeltaTable
+from featurestore.stores.delta.table import DeltaTable
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from featurestore.definitions.names import check_tenant_id
 from featurestore.definitions.source import Source
 from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError
 from featurestore.frames.columns import column
-from featurestore.frames.csv_header import doubled, header_names
-from featurestore.frames.union import union_losslessly
-from featurestore.stores.delta import quote
-from featurestore.stores.files import has_pattern
-from featurestore.stores.named_files import Listing, NamedFiles, explained, shown
+from featurestore.frames.rows.csv_header import doubled, header_names
+from featurestore.frames.rows.union import union_losslessly
+from featurestore.stores.delta.table import quote
+from featurestore.stores.file_system import has_pattern
+from featurestore.stores.files.named import Listing, NamedFiles, explained, shown
 from featurestore.stores.sessions import separate_session
 from featurestore.stores.storage_faults import told_plainly
 

@@ -28,13 +28,13 @@ from featurestore import (
     OfflineStore,
     TrainingSet,
 )
-from featurestore.display.description import Listing
+from featurestore.display.displayed import Listing
 from featurestore.operations.context import Context
-from featurestore.stores.registry import RegistryState
-from featurestore.stores.training_set_store import TrainingSetStore
-from featurestore.stores.training_sets import Manifest
+from featurestore.stores.small_tables.registry import RegistryState
+from featurestore.stores.training_sets.manifests import Manifest
+from featurestore.stores.training_sets.store import TrainingSetStore
 from tests.conftest import Clock, OpenFeatureStore
-from tests.wrong_values import fault_of, wrong_values
+from tests.inputs.wrong_values import fault_of, wrong_values
 
 NOON = datetime(2026, 11, 8, 12, tzinfo=UTC)
 FROM, TO = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 11, 8, tzinfo=UTC)

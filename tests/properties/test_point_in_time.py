@@ -15,19 +15,19 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from conftest import Clock, OpenFeatureStore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from reference.as_of import AsOfLookup, Ordered, Row, as_of_join
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup
-from featurestore.definitions.time_window import to_micros
-from featurestore.frames.hot_keys import HotKey, hot_table
-from featurestore.frames.join_keys import key_longs
-from featurestore.frames.point_in_time import AsOfJoin, point_in_time_join
-from featurestore.operations import as_of_plan
+from featurestore.definitions.values.time_window import to_micros
+from featurestore.frames.as_of.hot_keys import HotKey, hot_table
+from featurestore.frames.as_of.join_keys import key_longs
+from featurestore.frames.as_of.point_in_time import AsOfJoin, point_in_time_join
+from featurestore.operations.reading import as_of_plan
+from tests.conftest import Clock, OpenFeatureStore
+from tests.reference.as_of import AsOfLookup, Ordered, Row, as_of_join
 
 HOUR = timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from featurestore.arguments import checked
 from featurestore.errors import ExportError, InvalidArgumentError
-from featurestore.stores.local_files import write_whole
+from featurestore.stores.files.local import write_whole
 
 
 @checked

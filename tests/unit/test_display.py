@@ -11,8 +11,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from html_page import Page, faults_of
-from profiles import drifted, profiled
 from rich.console import Console
 
 from featurestore import (
@@ -42,8 +40,6 @@ from featurestore.definitions.feature_group import describe_groups
 from featurestore.display.description import (
     Amount,
     Display,
-    Displayed,
-    Listing,
     Mark,
     Table,
     count,
@@ -53,23 +49,26 @@ from featurestore.display.description import (
     text_of,
     utc_text,
 )
+from featurestore.display.displayed import Displayed, Listing
 from featurestore.display.html import as_html
 from featurestore.display.terminal import as_rich
-from featurestore.operations.backfill import PlannedWindow, describe_planned
-from featurestore.operations.diff import FeatureDiff, FeatureSummary
-from featurestore.operations.erase import ErasureCertificate
-from featurestore.operations.erasing import ErasedTable
-from featurestore.operations.optimize import describe_optimized
-from featurestore.operations.plan import Plan, make_plan, read_definitions
-from featurestore.operations.profile import GroupProfile
-from featurestore.operations.retain import describe_retention
-from featurestore.operations.stats import describe_stats
-from featurestore.operations.sync_result import describe_synced
-from featurestore.operations.vacuum import describe_vacuumed
-from featurestore.stores.registry import RegistryState
-from featurestore.stores.runs import describe_runs
-from featurestore.stores.training_sets import describe_manifests
-from tests.unit.test_report_html import manifest
+from featurestore.operations.definitions.plan import Plan, make_plan, read_definitions
+from featurestore.operations.erasure.erase import ErasureCertificate
+from featurestore.operations.erasure.erasing import ErasedTable
+from featurestore.operations.jobs.backfill import PlannedWindow, describe_planned
+from featurestore.operations.statistics.profile import GroupProfile
+from featurestore.operations.statistics.stats import describe_stats
+from featurestore.operations.training_sets.diff import FeatureDiff, FeatureSummary
+from featurestore.operations.upkeep.optimize import describe_optimized
+from featurestore.operations.upkeep.retain import describe_retention
+from featurestore.operations.upkeep.vacuum import describe_vacuumed
+from featurestore.operations.vectors.sync_result import describe_synced
+from featurestore.stores.small_tables.registry import RegistryState
+from featurestore.stores.small_tables.runs import describe_runs
+from featurestore.stores.training_sets.manifests import describe_manifests
+from tests.pages.html_page import Page, faults_of
+from tests.pages.profiles import drifted, profiled
+from tests.pages.training_set_reports import manifest
 
 EVIL = "<script>alert('x')</script>"
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)

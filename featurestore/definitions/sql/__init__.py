@@ -1,4 +1,4 @@
-"""What a user's SQL may say, and the text that runs in its place: read, checked, and written anew.
+"""What a user's SQL may say, and the checked text that runs in its place.
 
 ``text`` takes comments and hints out and reads quoted texts as Spark does, ``dialect`` reads the rest into a tree and
 writes a tree as text, ``functions`` and ``constructs`` are the lists of what is allowed, ``place`` finds where in the

@@ -1,0 +1,75 @@
+"""Commands on definitions: plan, apply, groups list, groups show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+from rich.text import Text
+
+from featurestore.cli.invocation import Invocation
+from featurestore.definitions.yaml_files import load_definitions
+
+if TYPE_CHECKING:
+    from featurestore.definitions.feature_group import FeatureGroup
+    from featurestore.operations.definitions.plan import Plan
+
+DefinitionsPath = Annotated[
+    Path, typer.Argument(metavar="PATH", help="A YAML file of definitions, or a folder of such files.")
+]
+
+
+def plan(invocation: Invocation, path: DefinitionsPath) -> None:
+    """Show what apply would change; change nothing."""
+    load_definitions(path)  # A fault is told before Spark starts.
+    found = invocation.open().plan(path)
+    invocation.answer(_document(found), Text(str(found)))
+
+
+def apply(invocation: Invocation, path: DefinitionsPath) -> None:
+    """Create and evolve tables as the definitions say."""
+    load_definitions(path)
+    feature_store = invocation.open()
+    with invocation.working(f"Applying {path}"):
+        done = feature_store.apply(path)
+    invocation.answer(_document(done), Text(str(done)))
+
+
+def list_groups(invocation: Invocation) -> None:
+    """List the feature groups, each in its highest major version."""
+    groups = invocation.open().feature_groups()
+    invocation.answer([_definition(group) for group in groups], groups)
+
+
+def show_group(
+    invocation: Invocation,
+    name: Annotated[str, typer.Argument(metavar="GROUP", help="The feature group.")],
+    version: Annotated[int | None, typer.Option("--version", help="Major version; the highest by default.")] = None,
+) -> None:
+    """Show a feature group's definition, as YAML."""
+    group = invocation.open().feature_group(name, version)
+    document = _definition(group)
+    entity, own = document["entity"], {**document, "entity": group.entity.name}
+    text = yaml.safe_dump({"entities": [entity], "feature_groups": [own]}, sort_keys=False, allow_unicode=True)
+    invocation.answer(document, Text(text.rstrip()))
+
+
+def _document(plan: Plan) -> dict[str, Any]:
+    changes = [
+        {
+            "action": change.action,
+            "kind": change.kind,
+            "name": change.name,
+            "version": change.version,
+            "details": list(change.details),
+        }
+        for change in plan.changes
+    ]
+    return {"has_changes": plan.has_changes, "changes": changes}
+
+
+def _definition(group: FeatureGroup) -> dict[str, Any]:
+    given = group.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    return {"name": group.name, "version": group.version} | given

@@ -1,0 +1,140 @@
+"""Commands for a scheduler: materialize, backfill, runs; each is a job for spark-submit, too."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from featurestore.cli.arguments import End, Start
+from featurestore.cli.commands.values import GroupName
+from featurestore.cli.invocation import Invocation
+from featurestore.operations.instants import MOST_ROWS
+
+if TYPE_CHECKING:
+    from featurestore.stores.small_tables.runs import Run
+
+Lookback = Annotated[
+    str | None, typer.Option("--lookback", help="Compute windows done so shortly before again, for late rows: 2d.")
+]
+
+
+def materialize(
+    invocation: Invocation,
+    start: Start,
+    end: End,
+    group: Annotated[str | None, typer.Argument(metavar="GROUP", help="The feature group.")] = None,
+    every_group: Annotated[bool, typer.Option("--all", help="Every group, each after those that it reads.")] = False,
+    rerun: Annotated[bool, typer.Option("--rerun", help="Also where it was done: append what differs.")] = False,
+    lookback: Lookback = None,
+) -> None:
+    """Run a group's transformation over a window of time, and write its values once."""
+    if (group is None) != every_group:
+        raise typer.BadParameter("name a group, or give --all", param_hint="GROUP")
+    tenant = invocation.required_tenant()
+    feature_store = invocation.open()
+    _check_window(start, end, feature_store.settings.timestamp_zone)
+    store = feature_store.tenant(tenant)
+    with invocation.working(f"Materializing {group or 'every group'} over [{start}, {end})"):
+        if group is None:
+            results = [*store.materialize_all(start, end, rerun, lookback)]
+        else:
+            results = [store.materialize_feature(group, start, end, rerun, lookback)]
+    documents = [{"tenant": tenant, **asdict(result)} for result in results]
+    invocation.answer(documents if group is None else documents[0], *results)
+    for result in results:
+        result.require_expectations()
+
+
+def backfill(
+    invocation: Invocation,
+    group: GroupName,
+    start: Start,
+    end: End,
+    every: Annotated[str, typer.Option("--every", help="The length of a window: 1d, 6h, 1w.")] = "1d",
+    parallel: Annotated[int, typer.Option("--parallel", min=1, help="Windows at once.")] = 1,
+    newest_first: Annotated[bool, typer.Option("--newest-first", help="The latest windows first.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the windows and their state; run none.")] = False,
+) -> None:
+    """Cut a range of time into windows and materialize those that are missing; run again after an interruption."""
+    tenant = invocation.required_tenant()
+    feature_store = invocation.open()
+    _check_window(start, end, feature_store.settings.timestamp_zone)
+    store = feature_store.tenant(tenant)
+    planned = store.plan_backfill(group, start, end, every)
+    if dry_run:
+        return invocation.answer([asdict(one) for one in planned], planned)
+    due = sum(one.is_due for one in planned)
+    with _progress(invocation) as progress:
+        bar = progress.add_task(f"{group}: windows", total=due)
+        done = store.backfill(
+            group,
+            start,
+            end,
+            every,
+            parallel,
+            "newest" if newest_first else "oldest",
+            told=lambda result: progress.update(bar, advance=1),
+        )
+    return invocation.answer({"tenant": tenant, **asdict(done)}, Text(done.display().title))
+
+
+def _progress(invocation: Invocation) -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)
+
+
+def show_run(
+    invocation: Invocation,
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Its id, or the beginning of it.")],
+) -> None:
+    """Show all that the ledger says of one run."""
+    tenant = invocation.required_tenant()
+    run = invocation.open().tenant(tenant).run(run_id)
+    invocation.answer(asdict(run), run)
+
+
+def abandon_run(
+    invocation: Invocation,
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Its id, or the beginning of it.")],
+) -> None:
+    """Mark a run that is said to be running, and is not, as abandoned."""
+    tenant = invocation.required_tenant()
+    run = invocation.open().tenant(tenant).abandon_run(run_id)
+    invocation.answer(asdict(run), Text(f"{run.run_id}: {run.state}"))
+
+
+def list_runs(
+    invocation: Invocation,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="How many, newest first.")] = 20,
+    of_store: Annotated[
+        bool, typer.Option("--store", help="Of what is done for all tenants at once, such as vacuum.")
+    ] = False,
+) -> None:
+    """List the tenant's runs: which job, which window, how it ended."""
+    if of_store:
+        runs = invocation.open().latest_runs(limit)
+    else:
+        tenant = invocation.required_tenant()
+        runs = invocation.open().tenant(tenant).latest_runs(limit)
+    invocation.answer([_row(run) for run in runs], runs)
+
+
+def _row(run: Run) -> dict[str, Any]:
+    """As in the ledger's table."""
+    window = {"window_start": run.window and run.window.start, "window_end": run.window and run.window.end}
+    return {name: fact for name, fact in asdict(run).items() if name not in ("window", "sequence")} | window
+
+
+def _check_window(start: str, end: str, zone: str | None) -> None:
+    from featurestore.definitions.values.time_window import TimeWindow
+
+    try:
+        TimeWindow.of(start, end, zone)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--start/--end") from error

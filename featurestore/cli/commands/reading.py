@@ -1,0 +1,265 @@
+"""Commands that read values: get, history, batch, join, aggregate, search, stats, entity-timestamps."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from featurestore.cli.arguments import (
+    ANY_ENTITY,
+    End,
+    EntityPairs,
+    Format,
+    KnownAt,
+    Limit,
+    Output,
+    Reference,
+    References,
+    Spine,
+    Start,
+    entity_of,
+    entity_option,
+    instant,
+    pairs,
+    plain_rows,
+    rows_of,
+    typed,
+)
+from featurestore.cli.invocation import Invocation
+from featurestore.definitions.names import parse_reference
+from featurestore.definitions.values.time_window import in_utc
+from featurestore.operations.instants import MOST_ROWS
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from featurestore.definitions.feature_group import FeatureGroup
+    from featurestore.feature_store import FeatureStore
+    from featurestore.offline_store import OfflineStore
+
+
+def get(
+    invocation: Invocation,
+    features: References,
+    entity: EntityPairs,
+    at: Annotated[str, instant("--at", "The moment: 2026-11-01T00:00:00Z.")],
+    known_at: KnownAt = None,
+) -> None:
+    """Show the values that were valid for one entity at a moment."""
+    fs, store = _open(invocation)
+    found = store.get_features_at_time(features, entity_of(_group(fs, features[0]).entity, entity), at, known_at)
+    rows = [
+        {"feature": name} | ({} if value is None else {k: in_utc(v) for k, v in asdict(value).items()})
+        for name, value in found.items()
+    ]
+    columns = ["feature", "value", "event_timestamp", "created_timestamp", "model_version"]
+    whole = [{name: row.get(name) for name in columns} for row in rows]
+    invocation.answer({row["feature"]: row if "value" in row else None for row in rows}, rows_of(whole, columns))
+
+
+def history(
+    invocation: Invocation,
+    feature: Reference,
+    entity: EntityPairs,
+    start: Annotated[str | None, instant("--start", "First instant, included; none: no bound.")] = None,
+    end: Annotated[str | None, instant("--end", "Last instant, included; none: no bound.")] = None,
+    limit: Limit = 20,
+    all_versions: Annotated[bool, typer.Option("--all-versions", help="Also what was corrected.")] = False,
+) -> None:
+    """Show one feature of one entity over time, newest first."""
+    fs, store = _open(invocation)
+    key = entity_of(_group(fs, feature).entity, entity)
+    _show(invocation, store.get_feature_history(feature, key, start, end, limit, all_versions), limit)
+
+
+def batch(
+    invocation: Invocation,
+    features: References,
+    start: Start,
+    end: End,
+    entity: Annotated[list[str] | None, ANY_ENTITY] = None,
+    limit: Limit = 20,
+    output: Output = None,
+    format: Format = "parquet",
+) -> None:
+    """Show, or write to files, all values of a time range: a row an entity and event timestamp."""
+    fs, store = _open(invocation)
+    found = store.get_batch_features(features, start, end, _entities(fs, features[0], entity))
+    _show_or_write(invocation, fs, store, found.rows, limit, output, format)
+
+
+def join(
+    invocation: Invocation,
+    features: References,
+    spine: Spine,
+    timestamp_column: Annotated[
+        str, typer.Option("--timestamp-column", help="The spine's column of moments.")
+    ] = "event_timestamp",
+    known_at: KnownAt = None,
+    full_feature_names: Annotated[
+        bool, typer.Option("--full-feature-names", help="Name columns group__feature.")
+    ] = False,
+    with_timestamps: Annotated[
+        bool, typer.Option("--with-timestamps", help="Also when each value became true.")
+    ] = False,
+    limit: Limit = 20,
+    output: Output = None,
+    format: Format = "parquet",
+) -> None:
+    """Join features to the examples of a Parquet file as of each one's time; show the rows, or write them to files."""
+    fs, store = _open(invocation)
+    from featurestore.operations.context import named_files
+    from featurestore.stores.files.rows import read_parquet
+
+    rows = store.get_point_in_time(
+        read_parquet(named_files(fs.spark), spine),
+        features,
+        timestamp_column,
+        known_at,
+        full_feature_names,
+        with_timestamps,
+    )
+    _show_or_write(invocation, fs, store, rows, limit, output, format)
+
+
+def aggregate(
+    invocation: Invocation,
+    feature: Reference,
+    function: Annotated[
+        str, typer.Argument(metavar="FUNCTION", help="sum, avg, count, min, max, stddev or approx_percentile.")
+    ],
+    start: Start,
+    end: End,
+    every: Annotated[str, typer.Option("--every", help="hour, day, week or month.")] = "day",
+    entity: Annotated[list[str] | None, ANY_ENTITY] = None,
+    time_zone: Annotated[str, typer.Option("--time-zone", help="Whose calendar the buckets follow.")] = "UTC",
+    by_entity: Annotated[bool, typer.Option("--by-entity", help="A row a bucket and entity.")] = False,
+    percentile: Annotated[float, typer.Option("--percentile", help="For approx_percentile: from 0 to 1.")] = 0.5,
+    limit: Limit = 1000,
+) -> None:
+    """Show a feature's values, aggregated by hours, days, weeks or months of a time zone's calendar."""
+    fs, store = _open(invocation)
+    found = store.aggregate_feature(
+        feature,
+        function,
+        every,
+        start=start,
+        end=end,
+        entities=_entities(fs, feature, entity),
+        time_zone=time_zone,
+        by_entity=by_entity,
+        percentile=percentile,
+    )
+    keys = _group(fs, feature).join_keys if by_entity else []
+    _show(invocation, found.orderBy(*keys, "bucket_start"), limit)
+
+
+def search(
+    invocation: Invocation,
+    feature: Reference,
+    vector: Annotated[str | None, typer.Option("--vector", help="The query, as JSON: [0.1, 0.2].")] = None,
+    entity: Annotated[list[str] | None, entity_option("Or an entity's own, as KEY=VALUE.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="How many, at the most.")] = 10,
+    threshold: Annotated[float, typer.Option("--threshold", help="The least cosine similarity.")] = 0.7,
+    at: Annotated[str | None, instant("--at", "Vectors as they were valid then; now by default.")] = None,
+    filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE, of the same group.")] = None,
+    model_version: Annotated[str | None, typer.Option("--model-version", help="Only vectors of this model.")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare every vector, and do not search by index.")] = False,
+) -> None:
+    """Show the entities whose embeddings are most similar to a vector, or to an entity's own."""
+    if (vector is None) == (not entity):
+        raise typer.BadParameter("give either --vector or --entity", param_hint="--vector/--entity")
+    fs, store = _open(invocation)
+    group = _group(fs, feature)
+    types: dict[str, str] = dict(group.entity.join_keys) | {one.name: one.type for one in group.features}
+    filters = {name: typed(value, types.get(name, "string")) for name, value in pairs(filter or [], "--filter").items()}
+    query = entity_of(group.entity, entity or []) if vector is None else typed(vector, "json")
+    found = store.search_similar_embeddings(
+        feature,
+        query,
+        limit,
+        threshold,
+        at=at,
+        filters=filters or None,
+        model_version=model_version,
+        exact=exact or None,
+    )
+    rows = [asdict(match) for match in found]
+    document = {"feature": feature, "model_version": found.model_version, "at": found.at, "exact": found.exact}
+    document |= {"source": found.source, "synced_at": found.synced_at, "table_version": found.table_version}
+    invocation.answer(document | {"matches": rows}, found)
+
+
+def stats(invocation: Invocation) -> None:
+    """Show what the tenant has in each feature group: rows, entities, times, files, bytes."""
+    _, store = _open(invocation)
+    found = store.get_stats()
+    invocation.answer([asdict(one) for one in found], found)
+
+
+def entity_timestamps(
+    invocation: Invocation,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A declared source, such as orders.")],
+    entity: Annotated[str, typer.Argument(metavar="ENTITY", help="The entity whose keys are wanted.")],
+    timestamp_column: Annotated[str, typer.Option("--timestamp-column", help="Of the source.")] = "event_timestamp",
+    on: Annotated[list[str] | None, typer.Option("--on", help="KEY=COLUMN of the source, where they differ.")] = None,
+    start: Annotated[str | None, instant("--start", "First instant.")] = None,
+    end: Annotated[str | None, instant("--end", "First instant after.")] = None,
+    limit: Limit = 20,
+    output: Output = None,
+    format: Format = "parquet",
+) -> None:
+    """Show, or write to files, the distinct (entity, timestamp) pairs of a source: a spine."""
+    if (start is None) != (end is None):
+        raise typer.BadParameter("give both or neither", param_hint="--start/--end")
+    fs, store = _open(invocation)
+    from featurestore.data_loader import FeatureDataLoader
+
+    found = FeatureDataLoader(store).get_entity_timestamps(
+        source,
+        entity,
+        None if start is None else (start, end),
+        timestamp_column=timestamp_column,
+        on=pairs(on or [], "--on"),
+    )
+    _show_or_write(invocation, fs, store, found, limit, output, format)
+
+
+def _open(invocation: Invocation) -> tuple[FeatureStore, OfflineStore]:
+    tenant = invocation.required_tenant()
+    feature_store = invocation.open()
+    return feature_store, feature_store.tenant(tenant)
+
+
+def _group(fs: FeatureStore, reference: str) -> FeatureGroup:
+    return fs.feature_group(parse_reference(reference)[0])
+
+
+def _entities(fs: FeatureStore, reference: str, entity: list[str] | None) -> dict[str, Any] | None:
+    return entity_of(_group(fs, reference).entity, entity) if entity else None
+
+
+def _show(invocation: Invocation, frame: DataFrame, limit: int) -> None:
+    rows = plain_rows(frame, limit)
+    invocation.answer(rows, rows_of(rows, frame.columns))
+
+
+def _show_or_write(
+    invocation: Invocation,
+    fs: FeatureStore,
+    store: OfflineStore,
+    frame: DataFrame,
+    limit: int,
+    output: str | None,
+    format: str,
+) -> None:
+    if output is None:
+        return _show(invocation, frame, limit)
+    from featurestore.data_loader import FeatureDataLoader
+
+    with invocation.working(f"Writing {output}"):
+        path = FeatureDataLoader(store).export(frame, output, format)  # type: ignore[arg-type]
+    return invocation.answer({"path": path, "format": format}, Text(f"Written to {path}"))

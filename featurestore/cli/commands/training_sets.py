@@ -1,0 +1,256 @@
+"""Commands on training sets: build, load, list, show, rebuild, extend, audit, diff, export, delete; and fine-tuning sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
+
+from featurestore.cli.arguments import Format, KnownAt, References, Spine, instant
+from featurestore.cli.invocation import Invocation
+
+if TYPE_CHECKING:
+    from featurestore.data_loader import FeatureDataLoader
+    from featurestore.stores.training_sets.manifests import Manifest
+
+SetName = Annotated[str, typer.Argument(metavar="NAME", help="The training set.")]
+SpineFile = Annotated[str, typer.Option("--spine", help="Parquet: the new rows, with the columns of the set's spine.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Publish nothing that the audit faults.")]
+Version = Annotated[int | None, typer.Option("--version", help="Which version; the newest by default.")]
+
+
+def build(invocation: Invocation, name: SetName, strict: Strict = False) -> None:
+    """Build a new version of a training set that was applied as a definition."""
+    loader = _loader(invocation)
+    with invocation.working(f"Building {name}"):
+        manifest = loader.build(name, strict).manifest
+    _answer(invocation, manifest)
+
+
+def load(
+    invocation: Invocation,
+    name: SetName,
+    features: References,
+    spine: Annotated[str | None, typer.Option("--spine", help="A Parquet file or folder of examples.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="A column of the spine, or group:feature.")] = None,
+    label_offset: Annotated[
+        str | None, typer.Option("--label-offset", help="How long after a row's time its label is looked up: 7d.")
+    ] = None,
+    start: Annotated[str | None, instant("--start", "First instant of the examples.")] = None,
+    end: Annotated[str | None, instant("--end", "First instant after.")] = None,
+    timestamp_column: Annotated[
+        str, typer.Option("--timestamp-column", help="The spine's column of moments.")
+    ] = "event_timestamp",
+    known_at: KnownAt = None,
+    sample_size: Annotated[
+        int | None, typer.Option("--sample-size", min=1, help="How many rows; by default all.")
+    ] = None,
+    stratify_by: Annotated[
+        list[str] | None, typer.Option("--stratify-by", help="Columns whose values keep their shares.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the sample and the split.")] = 0,
+    split: Annotated[str | None, typer.Option("--split", help="time, random or entity.")] = None,
+    validation: Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")] = None,
+    test: Annotated[float | None, typer.Option("--test", help="Share of the test part.")] = None,
+    missing: Annotated[str, typer.Option("--missing", help="keep or drop rows that lack a feature.")] = "keep",
+    strict: Strict = False,
+) -> None:
+    """Join features to examples as of each one's time, and save the result as a new version of NAME."""
+    if (start is None) != (end is None):
+        raise typer.BadParameter("give both or neither", param_hint="--start/--end")
+    tenant = invocation.required_tenant()
+    parts = _split(split, validation, test)
+    feature_store = invocation.open()
+    from featurestore.data_loader import FeatureDataLoader
+    from featurestore.operations.context import named_files
+    from featurestore.stores.files.rows import read_parquet
+
+    with invocation.working(f"Building {name}"):
+        loader = FeatureDataLoader(feature_store.tenant(tenant))
+        manifest = loader.load_training_data(
+            None if spine is None else read_parquet(named_files(feature_store.spark), spine),
+            features,
+            label,
+            name,
+            time_range=None if start is None else (start, end),
+            timestamp_column=timestamp_column,
+            known_at=known_at,
+            label_offset=label_offset,
+            sample_size=sample_size,
+            stratify_by=stratify_by,
+            seed=seed,
+            split=parts,
+            missing=missing,
+            strict=strict,
+        ).manifest
+    _answer(invocation, manifest)
+
+
+def _split(kind: str | None, validation: float | None, test: float | None) -> Any:
+    if kind is None and validation is None and test is None:
+        return None
+    from featurestore.definitions.training_set import SPLITS
+
+    if kind is not None and kind not in SPLITS:
+        raise typer.BadParameter(f"{kind!r} is not among {', '.join(SPLITS)}", param_hint="--split")
+    shares = {"validation": validation, "test": test}
+    return SPLITS[kind or "time"].model_validate(
+        {"kind": kind or "time"} | {name: share for name, share in shares.items() if share is not None}
+    )
+
+
+def list_versions(invocation: Invocation) -> None:
+    """List the saved versions of all training sets."""
+    manifests = _loader(invocation).list()
+    invocation.answer([manifest.model_dump(mode="json") for manifest in manifests], manifests)
+
+
+def show(
+    invocation: Invocation,
+    name: SetName,
+    version: Version = None,
+    report: Annotated[Path | None, typer.Option("--report", help="Write the report (HTML) to this file.")] = None,
+) -> None:
+    """Show a saved version's manifest: what it holds and what it was made from."""
+    found = _loader(invocation).get(name, version)
+    told = []
+    if report is not None:
+        from featurestore.reports.training_set_report import training_set_report
+
+        with invocation.working(f"Measuring {name} v{found.version}"):
+            told = [Text(f"Report: {training_set_report(found, report)}")]
+    invocation.answer(found.manifest.model_dump(mode="json"), found, *told)
+
+
+def rebuild(invocation: Invocation, name: SetName, version: Version = None) -> None:
+    """Build a saved version again from its manifest; fails unless the content is the same."""
+    loader = _loader(invocation)
+    with invocation.working(f"Rebuilding {name}"):
+        manifest = loader.rebuild(name, version).manifest
+    _answer(invocation, manifest)
+
+
+def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Version = None) -> None:
+    """Add the spine rows of a Parquet file or folder to a saved version, as a new version; only they are computed."""
+    tenant = invocation.required_tenant()
+    feature_store = invocation.open()
+    from featurestore.data_loader import FeatureDataLoader
+    from featurestore.operations.context import named_files
+    from featurestore.stores.files.rows import read_parquet
+
+    with invocation.working(f"Extending {name}"):
+        rows = read_parquet(named_files(feature_store.spark), spine)
+        manifest = FeatureDataLoader(feature_store.tenant(tenant)).extend(name, rows, version).manifest
+    _answer(invocation, manifest)
+
+
+def audit(invocation: Invocation, name: SetName, version: Version = None) -> None:
+    """Look for leaks in a saved version: values from the future, labels among the features, and the like."""
+    findings = _loader(invocation).audit(name, version)
+    invocation.answer([finding.model_dump(mode="json") for finding in findings], findings)
+
+
+def diff(
+    invocation: Invocation,
+    name: SetName,
+    version_a: Annotated[int, typer.Argument(metavar="A", help="One version.")],
+    version_b: Annotated[int, typer.Argument(metavar="B", help="The other.")],
+) -> None:
+    """Show what differs between two versions: rows, features, distributions."""
+    found = _loader(invocation).diff(name, version_a, version_b)
+    invocation.answer(asdict(found), found)
+
+
+def delete(
+    invocation: Invocation,
+    name: SetName,
+    version: Annotated[int | None, typer.Option("--version", help="Which version.")] = None,
+    all_versions: Annotated[bool, typer.Option("--all-versions", help="Every version.")] = False,
+) -> None:
+    """Delete saved versions with their rows; their numbers are not used again."""
+    deleted = _loader(invocation).delete(name, version, all_versions)
+    invocation.answer({"name": name, "deleted": list(deleted)}, Text(f"Deleted: {name} {shown_versions(deleted)}"))
+
+
+def shown_versions(versions: Iterable[int]) -> str:
+    return ", ".join(f"v{version}" for version in versions)
+
+
+def export(
+    invocation: Invocation,
+    name: SetName,
+    path: Annotated[str, typer.Argument(metavar="FOLDER", help="A new folder.")],
+    version: Version = None,
+    format: Format = "parquet",
+) -> None:
+    """Write a saved version's rows to files in a new folder, visible only when whole."""
+    found = _loader(invocation).get(name, version)
+    with invocation.working(f"Writing {path}"):
+        written = found.export(path, format)  # type: ignore[arg-type]
+    document = {"name": name, "version": found.version, "path": written, "format": format}
+    invocation.answer(document, Text(f"{name} v{found.version} written to {written}"))
+
+
+def fine_tuning(
+    invocation: Invocation,
+    features: References,
+    spine: Spine,
+    output_feature: Annotated[str, typer.Option("--output-feature", help="The answer: group:feature, or a column.")],
+    path: Annotated[str, typer.Option("--path", help="A new folder for the JSONL files.")],
+    system: Annotated[str | None, typer.Option("--system", help="The system's message, a template.")] = None,
+    template: Annotated[str | None, typer.Option("--template", help="The user's message, a Jinja2 template.")] = None,
+    timestamp_column: Annotated[
+        str, typer.Option("--timestamp-column", help="The spine's column of moments.")
+    ] = "event_timestamp",
+    known_at: KnownAt = None,
+    sample_size: Annotated[
+        int | None, typer.Option("--sample-size", min=1, help="How many rows; by default all.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the sample and the split.")] = 0,
+    split: Annotated[str | None, typer.Option("--split", help="time, random or entity.")] = None,
+    validation: Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")] = None,
+    test: Annotated[float | None, typer.Option("--test", help="Share of the test part.")] = None,
+) -> None:
+    """Write examples as chat messages, a JSON object a line, for fine-tuning a language model."""
+    tenant = invocation.required_tenant()
+    parts = _split(split, validation, test)
+    feature_store = invocation.open()
+    from featurestore.data_loader import FeatureDataLoader
+    from featurestore.operations.context import named_files
+    from featurestore.stores.files.rows import read_parquet
+
+    with invocation.working(f"Writing {path}"):
+        made = FeatureDataLoader(feature_store.tenant(tenant)).load_for_fine_tuning(
+            read_parquet(named_files(feature_store.spark), spine),
+            features,
+            output_feature,
+            path=path,
+            system=system,
+            template=template,
+            timestamp_column=timestamp_column,
+            known_at=known_at,
+            sample_size=sample_size,
+            seed=seed,
+            split=parts,
+        )
+    document = {"path": made.path, "row_count": made.row_count, "parts": made.parts, "left_out": made.left_out}
+    document["missing_inputs"] = made.missing_inputs
+    invocation.answer(document, made)
+
+
+def _loader(invocation: Invocation) -> FeatureDataLoader:
+    tenant = invocation.required_tenant()
+    feature_store = invocation.open()
+    from featurestore.data_loader import FeatureDataLoader
+
+    return FeatureDataLoader(feature_store.tenant(tenant))
+
+
+def _answer(invocation: Invocation, manifest: Manifest) -> None:
+    """The manifest, and what its audit found: a line a finding, which no table cuts."""
+    findings = [Text(str(finding)) for finding in manifest.audit]
+    invocation.answer(manifest.model_dump(mode="json"), manifest, *findings)

@@ -1,0 +1,113 @@
+"""Commands that write values: ingest, write, rejected list and retry."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Annotated, Literal
+
+import typer
+from rich.text import Text
+
+from featurestore.cli.arguments import (
+    EntityPairs,
+    Limit,
+    Reference,
+    entity_of,
+    instant,
+    plain_rows,
+    rows_of,
+    typed,
+)
+from featurestore.cli.invocation import Invocation
+from featurestore.definitions.names import parse_reference
+from featurestore.display.description import Display, text_of
+
+GroupName = Annotated[str, typer.Argument(metavar="GROUP", help="The feature group.")]
+
+
+def ingest(
+    invocation: Invocation,
+    group: GroupName,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A CSV, JSON lines or Parquet file, or a folder of them.")
+    ],
+    batch_id: Annotated[str | None, typer.Option("--batch-id", help="Written once, however often retried.")] = None,
+    on_invalid: Annotated[
+        Literal["quarantine", "fail"],
+        typer.Option("--on-invalid", help="Keep bad rows with their reasons, or write nothing where there is one."),
+    ] = "quarantine",
+    format: Annotated[
+        Literal["csv", "jsonl", "parquet"] | None,
+        typer.Option("--format", help="The file's format, where its name does not tell it."),
+    ] = None,
+) -> None:
+    """Write a file's rows to a feature group; bad rows are kept apart, with their reasons."""
+    tenant = invocation.required_tenant()
+    feature_store = invocation.open()
+    from featurestore.operations.context import named_files
+    from featurestore.stores.files.rows import read_rows
+
+    store = feature_store.tenant(tenant)
+    with invocation.working(f"Writing {file} to {group}"):
+        rows = read_rows(named_files(feature_store.spark), file, feature_store.feature_group(group), tenant, format)
+        result = store.write_batch(group, rows, batch_id, on_invalid)
+    # Rows stay out of a scheduler's log: they are where `rejected list` shows them.
+    told: list[Display | Text] = [replace(result, samples={}).display().about(group)]
+    if result.failed:
+        told.append(Text(f"The rejected rows: store.rejected({group!r}, {result.batch_id!r})"))
+    invocation.answer({"group": group, "tenant": tenant, **asdict(result)}, *told)
+
+
+def write(
+    invocation: Invocation,
+    feature: Reference,
+    value: Annotated[
+        str, typer.Argument(metavar="VALUE", help="The value; an embedding or array as JSON: [0.1, 0.2].")
+    ],
+    entity: EntityPairs,
+    at: Annotated[str, instant("--at", "Event timestamp: when it became true.")],
+    model_version: Annotated[
+        str | None, typer.Option("--model-version", help="The model that made it, of an embedding.")
+    ] = None,
+) -> None:
+    """Write one value of one entity; more than a few belong in a file, for ingest."""
+    tenant = invocation.required_tenant()
+    feature_store = invocation.open()
+    group_name, name = parse_reference(feature)
+    group = feature_store.feature_group(group_name)
+    defined, store = group.feature(name), feature_store.tenant(tenant)
+    key, given = entity_of(group.entity, entity), typed(value, defined.type)
+    if defined.feature_type.is_embedding:
+        result = store.write_embedding(feature, key, given, at, model_version)
+    else:
+        result = store.write_feature_value(feature, key, given, at)
+    told = Text(f"{feature} of {text_of(key)} written (table version {result.table_version})")
+    invocation.answer({"feature": feature, "tenant": tenant, **asdict(result)}, told)
+
+
+def list_rejected(
+    invocation: Invocation,
+    group: GroupName,
+    batch_id: Annotated[str | None, typer.Option("--batch-id", help="Of this batch alone.")] = None,
+    limit: Limit = 20,
+) -> None:
+    """Show rejected rows with their reasons."""
+    tenant = invocation.required_tenant()
+    frame = invocation.open().tenant(tenant).rejected(group, batch_id)
+    rows = plain_rows(frame.orderBy("rejected_at", "batch_id", "row"), limit)
+    invocation.answer(rows, rows_of(rows, ["rejected_at", "batch_id", "reasons", "row"]))
+
+
+def retry_rejected(
+    invocation: Invocation,
+    group: GroupName,
+    batch_id: Annotated[str | None, typer.Option("--batch-id", help="Of this batch alone.")] = None,
+) -> None:
+    """Write the rejected rows that the rules in force now allow; each once."""
+    tenant = invocation.required_tenant()
+    feature_store = invocation.open()
+    with invocation.working(f"Writing rejected rows of {group} again"):
+        result = feature_store.tenant(tenant).retry_rejected(group, batch_id)
+    invocation.answer(
+        {"group": group, "tenant": tenant, **asdict(result)}, replace(result, samples={}).display().about(group)
+    )

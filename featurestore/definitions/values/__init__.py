@@ -1,0 +1,1 @@
+"""Feature types, bounds, durations, instants and windows: the values that definitions hold."""

@@ -1,0 +1,164 @@
+"""The spine: what it must have, and what of it bounds the scan of the feature tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.columnar.names import check_names, without_case
+from featurestore.definitions.values.time_window import from_micros, to_micros
+from featurestore.errors import SpineError, nearest
+from featurestore.frames.as_of.spine_types import check_carried
+from featurestore.frames.columns import column
+from featurestore.frames.values.spark_values import read_as
+
+_WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+
+
+@dataclass(frozen=True)
+class SpineBounds:
+    """Rows, the earliest and latest timestamp (none where no row has one), and about how many keys and examples."""
+
+    rows: int
+    earliest: datetime | None
+    latest: datetime | None
+    # By the columns of the key.
+    keys: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    # Distinct (all keys, instant).
+    examples: int = 0
+
+    def dates(self, ttl: timedelta | None, offset: timedelta = timedelta(0)) -> tuple[date | None, date] | None:
+        """The UTC dates, both ends included, on which a value can lie that a row may take; none: no row takes any.
+
+        ``offset``: how long after its timestamp a row looks. The first is none where there is no lower end.
+        """
+        if self.earliest is None or self.latest is None:
+            return None
+        try:
+            first = None if ttl is None else (self.earliest + offset - ttl).date()
+        except OverflowError:
+            first = None
+        try:
+            return first, (self.latest + offset).date()
+        except OverflowError:
+            return first, date.max
+
+
+def check_spine(spine: DataFrame, timestamp_column: str) -> None:
+    """Raise SpineError for columns that are the same to Spark or cannot be carried, or without the timestamp column."""
+    check_names(spine.columns, "spine")
+    check_carried(spine.schema)
+    if timestamp_column not in spine.columns:
+        raise SpineError(
+            f"spine: it has no timestamp column {timestamp_column!r}; name it with timestamp_column=. "
+            f"{nearest(timestamp_column, spine.columns)}"
+        )
+
+
+def instant_column(spine: DataFrame) -> str:
+    """A name that the spine does not use, for its timestamp as an instant."""
+    name = "__instant"
+    while name in spine.columns:
+        name = f"_{name}"
+    return name
+
+
+def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None, name: str) -> DataFrame:
+    """The spine with a column ``name``: its timestamp as an instant, read in ``zone`` where it is naive.
+
+    Raises SpineError where the type cannot give one.
+    """
+    found = spine.schema[timestamp_column].dataType
+    reading = None if isinstance(found, T.StringType) else read_as(column(timestamp_column), found, "timestamp", zone)
+    if reading is None:
+        raise SpineError(
+            f"spine: column {timestamp_column!r} is {found.simpleString()}, not an instant; give timestamps with a time "
+            "zone, or name the zone to read them in as timestamp_zone in the settings"
+        )
+    return spine.withColumn(name, reading.value)
+
+
+def check_keys(
+    rows: DataFrame,
+    keys: Mapping[str, str],
+    types: Mapping[str, T.DataType],
+    group: str,
+    what: str = "spine",
+    remedy: str = "add it, or say which column holds the key with Lookup({group!r}, ..., on={{{key!r}: <column>}})",
+) -> None:
+    """Raise SpineError where a key column is missing or of another type; ``keys``: join key -> column of the rows.
+
+    ``what`` names the rows in the error, and ``remedy`` says what to do about a missing column of ``{key}``.
+    """
+    for key, name in keys.items():
+        if name not in rows.columns:
+            raise SpineError(
+                f"{what}: it has no column {name!r}, by which {group!r} is looked up; "
+                f"{remedy.format(key=key, group=group)}. {nearest(name, rows.columns)}"
+            )
+        found, wanted = rows.schema[name].dataType, types[key]
+        both_whole = isinstance(found, _WHOLE) and isinstance(wanted, _WHOLE)
+        if found != wanted and not both_whole and not isinstance(found, T.NullType):
+            raise SpineError(
+                f"{what}: column {name!r} is {found.simpleString()} and join key {key!r} of {group!r} is "
+                f"{wanted.simpleString()}; cast the column{_cast_advice(found, wanted)}"
+            )
+
+
+def _cast_advice(found: T.DataType, wanted: T.DataType) -> str:
+    if isinstance(found, T.DecimalType) and found.scale == 0 and isinstance(wanted, _WHOLE):
+        return f" (numbers beyond the range of {wanted.simpleString()} are no entity's key: make them null, or leave them out)"
+    return ""
+
+
+def bounds(spine: DataFrame, instants: str, keys: Sequence[tuple[str, ...]] = ()) -> SpineBounds:
+    """Runs one job over the spine's column of instants and its keys."""
+    time = F.unix_micros(column(instants))
+    every = [column(name) for name in dict.fromkeys(name for names in keys for name in names)]
+    row = spine.agg(
+        F.count(F.lit(1)),
+        F.min(time),
+        F.max(time),
+        F.approx_count_distinct(F.xxhash64(*every, time)),
+        *(F.approx_count_distinct(F.xxhash64(*(column(name) for name in names))) for names in keys),
+    ).collect()[0]
+    rows, low, high, examples, *distinct = row
+    return SpineBounds(
+        rows=rows,
+        earliest=None if low is None else from_micros(low),
+        latest=None if high is None else from_micros(high),
+        keys=dict(zip(keys, distinct, strict=True)),
+        examples=examples,
+    )
+
+
+def guarded(spine: DataFrame, instants: str, found: SpineBounds) -> DataFrame:
+    """The spine, failing loudly where a timestamp lies outside the bounds that the scan was pruned by.
+
+    A spine whose query gives other rows each time it runs (``rand()``, a table that changed) would else lose matches.
+    """
+    time = F.unix_micros(column(instants))
+    outside: Column = time.isNotNull()
+    if found.earliest is not None and found.latest is not None:
+        outside = ~time.between(to_micros(found.earliest), to_micros(found.latest))
+    message = F.lit("INVARIANT: the spine changed between two reads of it; save or cache it first, then join")
+    return spine.where(F.when(outside, F.raise_error(message).cast("boolean")).otherwise(F.lit(True)))
+
+
+def check_outputs(spine_columns: Iterable[str], outputs: Iterable[str]) -> None:
+    """Raise SpineError where a feature's column would collide with the spine's or another's."""
+    taken = {without_case(name): name for name in spine_columns}
+    for name in outputs:
+        other = taken.get(without_case(name))
+        if other is not None:
+            beside = "" if other == name else f" (beside {other!r}, which is the same to Spark: it ignores case)"
+            raise SpineError(
+                f"column {name!r} would stand twice in the output{beside}; ask with full_feature_names=True, give the lookup "
+                "a prefix (Lookup(..., prefix=...)), or rename the spine's column"
+            )
+        taken[without_case(name)] = name

@@ -1,0 +1,1 @@
+"""A batch's rows: conformed, validated, rejected, suppressed, found by entity."""

@@ -1,0 +1,96 @@
+"""Typed columns as they come -> the group's types, losslessly or with a reason why not.
+
+Two kinds of fault. A column that can never fit (missing, doubled, of a wrong type) is a SchemaError before anything
+runs. A value that does not fit (2.5 for a long) is a reason on its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.values.time_window import Finer
+from featurestore.errors import SchemaError, nearest
+from featurestore.frames.columns import column
+from featurestore.frames.schema import TIME_COLUMNS, data_type
+from featurestore.frames.values.spark_values import Reading, read_as, storage
+
+# Made by this package and carried beside the group's columns.
+FAULTS, ROW = "__faults", "__row"
+
+
+def read_columns(rows: DataFrame, group: FeatureGroup, zone: str | None = None) -> dict[str, Reading]:
+    """Each column of the group's tables, read from ``rows``: join keys, event and created timestamp, features.
+
+    An absent feature or created timestamp reads as null. Raises SchemaError for columns that can never fit.
+    """
+    given = input_columns(rows)
+    check_column_names(given, group)
+    readings = {}
+    for name, word in targets(group).items():
+        if name in given:
+            readings[name] = _read(rows.schema[name], word, group, zone)
+        else:
+            readings[name] = Reading(F.lit(None).cast(data_type(storage(word))), F.lit(None).cast("string"))
+    return readings
+
+
+def input_columns(rows: DataFrame) -> list[str]:
+    """The columns that the writer gave."""
+    return [name for name in rows.columns if name not in (FAULTS, ROW)]
+
+
+def targets(group: FeatureGroup) -> dict[str, str]:
+    """Column -> the type as users write it, in the order of the table."""
+    words: dict[str, str] = dict(group.entity.join_keys)
+    words |= {"event_timestamp": "timestamp", "created_timestamp": "timestamp"}
+    for feature in group.features:
+        words[feature.name] = feature.type
+        if feature.model_version_column is not None:
+            words[feature.model_version_column] = "string"
+    return words
+
+
+def check_column_names(given: Sequence[str], group: FeatureGroup, needs_feature: bool = True) -> None:
+    """Raise SchemaError where columns are doubled, unknown, or lack a key, the timestamp or every feature."""
+    known = targets(group)
+    doubled = sorted({name for name in given if list(given).count(name) > 1})
+    if doubled:
+        raise SchemaError(f"group {group.name!r}: columns {doubled} come twice; rename or drop one of each")
+    unknown = [name for name in given if name not in known and name != "tenant_id"]
+    if unknown:
+        hints = "; ".join(f"{name!r}: {nearest(name, known)}" for name in unknown)
+        raise SchemaError(f"group {group.name!r} has no columns {unknown}; drop them or mend their names. {hints}")
+    missing = [name for name in (*group.join_keys, "event_timestamp") if name not in given]
+    if missing:
+        raise SchemaError(f"group {group.name!r}: columns {missing} are missing; found {list(given)}")
+    if needs_feature and not any(name in given for name in group.feature_names):
+        raise SchemaError(f"group {group.name!r}: none of its features {group.feature_names} is among {list(given)}")
+
+
+def _read(field: T.StructField, word: str, group: FeatureGroup, zone: str | None) -> Reading:
+    # A row is never true, or known, before it was.
+    finer: Finer = "up" if field.name in TIME_COLUMNS else "down"
+    reading = read_as(column(field.name), field.dataType, word, zone, finer)
+    if reading is None:
+        advice = _time_advice(field.dataType, word)
+        raise type_error(field.name, field.dataType.simpleString(), word, group, advice)
+    return reading
+
+
+def type_error(name: str, found: str, word: str, group: FeatureGroup, advice: str = "") -> SchemaError:
+    """A column of a type that the group's can never be read from."""
+    return SchemaError(
+        f"group {group.name!r}: column {name!r} is {found} and cannot be read losslessly as {word}; cast it yourself, "
+        f"or mend the definition{advice}"
+    )
+
+
+def _time_advice(found: T.DataType, word: str) -> str:
+    if word == "timestamp" and isinstance(found, T.TimestampNTZType | T.DateType):
+        return " (it has no time zone: give instants, or name the zone to read it in as timestamp_zone in the settings)"
+    return ""

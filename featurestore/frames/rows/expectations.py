@@ -1,0 +1,60 @@
+"""What a group expects of every run: which of it a batch of good rows breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.feature_group import Expectations, FeatureGroup
+from featurestore.definitions.values.durations import format_duration
+from featurestore.definitions.values.time_window import from_micros
+from featurestore.frames.columns import column
+
+
+def broken_expectations(good: DataFrame, group: FeatureGroup, window_end: datetime, failed: int) -> list[str]:
+    """A text for each expectation that the rows break, with what was found and what was expected; runs one job.
+
+    A share of nothing is 0: without rows only ``min_rows`` and ``max_age`` can be broken.
+    """
+    if group.expect is None:
+        return []
+    nulls = [F.count_if(column(name).isNull()) for name in group.feature_names]
+    [row] = good.agg(F.count(F.lit(1)), F.max(F.unix_micros("event_timestamp")), *nulls).collect()
+    rows, newest, *missing = row
+    return list(
+        _broken(
+            group.expect, group, window_end, rows, newest, dict(zip(group.feature_names, missing, strict=True)), failed
+        )
+    )
+
+
+def _broken(
+    expect: Expectations,
+    group: FeatureGroup,
+    window_end: datetime,
+    rows: int,
+    newest: int | None,
+    missing: dict[str, Any],
+    failed: int,
+) -> Iterator[str]:
+    if expect.min_rows is not None and rows < expect.min_rows:
+        yield f"min_rows: {rows} {'row' if rows == 1 else 'rows'}, expected at least {expect.min_rows}"
+    if expect.max_age is not None:
+        if newest is None:
+            yield f"max_age: no rows, expected one of the last {format_duration(expect.max_age)} before {window_end.isoformat()}"
+        elif window_end - from_micros(newest) > expect.max_age:
+            yield (
+                f"max_age: the newest event timestamp is {from_micros(newest).isoformat()}, expected one of the last "
+                f"{format_duration(expect.max_age)} before {window_end.isoformat()}"
+            )
+    if expect.max_failed_share is not None and failed > expect.max_failed_share * (rows + failed):
+        yield f"max_failed_share: {failed} of {rows + failed} rows broke rules, expected at most {expect.max_failed_share:.1%}"
+    shares = expect.max_null_share
+    limits = shares if isinstance(shares, dict) else dict.fromkeys(group.feature_names, shares)
+    for name, limit in limits.items():
+        if limit is not None and missing[name] > limit * rows:
+            yield f"max_null_share: {name} is null in {missing[name]} of {rows} rows, expected at most {limit:.1%}"

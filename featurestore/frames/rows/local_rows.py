@@ -1,0 +1,189 @@
+"""Rows in the process's memory (lists of dicts, pandas, Arrow) -> Arrow columns that Spark reads, with reasons.
+
+Spark would guess one type for a whole column and fail at the first value that has another. Python values are read here one
+by one, so that one bad row never stops its neighbours; typed columns keep their type, and Spark reads their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.values.time_window import Finer
+from featurestore.errors import nearest
+from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, targets, type_error
+from featurestore.frames.schema import TIME_COLUMNS
+from featurestore.frames.values.arrow_types import INSTANT, plain_array
+from featurestore.frames.values.json_values import UnreadableError, printable, row_text
+from featurestore.frames.values.python_values import is_missing, reader
+from featurestore.frames.values.reasons import not_readable
+
+_TEXTS = ("string", "json", "timestamp", "date")
+_ARROW = {
+    "double": pa.float64(),
+    "float": pa.float32(),
+    "long": pa.int64(),
+    "int": pa.int32(),
+    "boolean": pa.bool_(),
+    "string": pa.string(),
+    "json": pa.string(),
+    "timestamp": INSTANT,
+    "date": pa.date32(),
+    "array<double>": pa.list_(pa.float64()),
+    "array<string>": pa.list_(pa.string()),
+}
+
+
+def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None) -> pa.Table:
+    """One row a mapping: the columns of the group that any mapping names, ``__faults`` and ``__row``.
+
+    An unknown key, a missing join key or a value of the wrong type is a reason on that row alone.
+    """
+    words = targets(group) | {"tenant_id": "string"}
+    faults: list[list[str]] = [[] for _ in rows]
+    read = [_as_dict(row, reasons) for row, reasons in zip(rows, faults, strict=True)]
+    for row, reasons in zip(read, faults, strict=True):
+        unknown = [printable(name) for name in row if not isinstance(name, str) or name not in words]
+        reasons.extend(f"{name}: not a column of the group. {nearest(name, words)}" for name in unknown)
+    named = [name for name in words if any(name in row for row in read)]
+    needed = [*group.join_keys, "event_timestamp"]
+    columns = {}
+    for name in dict.fromkeys((*needed, *named)):
+        values = [row.get(name) for row in read]
+        columns[name] = read_values(values, name, words[name], zone, faults, finer_of(name))
+    if not any(name in columns for name in group.feature_names):
+        columns[group.feature_names[0]] = pa.nulls(len(read), arrow_type(words[group.feature_names[0]]))
+    return _with_faults(columns, faults, [row_text(rows[n]) if why else None for n, why in enumerate(faults)])
+
+
+def _as_dict(row: Any, reasons: list[str]) -> dict[Any, Any]:
+    """The row as a plain dict, whose methods are Python's own; empty, with a reason, where it is none."""
+    if not isinstance(row, Mapping):
+        reasons.append(f"not a mapping of column names to values but {type(row).__name__}")
+        return {}
+    try:
+        return dict(row.items())
+    except Exception as error:  # The mapping is the caller's, and so are its methods.
+        reasons.append(f"not readable as a mapping ({type(error).__name__})")
+        return {}
+
+
+def arrow_from_pandas(frame: pd.DataFrame, group: FeatureGroup, zone: str | None, text: str | None = None) -> pa.Table:
+    """The frame's columns as Arrow; columns of Python objects are read value by value, NaN and NaT are null.
+
+    The index is left out. ``text``: a column of texts that a feature is to be made of, which the group need not have.
+    Raises SchemaError for columns that can never fit.
+    """
+    names = [str(name) for name in frame.columns]
+    more = _beside(text, group)
+    check_column_names([name for name in names if name not in more], group, needs_feature=text is None)
+    words = targets(group) | {"tenant_id": "string"} | more
+    faults: list[list[str]] = [[] for _ in range(len(frame))]
+    columns: dict[str, pa.Array] = {}
+    for position, name in enumerate(names):
+        series = frame.iloc[:, position]
+        if _holds_objects(series) or (_is_python_text(series.dtype) and words[name] in _TEXTS):
+            values = [None if is_missing(value, nan=True) else value for value in series]
+            columns[name] = read_values(values, name, words[name], zone, faults, finer_of(name))
+        else:
+            columns[name] = _typed_column(series, name, words[name], group)
+    return _with_faults(columns, faults, [_row_of(frame, n) if why else None for n, why in enumerate(faults)])
+
+
+def _beside(text: str | None, group: FeatureGroup) -> dict[str, str]:
+    """A column of texts that the group does not have, with its type."""
+    return {} if text is None or text in targets(group) else {text: "string"}
+
+
+def _is_python_text(kind: Any) -> bool:
+    """Whether a column is of Python's own texts, which may hold what Arrow cannot write."""
+    return isinstance(kind, pd.StringDtype) and kind.storage == "python"
+
+
+def _holds_objects(series: pd.Series[Any]) -> bool:
+    """Whether values are Python objects, each of its own kind."""
+    kind = series.dtype
+    if isinstance(kind, pd.CategoricalDtype):
+        return bool(pd.api.types.is_object_dtype(kind.categories.dtype))
+    return bool(pd.api.types.is_object_dtype(kind))
+
+
+def _typed_column(series: pd.Series[Any], name: str, word: str, group: FeatureGroup) -> pa.Array:
+    kind = series.dtype
+    if _is_python_text(kind):
+        # Read as text already, where text can be read.
+        raise type_error(name, "string", word, group)
+    if isinstance(kind, pd.SparseDtype):
+        series = pd.Series(series.array.to_dense())
+    if isinstance(kind, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert("UTC")
+    try:
+        return plain_array(pa.Array.from_pandas(series), finer_of(name))
+    except pa.ArrowException as error:
+        raise type_error(name, str(kind), word, group) from error
+
+
+def _row_of(frame: pd.DataFrame, position: int) -> str:
+    """A row as it came, with null for what is missing."""
+    values = (frame.iloc[position, column] for column in range(frame.shape[1]))
+    return row_text(
+        {str(name): None if is_missing(value, nan=True) else value for name, value in zip(frame, values, strict=True)}
+    )
+
+
+def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = None) -> pa.Table:
+    """An Arrow table's columns in the types that Spark reads; raises SchemaError for columns that can never fit.
+
+    ``text``: as of ``arrow_from_pandas``.
+    """
+    more = _beside(text, group)
+    check_column_names([name for name in table.column_names if name not in more], group, needs_feature=text is None)
+    words = targets(group) | {"tenant_id": "string"} | more
+    columns = {}
+    for name in table.column_names:
+        column = table.column(name)
+        try:
+            columns[name] = plain_array(column, finer_of(name))
+        except pa.ArrowException as error:
+            raise type_error(name, str(column.type), words[name], group) from error
+    return pa.table(columns)
+
+
+def finer_of(name: str) -> Finer:
+    """Where a batch's timestamps finer than a microsecond go: a row is never true, or known, before it was."""
+    return "up" if name in TIME_COLUMNS else "down"
+
+
+def read_values(
+    values: Sequence[Any],
+    name: str,
+    word: str,
+    zone: str | None,
+    faults: list[list[str]],
+    finer: Finer = "down",
+) -> pa.Array:
+    """Read each value as the type ``word``; what cannot be read becomes null, with a reason in its row's faults."""
+    read_value = reader(word, zone, finer)
+    read = []
+    for value, reasons in zip(values, faults, strict=True):
+        try:
+            read.append(None if is_missing(value) else read_value(value))
+        except UnreadableError as error:
+            reasons.append(f"{name}: {error}")
+            read.append(None)
+        except Exception as error:  # A value is an object of the caller's, and any of its methods may raise.
+            reasons.append(f"{name}: {not_readable(word)} ({type(error).__name__})")
+            read.append(None)
+    return pa.array(read, type=arrow_type(word))
+
+
+def arrow_type(word: str) -> pa.DataType:
+    return pa.list_(pa.float32()) if word.startswith("embedding") else _ARROW[word]
+
+
+def _with_faults(columns: dict[str, Any], faults: list[list[str]], rows: list[str | None]) -> pa.Table:
+    return pa.table(columns | {FAULTS: pa.array(faults, pa.list_(pa.string())), ROW: pa.array(rows, pa.string())})

@@ -1,0 +1,83 @@
+"""Rows of text (CSV cells, JSON lines) -> typed columns, with a reason for each value that cannot be read.
+
+The result carries ``__faults`` and ``__row`` for ``check_rows``, which reads the rest: timestamps, dates and JSON stay
+text until then, so that their rules are written once.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.frames.columns import column, those_present
+from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, targets
+from featurestore.frames.values.json_columns import is_json
+from featurestore.frames.values.spark_values import Reading
+from featurestore.frames.values.text_values import read_cell, read_json_value
+
+_NOT_UTF8 = "the text is not UTF-8"
+# What the reader of CSV puts in the place of bytes that are not UTF-8.
+_REPLACED = "\ufffd"
+
+
+def rows_from_cells(cells: DataFrame, group: FeatureGroup, malformed: str | None = None) -> DataFrame:
+    """One row a row of ``cells``, whose columns are all text; a null cell is a missing value.
+
+    ``malformed`` is the column that holds a line which could not be cut into the header's cells, else null.
+    Arrays are read from JSON text. Raises SchemaError for columns that the group does not have.
+    """
+    given = [name for name in cells.columns if name != malformed]
+    check_column_names(given, group)
+    words = targets(group) | {"tenant_id": "string"}
+    readings = {name: read_cell(column(name), words[name]) for name in given}
+    faults = _faults(readings)
+    original = F.to_json(F.struct(*(column(name) for name in given)), {"ignoreNullFields": "false"})
+    faults.append(_fault(_NOT_UTF8, F.contains(original, F.lit(_REPLACED))))
+    if malformed is not None:
+        faults.append(_fault("the line has not as many cells as the header", column(malformed).isNotNull()))
+        line = F.to_json(F.struct(column(malformed).alias("line")))
+        original = F.when(column(malformed).isNotNull(), line).otherwise(original)
+    return cells.select(
+        *(reading.good_value.alias(name) for name, reading in readings.items()),
+        those_present(faults).alias(FAULTS),
+        original.alias(ROW),
+    )
+
+
+def rows_from_json_lines(lines: DataFrame, group: FeatureGroup, tenant_id: str) -> DataFrame:
+    """One row a line of the text column ``value``, blank lines left out; every column of the group is there.
+
+    A line that is not one JSON object, an unknown key, another tenant's id, or a value of another JSON kind is a
+    reason on that row alone.
+    """
+    line = column("value")
+    parsed = F.when(is_json(line), F.try_parse_json(line))
+    words = targets(group)
+    readings = {name: read_json_value(line, parsed, name, word) for name, word in words.items()}
+    known = F.array(*(F.lit(name) for name in (*words, "tenant_id")))
+    unknown = F.array_except(F.json_object_keys(line), known)
+    owner = F.try_variant_get(parsed, "$.tenant_id", "string")
+    faults = [
+        _fault(_NOT_UTF8, ~F.is_valid_utf8(line)),
+        _fault(
+            "the line is not one JSON object",
+            ~F.coalesce(F.schema_of_variant(parsed).startswith("OBJECT"), F.lit(False)),
+        ),
+        F.when(F.size(unknown) > 0, F.concat(F.lit("not columns of the group: "), F.array_join(unknown, ", "))),
+        _fault("tenant_id: not the tenant of this store", owner != F.lit(tenant_id)),
+        *_faults(readings),
+    ]
+    return lines.where(F.trim(line) != "").select(
+        *(reading.good_value.alias(name) for name, reading in readings.items()),
+        those_present(faults).alias(FAULTS),
+        line.alias(ROW),
+    )
+
+
+def _faults(readings: dict[str, Reading]) -> list[Column]:
+    return [F.concat(F.lit(f"{name}: "), reading.fault) for name, reading in readings.items()]
+
+
+def _fault(reason: str, applies: Column) -> Column:
+    return F.when(applies, F.lit(reason))

@@ -1,0 +1,115 @@
+"""Rows -> the group's types, each row with every reason why it may not be stored."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.feature import Feature
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.values.bounds import greatest_value, least_value, number_text
+from featurestore.frames.columns import column, those_present
+from featurestore.frames.rows.conform import FAULTS, ROW, input_columns, read_columns
+from featurestore.frames.values.json_columns import json_of
+
+
+def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str | None = None) -> DataFrame:
+    """One row a row given: the group's columns, ``__faults`` (every reason; empty for a good row), ``__row``.
+
+    ``__row`` is the row as it came, as JSON, where there is a reason, else null. A null passes every rule but
+    ``not_null``; join keys and the event timestamp are always needed. Raises SchemaError for columns that never fit.
+    """
+    readings = read_columns(rows, group, zone)
+    given = input_columns(rows)
+    unreadable = [F.concat(F.lit(f"{name}: "), reading.fault) for name, reading in readings.items()]
+    if "tenant_id" in given:
+        other = column("tenant_id").cast("string") != F.lit(tenant_id)
+        unreadable.append(F.when(other, F.lit("tenant_id: not the tenant of this store")))
+    reasons = those_present(unreadable)
+    if FAULTS in rows.columns:
+        reasons = F.concat(reasons, F.coalesce(column(FAULTS), F.array().cast("array<string>")))
+    read = rows.select(
+        *(reading.good_value.alias(name) for name, reading in readings.items()),
+        reasons.alias("__unreadable"),
+        F.struct(*(column(name) for name in given)).alias("__given"),
+        *([column(ROW)] if ROW in rows.columns else []),
+    )
+    checked = read.withColumn(FAULTS, F.array_distinct(F.concat(column("__unreadable"), _broken_rules(group))))
+    return checked.select(*readings, column(FAULTS), _original(checked).alias(ROW))
+
+
+def _original(checked: DataFrame) -> Column:
+    """The row as it came, as JSON with every field; a text made earlier, where it came from Python, stays."""
+    made = json_of(column("__given"), checked.schema["__given"].dataType)
+    text = F.coalesce(column(ROW), made) if ROW in checked.columns else made
+    return F.when(F.size(FAULTS) > 0, text)
+
+
+def _broken_rules(group: FeatureGroup) -> Column:
+    needed = [*group.join_keys, "event_timestamp"]
+    # A value that could not be read is null by now and has its reason already; "missing" would be a second, wrong one.
+    maybe = [F.when(column(name).isNull() & ~_unreadable(name), F.lit(f"{name}: missing")) for name in needed]
+    for feature in group.features:
+        maybe += [F.when(broken, F.lit(f"{feature.name}: {rule}")) for rule, broken in rules(feature)]
+    return those_present(maybe)
+
+
+def _unreadable(name: str) -> Column:
+    return F.exists("__unreadable", lambda reason: reason.startswith(f"{name}: "))
+
+
+def rules(feature: Feature) -> list[tuple[str, Column]]:
+    """The feature's rules: how each is called in a reason, and when a value breaks it (null never does)."""
+    value = column(feature.name)
+    kind = feature.feature_type
+    found: list[tuple[str, Column]] = []
+    if feature.not_null:
+        found.append(("missing", value.isNull() & ~_unreadable(feature.name)))
+    if kind.word in ("double", "float"):
+        found.append(("not a finite number", _not_finite(value)))
+    if kind.is_embedding or kind.word == "array<double>":
+        found.append(
+            ("holds a number that is missing or not finite", F.exists(value, lambda x: x.isNull() | _not_finite(x)))
+        )
+    if kind.is_embedding:
+        found.append((f"not of {kind.dims} dims", F.size(value) != F.lit(kind.dims)))
+    found += _out_of_bounds(feature)
+    if feature.allowed_values is not None:
+        found.append(("not among allowed_values", ~value.isin(list(feature.allowed_values))))
+    if feature.pattern is not None:
+        found.append(("does not match pattern", ~value.rlike(rf"^(?:{feature.pattern})\z")))
+    length = F.size(value) if kind.is_array else F.length(value)
+    if feature.min_length is not None:
+        found.append((f"shorter than min_length {feature.min_length}", length < F.lit(feature.min_length)))
+    if feature.max_length is not None:
+        found.append((f"longer than max_length {feature.max_length}", length > F.lit(feature.max_length)))
+    # size(null) is -1 in some sessions: a null breaks none of these.
+    return [(rule, broken if rule == "missing" else value.isNotNull() & broken) for rule, broken in found]
+
+
+def _out_of_bounds(feature: Feature) -> list[tuple[str, Column]]:
+    """A whole number is compared with a whole number: as doubles, 2**53 and the next one are equal."""
+    value, word = column(feature.name), feature.type
+    broken: list[tuple[str, Column]] = []
+    if feature.min is not None and (least := least_value(word, feature.min)) is not None:
+        broken.append((f"less than min {number_text(feature.min)}", (value < F.lit(least)) & _finite(feature)))
+    if feature.max is not None and (greatest := greatest_value(word, feature.max)) is not None:
+        broken.append((f"greater than max {number_text(feature.max)}", (value > F.lit(greatest)) & _finite(feature)))
+    return broken
+
+
+def _finite(feature: Feature) -> Column:
+    """NaN is greater than every number to Spark; it has its own reason already."""
+    return ~_not_finite(column(feature.name)) if feature.type in ("double", "float") else F.lit(True)
+
+
+def _not_finite(value: Column) -> Column:
+    return F.isnan(value) | (F.abs(value) == F.lit(float("inf")))
+
+
+def good_rows(checked: DataFrame) -> DataFrame:
+    return checked.where(F.size(FAULTS) == 0).drop(FAULTS, ROW)
+
+
+def bad_rows(checked: DataFrame) -> DataFrame:
+    return checked.where(F.size(FAULTS) > 0)

@@ -1,0 +1,1 @@
+"""Profiles of features, drift, aggregates over calendar buckets."""

@@ -1,0 +1,103 @@
+"""A feature's values in calendar buckets: sum, average, count, least, greatest, spread, percentile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Literal, get_args
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.frames.columns import column
+from featurestore.frames.statistics.calendar import Every, bucket_end, bucket_start
+
+Function = Literal["sum", "avg", "count", "min", "max", "stddev", "approx_percentile"]
+FUNCTIONS: tuple[str, ...] = get_args(Function)
+# What can be told of values that are no numbers.
+OF_ANY_TYPE = ("count",)
+BUCKET_COLUMNS = ("bucket_start", "bucket_end", "value")
+
+_VALUE, _START, _RANK, _VALUES = "__value", "__bucket_start", "__rank", "__values"
+_WHOLE = (T.IntegerType, T.LongType)
+# Whole numbers of 64 bits, of which there may be up to 10^18 in a bucket.
+_EXACT = T.DecimalType(20, 0)
+_LONGEST = 2**63
+# A share and a number of values: their product has 38 digits, none of which is rounded.
+_SHARE, _COUNT = T.DecimalType(19, 18), T.DecimalType(18, 0)
+
+
+def presence(values: DataFrame, feature: str) -> DataFrame:
+    """The same rows with true for every value of the feature: all that counting needs, whatever its type and width."""
+    return values.withColumn(feature, F.when(column(feature).isNotNull(), F.lit(True)))
+
+
+def aggregate_buckets(
+    values: DataFrame,
+    keys: Sequence[str],
+    feature: str,
+    function: Function,
+    every: Every,
+    zone: str,
+    percentile: float = 0.5,
+) -> DataFrame:
+    """One row a bucket of the zone's calendar that has values, and combination of ``keys``.
+
+    Columns: the keys, ``bucket_start`` (included) and ``bucket_end`` (not), both instants, and ``value``. ``values`` has
+    one row an entity and event timestamp. Nulls are no values. ``sum`` of whole numbers is an exact long (one that a
+    long cannot hold fails the query), of others a double; ``avg`` and ``stddev`` are doubles, ``avg`` of whole numbers that
+    of their exact sum; ``count`` is a long; ``min``, ``max`` and ``approx_percentile`` have the feature's type, and are
+    values of it: the percentile is the least value that at least the share ``percentile`` of the values is at or below.
+    ``stddev`` is that of a sample (divided by n - 1), and null for one value.
+    """
+    there = values.where(column(feature).isNotNull()).select(
+        *(column(key) for key in keys),
+        bucket_start(F.col("event_timestamp"), every, zone).alias(_START),
+        column(feature).alias(_VALUE),
+    )
+    whole = isinstance(values.schema[feature].dataType, _WHOLE)
+    bucket = [*(column(key) for key in keys), F.col(_START)]
+    if function == "approx_percentile":
+        told = _at_share(there, bucket, percentile)
+    else:
+        told = there.groupBy(*bucket).agg(_aggregate(function, feature, whole).alias(_VALUE))
+    return told.select(
+        *(column(key) for key in keys),
+        F.col(_START).alias("bucket_start"),
+        bucket_end(F.col(_START), every, zone).alias("bucket_end"),
+        F.col(_VALUE).alias("value"),
+    )
+
+
+def _at_share(values: DataFrame, bucket: Sequence[Column], share: float) -> DataFrame:
+    """The row of each bucket whose value is at this share, by its rank: Spark's own sketches work in doubles, give
+    numbers above 2^53 that are no values, and others where rows come in another order."""
+    by = Window.partitionBy(*bucket)
+    ranked = values.withColumn(_RANK, F.row_number().over(by.orderBy(_VALUE))).withColumn(
+        _VALUES, F.count(F.lit(1)).over(by)
+    )
+    exact = F.lit(Decimal(repr(float(share))).quantize(Decimal("1e-18"))).cast(_SHARE)
+    wanted = F.ceil(F.col(_VALUES).cast(_COUNT) * exact)
+    return ranked.where(F.col(_RANK) == F.greatest(wanted, F.lit(1)))
+
+
+def _aggregate(function: Function, feature: str, whole: bool) -> Column:
+    value = F.col(_VALUE)
+    if function == "sum":
+        return _exact_sum(value, feature) if whole else F.sum(value)
+    if function == "stddev":
+        # Some sessions have NaN for one value.
+        return F.when(F.count(value) > 1, F.stddev_samp(value))
+    if function == "avg" and whole:
+        return F.sum(value.cast(_EXACT)).cast("double") / F.count(value)
+    return {"avg": F.avg, "count": F.count, "min": F.min, "max": F.max}[function](value)
+
+
+def _exact_sum(value: Column, feature: str) -> Column:
+    """Summed as decimals: longs would wrap around without a word in some sessions, and on the way in any order."""
+    total = F.sum(value.cast(_EXACT))
+    fits = (total >= F.lit(-_LONGEST).cast(_EXACT)) & (total < F.lit(str(_LONGEST)).cast(_EXACT))
+    message = F.concat(F.lit(f"the sum of {feature} in a bucket is "), total.cast("string"), F.lit(", beyond a long; "))
+    advice = F.lit("aggregate narrower buckets or fewer entities, or declare the feature as double")
+    return F.when(fits, total.cast("bigint")).otherwise(F.raise_error(F.concat(message, advice)).cast("bigint"))

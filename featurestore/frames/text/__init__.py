@@ -1,0 +1,1 @@
+"""Rows as text: CSV cells, JSON lines, chat messages."""

@@ -1,0 +1,216 @@
+"""Rows as chat messages, ``{"messages": [...]}`` a line: made and checked on the executors, each row with its reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+from jinja2.exceptions import SecurityError
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+from pyspark.sql.pandas.types import to_arrow_schema
+
+from featurestore.frames.columns import column
+from featurestore.frames.fingerprint import row_hash
+from featurestore.frames.text.chat_template import compile_template
+from featurestore.frames.text.json_lines import one_line
+from featurestore.frames.text.value_text import inputs_text, value_text
+from featurestore.frames.training_sets.splits import EMBARGO, PARTS
+
+Messages: TypeAlias = list[dict[str, str]]
+FormatFunction: TypeAlias = Callable[[dict[str, Any]], Any]
+
+# The part of rows that are not split.
+ALL = "all"
+# Why a row gave no line. The first three leave rows out, the last one always fails.
+OUTPUT_MISSING = "the output is missing"
+IN_EMBARGO = "in the embargo before a part"
+IN_NO_PART = "in no part of the split"
+TEMPLATE_FAILED = "the template failed"
+FUNCTION_FAILED = "format_fn failed"
+NOT_MESSAGES = "not valid messages"
+REFUSED = "the sandbox refused the template"
+LEFT_OUT = (OUTPUT_MISSING, IN_EMBARGO, IN_NO_PART)
+
+_LINES = "part string, hash_1 long, hash_2 long, reason string, detail string, line string, missing array<string>"
+_LINE_NAMES = [pair.split()[0] for pair in _LINES.split(", ")]
+# So many characters of what a row did wrong.
+_TOLD = 500
+_ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class ChatFormat:
+    """How a row becomes messages: by ``format_fn``, else by ``template``, else a line an input.
+
+    ``output``: the column whose text the assistant answers. ``identified_by``: the columns that tell which row it was.
+    ``columns``: all that are used; none: all that there are.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+    identified_by: tuple[str, ...]
+    system: str | None = None
+    template: str | None = None
+    format_fn: FormatFunction | None = None
+    columns: tuple[str, ...] | None = None
+
+
+def chat_lines(rows: DataFrame, format: ChatFormat, seed: int, split: str | None = None) -> DataFrame:
+    """A row a row: ``part, hash_1, hash_2, reason, detail, line, missing``; a line or a reason, never both.
+
+    ``missing`` names the columns that the prompt is made of and that are null in the row. ``part`` is what the column ``split`` says (``all`` where there is none). The hashes are of (seed, row), so that
+    whoever orders and shards by them does the same on any partitioning.
+    """
+    part = F.lit(ALL) if split is None else column(split)
+    content = [field for field in rows.schema if field.name != split]
+    hashes = [row_hash([column(field.name) for field in content], seed + n).alias(f"hash_{n + 1}") for n in (0, 1)]
+    used = [field for field in content if format.columns is None or field.name in format.columns]
+    values = [_for_python(column(field.name), field.dataType).alias(f"c{n}") for n, field in enumerate(used)]
+    asked = rows.select(part.alias("part"), *hashes, *values)
+    schema = to_arrow_schema(asked.schema, timezone="UTC")
+    names = [field.name for field in used]
+
+    def made(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        maker = LineMaker(format)
+        for batch in batches:
+            in_utc = [values.cast(field.type) for values, field in zip(batch.columns, schema, strict=True)]
+            told = [values.to_pylist(maps_as_pydicts="strict") for values in in_utc[3:]]
+            parts = in_utc[0].to_pylist()
+            rows = [dict(zip(names, values, strict=True)) for values in zip(*told, strict=True)]
+            lines = [maker.line(part, row) for part, row in zip(parts, rows, strict=True)]
+            columns = [pa.array([line[n] for line in lines], pa.string()) for n in range(3)]
+            missing = pa.array([maker.missing(row) for row in rows], pa.list_(pa.string()))
+            yield pa.RecordBatch.from_arrays([*in_utc[:3], *columns, missing], names=_LINE_NAMES)
+
+    return asked.mapInArrow(made, _LINES)
+
+
+def missing_inputs(made: DataFrame) -> DataFrame:
+    """Of the rows of ``chat_lines``: ``name, count``, a row a column that is missing in any line, the most often first."""
+    named = made.where(F.col("line").isNotNull()).select(F.explode("missing").alias("name"))
+    return named.groupBy("name").count().orderBy(F.desc("count"), "name")
+
+
+def _for_python(value: Column, kind: T.DataType) -> Column:
+    """32-bit floats as the doubles of their own digits: 0.1 and not 0.10000000149011612."""
+    if isinstance(kind, T.FloatType):
+        return value.cast("string").cast("double")
+    if isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.FloatType):
+        return F.transform(value, lambda item: item.cast("string").cast("double"))
+    return value.cast("string") if isinstance(kind, T.NullType) else value
+
+
+class LineMaker:
+    """Makes lines of rows, one after another; templates are compiled once."""
+
+    def __init__(self, format: ChatFormat) -> None:
+        self._format = format
+        self._system = None if format.system is None else compile_template(format.system)
+        self._template = None if format.template is None else compile_template(format.template)
+        templates = [template for template in (self._system, self._template) if template is not None]
+        inputs = format.inputs if format.template is None else ()
+        self._prompted_by = sorted({*inputs, *(name for template in templates for name in template.columns)})
+
+    def missing(self, row: dict[str, Any]) -> list[str]:
+        """The columns that the prompt is made of and that are null: what the templates name, or else the inputs."""
+        return [name for name in self._prompted_by if row[name] is None]
+
+    def line(self, part: str | None, row: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
+        """(reason, detail, line) of a row; a reason or a line. ``detail`` says which row it was, and what was found."""
+        output = row[self._format.output]
+        if output is None or (isinstance(output, str) and not output.strip()):
+            return OUTPUT_MISSING, None, None
+        if part not in (*PARTS, ALL):
+            return (IN_EMBARGO if part == EMBARGO else IN_NO_PART), None, None
+        try:
+            messages = self._messages(row)
+        except SecurityError as error:
+            return REFUSED, self._told(row, str(error)), None
+        # Whatever a user's template or function raises is this row's reason; its neighbours go on.
+        except Exception as error:
+            reason = TEMPLATE_FAILED if self._format.format_fn is None else FUNCTION_FAILED
+            return reason, self._told(row, f"{type(error).__name__}: {error}"), None
+        fault = messages_fault(messages)
+        if fault is not None:
+            return NOT_MESSAGES, self._told(row, fault), None
+        return None, None, json_line(messages)
+
+    def _messages(self, row: dict[str, Any]) -> Any:
+        before = [] if self._system is None else [{"role": "system", "content": self._system.render(row)}]
+        given: Any
+        if self._format.format_fn is not None:
+            given = self._format.format_fn(dict(row))
+        elif self._template is not None:
+            given = self._template.render(row)
+        else:
+            given = inputs_text(row, self._format.inputs)
+        if isinstance(given, str):
+            answer = {"role": "assistant", "content": value_text(row[self._format.output])}
+            return [*before, {"role": "user", "content": given}, answer]
+        if isinstance(given, Mapping):
+            if list(given) != ["messages"]:
+                return f"a mapping of {list(given)}, where 'messages' alone is possible"
+            given = given["messages"]
+        if isinstance(given, Sequence) and not _begins_with_system(given):
+            return [*before, *given]
+        return given
+
+    def _told(self, row: dict[str, Any], what: str) -> str:
+        row_told = ", ".join(f"{name}={value_text(row[name])}" for name in self._format.identified_by)
+        return f"{row_told}: {what}"[:_TOLD].encode("utf-8", "replace").decode("utf-8")
+
+
+def _begins_with_system(messages: Sequence[Any]) -> bool:
+    return bool(messages) and isinstance(messages[0], Mapping) and messages[0].get("role") == "system"
+
+
+def messages_fault(messages: object) -> str | None:
+    """What is wrong with messages, or none.
+
+    Right are: a system message or none, then user and assistant in turn, the assistant last; each a mapping of ``role``
+    and ``content``, the content a text that is not blank.
+    """
+    if isinstance(messages, str) or not isinstance(messages, Sequence):
+        return (
+            f"expected a list of messages, found {messages if isinstance(messages, str) else type(messages).__name__}"
+        )
+    for number, message in enumerate(messages, 1):
+        fault = _message_fault(message)
+        if fault is not None:
+            return f"message {number}: {fault}"
+    roles = [message["role"] for message in messages]
+    turns = roles[1:] if roles[:1] == ["system"] else roles
+    if not turns or len(turns) % 2 or turns != ["user", "assistant"] * (len(turns) // 2):
+        return f"roles are {roles}; a system message or none, then user and assistant in turn, the assistant last"
+    return None
+
+
+def _message_fault(message: object) -> str | None:
+    if not isinstance(message, Mapping):
+        return f"expected a mapping, found {type(message).__name__}"
+    if set(message) != {"role", "content"}:
+        return f"its keys are {list(message)}; they must be 'role' and 'content'"
+    if message["role"] not in _ROLES:
+        return f"role is {message['role']!r}; possible: {', '.join(_ROLES)}"
+    content = message["content"]
+    if not isinstance(content, str) or not content.strip():
+        return f"the {message['role']}'s content is {'blank' if isinstance(content, str) else type(content).__name__}"
+    try:
+        content.encode("utf-8")
+    except UnicodeEncodeError:
+        return f"the {message['role']}'s content is not Unicode text: it holds half a surrogate pair"
+    return None
+
+
+def json_line(messages: Sequence[Mapping[str, str]]) -> str:
+    """The messages as one line of JSON, read back before it is given; raises ValueError where it is not the same."""
+    told = [{"role": message["role"], "content": message["content"]} for message in messages]
+    line = one_line(json.dumps({"messages": told}, ensure_ascii=False))
+    if "\n" in line or json.loads(line) != {"messages": told}:
+        raise ValueError(f"the line does not read back as its messages: {line!r}")
+    return line

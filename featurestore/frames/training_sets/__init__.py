@@ -1,0 +1,1 @@
+"""A training set's rows: sampled, split, encoded, profiled, compared, checked for leaks."""

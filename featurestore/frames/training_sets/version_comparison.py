@@ -1,0 +1,105 @@
+"""Two versions of a training set beside each other: which rows are in both, which features differ, how they are spread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import Window as W
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.frames.as_of.examples import identity
+from featurestore.frames.columns import column
+
+_FIRST, _SECOND, _IN_A, _VALUES = "__first", "__second", "__in_a", "__values"
+_COPY, _MET, _PAIR, _A, _B = "__copy", "__met", "__pair", "__a", "__b"
+
+
+def compared(a: DataFrame, b: DataFrame, spine: Sequence[str], values: Sequence[str]) -> DataFrame:
+    """One row: ``only_a``, ``only_b`` and ``both`` count rows by what they hold in the ``spine`` columns, copies as often as
+    they are there; ``changed`` those in both that differ in any of ``values``, ``changed_i`` in the value i.
+
+    Copies that are wholly equal are paired with each other, the rest in the order of their values. Hashes are moved,
+    never values.
+    """
+    rows = _hashed(a, spine, values, True).unionByName(_hashed(b, spine, values, False)).repartition(_FIRST, _SECOND)
+    copy = F.row_number().over(W.partitionBy(_FIRST, _SECOND, _VALUES, _IN_A).orderBy(_IN_A))
+    sides = F.count(F.lit(1)).over(W.partitionBy(_FIRST, _SECOND, _VALUES, _COPY))
+    met = rows.withColumn(_COPY, copy).withColumn(_MET, sides == 2)
+    pair = F.row_number().over(W.partitionBy(_FIRST, _SECOND, _MET, _IN_A).orderBy(_VALUES, _COPY))
+    pairs = (
+        met.withColumn(_PAIR, pair)
+        .groupBy(_FIRST, _SECOND, _MET, _PAIR)
+        .agg(
+            F.max(F.when(F.col(_IN_A), F.col(_VALUES))).alias(_A),
+            F.max(F.when(~F.col(_IN_A), F.col(_VALUES))).alias(_B),
+        )
+    )
+    in_a, in_b = F.col(_A).isNotNull(), F.col(_B).isNotNull()
+    return pairs.agg(
+        F.count_if(in_a & ~in_b).alias("only_a"),
+        F.count_if(in_b & ~in_a).alias("only_b"),
+        F.count_if(in_a & in_b).alias("both"),
+        F.count_if(in_a & in_b & (F.col(_A) != F.col(_B))).alias("changed"),
+        *(
+            F.count_if(in_a & in_b & (F.col(_A)[index] != F.col(_B)[index])).alias(f"changed_{index}")
+            for index in range(len(values))
+        ),
+    )
+
+
+def _hashed(rows: DataFrame, spine: Sequence[str], values: Sequence[str], in_a: bool) -> DataFrame:
+    # Without a common column no row of one is a row of the other.
+    first, second = identity([column(name) for name in spine] or [F.lit(in_a)])
+    hashes = [F.xxhash64(column(name).isNull(), column(name)) for name in values]
+    return rows.select(
+        first.alias(_FIRST),
+        second.alias(_SECOND),
+        (F.array(*hashes) if hashes else F.array().cast("array<bigint>")).alias(_VALUES),
+        F.lit(in_a).alias(_IN_A),
+    )
+
+
+def summarised(rows: DataFrame, features: Sequence[str]) -> DataFrame:
+    """One row: ``rows``, and by feature ``missing_i`` (a count), ``mean_i`` and ``stddev_i`` (of numbers; true counts 1; null
+    for other types, and where there are too few values; the sample's standard deviation)."""
+    figures = [F.count(F.lit(1)).alias("rows")]
+    for index, name in enumerate(features):
+        number = _number(rows, name)
+        figures += [
+            F.count_if(column(name).isNull()).alias(f"missing_{index}"),
+            F.avg(number).alias(f"mean_{index}"),
+            F.stddev_samp(number).alias(f"stddev_{index}"),
+        ]
+    return rows.agg(*figures)
+
+
+def _number(rows: DataFrame, name: str) -> Column:
+    kind = rows.schema[name].dataType
+    if isinstance(kind, T.BooleanType):
+        return column(name).cast("int").cast("double")
+    return column(name).cast("double") if isinstance(kind, T.NumericType) else F.lit(None).cast("double")
+
+
+def is_category(rows: DataFrame, name: str) -> bool:
+    return isinstance(rows.schema[name].dataType, T.StringType | T.BooleanType)
+
+
+def most_frequent(rows: DataFrame, features: Sequence[str], top: int) -> DataFrame:
+    """A row a feature and value, for the ``top`` most frequent values of each that are not null: ``feature`` (its place),
+    ``value`` (as text), ``n``, ``rank`` from 1 on; values that are equally frequent in their own order."""
+    pairs = F.array(
+        *(
+            F.struct(F.lit(index).alias("feature"), column(name).cast("string").alias("value"))
+            for index, name in enumerate(features)
+        )
+    )
+    counted = (
+        rows.select(F.inline(pairs))
+        .where(F.col("value").isNotNull())
+        .groupBy("feature", "value")
+        .agg(F.count("*").alias("n"))
+    )
+    rank = F.row_number().over(W.partitionBy("feature").orderBy(F.desc("n"), "value"))
+    return counted.withColumn("rank", rank).where(F.col("rank") <= top).orderBy("feature", "rank")

@@ -1,0 +1,234 @@
+"""Python objects as JSON text, by the rules and in the spelling of Spark's ``to_json``; and any row, so that it can be kept.
+
+No recursion: an object may hold itself, or be nested more deeply than Python can follow.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from featurestore.definitions.values.time_window import OutsideYearsError, to_instant
+from featurestore.frames.values.reasons import JSON_KEY, JSON_NOT_FINITE, NOT_UNICODE, TOO_DEEP, inexact, outside_years
+
+# Levels that readers of JSON in Python and Java can follow, with room for the row around.
+_DEEPEST = 500
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
+_SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_LONGEST = 1000
+
+
+class UnreadableError(ValueError):
+    """A value that has no lossless form in the type that is wanted."""
+
+
+def json_text(value: Any) -> str:
+    """A dict, list, tuple, array or scalar as compact JSON.
+
+    Instants are UTC with microseconds, decimals keep their digits, nulls stay. Raises UnreadableError, which says what JSON
+    does not have: a number that is not finite, a key that is not a text, an object of another kind, too deep a nesting.
+    """
+    return "".join(_pieces(value, _strict_scalar, _strict_key))
+
+
+def row_text(row: Any) -> str:
+    """A row as it came, as JSON, whatever is in it; never raises.
+
+    What JSON does not have is shown as text: NaN and infinities by name, other objects as Python shows them, half a
+    surrogate pair as its escape, and what holds itself or is nested too deeply as a remark.
+    """
+    return "".join(_pieces(row, _any_scalar, _any_key, remark=_quoted(TOO_DEEP)))
+
+
+def printable(value: Any) -> str:
+    """Any object as text of valid Unicode, at most a thousand characters; a name stays itself."""
+    try:
+        text = value if isinstance(value, str) else str(value)
+    except Exception:  # The object is the caller's, and so is its __str__.
+        text = f"<{type(value).__name__}>"
+    return _SURROGATE.sub(lambda match: _escape(match[0]), text[:_LONGEST])
+
+
+class _Close:
+    """The end of an object or array that is being written."""
+
+    def __init__(self, text: str, container: int) -> None:
+        self.text = text
+        self.container = container
+
+
+class _Text:
+    """Finished JSON among the values that are still to be written."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _pieces(
+    value: Any, scalar: Callable[[Any], str], key: Callable[[Any], str], remark: str | None = None
+) -> Iterator[str]:
+    """The JSON piece by piece. Where a container is open already or too deep: ``remark``, or UnreadableError."""
+    waiting: list[Any] = [value]
+    opened: set[int] = set()
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, _Text):
+            yield item.text
+        elif isinstance(item, _Close):
+            opened.remove(item.container)
+            yield item.text
+        elif not isinstance(item, Mapping | list | tuple) and not _is_array(item):
+            yield scalar(item)
+        elif id(item) in opened or len(opened) >= _DEEPEST:
+            if remark is None:
+                raise UnreadableError(TOO_DEEP)
+            yield remark
+        else:
+            members = _members(item, key) if remark is None else _shown_members(item, key)
+            opened.add(id(item))
+            brackets = "{}" if isinstance(item, Mapping) else "[]"
+            yield brackets[0]
+            waiting.append(_Close(brackets[1], id(item)))
+            waiting.extend(reversed(members))
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim > 0
+
+
+def _members(container: Any, key: Callable[[Any], str]) -> list[Any]:
+    """Values and the text between them, in order."""
+    members: list[Any] = []
+    if isinstance(container, Mapping):
+        for name, value in container.items():
+            members += [_Text(("," if members else "") + key(name) + ":"), value]
+    else:
+        for value in container:
+            members += [_Text(","), value] if members else [value]
+    return members
+
+
+def _shown_members(container: Any, key: Callable[[Any], str]) -> list[Any]:
+    try:
+        return _members(container, key)
+    except Exception as error:  # The mapping is the caller's, and so are its methods.
+        name = [_Text(key("cannot be read") + ":")] if isinstance(container, Mapping) else []
+        return [*name, _Text(_quoted(type(error).__name__))]
+
+
+def _strict_key(name: Any) -> str:
+    if not isinstance(name, str):
+        raise UnreadableError(JSON_KEY)
+    return _strict_scalar(name)
+
+
+def _any_key(name: Any) -> str:
+    return _quoted(name if isinstance(name, str) else printable(name))
+
+
+def _strict_scalar(value: Any) -> str:
+    if isinstance(value, str) and _SURROGATE.search(value):
+        raise UnreadableError(NOT_UNICODE)
+    text = _scalar(value)
+    if text is None:
+        raise UnreadableError(f"holds {type(value).__name__}, which JSON has not")
+    return text
+
+
+def _any_scalar(value: Any) -> str:
+    try:
+        return _scalar(value) or _quoted(printable(value))
+    except UnreadableError:
+        return _quoted(_unreadable_number(value))
+    except Exception:  # The object is the caller's, and so are its methods.
+        return _quoted(printable(value))
+
+
+def _unreadable_number(value: Any) -> str:
+    """A number that JSON does not have, as JSON lines of exports name it."""
+    if isinstance(value, int):
+        return hex(value)
+    if isinstance(value, float | np.floating) and not isinstance(value, np.longdouble):
+        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(float(value), "NaN")
+    return printable(value)
+
+
+def _scalar(value: Any) -> str | None:
+    """The JSON of a value that has one; raises UnreadableError for a number that cannot be written."""
+    if value is None or value is pd.NA or value is pd.NaT:
+        return "null"
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _quoted(value)
+    # To NumPy a duration is an integer.
+    if isinstance(value, np.timedelta64):
+        return None
+    if isinstance(value, int | np.integer):
+        return _whole(value)
+    if isinstance(value, float | np.floating):
+        return _fraction(value)
+    if isinstance(value, Decimal):
+        return _finite(value.is_finite(), lambda: str(value))
+    if isinstance(value, np.datetime64):
+        return "null" if np.isnat(value) else _quoted(_moment(value))
+    if isinstance(value, datetime):
+        return _quoted(_moment(value))
+    if isinstance(value, date):
+        return _quoted(value.isoformat())
+    return None
+
+
+def _finite(is_finite: bool, text: Callable[[], str]) -> str:
+    if not is_finite:
+        raise UnreadableError(JSON_NOT_FINITE)
+    return text()
+
+
+def _whole(value: int | np.integer[Any]) -> str:
+    try:
+        return str(int(value))
+    except ValueError as error:
+        # Python writes no more than 4300 digits.
+        raise UnreadableError(inexact("JSON")) from error
+
+
+def _fraction(value: float | np.floating[Any]) -> str:
+    if isinstance(value, np.longdouble) and np.longdouble(float(value)) != value:
+        raise UnreadableError(JSON_NOT_FINITE if not np.isfinite(value) else inexact("JSON"))
+    return _finite(bool(np.isfinite(value)), lambda: java_number(value))
+
+
+def java_number(value: float | np.floating[Any]) -> str:
+    """A finite number as Java spells it: ``1.0E-4`` and ``1.0E7`` beyond ``[0.001, 10^7)``, always with a point."""
+    mantissa, exponent = np.format_float_scientific(value, trim="0").split("e")
+    if value == 0 or 1e-3 <= abs(float(value)) < 1e7:
+        return np.format_float_positional(value, trim="0")
+    return f"{mantissa}E{int(exponent)}"
+
+
+def _moment(value: Any) -> str:
+    """UTC with a Z; a moment without a time zone stays one without. Finer than a microsecond is cut."""
+    try:
+        text = to_instant(value, "UTC", "down").replace(tzinfo=None).isoformat(timespec="microseconds")
+    except OutsideYearsError as error:
+        raise UnreadableError(f"holds a {outside_years('timestamp')}") from error
+    aware = isinstance(value, datetime) and value.utcoffset() is not None
+    return f"{text}Z" if aware else text
+
+
+def _quoted(text: str) -> str:
+    """A JSON string; halves of surrogate pairs as escapes."""
+    return f'"{_ESCAPED.sub(lambda match: _SHORT.get(match[0]) or _escape(match[0]), text)}"'
+
+
+def _escape(character: str) -> str:
+    return f"\\u{ord(character):04X}"

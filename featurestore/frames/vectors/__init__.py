@@ -1,0 +1,1 @@
+"""Each entity's newest vectors, similarity, filters, texts to vectors."""

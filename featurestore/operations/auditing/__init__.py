@@ -1,0 +1,1 @@
+"""The leakage audit of a training set: its own joins, its findings."""

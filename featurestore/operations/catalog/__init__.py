@@ -1,0 +1,1 @@
+"""The catalogue's model, how it is read, and lineage."""

@@ -1,0 +1,168 @@
+"""Read what a catalogue shows: from the registry and, for one tenant, the profiles, the run ledger and the manifests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from pyspark.sql import functions as F
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.values.time_window import from_micros
+from featurestore.frames.statistics.feature_profile import merged_lines
+from featurestore.frames.statistics.feature_statistics import FeatureStatistics
+from featurestore.operations.catalog.model import (
+    Catalog,
+    GroupEntry,
+    GroupNumbers,
+    SavedVersion,
+    TrainingSetEntry,
+)
+from featurestore.operations.context import Context
+from featurestore.operations.statistics.stats import GroupStats, get_stats
+from featurestore.stores.small_tables.registry import RegistryState
+from featurestore.stores.small_tables.runs import Run
+from featurestore.stores.small_tables.statistics import Statistics
+from featurestore.stores.training_sets.manifests import Manifest
+
+# Steps of rank that a distribution is drawn from, and the dates that a group's rows are drawn of.
+_STEPS = 200
+_DATES = 90
+
+Version = tuple[str, int]
+
+
+def read_catalog(context: Context, tenant_id: str | None = None) -> Catalog:
+    """The definitions in force and, where a tenant is named, what the store knows of this tenant's data.
+
+    Reads what profiles, runs and builds left behind, and computes no statistics. Of values themselves only the event
+    timestamps are read, one scan a group, for the newest. Nothing of another tenant is read.
+    """
+    state = context.refresh()
+    numbers = {} if tenant_id is None else _numbers(context, tenant_id)
+    manifests = [] if tenant_id is None else context.training_sets.list(context.spark, tenant_id)
+    applied = _applied(context)
+    return Catalog(
+        tenant_id=tenant_id,
+        built_at=context.clock().astimezone(UTC),
+        code_version=context.code_version,
+        entities=tuple(state.entities()),
+        groups=tuple(_entry(state, group, applied, numbers.get(_key(group))) for group in state.feature_groups()),
+        training_sets=_training_sets(state, manifests),
+    )
+
+
+def _key(group: FeatureGroup) -> Version:
+    return (group.name, group.version)
+
+
+def _entry(
+    state: RegistryState, group: FeatureGroup, applied: dict[Version, datetime], numbers: GroupNumbers | None
+) -> GroupEntry:
+    versions = (known.version for known in state.all_feature_groups() if known.name == group.name)
+    return GroupEntry(
+        group=group,
+        revision=state.feature_group_entry(group.name).revision,
+        applied_at=applied[_key(group)],
+        older_versions=tuple(version for version in versions if version != group.version),
+        numbers=numbers,
+    )
+
+
+def _applied(context: Context) -> dict[Version, datetime]:
+    """When each group's newest state was applied."""
+    if not context.registry.table.exists(context.spark):
+        return {}
+    rows = context.registry.history(context.spark).where(F.col("kind") == F.lit("feature_group"))
+    newest = rows.groupBy("name", "version").agg(F.max(F.unix_micros("applied_at")).alias("applied"))
+    return {(row["name"], row["version"]): from_micros(row["applied"]) for row in newest.collect()}
+
+
+def _training_sets(state: RegistryState, manifests: Sequence[Manifest]) -> tuple[TrainingSetEntry, ...]:
+    declared = {definition.name: definition for definition in state.training_sets()}
+    saved: dict[str, list[SavedVersion]] = defaultdict(list)
+    for manifest in manifests:
+        saved[manifest.name].append(_saved(manifest))
+    return tuple(
+        TrainingSetEntry(name, declared.get(name), tuple(saved.get(name, ()))) for name in sorted({*declared, *saved})
+    )
+
+
+def _saved(manifest: Manifest) -> SavedVersion:
+    severities = [finding.severity for finding in manifest.audit]
+    return SavedVersion(
+        version=manifest.version,
+        created_at=manifest.created_at.astimezone(UTC),
+        rows=manifest.row_count,
+        label=manifest.label,
+        features=len(manifest.feature_columns),
+        groups=tuple(sorted({snapshot.name for part in manifest.all_parts for snapshot in part.groups})),
+        errors=severities.count("error"),
+        warnings=severities.count("warning"),
+        content_hash=manifest.content_hash,
+    )
+
+
+@dataclass(frozen=True)
+class _Profile:
+    statistics: dict[Version, dict[str, FeatureStatistics]]
+    rows_by_date: dict[Version, list[tuple[date, int]]]
+    computed: dict[Version, datetime]
+
+
+def _numbers(context: Context, tenant_id: str) -> dict[Version, GroupNumbers]:
+    profiled = _profiled(context, tenant_id)
+    runs = _last_runs(context, tenant_id)
+    stats = {(one.group, one.version): one for one in get_stats(context, tenant_id, entities=False, profiled=False)}
+    return {key: _group_numbers(one, profiled, runs.get(key, [])) for key, one in stats.items()}
+
+
+def _group_numbers(stats: GroupStats, profiled: _Profile, runs: Sequence[Run]) -> GroupNumbers:
+    key = (stats.group, stats.version)
+    statistics = profiled.statistics.get(key, {})
+    return GroupNumbers(
+        rows=stats.rows,
+        oldest=stats.oldest,
+        newest=stats.newest,
+        bytes=stats.bytes,
+        last_write=stats.last_write,
+        profiled_at=profiled.computed.get(key),
+        statistics=tuple(statistics[name] for name in stats.features if name in statistics),
+        rows_by_date=tuple(profiled.rows_by_date.get(key, ())),
+        runs=tuple(runs),
+    )
+
+
+def _profiled(context: Context, tenant_id: str) -> _Profile:
+    """All that is stored of the tenant's profiles, each in one query for all groups."""
+    if not context.layout.statistics.exists(context.spark):
+        return _Profile({}, {}, {})
+    stored = Statistics(context.layout.statistics).of_tenant(context.spark, tenant_id)
+    lines = stored.where(F.col("event_date").isNotNull())
+    statistics: dict[Version, dict[str, FeatureStatistics]] = defaultdict(dict)
+    for row in merged_lines(lines, ("feature_group", "group_version", "feature"), _STEPS).collect():
+        one = FeatureStatistics.of(row.asDict(recursive=True))
+        statistics[(row["feature_group"], row["group_version"])][one.feature] = one
+    dates: dict[Version, list[tuple[date, int]]] = defaultdict(list)
+    computed: dict[Version, datetime] = {}
+    by_group = ("feature_group", "group_version")
+    by_date = lines.groupBy(*by_group, "event_date").agg(
+        F.max("rows").alias("rows"), F.max(F.unix_micros("computed_at")).alias("computed")
+    )
+    newest = F.slice(F.sort_array(F.collect_list(F.struct("event_date", "rows")), asc=False), 1, _DATES)
+    for row in by_date.groupBy(*by_group).agg(newest.alias("dates"), F.max("computed").alias("computed")).collect():
+        key = (row["feature_group"], row["group_version"])
+        dates[key] = [(one["event_date"], one["rows"]) for one in reversed(row["dates"])]
+        computed[key] = from_micros(row["computed"])
+    return _Profile(statistics, dates, computed)
+
+
+def _last_runs(context: Context, tenant_id: str) -> dict[Version, list[Run]]:
+    found: dict[Version, list[Run]] = defaultdict(list)
+    if not context.runs.table.exists(context.spark):
+        return found
+    for run in sorted(context.runs.last_of_each(context.spark, tenant_id), key=lambda run: run.job):
+        found[(run.feature_group, run.group_version)].append(run)
+    return found

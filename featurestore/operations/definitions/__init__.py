@@ -1,0 +1,1 @@
+"""Plan shows what apply would change; apply changes it."""

@@ -1,0 +1,34 @@
+"""Apply definitions: create and evolve the tables, then record the new states."""
+
+from __future__ import annotations
+
+from featurestore.definitions.collection import Definitions
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.operations.context import Context
+from featurestore.operations.definitions.plan import Plan, make_plan
+
+
+def apply(context: Context, definitions: Definitions) -> Plan:
+    """Make the store as the definitions say; returns what was changed.
+
+    Tables come before the registry's row, so that a definition in force always has its tables; applying again after
+    a crash completes what is missing. Raises IncompatibleChangeError before anything is changed.
+    """
+    plan = make_plan(definitions, context.refresh())
+    context.registry.create(context.spark)
+    context.runs.create(context.spark)
+    for group in _changed_groups(plan, definitions):
+        context.table(group).make(context.spark)
+    changed = [change.entry for change in plan.changes if change.action != "unchanged"]
+    context.registry.record(context.spark, changed, context.clock(), context.code_version)
+    context.refresh()
+    return plan
+
+
+def _changed_groups(plan: Plan, definitions: Definitions) -> list[FeatureGroup]:
+    changed = {
+        (change.name, change.version)
+        for change in plan.changes
+        if change.kind == "feature_group" and change.action != "unchanged"
+    }
+    return [group for group in definitions.feature_groups if (group.name, group.version) in changed]

@@ -1,0 +1,218 @@
+"""What applying definitions would change: decided here, carried out by ``apply``."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from featurestore.definitions.base import Definition
+from featurestore.definitions.collection import Definitions
+from featurestore.definitions.dependencies import in_order
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.source import Source
+from featurestore.definitions.values.types import LOSSLESS_WIDENING
+from featurestore.definitions.yaml_files import load_definitions
+from featurestore.display.description import Display, Mark, Table, Tone
+from featurestore.display.displayed import Displayed
+from featurestore.errors import DefinitionError, IncompatibleChangeError, nearest
+from featurestore.stores.small_tables.registry import Entry, Kind, RegistryState
+
+Action = Literal["create", "update", "unchanged"]
+_MARK = {"create": "+", "update": "~", "unchanged": " "}
+_TONES: dict[Action, Tone] = {"create": "good", "update": "warning", "unchanged": "muted"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happens to one definition; ``details`` are the lines of a readable diff."""
+
+    action: Action
+    kind: Kind
+    name: str
+    version: int
+    details: tuple[str, ...]
+    entry: Entry
+
+    def __str__(self) -> str:
+        version = f" v{self.version}" if self.kind == "feature_group" else ""
+        head = f"{_MARK[self.action]} {self.kind.replace('_', ' ')} {self.name}{version}: {self.action}"
+        return "\n".join([head, *(f"    {detail}" for detail in self.details)])
+
+
+@dataclass(frozen=True)
+class Plan(Displayed):
+    """Changes in the order in which they are applied."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def has_changes(self) -> bool:
+        return any(change.action != "unchanged" for change in self.changes)
+
+    def __str__(self) -> str:
+        shown = [str(change) for change in self.changes if change.action != "unchanged"]
+        unchanged = len(self.changes) - len(shown)
+        tail = f"{unchanged} unchanged" if shown else f"Nothing to change: {unchanged} unchanged"
+        return "\n".join([*shown, tail])
+
+    def __repr__(self) -> str:
+        return f"Plan({self._numbers()})"
+
+    def _numbers(self) -> str:
+        made = Counter(change.action for change in self.changes)
+        return f"{made['create']} to create, {made['update']} to update, {made['unchanged']} unchanged"
+
+    def display(self) -> Display:
+        """What changes, a row a definition; those that stay are counted."""
+        rows = tuple(
+            (
+                Mark(f"{_MARK[one.action]} {one.action}", _TONES[one.action]),
+                one.kind.replace("_", " "),
+                f"{one.name} v{one.version}" if one.kind == "feature_group" else one.name,
+                "\n".join(one.details),
+            )
+            for one in self.changes
+            if one.action != "unchanged"
+        )
+        table = Table(("change", "kind", "name", "what"), rows)
+        return Display(f"Plan: {self._numbers()}", tables=(table,) if rows else ())
+
+
+def read_definitions(given: str | Path | Definitions | Iterable[object]) -> Definitions:
+    """Definitions from a YAML file or folder, or from a list; raises DefinitionError."""
+    if isinstance(given, Definitions):
+        return given
+    if isinstance(given, str | Path):
+        return load_definitions(given)
+    return Definitions.of(given)
+
+
+def make_plan(definitions: Definitions, state: RegistryState) -> Plan:
+    """Compare definitions with the registry's state.
+
+    Raises IncompatibleChangeError, naming every fault, for what stored rows could not follow: a changed entity or
+    join key, a dropped feature, a type that is not widened losslessly, another partitioning. Raises DefinitionError for
+    a group that reads one that there is not, and for groups that read each other in a circle.
+    """
+    _check_upstream(definitions, state)
+    faults: list[str] = []
+    changes = [_change("entity", item.name, 1, item, state, faults) for item in definitions.entities]
+    changes += [
+        _change("feature_group", item.name, item.version, item, state, faults) for item in definitions.feature_groups
+    ]
+    changes += [_change("training_set", item.name, 1, item, state, faults) for item in definitions.training_sets]
+    if faults:
+        raise IncompatibleChangeError("\n".join(faults))
+    return Plan(tuple(changes))
+
+
+def _check_upstream(definitions: Definitions, state: RegistryState) -> None:
+    groups = {group.name: group for group in (*state.feature_groups(), *definitions.feature_groups)}
+    readers: list[tuple[str, Iterable[Source]]] = [
+        (f"feature group {group.name!r}", group.sources.values()) for group in definitions.feature_groups
+    ]
+    readers += [(f"training set {one.name!r}", one.spine.sources.values()) for one in definitions.training_sets]
+    for reader, sources in readers:
+        for source in sources:
+            if source.group is not None and source.group not in groups:
+                raise DefinitionError(
+                    f"{reader} reads group {source.group!r}, which is not there. {nearest(source.group, groups)}"
+                )
+    in_order(groups.values())
+
+
+def _change(kind: Kind, name: str, version: int, item: Definition, state: RegistryState, faults: list[str]) -> Change:
+    known = state.get(kind, name, version)
+    text = item.to_json()
+    if known is None:
+        details = _created(item) if isinstance(item, FeatureGroup) else ()
+        return Change("create", kind, name, version, details, Entry(kind, name, version, 1, text))
+    entry = Entry(kind, name, version, known.revision + 1, text)
+    try:
+        before = type(item).from_json(known.definition)
+    except DefinitionError as error:
+        # Applying it again is what mends it.
+        return Change("update", kind, name, version, (f"what is stored cannot be read: {error}",), entry)
+    if _plain_numbers(known.definition) == _plain_numbers(text):
+        return Change("unchanged", kind, name, version, (), known)
+    faults.extend(_faults(kind, before, item))
+    return Change("update", kind, name, version, tuple(_differences(before, item)), entry)
+
+
+def _plain_numbers(definition: str) -> str:
+    """A stored ``0.0`` is the ``0`` of a definition that keeps whole numbers whole; 1 and true differ."""
+    return json.dumps(json.loads(definition, parse_float=lambda text: _plain(float(text))))
+
+
+def _plain(number: float) -> int | float:
+    return int(number) if number.is_integer() else number
+
+
+def _created(group: FeatureGroup) -> tuple[str, ...]:
+    keys = ", ".join(f"{name} {kind}" for name, kind in group.entity.join_keys.items())
+    return (f"keys: {keys}", *(f"+ feature {feature.name}: {feature.type}" for feature in group.features))
+
+
+def _faults(kind: Kind, before: Any, after: Any) -> list[str]:
+    if kind == "entity" and before.join_keys != after.join_keys:
+        return [
+            f"entity {after.name!r}: join keys were {before.join_keys} and would be {after.join_keys}; "
+            "stored rows cannot follow. Define another entity, and groups of it under a new name or version"
+        ]
+    if not isinstance(after, FeatureGroup):
+        return []
+    return [
+        f"feature group {after.name!r}: {fault}; raise its version to {after.version + 1}"
+        for fault in _group_faults(before, after)
+    ]
+
+
+def _group_faults(before: FeatureGroup, after: FeatureGroup) -> list[str]:
+    faults = []
+    if before.entity.name != after.entity.name or before.entity.join_keys != after.entity.join_keys:
+        faults.append(f"its join keys were {before.entity.join_keys} and would be {after.entity.join_keys}")
+    if before.partition_by != after.partition_by:
+        faults.append(f"it is partitioned by {before.partition_by} and would be by {after.partition_by}")
+    types = {feature.name: feature.type for feature in after.features}
+    for feature in before.features:
+        if feature.name not in types:
+            faults.append(f"feature {feature.name!r} would be dropped")
+        elif types[feature.name] != feature.type and types[feature.name] not in LOSSLESS_WIDENING.get(feature.type, ()):
+            faults.append(
+                f"feature {feature.name!r} is {feature.type} and cannot become {types[feature.name]} losslessly"
+            )
+    return faults
+
+
+def _differences(before: Definition, after: Definition) -> list[str]:
+    """A line for each field that differs, features one by one."""
+    lines = []
+    for name in type(after).model_fields:
+        old, new = getattr(before, name), getattr(after, name)
+        if old == new:
+            continue
+        if name == "features" and isinstance(after, FeatureGroup):
+            lines += _feature_differences({f.name: f for f in old}, {f.name: f for f in new})
+        else:
+            lines.append(f"~ {name}: {_shown(old)} -> {_shown(new)}")
+    return lines
+
+
+def _feature_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    lines = [f"- feature {name}" for name in old if name not in new]
+    for name, feature in new.items():
+        if name not in old:
+            lines.append(f"+ feature {name}: {feature.type}")
+        elif old[name] != feature:
+            lines += [f"~ feature {name}: {line.removeprefix('~ ')}" for line in _differences(old[name], feature)]
+    return lines
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Definition):
+        return value.to_json()
+    return "none" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""Erase entities from every table, file and export of a tenant."""

@@ -1,0 +1,208 @@
+"""Erase: an entity is forgotten, in every table and export of the tenant, and does not come back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+
+from featurestore.definitions.entity import Entity
+from featurestore.display.description import Display, Mark, Table, count, counted, size
+from featurestore.display.displayed import Displayed, Listing
+from featurestore.errors import ErasureError, FeatureStoreError, InvalidArgumentError, NotFoundError, nearest
+from featurestore.operations.context import Context
+from featurestore.operations.entities import EntityKey, entity_rows
+from featurestore.operations.erasure.erasing import ErasedTable, Erasing
+from featurestore.operations.erasure.exports import erase_exports
+from featurestore.operations.erasure.groups import erase_groups, groups_not_searched
+from featurestore.operations.erasure.runs import RUNS, erase_run_errors
+from featurestore.operations.erasure.suppress import checked_secret, suppressions
+from featurestore.operations.erasure.training_sets import erase_training_sets
+from featurestore.operations.erasure.vectors import erase_vectors
+from featurestore.operations.job_run import recorded_run
+from featurestore.stores.arrow import to_spark
+from featurestore.stores.small_tables.erasures import Erasure, ErasureLog
+from featurestore.stores.small_tables.suppression import SuppressionList, SuppressionSecret
+
+ERASE = "erase"
+# The store cannot tell a key in what people wrote, and does not know the places of what was taken out of it.
+_NEVER_SEARCHED = (
+    "what people wrote: batch ids, definitions and their SQL, and texts in features of other entities",
+    "what was taken out of the store: reports and catalogue pages, files of notebooks, backups, Spark's event logs, and versions "
+    "of files that an object store keeps",
+)
+
+
+@dataclass(frozen=True)
+class ErasureCertificate(Displayed):
+    """What was removed where. Entities stand in it as keyed hashes alone (HMAC-SHA256), in no order.
+
+    ``tables``: every table that was searched. ``exports``: folders that were removed. ``left``: what could not be
+    searched yet, and why; erase again once that is over. ``out_of_reach``: where the keys may still be that no erasure can
+    search, and whose that is. ``finished_at``: by the store's clock, ISO 8601.
+    """
+
+    erasure_id: str
+    tenant_id: str
+    entity: str
+    join_keys: tuple[str, ...]
+    key_hashes: tuple[str, ...] = field(repr=False)
+    finished_at: str
+    code_version: str
+    tables: tuple[ErasedTable, ...] = field(repr=False)
+    exports: tuple[str, ...] = ()
+    left: tuple[str, ...] = field(default=())
+    out_of_reach: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def rows(self) -> int:
+        """Those that were removed; runs stay, and lose their message."""
+        return sum(table.rows for table in self.tables if table.kind != RUNS)
+
+    def require_complete(self) -> None:
+        """Raise ErasureError where something could not be searched yet."""
+        if self.left:
+            told = "".join(f"\n- {one}" for one in self.left)
+            raise ErasureError(
+                f"erasure {self.erasure_id} removed {self.rows} rows, and could not search all there is; erase again once "
+                f"these are over:{told}"
+            )
+
+    def display(self) -> Display:
+        """A line a table that was searched; exports that were removed, and what could not be searched."""
+        columns = ("kind", "name", "version", "rows", "files removed", "size removed")
+        rows = tuple(
+            (one.kind, one.name, one.version, count(one.rows), count(one.files_removed), size(one.bytes_removed))
+            for one in self.tables
+        )
+        return Display(
+            f"Erasure {self.erasure_id}: {counted(self.rows, 'row')} removed",
+            lines=(
+                *(f"Removed {folder}" for folder in self.exports),
+                *(Mark(f"Not searched yet: {one}", "bad") for one in self.left),
+                *(f"Out of reach: {place}" for place in self.out_of_reach),
+            ),
+            facts=(
+                ("entity", f"{self.entity} ({', '.join(self.join_keys)})"),
+                ("entities", count(len(self.key_hashes))),
+                ("finished at", self.finished_at),
+            ),
+            tables=(Table(columns, rows),),
+        )
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> ErasureCertificate:
+        """From what ``to_json`` says, parsed."""
+        # Certificates of older code do not tell what was out of reach.
+        lists = {
+            name: tuple(told.get(name, ())) for name in ("join_keys", "key_hashes", "exports", "left", "out_of_reach")
+        }
+        return cls(**(dict(told) | lists | {"tables": tuple(ErasedTable(**table) for table in told["tables"])}))
+
+
+def describe_certificates(done: Sequence[ErasureCertificate]) -> Display:
+    """A line an erasure."""
+    rows = tuple((one.erasure_id, one.entity, one.finished_at, count(one.rows)) for one in done)
+    return Display(counted(len(done), "erasure"), tables=(Table(("erasure", "entity", "finished at", "rows"), rows),))
+
+
+def erase(context: Context, tenant_id: str, entity: str, keys: EntityKey | Sequence[EntityKey]) -> ErasureCertificate:
+    """Remove all that the tenant has of some entities, and keep it from coming back; gives a certificate.
+
+    ``keys``: the join keys of one entity, or of several. First they are put on the suppression list, as hashes keyed
+    with the secret in ``FEATURESTORE_SUPPRESSION_SECRET``: from then on no write, and no new training set, has rows of
+    theirs. Then they are removed from every group of the entity, and of every entity whose join keys are those and
+    more, in every major version; from rejected rows; from their vectors in PostgreSQL; from saved training sets; from messages of failed runs; and
+    exports that may hold them are deleted. No old version, change file or log entry of a table holds any of it afterwards.
+
+    Old versions of the tables cannot be read any more where they held the entities, so training sets that were built
+    from these cannot be built again. Safe to repeat; what was interrupted goes on where it was. Raises
+    ConfigurationError (no secret, or another than before; nothing is done), NotFoundError, InvalidArgumentError,
+    ErasureError (interrupted; erase again).
+    """
+    definition = _entity(context, entity)
+    typed = _typed(context, definition, keys)
+    secret = _secret(context, tenant_id)
+    spark, now = context.spark, context.clock
+    log, listed = ErasureLog(context.layout.erasures), SuppressionList(context.layout.suppressed)
+    hashes = secret.hashes(to_spark(spark, typed), tenant_id, entity)
+    log.create(spark)
+    unfinished = log.unfinished(spark, tenant_id, entity, hashes)
+    erasure = Erasure(tenant_id, unfinished or uuid4().hex, entity, tuple(hashes))
+    with recorded_run(context, tenant_id, ERASE) as job:
+        job.tell({"erasure_id": erasure.erasure_id, "entity": entity, "key_hashes": hashes})
+        try:
+            listed.add(spark, tenant_id, entity, definition.keys, hashes, secret, erasure.erasure_id, now())
+            context.step("erase.suppressed")
+            if unfinished is None:
+                log.record(spark, erasure, "begun", {}, now())
+            certificate = _erase(context, definition, typed, erasure, log)
+            log.record(spark, erasure, "certified", asdict(certificate), now())
+            context.step("erase.certified")
+        except FeatureStoreError:
+            raise
+        except Exception as error:
+            # What Spark and file systems say may quote the keys, which the ledger must not hold.
+            raise ErasureError(
+                f"erasure {erasure.erasure_id} of {len(hashes)} of {entity!r} stopped before its end "
+                f"({type(error).__name__}); erase again, and it goes on where it was"
+            ) from error
+    return certificate
+
+
+def _erase(context: Context, entity: Entity, keys: pa.Table, erasure: Erasure, log: ErasureLog) -> ErasureCertificate:
+    erasing = Erasing.of(context, entity, keys, erasure, log)
+    exports_left = erase_exports(erasing)
+    groups, vectors = erase_groups(erasing), erase_vectors(erasing)
+    sets, sets_left = erase_training_sets(erasing)
+    runs = erase_run_errors(erasing)
+    return ErasureCertificate(
+        erasure_id=erasure.erasure_id,
+        tenant_id=erasure.tenant_id,
+        entity=entity.name,
+        join_keys=tuple(entity.keys),
+        key_hashes=erasure.key_hashes,
+        finished_at=context.clock().isoformat(),
+        code_version=context.code_version,
+        tables=(*groups, *vectors.tables, *sets, *runs),
+        exports=tuple(erasing.removed_folders()),
+        left=(*exports_left, *groups_not_searched(context), *sets_left),
+        out_of_reach=(*vectors.out_of_reach, *_NEVER_SEARCHED),
+    )
+
+
+def _entity(context: Context, name: str) -> Entity:
+    state = context.refresh()
+    found = state.entity(name) if isinstance(name, str) else None
+    if found is None:
+        known = [known for kind, known, _ in state.entries if kind == "entity"]
+        raise NotFoundError(f"entity {name!r} was never applied. {nearest(str(name), known)}")
+    return found
+
+
+def _typed(context: Context, entity: Entity, keys: EntityKey | Sequence[EntityKey]) -> pa.Table:
+    given: list[Any] = list(keys) if isinstance(keys, list | tuple) else [keys]
+    if not given:
+        raise InvalidArgumentError(f"no keys of {entity.name!r} are given; name at least one entity to erase")
+    return entity_rows(entity, given, context.settings.timestamp_zone)
+
+
+def _secret(context: Context, tenant_id: str) -> SuppressionSecret:
+    found = suppressions(context, tenant_id)
+    if found:
+        return checked_secret(context, tenant_id, found)
+    return SuppressionSecret.of(context.environ, "an erasure is remembered by hashes that are made with it")
+
+
+def certificates(context: Context, tenant_id: str) -> Listing[ErasureCertificate]:
+    """Of every erasure of the tenant, oldest first."""
+    log = ErasureLog(context.layout.erasures)
+    done = log.certificates(context.spark, tenant_id, lambda text: ErasureCertificate.of(json.loads(text)))
+    return Listing(done, describe_certificates)

@@ -1,0 +1,104 @@
+"""The feature groups' part of an erasure: values and rejected rows, in every major version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql.types import IntegerType, StructField, StructType
+
+from featurestore.definitions.entity import Entity
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.frames.rows.rejected_rows import about_any
+from featurestore.frames.rows.rows_of_entity import by_columns
+from featurestore.frames.schema import REJECTED, key_fields
+from featurestore.operations.context import Context
+from featurestore.operations.erasure.erasing import ErasedTable, Erasing
+from featurestore.operations.erasure.suppress import of_group, suppressed_keys, suppressions
+from featurestore.operations.erasure.sweep import Sweep
+from featurestore.operations.erasure.vectors import erase_vectors
+from featurestore.stores.arrow import to_spark
+from featurestore.stores.delta.table import DeltaTable
+
+
+def erase_groups(erasing: Erasing) -> list[ErasedTable]:
+    """Every group whose rows tell the entity: its own, and those with more join keys beside."""
+    groups = [group for group in erasing.context.state.all_feature_groups() if erasing.is_part_of(group.entity)]
+    tables = [table for group in groups for table in _erase_group(erasing, group)]
+    return [*tables, *_erase_statistics(erasing, groups)]
+
+
+def groups_not_searched(context: Context) -> list[str]:
+    """Groups whose definitions cannot be read: whether their tables hold the entity cannot be told."""
+    return [str(problem) for problem in context.state.unreadable("feature_group")]
+
+
+def _erase_group(erasing: Erasing, group: FeatureGroup) -> list[ErasedTable]:
+    table = erasing.context.table(group)
+    keys = tuple(erasing.entity.keys)
+    fields = [field for field in key_fields(group) if field.name in keys]
+    by_key = by_columns([{key: key for key in keys}])
+    # Files are sorted by the group's first key: named keys are found by their statistics.
+    values = Sweep(table.values, erasing.keys, by_key, StructType(fields), erasing.of_tenant, listed=keys)
+    swept = [erasing.sweep("values", group.name, group.version, values)]
+    if table.rejected.exists(erasing.spark):
+        swept.append(erasing.sweep("rejected", group.name, group.version, _of_rejected(erasing, table.rejected)))
+    return swept
+
+
+def _of_rejected(erasing: Erasing, rejected: DeltaTable) -> Sweep:
+    """Rejected rows by their texts: which are the entities' is told by a text as a whole, and by the reasons."""
+    entities = erasing.keys.toArrow().to_pylist()
+    return Sweep(
+        rejected,
+        erasing.keys,
+        by_columns([{"row": "row"}]),
+        StructType([REJECTED["row"], REJECTED["reasons"]]),
+        erasing.of_tenant,
+        compared_with=lambda rows: about_any(rows, entities),
+    )
+
+
+def _erase_statistics(erasing: Erasing, groups: Sequence[FeatureGroup]) -> list[ErasedTable]:
+    """All statistics of these groups: whose values a minimum or a frequent text are cannot be told. They are computed
+    again by the next profile."""
+    table = erasing.context.layout.statistics
+    if not table.exists(erasing.spark):
+        return []
+    swept = []
+    for group in groups:
+        versions = to_spark(erasing.spark, pa.table({"group_version": pa.array([group.version], pa.int32())}))
+        lines = Sweep(
+            table,
+            versions,
+            by_columns([{"group_version": "group_version"}]),
+            StructType([StructField("group_version", IntegerType())]),
+            {**erasing.of_tenant, "feature_group": group.name},
+        )
+        swept.append(erasing.sweep("statistics", group.name, group.version, lines))
+    return swept
+
+
+def erase_again(context: Context, tenant_id: str, group: FeatureGroup, rows: DataFrame) -> int:
+    """Take those of the written rows out again that are of suppressed entities; gives how many the table had.
+
+    For a write that was under way while they were erased: whichever of the two looks last sees what the other did.
+    """
+    found = of_group(suppressions(context, tenant_id), group)
+    taken = 0
+    for suppression in found:
+        lookup: Mapping[str, str] = {key: key for key in suppression.join_keys}
+        keys = suppressed_keys(context, tenant_id, rows, suppression, lookup)
+        if keys.num_rows:
+            entity = entity_of(suppression.entity, suppression.join_keys, group)
+            erased = _erase_group(Erasing.again(context, tenant_id, entity, keys), group)
+            taken += sum(table.rows for table in erased if table.kind == "values")
+            # A sync may have read them meanwhile.
+            erase_vectors(Erasing.again(context, tenant_id, entity, keys))
+    return taken
+
+
+def entity_of(name: str, join_keys: Sequence[str], group: FeatureGroup) -> Entity:
+    """An entity as the rows of a group tell it."""
+    return Entity(name, join_keys={key: group.entity.join_keys[key] for key in join_keys})

@@ -1,0 +1,167 @@
+"""The training sets' part of an erasure: rows are taken out, and the manifests say so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, timedelta
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from featurestore.frames.columns import column
+from featurestore.frames.fingerprint import content_hash, fingerprint_columns, fingerprint_text
+from featurestore.frames.rows.rows_of_entity import by_columns
+from featurestore.operations.context import Context
+from featurestore.operations.erasure.erasing import ErasedTable, Erasing
+from featurestore.operations.erasure.groups import entity_of
+from featurestore.operations.erasure.suppress import Lookups, suppressed_keys, suppressions
+from featurestore.operations.erasure.sweep import Sweep
+from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.delta.table_files import TableFiles
+from featurestore.stores.delta.vacuuming import spark_now
+from featurestore.stores.runner import is_gone
+from featurestore.stores.training_sets.manifests import PART, ErasureNote, Manifest
+
+_WHOLE = frozenset({"tinyint", "smallint", "int", "bigint"})
+# Of a build on another machine it cannot be told whether it still runs; none takes so long.
+_LONGEST_BUILD = timedelta(hours=24)
+
+
+def erase_training_sets(erasing: Erasing) -> tuple[list[ErasedTable], list[str]]:
+    """The tables of saved sets that tell the entity; and what is left, because it is being built just now.
+
+    Rows of sets that were never published and never will be are removed as a whole.
+    """
+    context = erasing.context
+    manifests = context.training_sets.manifests(context.spark, erasing.tenant_id)
+    published = {(manifest.name, manifest.version): manifest for manifest in manifests.readable}
+    erased, left = [], []
+    for name, version, table in context.training_sets.rows_tables(context.spark, context.files, erasing.tenant_id):
+        manifest = published.get((name, version))
+        if manifest is not None:
+            erased += erase_training_set(erasing, manifest)
+        elif (erasing.tenant_id, name, version) in manifests.unreadable:
+            left.append(str(manifests.unreadable[(erasing.tenant_id, name, version)]))
+        elif _is_being_built(context, table):
+            left.append(
+                f"training set {name} v{version} is being built; who builds it takes the rows out when it is done"
+            )
+        else:
+            erased.append(_remove_whole(erasing, name, version, table))
+            context.step("erase.unpublished")
+    return erased, left
+
+
+def _remove_whole(erasing: Erasing, name: str, version: int, table: DeltaTable) -> ErasedTable:
+    context = erasing.context
+    files = TableFiles(erasing.spark, context.files, table)
+    there = table.exists(erasing.spark)
+    stored = files.stored() if there else []
+    rows = table.read(erasing.spark).count() if there else 0
+    context.training_sets.remove_rows(context.spark, context.files, table)
+    size = sum(file.bytes for file in stored)
+    return ErasedTable(
+        "unpublished_training_set", name, version, str(table), rows, None, None, len(stored), size, log_files=0
+    )
+
+
+def _is_being_built(context: Context, table: DeltaTable) -> bool:
+    if not table.exists(context.spark):
+        # Files without a commit yet.
+        return False
+    newest = table.history(context.spark, limit=1)[0]
+    if newest["userMetadata"] is None or is_gone(newest["userMetadata"]):
+        return False
+    return bool(spark_now(context.spark) - newest["timestamp"].astimezone(UTC) < _LONGEST_BUILD)
+
+
+def erase_training_set(erasing: Erasing, manifest: Manifest) -> list[ErasedTable]:
+    """A set's table, where its rows tell the entity at all."""
+    context = erasing.context
+    table = context.training_sets.rows_table(manifest.tenant_id, manifest.name, manifest.version)
+    schema = table.read(erasing.spark).schema
+    lookups = lookups_of(erasing, manifest, schema)
+    if not lookups:
+        return []
+    fields = [schema[name] for name in dict.fromkeys(name for lookup in lookups for name in lookup.values())]
+    what = Sweep(table, erasing.keys, by_columns(lookups), StructType(fields))
+    swept = erasing.sweep("training_set", manifest.name, manifest.version, what)
+    _tell(erasing, manifest)
+    return [swept]
+
+
+def lookups_of(erasing: Erasing, manifest: Manifest, schema: StructType) -> list[Mapping[str, str]]:
+    """The ways in which the rows of a set tell the entity: by the lookups of its features and label, and by columns of
+    the spine that are named like the join keys."""
+    groups = {snapshot.name: snapshot.group for part in manifest.all_parts for snapshot in part.groups}
+    asked = [*manifest.features, *([manifest.label_lookup] if manifest.label_lookup is not None else [])]
+    ways = [
+        {key: lookup.on.get(key, key) for key in erasing.entity.keys}
+        for lookup in asked
+        if erasing.is_part_of(groups[lookup.group].entity)
+    ]
+    ways.append({key: key for key in erasing.entity.keys})
+    distinct = {tuple(way.values()): way for way in ways}
+    return [way for way in distinct.values() if _fits(erasing, way, manifest.spine_columns, schema)]
+
+
+def _fits(erasing: Erasing, way: Mapping[str, str], columns: Sequence[str], schema: StructType) -> bool:
+    kinds = {field.name: field.dataType.simpleString() for field in erasing.key_fields}
+    found = {key: schema[name].dataType.simpleString() for key, name in way.items() if name in columns}
+    return len(found) == len(way) and all(
+        kinds[key] == kind or {kinds[key], kind} <= _WHOLE for key, kind in found.items()
+    )
+
+
+def _tell(erasing: Erasing, manifest: Manifest) -> None:
+    """Publish the manifest anew, where the set's rows are fewer than it says."""
+    context = erasing.context
+    rows = context.training_sets.read_with_part(context.spark, manifest)
+    [content] = rows.agg(*fingerprint_columns([column(name) for name in sorted(manifest.columns)])).collect()
+    left = content["rows"]
+    if left == manifest.row_count:
+        return
+    note = ErasureNote(erasure_id=erasing.erasure.erasure_id, erased_at=context.clock(), rows=manifest.row_count - left)
+    told = manifest.model_copy(
+        update={
+            "row_count": left,
+            "content_hash": fingerprint_text(content),
+            "spine_fingerprint": content_hash(rows, manifest.spine_columns),
+            "parts": _parts(rows, manifest),
+            "erasures": (*manifest.erasures, note),
+        }
+    )
+    context.training_sets.replace_manifest(context.spark, told)
+    context.step("erase.manifest")
+
+
+def _parts(rows: DataFrame, manifest: Manifest) -> tuple[object, ...]:
+    """The parts of an extended set with the rows that are left; one of which none is left stays, with none."""
+    if not manifest.parts:
+        return ()
+    fingerprint = fingerprint_columns([column(name) for name in sorted(manifest.spine_columns)])
+    told = {row[PART]: row for row in rows.groupBy(PART).agg(*fingerprint).collect()}
+    empty = rows.where(F.lit(False)).agg(*fingerprint).collect()[0]
+    return tuple(
+        part.model_copy(
+            update={
+                "row_count": told.get(index, empty)["rows"],
+                "spine_fingerprint": fingerprint_text(told.get(index, empty)),
+            }
+        )
+        for index, part in enumerate(manifest.parts)
+    )
+
+
+def erase_again_from_set(context: Context, manifest: Manifest, lookups: Lookups) -> None:
+    """Take the rows out of a set that was built while entities were erased."""
+    rows = context.training_sets.read(context.spark, manifest)
+    groups = {tuple(sorted(snapshot.group.join_keys)): snapshot.group for snapshot in manifest.groups}
+    for suppression in suppressions(context, manifest.tenant_id):
+        for lookup in lookups:
+            if set(suppression.join_keys) <= lookup.keys():
+                keys = suppressed_keys(context, manifest.tenant_id, rows, suppression, lookup)
+                if keys.num_rows:
+                    entity = entity_of(suppression.entity, suppression.join_keys, groups[tuple(sorted(lookup))])
+                    erase_training_set(Erasing.again(context, manifest.tenant_id, entity, keys), manifest)

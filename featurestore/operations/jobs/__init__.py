@@ -1,0 +1,1 @@
+"""Transformations, materialization, backfill."""

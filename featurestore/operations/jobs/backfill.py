@@ -1,0 +1,194 @@
+"""Backfill: cut a range of time into windows, and materialize those that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Literal
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.values.durations import format_duration, parse_duration
+from featurestore.definitions.values.time_window import TimeWindow
+from featurestore.display.description import Display, Mark, Table, Tone, counted
+from featurestore.display.displayed import Displayed, Listing
+from featurestore.errors import ExpectationError, InvalidArgumentError, JobFailedError, TransformationError
+from featurestore.operations.context import Context
+from featurestore.operations.instants import argument_count
+from featurestore.operations.jobs.materialize import MATERIALIZE, MaterializeResult, describe_windows, materialize
+from featurestore.stores.runner import is_gone
+from featurestore.stores.small_tables.runs import Run
+
+WindowState = Literal["done", "running", "failed", "interrupted", "missing"]
+Order = Literal["oldest", "newest"]
+
+MOST_WINDOWS = 100_000
+# Each window that is worked on has a thread.
+MOST_PARALLEL = 256
+_TONES: dict[WindowState, Tone] = {
+    "done": "good",
+    "running": "warning",
+    "failed": "bad",
+    "interrupted": "bad",
+    "missing": "muted",
+}
+
+
+@dataclass(frozen=True)
+class PlannedWindow:
+    """A window and how it stands: ``interrupted`` where a run of it began and its process is gone."""
+
+    window: TimeWindow
+    state: WindowState
+
+    @property
+    def is_due(self) -> bool:
+        """Also what seems to be running is due: where it really is, its batch id keeps the rows from being doubled."""
+        return self.state != "done"
+
+
+@dataclass(frozen=True)
+class BackfillResult(Displayed):
+    """What a backfill did: a result a window that was due, in the order of time, and how many had been done before."""
+
+    group: str
+    results: tuple[MaterializeResult, ...]
+    done_before: int
+
+    @property
+    def written(self) -> int:
+        return sum(result.written for result in self.results)
+
+    @property
+    def failed(self) -> int:
+        return sum(result.failed for result in self.results)
+
+    def display(self) -> Display:
+        """A line a window that was done now."""
+        title = (
+            f"{self.group}: {counted(len(self.results), 'window')} done, {self.done_before:,} were before; "
+            f"{counted(self.written, 'row')} written, {self.failed:,} rejected"
+        )
+        return replace(describe_windows(self.results), title=title)
+
+
+def describe_planned(planned: Sequence[PlannedWindow]) -> Display:
+    """A line a window, with its state."""
+    due = sum(one.is_due for one in planned)
+    rows = tuple((one.window, Mark(one.state, _TONES[one.state])) for one in planned)
+    return Display(f"{counted(len(planned), 'window')}, {due:,} to do", tables=(Table(("window", "state"), rows),))
+
+
+def plan_backfill(
+    context: Context, tenant_id: str, group: FeatureGroup, window: TimeWindow, every: timedelta | str
+) -> Listing[PlannedWindow]:
+    """The windows of length ``every`` that cover ``[start, end)``, oldest first, each with its state in the ledger.
+
+    The last may be shorter. Raises InvalidArgumentError, and TransformationError for a group that computes nothing.
+    """
+    if group.transformation is None:
+        raise TransformationError(f"feature group {group.name!r} has no transformation to backfill")
+    windows = window.split(_length(every, window))
+    runs: dict[TimeWindow, list[Run]] = {}
+    for run in context.runs.of_job(context.spark, tenant_id, MATERIALIZE, group.name, group.version):
+        if run.window is not None:
+            runs.setdefault(run.window, []).append(run)
+    return Listing((PlannedWindow(one, _state(runs.get(one, []))) for one in windows), describe_planned)
+
+
+def _length(every: timedelta | str, window: TimeWindow) -> timedelta:
+    try:
+        length = parse_duration(every)
+    except ValueError as error:
+        raise InvalidArgumentError(f"every: {error}") from error
+    if (window.end - window.start) / length > MOST_WINDOWS:
+        raise InvalidArgumentError(
+            f"every {format_duration(length)} cuts {window} into more than {MOST_WINDOWS} windows; name longer ones"
+        )
+    return length
+
+
+def _state(runs: Sequence[Run]) -> WindowState:
+    if not runs:
+        return "missing"
+    if any(run.state == "succeeded" for run in runs):
+        return "done"
+    last = runs[-1]
+    if last.state == "running":
+        return "interrupted" if is_gone(last.runner) else "running"
+    return "failed" if last.state == "failed" else "interrupted"
+
+
+def backfill(
+    context: Context,
+    tenant_id: str,
+    group: FeatureGroup,
+    planned: Sequence[PlannedWindow],
+    parallel: int = 1,
+    order: Order = "oldest",
+    told: Callable[[MaterializeResult | None], None] = lambda result: None,
+) -> BackfillResult:
+    """Materialize the windows that are due, up to ``parallel`` at once; each is done or not on its own.
+
+    After an interruption the same call does what is still missing. A window that fails stops none of the others;
+    JobFailedError then tells of all that failed. ``told`` is called after each window, with its result, or with none
+    where it failed. Raises ExpectationError where windows broke what the group expects.
+    """
+    argument_count("parallel", parallel, MOST_PARALLEL)
+    if order not in ("oldest", "newest"):
+        raise InvalidArgumentError(f"order is {order!r}; possible: 'oldest', 'newest' (which windows come first)")
+    due = [one.window for one in planned if one.is_due]
+    if order == "newest":
+        due.reverse()
+    results: list[MaterializeResult] = []
+    failures: list[tuple[TimeWindow, Exception]] = []
+    with ThreadPoolExecutor(parallel) as pool:
+        running = {pool.submit(materialize, context, tenant_id, group, window): window for window in due}
+        for window, ended in _as_they_end(running):
+            error = ended.exception()
+            if error is None:
+                results.append(ended.result())
+            elif isinstance(error, Exception):
+                failures.append((window, error))
+            else:
+                raise error
+            told(ended.result() if error is None else None)
+    _require_all(group, due, failures)
+    found = BackfillResult(
+        group.name, tuple(sorted(results, key=lambda one: one.window.start)), len(planned) - len(due)
+    )
+    _require_expectations(found)
+    return found
+
+
+def _as_they_end(
+    running: dict[Future[MaterializeResult], TimeWindow],
+) -> Iterator[tuple[TimeWindow, Future[MaterializeResult]]]:
+    try:
+        for ended in as_completed(running):
+            yield running[ended], ended
+    finally:
+        # Where the caller is interrupted, windows that have not begun are left for the next call.
+        for future in running:
+            future.cancel()
+
+
+def _require_all(
+    group: FeatureGroup, due: Sequence[TimeWindow], failures: Sequence[tuple[TimeWindow, Exception]]
+) -> None:
+    if not failures:
+        return
+    told = "".join(f"\n- {window}: {type(error).__name__}: {error}" for window, error in failures[:5])
+    more = f"\n- and {len(failures) - 5} more" if len(failures) > 5 else ""
+    raise JobFailedError(
+        f"backfill of {group.name!r}: {len(failures)} of {len(due)} windows failed, the others are done. Mend what is wrong and "
+        f"run the same again:{told}{more}"
+    ) from failures[0][1]
+
+
+def _require_expectations(found: BackfillResult) -> None:
+    broken = [result for result in found.results if result.broken]
+    if broken:
+        told = "".join(f"\n- {result.window}: {'; '.join(result.broken)} ({result.state})" for result in broken[:5])
+        raise ExpectationError(f"backfill of {found.group!r}: {len(broken)} windows break what it expects:{told}")

@@ -1,0 +1,224 @@
+"""Materialize: run a group's transformation over a window of time and write its values, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Literal
+
+from pyspark.sql import DataFrame
+from pyspark.sql import Window as W
+from pyspark.sql import functions as F
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.values.time_window import TimeWindow
+from featurestore.display.description import Display, Mark, Table, Tone, count, counted
+from featurestore.display.displayed import Displayed
+from featurestore.errors import ExpectationError, TransformationError
+from featurestore.frames.columns import column
+from featurestore.frames.rows.conform import FAULTS
+from featurestore.frames.schema import TIME_COLUMNS
+from featurestore.frames.timestamps import instant
+from featurestore.operations.context import Context
+from featurestore.operations.job_run import recorded_run
+from featurestore.operations.jobs.transform import isolated, transform
+from featurestore.operations.jobs.transformation_errors import rows_that_compute
+from featurestore.operations.writing.ingest import WriteResult, reasons, write_batch
+from featurestore.stores.small_tables.runs import Run
+
+MATERIALIZE = "materialize"
+_TONES: dict[str, Tone] = {"succeeded": "good", "skipped": "muted", "unpublished": "bad"}
+
+
+@dataclass(frozen=True)
+class MaterializeResult(Displayed):
+    """What a run did: ``skipped`` where the window had been done before.
+
+    ``broken``: which of its group's expectations the run broke; ``unpublished`` where its rows were rejected for that.
+    ``corrected``: earlier windows that were computed again, for late rows of the sources (``lookback``).
+    """
+
+    run_id: str | None
+    group: str
+    window: TimeWindow
+    state: Literal["succeeded", "skipped", "unpublished"]
+    written: int = 0
+    failed: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    table_version: int | None = None
+    broken: tuple[str, ...] = ()
+    corrected: tuple[MaterializeResult, ...] = ()
+
+    def display(self) -> Display:
+        """What became of the window, and of earlier ones that were computed again."""
+        if self.state == "skipped":
+            told = "done before, nothing to do; --rerun (rerun=True) computes it again"
+        elif self.state == "unpublished":
+            told = f"left unpublished, {counted(self.failed, 'row')} among the rejected ones"
+        else:
+            told = f"{counted(self.written, 'row')} written, {self.failed:,} rejected"
+        corrections = (
+            f"{one.window}: computed again, {counted(one.written, 'row')} corrected, {one.failed:,} rejected"
+            for one in self.corrected
+        )
+        expected = (Mark(f"Not as expected: {one}", "bad") for one in self.broken)
+        facts = (("run", self.run_id), ("table version", self.table_version))
+        return Display(
+            f"{self.group} over {self.window}: {told}",
+            lines=(*corrections, *expected),
+            facts=tuple(fact for fact in facts if fact[1] is not None),
+            tables=reasons(self.failed, self.errors),
+        )
+
+    def require_expectations(self) -> None:
+        """Raise ExpectationError where the run, or a correction, broke what its group expects."""
+        for result in (*self.corrected, self):
+            if result.broken:
+                kept = (
+                    "were left unpublished, among the rejected rows"
+                    if result.state == "unpublished"
+                    else "were written"
+                )
+                raise ExpectationError(
+                    f"{result.group} over {result.window} breaks what it expects: {'; '.join(result.broken)}. Its rows {kept}"
+                )
+
+
+def describe_windows(results: Sequence[MaterializeResult]) -> Display:
+    """A line a group and window."""
+    columns = ("group", "window", "state", "written", "rejected", "table version", "not as expected")
+    rows = tuple(
+        (
+            one.group,
+            one.window,
+            Mark(one.state, _TONES[one.state]),
+            count(one.written),
+            count(one.failed),
+            one.table_version,
+            "\n".join(one.broken),
+        )
+        for one in results
+    )
+    written, failed = sum(one.written for one in results), sum(one.failed for one in results)
+    title = f"{counted(len(results), 'window')}: {counted(written, 'row')} written, {failed:,} rejected"
+    return Display(title, tables=(Table(columns, rows),))
+
+
+def materialize(
+    context: Context,
+    tenant_id: str,
+    group: FeatureGroup,
+    window: TimeWindow,
+    rerun: bool = False,
+    lookback: timedelta | None = None,
+) -> MaterializeResult:
+    """Compute a window's values and append them; a window that was done is skipped, unless ``rerun``.
+
+    ``rerun`` computes it again and appends only rows that differ from what is stored, as corrections. ``lookback``
+    does the same first with the windows that were done and end within so long before this one's start, so that source
+    rows that came late are picked up. The run is in the ledger from its start; a failure is recorded there and raised.
+    After a crash the window is simply run again: if its rows had been written, they are found and not written twice.
+    """
+    if group.transformation is None:
+        raise TransformationError(
+            f"feature group {group.name!r} has no transformation to materialize; write it with write_batch, or declare one"
+        )
+    runs = context.runs.of_job(context.spark, tenant_id, MATERIALIZE, group.name, group.version)
+    corrected = [
+        _run(context, tenant_id, group, earlier, [run for run in runs if run.window == earlier])
+        for earlier in _looked_back(runs, window, lookback)
+    ]
+    of_window = [run for run in runs if run.window == window]
+    if any(run.state == "succeeded" for run in of_window) and not rerun:
+        return MaterializeResult(None, group.name, window, "skipped", corrected=tuple(corrected))
+    return replace(_run(context, tenant_id, group, window, of_window), corrected=tuple(corrected))
+
+
+def _looked_back(runs: Sequence[Run], window: TimeWindow, lookback: timedelta | None) -> list[TimeWindow]:
+    """The windows that were done and end in ``(start - lookback, start]``, oldest first."""
+    if lookback is None:
+        return []
+    done = {run.window for run in runs if run.state == "succeeded" and run.window is not None}
+    near = (one for one in done if one.end <= window.start and window.start - one.end < lookback)
+    return sorted(near, key=lambda one: (one.start, one.end))
+
+
+def _run(
+    context: Context, tenant_id: str, group: FeatureGroup, window: TimeWindow, earlier: Sequence[Run]
+) -> MaterializeResult:
+    done = sum(run.state == "succeeded" for run in earlier)
+    with recorded_run(context, tenant_id, MATERIALIZE, group, window, attempt=len(earlier) + 1) as job:
+        result = _write(context, tenant_id, group, window, done)
+        unpublished = bool(result.broken) and result.table_version is None and result.written == 0 and result.failed > 0
+        job.tell(
+            {"broken": result.broken} if result.broken else None,
+            rows_written=result.written,
+            rows_failed=result.failed,
+            table_version=result.table_version,
+        )
+        if unpublished:
+            job.fail(f"ExpectationError: {'; '.join(result.broken)}")
+    return MaterializeResult(
+        job.run.run_id,
+        group.name,
+        window,
+        "unpublished" if unpublished else "succeeded",
+        result.written,
+        result.failed,
+        result.errors,
+        result.table_version,
+        result.broken,
+    )
+
+
+def _write(context: Context, tenant_id: str, group: FeatureGroup, window: TimeWindow, done: int) -> WriteResult:
+    # The batch id counts the successes before it: a retry after a crash has the id of the run that crashed.
+    batch_id = f"{MATERIALIZE}/{window.start.isoformat()}/{window.end.isoformat()}/{done}"
+    found = context.table(group).find_batch(context.spark, tenant_id, batch_id)
+    if found is not None:
+        version, record = found
+        return WriteResult(record.written, record.failed, batch_id, version, record.errors, duplicate=True)
+    inside = isolated(context)
+    assert group.transformation is not None
+    with rows_that_compute(group.transformation, group.sources):
+        rows = transform(inside, tenant_id, group.sources, group.transformation, window)
+        timed = _inside_window(_with_event_timestamp(rows, window), window)
+        changed = _changed_rows(context, tenant_id, group, timed, window) if done else timed
+        return write_batch(inside, tenant_id, group, changed, batch_id, window_end=None if done else window.end)
+
+
+def _with_event_timestamp(rows: DataFrame, window: TimeWindow) -> DataFrame:
+    """A row without its own event timestamp gets the window's end: then, all of the window was known."""
+    end = instant(window.end)
+    if "event_timestamp" not in rows.columns:
+        return rows.withColumn("event_timestamp", end)
+    if rows.schema["event_timestamp"].dataType.typeName() != "timestamp":
+        return rows
+    return rows.withColumn("event_timestamp", F.coalesce(column("event_timestamp"), end))
+
+
+def _inside_window(rows: DataFrame, window: TimeWindow) -> DataFrame:
+    """A reason for each row outside ``[start, end]``: another window's run would write it a second time."""
+    if rows.schema["event_timestamp"].dataType.typeName() != "timestamp":
+        return rows
+    outside = ~column("event_timestamp").between(instant(window.start), instant(window.end))
+    reason = F.array(F.lit("event_timestamp: outside the window that was materialized"))
+    return rows.withColumn(FAULTS, F.when(outside, reason))
+
+
+def _changed_rows(
+    context: Context, tenant_id: str, group: FeatureGroup, rows: DataFrame, window: TimeWindow
+) -> DataFrame:
+    """Those rows of which the store does not already hold the same values as its newest for that key and moment."""
+    features = [name for name in group.feature_names if name in rows.columns]
+    identity = [*group.join_keys, "event_timestamp"]
+    stored = context.table(group).read_values(context.spark, tenant_id, [*group.join_keys, *TIME_COLUMNS, *features])
+    in_window = stored.where(column("event_timestamp").between(instant(window.start), instant(window.end)))
+    newest = W.partitionBy(*identity).orderBy(F.desc("created_timestamp"))
+    latest: Any = in_window.withColumn("__rank", F.row_number().over(newest)).where("__rank = 1")
+    old, new = latest.alias("old"), rows.alias("new")
+    same = F.lit(True)
+    for name in [*identity, *features]:
+        same = same & F.col(f"new.{name}").eqNullSafe(F.col(f"old.{name}"))
+    return new.join(old, same, "left_anti")

@@ -1,0 +1,105 @@
+"""Run a transformation over its declared sources, for one tenant and one window, in a session of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.source import Source
+from featurestore.definitions.sql.functions import CALLED_BY_SPARK
+from featurestore.definitions.sql.select_statement import check_select
+from featurestore.definitions.transformation import Transformation
+from featurestore.definitions.values.time_window import TimeWindow
+from featurestore.errors import TransformationError
+from featurestore.frames.latest import latest_values
+from featurestore.frames.schema import PARTITION_COLUMNS, values_schema
+from featurestore.frames.timestamps import instant
+from featurestore.operations.context import Context
+from featurestore.operations.jobs.transformation_errors import sql_that_runs
+from featurestore.spark_plans import check_analyzed_plan, check_parsed_plan
+from featurestore.stores.sessions import separate_session
+from featurestore.stores.sources import read_source
+
+_FILES_AS_TABLES = "spark.sql.runSQLOnFiles"
+
+
+def isolated(context: Context) -> Context:
+    """The same store in a new session: its views are seen by nobody else, and its time zone is UTC."""
+    session = separate_session(context.spark)
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    # Delta's SQL parser drops the parameters that newer Spark binds while parsing (delta-io/delta#7640); so they are
+    # bound during analysis, as Spark did before.
+    session.conf.set("spark.sql.legacy.parameterSubstitution.constantsOnly", "true")
+    # SQL is read here as it was checked: no ${env:...} is put in, a quoted text is a text, a backslash escapes.
+    session.conf.set("spark.sql.variable.substitute", "false")
+    session.conf.set("spark.sql.ansi.doubleQuotedIdentifiers", "false")
+    session.conf.set("spark.sql.parser.escapedStringLiterals", "false")
+    session.conf.set("spark.sql.parser.quotedRegexColumnNames", "false")
+    return replace(context, spark=session)
+
+
+def transform(
+    context: Context,
+    tenant_id: str,
+    sources: Mapping[str, Source],
+    transformation: Transformation,
+    window: TimeWindow,
+) -> DataFrame:
+    """The transformation's rows, lazily; ``context`` is an isolated one.
+
+    What SQL may say is checked before it is run, what Spark reads in it before anything is executed, and its parameters are
+    bound by Spark, never put into the text. Raises TransformationError, or NotFoundError for a source that is not there.
+    """
+    sql = transformation.sql
+    text = None if sql is None else _checked(context, sql, sources)
+    frames = {name: _read(context, tenant_id, name, source, window) for name, source in sources.items()}
+    if sql is not None and text is not None:
+        with sql_that_runs(sql, text):
+            return _run(context, text, frames, window, tenant_id)
+    result = transformation.load()(frames, window)
+    if not isinstance(result, DataFrame):
+        raise TransformationError(
+            f"transformation {transformation.function!r} returned {type(result).__name__}; it must return a Spark DataFrame"
+        )
+    return result
+
+
+def _checked(context: Context, sql: str, sources: Iterable[str]) -> str:
+    """The text to run in place of a user's SQL; what may be named in it is settled before any source is opened."""
+    registered = context.spark.sql("SHOW USER FUNCTIONS").collect()
+    text = check_select(sql, sources, [row["function"].rpartition(".")[2] for row in registered])
+    with sql_that_runs(sql, text):
+        check_parsed_plan(context.spark, text, list(sources), CALLED_BY_SPARK)
+    return text
+
+
+def _run(context: Context, text: str, frames: Mapping[str, DataFrame], window: TimeWindow, tenant_id: str) -> DataFrame:
+    for name, frame in frames.items():
+        frame.createOrReplaceTempView(name)
+    arguments = {"tenant_id": tenant_id, "start_time": window.start, "end_time": window.end}
+    conf = context.spark.conf
+    before = conf.get(_FILES_AS_TABLES, "true")
+    # A name such as parquet.`/data` is no table meanwhile, also over Spark Connect, which has no plan to look at.
+    conf.set(_FILES_AS_TABLES, "false")
+    try:
+        rows = context.spark.sql(text, args=arguments)
+        check_analyzed_plan(rows, frames)
+        # Asking for the columns is what makes Spark Connect analyse it.
+        if not rows.columns:
+            raise TransformationError("the SQL gives rows without columns")
+        return rows
+    finally:
+        conf.set(_FILES_AS_TABLES, before or "true")
+
+
+def _read(context: Context, tenant_id: str, name: str, source: Source, window: TimeWindow) -> DataFrame:
+    if source.group is None:
+        return read_source(context.named_files, name, source, tenant_id, context.settings)
+    group = context.group(source.group)
+    columns = [field.name for field in values_schema(group) if field.name not in PARTITION_COLUMNS]
+    values = context.table(group).read_values(context.spark, tenant_id, columns, (None, window.end.date()))
+    until = values.where(F.col("event_timestamp") <= instant(window.end))
+    return latest_values(until, group.join_keys, group.feature_names, group.nulls)

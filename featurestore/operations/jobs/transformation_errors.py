@@ -1,0 +1,117 @@
+"""What Spark objects to in a transformation, in the user's words: which part of the SQL, and where it stands."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import AnalysisException, ParseException, PySparkException
+from pyspark.errors.exceptions.captured import CapturedException
+from pyspark.logger import PySparkLogger
+
+from featurestore.definitions.sql.place import place_in_original
+from featurestore.definitions.sql.select_statement import check_select
+from featurestore.definitions.transformation import Transformation
+from featurestore.errors import TransformationError
+
+# Beginnings of the SQLSTATE that the values of rows bring about: data exceptions, a subquery of two rows, a key that is
+# twice in a map, a pattern or name that a value gives, an array that is too long, raise_error and assert_true.
+_OF_VALUES = ("22", "21", "23505", "42", "54", "P0")
+# Java's own, of functions that do not check their pattern.
+_JAVA_OF_VALUES = frozenset({"java.util.regex.PatternSyntaxException", "java.util.IllegalFormatException"})
+_LONGEST_REASON = 400
+
+
+@contextmanager
+def sql_that_runs(sql: str, text: str) -> Iterator[None]:
+    """Where Spark cannot analyse ``text``, written from the user's ``sql``: TransformationError, with the place in ``sql``."""
+    with _quiet():
+        try:
+            yield
+        except PySparkException as error:
+            if isinstance(error, AnalysisException | ParseException) or _is_of_values(error):
+                raise TransformationError(f"the SQL cannot run: {_reason(error)}{_place(error, sql, text)}") from error
+            raise
+
+
+@contextmanager
+def rows_that_compute(transformation: Transformation, sources: Iterable[str]) -> Iterator[None]:
+    """Where a value of a row cannot be computed while a job runs: TransformationError, with the place where it is SQL.
+
+    Recognised by SQLSTATE and class; what is wrong with storage, with the cluster or with a plan of ours is raised as it came.
+    """
+    with _quiet():
+        try:
+            yield
+        except (PySparkException, Py4JJavaError) as error:
+            cause = next((cause for cause in _causes(error) if _is_of_values(cause)), None)
+            if cause is None or isinstance(cause, AnalysisException | ParseException):
+                raise
+            raise TransformationError(_failed(cause, transformation, sources)) from error
+
+
+def _failed(cause: PySparkException, transformation: Transformation, sources: Iterable[str]) -> str:
+    sql = transformation.sql
+    if sql is None:
+        return f"the rows of transformation {transformation.function!r} cannot be computed: {_reason(cause)}"
+    return f"the SQL failed on a row: {_reason(cause)}{_place(cause, sql, check_select(sql, sources))}"
+
+
+def _causes(error: PySparkException | Py4JJavaError) -> Iterator[PySparkException]:
+    """The error as PySpark knows it; where it does not, Java's, and what caused each."""
+    if isinstance(error, PySparkException):
+        yield error
+        return
+    java = error.java_exception
+    while java is not None:
+        yield CapturedException(origin=java)
+        java = java.getCause()
+
+
+def _is_of_values(error: PySparkException) -> bool:
+    state = error.getSqlState()
+    if state is not None:
+        return state.startswith(_OF_VALUES)
+    origin: Any = getattr(error, "_origin", None)
+    kind = None if origin is None else origin.getClass()
+    while kind is not None and kind.getName() not in _JAVA_OF_VALUES:
+        kind = kind.getSuperclass()
+    return kind is not None
+
+
+def _reason(error: PySparkException) -> str:
+    """Spark's own sentences, without the places in the text that ran, which the user has not seen."""
+    sentences, state, _ = str(error).partition(" SQLSTATE: ")
+    lines = [line.strip() for line in sentences.splitlines() if line.strip()] or [type(error).__name__]
+    # Java's own errors have no state, and may go on with a stack.
+    sentence = " ".join(lines) if state else lines[0]
+    return sentence if len(sentence) <= _LONGEST_REASON else f"{sentence[:_LONGEST_REASON]}..."
+
+
+def _place(error: PySparkException, sql: str, text: str) -> str:
+    """`` (line 1, column 8: sum(`amont`))`` in the user's SQL; what was written there, where the place is not clear."""
+    for context in error.getQueryContext() or []:
+        if context.contextType().name == "SQL":
+            place = place_in_original(sql, text, context.startIndex())
+            fragment = context.fragment()
+            shown = fragment if len(fragment) <= _LONGEST_REASON else f"{fragment[:_LONGEST_REASON]}..."
+            return f" ({place}: {shown})" if place else f" (at {shown})"
+    return ""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """PySpark logs errors with their Java stack before anybody can catch them; the reason is in the error that is raised."""
+    # By PySpark's own function: a logger keeps the class that it was first made with, and PySpark passes more to its own.
+    loggers = [PySparkLogger.getLogger(f"{kind}QueryContextLogger") for kind in ("SQL", "DataFrame")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

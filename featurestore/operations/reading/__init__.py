@@ -1,0 +1,1 @@
+"""The as-of join, values of one entity, histories, time ranges, aggregates."""

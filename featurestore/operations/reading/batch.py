@@ -1,0 +1,124 @@
+"""A time range of feature values, side by side: a row an entity and event timestamp."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.arguments import checked
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.lookup import listed
+from featurestore.definitions.values.time_window import TimeWindow
+from featurestore.errors import InvalidArgumentError
+from featurestore.frames.as_of.spine import check_outputs
+from featurestore.frames.columns import column
+from featurestore.frames.latest import latest_values
+from featurestore.frames.schema import TIME_COLUMNS
+from featurestore.frames.timestamps import in_window, partitions_of
+from featurestore.operations.context import Context
+from featurestore.operations.entities import Entities, of_entities
+from featurestore.operations.instants import argument_window
+from featurestore.operations.reading.as_of import Features, ResolvedLookup, columns_asked, resolve
+
+
+@dataclass(frozen=True)
+class BatchFeatures:
+    """``rows`` is a Spark DataFrame, not run yet: join keys, ``event_timestamp``, the features in the order asked.
+
+    Grain: a row an entity and event timestamp in ``window`` at which a group has a value of any asked feature.
+    """
+
+    rows: DataFrame
+    window: TimeWindow
+    feature_names: tuple[str, ...]
+
+    @checked
+    def metadata(self, count_rows: bool = False) -> dict[str, Any]:
+        """What was asked; with ``count_rows`` also ``row_count``, and ``seconds``, how long reading the rows took."""
+        told: dict[str, Any] = {
+            "start": self.window.start,
+            "end": self.window.end,
+            "features": list(self.feature_names),
+            "row_count": None,
+            "seconds": None,
+        }
+        if count_rows:
+            before = time.monotonic()
+            told["row_count"] = self.rows.count()
+            told["seconds"] = time.monotonic() - before
+        return told
+
+
+def get_batch_features(
+    context: Context,
+    tenant_id: str,
+    features: Features,
+    start: Any,
+    end: Any,
+    entities: Entities | None,
+    full_feature_names: bool,
+) -> BatchFeatures:
+    """The values with event timestamps in ``[start, end)``, corrected, of these entities or of all.
+
+    Nothing is carried from one moment to another: where a group has no row at a moment that another has, its features
+    are null. Raises NotFoundError, InvalidArgumentError (features of several entities, a window that is none),
+    SpineError (two columns of one name).
+    """
+    asked = listed(features)
+    lookups = resolve(context, asked, full_feature_names)
+    keys = _shared_keys(lookups)
+    window = argument_window(start, end, context.settings.timestamp_zone)
+    names = columns_asked(asked, lookups)
+    check_outputs([*keys, "event_timestamp"], names)
+    parts = [_values(context, tenant_id, lookup, window, entities) for lookup in lookups]
+    on = [*keys, "event_timestamp"]
+    rows = reduce(lambda left, right: left.join(right, on, "full"), parts)
+    return BatchFeatures(rows.select(*(column(name) for name in (*on, *names))), window, names)
+
+
+def _shared_keys(lookups: Sequence[ResolvedLookup]) -> list[str]:
+    first = lookups[0].group
+    for lookup in lookups:
+        group = lookup.group
+        if group.entity.join_keys != first.entity.join_keys:
+            raise InvalidArgumentError(
+                f"{first.name!r} has the join keys {first.join_keys} and {group.name!r} has {group.join_keys}; ask for features "
+                "of one entity, or join them to a spine with get_point_in_time"
+            )
+        if any(key != name for key, name in lookup.keys.items()):
+            raise InvalidArgumentError(
+                f"lookup of {group.name!r}: on= maps join keys to a spine's columns, and there is no spine here"
+            )
+    return first.join_keys
+
+
+def _values(
+    context: Context, tenant_id: str, lookup: ResolvedLookup, window: TimeWindow, entities: Entities | None
+) -> DataFrame:
+    group = lookup.group
+    asked = [name for name in group.feature_names if name in lookup.features]
+    values = values_in(context, tenant_id, group, asked, window, entities)
+    latest = latest_values(values, group.join_keys, asked, group.nulls)
+    outputs = [column(name).alias(lookup.outputs[name]) for name in lookup.features]
+    return latest.select(*(column(key) for key in group.join_keys), F.col("event_timestamp"), *outputs)
+
+
+def values_in(
+    context: Context,
+    tenant_id: str,
+    group: FeatureGroup,
+    features: Sequence[str],
+    window: TimeWindow,
+    entities: Entities | None,
+) -> DataFrame:
+    """The rows as written, corrections not resolved: join keys, both timestamps, the features."""
+    columns = [*group.join_keys, *TIME_COLUMNS, *features]
+    dates = partitions_of(window, group.partition_by)
+    values = context.table(group).read_values(context.spark, tenant_id, columns, dates)
+    return of_entities(context, values.where(in_window(F.col("event_timestamp"), window)), group, entities)

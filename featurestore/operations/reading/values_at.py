@@ -1,0 +1,156 @@
+"""One entity's feature values as of a moment: the as-of rules, without a spine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.lookup import as_lookups
+from featurestore.definitions.names import parse_reference
+from featurestore.definitions.values.durations import microseconds
+from featurestore.definitions.values.time_window import in_utc
+from featurestore.display.description import Display, text_of, utc_text
+from featurestore.display.displayed import Displayed
+from featurestore.errors import InvalidArgumentError
+from featurestore.frames.as_of.point_in_time import KnownAt
+from featurestore.frames.columns import column
+from featurestore.frames.latest import sort_value
+from featurestore.frames.schema import TIME_COLUMNS
+from featurestore.frames.timestamps import first_of_partition, instant
+from featurestore.operations.context import Context
+from featurestore.operations.entities import EntityKey, entity_key, of_entities
+from featurestore.operations.instants import argument_instant
+from featurestore.operations.reading.as_of import parse_known_at
+
+
+@dataclass(frozen=True)
+class FeatureValue(Displayed):
+    """A value that was valid: when it became true, when the store learned it (both UTC), and by which definition.
+
+    ``value`` is none only in a group with ``nulls: keep``, whose nulls are values. ``model_version`` is an embedding's.
+    """
+
+    feature: str
+    value: Any
+    event_timestamp: datetime
+    created_timestamp: datetime
+    group_version: int
+    model_version: str | None = None
+
+    def display(self) -> Display:
+        """The value, with when it became true and when it was learned."""
+        facts = (
+            ("value", "null" if self.value is None else self.value),
+            ("event timestamp", utc_text(self.event_timestamp)),
+            ("created timestamp", utc_text(self.created_timestamp)),
+            ("group version", self.group_version),
+            ("model version", self.model_version),
+        )
+        return Display(self.feature, facts=tuple(fact for fact in facts if fact[1] is not None))
+
+    def __repr__(self) -> str:
+        at = utc_text(self.event_timestamp)
+        return f"FeatureValue({self.feature!r}, {text_of(self.value)}, event_timestamp={at!r})"
+
+
+def get_features_at_time(
+    context: Context, tenant_id: str, features: str | Iterable[str], entity: EntityKey, at: object, known_at: object
+) -> dict[str, FeatureValue | None]:
+    """Per reference asked, in that order, the value valid at ``at`` (included), or none; one job a feature group.
+
+    The rules are those of ``point_in_time_join`` for a spine of one row: TTL, null policy, corrections, ``known_at``.
+    Raises NotFoundError, InvalidNameError, and InvalidArgumentError for an entity or moment that cannot be read.
+    """
+    references = [features] if isinstance(features, str) else list(features)
+    for reference in references:
+        parse_reference(reference)
+    groups = [(context.group(lookup.group), lookup.features) for lookup in as_lookups(references)]
+    if not groups:
+        raise InvalidArgumentError("no features were asked; name at least one as 'group:feature'")
+    _require_one_entity([group for group, _ in groups])
+    zone = context.settings.timestamp_zone
+    key = entity_key(groups[0][0].entity, entity, zone)
+    moment = argument_instant("at", at, zone, "down")
+    known = parse_known_at(known_at, zone)
+    found: dict[str, FeatureValue | None] = {}
+    for group, names in groups:
+        found |= _of_group(context, tenant_id, group, names, key, moment, known)
+    return {reference: found[reference] for reference in references}
+
+
+def _require_one_entity(groups: Sequence[FeatureGroup]) -> None:
+    first = groups[0]
+    for group in groups:
+        if group.entity.join_keys != first.entity.join_keys:
+            raise InvalidArgumentError(
+                f"{first.name!r} has the join keys {first.join_keys} and {group.name!r} has {group.join_keys}: ask for features "
+                "of one entity at a time, or join them to a spine with get_point_in_time"
+            )
+
+
+def _of_group(
+    context: Context,
+    tenant_id: str,
+    group: FeatureGroup,
+    names: Sequence[str],
+    key: EntityKey,
+    at: datetime,
+    known_at: KnownAt,
+) -> dict[str, FeatureValue | None]:
+    asked = [feature for feature in group.features if feature.name in names]
+    for name in names:
+        group.feature(name)
+    models = [feature.model_version_column for feature in asked if feature.model_version_column is not None]
+    values = context.table(group).read_values(
+        context.spark,
+        tenant_id,
+        [*group.join_keys, *TIME_COLUMNS, *(feature.name for feature in asked), *models],
+        (first_of_partition(at, group.ttl, group.partition_by), at.date()),
+    )
+    values = of_entities(context, values, group, key).where(F.col("event_timestamp") <= instant(at))
+    if group.ttl is not None:
+        # Microseconds: instants before the year 1 have no datetime.
+        oldest = F.unix_micros(instant(at)) - F.lit(microseconds(group.ttl))
+        values = values.where(F.unix_micros("event_timestamp") >= oldest)
+    if known_at is not None:
+        known_until = at if known_at == "event" else known_at
+        values = values.where(F.col("created_timestamp") <= instant(known_until))
+    order = F.struct(*TIME_COLUMNS, *(sort_value(values, feature.name) for feature in asked))
+    latest = [
+        _latest(feature.name, feature.model_version_column, order, group.nulls).alias(f"taken_{index}")
+        for index, feature in enumerate(asked)
+    ]
+    [row] = values.agg(*latest).toArrow().to_pylist()
+    return {
+        f"{group.name}:{feature.name}": _value(group, feature.name, row[f"taken_{index}"])
+        for index, feature in enumerate(asked)
+    }
+
+
+def _latest(name: str, model: str | None, order: Column, nulls: str) -> Column:
+    taken = F.struct(
+        column(name).alias("value"),
+        (F.lit(None).cast("string") if model is None else column(model)).alias("model"),
+        F.col("event_timestamp").alias("event"),
+        F.col("created_timestamp").alias("created"),
+    )
+    return F.max_by(taken, order if nulls == "keep" else F.when(column(name).isNotNull(), order))
+
+
+def _value(group: FeatureGroup, name: str, taken: dict[str, Any] | None) -> FeatureValue | None:
+    if taken is None:
+        return None
+    return FeatureValue(
+        feature=f"{group.name}:{name}",
+        value=in_utc(taken["value"]),
+        event_timestamp=taken["event"].astimezone(UTC),
+        created_timestamp=taken["created"].astimezone(UTC),
+        group_version=group.version,
+        model_version=taken["model"],
+    )

@@ -1,0 +1,1 @@
+"""Profiles, drift, totals of a store, metrics."""

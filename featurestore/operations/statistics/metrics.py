@@ -1,0 +1,189 @@
+"""What a tenant's jobs did and what its groups hold, as a file in Prometheus text format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.values.time_window import to_micros
+from featurestore.errors import ExportError
+from featurestore.operations.context import Context
+from featurestore.operations.statistics.drift import DRIFT
+from featurestore.operations.statistics.stats import GroupStats, get_stats
+from featurestore.stores.files.local import write_whole
+from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of
+
+_ENDED = ("succeeded", "failed", "abandoned")
+_MICROS = 1_000_000
+
+Sample = tuple[dict[str, str], float]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric family: its samples have the same label names. Names and units by the Prometheus conventions."""
+
+    name: str
+    type: Literal["gauge", "counter"]
+    help: str
+    samples: tuple[Sample, ...]
+
+
+def write_metrics(context: Context, tenant_id: str, path: str | Path) -> Path:
+    """Write the tenant's metrics to a file on a local disk, in place of one that is there; returns the path.
+
+    For the node exporter's textfile collector: the file's name ends in ``.prom``, one file a tenant. It appears when all
+    of it is written. Costs a pass over the run ledger, and one over each group's event timestamps. Raises ExportError for
+    another name or a path that cannot be written.
+    """
+    if "://" in str(path) or Path(path).suffix != ".prom":
+        raise ExportError(f"metrics are written to a local file whose name ends in .prom, and {path} is none; name one")
+    # The collector reads every .prom file of the folder; one that is being written has another name.
+    return write_whole(path, exposition([*_of_jobs(context, tenant_id), *_of_groups(context, tenant_id)]))
+
+
+def exposition(metrics: Iterable[Metric]) -> str:
+    """The Prometheus text exposition format, version 0.0.4; families without samples are left out."""
+    return "".join(f"{line}\n" for metric in metrics if metric.samples for line in _lines(metric))
+
+
+def _lines(metric: Metric) -> Iterator[str]:
+    yield f"# HELP {metric.name} {metric.help}"
+    yield f"# TYPE {metric.name} {metric.type}"
+    for labels, value in metric.samples:
+        pairs = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
+        yield f"{metric.name}{{{pairs}}} {value:.15g}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _of_jobs(context: Context, tenant_id: str) -> list[Metric]:
+    if not context.layout.runs.exists(context.spark):
+        return []
+    rows = [row.asDict() for row in _ledger(context, tenant_id).collect()]
+
+    def samples(value: str, **labels: str) -> tuple[Sample, ...]:
+        named = [
+            ({"tenant": tenant_id, "job": row["job"], "group": row["feature_group"]} | labels, row[value])
+            for row in rows
+        ]
+        return tuple((told, float(number)) for told, number in named if number is not None)
+
+    ended = tuple(sample for state in _ENDED for sample in samples(state, state=state))
+    drifts = {
+        row["feature_group"]: details
+        for row in rows
+        if row["job"] == DRIFT and row["last_details"] and (details := _details(tenant_id, row)) is not None
+    }
+    drifted = [
+        ({"tenant": tenant_id, "group": group, "status": status}, float(len(told[status])))
+        for group, told in drifts.items()
+        for status in ("drifted", "warning")
+    ]
+    return [
+        Metric("featurestore_job_runs_total", "counter", "Runs that ended, by how.", ended),
+        Metric("featurestore_job_running", "gauge", "Runs that began and have not ended.", samples("running")),
+        Metric(
+            "featurestore_job_last_success_timestamp_seconds",
+            "gauge",
+            "When a run last succeeded.",
+            samples("last_success"),
+        ),
+        Metric(
+            "featurestore_job_last_failure_timestamp_seconds",
+            "gauge",
+            "When a run last failed or was given up.",
+            samples("last_failure"),
+        ),
+        Metric(
+            "featurestore_job_last_run_duration_seconds",
+            "gauge",
+            "Of the last run that ended.",
+            samples("last_seconds"),
+        ),
+        Metric("featurestore_job_rows_written_total", "counter", "Rows that runs wrote.", samples("rows_written")),
+        Metric("featurestore_job_rows_rejected_total", "counter", "Rows that runs rejected.", samples("rows_failed")),
+        Metric(
+            "featurestore_drifted_features",
+            "gauge",
+            "Features that drifted, or are about to, in the last comparison.",
+            tuple(drifted),
+        ),
+    ]
+
+
+def _details(tenant_id: str, row: dict[str, Any]) -> dict[str, Any] | None:
+    """What the group's last comparison said; None, and a warning, where that cannot be read."""
+    subject = f"what the last {DRIFT} run of {row['feature_group']!r} of tenant {tenant_id!r} said"
+    details = read_text(json.loads, row["last_details"], subject, f"run {DRIFT} again")
+    if isinstance(details, UnreadableRow):
+        warn_of(details)
+        return None
+    return dict(details)
+
+
+def _ledger(context: Context, tenant_id: str) -> DataFrame:
+    """A row a job and group, from the states of all runs; moments are seconds since 1970."""
+    states = context.runs.table.read(context.spark).where(F.col("tenant_id") == F.lit(tenant_id))
+    recorded = F.unix_micros("recorded_at") / F.lit(_MICROS)
+    newest = F.max_by(F.struct("state", "rows_written", "rows_failed", "details"), "sequence").alias("newest")
+    runs = states.groupBy("run_id", "job", "feature_group").agg(
+        newest, F.min(recorded).alias("began"), F.max(recorded).alias("ended")
+    )
+    state = F.col("newest")["state"]
+    has_ended = state.isin("succeeded", "failed")
+    return (
+        runs.groupBy("job", "feature_group")
+        .agg(
+            *(F.count_if(state == name).alias(name) for name in (*_ENDED, "running")),
+            F.max(F.when(state == "succeeded", F.col("ended"))).alias("last_success"),
+            F.max(F.when(state.isin("failed", "abandoned"), F.col("ended"))).alias("last_failure"),
+            F.max_by(F.when(has_ended, F.col("ended") - F.col("began")), F.when(has_ended, F.col("ended"))).alias(
+                "last_seconds"
+            ),
+            F.sum(F.col("newest")["rows_written"]).alias("rows_written"),
+            F.sum(F.col("newest")["rows_failed"]).alias("rows_failed"),
+            F.max_by(F.col("newest")["details"], F.when(state == "succeeded", F.col("ended"))).alias("last_details"),
+        )
+        .orderBy("job", "feature_group")
+    )
+
+
+def _of_groups(context: Context, tenant_id: str) -> list[Metric]:
+    stats = get_stats(context, tenant_id, entities=False)
+    now = to_micros(context.clock())
+
+    def samples(value: Any) -> tuple[Sample, ...]:
+        named = [({"tenant": tenant_id, "group": one.group}, value(one)) for one in stats]
+        return tuple((labels, number) for labels, number in named if number is not None)
+
+    def newest(one: GroupStats) -> float | None:
+        return None if one.newest is None else to_micros(one.newest) / _MICROS
+
+    def age(one: GroupStats) -> float | None:
+        return None if one.newest is None else (now - to_micros(one.newest)) / _MICROS
+
+    return [
+        Metric("featurestore_group_rows", "gauge", "Rows as written, corrections too.", samples(lambda one: one.rows)),
+        Metric(
+            "featurestore_group_files", "gauge", "Files of the newest table version.", samples(lambda one: one.files)
+        ),
+        Metric("featurestore_group_bytes", "gauge", "Bytes of these files.", samples(lambda one: one.bytes)),
+        Metric(
+            "featurestore_group_newest_event_timestamp_seconds", "gauge", "The newest event timestamp.", samples(newest)
+        ),
+        Metric(
+            "featurestore_group_freshness_seconds",
+            "gauge",
+            "Age of the newest event timestamp when this was written.",
+            samples(age),
+        ),
+    ]

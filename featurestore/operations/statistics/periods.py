@@ -1,0 +1,85 @@
+"""Periods as callers name them: whole UTC days, or months where a group is partitioned by month."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, TypeAlias
+
+from featurestore.definitions.values.durations import parse_duration
+from featurestore.definitions.values.time_window import TimeWindow, to_instant
+from featurestore.errors import InvalidArgumentError
+
+PartitionBy = Literal["day", "month"]
+PeriodLike: TypeAlias = str | Sequence[Any] | TimeWindow
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Period:
+    """The days from ``first`` on and before ``end``, UTC."""
+
+    first: date
+    end: date
+
+    @property
+    def last(self) -> date:
+        return self.end - _DAY
+
+    def __str__(self) -> str:
+        return f"{self.first.isoformat()}/{self.end.isoformat()}"
+
+
+def read_period(name: str, given: PeriodLike, ends_at: date, partition_by: PartitionBy) -> Period:
+    """A period from its two ends, as a pair or as ``"2026-11-01/2026-11-08"``, or from a length that ends at ``ends_at``.
+
+    An end is a date, or an instant that begins a UTC day; the first day is included, the end is not. A length is of whole
+    days (``"7d"``). Where partitions are months, so are periods. Raises InvalidArgumentError naming the argument.
+    """
+    try:
+        period = _read(given, ends_at)
+    except (ValueError, TypeError) as error:
+        raise InvalidArgumentError(
+            f"{name}: {given!r} is no period: {error}; write '2026-11-01/2026-11-08', a pair of dates, or '7d'"
+        ) from error
+    if period.first >= period.end:
+        raise InvalidArgumentError(f"{name}: the period's first day {period.first} is not before its end {period.end}")
+    if partition_by == "month" and (period.first.day, period.end.day) != (1, 1):
+        raise InvalidArgumentError(
+            f"{name}: {period} are no whole months, and the group is partitioned by month; write '2026-10-01/2026-11-01'"
+        )
+    return period
+
+
+def _read(given: PeriodLike, ends_at: date) -> Period:
+    if isinstance(given, TimeWindow):
+        return Period(_day(given.start), _day(given.end))
+    if isinstance(given, str) and "/" not in given:
+        length = parse_duration(given)
+        if length % _DAY:
+            raise ValueError("a length is of whole days")
+        return Period(ends_at - length, ends_at)
+    first, end = tuple(given.split("/")) if isinstance(given, str) else tuple(given)
+    return Period(_day(first), _day(end))
+
+
+def _day(given: Any) -> date:
+    if isinstance(given, date) and not isinstance(given, datetime):
+        return given
+    moment = to_instant(given, "UTC") if isinstance(given, str) and len(given) == 10 else to_instant(given)
+    if moment != datetime(moment.year, moment.month, moment.day, tzinfo=UTC):
+        raise ValueError(f"{moment.isoformat()} does not begin a UTC day")
+    return moment.date()
+
+
+def last_whole(now: datetime, partition_by: PartitionBy) -> date:
+    """The end of the last day, or month, that is over."""
+    return now.date().replace(day=1) if partition_by == "month" else now.date()
+
+
+def months_before(end: date, months: int) -> Period:
+    """So many whole months before the first of one."""
+    count = 12 * end.year + end.month - 1 - months
+    return Period(date(count // 12, count % 12 + 1, 1), end)

@@ -1,0 +1,1 @@
+"""Build, extend, rebuild, load, compare, export and delete training sets."""

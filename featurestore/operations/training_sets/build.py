@@ -1,0 +1,292 @@
+"""Build a training set: sample, join as of, split, save, verify, audit, publish."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame, Observation, Row
+from pyspark.sql import functions as F
+
+from featurestore.definitions.finding import Finding
+from featurestore.errors import InvariantError, LeakageError
+from featurestore.frames.columns import column
+from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
+from featurestore.frames.training_sets.missing import with_missing
+from featurestore.frames.training_sets.sampling import sample_rows
+from featurestore.frames.training_sets.splits import SPLIT
+from featurestore.operations.auditing.audit import audit
+from featurestore.operations.context import Context
+from featurestore.operations.erasure.suppress import left_after_suppression, suppressions
+from featurestore.operations.erasure.training_sets import erase_again_from_set
+from featurestore.operations.reading.as_of import AsOfRequest, Spine, as_spine, point_in_time
+from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split
+from featurestore.operations.training_sets.request import TrainingSetRequest, check_columns
+from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.runner import this_runner
+from featurestore.stores.training_sets.manifests import PART, GroupSnapshot, Manifest, PartSnapshot, SplitCuts
+
+# Called with the manifest of rows that are written and not published yet; raises where they are not what they should be.
+Check = Callable[[Manifest], None]
+
+
+def no_check(manifest: Manifest) -> None:
+    """What a build that is compared with no other asks of its rows, beyond the checks of every build."""
+
+
+def build_training_set(context: Context, tenant_id: str, spine: Spine, asked: TrainingSetRequest) -> Manifest:
+    """Build and publish a new version; returns its manifest.
+
+    Grain: one row a spine row (of the sample, where one is asked; without those in which a feature is missing, where
+    they are dropped; without those of entities that were erased, which the manifest counts): the spine's columns, the features, one ``<group>__event_timestamp`` a lookup, a label that is a
+    feature, ``split``. Before it is published, the rows are checked: as many as the spine has, with the spine's own
+    content unchanged; nothing is published otherwise. Raises SpineError, InvariantError.
+    """
+    whole = as_spine(context, spine, asked.join)
+    check_columns(whole, asked)
+    whole, suppressed = left_after_suppression(context, tenant_id, whole, asked.join.key_lookups)
+    if asked.sample_size is None:
+        return build_parts(context, tenant_id, [PartToBuild(whole, suppressed=suppressed)], asked)
+    # Counted, sampled and joined must be the same rows.
+    kept = whole.persist()
+    try:
+        rows = kept.count()
+        sample = sample_rows(kept, asked.sample_size, asked.seed, asked.stratify_by)
+        return build_parts(context, tenant_id, [PartToBuild(sample, sampled_from=rows, suppressed=suppressed)], asked)
+    finally:
+        kept.unpersist()
+
+
+@dataclass(frozen=True)
+class PartToBuild:
+    """Spine rows, by which lookups to join them (none: those of the whole), and to which table versions (none: the newest)."""
+
+    spine: DataFrame
+    join: AsOfRequest | None = None
+    table_versions: Mapping[tuple[str, int], int] | None = None
+    # How many rows the spine was sampled from, where it is a sample.
+    sampled_from: int | None = None
+    # Rows that the spine had before, of entities that were erased.
+    suppressed: int = 0
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """A part's rows as they will be saved, and what tells that they are its spine's."""
+
+    rows: DataFrame
+    told: Row
+    after: Observation
+    kept: Observation
+    groups: tuple[GroupSnapshot, ...]
+    split: SplitCuts | None
+
+    @property
+    def snapshot(self) -> PartSnapshot:
+        return PartSnapshot(
+            row_count=self.kept.get["rows"], spine_fingerprint=fingerprint_text(self.kept.get), groups=self.groups
+        )
+
+    @property
+    def is_changed(self) -> bool:
+        return fingerprint_text(self.after.get) != fingerprint_text(self.told)
+
+
+def build_parts(
+    context: Context,
+    tenant_id: str,
+    parts: Sequence[PartToBuild],
+    asked: TrainingSetRequest,
+    base: Manifest | None = None,
+    check: Check = no_check,
+) -> Manifest:
+    """Join the parts, put them behind the saved rows of ``base`` (if any), verify and publish.
+
+    ``check`` is called with the manifest before it is published; nothing is, where it raises.
+    """
+    # Read once and kept: what is fingerprinted, bounded and joined must be the same rows.
+    kept = [replace(part, spine=part.spine.persist()) for part in parts]
+    erased = suppressions(context, tenant_id)
+    try:
+        joined = [_joined(context, tenant_id, part, asked) for part in kept]
+        manifest = _publish(context, tenant_id, joined, asked, parts[0], base, check)
+    finally:
+        for part in kept:
+            part.spine.unpersist()
+    if suppressions(context, tenant_id) == erased:
+        return manifest
+    # An erasure that began meanwhile may have looked for sets before this one was published.
+    erase_again_from_set(context, manifest, asked.join.key_lookups)
+    return context.training_sets.get(context.spark, tenant_id, manifest.name, manifest.version)
+
+
+def _joined(context: Context, tenant_id: str, part: PartToBuild, whole: TrainingSetRequest) -> _Joined:
+    spine = part.spine
+    asked = whole if part.join is None else replace(whole, join=part.join)
+    snapshots = group_snapshots(context, asked, part.table_versions or {})
+    versions = {(snapshot.name, snapshot.version): snapshot.table_version for snapshot in snapshots}
+    fingerprint = fingerprint_columns([column(name) for name in sorted(spine.columns)])
+    told = spine.agg(*fingerprint).collect()[0]
+    _check_sample(part, told["rows"], asked)
+    joined = point_in_time(context, tenant_id, spine, replace(asked.join, table_versions=versions))
+    after, kept = Observation(), Observation()
+    there = with_missing(joined.observe(after, *fingerprint), asked.join.feature_columns, asked.missing)
+    rows, cuts = with_split(context, spine, there.observe(kept, *fingerprint), asked)
+    return _Joined(rows, told, after, kept, snapshots, cuts)
+
+
+def _check_sample(part: PartToBuild, found: int, asked: TrainingSetRequest) -> None:
+    if part.sampled_from is None or asked.sample_size is None:
+        return
+    if found != min(asked.sample_size, part.sampled_from):
+        raise InvariantError(
+            f"training set {asked.name!r}: a sample of {asked.sample_size} of {part.sampled_from} rows came out with {found}; "
+            "the spine changed between two reads of it. Save or cache it first"
+        )
+
+
+def _publish(
+    context: Context,
+    tenant_id: str,
+    parts: Sequence[_Joined],
+    asked: TrainingSetRequest,
+    first: PartToBuild,
+    base: Manifest | None,
+    check: Check,
+) -> Manifest:
+    version = context.training_sets.next_version(context.spark, tenant_id, asked.name)
+    table = context.training_sets.rows_table(tenant_id, asked.name, version)
+    with _removed_unless_checked(context, table):
+        manifest = _written(context, tenant_id, version, parts, asked, first, base)
+        context.step("training_set.written")
+        check(manifest)
+        manifest = manifest.model_copy(update={"audit": _audited(context, tenant_id, table, manifest, asked)})
+        context.training_sets.check_readable(manifest)
+    context.step("training_set.checked")
+    context.training_sets.publish(context.spark, manifest)
+    return manifest
+
+
+@contextmanager
+def _removed_unless_checked(context: Context, table: DeltaTable) -> Iterator[None]:
+    """Take the rows of a version away again where a check of them fails: nobody would ever read or remove them.
+
+    Where somebody else has written to the table meanwhile, its rows are not this build's alone, and stay.
+    """
+    try:
+        yield
+    except Exception:
+        if table.exists(context.spark) and table.version(context.spark) == 0:
+            context.training_sets.remove_rows(context.spark, context.files, table)
+        raise
+
+
+def _written(
+    context: Context,
+    tenant_id: str,
+    version: int,
+    parts: Sequence[_Joined],
+    asked: TrainingSetRequest,
+    first: PartToBuild,
+    base: Manifest | None,
+) -> Manifest:
+    """Write the rows, and compare them with the spine; gives the manifest of what was written, which the audit lacks."""
+    now = context.clock()
+    sampled_from = first.sampled_from
+    table = context.training_sets.rows_table(tenant_id, asked.name, version)
+    columns = parts[0].rows.columns
+    made = {*asked.join.columns, *([SPLIT] if asked.split else [])}
+    spine_columns = [name for name in columns if name not in made]
+
+    saved = Observation()
+    frames = [part.rows.withColumn(PART, F.lit(index + _parts_of(base))) for index, part in enumerate(parts)]
+    if base is not None:
+        before = context.training_sets.read_with_part(context.spark, base)
+        frames.insert(0, before.observe(saved, *_content(base.columns)))
+    rows = reduce(DataFrame.unionByName, frames)
+    whole_spine, whole = Observation(), Observation()
+    observed = rows.observe(whole_spine, *_content(spine_columns)).observe(whole, *_content(columns))
+    # Who builds it is told, so that an erasure knows rows that are being built from those that a crash left.
+    table.append(observed if len(frames) > 1 else observed.drop(PART), metadata=this_runner())
+
+    _check_unchanged(parts, asked, version)
+    if base is not None and fingerprint_text(saved.get) != base.content_hash:
+        raise InvariantError(
+            f"training set {asked.name!r}: the saved rows of version {base.version}, which was to be extended, are not those "
+            f"that it was published with; version {version} is not published. Build a new one instead"
+        )
+    snapshots = (*(base.all_parts if base is not None else ()), *(part.snapshot for part in parts))
+    asked_rows = sum(part.told["rows"] for part in parts)
+    dropped = asked_rows - sum(part.snapshot.row_count for part in parts)
+    return Manifest(
+        tenant_id=tenant_id,
+        name=asked.name,
+        version=version,
+        description=asked.description,
+        created_at=now,
+        location=str(table),
+        row_count=whole.get["rows"],
+        content_hash=fingerprint_text(whole.get),
+        label=asked.label,
+        timestamp_column=asked.join.timestamp_column,
+        features=tuple(lookup_of(lookup) for lookup in asked.join.lookups),
+        full_feature_names=asked.full_feature_names,
+        known_at=asked.join.known_at,
+        columns=tuple(columns),
+        spine_columns=tuple(spine_columns),
+        key_columns=asked.key_columns,
+        feature_columns=tuple(asked.join.feature_columns),
+        event_timestamp_columns=tuple(lookup.event_timestamp_output for lookup in asked.join.lookups),
+        spine_fingerprint=fingerprint_text(whole_spine.get),
+        spine_rows_before_sampling=whole.get["rows"] + dropped if sampled_from is None else sampled_from,
+        sample_size=asked.sample_size,
+        seed=asked.seed,
+        split=parts[0].split,
+        groups=parts[-1].groups,
+        code_version=context.code_version,
+        label_lookup=None if asked.join.label is None else lookup_of(asked.join.label),
+        label_offset=timedelta(0) if asked.join.label is None else asked.join.label.offset,
+        stratify_by=asked.stratify_by,
+        missing=asked.missing,
+        rows_dropped=dropped + (0 if base is None else base.rows_dropped),
+        expand_vectors=asked.expand_vectors,
+        rebuilt_from=asked.rebuilt_from,
+        extends=None if base is None else base.version,
+        parts=snapshots if len(snapshots) > 1 else (),
+        rows_suppressed=first.suppressed + (0 if base is None else base.rows_suppressed),
+    )
+
+
+def _audited(
+    context: Context, tenant_id: str, table: DeltaTable, manifest: Manifest, asked: TrainingSetRequest
+) -> tuple[Finding, ...]:
+    """What the audit finds in the rows as they were written; raises LeakageError where nothing may be found."""
+    findings = audit(context, tenant_id, table.read(context.spark), manifest)
+    grave = [finding for finding in findings if finding.severity != "info"]
+    if asked.strict and grave:
+        told = "".join(f"\n- {finding}" for finding in grave)
+        raise LeakageError(
+            f"training set {asked.name!r}: the audit found {len(grave)} faults, and strict=True, so that version "
+            f"{manifest.version} is not published:{told}"
+        )
+    return findings
+
+
+def _check_unchanged(parts: Sequence[_Joined], asked: TrainingSetRequest, version: int) -> None:
+    for part in parts:
+        if part.is_changed:
+            raise InvariantError(
+                f"training set {asked.name!r}: the spine had {part.told['rows']} rows and {part.after.get['rows']} came out, or "
+                f"their own columns changed; version {version} is not published. Please report this with the definitions"
+            )
+
+
+def _parts_of(base: Manifest | None) -> int:
+    return 0 if base is None else len(base.all_parts)
+
+
+def _content(columns: Sequence[str]) -> list[Column]:
+    return fingerprint_columns([column(name) for name in sorted(columns)])

@@ -1,0 +1,29 @@
+"""Build a training set from its definition: its spine is run first, then the set is built from it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from featurestore.definitions.training_set import TrainingSetDefinition
+from featurestore.definitions.values.time_window import TimeWindow
+from featurestore.operations.context import Context
+from featurestore.operations.jobs.transform import isolated, transform
+from featurestore.operations.jobs.transformation_errors import rows_that_compute
+from featurestore.operations.training_sets.build import build_training_set
+from featurestore.operations.training_sets.request import of_definition
+from featurestore.stores.training_sets.manifests import Manifest
+
+
+def build_declared(context: Context, tenant_id: str, definition: TrainingSetDefinition) -> Manifest:
+    """Build a training set from its definition: run its spine, and build, in a session of its own."""
+    inside = isolated(context)
+    window = _window(definition, context.clock())
+    with rows_that_compute(definition.spine.transformation, definition.spine.sources):
+        spine = transform(inside, tenant_id, definition.spine.sources, definition.spine.transformation, window)
+        return build_training_set(inside, tenant_id, spine, of_definition(context, definition))
+
+
+def _window(definition: TrainingSetDefinition, now: datetime) -> TimeWindow:
+    """``:start_time`` and ``:end_time`` of the spine; from the year 1 to now, where the definition does not say."""
+    start = definition.start_time or datetime(1, 1, 1, tzinfo=now.tzinfo)
+    return TimeWindow(start, definition.end_time or now)

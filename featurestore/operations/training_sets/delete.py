@@ -1,0 +1,52 @@
+"""Delete saved training sets: unpublish first, then remove the rows; safe to repeat after a crash between the two."""
+
+from __future__ import annotations
+
+from featurestore.errors import InvalidArgumentError, NotFoundError, nearest
+from featurestore.operations.context import Context
+from featurestore.stores.delta.table import DeltaTable
+
+
+def delete_training_set(
+    context: Context, tenant_id: str, name: str, version: int | None = None, all_versions: bool = False
+) -> tuple[int, ...]:
+    """Delete one version, or all; returns the versions that are gone.
+
+    A version that was unpublished before, and whose rows a crash left, loses them now; one that is wholly gone is no
+    error. Its number is never given again. Sets that were extended from a deleted one hold their own rows. Raises
+    NotFoundError with the nearest names or the versions there are, InvalidArgumentError where it is not said which.
+    """
+    store = context.training_sets
+    versions = store.versions(context.spark, tenant_id, name)
+    if not versions:
+        known = {manifest.name for manifest in store.list(context.spark, tenant_id)}
+        raise NotFoundError(f"training set {name!r} was never built. {nearest(name, known)}")
+    chosen = _chosen(name, versions, version, all_versions)
+    store.unpublish(context.spark, tenant_id, name, chosen)
+    for number in chosen:
+        _remove(context, store.rows_table(tenant_id, name, number))
+    return chosen
+
+
+def _chosen(name: str, versions: dict[int, bool], version: int | None, all_versions: bool) -> tuple[int, ...]:
+    published = [number for number, there in versions.items() if there]
+    if version is not None and all_versions:
+        raise InvalidArgumentError(f"training set {name!r}: give version={version} or all_versions=True, not both")
+    if version is not None:
+        if version not in versions:
+            raise NotFoundError(f"training set {name!r} has no version {version}; it has {published}")
+        return (version,)
+    if all_versions or not published:
+        return tuple(versions)
+    if len(published) > 1:
+        raise InvalidArgumentError(
+            f"training set {name!r} has the versions {published}; name one (version=) or say all_versions=True"
+        )
+    return (published[0],)
+
+
+def _remove(context: Context, table: DeltaTable) -> None:
+    if table.path is not None:
+        context.files.delete(table.path)
+    else:
+        table.drop(context.spark)

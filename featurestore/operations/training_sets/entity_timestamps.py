@@ -1,0 +1,179 @@
+"""Spines that are made, not given: (entity, timestamp) pairs from events, or from when features were written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from typing import Any, TypeAlias
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.columnar.names import check_names
+from featurestore.definitions.entity import Entity
+from featurestore.definitions.source import Source
+from featurestore.definitions.values.time_window import TimeWindow
+from featurestore.definitions.values.types import storage_of_key
+from featurestore.errors import InvalidArgumentError, NotFoundError, SpineError, nearest
+from featurestore.frames.as_of.spine import check_keys, check_spine, instant_column, with_instants
+from featurestore.frames.columns import column
+from featurestore.frames.schema import data_type
+from featurestore.frames.timestamps import in_window
+from featurestore.operations.context import Context
+from featurestore.operations.entities import Entities
+from featurestore.operations.instants import argument_window
+from featurestore.operations.jobs.transform import isolated
+from featurestore.operations.reading.as_of import ResolvedLookup, Spine, as_spine
+from featurestore.operations.reading.batch import values_in
+from featurestore.operations.training_sets.request import TrainingSetRequest
+from featurestore.stores.sources import read_source
+
+TimeRange: TypeAlias = TimeWindow | tuple[Any, Any]
+
+
+def time_range_window(time_range: object, zone: str | None) -> TimeWindow:
+    """``[start, end)`` of a window or a pair; raises InvalidArgumentError."""
+    if isinstance(time_range, TimeWindow):
+        return time_range
+    if not isinstance(time_range, tuple | list) or len(time_range) != 2:
+        raise InvalidArgumentError(f"time_range is {time_range!r}; give a pair (start, end), the end not included")
+    return argument_window(time_range[0], time_range[1], zone)
+
+
+def get_entity_timestamps(
+    context: Context,
+    tenant_id: str,
+    source: str | Source,
+    entity: str | Entity,
+    time_range: TimeRange | None,
+    timestamp_column: str,
+    on: Mapping[str, str],
+) -> DataFrame:
+    """The distinct (join keys, ``event_timestamp``) of a source's rows, to be used as a spine.
+
+    ``source``: a declared one by its name (``orders``, or ``user_orders.orders`` where several groups declare that
+    name), or a Source. ``on``: join key -> column of the source, where the names differ. ``time_range``: ``[start,
+    end)``. Rows without a key or a timestamp are left out. Raises NotFoundError, SpineError, InvalidArgumentError.
+    """
+    known = _entity(context, entity)
+    unknown = sorted(on.keys() - set(known.keys))
+    if unknown:
+        raise InvalidArgumentError(f"on= names {unknown}; the join keys of {known.name!r} are {known.keys}")
+    columns = {key: on.get(key, key) for key in known.keys}
+    name, declared = _source(context, source)
+    events = read_source(isolated(context).named_files, name, declared, tenant_id, context.settings)
+    check_names(events.columns, f"source {name!r}")
+    if timestamp_column not in events.columns:
+        raise SpineError(
+            f"source {name!r} has no column {timestamp_column!r}; name its timestamp with timestamp_column=. "
+            f"{nearest(timestamp_column, events.columns)}"
+        )
+    types = {key: data_type(storage_of_key(kind)) for key, kind in known.join_keys.items()}
+    remedy = "say which column holds the key with on={{{key!r}: <column>}}"
+    check_keys(events, columns, types, known.name, f"source {name!r}", remedy)
+    instants = instant_column(events)
+    timed = with_instants(events, timestamp_column, context.settings.timestamp_zone, instants)
+    pairs = timed.select(
+        *(column(columns[key]).try_cast(kind).alias(key) for key, kind in types.items()),
+        column(instants).alias("event_timestamp"),
+    ).dropna()
+    if time_range is not None:
+        pairs = pairs.where(
+            in_window(F.col("event_timestamp"), time_range_window(time_range, context.settings.timestamp_zone))
+        )
+    return pairs.distinct()
+
+
+def examples(
+    context: Context,
+    tenant_id: str,
+    spine: Spine | None,
+    asked: TrainingSetRequest,
+    entities: Entities | None,
+    time_range: TimeRange | None,
+) -> DataFrame:
+    """The spine that is given, within ``time_range``; without one, when the label or the features were written there.
+
+    Raises InvalidArgumentError where neither a spine nor a time range is given, or entities beside a spine.
+    """
+    zone = context.settings.timestamp_zone
+    window = None if time_range is None else time_range_window(time_range, zone)
+    if spine is None:
+        if window is None:
+            raise InvalidArgumentError("there are no examples: give a spine, or time_range= (and entities=)")
+        lookups = asked.join.lookups if asked.join.label is None else (asked.join.label,)
+        pairs = written_timestamps(context, tenant_id, lookups, window, entities)
+        return pairs.withColumnRenamed("event_timestamp", asked.join.timestamp_column)
+    if entities is not None:
+        raise InvalidArgumentError("entities= goes with time_range= in place of a spine; filter the spine instead")
+    rows = as_spine(context, spine, asked.join)
+    if window is None:
+        return rows
+    check_spine(rows, asked.join.timestamp_column)
+    instants = instant_column(rows)
+    timed = with_instants(rows, asked.join.timestamp_column, zone, instants)
+    return timed.where(in_window(column(instants), window)).drop(instants)
+
+
+def written_timestamps(
+    context: Context,
+    tenant_id: str,
+    lookups: Sequence[ResolvedLookup],
+    window: TimeWindow,
+    entities: Entities | None,
+) -> DataFrame:
+    """The distinct (join keys, ``event_timestamp``) at which any of the looked up features has a value in the window.
+
+    Raises InvalidArgumentError where the lookups are of several entities.
+    """
+    first = lookups[0].group
+    for lookup in lookups:
+        if lookup.group.entity.join_keys != first.entity.join_keys or list(lookup.keys) != list(lookup.keys.values()):
+            raise InvalidArgumentError(
+                f"examples of a time range are of one entity, and {first.name!r} has the join keys {first.join_keys}, "
+                f"{lookup.group.name!r} {lookup.keys}; give a spine instead"
+            )
+    pairs = []
+    for lookup in lookups:
+        values = values_in(context, tenant_id, lookup.group, lookup.features, window, entities)
+        if lookup.group.nulls == "skip":
+            there = (column(name).isNotNull() for name in lookup.features)
+            values = values.where(reduce(lambda one, other: one | other, there))
+        pairs.append(values.select(*(column(key) for key in first.join_keys), F.col("event_timestamp")))
+    return reduce(DataFrame.unionByName, pairs).distinct()
+
+
+def _entity(context: Context, entity: str | Entity) -> Entity:
+    if isinstance(entity, Entity):
+        return entity
+    found = context.state.entity(entity) or context.refresh().entity(entity)
+    if found is None:
+        known = [name for kind, name, _ in context.state.entries if kind == "entity"]
+        raise NotFoundError(f"entity {entity!r} was never applied. {nearest(entity, known)}")
+    return found
+
+
+def _source(context: Context, source: str | Source) -> tuple[str, Source]:
+    if isinstance(source, Source):
+        return "given", source
+    owner, _, name = source.rpartition(".")
+    declared = list(_declared(context))
+    found = [(group, found) for group, known, found in declared if known == name and owner in ("", group)]
+    if not found:
+        names = {f"{group}.{known}" if owner else known for group, known, _ in declared}
+        raise NotFoundError(f"source {source!r} is not declared by any group or training set. {nearest(source, names)}")
+    if any(other != found[0][1] for _, other in found):
+        raise InvalidArgumentError(
+            f"source {source!r} is declared differently by {sorted(group for group, _ in found)}; say whose: "
+            f"'{found[0][0]}.{name}'"
+        )
+    return source, found[0][1]
+
+
+def _declared(context: Context) -> Iterator[tuple[str, str, Source]]:
+    """Who declares it, its name, and the source, of groups and training sets."""
+    state = context.refresh()
+    for group in state.feature_groups():
+        yield from ((group.name, name, source) for name, source in group.sources.items())
+    for training_set in state.training_sets():
+        yield from ((training_set.name, name, source) for name, source in training_set.spine.sources.items())

@@ -1,0 +1,67 @@
+"""Extend a saved training set by new spine rows, of which alone features are computed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from featurestore.definitions.feature import Feature
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.values.types import LOSSLESS_WIDENING
+from featurestore.errors import IncompatibleChangeError
+from featurestore.frames.columns import column
+from featurestore.frames.training_sets.missing import check_missing
+from featurestore.operations.context import Context
+from featurestore.operations.erasure.suppress import left_after_suppression
+from featurestore.operations.reading.as_of import Spine
+from featurestore.operations.training_sets.build import PartToBuild, build_parts
+from featurestore.operations.training_sets.manifest_spine import spine_of_manifest
+from featurestore.operations.training_sets.request import check_columns, join_of_manifest, of_manifest
+from featurestore.stores.training_sets.manifests import GroupSnapshot, Manifest
+
+
+def extend_training_set(context: Context, tenant_id: str, manifest: Manifest, spine: Spine) -> Manifest:
+    """Publish a new version: the saved rows of a version as they are, and the features joined to new spine rows.
+
+    Only the new rows are computed, from the tables as they are now; each part is built again from its own versions.
+    ``spine`` has the manifest's spine columns, of the same types, and no others; all its rows are taken, also where the
+    version was sampled. A split keeps its cuts: an entity stays in its part. The new rows are joined by the rules (TTL,
+    nulls) that the version was built by, and their features have the types of now: where a feature was widened since, the
+    new version has the wider type, in which the saved rows keep their values exactly. Raises SpineError, InvariantError,
+    IncompatibleChangeError (a feature is of now gone, or of a type that its saved values do not fit).
+    """
+    join = join_of_manifest(manifest, _defined_now(context, manifest))
+    asked = replace(of_manifest(manifest), join=join, rebuilt_from=None)
+    check_missing(asked.missing, {field.name: field.dataType for field in asked.feature_types})
+    given = spine_of_manifest(context, manifest, spine, join)
+    check_columns(given, asked)
+    new, suppressed = left_after_suppression(context, tenant_id, given, join.key_lookups)
+    in_order = new.select(*(column(name) for name in manifest.spine_columns))
+    return build_parts(context, tenant_id, [PartToBuild(in_order, suppressed=suppressed)], asked, base=manifest)
+
+
+def _defined_now(context: Context, manifest: Manifest) -> list[GroupSnapshot]:
+    """The groups as the version was built by them, but with their features as they are now."""
+    state = context.refresh()
+    snapshots = []
+    for snapshot in manifest.groups:
+        was, now = snapshot.group, state.feature_group(snapshot.name, snapshot.version)
+        features = tuple(_defined(manifest, feature, now) for feature in was.features)
+        group = was.model_copy(update={"features": features})
+        snapshots.append(snapshot.model_copy(update={"definition": group.to_json()}))
+    return snapshots
+
+
+def _defined(manifest: Manifest, was: Feature, group: FeatureGroup) -> Feature:
+    if was.name not in group.feature_names:
+        raise _incompatible(manifest, was, group, "is not there any more")
+    now = group.feature(was.name)
+    if now.type != was.type and now.type not in LOSSLESS_WIDENING.get(was.type, ()):
+        raise _incompatible(manifest, was, group, f"is {now.type} now, which not all values of {was.type} fit")
+    return now
+
+
+def _incompatible(manifest: Manifest, was: Feature, group: FeatureGroup, message: str) -> IncompatibleChangeError:
+    return IncompatibleChangeError(
+        f"training set {manifest.name!r} v{manifest.version} cannot be extended: feature '{group.name}:{was.name}', which was "
+        f"{was.type}, {message}; build a new set"
+    )

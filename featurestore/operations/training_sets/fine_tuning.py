@@ -1,0 +1,299 @@
+"""Fine-tuning sets: examples joined as of their moments, as chat messages in sharded JSONL files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from pickle import PicklingError
+from typing import Literal
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.lookup import Lookup
+from featurestore.definitions.training_set import Split
+from featurestore.display.description import Display, Table, count, counted
+from featurestore.display.displayed import Displayed
+from featurestore.errors import InvalidArgumentError, InvariantError, SpineError, TransformationError, nearest
+from featurestore.frames.rows.suppression import REASON
+from featurestore.frames.text.chat import ALL, LEFT_OUT, REFUSED, ChatFormat, FormatFunction, chat_lines, missing_inputs
+from featurestore.frames.text.chat_template import check_template
+from featurestore.frames.text.json_lines import LINE_END
+from featurestore.frames.training_sets.sampling import sample_rows
+from featurestore.frames.training_sets.splits import PARTS, SPLIT
+from featurestore.operations.context import Context
+from featurestore.operations.erasure.suppress import left_after_suppression
+from featurestore.operations.instants import argument_count
+from featurestore.operations.reading.as_of import Spine, as_spine, columns_asked, point_in_time
+from featurestore.operations.training_sets.export import record_export
+from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split
+from featurestore.operations.training_sets.request import TrainingSetRequest, check_columns
+from featurestore.stores.files.exports import full_path, new_folder
+from featurestore.stores.small_tables.export_log import ExportRecord
+from featurestore.stores.training_sets.fine_tuning_sets import FineTuningFile, FineTuningManifest, write_shards
+from featurestore.stores.training_sets.manifests import GroupSnapshot, SplitCuts
+
+OnInvalid = Literal["fail", "skip"]
+
+# A shard holds about so many lines, where the caller does not say how many shards there are.
+ROWS_A_SHARD = 100_000
+MOST_SHARDS = 100_000
+_SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class FineTuningSet(Displayed):
+    """What was written: a folder of JSONL files, one below ``path`` for each part of a split.
+
+    ``row_count`` lines, and ``left_out`` rows by reason: together as many as the spine had (after sampling). ``parts``:
+    lines by part (``train``, ``validation``, ``test``; ``all`` without a split). ``samples`` tell of a few rows that
+    were skipped, and why. ``missing_inputs``: by column, the lines whose prompt is made of it and in which it is null; of
+    columns that are null in none there is nothing.
+    """
+
+    context: Context = field(repr=False)
+    path: str
+    row_count: int
+    left_out: dict[str, int]
+    parts: dict[str, int]
+    files: tuple[FineTuningFile, ...]
+    samples: tuple[str, ...] = ()
+    missing_inputs: dict[str, int] = field(default_factory=dict)
+
+    def display(self) -> Display:
+        """Where it is, its lines by part, why rows were left out, and which inputs are missing in lines."""
+        parts = Table(("part", "lines"), tuple((part, count(lines)) for part, lines in self.parts.items()))
+        left_out = Table(("left out because", "rows"), tuple((why, count(rows)) for why, rows in self.left_out.items()))
+        missing = Table(("missing input", "lines"), tuple((name, count(n)) for name, n in self.missing_inputs.items()))
+        return Display(
+            f"Fine-tuning set of {counted(self.row_count, 'line')}, {counted(sum(self.left_out.values()), 'row')} left out",
+            facts=(("folder", self.path), ("files", count(len(self.files)))),
+            tables=(parts, *(table for table in (left_out, missing) if table.rows)),
+        )
+
+    @property
+    def rows(self) -> DataFrame:
+        """The lines as they were written: ``part``, and ``messages``, an array of ``role`` and ``content``."""
+        reader = self.context.spark.read.schema("messages array<struct<role string, content string>>")
+        folders = {part: self.path if part == ALL else f"{self.path}/{part}" for part in self.parts}
+        frames = [
+            reader.json(folder if "://" in folder else f"file://{folder}", lineSep=LINE_END).select(
+                F.lit(part).alias("part"), "messages"
+            )
+            for part, folder in folders.items()
+        ]
+        return reduce(DataFrame.unionByName, frames)
+
+
+@dataclass(frozen=True)
+class FineTuningRequest:
+    """What to make, resolved. The output is the training set's label."""
+
+    path: str
+    training_set: TrainingSetRequest
+    format: ChatFormat
+    shards: int | None
+    on_invalid: OnInvalid
+
+
+def fine_tuning_request(
+    path: str,
+    training_set: TrainingSetRequest,
+    inputs: Sequence[str | Lookup],
+    *,
+    system: str | None,
+    template: str | None,
+    format_fn: FormatFunction | None,
+    shards: int | None,
+    on_invalid: OnInvalid,
+) -> FineTuningRequest:
+    """Check the options beside those of a training set; raises InvalidArgumentError."""
+    if template is not None and format_fn is not None:
+        raise InvalidArgumentError("template and format_fn are given; give one of them, or none for a line an input")
+    if format_fn is not None and not callable(format_fn):
+        raise InvalidArgumentError(f"format_fn is {type(format_fn).__name__}; give a function of a row (a dict)")
+    for what, text in (("system", system), ("template", template)):
+        if text is not None and (not isinstance(text, str) or not text.strip()):
+            raise InvalidArgumentError(f"{what} is {text!r}; give a Jinja2 text, or leave it out")
+    if shards is not None:
+        argument_count("shards", shards, MOST_SHARDS, ", or none")
+    if not isinstance(on_invalid, str) or on_invalid not in ("fail", "skip"):
+        raise InvalidArgumentError(f"on_invalid is {on_invalid!r}; possible: 'fail', 'skip'")
+    if training_set.label is None:
+        raise InvalidArgumentError("output_feature is none; name what the assistant is to answer")
+    form = ChatFormat(
+        inputs=columns_asked(inputs, training_set.join.lookups),
+        output=training_set.label,
+        identified_by=(*training_set.key_columns, training_set.join.timestamp_column),
+        system=system,
+        template=template,
+        format_fn=format_fn,
+    )
+    # The event timestamps of what was taken are no inputs.
+    join = replace(training_set.join, with_timestamps=False)
+    return FineTuningRequest(path, replace(training_set, join=join), form, shards, on_invalid)
+
+
+def load_for_fine_tuning(context: Context, tenant_id: str, spine: Spine, request: FineTuningRequest) -> FineTuningSet:
+    """Join inputs and output as of each row's time, make messages of each row, and write them; visible only when whole.
+
+    Grain: one line a spine row (of the sample, where one is asked) but for those that are left out and counted: the
+    output is missing (null, or blank text); the entity was erased; in no part of the split; and, with
+    ``on_invalid="skip"``, no messages came of it. A row's shard and its place there are a hash of (seed, row).
+
+    Raises TransformationError (a template that cannot be right, before any job; rows of which no messages came, unless
+    they are skipped), ExportError (the path), SpineError, InvariantError.
+    """
+    asked = request.training_set
+    whole = as_spine(context, spine, asked.join)
+    form = _checked(whole, request)
+    whole, suppressed = left_after_suppression(context, tenant_id, whole, asked.join.key_lookups)
+    record_export(context, ExportRecord(tenant_id, full_path(request.path), "fine_tuning", asked.name))
+    with new_folder(context.spark, context.files, request.path) as staging, ExitStack() as kept:
+        # Each is read once and kept: what is sampled, split, joined and counted must be the same rows, and a function may
+        # give another text the next time.
+        whole = _kept(whole, kept)
+        size = asked.sample_size
+        sample = whole if size is None else _kept(sample_rows(whole, size, asked.seed, asked.stratify_by), kept)
+        rows, cuts, groups = _joined(context, tenant_id, sample, asked)
+        made = _kept(_made(rows, form, asked), kept)
+        counts = _counts(made, sample.count(), request)
+        if suppressed:
+            counts = replace(counts, left_out=counts.left_out | {REASON: suppressed})
+        files = write_shards(staging, made, request.shards or counts.shards, counts.parts)
+        manifest = _manifest(context, tenant_id, replace(request, format=form), counts, files, cuts, groups)
+        staging.write_text("_manifest.json", manifest.model_dump_json(indent=2))
+    told = (counts.left_out, counts.parts, files, counts.samples, counts.missing)
+    return FineTuningSet(context, staging.target, manifest.row_count, *told)
+
+
+def _kept(rows: DataFrame, until: ExitStack) -> DataFrame:
+    kept = rows.persist()
+    until.callback(kept.unpersist)
+    return kept
+
+
+def _checked(spine: DataFrame, request: FineTuningRequest) -> ChatFormat:
+    """The format with the columns that it uses; raises SpineError and TransformationError before any job."""
+    form, join = request.format, request.training_set.join
+    if join.label is None and form.output not in spine.columns:
+        raise SpineError(
+            f"output_feature {form.output!r} is not a column of the spine; a feature is written 'group:feature'. "
+            f"{nearest(form.output, spine.columns)}"
+        )
+    check_columns(spine, request.training_set)
+    columns = [*spine.columns, *join.columns]
+    texts = {"system": form.system, "template": form.template}
+    used = [check_template(what, text, columns, form.output) for what, text in texts.items() if text is not None]
+    if form.format_fn is not None:
+        return form
+    needed = {*form.identified_by, form.output, *(form.inputs if form.template is None else ())}
+    return replace(form, columns=tuple(needed.union(*used)))
+
+
+def _joined(
+    context: Context, tenant_id: str, spine: DataFrame, asked: TrainingSetRequest
+) -> tuple[DataFrame, SplitCuts | None, tuple[GroupSnapshot, ...]]:
+    """The rows with their part, where the split was cut, and the tables as they were read."""
+    groups = group_snapshots(context, asked, {})
+    versions = {(group.name, group.version): group.table_version for group in groups}
+    joined = point_in_time(context, tenant_id, spine, replace(asked.join, table_versions=versions))
+    return *with_split(context, spine, joined, asked), groups
+
+
+def _made(rows: DataFrame, form: ChatFormat, asked: TrainingSetRequest) -> DataFrame:
+    try:
+        return chat_lines(rows, form, asked.seed, None if asked.split is None else SPLIT)
+    except PicklingError as error:
+        raise TransformationError(
+            f"format_fn cannot be sent to the executors: {error}; let it use its argument and importable names alone"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Counts:
+    parts: dict[str, int]
+    left_out: dict[str, int]
+    samples: tuple[str, ...]
+    missing: dict[str, int]
+
+    @property
+    def shards(self) -> int:
+        return max(1, -(-max(self.parts.values()) // ROWS_A_SHARD))
+
+
+def _counts(made: DataFrame, spine_rows: int, request: FineTuningRequest) -> _Counts:
+    """Lines by part, and rows without one by reason; raises TransformationError where such rows are not skipped."""
+    asked = request.training_set
+    counted = made.groupBy("part", "reason").count().collect()
+    parts = dict.fromkeys(_parts(asked.split), 0)
+    reasons: dict[str, int] = {}
+    for row in counted:
+        of = parts if row["reason"] is None else reasons
+        key = row["part"] if row["reason"] is None else row["reason"]
+        of[key] = of.get(key, 0) + row["count"]
+    total = sum(parts.values()) + sum(reasons.values())
+    if total != spine_rows:
+        raise InvariantError(
+            f"fine-tuning set {asked.name!r}: the spine had {spine_rows} rows and {total} came out; nothing was written"
+        )
+    failed = {reason: count for reason, count in sorted(reasons.items()) if reason not in LEFT_OUT}
+    samples = _samples(made) if failed else ()
+    if REFUSED in failed or (failed and request.on_invalid == "fail"):
+        told = "; ".join(f"{reason}: {count}" for reason, count in failed.items())
+        raise TransformationError(
+            f"fine-tuning set {asked.name!r}: no messages came of {sum(failed.values())} of {total} rows, and nothing was "
+            f"written ({told}), such as {' | '.join(samples)}. Mend it"
+            + ("" if REFUSED in failed else ", or leave such rows out with on_invalid='skip'")
+        )
+    missing = {row["name"]: row["count"] for row in missing_inputs(made).collect()}
+    return _Counts(parts, dict(sorted(reasons.items())), samples, missing)
+
+
+def _parts(split: Split | SplitCuts | None) -> Sequence[str]:
+    """The parts that are asked, whether they get rows or not."""
+    if split is None:
+        return (ALL,)
+    validates = any(getattr(split, name, None) for name in ("validation", "validation_from", "until_validation"))
+    return [part for part in PARTS if part != "validation" or validates]
+
+
+def _samples(made: DataFrame) -> tuple[str, ...]:
+    told = made.where(F.col("detail").isNotNull()).orderBy("hash_1", "hash_2", "detail").limit(_SAMPLES)
+    return tuple(row["detail"] for row in told.select("detail").collect())
+
+
+def _manifest(
+    context: Context,
+    tenant_id: str,
+    request: FineTuningRequest,
+    counts: _Counts,
+    files: tuple[FineTuningFile, ...],
+    cuts: SplitCuts | None,
+    groups: tuple[GroupSnapshot, ...],
+) -> FineTuningManifest:
+    asked, form = request.training_set, request.format
+    return FineTuningManifest(
+        tenant_id=tenant_id,
+        name=asked.name,
+        created_at=context.clock(),
+        code_version=context.code_version,
+        row_count=sum(counts.parts.values()),
+        left_out=counts.left_out,
+        missing_inputs=counts.missing,
+        parts=counts.parts,
+        files=files,
+        features=tuple(lookup_of(lookup) for lookup in asked.join.lookups),
+        output=form.output,
+        system=form.system,
+        template=form.template,
+        format_fn=None if form.format_fn is None else getattr(form.format_fn, "__qualname__", repr(form.format_fn)),
+        timestamp_column=asked.join.timestamp_column,
+        known_at=asked.join.known_at,
+        sample_size=asked.sample_size,
+        seed=asked.seed,
+        split=cuts,
+        groups=groups,
+    )

@@ -1,0 +1,34 @@
+"""A spine that is given for a saved training set: it has the columns that the version's own spine had."""
+
+from __future__ import annotations
+
+from pyspark.sql import DataFrame
+
+from featurestore.errors import SpineError
+from featurestore.frames.as_of.spine import check_spine
+from featurestore.operations.context import Context
+from featurestore.operations.reading.as_of import AsOfRequest, Spine, as_spine
+from featurestore.stores.training_sets.manifests import Manifest
+
+
+def spine_of_manifest(context: Context, manifest: Manifest, spine: Spine, request: AsOfRequest) -> DataFrame:
+    """The spine as a Spark DataFrame; raises SpineError unless it has the columns and types of the version's own spine."""
+    given = as_spine(context, spine, request)
+    check_spine(given, manifest.timestamp_column)
+    _check_same_columns(given, context.training_sets.read(context.spark, manifest), manifest)
+    return given
+
+
+def _check_same_columns(spine: DataFrame, saved: DataFrame, manifest: Manifest) -> None:
+    kinds = {field.name: field.dataType.simpleString() for field in spine.schema}
+    wanted = {name: saved.schema[name].dataType.simpleString() for name in manifest.spine_columns}
+    faults = [f"{name!r} is missing" for name in wanted if name not in kinds]
+    faults += [f"{name!r} is not among them" for name in kinds if name not in wanted]
+    faults += [
+        f"{name!r} is {kinds[name]} and was {kind}" for name, kind in wanted.items() if kinds.get(name, kind) != kind
+    ]
+    if faults:
+        raise SpineError(
+            f"training set {manifest.name!r} v{manifest.version} was not built from such a spine: {'; '.join(faults)}. "
+            f"Its spine has the columns {list(manifest.spine_columns)}"
+        )

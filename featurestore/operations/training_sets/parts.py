@@ -1,0 +1,82 @@
+"""What a training set is made from and how it is cut, as its manifest tells it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pyspark.sql import DataFrame
+
+from featurestore.definitions.lookup import Lookup
+from featurestore.definitions.training_set import EntitySplit, TimeSplit
+from featurestore.frames.as_of.spine import instant_column, with_instants
+from featurestore.frames.training_sets.splits import hash_cuts, split_by_hash, split_by_time, time_boundaries
+from featurestore.operations.context import Context
+from featurestore.operations.reading.as_of import ResolvedLookup
+from featurestore.operations.training_sets.request import TrainingSetRequest
+from featurestore.stores.training_sets.manifests import GroupSnapshot, SplitCuts
+
+
+def group_snapshots(
+    context: Context, asked: TrainingSetRequest, pinned: Mapping[tuple[str, int], int]
+) -> tuple[GroupSnapshot, ...]:
+    """Each group once, pinned to the version its table has now, or had for the build that is repeated."""
+    snapshots: dict[tuple[str, int], GroupSnapshot] = {}
+    for lookup in asked.join.all_lookups:
+        group = lookup.group
+        key = (group.name, group.version)
+        if key in snapshots:
+            continue
+        table = context.table(group).values
+        snapshots[key] = GroupSnapshot(
+            name=group.name,
+            version=group.version,
+            revision=context.state.feature_group_entry(group.name, group.version).revision,
+            table=str(table),
+            table_version=pinned[key] if key in pinned else table.version(context.spark),
+            definition=group.to_json(),
+        )
+    return tuple(snapshots.values())
+
+
+def with_split(
+    context: Context, spine: DataFrame, joined: DataFrame, asked: TrainingSetRequest
+) -> tuple[DataFrame, SplitCuts | None]:
+    """The joined rows with the column ``split``, where one is asked, and where the spine was cut."""
+    if asked.split is None:
+        return joined, None
+    cuts = asked.split if isinstance(asked.split, SplitCuts) else _cuts(context, spine, asked)
+    if cuts.kind != "time":
+        return split_by_hash(joined, cuts.columns, asked.seed, cuts.until_test, cuts.until_validation), cuts
+    assert cuts.test_from is not None
+    instants = instant_column(joined)
+    timed = with_instants(joined, asked.join.timestamp_column, context.settings.timestamp_zone, instants)
+    divided = split_by_time(timed, instants, cuts.validation_from, cuts.test_from, cuts.embargo)
+    return divided.drop(instants), cuts
+
+
+def _cuts(context: Context, spine: DataFrame, asked: TrainingSetRequest) -> SplitCuts:
+    """Where the split that is asked cuts this spine."""
+    split = asked.split
+    if isinstance(split, TimeSplit):
+        instants = instant_column(spine)
+        timed = with_instants(spine, asked.join.timestamp_column, context.settings.timestamp_zone, instants)
+        validation_from, test_from = time_boundaries(timed, instants, split)
+        return SplitCuts(validation_from=validation_from, test_from=test_from, embargo=split.embargo)
+    assert split is not None
+    assert not isinstance(split, SplitCuts)
+    if isinstance(split, EntitySplit):
+        columns = split.by or asked.key_columns
+    else:
+        columns = tuple(sorted(spine.columns))
+    until_test, until_validation = hash_cuts(spine, columns, split, asked.seed)
+    return SplitCuts(kind=split.kind, columns=columns, until_test=until_test, until_validation=until_validation)
+
+
+def lookup_of(resolved: ResolvedLookup) -> Lookup:
+    """The lookup as it was resolved: features spelled out, and keys where they differ from the spine's names."""
+    renamed = {key: name for key, name in resolved.keys.items() if key != name}
+    prefix = None
+    first = resolved.features[0]
+    if resolved.outputs[first] not in (first, f"{resolved.group.name}__{first}"):
+        prefix = resolved.outputs[first].removesuffix(first)
+    return Lookup(resolved.group.name, resolved.features, on=renamed, prefix=prefix)

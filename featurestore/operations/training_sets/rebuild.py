@@ -1,0 +1,74 @@
+"""Build a saved training set again: from the tables and definitions as they were, and only if it comes out the same."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
+
+from featurestore.errors import RebuildError, StorageError
+from featurestore.frames.columns import column
+from featurestore.frames.fingerprint import content_hash
+from featurestore.operations.context import Context
+from featurestore.operations.reading.as_of import Spine
+from featurestore.operations.training_sets.build import PartToBuild, build_parts
+from featurestore.operations.training_sets.manifest_spine import spine_of_manifest
+from featurestore.operations.training_sets.request import join_of_manifest, of_manifest
+from featurestore.operations.training_sets.sources import check_sources, explain_missing_files
+from featurestore.stores.training_sets.manifests import PART, Manifest
+
+
+def rebuild_training_set(context: Context, tenant_id: str, manifest: Manifest, spine: Spine | None = None) -> Manifest:
+    """Build a version again, from the table versions and definitions in its manifest; publishes a new version.
+
+    The spine is taken from the saved rows, or given; either way it must have the manifest's fingerprint. Raises
+    RebuildError where it has not, where rows were erased from it, where a table's version is gone, or where the content
+    came out different; nothing is published then.
+    """
+    check_sources(context, manifest)
+    parts = _parts_as_they_were(context, manifest, spine)
+    # Of a given spine from which rows were dropped, the fingerprint cannot be told before they are; the content's can after.
+    is_whole = spine is not None and manifest.rows_dropped > 0
+    for part, was in zip(parts, manifest.all_parts, strict=True):
+        if not is_whole and content_hash(part.spine) != was.spine_fingerprint:
+            raise RebuildError(
+                f"training set {manifest.name!r} v{manifest.version}: the spine is not the one it was built from "
+                f"(fingerprint {was.spine_fingerprint[:12]}...); give the same rows, after sampling"
+            )
+    try:
+        return build_parts(context, tenant_id, parts, of_manifest(manifest), check=partial(_check_same, manifest))
+    except (PySparkException, Py4JJavaError, StorageError) as error:
+        explain_missing_files(context, manifest, error)
+        raise
+
+
+def _check_same(manifest: Manifest, built: Manifest) -> None:
+    if built.content_hash != manifest.content_hash:
+        raise RebuildError(
+            f"training set {manifest.name!r} v{manifest.version}: built again, its content hash is {built.content_hash[:12]}... and "
+            f"was {manifest.content_hash[:12]}..., so that it is not published; a source table was changed in place, or this "
+            "version of the package computes otherwise. The saved rows stay readable"
+        )
+
+
+def _parts_as_they_were(context: Context, manifest: Manifest, spine: Spine | None) -> list[PartToBuild]:
+    if spine is not None and manifest.parts:
+        raise RebuildError(
+            f"training set {manifest.name!r} v{manifest.version} was extended: which of its {len(manifest.parts)} parts a row "
+            "of a given spine belongs to cannot be told; rebuild it from its saved rows, without spine="
+        )
+    if spine is None:
+        saved = context.training_sets.read_with_part(context.spark, manifest)
+        spines = [saved.where(F.col(PART) == index) for index in range(len(manifest.all_parts))]
+    else:
+        spines = [spine_of_manifest(context, manifest, spine, of_manifest(manifest).join)]
+    return [
+        PartToBuild(
+            rows.select(*(column(name) for name in manifest.spine_columns)),
+            join_of_manifest(manifest, part.groups),
+            {(group.name, group.version): group.table_version for group in part.groups},
+        )
+        for rows, part in zip(spines, manifest.all_parts, strict=True)
+    ]

@@ -1,0 +1,66 @@
+"""Whether the table versions that a training set was built from are still there, and who to ask where they are not."""
+
+from __future__ import annotations
+
+from pyspark.errors import AnalysisException
+from pyspark.sql import functions as F
+
+from featurestore.errors import RebuildError, StorageError
+from featurestore.operations.context import Context
+from featurestore.stores.delta.log import file_name
+from featurestore.stores.delta.table_files import TableFiles
+from featurestore.stores.training_sets.manifests import GroupSnapshot, Manifest
+
+_ADVICE = "Its saved rows stay readable; build a new version to have it from the tables as they are now"
+
+
+def check_sources(context: Context, manifest: Manifest) -> None:
+    """Raise RebuildError where rows were erased from the set, or where a version of a table cannot be read any more."""
+    if manifest.erasures:
+        rows = sum(note.rows for note in manifest.erasures)
+        raise RebuildError(
+            f"{_named(manifest)}: {rows} of its rows were erased, and with them the old versions of the tables that it was built "
+            f"from. {_ADVICE}"
+        )
+    for snapshot in _snapshots(manifest):
+        try:
+            context.table(snapshot.group).values.read(context.spark, snapshot.table_version)
+        except StorageError as error:
+            raise _gone(manifest, snapshot, str(error)) from error
+        except AnalysisException as error:
+            if not str(error.getCondition()).startswith("DELTA_"):
+                raise
+            raise _gone(manifest, snapshot, str(error.getCondition())) from error
+
+
+def _gone(manifest: Manifest, snapshot: GroupSnapshot, told: str) -> RebuildError:
+    return RebuildError(
+        f"{_named(manifest)}: version {snapshot.table_version} of {snapshot.table}, from which it was built, is gone from the "
+        f"table's log ({told}). {_ADVICE}"
+    )
+
+
+def explain_missing_files(context: Context, manifest: Manifest, error: Exception) -> None:
+    """Raise RebuildError where a version's files are not there any more; called when a rebuild failed."""
+    for snapshot in _snapshots(manifest):
+        table = context.table(snapshot.group).values
+        of_tenant = {"tenant_id": manifest.tenant_id}
+        there = {file.name for file in TableFiles(context.spark, context.files, table, of_tenant).stored()}
+        rows = table.read(context.spark, snapshot.table_version).where(F.col("tenant_id") == F.lit(manifest.tenant_id))
+        needed = {file_name(path) for path in rows.inputFiles()}
+        if needed - there:
+            raise RebuildError(
+                f"{_named(manifest)}: {len(needed - there)} of {len(needed)} files of version {snapshot.table_version} of "
+                f"{snapshot.table}, from which it was built, are gone: removed by a vacuum with a shorter horizon, or by an "
+                f"erasure. {_ADVICE}"
+            ) from error
+
+
+def _snapshots(manifest: Manifest) -> list[GroupSnapshot]:
+    """Each version of each table once."""
+    every = [snapshot for part in manifest.all_parts for snapshot in part.groups]
+    return list({(snapshot.table, snapshot.table_version): snapshot for snapshot in every}.values())
+
+
+def _named(manifest: Manifest) -> str:
+    return f"training set {manifest.name!r} v{manifest.version} cannot be built again"

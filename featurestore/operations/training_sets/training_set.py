@@ -1,0 +1,130 @@
+"""A saved training set in the hand: its rows, as pandas, as files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.arguments import checked_arguments
+from featurestore.display.description import Display
+from featurestore.display.displayed import Displayed
+from featurestore.errors import NotFoundError
+from featurestore.frames.text.csv_cells import CsvOptions
+from featurestore.frames.training_sets.encodings import Encoding
+from featurestore.frames.training_sets.splits import SPLIT
+from featurestore.operations.context import Context
+from featurestore.operations.training_sets.export import ExportFormat, export
+from featurestore.operations.training_sets.load import (
+    DEFAULT_MAX_BYTES,
+    SavedRows,
+    TrainingFrame,
+    TrainingMatrix,
+    load_frame,
+    load_matrix,
+    measure,
+)
+from featurestore.stores.training_sets.manifests import Manifest
+
+
+@checked_arguments
+@dataclass(frozen=True)
+class TrainingSet(Displayed):
+    """One published version of a training set."""
+
+    context: Context = field(repr=False)
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def version(self) -> int:
+        return self.manifest.version
+
+    def display(self) -> Display:
+        """The manifest's: what it holds, and what it was made from."""
+        return self.manifest.display()
+
+    def __repr__(self) -> str:
+        return f"TrainingSet({self.name!r}, version={self.version}, rows={self.manifest.row_count})"
+
+    @property
+    def rows(self) -> DataFrame:
+        """The spine's columns, the features, ``<group>__event_timestamp`` a lookup, and ``split`` where one was made."""
+        return self.context.training_sets.read(self.context.spark, self.manifest)
+
+    def part(self, split: str | None) -> DataFrame:
+        """The rows of one part (train, validation, test), or all; raises NotFoundError where there is no such part."""
+        return self.rows if split is None else self.rows.where(self._inside(split))
+
+    def _inside(self, split: str | None) -> Column:
+        if split is None:
+            return F.lit(True)
+        if SPLIT not in self.manifest.columns or split not in ("train", "validation", "test"):
+            parts = ["train", "validation", "test"] if self.manifest.split else []
+            raise NotFoundError(
+                f"training set {self.name!r} has no part {split!r}; possible: {parts or 'none, it is not split'}"
+            )
+        return F.col(SPLIT) == F.lit(split)
+
+    def metadata(self, split: str | None = None) -> dict[str, Any]:
+        """Counted over the rows that there are, so after sampling.
+
+        ``total_samples``, ``feature_count``, ``time_range`` (earliest and latest timestamp, UTC; none without rows),
+        ``missing_values`` (feature -> rows in which it is null).
+        """
+        return measure(self._saved(split)).metadata
+
+    def to_pandas(
+        self,
+        split: str | None = None,
+        *,
+        expand_vectors: bool | None = None,
+        max_bytes: int | None = DEFAULT_MAX_BYTES,
+    ) -> TrainingFrame:
+        """Load the rows, or one part of them, into this process's memory.
+
+        A vector is one column of arrays of equal length, or with ``expand_vectors`` a column a number (none: as was
+        asked when the set was built). docs/encodings.md has every type. Raises ResultTooLargeError, before anything is loaded, where the
+        result would take more than ``max_bytes`` (none: no limit; 2 GiB where nothing is said).
+        """
+        expand = self.manifest.expand_vectors if expand_vectors is None else expand_vectors
+        return load_frame(self._saved(split), expand, max_bytes)
+
+    def to_numpy(
+        self,
+        split: str | None = None,
+        *,
+        encoding: Encoding | None = None,
+        max_bytes: int | None = DEFAULT_MAX_BYTES,
+    ) -> TrainingMatrix:
+        """The same as one float64 matrix, which ``encoding.decode`` turns back into the frame.
+
+        Fit on one part and apply to the others: ``to_numpy("test", encoding=train.encoding)``; values that the encoding
+        does not know are NaN and counted in ``unseen``. Raises ResultTooLargeError as above, and InvalidArgumentError for
+        values that a float64 cannot hold exactly.
+        """
+        return load_matrix(self._saved(split), encoding, max_bytes)
+
+    def _saved(self, split: str | None) -> SavedRows:
+        return SavedRows(self.rows, self.manifest, self._inside(split), self.context.settings.timestamp_zone)
+
+    def export(
+        self, path: str, format: ExportFormat = "parquet", *, null: str = "", guard_formulas: bool = True
+    ) -> str:
+        """Write all rows and the manifest to a new folder, visible only when whole; gives its full path.
+
+        ``format`` is ``"parquet"``, ``"csv"``, ``"jsonl"`` or ``"arrow"``; ``null`` and ``guard_formulas`` are of CSV
+        (docs/exports.md). Raises ExportError, and InvariantError where the files hold other rows than the set.
+        """
+        told = self.manifest.model_dump_json(indent=2)
+        csv = CsvOptions(null, guard_formulas)
+        saved = self.manifest
+        which = (saved.name, saved.version)
+        return export(
+            self.context, saved.tenant_id, self.rows, path, format, csv, told, saved.row_count, training_set=which
+        )

@@ -1,0 +1,1 @@
+"""Sync embeddings to PostgreSQL; search for similar ones."""

@@ -1,0 +1,181 @@
+"""Which entities' embeddings are most similar to a vector, or to an entity's own, as they were valid at a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.values.durations import microseconds
+from featurestore.errors import InvalidArgumentError, NotFoundError
+from featurestore.frames.columns import column
+from featurestore.frames.latest import sort_value
+from featurestore.frames.schema import TIME_COLUMNS
+from featurestore.frames.timestamps import first_of_partition, instant
+from featurestore.frames.vectors.filters import same_key
+from featurestore.frames.vectors.similarity import SIMILARITY, Query, closest, latest_similarities
+from featurestore.operations.context import Context
+from featurestore.operations.entities import EntityKey, of_entities
+from featurestore.operations.vectors.request import Asked, SimilaritySearch, check_search, read_query
+from featurestore.operations.vectors.search_postgres import search_postgres
+from featurestore.operations.vectors.similar_entities import SimilarEntities, SimilarEntity, match_of
+
+VectorOrEntity: TypeAlias = "Sequence[float] | np.ndarray[Any, Any] | pd.Series[Any] | EntityKey"
+
+# Entities that are looked at beside those asked for: others whose similarity is too near to tell in single precision.
+_BESIDE = 50
+
+
+def search_similar_embeddings(
+    context: Context,
+    tenant_id: str,
+    reference: str,
+    vector_or_entity: VectorOrEntity,
+    limit: int,
+    threshold: float,
+    at: object,
+    filters: Mapping[str, Any] | None,
+    model_version: str | None,
+    exact: bool | None = None,
+) -> SimilarEntities:
+    """The entities whose vectors, as valid at ``at``, have the greatest cosine similarity; see ``OfflineStore``.
+
+    Raises NotFoundError (no such feature; an entity without a valid vector; no vectors of the model version, while
+    there are others), PostgresError, and InvalidArgumentError for all else that cannot be searched by.
+    """
+    search = check_search(context, reference, limit, threshold, at, filters, model_version, exact)
+    asked = read_query(context, vector_or_entity, search)
+    [found] = search_postgres(context, tenant_id, search, [asked])
+    return _search_delta(context, tenant_id, search, asked) if found is None else found
+
+
+def search_similar_embeddings_batch(
+    context: Context,
+    tenant_id: str,
+    reference: str,
+    queries: Sequence[VectorOrEntity] | np.ndarray[Any, Any],
+    limit: int,
+    threshold: float,
+    at: object,
+    filters: Mapping[str, Any] | None,
+    model_version: str | None,
+    exact: bool | None = None,
+) -> list[SimilarEntities]:
+    """The same of many vectors or entities, in their order; those that an index answers go to it together."""
+    search = check_search(context, reference, limit, threshold, at, filters, model_version, exact)
+    is_number = isinstance(queries, np.ndarray) and queries.ndim == 0
+    if is_number or isinstance(queries, str | Mapping) or not isinstance(queries, Sequence | np.ndarray):
+        raise InvalidArgumentError(f"queries are {type(queries).__name__}; give a list of vectors or entities")
+    asked = [read_query(context, query, search) for query in queries]
+    return [
+        _search_delta(context, tenant_id, search, one) if found is None else found
+        for one, found in zip(asked, search_postgres(context, tenant_id, search, asked), strict=True)
+    ]
+
+
+def _search_delta(context: Context, tenant_id: str, search: SimilaritySearch, asked: Asked) -> SimilarEntities:
+    values = valid_vectors(context, tenant_id, search)
+    among = values.where(search.passes(of_keys=True))
+    if asked.vector is not None:
+        vector, model = asked.vector, search.model_version or search.feature.default_model_version
+    else:
+        key = cast(dict[str, Any], asked.entity)
+        vector, model = _own_vector(context, values, search, key)
+        among = among.where(~same_key(key, search.group.entity.join_keys))
+    matches = _exact_matches(context, among, search, Query.of(vector), model)
+    if not matches:
+        _require_model_version(values, search, model)
+    return SimilarEntities(
+        matches=tuple(matches),
+        feature=search.reference,
+        model_version=model,
+        at=search.at,
+        join_keys=tuple(search.group.join_keys),
+        filters=tuple(one.name for one in search.filters),
+    )
+
+
+def valid_vectors(context: Context, tenant_id: str, search: SimilaritySearch) -> DataFrame:
+    """Rows with event timestamps in ``[at - ttl, at]``, of one snapshot of the table: keys, times, vector, filters."""
+    group, at = search.group, search.at
+    features = [name for name in search.columns.others if name not in group.join_keys]
+    values = context.table(group).read_values(
+        context.spark,
+        tenant_id,
+        [*group.join_keys, *TIME_COLUMNS, search.feature.name, search.model_column, *features],
+        (first_of_partition(at, group.ttl, group.partition_by), at.date()),
+    )
+    valid = values.where(F.col("event_timestamp") <= instant(at))
+    if group.ttl is None:
+        return valid
+    # Microseconds: instants before the year 1 have no datetime.
+    oldest = F.unix_micros(instant(at)) - F.lit(microseconds(group.ttl))
+    return valid.where(F.unix_micros("event_timestamp") >= oldest)
+
+
+def _own_vector(
+    context: Context, values: DataFrame, search: SimilaritySearch, key: dict[str, Any]
+) -> tuple[list[float], str]:
+    """The entity's latest vector (of the model version, where one is asked) and its model version."""
+    vector, model = column(search.feature.name), column(search.model_column)
+    usable = vector.isNotNull()
+    if search.model_version is not None:
+        usable = usable & (model == F.lit(search.model_version))
+    mine = of_entities(context, values, search.group, key)
+    order = F.struct(*TIME_COLUMNS, sort_value(mine, search.feature.name))
+    taken = F.struct(F.when(usable, vector).alias("vector"), model.alias("model"))
+    latest = F.max_by(taken, order if search.group.nulls == "keep" else F.when(usable, order))
+    [row] = mine.agg(latest.alias("taken"), F.collect_set(model).alias("models")).toArrow().to_pylist()
+    if row["taken"] is None or row["taken"]["vector"] is None:
+        raise NotFoundError(
+            f"entity {key} has no vector of {search.reference!r} that was valid at {search.at.isoformat()}"
+            + (f" and of the model version {search.model_version!r}" if search.model_version is not None else "")
+            + (f"; it had some of {sorted(row['models'])}" if row["models"] else "")
+        )
+    if not any(row["taken"]["vector"]):
+        raise InvalidArgumentError(
+            f"entity {key}: its vector of {search.reference!r} is zero in all dims: it has no direction, and nothing is "
+            "similar to it"
+        )
+    return row["taken"]["vector"], row["taken"]["model"]
+
+
+def _exact_matches(
+    context: Context, values: DataFrame, search: SimilaritySearch, query: Query, model: str
+) -> list[SimilarEntity]:
+    """The closest among all vectors. First all in single precision; then those that may be among them in double."""
+    keys = search.group.join_keys
+    lowest = search.threshold - query.margin
+    near = latest_similarities(values, search.columns, model, query.near).where(search.passes(of_keys=False))
+    most = search.limit + _BESIDE
+    found = closest(near, keys, lowest, most).select(*map(column, keys), SIMILARITY).toArrow().to_pylist()
+    if not found:
+        return []
+    if len(found) >= search.limit:
+        # No vector further down can be closer than the last one asked for.
+        lowest = max(lowest, found[search.limit - 1][SIMILARITY] - 2 * query.margin)
+    candidates = [row for row in found if row[SIMILARITY] >= lowest]
+    if len(candidates) < most:
+        values = of_entities(context, values, search.group, [{key: row[key] for key in keys} for row in candidates])
+
+    def similarity(vector: Column) -> Column:
+        return F.when(query.near(vector) >= F.lit(lowest), query.exact(vector))
+
+    exact = latest_similarities(values, search.columns, model, similarity).where(search.passes(of_keys=False))
+    rows = closest(exact, keys, search.threshold, search.limit).toArrow().to_pylist()
+    return [match_of(row, search, model) for row in rows]
+
+
+def _require_model_version(values: DataFrame, search: SimilaritySearch, model: str) -> None:
+    """Raise NotFoundError where no valid vector is of the model version, and others are there."""
+    versions = values.where(column(search.model_column).isNotNull()).select(column(search.model_column)).distinct()
+    found = sorted(row[0] for row in versions.collect())
+    if found and model not in found:
+        raise NotFoundError(
+            f"{search.reference!r} has no vectors of the model version {model!r} that were valid at {search.at.isoformat()}; "
+            f"it has {found}: name one with model_version="
+        )

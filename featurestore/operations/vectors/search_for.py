@@ -1,0 +1,169 @@
+"""Similarity search by every row of a DataFrame of vectors, on Spark's executors, each with its own connection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DoubleType,
+    IntegerType,
+    NullType,
+    NumericType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+from featurestore.columnar.names import check_names, without_case
+from featurestore.definitions.values.types import storage_of_key
+from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError, nearest
+from featurestore.frames.as_of.spine_types import check_carried
+from featurestore.frames.columns import column
+from featurestore.frames.schema import TIME_COLUMNS, data_type
+from featurestore.frames.vectors.similarity import SIMILARITY, Query
+from featurestore.operations.context import Context
+from featurestore.operations.vectors.request import SimilaritySearch, check_search
+from featurestore.operations.vectors.search_postgres import usable_tables, vector_search
+from featurestore.stores.postgres.connections import TenantLogin, retrying
+from featurestore.stores.postgres.search import VectorSearch
+from featurestore.stores.postgres.search import nearest as nearest_vectors
+
+RANK, SIMILAR, EXACT = "rank", "similar", "exact"
+# Queries of one statement, and connections at once, of which a server takes 100 by default, of all its users.
+_QUERIES = 200
+_CONNECTIONS = 16
+
+Search = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+def search_similar_for(
+    context: Context,
+    tenant_id: str,
+    queries: DataFrame,
+    reference: str,
+    vector_column: str,
+    limit: int,
+    threshold: float,
+    filters: Mapping[str, Any] | None,
+    model_version: str | None,
+    exact: bool | None = None,
+) -> DataFrame:
+    """A row a query and match, lazily; see ``OfflineStore``. Raises NotFoundError where the vectors were not synced."""
+    search = check_search(context, reference, limit, threshold, None, filters, model_version, exact)
+    kept = _kept_columns(queries, vector_column)
+    found = _searchable(context, tenant_id, search)
+    schema = StructType(
+        [
+            *(queries.schema[name] for name in kept),
+            StructField(RANK, IntegerType()),
+            StructField(SIMILAR, _match_type(search)),
+            StructField(EXACT, BooleanType()),
+        ]
+    )
+    run = _searcher(
+        context.postgres.login(tenant_id), found, kept, vector_column, to_arrow_schema(schema, timezone="UTC")
+    )
+    vectors = column(vector_column).cast("array<double>").alias(vector_column)
+    return queries.select(*map(column, kept), vectors).coalesce(_CONNECTIONS).mapInArrow(run, schema)
+
+
+def _kept_columns(queries: DataFrame, vector_column: str) -> list[str]:
+    if not isinstance(queries, DataFrame):
+        raise SchemaError(
+            f"queries are {type(queries).__name__}; give a Spark DataFrame, as by spark.createDataFrame()"
+        )
+    if vector_column not in check_names(queries.columns, "queries", SchemaError):
+        raise SchemaError(f"queries have no column {vector_column!r}. {nearest(vector_column, queries.columns)}")
+    kind = queries.schema[vector_column].dataType
+    if not isinstance(kind, ArrayType) or not isinstance(kind.elementType, NumericType | NullType):
+        raise SchemaError(f"queries: column {vector_column!r} is {kind.simpleString()}; vectors are arrays of numbers")
+    kept = [name for name in queries.columns if name != vector_column]
+    taken = [name for name in kept if without_case(name) in (RANK, SIMILAR, EXACT)]
+    if taken:
+        raise SchemaError(f"queries have columns {taken}, as the answer has; rename them")
+    check_carried([queries.schema[name] for name in kept], "queries", SchemaError)
+    return kept
+
+
+def _searchable(context: Context, tenant_id: str, search: SimilaritySearch) -> VectorSearch:
+    model = search.model_version or search.feature.default_model_version
+    if context.postgres.is_set_up():
+        with context.postgres.tenant(tenant_id) as connection:
+            usable = usable_tables(connection, tenant_id, search)
+        if model in usable:
+            return vector_search(usable[model], tenant_id, search, search.limit)
+    raise NotFoundError(
+        f"vectors of {search.reference!r} and the model version {model!r} were not synced to PostgreSQL, or their index has "
+        "none of a filter's columns; sync them with sync_embeddings, or search one by one"
+    )
+
+
+def _match_type(search: SimilaritySearch) -> StructType:
+    words = {**search.group.entity.join_keys, **{one.name: one.word for one in search.filters}}
+    fields = {name: data_type(storage_of_key(word)) for name, word in words.items()}
+    keys = {name: fields.pop(name) for name in search.group.join_keys}
+    times = dict.fromkeys(TIME_COLUMNS, TimestampType())
+    told = [*keys.items(), ("similarity", DoubleType()), *times.items(), *fields.items()]
+    return StructType([StructField(name, kind) for name, kind in told])
+
+
+def _searcher(
+    login: TenantLogin, search: VectorSearch, kept: list[str], vector_column: str, schema: pa.Schema
+) -> Search:
+    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for start in range(0, batch.num_rows, _QUERIES):
+                some = batch.slice(start, _QUERIES)
+                directions = _directions(some.column(vector_column))
+                if directions:
+                    rows = retrying(lambda found=directions: _matches(login, search, found))  # type: ignore[misc]
+                    yield _batch(some, kept, rows, schema)
+
+    return run
+
+
+def _directions(vectors: pa.Array) -> dict[int, Query]:
+    """By row; none of a null. Raises InvalidArgumentError for what has no direction."""
+    found = {}
+    for row, vector in enumerate(vectors.to_pylist()):
+        if vector is None:
+            continue
+        if any(number is None or not math.isfinite(number) for number in vector) or not any(vector):
+            raise InvalidArgumentError(f"a query has a vector that is zero, or not finite: {vector[:5]}...")
+        found[row] = Query.of(vector)
+    return found
+
+
+def _matches(
+    login: TenantLogin, search: VectorSearch, directions: dict[int, Query]
+) -> list[tuple[int, dict[str, Any]]]:
+    wrong = {len(query.unit) for query in directions.values()} - {search.table.dims}
+    if wrong:
+        raise InvalidArgumentError(
+            f"queries have vectors of {sorted(wrong)} dims, and the feature has {search.table.dims}"
+        )
+    with login.transaction() as connection:
+        answers = nearest_vectors(connection, search, list(directions.values()))
+    return [
+        (row, {RANK: rank, SIMILAR: {"similarity": match.pop(SIMILARITY), **match}, EXACT: found.exact})
+        for row, found in zip(directions, answers, strict=True)
+        for rank, match in enumerate(found.rows, start=1)
+    ]
+
+
+def _batch(
+    queries: pa.RecordBatch, kept: list[str], rows: list[tuple[int, dict[str, Any]]], schema: pa.Schema
+) -> pa.RecordBatch:
+    numbers = pa.array([row for row, _ in rows], pa.int32())
+    told = {
+        name: pa.array([match[name] for _, match in rows], schema.field(name).type) for name in (RANK, SIMILAR, EXACT)
+    }
+    columns = [queries.column(name).take(numbers).cast(schema.field(name).type) for name in kept]
+    return pa.RecordBatch.from_arrays([*columns, *told.values()], schema=schema)

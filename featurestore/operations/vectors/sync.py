@@ -1,0 +1,387 @@
+"""Sync embeddings: what PostgreSQL has of a feature's vectors is made what the Delta table says, exactly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from time import perf_counter
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame
+
+from featurestore.definitions.feature import Feature
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.names import parse_reference
+from featurestore.display.displayed import Listing
+from featurestore.errors import FeatureStoreError, InvalidArgumentError, InvariantError, JobFailedError, SyncError
+from featurestore.operations.context import Context
+from featurestore.operations.job_run import recorded_run
+from featurestore.operations.vectors.sync_plan import DeltaState, SyncPlan, make_sync_plan
+from featurestore.operations.vectors.sync_result import SyncResult, describe_synced
+from featurestore.operations.vectors.sync_rows import SyncRows
+from featurestore.stores.postgres.connections import as_postgres_error
+from featurestore.stores.postgres.copy import Sent, copy_to_staging, of_buckets, row_fingerprints
+from featurestore.stores.postgres.erasure import mark_written
+from featurestore.stores.postgres.graph import ensure_graph
+from featurestore.stores.postgres.layout import ensure_partition, ensure_table, migrate
+from featurestore.stores.postgres.staging import (
+    attach,
+    create_staging,
+    drop_left_behind,
+    keep_attempts,
+    make_partition_of,
+    told_too_long,
+)
+from featurestore.stores.postgres.sync import (
+    Merged,
+    SyncTarget,
+    Watermark,
+    analyze,
+    fingerprints,
+    locked,
+    merge,
+    read_watermark,
+    require_unchanged,
+    write_watermark,
+)
+from featurestore.stores.postgres.tables import VectorTable, has_partition
+
+SYNC = "sync_embeddings"
+
+
+def sync_embeddings(
+    context: Context, tenant_id: str, reference: str, full: bool = False, verify: bool = False
+) -> SyncResult:
+    """Bring the tenant's vectors of a feature in PostgreSQL up to date with the newest version of the Delta table.
+
+    Afterwards there is a row for each entity and model version whose newest valid vector there is (``newest_vectors``),
+    and no other. The changes are one transaction with the watermark: whatever stops a sync, the rows are as before or as
+    after, and the next sync goes on from there. ``full`` looks at all entities, not just those that changed. ``verify`` then compares all rows by counts and hashes of their content, and mends those that
+    differ. Raises NotFoundError, InvalidArgumentError (no embedding), SyncError (also while another sync of the same
+    vectors runs), PostgresError, ConfigurationError.
+    """
+    group, feature = synced_feature(context, reference)
+    with recorded_run(context, tenant_id, SYNC, group) as job:
+        with as_postgres_error(), context.postgres.connect_owner() as connection:
+            migrate(connection)
+            context.step("sync_embeddings.schema")
+            table = VectorTable.of(group, feature, feature.default_model_version)
+            sync = _Sync(
+                context, group, feature, SyncTarget(connection, tenant_id, table), context.clock().astimezone(UTC)
+            )
+            with locked(sync.target):
+                result = sync.run(full, verify)
+        job.tell(asdict(result), rows_written=result.rows_upserted, table_version=result.to_version)
+    return result
+
+
+def synced_feature(context: Context, reference: str) -> tuple[FeatureGroup, Feature]:
+    """The group in force and its embedding; raises NotFoundError, InvalidArgumentError."""
+    group_name, name = parse_reference(reference)
+    context.refresh()
+    group = context.group(group_name)
+    feature = group.feature(name)
+    if not feature.feature_type.is_embedding:
+        raise InvalidArgumentError(f"feature {reference!r} is {feature.type}; embedding(dims) are synced")
+    return group, feature
+
+
+def indexed_features(context: Context) -> list[str]:
+    """References of the embeddings, in the groups in force, whose definition says how they are indexed."""
+    return [
+        f"{group.name}:{feature.name}"
+        for group in context.refresh().feature_groups()
+        for feature in group.features
+        if feature.index is not None
+    ]
+
+
+def sync_all_embeddings(
+    context: Context, tenant_id: str, full: bool = False, verify: bool = False
+) -> Listing[SyncResult]:
+    """The same of every embedding whose definition has an ``index``; one that fails stops none of the others.
+
+    Raises JobFailedError, which tells of all that failed, when all were tried.
+    """
+    results, failures = [], []
+    references = indexed_features(context)
+    for reference in references:
+        try:
+            results.append(sync_embeddings(context, tenant_id, reference, full, verify))
+        except FeatureStoreError as error:
+            failures.append((reference, error))
+    if failures:
+        told = "".join(f"\n- {reference}: {type(error).__name__}: {error}" for reference, error in failures)
+        raise JobFailedError(
+            f"sync of {len(failures)} of {len(references)} embeddings failed, the others are done:{told}"
+        ) from failures[0][1]
+    return Listing(results, describe_synced)
+
+
+@dataclass(frozen=True)
+class _Sync:
+    """One sync under way, with its lock."""
+
+    context: Context
+    group: FeatureGroup
+    feature: Feature
+    target: SyncTarget
+    now: datetime
+
+    @property
+    def rows(self) -> SyncRows:
+        return SyncRows(self.context, self.group, self.feature, self.target.tenant_id, self.table, self.now)
+
+    @property
+    def table(self) -> VectorTable:
+        """That of the feature's own model version; those of others differ by that alone."""
+        return self.target.table
+
+    def run(self, full: bool, verify: bool) -> SyncResult:
+        began = perf_counter()
+        drop_left_behind(self.target)
+        changed = self._ensure_tables()
+        self.context.step("sync_embeddings.tables")
+        watermark = self._read_watermark()
+        delta = self.rows.delta_state(watermark)
+        plan = make_sync_plan(watermark, delta, self.now, full, changed)
+        entities, merged, rate, plan = self._carry_out(plan, delta)
+        built = self._ensure_graphs(merged)
+        result = SyncResult(
+            feature=f"{self.group.name}:{self.feature.name}",
+            mode=plan.mode,
+            reason=plan.reason,
+            from_version=plan.from_version,
+            to_version=plan.to_version,
+            model_versions=tuple(one.model for one in merged if one.rows),
+            entities=entities,
+            rows_upserted=sum(one.upserted for one in merged),
+            rows_deleted=sum(one.deleted for one in merged),
+            rows=sum(one.rows for one in merged),
+            lag_versions=None if watermark is None else max(0, delta.version - watermark.delta_version),
+            lag_seconds=None if watermark is None else _seconds_between(watermark.delta_timestamp, delta.timestamp),
+            seconds=0.0,
+            rows_per_second=rate,
+            graphs_built=built,
+        )
+        if verify:
+            result = self._verified(result, delta)
+        return replace(result, seconds=round(perf_counter() - began, 3))
+
+    # What is there.
+
+    def _ensure_tables(self) -> str | None:
+        """The feature's tables are as it is defined now; gives why they must be synced again, where they must."""
+        connection = self.target.connection
+        with connection.transaction():
+            wanted = {table.model: table for table in (*self.target.tables(), self.table)}
+            changes = [
+                ensure_table(connection, VectorTable.of(self.group, self.feature, model)) for model in sorted(wanted)
+            ]
+        return next((change for change in changes if change is not None), None)
+
+    def _partitions(self) -> list[VectorTable]:
+        """The tables that the tenant has a partition of."""
+        connection, tenant_id = self.target.connection, self.target.tenant_id
+        return [table for table in self.target.tables() if has_partition(connection, table, tenant_id)]
+
+    def _read_watermark(self) -> Watermark | None:
+        with self._entered():
+            return read_watermark(self.target)
+
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        """A transaction within the tenant."""
+        with self.target.connection.transaction():
+            self.context.postgres.enter(self.target.connection, self.target.tenant_id)
+            yield
+
+    # Carrying it out.
+
+    def _carry_out(self, plan: SyncPlan, delta: DeltaState) -> tuple[int | None, list[Merged], float | None, SyncPlan]:
+        """The plan as it was carried out is in full where the change feed could not be read."""
+        if plan.mode == "none":
+            return 0, self._counted(), None, plan
+        mark = Watermark(
+            delta.table_id, delta.version, delta.timestamp, self.now, self.rows.next_event_timestamp(plan.to_version)
+        )
+        if plan.mode == "incremental":
+            touched = self._touched_or_why(plan)
+            if isinstance(touched, str):
+                plan = plan.in_full(touched)
+            else:
+                keys, number = touched
+                try:
+                    rows = self.rows.of_touched(keys, number, plan.to_version) if number else None
+                    return number, *self._stage_and_merge(rows, mark, whole=False), plan
+                finally:
+                    keys.unpersist()
+        return None, *self._stage_and_merge(self.rows.newest(plan.to_version), mark, whole=True), plan
+
+    def _touched_or_why(self, plan: SyncPlan) -> tuple[DataFrame, int] | str:
+        """The keys of entities that changed, held in memory, and how many; or why the feed does not tell them."""
+        try:
+            touched = self.rows.touched(plan).persist()
+            return touched, touched.count()
+        except (PySparkException, Py4JJavaError) as error:
+            return (
+                f"the change feed of versions {(plan.from_version or 0) + 1} to {plan.to_version} cannot be read any more "
+                f"({_kind(error)})"
+            )
+
+    def _counted(self) -> list[Merged]:
+        with self._entered():
+            found = self.target.connection.execute(
+                "SELECT model_version, row_count FROM featurestore.watermarks JOIN featurestore.vector_tables "
+                "USING (table_name) WHERE tenant_id = %s AND feature_group = %s AND group_version = %s AND feature = %s",
+                [self.target.tenant_id, self.group.name, self.group.version, self.feature.name],
+            ).fetchall()
+        return [Merged(model, 0, 0, rows) for model, rows in sorted(found)]
+
+    def _stage_and_merge(
+        self, rows: DataFrame | None, mark: Watermark, whole: bool, buckets: list[int] | None = None
+    ) -> tuple[list[Merged], float | None]:
+        """Send the rows to a staging table, and merge them in one transaction with the watermark."""
+        if rows is None:
+            return self._merge(None, mark, whole, buckets), None
+        began = perf_counter()
+        is_first = whole and buckets is None and not self._partitions()
+        staging = create_staging(self.target, attachable=is_first)
+        try:
+            self.context.step("sync_embeddings.staging")
+            sent = self._copy(rows, staging)
+            self.context.step("sync_embeddings.copied")
+            keep_attempts(self.target, staging, sent.attempts, sent.rows)
+            with told_too_long(self.target, staging):
+                merged = self._bring_in(staging, sent, mark, whole, buckets, is_first)
+            self.context.step("sync_embeddings.merged")
+        finally:
+            if not self.target.connection.broken:
+                drop_left_behind(self.target)
+        self.context.step("sync_embeddings.cleaned")
+        seconds = perf_counter() - began
+        return merged, round(sent.rows / seconds, 1) if sent.rows else None
+
+    def _bring_in(
+        self, staging: str, sent: Sent, mark: Watermark, whole: bool, buckets: list[int] | None, is_first: bool
+    ) -> list[Merged]:
+        """What was staged becomes the tenant's partition, or is merged into it."""
+        if is_first and sent.models == (self.table.model,):
+            make_partition_of(self.target, self.table, staging)
+            self.context.step("sync_embeddings.partitions")
+            return self._attach(staging, mark, sent.rows)
+        self._ensure_partitions(sent.models)
+        analyze(self.target, staging)
+        self.context.step("sync_embeddings.partitions")
+        return self._merge(staging, mark, whole, buckets)
+
+    def _copy(self, rows: DataFrame, staging: str) -> Sent:
+        try:
+            return copy_to_staging(rows, self.table, staging, self.context.postgres.worker_dsn)
+        except (PySparkException, Py4JJavaError) as error:
+            raise SyncError(
+                f"vectors of {self.group.name}:{self.feature.name} could not be copied to PostgreSQL: {_cause(error)}. What is "
+                "there is as it was; run the sync again"
+            ) from error
+
+    def _ensure_partitions(self, models: Sequence[str]) -> None:
+        for model in {self.table.model, *models}:
+            table = VectorTable.of(self.group, self.feature, model)
+            ensure_table(self.target.connection, table)
+            ensure_partition(self.target.connection, table, self.target.tenant_id)
+
+    def _attach(self, staging: str, mark: Watermark, rows: int) -> list[Merged]:
+        """What was staged becomes the tenant's partition, in one transaction with the watermark."""
+        with self._entered():
+            require_unchanged(self.target, [self.table])
+            attach(self.target, self.table, staging)
+            write_watermark(self.target, self.table, mark, rows)
+        return [Merged(self.table.model, rows, 0, rows)]
+
+    def _merge(self, staging: str | None, mark: Watermark, whole: bool, buckets: list[int] | None) -> list[Merged]:
+        tables, merged = self._partitions(), []
+        for table in tables if staging is not None else ():
+            mark_written(self.target, table)
+        with self._entered():
+            require_unchanged(self.target, [VectorTable.of(self.group, self.feature, one.model) for one in tables])
+            counted = {one.model: one for one in self._counted()} if staging is None else {}
+            for table in tables:
+                if staging is not None:
+                    done = merge(self.target, table, staging, whole, buckets)
+                else:
+                    done = counted.get(table.model, Merged(table.model, 0, 0, 0))
+                write_watermark(self.target, table, mark, done.rows)
+                merged.append(done)
+        return merged
+
+    def _ensure_graphs(self, merged: Sequence[Merged]) -> int:
+        changed = {one.model for one in merged if one.upserted or one.deleted}
+        built = 0
+        for table in self._partitions():
+            if table.model in changed:
+                analyze(self.target, table.partition(self.target.tenant_id))
+            built += ensure_graph(self.target.connection, table, self.target.tenant_id)
+            self.context.step("sync_embeddings.graph")
+        return built
+
+    # Verifying.
+
+    def _verified(self, result: SyncResult, delta: DeltaState) -> SyncResult:
+        """Compare both sides at the version that is synced, and mend what differs."""
+        newest = self.rows.newest(result.to_version)
+        wanted = row_fingerprints(newest, self.table)
+        buckets = self._differing(wanted)
+        if not buckets:
+            return replace(result, repaired=0)
+        mark = Watermark(
+            delta.table_id, delta.version, delta.timestamp, self.now, self.rows.next_event_timestamp(result.to_version)
+        )
+        rows = of_buckets(newest, self.table, buckets)
+        merged, _ = self._stage_and_merge(rows, mark, whole=True, buckets=buckets)
+        left = self._differing(wanted)
+        if left:
+            raise InvariantError(
+                f"{result.feature}: {len(left)} buckets of rows in PostgreSQL differ from the Delta table's after they were "
+                "mended; sync with full=True"
+            )
+        return replace(
+            result,
+            rows=sum(one.rows for one in merged),
+            model_versions=tuple(one.model for one in merged if one.rows),
+            repaired=sum(one.upserted + one.deleted for one in merged),
+        )
+
+    def _differing(self, wanted: dict[str, dict[int, tuple[int, int]]]) -> list[int]:
+        """Buckets in which counts or hashes of any model version differ."""
+        with self._entered():
+            found = {table.model: fingerprints(self.target, table) for table in self._partitions()}
+        differing: set[int] = set()
+        for model in wanted.keys() | found.keys():
+            ours, theirs = wanted.get(model, {}), found.get(model, {})
+            differing |= {bucket for bucket in ours.keys() | theirs.keys() if ours.get(bucket) != theirs.get(bucket)}
+        return sorted(differing)
+
+
+def _seconds_between(before: datetime, after: datetime) -> float:
+    return max(0.0, (after - before).total_seconds())
+
+
+def _kind(error: Exception) -> str:
+    """Spark's name for what went wrong, or that of Java's innermost error."""
+    condition = error.getCondition() if isinstance(error, PySparkException) else None
+    causes: Sequence[str] = re.findall(r"^Caused by: [\w.$]*?(\w+)(?::|$)", str(error), re.MULTILINE)
+    return condition or (causes[-1] if causes else _first_line(error))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300]
+
+
+def _cause(error: Exception) -> str:
+    """What the worker said, without the stack around it."""
+    told: Sequence[str] = re.findall(r"^(?:psycopg|featurestore)[\w.]*?(\w+: .*)$", str(error), re.MULTILINE)
+    return told[-1] if told else _first_line(error)

@@ -1,0 +1,130 @@
+"""Which rows of a group's table a sync of its vectors reads: those of all entities, or of those that changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.feature import Feature
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.frames.as_of.key_filter import LISTABLE, with_listed_keys
+from featurestore.frames.columns import column
+from featurestore.frames.schema import TIME_COLUMNS, key_fields
+from featurestore.frames.timestamps import instant, partition_of
+from featurestore.frames.vectors.newest_vectors import most_rows_an_entity, newest_vectors, only_vectors
+from featurestore.frames.vectors.similarity import VectorColumns
+from featurestore.operations.context import Context
+from featurestore.operations.vectors.sync_plan import DeltaState, SyncPlan
+from featurestore.stores.postgres.sync import Watermark
+from featurestore.stores.postgres.tables import VectorTable, filter_time
+
+# So many entities are named in the scan, so that files and row groups without them are skipped.
+_LISTED = 100
+_LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class SyncRows:
+    """One feature of one tenant, as of a moment; ``table`` is that of any of its model versions."""
+
+    context: Context
+    group: FeatureGroup
+    feature: Feature
+    tenant_id: str
+    table: VectorTable
+    now: datetime
+
+    def delta_state(self, watermark: Watermark | None) -> DeltaState:
+        spark, values = self.context.spark, self.context.table(self.group).values
+        table_id = values.detail(spark)["id"]
+        newest = values.history(spark, limit=1)[0]
+        version = int(newest["version"])
+        synced = None
+        if watermark is not None and watermark.delta_version <= version:
+            commits = values.history(spark, limit=version - watermark.delta_version + 1)
+            found = [one["timestamp"] for one in commits if int(one["version"]) == watermark.delta_version]
+            synced = found[0].astimezone(UTC) if found else None
+        return DeltaState(table_id, version, newest["timestamp"].astimezone(UTC), synced)
+
+    def _values(self, version: int) -> DataFrame:
+        """The tenant's rows that are valid by now, of one version of the table."""
+        names = [*self.group.join_keys, *TIME_COLUMNS, self.feature.name, f"{self.feature.name}__model_version"]
+        rows = self.context.table(self.group).read_values(
+            self.context.spark,
+            self.tenant_id,
+            [*names, *self.table.filter_names],
+            (None, self.now.date()),
+            version,
+        )
+        return rows.where(F.col("event_timestamp") <= instant(self.now))
+
+    def newest(self, version: int) -> DataFrame:
+        """The newest valid vectors of all entities."""
+        values = self._values(version)
+        # Counting keys reads no vectors, and where each has one row, which is usual, no vector need be shuffled.
+        [found] = most_rows_an_entity(values, self.group.join_keys).toArrow().to_pylist()
+        if (found["rows"] or 0) > 1:
+            return self._newest(values)
+        return only_vectors(values, self._columns, self._times)
+
+    def _newest(self, values: DataFrame) -> DataFrame:
+        return newest_vectors(values, self._columns, self._times)
+
+    @property
+    def _times(self) -> dict[str, str]:
+        return {name: filter_time(name) for name in self.table.filter_names} if self.table.timed else {}
+
+    @property
+    def _columns(self) -> VectorColumns:
+        filters = self.table.filter_names
+        return VectorColumns(
+            keys=tuple(self.group.join_keys),
+            vector=self.feature.name,
+            model=f"{self.feature.name}__model_version",
+            others=filters,
+            asked=tuple(name for name in self.group.feature_names if name == self.feature.name or name in filters),
+            nulls=self.group.nulls,
+        )
+
+    def touched(self, plan: SyncPlan) -> DataFrame:
+        """The join keys of entities that changed, or whose rows became valid, since the last sync; each once."""
+        spark, table, keys = self.context.spark, self.context.table(self.group), key_fields(self.group)
+        parts = []
+        assert plan.from_version is not None
+        if plan.to_version > plan.from_version:
+            feed = table.values.changes(spark, plan.from_version + 1, plan.to_version)
+            parts.append(feed.where(F.col("tenant_id") == F.lit(self.tenant_id)))
+        if plan.due_since is not None:
+            dates = (partition_of(plan.due_since.date(), self.group.partition_by), self.now.date())
+            rows = table.read_values(
+                spark, self.tenant_id, [*self.group.join_keys, "event_timestamp"], dates, plan.to_version
+            )
+            at = F.col("event_timestamp")
+            parts.append(rows.where((at > instant(plan.due_since)) & (at <= instant(self.now))))
+        named = [part.select(*(column(key.name).cast(key.dataType).alias(key.name) for key in keys)) for part in parts]
+        both = named[0] if len(named) == 1 else named[0].union(named[1])
+        return both.distinct()
+
+    def of_touched(self, touched: DataFrame, number: int, version: int) -> DataFrame:
+        """The newest vectors of these entities; a row without a vector for one that has none."""
+        values, keys = self._values(version), self.group.join_keys
+        if number <= _LISTED and all(isinstance(key.dataType, LISTABLE) for key in key_fields(self.group)):
+            listed = [tuple(row.values()) for row in touched.toArrow().to_pylist()]
+            theirs = with_listed_keys(values, keys, listed)
+        else:
+            theirs = values.join(touched, keys, "left_semi")
+        return touched.join(self._newest(theirs), keys, "left")
+
+    def next_event_timestamp(self, version: int) -> datetime | None:
+        """The first event timestamp after now."""
+        first = partition_of(self.now.date(), self.group.partition_by)
+        rows = self.context.table(self.group).read_values(
+            self.context.spark, self.tenant_id, ["event_timestamp"], (first, None), version
+        )
+        ahead = rows.where(F.col("event_timestamp") > instant(self.now))
+        earliest = F.least(F.min("event_timestamp"), instant(_LAST_INSTANT))
+        [row] = ahead.agg(F.when(F.count("*") > 0, earliest).alias("at")).toArrow().to_pylist()
+        return None if row["at"] is None else row["at"].astimezone(UTC)

@@ -1,0 +1,1 @@
+"""Write batches, single values, embeddings of texts, and rejected rows once more."""

@@ -1,0 +1,29 @@
+"""Whether a batch is what is left of one that was written before, after entities of it were erased."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pyspark.sql import DataFrame
+
+from featurestore.frames.columns import column
+from featurestore.frames.rows.conform import ROW
+from featurestore.frames.rows.validation import bad_rows, good_rows
+from featurestore.operations.context import Context
+from featurestore.stores.group_table import BatchRecord, GroupTable
+
+
+def is_rest_of(context: Context, table: GroupTable, left: DataFrame, record: BatchRecord, stored: BatchRecord) -> bool:
+    """Whether every row of a retry (``left``: checked, without those of erased entities) is stored already.
+
+    Who erases an entity takes it out of their own files, too, so that a retry has fewer rows than the batch had, and
+    another fingerprint. Where all that it would write is there, nothing is lost by calling it written.
+    """
+    if record.written > stored.written or record.invalid > stored.failed or stored.created_at is None:
+        return False
+    spark, tenant_id = context.spark, record.tenant_id
+    good = table.as_stored(good_rows(left), tenant_id, datetime.fromisoformat(stored.created_at))
+    if not good.exceptAll(table.read_whole(spark, tenant_id)).isEmpty():
+        return False
+    kept = table.read_rejected(spark, tenant_id, record.batch_id).select(column("row").alias(ROW))
+    return bad_rows(left).select(ROW).exceptAll(kept).isEmpty()

@@ -1,0 +1,171 @@
+"""Write embeddings of texts: the user's model is called for texts whose vector is not in the group yet, and no others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pickle import PicklingError
+
+import pandas as pd
+import pyarrow as pa
+from pyspark.errors import PythonException
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.columnar.names import check_names
+from featurestore.definitions.feature import Feature
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.names import parse_reference
+from featurestore.display.description import Display, count
+from featurestore.display.displayed import Displayed
+from featurestore.errors import InvalidArgumentError, SchemaError, TransformationError
+from featurestore.frames.columns import column
+from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names
+from featurestore.frames.rows.local_rows import arrow_from_pandas, arrow_from_table
+from featurestore.frames.vectors.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
+from featurestore.operations.context import Context
+from featurestore.operations.instants import argument_count
+from featurestore.operations.writing.ingest import WriteResult, write_batch
+from featurestore.stores.arrow import to_spark
+
+
+@dataclass(frozen=True)
+class EmbedResult(Displayed):
+    """``write`` is what became of the rows; of their distinct texts ``reused`` had a vector already, ``embedded`` got one."""
+
+    write: WriteResult
+    reused: int
+    embedded: int
+
+    def display(self) -> Display:
+        """What became of the rows, and how many texts the model was asked for."""
+        told = self.write.display()
+        texts = (("texts embedded", count(self.embedded)), ("texts that had a vector", count(self.reused)))
+        return replace(told, facts=(*told.facts, *texts))
+
+
+def embed_texts(
+    context: Context,
+    tenant_id: str,
+    reference: str,
+    rows: DataFrame | pd.DataFrame | pa.Table,
+    text: str,
+    model: Model,
+    hash_feature: str,
+    batch_size: int,
+    attempts: int,
+    batch_id: str | None,
+) -> EmbedResult:
+    """Write the rows with the vector of each one's text as the embedding; see ``OfflineStore.embed_texts``.
+
+    Raises InvalidArgumentError, NotFoundError, SchemaError (no such column), TransformationError (the model failed, or
+    gave other than a vector a text; nothing is written), and what ``write_batch`` raises.
+    """
+    group_name, name = parse_reference(reference)
+    group = context.group(group_name)
+    feature = group.feature(name)
+    called = _model(feature, reference, model, batch_size, attempts)
+    hashes = _hash_feature(group, hash_feature)
+    frame = _read_rows(context, rows, text, group)
+    kept = [text] if text in group.feature_names else []
+    others = [name for name in frame.columns if name not in (text, feature.name, hashes.name)]
+    # Before the model is called: what it gives would be paid for, and lost.
+    given = [name for name in others if name not in (FAULTS, ROW)]
+    check_column_names([*given, *kept, feature.name, hashes.name], group)
+    # Evaluated once: texts are looked up, embedded and written of the same rows, and a model costs time and money.
+    hashed = with_text_hash(frame, text).persist()
+    known = _known(context, tenant_id, group, feature, hashes, hashed).persist()
+    made = _embedded(new_texts(hashed, text, known), called, reference).persist()
+    try:
+        count = _made(made, reference)
+        written = hashed.join(known.unionByName(made), HASH, "left")
+        stored = written.select(
+            *map(column, (*others, *kept)), column(VECTOR).alias(feature.name), column(HASH).alias(hashes.name)
+        )
+        reused = known.count()
+        return EmbedResult(write_batch(context, tenant_id, group, stored, batch_id), reused, count)
+    finally:
+        for one in (made, known, hashed):
+            one.unpersist()
+
+
+def _read_rows(
+    context: Context, rows: DataFrame | pd.DataFrame | pa.Table, text: str, group: FeatureGroup
+) -> DataFrame:
+    """The rows, read as those of a batch are, with the column of texts; raises SchemaError."""
+    what = f"the rows to embed for {group.name!r}"
+    if not isinstance(rows, DataFrame | pd.DataFrame | pa.Table):
+        raise SchemaError(f"{what} are {type(rows).__name__}; give a Spark or pandas DataFrame or a pyarrow Table")
+    names = rows.column_names if isinstance(rows, pa.Table) else list(rows.columns)
+    if text not in check_names(names, what, SchemaError):
+        raise SchemaError(f"the rows have no column {text!r} to embed; they have {names}")
+    if isinstance(rows, pd.DataFrame):
+        frame = to_spark(context.spark, arrow_from_pandas(rows, group, context.settings.timestamp_zone, text))
+    elif isinstance(rows, pa.Table):
+        frame = to_spark(context.spark, arrow_from_table(rows, group, text))
+    else:
+        frame = rows
+    kind = frame.schema[text].dataType
+    if not isinstance(kind, T.StringType | T.NullType):
+        raise SchemaError(f"{what}: column {text!r} is {kind.simpleString()}; texts to embed are strings")
+    return frame.withColumn(text, column(text).cast("string"))
+
+
+def _embedded(texts: DataFrame, model: TextModel, reference: str) -> DataFrame:
+    try:
+        return embedded(texts, model)
+    except PicklingError as error:
+        raise TransformationError(
+            f"the model of {reference!r} cannot be sent to the executors: {error}; let it make what it holds, such as locks and "
+            "connections, when it is called"
+        ) from error
+
+
+def _made(made: DataFrame, reference: str) -> int:
+    try:
+        return made.count()
+    except PythonException as error:
+        last = [line for line in str(error).splitlines() if line.strip() and not line.startswith((" ", "JVM"))]
+        told = next((line for line in reversed(last) if "Error" in line or "Exception" in line), last[-1])
+        raise TransformationError(
+            f"the model of {reference!r} failed, and nothing was written: {told.strip()}; mend it, and write the rows again: "
+            "texts that were embedded before are not embedded again"
+        ) from error
+
+
+def _model(feature: Feature, reference: str, model: Model, batch_size: int, attempts: int) -> TextModel:
+    dims = feature.feature_type.dims
+    if dims is None:
+        raise InvalidArgumentError(f"feature {reference!r} is {feature.type}; vectors are of an embedding(dims)")
+    if not callable(model):
+        raise InvalidArgumentError(
+            f"model is {model!r}; give a function that takes a list of texts and gives a vector each"
+        )
+    for word, number in (("batch_size", batch_size), ("attempts", attempts)):
+        argument_count(word, number)
+    return TextModel(model, dims, batch_size, attempts)
+
+
+def _hash_feature(group: FeatureGroup, name: str) -> Feature:
+    feature = group.feature(name)
+    if feature.type != "string":
+        raise InvalidArgumentError(
+            f"feature {group.name}:{name} is {feature.type}; the hash of the text is kept in a string feature of the group"
+        )
+    return feature
+
+
+def _known(
+    context: Context, tenant_id: str, group: FeatureGroup, feature: Feature, hashes: Feature, rows: DataFrame
+) -> DataFrame:
+    """``HASH`` and ``VECTOR`` of texts that the tenant's rows have, by the model that the feature names."""
+    model_column = str(feature.model_version_column)
+    values = context.table(group).read_values(context.spark, tenant_id, [feature.name, model_column, hashes.name])
+    of_model = values.where(
+        (column(model_column) == F.lit(feature.default_model_version))
+        & column(feature.name).isNotNull()
+        & column(hashes.name).isNotNull()
+    ).select(column(hashes.name).alias(HASH), column(feature.name).alias(VECTOR))
+    asked = rows.select(HASH).distinct()
+    # One and the same text has one and the same vector, but for what a model leaves to chance: the least is taken, always.
+    return of_model.join(asked, HASH, "semi").groupBy(HASH).agg(F.min(VECTOR).alias(VECTOR))

@@ -1,0 +1,295 @@
+"""Write a batch: conform, validate, split, append the good rows once, keep the bad ones with their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+from uuid import uuid4
+
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import Window as W
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.display.description import Display, Mark, Table, count, counted
+from featurestore.display.displayed import Displayed
+from featurestore.errors import BatchConflictError, InvalidArgumentError, InvalidRowsError, SchemaError
+from featurestore.frames.columns import column
+from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
+from featurestore.frames.rows.conform import FAULTS, ROW
+from featurestore.frames.rows.expectations import broken_expectations
+from featurestore.frames.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
+from featurestore.frames.rows.suppression import REASON, SUPPRESSED, without_suppressed
+from featurestore.frames.rows.validation import bad_rows, check_rows, good_rows
+from featurestore.frames.values.json_columns import json_of
+from featurestore.operations.context import Context
+from featurestore.operations.erasure.groups import erase_again
+from featurestore.operations.erasure.suppress import of_group, suppressions, with_mark, with_rejected_marked
+from featurestore.operations.writing.earlier_batch import is_rest_of
+from featurestore.stores.arrow import to_spark
+from featurestore.stores.group_table import BatchRecord, GroupTable
+
+# Rows shown for each reason.
+_SAMPLES = 3
+
+OnInvalid = Literal["quarantine", "fail"]
+Rows: TypeAlias = DataFrame | pd.DataFrame | pa.Table | Sequence[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class WriteResult(Displayed):
+    """What became of a batch: ``written + failed`` is the number of rows given.
+
+    ``errors`` counts reasons (a row may have several), ``samples`` has for each reason up to three of its rows, as they
+    came, as JSON. ``table_version`` is the version of the values table that holds the batch; none for an empty batch.
+    Rows of erased entities are among the failed, under the reason ``suppressed``, and are kept nowhere.
+    ``duplicate``: this batch id had been written before, and nothing was now.
+    """
+
+    written: int
+    failed: int
+    batch_id: str
+    table_version: int | None
+    errors: dict[str, int] = field(default_factory=dict)
+    duplicate: bool = False
+    samples: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    # What the rows break that their group expects of a run; see Expectations.
+    broken: tuple[str, ...] = ()
+
+    def display(self) -> Display:
+        """How many rows were written and why others were not, with one of them for each reason."""
+        title = f"{counted(self.written, 'row')} written, {self.failed:,} rejected"
+        if self.duplicate:
+            title = "this batch was written before; nothing was written now"
+        return Display(
+            title,
+            lines=tuple(Mark(f"Not as expected: {one}", "bad") for one in self.broken),
+            facts=(("batch", self.batch_id), ("table version", self.table_version)),
+            tables=reasons(self.failed, self.errors, self.samples),
+        )
+
+
+def reasons(
+    failed: int, errors: Mapping[str, int], samples: Mapping[str, Sequence[str]] | None = None
+) -> tuple[Table, ...]:
+    """Why rows were rejected, most frequent first; no table where none was."""
+    if not failed:
+        return ()
+    if not samples:
+        return (Table(("rejected because", "rows"), tuple((why, count(rows)) for why, rows in errors.items())),)
+    shown = tuple((why, count(rows), next(iter(samples.get(why, ())), "")) for why, rows in errors.items())
+    return (Table(("rejected because", "rows", "such as"), shown),)
+
+
+def write_batch(
+    context: Context,
+    tenant_id: str,
+    group: FeatureGroup,
+    rows: Rows,
+    batch_id: str | None = None,
+    on_invalid: OnInvalid = "quarantine",
+    window_end: datetime | None = None,
+) -> WriteResult:
+    """Append a batch's good rows to the group's values, and its bad rows, with reasons, to its rejected rows.
+
+    ``window_end`` is of a run that materializes: the group's expectations are then checked before anything is written.
+
+    A batch with a ``batch_id`` is written once, however often it is retried; the id with other rows is refused.
+    Rows of entities that were erased are left out and counted. Raises SchemaError (columns that never fit),
+    InvalidRowsError (``on_invalid="fail"`` and a bad row; nothing is written), BatchConflictError, ConfigurationError
+    (entities were erased, and the secret to recognise them by is missing).
+    """
+    if on_invalid not in ("quarantine", "fail"):
+        raise InvalidArgumentError(f"on_invalid is {on_invalid!r}; possible: 'quarantine', 'fail'")
+    chosen_id = _batch_id(batch_id)
+    table = context.table(group)
+    checked = check_rows(as_frame(context, rows, group), group, tenant_id, context.settings.timestamp_zone)
+    erased = of_group(suppressions(context, tenant_id), group)
+    by_key = with_mark(context, tenant_id, checked, erased, [{key: key for key in group.join_keys}])
+    # Checked once and kept: counting, rejecting and appending must see the same rows, also of a query that would not
+    # return the same ones twice.
+    kept = by_key.persist()
+    try:
+        marked = with_rejected_marked(context, tenant_id, kept, erased, group)
+        record = _summary(marked, tenant_id, chosen_id)
+        left = without_suppressed(marked)
+        if record.written + record.failed == 0:
+            return WriteResult(0, 0, chosen_id, None)
+        if record.invalid and on_invalid == "fail":
+            raise InvalidRowsError(
+                f"group {group.name!r}: {record.invalid} of {record.written + record.failed} rows break rules, and nothing "
+                f"was written: {_told(record.errors)}"
+            )
+        broken = _broken(left, group, window_end, record)
+        if broken and group.expect is not None and group.expect.on_breach == "reject":
+            result = _left_unpublished(context, table, left, record, broken)
+        else:
+            batch = _Batch(context, table, left, record, bool(erased))
+            result = _earlier(batch) or _append(batch)
+            result = replace(result, samples=_samples(left) if record.invalid else {}, broken=broken)
+        # An erasure that began meanwhile may have looked at the table before these rows were there.
+        if of_group(suppressions(context, tenant_id), group) != erased or _may_have_been_late(result, record):
+            erase_again(context, tenant_id, group, kept.drop(SUPPRESSED))
+        return result
+    finally:
+        kept.unpersist()
+
+
+def _may_have_been_late(result: WriteResult, record: BatchRecord) -> bool:
+    """Whether rows of erased entities may have been written by an earlier try, which ended before it looked again."""
+    return result.duplicate and REASON in record.errors and REASON not in result.errors
+
+
+def _broken(kept: DataFrame, group: FeatureGroup, window_end: datetime | None, record: BatchRecord) -> tuple[str, ...]:
+    if window_end is None:
+        return ()
+    return tuple(broken_expectations(good_rows(kept), group, window_end, record.invalid))
+
+
+def _left_unpublished(
+    context: Context, table: GroupTable, kept: DataFrame, record: BatchRecord, broken: tuple[str, ...]
+) -> WriteResult:
+    """All rows of a run go to the rejected rows, each with its own reasons and the run's; in place of an earlier try's."""
+    reasons = [f"the run breaks {text}" for text in broken]
+    told = F.array(*(F.lit(reason) for reason in reasons))
+    fields = [field for field in kept.schema if field.name not in (FAULTS, ROW)]
+    made = json_of(F.struct(*(column(field.name) for field in fields)), T.StructType(fields))
+    row = F.coalesce(column(ROW), made)
+    rows = kept.withColumns({FAULTS: F.concat(column(FAULTS), told), ROW: row})
+    table.replace_rejected(rows, record.tenant_id, record.batch_id, context.clock())
+    failed = record.written + record.failed
+    errors = record.errors | dict.fromkeys(reasons, record.written + record.invalid)
+    return WriteResult(0, failed, record.batch_id, None, errors, samples=_samples(rows), broken=broken)
+
+
+def _batch_id(batch_id: str | None) -> str:
+    if batch_id is None:
+        return uuid4().hex
+    if not isinstance(batch_id, str) or not 1 <= len(batch_id) <= 200:
+        raise InvalidArgumentError(f"batch_id {batch_id!r} must be a text of 1 to 200 characters")
+    return batch_id
+
+
+def as_frame(context: Context, rows: Rows, group: FeatureGroup) -> DataFrame:
+    """A batch of any kind as a DataFrame; event timestamps finer than microseconds go to the one after."""
+    zone = context.settings.timestamp_zone
+    if isinstance(rows, DataFrame):
+        return rows
+    if isinstance(rows, pd.DataFrame):
+        return to_spark(context.spark, arrow_from_pandas(rows, group, zone))
+    if isinstance(rows, pa.Table):
+        return to_spark(context.spark, arrow_from_table(rows, group))
+    if isinstance(rows, Sequence) and not isinstance(rows, str | bytes):
+        return to_spark(context.spark, arrow_from_dicts(rows, group, zone))
+    raise SchemaError(
+        f"group {group.name!r}: rows are {type(rows).__name__}; give a Spark or pandas DataFrame, a pyarrow Table or a list of dicts"
+    )
+
+
+def _summary(kept: DataFrame, tenant_id: str, batch_id: str) -> BatchRecord:
+    """Counts, reasons and fingerprint of a checked batch."""
+    # A batch has the same fingerprint before and after an entity of it was erased: its retry is a retry.
+    content = [column(name) for name in kept.columns if name != SUPPRESSED]
+    erased = column(SUPPRESSED) if SUPPRESSED in kept.columns else F.lit(False)
+    told = kept.agg(
+        F.count_if((F.size(FAULTS) > 0) & ~erased).alias("invalid"),
+        F.count_if(erased).alias("erased"),
+        *fingerprint_columns(content),
+    ).collect()[0]
+    errors: dict[str, int] = {}
+    if told["invalid"]:
+        counts = without_suppressed(kept).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
+        errors = {row["reason"]: row["count"] for row in sorted(counts, key=lambda row: (-row["count"], row["reason"]))}
+    if told["erased"]:
+        errors[REASON] = told["erased"]
+    failed = told["invalid"] + told["erased"]
+    return BatchRecord(
+        tenant_id=tenant_id,
+        batch_id=batch_id,
+        token=uuid4().hex,
+        fingerprint=fingerprint_text(told),
+        written=told["rows"] - failed,
+        failed=failed,
+        errors=errors,
+    )
+
+
+def _samples(kept: DataFrame) -> dict[str, list[str]]:
+    """Reason -> the rows to show for it: the same ones on every run, as they are chosen by their hash.
+
+    They are not in the batch's record, which stays in the table's history: a row is the tenant's data, and may be erased.
+    """
+    reasons = kept.select(F.explode(FAULTS).alias("reason"), column(ROW).alias("row"))
+    chosen = W.partitionBy("reason").orderBy(F.xxhash64("row"), "row")
+    ranked: Any = reasons.withColumn("rank", F.row_number().over(chosen)).where(F.col("rank") <= _SAMPLES)
+    samples: dict[str, list[str]] = {}
+    for row in ranked.orderBy("reason", "rank").collect():
+        samples.setdefault(row["reason"], []).append(row["row"])
+    return samples
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A batch under way. ``left``: its checked rows, without those of erased entities; of whom the group has ``any_erased``."""
+
+    context: Context
+    table: GroupTable
+    left: DataFrame
+    record: BatchRecord
+    any_erased: bool
+
+
+def _earlier(batch: _Batch) -> WriteResult | None:
+    """The result of an earlier write of this batch, looked for where rejected rows would be written before the values."""
+    record = batch.record
+    if not record.invalid:
+        return None
+    found = batch.table.find_batch(batch.context.spark, record.tenant_id, record.batch_id)
+    return None if found is None else _result(batch, *found)
+
+
+def _append(batch: _Batch) -> WriteResult:
+    context, table, record = batch.context, batch.table, batch.record
+    now = table.next_created(context.spark, context.clock())
+    # Rejected rows first: once the values are there, the whole batch is.
+    if record.invalid:
+        table.append_rejected(bad_rows(batch.left), record.tenant_id, record.batch_id, now)
+        context.step("write.rejected")
+    table.append_values(good_rows(batch.left), replace(record, created_at=now.astimezone(UTC).isoformat()), now)
+    context.step("write.values")
+    return _result(batch, *_find(batch))
+
+
+def _result(batch: _Batch, version: int, stored: BatchRecord) -> WriteResult:
+    """What the commit that holds this batch id says, which may be an earlier one; raises BatchConflictError."""
+    table, record = batch.table, batch.record
+    is_same = stored.fingerprint == record.fingerprint
+    if not is_same and not (batch.any_erased and is_rest_of(batch.context, table, batch.left, record, stored)):
+        raise BatchConflictError(
+            f"group {table.group.name!r}: batch id {record.batch_id!r} was used before (table version {version}) for other "
+            "rows; nothing was written. Give this batch an id of its own"
+        )
+    duplicate = stored.token != record.token
+    return WriteResult(stored.written, stored.failed, record.batch_id, version, stored.errors, duplicate)
+
+
+def _find(batch: _Batch) -> tuple[int, BatchRecord]:
+    spark, table, record = batch.context.spark, batch.table, batch.record
+    recent = table.find_batch(spark, record.tenant_id, record.batch_id, limit=20)
+    found = recent or table.find_batch(spark, record.tenant_id, record.batch_id)
+    if found is None:
+        raise BatchConflictError(
+            f"group {table.group.name!r}: batch id {record.batch_id!r} was used before, in a commit older than the table's "
+            "history, so this batch was not written and cannot be compared with it; give it an id of its own"
+        )
+    return found
+
+
+def _told(errors: dict[str, int]) -> str:
+    shown = [f"{reason} ({count})" for reason, count in list(errors.items())[:5]]
+    return "; ".join(shown) + ("; ..." if len(errors) > 5 else "")

@@ -1,0 +1,1 @@
+"""Delta tables: create, append, read; their logs and files."""

@@ -1,0 +1,123 @@
+"""The Parquet files of a Delta table as they lie on disk, in its newest version or not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from featurestore.errors import ConfigurationError
+from featurestore.frames.rows.rows_of_entity import files_met
+from featurestore.stores.delta.log import DeltaLog, file_name
+from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.file_system import Files, exact
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file with values, or with the Change Data Feed's; ``modified`` is in milliseconds since 1970.
+
+    Delta gives every file a name of its own, also across folders.
+    """
+
+    path: str
+    bytes: int
+    modified: int
+
+    @property
+    def name(self) -> str:
+        return file_name(self.path)
+
+
+def inside(rows: DataFrame, partition: Mapping[str, str]) -> DataFrame:
+    """The rows of the partitions with these values."""
+    for name, value in partition.items():
+        rows = rows.where(F.col(name) == F.lit(value))
+    return rows
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """The files of a table, or of those partitions of it that have these values: of its first partition columns, in
+    order, so that they are in one folder."""
+
+    spark: SparkSession
+    files: Files
+    table: DeltaTable
+    partition: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def _detail(self) -> Mapping[str, Any]:
+        return self.table.detail(self.spark).asDict()
+
+    @property
+    def location(self) -> str:
+        """The table's folder, as a URI with ``://``."""
+        return re.sub(r"^(\w[\w+.-]*):/(?!/)", r"\1:///", str(self._detail["location"]).rstrip("/"))
+
+    @property
+    def log(self) -> DeltaLog:
+        return DeltaLog(self.files, f"{self.location}/_delta_log")
+
+    @property
+    def deletes_by_vector(self) -> bool:
+        return bool(self._detail["properties"].get("delta.enableDeletionVectors") == "true")
+
+    def check_names(self) -> None:
+        """Raise ConfigurationError where columns have other names in the files than in the table."""
+        if self._detail["properties"].get("delta.columnMapping.mode", "none") != "none":
+            raise ConfigurationError(
+                f"table {self.table} maps column names (delta.columnMapping.mode), so that its files cannot be searched for a "
+                "person; write it anew without, then erase"
+            )
+
+    def live(self) -> set[str]:
+        """The names of the files of the newest version."""
+        rows = inside(self.table.read(self.spark), self.partition)
+        return {file_name(path) for path in rows.inputFiles()}
+
+    def stored(self) -> list[StoredFile]:
+        """All files on disk, also those of old versions, of the Change Data Feed, and of writes that never ended."""
+        part = "".join(f"/{name}={value}" for name, value in self.partition.items())
+        # Spark passes over folders that begin with _, unless it is told to read just them.
+        folders = [f"{self.location}{part}", f"{self.location}/_change_data{part}"]
+        there = [folder for folder in folders if self.files.exists(folder)]
+        if not there:
+            return []
+        # Writers, and other erasures, remove files meanwhile.
+        reader = self.spark.read.option("ignoreMissingFiles", "true")
+        reader = reader.format("binaryFile").option("recursiveFileLookup", "true")
+        listed = reader.option("pathGlobFilter", "*.parquet").load([exact(folder) for folder in there])
+        told = (
+            listed.select("path", "length", F.unix_millis("modificationTime").alias("modified")).toArrow().to_pylist()
+        )
+        return [StoredFile(row["path"], row["length"], row["modified"]) for row in told]
+
+    def holding(
+        self,
+        stored: Sequence[StoredFile],
+        schema: StructType,
+        sources: Callable[[DataFrame], DataFrame],
+        condition: Column,
+    ) -> tuple[list[StoredFile], list[StoredFile]]:
+        """Those of the files that have a row which the condition is true for, compared with their ``sources``, and those of which
+        no row is read: they are damaged, or empty."""
+        if not stored:
+            return [], []
+        reader = (
+            self.spark.read.schema(schema).option("ignoreCorruptFiles", "true").option("ignoreMissingFiles", "true")
+        )
+        rows = reader.parquet(*(exact(file.path) for file in stored))
+        told = files_met(rows, sources(rows), condition, F.col("_metadata.file_name")).toArrow().to_pylist()
+        met = {row["file"]: row["met"] for row in told}
+        return [file for file in stored if met.get(file.name)], [file for file in stored if file.name not in met]
+
+    def remove(self, stored: Sequence[StoredFile]) -> None:
+        for file in stored:
+            self.files.delete(re.sub(r"^(\w[\w+.-]*):/(?!/)", r"\1:///", file.path))

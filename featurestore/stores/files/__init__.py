@@ -1,0 +1,1 @@
+"""Files of rows that users bring, and files that they take away."""

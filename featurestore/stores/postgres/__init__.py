@@ -1,0 +1,1 @@
+"""PostgreSQL with pgvector: servers, connections, roles, tables of vectors."""

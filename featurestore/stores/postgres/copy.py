@@ -1,0 +1,156 @@
+"""Rows of a DataFrame into a staging table, from Spark's tasks by binary COPY; and hashes of rows, to compare by."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from pydantic import SecretStr
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.frames.vectors.newest_vectors import MODEL
+from featurestore.stores.postgres.connections import connect, retrying
+from featurestore.stores.postgres.rows import (
+    COPY_BEGIN,
+    COPY_END,
+    NULL,
+    RowEncoder,
+    copied,
+    copied_same_sized,
+    long_field,
+    text_field,
+)
+from featurestore.stores.postgres.staging import ATTEMPT
+from featurestore.stores.postgres.tables import VectorTable, in_schema, names
+
+if TYPE_CHECKING:
+    from psycopg.sql import Composed
+
+# Connections at once, at the most; a server takes 100 by default, of all its users.
+MOST_CONNECTIONS = 16
+
+Encode = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The attempts that count, how many rows they sent, and of which model versions these are."""
+
+    attempts: tuple[int, ...]
+    rows: int
+    models: tuple[str, ...]
+
+
+def copy_to_staging(rows: DataFrame, table: VectorTable, staging: str, dsn: SecretStr) -> Sent:
+    """Copy the rows (``MODEL`` and the table's columns), by as many connections as there are tasks at once.
+
+    Each try of a task is a connection and a transaction of its own, and names its rows by an id: one that failed, or that
+    ran beside another one of the same rows, is not among those that count.
+    """
+    columns = [ATTEMPT, MODEL, *(column.name for column in table.columns)]
+    ordered = rows.select(MODEL, *(f"`{column.name}`" for column in table.columns)).coalesce(MOST_CONNECTIONS)
+    encode = _copier(RowEncoder.of(table), staging, columns, dsn)
+    sent = ordered.mapInArrow(encode, "attempt long, rows long, models array<string>").toArrow().to_pylist()
+    return Sent(
+        attempts=tuple(one["attempt"] for one in sent),
+        rows=sum(one["rows"] for one in sent),
+        models=tuple(sorted({model for one in sent for model in one["models"]})),
+    )
+
+
+def _copier(encoder: RowEncoder, staging: str, columns: list[str], dsn: SecretStr) -> Encode:
+    def copy(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        first = next((batch for batch in batches if batch.num_rows), None)
+        if first is None:
+            return
+        attempt, rows, models = secrets.randbits(63), 0, set[str]()
+        with (
+            retrying(lambda: connect(dsn.get_secret_value())) as connection,
+            connection.cursor() as cursor,
+            cursor.copy(_statement(staging, columns)) as out,
+        ):
+            out.write(COPY_BEGIN)
+            for batch in _then(first, batches):
+                out.write(encoded(batch, attempt, encoder))
+                rows += batch.num_rows
+                models.update(batch.column(MODEL).drop_null().unique().to_pylist())
+            out.write(COPY_END)
+        yield pa.RecordBatch.from_arrays(
+            [
+                pa.array([attempt], pa.int64()),
+                pa.array([rows], pa.int64()),
+                pa.array([sorted(models)], pa.list_(pa.string())),
+            ],
+            names=["attempt", "rows", "models"],
+        )
+
+    return copy
+
+
+def _then(first: pa.RecordBatch, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    yield from batches
+
+
+def encoded(batch: pa.RecordBatch, attempt: int, encoder: RowEncoder) -> bytes:
+    """The batch's rows of binary COPY: attempt, ``MODEL`` (null where there is no vector), and the table's columns."""
+    models = batch.column(MODEL).dictionary_encode()
+    if len(models.dictionary) == 1 and not models.null_count:
+        rows = encoder.same_sized(batch)
+        if rows is not None:
+            [model] = models.dictionary.to_pylist()
+            return copied_same_sized([long_field(attempt), text_field(model)], rows, len(encoder.columns))
+    words = [text_field(model) for model in models.dictionary.to_pylist()]
+    of_rows = [NULL if index is None else words[index] for index in models.indices.to_pylist()]
+    return copied([[long_field(attempt)] * batch.num_rows, of_rows, *encoder.fields(batch)])
+
+
+def _statement(staging: str, columns: list[str]) -> Composed:
+    from psycopg import sql
+
+    return sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(in_schema(staging), names(columns))
+
+
+def row_fingerprints(rows: DataFrame, table: VectorTable) -> dict[str, dict[int, tuple[int, int]]]:
+    """By model version and bucket of keys, how many rows there are and the sum of their hashes."""
+    hashed = _hashed(rows, table).groupBy(MODEL, "bucket")
+    totals = hashed.agg(F.count(F.lit(1)).alias("rows"), F.sum(F.col("hash").cast("decimal(38,0)")).alias("total"))
+    found: dict[str, dict[int, tuple[int, int]]] = {}
+    for row in totals.toArrow().to_pylist():
+        found.setdefault(row[MODEL], {})[row["bucket"]] = (row["rows"], int(row["total"]))
+    return found
+
+
+def _hashed(rows: DataFrame, table: VectorTable) -> DataFrame:
+    encoder = RowEncoder.of(table)
+
+    def encode(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            hashes = encoder.hashes(batch)
+            yield pa.RecordBatch.from_arrays(
+                [
+                    batch.column(MODEL),
+                    pa.array([bucket for bucket, _ in hashes], pa.int32()),
+                    pa.array([row for _, row in hashes], pa.int64()),
+                ],
+                names=[MODEL, "bucket", "hash"],
+            )
+
+    ordered = rows.select(MODEL, *(f"`{column.name}`" for column in table.columns))
+    return ordered.mapInArrow(encode, f"{MODEL} string, bucket int, hash long")
+
+
+def of_buckets(rows: DataFrame, table: VectorTable, buckets: list[int]) -> DataFrame:
+    """The rows whose keys are in one of the buckets."""
+    encoder = RowEncoder.of(table)
+    wanted = frozenset(buckets)
+
+    def keep(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch.filter(pa.array([bucket in wanted for bucket in encoder.buckets(batch)], pa.bool_()))
+
+    return rows.mapInArrow(keep, rows.schema)

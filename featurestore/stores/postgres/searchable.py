@@ -1,0 +1,99 @@
+"""Which vectors of a tenant can be searched in PostgreSQL, and those of single entities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from featurestore.definitions.values.time_window import in_utc
+from featurestore.stores.postgres.tables import EMBEDDING, SCHEMA, TYPES, VectorTable, in_schema, names, registered
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.sql import Composed
+
+
+@dataclass(frozen=True)
+class Searchable:
+    """A table that was synced for the tenant: up to which version of the Delta table, when, and what can answer."""
+
+    table: VectorTable
+    delta_version: int
+    synced_at: datetime
+    rows: int
+    has_graph: bool
+
+
+def searchable(
+    connection: Connection[Any], tenant_id: str, group: str, version: int, feature: str
+) -> dict[str, Searchable]:
+    """The tables of a feature that were synced for the tenant whose transaction this is, by model version."""
+    tables = {table.name: table for table in registered(connection, group, version, feature)}
+    marks = connection.execute(
+        "SELECT table_name, delta_version, synced_at, row_count FROM featurestore.watermarks "
+        "WHERE tenant_id = %s AND table_name = ANY(%s)",
+        [tenant_id, list(tables)],
+    ).fetchall()
+    graphs = connection.execute(
+        "SELECT part.relname FROM pg_index JOIN pg_class AS index ON index.oid = indexrelid "
+        "JOIN pg_class AS part ON part.oid = indrelid JOIN pg_am ON pg_am.oid = index.relam "
+        "WHERE amname = 'hnsw' AND indisvalid AND part.relnamespace = %s::regnamespace AND part.relname = ANY(%s)",
+        [SCHEMA, [table.partition(tenant_id) for table in tables.values()]],
+    ).fetchall()
+    return {
+        tables[name].model: Searchable(
+            tables[name], delta, synced_at.astimezone(UTC), rows, (tables[name].partition(tenant_id),) in graphs
+        )
+        for name, delta, synced_at, rows in marks
+    }
+
+
+def own_vectors(
+    connection: Connection[Any],
+    table: VectorTable,
+    tenant_id: str,
+    entities: Sequence[dict[str, Any]],
+    oldest: datetime | None,
+) -> list[tuple[datetime, datetime, list[float]] | None]:
+    """Event timestamp, created timestamp and vector of each entity; None of those that have none since ``oldest``."""
+    from psycopg import sql
+
+    keys = [sql.SQL("{}::{}[]").format(sql.Placeholder(name), sql.SQL(TYPES[word])) for name, word in table.keys]
+    same = [sql.SQL("t.{0} = q.{0}").format(sql.Identifier(name)) for name in table.key_names]
+    rows = binary_rows(
+        connection,
+        sql.SQL(
+            "SELECT q._n, t.event_timestamp, t.created_timestamp, t.{vector} FROM unnest({keys}) WITH ORDINALITY "
+            "AS q({names}, _n) JOIN {table} AS t ON {same} WHERE t.tenant_id = %(_tenant)s AND {valid}"
+        ).format(
+            vector=sql.Identifier(EMBEDDING),
+            keys=sql.SQL(", ").join(keys),
+            names=names(table.key_names),
+            table=in_schema(table.name),
+            same=sql.SQL(" AND ").join(same),
+            valid=sql.SQL("true" if oldest is None else "t.event_timestamp >= %(_oldest)s"),
+        ),
+        {
+            "_tenant": tenant_id,
+            "_oldest": oldest,
+            **{name: [entity[name] for entity in entities] for name in table.key_names},
+        },
+    )
+    found: list[tuple[datetime, datetime, list[float]] | None] = [None] * len(entities)
+    for number, event, created, vector in rows:
+        found[number - 1] = (in_utc(event), in_utc(created), numbers_of(vector, table).tolist())
+    return found
+
+
+def binary_rows(connection: Connection[Any], statement: Composed, values: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    with connection.cursor(binary=True) as cursor:
+        yield from cursor.execute(statement, values)
+
+
+def numbers_of(vector: bytes, table: VectorTable) -> np.ndarray[Any, Any]:
+    """A vector as pgvector sends it: its dims, two bytes of nothing, and the numbers, the greatest byte first."""
+    return np.frombuffer(vector, ">f4" if table.storage == "vector" else ">f2", offset=4).astype(np.float64)

@@ -1,0 +1,81 @@
+"""Erasures: what was begun, what was about to be removed, and the certificates; all by hashed keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from featurestore.frames.schema import table_schema
+from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_json
+
+# ``planned``: what is about to be removed from disk, so that a certificate can tell of it whatever happens in between.
+Kind = Literal["begun", "planned", "certified"]
+Item = TypeVar("Item")
+_REMEDY = "erase the same entities again: nothing is left to remove, and the new certificate says so"
+_SCHEMA = table_schema(
+    "tenant_id string, erasure_id string, entity string, key_hashes array<string>, kind string, recorded_at timestamp, "
+    "detail string"
+)
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """One erasure of some entities of one tenant."""
+
+    tenant_id: str
+    erasure_id: str
+    entity: str
+    key_hashes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ErasureLog:
+    table: DeltaTable
+
+    def create(self, spark: SparkSession) -> None:
+        self.table.create(spark, _SCHEMA, ["tenant_id"])
+
+    def unfinished(self, spark: SparkSession, tenant_id: str, entity: str, hashes: Sequence[str]) -> str | None:
+        """The id of an erasure of just these entities that was begun and not certified, if any."""
+        rows = self._of_tenant(spark, tenant_id).where(F.col("entity") == F.lit(entity))
+        told = rows.select("erasure_id", "key_hashes", "kind").toArrow().to_pylist()
+        done = {row["erasure_id"] for row in told if row["kind"] == "certified"}
+        begun = [row["erasure_id"] for row in told if row["kind"] == "begun" and row["key_hashes"] == list(hashes)]
+        return next((erasure_id for erasure_id in begun if erasure_id not in done), None)
+
+    def record(self, spark: SparkSession, erasure: Erasure, kind: Kind, detail: dict[str, Any], now: datetime) -> None:
+        row = (
+            erasure.tenant_id, erasure.erasure_id, erasure.entity, list(erasure.key_hashes), kind, now,
+            written_json(detail, f"what erasure {erasure.erasure_id} says ({kind})"),
+        )  # fmt: skip
+        self.table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
+
+    def planned(self, spark: SparkSession, erasure: Erasure) -> list[dict[str, Any]]:
+        rows = self._of_tenant(spark, erasure.tenant_id).where(F.col("erasure_id") == F.lit(erasure.erasure_id))
+        told = rows.where(F.col("kind") == F.lit("planned")).select("detail").collect()
+        return [json.loads(row["detail"]) for row in told]
+
+    def certificates(self, spark: SparkSession, tenant_id: str, read: Callable[[str], Item]) -> list[Item]:
+        """By what ``read`` makes of their texts, oldest first; warns of those that cannot be read, and passes them over."""
+        if not self.table.exists(spark):
+            return []
+        rows = self._of_tenant(spark, tenant_id).where(F.col("kind") == F.lit("certified"))
+        certificates = []
+        for row in rows.orderBy("recorded_at", "erasure_id").select("erasure_id", "detail").collect():
+            subject = f"the certificate of erasure {row['erasure_id']} of tenant {tenant_id!r}"
+            certificate = read_text(read, row["detail"], subject, _REMEDY)
+            if isinstance(certificate, UnreadableRow):
+                warn_of(certificate)
+            else:
+                certificates.append(certificate)
+        return certificates
+
+    def _of_tenant(self, spark: SparkSession, tenant_id: str) -> DataFrame:
+        return self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))

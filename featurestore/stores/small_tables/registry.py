@@ -1,0 +1,187 @@
+"""The registry: every definition ever applied, each state a row, the newest one in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, TypeVar
+
+from pyspark.sql import DataFrame, SparkSession
+
+from featurestore.definitions.base import Definition
+from featurestore.definitions.entity import Entity
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.training_set import TrainingSetDefinition
+from featurestore.errors import NotFoundError, StorageError, nearest
+from featurestore.frames.schema import table_schema
+from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_text
+
+Kind = Literal["entity", "feature_group", "training_set"]
+Kept = TypeVar("Kept", bound=Definition)
+
+_SCHEMA = table_schema(
+    "kind string, name string, version int, revision int, definition string, applied_at timestamp, code_version string"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One state of one definition. ``version`` is a group's major version (1 elsewhere), ``revision`` counts states."""
+
+    kind: Kind
+    name: str
+    version: int
+    revision: int
+    definition: str
+
+    @property
+    def key(self) -> tuple[Kind, str, int]:
+        return (self.kind, self.name, self.version)
+
+    def __str__(self) -> str:
+        version = f" v{self.version}" if self.kind == "feature_group" else ""
+        return f"{self.kind.replace('_', ' ')} {self.name!r}{version}"
+
+
+@dataclass(frozen=True)
+class RegistryState:
+    """The definitions in force, by kind, name and version.
+
+    One that cannot be read is passed over with a warning where all are asked for, and is a StorageError where it is named.
+    """
+
+    entries: dict[tuple[Kind, str, int], Entry]
+
+    def get(self, kind: Kind, name: str, version: int = 1) -> Entry | None:
+        return self.entries.get((kind, name, version))
+
+    def entity(self, name: str) -> Entity | None:
+        entry = self.get("entity", name)
+        return None if entry is None else _definition(Entity, entry)
+
+    def entities(self) -> list[Entity]:
+        """By name."""
+        return _definitions(Entity, self._of("entity"))
+
+    def feature_groups(self) -> list[FeatureGroup]:
+        """Each group in its highest major version, by name."""
+        highest: dict[str, Entry] = {}
+        for entry in self._of("feature_group"):
+            if entry.name not in highest or entry.version > highest[entry.name].version:
+                highest[entry.name] = entry
+        return _definitions(FeatureGroup, highest.values())
+
+    def all_feature_groups(self) -> list[FeatureGroup]:
+        """Every group in every major version, by name and version: all that have tables."""
+        return _definitions(FeatureGroup, self._of("feature_group"))
+
+    def feature_group(self, name: str, version: int | None = None) -> FeatureGroup:
+        """A group in the given major version, the highest by default; raises NotFoundError with the nearest names."""
+        return _definition(FeatureGroup, self.feature_group_entry(name, version))
+
+    def feature_group_entry(self, name: str, version: int | None = None) -> Entry:
+        found = [entry for entry in self._of("feature_group") if entry.name == name]
+        if not found:
+            known = {entry.name for entry in self._of("feature_group")}
+            raise NotFoundError(f"feature group {name!r} was never applied. {nearest(name, known)}")
+        chosen = [entry for entry in found if version is None or entry.version == version]
+        if not chosen:
+            versions = sorted(entry.version for entry in found)
+            raise NotFoundError(f"feature group {name!r} has no version {version}; it has {versions}")
+        return max(chosen, key=lambda entry: entry.version)
+
+    def training_sets(self) -> list[TrainingSetDefinition]:
+        return _definitions(TrainingSetDefinition, self._of("training_set"))
+
+    def training_set(self, name: str) -> TrainingSetDefinition:
+        entry = self.get("training_set", name)
+        if entry is None:
+            known = {found.name for found in self._of("training_set")}
+            raise NotFoundError(f"training set {name!r} was never applied. {nearest(name, known)}")
+        return _definition(TrainingSetDefinition, entry)
+
+    def unreadable(self, *kinds: Kind) -> list[UnreadableRow]:
+        """The definitions of these kinds that cannot be read; those of all kinds, where none is named."""
+        entries = [entry for entry in self.entries.values() if not kinds or entry.kind in kinds]
+        readings = [_read(_CLASSES[entry.kind], entry) for entry in _in_order(entries)]
+        return [reading for reading in readings if isinstance(reading, UnreadableRow)]
+
+    def _of(self, kind: Kind) -> list[Entry]:
+        return [entry for entry in self.entries.values() if entry.kind == kind]
+
+
+_CLASSES: dict[Kind, type[Definition]] = {
+    "entity": Entity,
+    "feature_group": FeatureGroup,
+    "training_set": TrainingSetDefinition,
+}
+
+
+def _in_order(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (entry.kind, entry.name, entry.version))
+
+
+def _read(kind: type[Kept], entry: Entry) -> Kept | UnreadableRow:
+    return read_text(kind.from_json, entry.definition, f"the definition of {entry}", "apply its definition again")
+
+
+def _definition(kind: type[Kept], entry: Entry) -> Kept:
+    definition = _read(kind, entry)
+    if isinstance(definition, UnreadableRow):
+        raise StorageError(str(definition))
+    return definition
+
+
+def _definitions(kind: type[Kept], entries: Iterable[Entry]) -> list[Kept]:
+    """Those that can be read, by name and version."""
+    definitions = []
+    for entry in _in_order(entries):
+        definition = _read(kind, entry)
+        if isinstance(definition, UnreadableRow):
+            warn_of(definition)
+        else:
+            definitions.append(definition)
+    return definitions
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registry's table."""
+
+    table: DeltaTable
+
+    def create(self, spark: SparkSession) -> None:
+        self.table.create(spark, _SCHEMA)
+
+    def state(self, spark: SparkSession) -> RegistryState:
+        if not self.table.exists(spark):
+            return RegistryState({})
+        rows = self.history(spark).select("kind", "name", "version", "revision", "definition").collect()
+        newest: dict[tuple[Kind, str, int], Entry] = {}
+        for row in rows:
+            entry = Entry(*row)
+            if entry.key not in newest or entry.revision > newest[entry.key].revision:
+                newest[entry.key] = entry
+        return RegistryState(newest)
+
+    def history(self, spark: SparkSession) -> DataFrame:
+        """Every state: kind, name, version, revision, definition (JSON), applied_at, code_version."""
+        return self.table.read(spark)
+
+    def record(self, spark: SparkSession, entries: Iterable[Entry], now: datetime, code_version: str) -> None:
+        """Raises InvariantError for a definition that could not be read back."""
+        rows: Sequence[tuple[object, ...]] = [
+            (entry.kind, entry.name, entry.version, entry.revision, _checked(entry), now, code_version)
+            for entry in entries
+        ]
+        if rows:
+            self.table.append(spark.createDataFrame(rows, _SCHEMA).coalesce(1))
+
+
+def _checked(entry: Entry) -> str:
+    def read_again(text: str) -> str:
+        return _CLASSES[entry.kind].from_json(text).to_json()
+
+    return written_text(str, read_again, entry.definition, f"the definition of {entry}")

@@ -1,0 +1,177 @@
+"""The statistics' table: a line a tenant, group, feature and event date, and how far each group is profiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import reduce
+
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.frames.timestamps import date_literal, instant
+from featurestore.stores.delta.table import DeltaTable, in_few_files, literal
+
+Dates = tuple[date | None, date | None]
+
+_TOP = T.StructType([T.StructField("value", T.StringType()), T.StructField("rows", T.LongType())])
+_COLUMNS: dict[str, T.DataType] = {
+    "tenant_id": T.StringType(),
+    "feature_group": T.StringType(),
+    "group_version": T.IntegerType(),
+    "event_date": T.DateType(),
+    "feature": T.StringType(),
+    "type": T.StringType(),
+    "measure": T.StringType(),
+    "rows": T.LongType(),
+    "nulls": T.LongType(),
+    "numbers": T.LongType(),
+    "minimum": T.DoubleType(),
+    "maximum": T.DoubleType(),
+    "mean": T.DoubleType(),
+    "squares": T.DoubleType(),
+    "quantiles": T.ArrayType(T.DoubleType()),
+    "distinct_values": T.LongType(),
+    "top": T.ArrayType(_TOP),
+    "distinct_sketch": T.BinaryType(),
+    "table_version": T.LongType(),
+    "computed_at": T.TimestampType(),
+    # Of a group's mark, which has no event date: what was profiled.
+    "contents": T.StringType(),
+    # Lines of earlier versions have none, and are not read.
+    "points": T.ArrayType(T.DoubleType()),
+}
+_SCHEMA = T.StructType([T.StructField(name, kind) for name, kind in _COLUMNS.items()])
+
+
+@dataclass(frozen=True)
+class Mark:
+    """All of a group's rows up to a version of its table are profiled; ``contents`` tells how."""
+
+    table_version: int
+    contents: str
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The lines of all tenants; every method names the tenant and the group they are of."""
+
+    table: DeltaTable
+
+    def create(self, spark: SparkSession) -> None:
+        # By group, so that profiles of different groups do not stand in each other's way.
+        self.table.create(spark, _SCHEMA, ["tenant_id", "feature_group"])
+
+    def mark(self, spark: SparkSession, tenant_id: str, group: FeatureGroup) -> Mark | None:
+        """How far the group was profiled as a whole; none where it never was."""
+        rows = self._rows(spark, tenant_id, group).where(F.col("event_date").isNull())
+        found = rows.select("table_version", "contents").collect()
+        return Mark(*found[0]) if found else None
+
+    def lines(self, spark: SparkSession, tenant_id: str, group: FeatureGroup, dates: Dates = (None, None)) -> DataFrame:
+        """The lines of these event dates, both ends included (none: no end)."""
+        rows = self._rows(spark, tenant_id, group).where(F.col("event_date").isNotNull() & F.col("points").isNotNull())
+        first, last = dates
+        if first is not None:
+            rows = rows.where(F.col("event_date") >= date_literal(first))
+        if last is not None:
+            rows = rows.where(F.col("event_date") <= date_literal(last))
+        return rows
+
+    def of_tenant(self, spark: SparkSession, tenant_id: str) -> DataFrame:
+        """The lines and marks of all the tenant's groups, in every version; the table must be there."""
+        return self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
+
+    def _rows(self, spark: SparkSession, tenant_id: str, group: FeatureGroup) -> DataFrame:
+        self.create(spark)
+        rows = self.table.read(spark)
+        if "points" not in rows.columns:
+            self.table.add_columns(spark, [_SCHEMA["points"]])
+            rows = self.table.read(spark)
+        return rows.where(_of(tenant_id, group))
+
+    def replace(
+        self,
+        lines: DataFrame,
+        tenant_id: str,
+        group: FeatureGroup,
+        where: Dates | list[date],
+        table_version: int,
+        contents: str | None,
+        now: datetime,
+    ) -> None:
+        """Put these lines in the place of all that there are of the dates ``where`` says, in one commit.
+
+        ``where``: a first and a last date, or the dates themselves. With ``contents`` the group's mark moves along.
+        """
+        told = {
+            "tenant_id": F.lit(tenant_id),
+            "feature_group": F.lit(group.name),
+            "group_version": F.lit(group.version),
+            "table_version": F.lit(table_version),
+            "computed_at": instant(now),
+        }
+        rows = [lines] if contents is None else [lines, _mark(lines.sparkSession, contents)]
+        whole = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), rows)
+        stored = [
+            told.get(name, F.col(name) if name in whole.columns else F.lit(None)).cast(kind).alias(name)
+            for name, kind in _COLUMNS.items()
+        ]
+        self.table.replace(in_few_files(whole.select(*stored)), _replaced(tenant_id, group, where, contents))
+
+
+def _mark(spark: SparkSession, contents: str) -> DataFrame:
+    return spark.range(1).select(F.lit(contents).alias("contents"))
+
+
+def _of(tenant_id: str, group: FeatureGroup) -> Column:
+    return (
+        (F.col("tenant_id") == F.lit(tenant_id))
+        & (F.col("feature_group") == F.lit(group.name))
+        & (F.col("group_version") == F.lit(group.version))
+    )
+
+
+def _replaced(tenant_id: str, group: FeatureGroup, where: Dates | list[date], contents: str | None) -> str:
+    """The lines that make place, as SQL."""
+    if isinstance(where, tuple):
+        bounds = [f"event_date {sign} {_date(end)}" for sign, end in zip((">=", "<="), where, strict=True) if end]
+        dates = " AND ".join(["event_date IS NOT NULL", *bounds])
+    else:
+        dates = f"event_date IN ({', '.join(map(_date, where))})" if where else "false"
+    mark = "false" if contents is None else "event_date IS NULL"
+    return (
+        f"tenant_id = {literal(tenant_id)} AND feature_group = {literal(group.name)} "
+        f"AND group_version = {group.version} AND (({dates}) OR {mark})"
+    )
+
+
+def _date(day: date) -> str:
+    return f"DATE {literal(day.isoformat())}"
+
+
+def changed_dates(
+    spark: SparkSession, values: DeltaTable, tenant_id: str, after: int, up_to: int
+) -> frozenset[date] | None:
+    """The event dates at which the tenant's rows changed in the table versions ``after < v <= up_to``.
+
+    From the Change Data Feed: appended and deleted rows are in it, files that were only rewritten are not. None where
+    the feed does not reach back so far, as after a vacuum: then everything may have changed.
+    """
+    reader = (
+        spark.read.format("delta")
+        .option("readChangeFeed", "true")
+        .option("startingVersion", after + 1)
+        .option("endingVersion", up_to)
+    )
+    try:
+        feed = reader.load(values.path) if values.path is not None else reader.table(values.sql)
+        of_tenant = feed.where(F.col("tenant_id") == F.lit(tenant_id))
+        return frozenset(row["event_date"] for row in of_tenant.select("event_date").distinct().collect())
+    except (PySparkException, Py4JJavaError):
+        # Whatever else may be broken shows when all rows are read instead.
+        return None

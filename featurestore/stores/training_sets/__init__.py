@@ -1,0 +1,1 @@
+"""Saved training sets: rows, manifests, fine-tuning shards."""

@@ -1,0 +1,114 @@
+"""Fine-tuning sets on disk: lines of chat messages in shards, a folder a part, and the manifest beside them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from featurestore.definitions.lookup import Lookup
+from featurestore.errors import InvariantError
+from featurestore.frames.text.chat import ALL
+from featurestore.frames.text.json_lines import LINE_END
+from featurestore.stores.files.exports import Staging, WrittenFile, write_lines
+from featurestore.stores.training_sets.manifests import GroupSnapshot
+
+_PLACE = re.compile(r"part=([^/]+)/shard=(\d+)/[^/]+")
+
+
+class FineTuningFile(BaseModel):
+    """A shard; ``path`` is below the set's folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    part: str
+    rows: int
+    bytes: int
+
+
+class FineTuningManifest(BaseModel):
+    """All that a fine-tuning set was made from, but for the code of a ``format_fn``, of which the name is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tenant_id: str
+    name: str
+    created_at: datetime
+    code_version: str
+    row_count: int
+    left_out: dict[str, int]
+    # By input, the lines in which it is null; not told by manifests of earlier versions.
+    missing_inputs: dict[str, int] = {}
+    parts: dict[str, int]
+    files: tuple[FineTuningFile, ...]
+    features: tuple[Lookup, ...]
+    output: str
+    system: str | None
+    template: str | None
+    format_fn: str | None
+    timestamp_column: str
+    known_at: Literal["event"] | datetime | None
+    sample_size: int | None
+    seed: int
+    split: Any
+    groups: tuple[GroupSnapshot, ...]
+
+
+def write_shards(
+    staging: Staging, made: DataFrame, shards: int, parts: Mapping[str, int]
+) -> tuple[FineTuningFile, ...]:
+    """Write the lines of ``made`` (see ``chat_lines``), each part's to ``shards`` files at most; one where it has none.
+
+    A line's shard and its place there follow from the hashes of its row. Raises InvariantError where a file is not what
+    the lines were: as many in each part as ``parts`` says, as long together.
+    """
+    shard = F.pmod(F.col("hash_1"), F.lit(shards)).cast("int").alias("shard")
+    lines = made.where(F.col("line").isNotNull()).select(
+        "part", shard, "hash_1", "hash_2", F.col("line").alias("value")
+    )
+    length = F.sum(F.octet_length("value") + F.lit(len(LINE_END))).alias("bytes")
+    told = lines.groupBy("part", "shard").agg(F.count(F.lit(1)).alias("rows"), length).collect()
+    order = ["part", "shard", "hash_1", "hash_2", "value"]
+    in_order = lines.repartition(max(1, len(told)), "part", "shard").sortWithinPartitions(*order)
+    _, written = write_lines(staging, in_order.select("value", "part", "shard"), LINE_END, by=("part", "shard"))
+    found = {_place(file): file for file in written}
+    for part, rows in parts.items():
+        staging.check_total(f"rows of {part}", sum(row["rows"] for row in told if row["part"] == part), rows)
+    files = [
+        _take(staging, found.get((row["part"], row["shard"])), row["part"], row["shard"], row["rows"], row["bytes"])
+        for row in sorted(told, key=lambda row: (list(parts).index(row["part"]), row["shard"]))
+    ]
+    staging.check_total("files", len(written), len(told))
+    return (*files, *(_empty(staging, part) for part, rows in parts.items() if not rows))
+
+
+def _place(file: WrittenFile) -> tuple[str, int]:
+    match = _PLACE.fullmatch(file.path)
+    if match is None:
+        raise InvariantError(f"{file.path}: Spark wrote a file where none was expected; nothing was made visible")
+    return match[1], int(match[2])
+
+
+def _take(staging: Staging, file: WrittenFile | None, part: str, shard: int, rows: int, bytes: int) -> FineTuningFile:
+    staging.check_total(f"bytes in shard {shard} of {part}", file.bytes if file is not None else 0, bytes)
+    assert file is not None
+    name = _file_name(part, shard)
+    staging.take(file.path, name)
+    return FineTuningFile(path=name, part=part, rows=rows, bytes=bytes)
+
+
+def _empty(staging: Staging, part: str) -> FineTuningFile:
+    name = _file_name(part, 0)
+    staging.write_text(name, "")
+    return FineTuningFile(path=name, part=part, rows=0, bytes=0)
+
+
+def _file_name(part: str, shard: int) -> str:
+    name = f"part-{shard:05d}.jsonl"
+    return name if part == ALL else f"{part}/{name}"

@@ -1,0 +1,191 @@
+"""Manifests of saved training sets: what each version holds, and all that it was made from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.finding import Finding
+from featurestore.definitions.lookup import Lookup
+from featurestore.definitions.training_set import Missing
+from featurestore.display.description import Display, Mark, Table, count, utc_text
+from featurestore.display.displayed import Displayed
+
+# Of a row of an extended set: to which of the manifest's parts it belongs, from 0 on.
+PART = "__part"
+
+
+class GroupSnapshot(BaseModel):
+    """A feature group as it was when a training set was built: its definition, and the version of its table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: int
+    revision: int
+    table: str
+    table_version: int
+    definition: str
+
+    @property
+    def group(self) -> FeatureGroup:
+        return FeatureGroup.from_json(self.definition)
+
+
+class SplitCuts(BaseModel):
+    """Where a split was cut, from which every row's part follows, also of rows that are added later.
+
+    By time: the first instant of validation (if any) and of test, and the embargo before them. By chance or by entity: the
+    columns that are hashed with the set's seed, and the hashes up to which rows are in test, and then in validation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["time", "random", "entity"] = "time"
+    validation_from: datetime | None = None
+    test_from: datetime | None = None
+    embargo: timedelta | None = None
+    columns: tuple[str, ...] = ()
+    until_test: int | None = None
+    until_validation: int | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "time":
+            gap = "" if self.embargo is None else f", after {self.embargo} in no part"
+            return f"by time: validation from {self.validation_from or 'none'}, test from {self.test_from}{gap}"
+        return "by chance" if self.kind == "random" else f"by entity: {', '.join(self.columns)}"
+
+
+class PartSnapshot(BaseModel):
+    """Rows of an extended training set that were joined together: their own spine, from tables as they then were."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    row_count: int
+    spine_fingerprint: str
+    groups: tuple[GroupSnapshot, ...]
+
+
+class ErasureNote(BaseModel):
+    """That rows of a published version were erased, because the person they are about asked for it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    erasure_id: str
+    erased_at: datetime
+    rows: int
+
+
+class Manifest(Displayed, BaseModel):
+    """All that is needed to know what a training set holds, and to build it again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tenant_id: str
+    name: str
+    version: int
+    description: str = ""
+    created_at: datetime
+    location: str
+    row_count: int
+    content_hash: str
+    label: str | None
+    timestamp_column: str
+    features: tuple[Lookup, ...]
+    full_feature_names: bool
+    known_at: Literal["event"] | datetime | None
+    columns: tuple[str, ...]
+    spine_columns: tuple[str, ...]
+    key_columns: tuple[str, ...]
+    feature_columns: tuple[str, ...]
+    event_timestamp_columns: tuple[str, ...]
+    spine_fingerprint: str
+    spine_rows_before_sampling: int
+    sample_size: int | None
+    seed: int
+    split: SplitCuts | None
+    groups: tuple[GroupSnapshot, ...]
+    code_version: str
+    # Of a label that is a feature: which, and how long after the row's timestamp.
+    label_lookup: Lookup | None = None
+    label_offset: timedelta = timedelta(0)
+    stratify_by: tuple[str, ...] = ()
+    missing: Missing = "keep"
+    # Rows that were left out because a feature was missing.
+    rows_dropped: int = 0
+    expand_vectors: bool = False
+    audit: tuple[Finding, ...] = ()
+    rebuilt_from: int | None = None
+    # Of an extended set: the version that it extends, and all its parts, oldest first.
+    extends: int | None = None
+    parts: tuple[PartSnapshot, ...] = ()
+    # Spine rows that were left out, because the entity they are about was erased.
+    rows_suppressed: int = 0
+    # Rows that were taken out since the version was published; counts and hashes above are of those that are left.
+    erasures: tuple[ErasureNote, ...] = ()
+
+    @property
+    def all_parts(self) -> tuple[PartSnapshot, ...]:
+        """The parts; a set that was never extended is one."""
+        whole = PartSnapshot(row_count=self.row_count, spine_fingerprint=self.spine_fingerprint, groups=self.groups)
+        return self.parts or (whole,)
+
+    def display(self) -> Display:
+        """What it holds, what it was made from, and what the audit found."""
+        facts = {
+            "rows": count(self.row_count),
+            "created at": utc_text(self.created_at),
+            "label": self.label or "none",
+            "features": ", ".join(self.feature_columns),
+            "known at": self.known_at or "whenever it came",
+            "split": self.split or "none",
+            "sample": f"{self.sample_size:,}, seed {self.seed}" if self.sample_size is not None else None,
+            "made from": ", ".join(
+                f"{one.name} v{one.version} (table version {one.table_version})" for one in self.groups
+            ),
+            "audit": self._audited(),
+            "content hash": self.content_hash,
+            "code version": self.code_version,
+            "location": self.location,
+        }
+        return Display(
+            f"Training set {self.name} v{self.version} of {self.tenant_id}",
+            lines=(self.description,) if self.description else (),
+            facts=tuple((name, fact) for name, fact in facts.items() if fact is not None),
+        )
+
+    def _audited(self) -> str | Mark:
+        found = Counter(finding.severity for finding in self.audit)
+        told = [f"{found[severity]} {severity}" for severity in ("error", "warning", "info") if found[severity]]
+        if not told:
+            return Mark("clear", "good")
+        return Mark(", ".join(told), "bad" if found["error"] else "warning" if found["warning"] else "muted")
+
+    def __repr__(self) -> str:
+        return f"Manifest({self.name!r}, version={self.version}, rows={self.row_count}, label={self.label!r})"
+
+
+def describe_manifests(manifests: Sequence[Manifest], problems: Sequence[str] = ()) -> Display:
+    """A line a saved version; before them, the versions that cannot be read."""
+    lines = tuple(Mark(problem, "bad") for problem in problems)
+    if not manifests:
+        return Display("" if problems else "There are no training sets yet.", lines=lines)
+    columns = ("training set", "version", "created at", "rows", "features", "label", "content hash")
+    rows = tuple(
+        (
+            one.name,
+            one.version,
+            utc_text(one.created_at),
+            count(one.row_count),
+            count(len(one.feature_columns)),
+            one.label,
+            one.content_hash[:12],
+        )
+        for one in manifests
+    )
+    return Display(lines=lines, tables=(Table(columns, rows),))

@@ -1,0 +1,240 @@
+"""The commands that read values and work on training sets, each once on a real store, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from featurestore.cli import run
+from tests.cli_answers import document_of
+from tests.pages.html_page import faults_of
+
+DEFINITIONS = """
+entities:
+  - name: user
+    join_keys: {user_id: string}
+feature_groups:
+  - name: stats
+    entity: user
+    features:
+      - {name: score, type: double, max: 1}
+      - {name: text, type: "embedding(2)"}
+      - {name: plan, type: string}
+    sources:
+      events: {path: "{landing}/{tenant_id}/events", format: parquet}
+    transformation: {sql: "SELECT user_id, 0.5D AS score FROM events WHERE at >= :start_time AND at < :end_time"}
+"""
+Answer = Callable[..., Any]
+
+
+def at(day: int, hour: int = 0) -> datetime:
+    return datetime(2026, 11, day, hour, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def project(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "conf" / "features").mkdir(parents=True)
+    (folder / "conf" / "base.yml").write_text("warehouse: warehouse\nlanding: landing\n", encoding="utf-8")
+    (folder / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
+    (folder / "conf" / "features" / "stats.yml").write_text(DEFINITIONS, encoding="utf-8")
+    (folder / "landing" / "acme" / "events").mkdir(parents=True)
+    events = [{"user_id": "eve", "at": at(5, 8)}, {"user_id": "eve", "at": at(6, 8)}]
+    pq.write_table(pa.Table.from_pylist(events), folder / "landing" / "acme" / "events" / "part.parquet")
+    spine = [
+        {"user_id": user, "event_timestamp": at(day), "churned": user == "ann"}
+        for user in ("ann", "bob")
+        for day in (2, 3, 4)
+    ]
+    pq.write_table(pa.Table.from_pylist(spine), folder / "spine.parquet")
+    rows = [
+        {"user_id": "ann", "event_timestamp": at(1).isoformat(), "score": 0.25, "text": [1.0, 0.0], "plan": "paid"},
+        {"user_id": "bob", "event_timestamp": at(1).isoformat(), "score": 0.75, "text": [0.9, 0.1], "plan": "free"},
+        {"user_id": "bob", "event_timestamp": at(3).isoformat(), "score": 7.0},
+    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    conf = ["--conf", str(folder / "conf"), "--tenant", "acme"]
+    assert run(["apply", str(folder / "conf" / "features"), *conf]) == 0
+    assert run(["ingest", "stats", str(folder / "rows.jsonl"), "--batch-id", "first", *conf]) == 0
+    return folder
+
+
+@pytest.fixture
+def machine(project: Path, capsys: pytest.CaptureFixture[str]) -> Answer:
+    """Runs a command with ``--json`` for the tenant acme; gives the document, once the exit code is as expected."""
+
+    return partial(document_of, project, capsys)
+
+
+@pytest.fixture
+def person(project: Path, capsys: pytest.CaptureFixture[str]) -> Answer:
+    def answer(*arguments: str, code: int = 0) -> str:
+        capsys.readouterr()
+        assert run([*arguments, "--conf", str(project / "conf"), "--tenant", "acme"]) == code
+        told = capsys.readouterr()
+        return told.out if code == 0 else told.err
+
+    return answer
+
+
+def test_values_are_got_with_their_times(machine: Answer, person: Answer) -> None:
+    ask = ["get", "stats:score", "stats:text", "--entity", "user_id=ann", "--at", "2026-11-02T00:00:00Z"]
+
+    found = machine(*ask)
+
+    assert (found["stats:score"]["value"], found["stats:score"]["event_timestamp"]) == (0.25, at(1).isoformat())
+    assert found["stats:text"]["model_version"] == "text-embedding-3-small"
+    assert machine("get", "stats:score", "--entity", "user_id=zoe", "--at", "2026-11-02T00:00:00Z") == {
+        "stats:score": None
+    }
+    assert "2026-11-01 00:00:00Z" in person(*ask)
+
+
+def test_a_history_and_a_time_range_are_shown(machine: Answer, person: Answer) -> None:
+    [row] = machine("history", "stats:score", "--entity", "user_id=bob")
+    batch = machine(
+        "batch", "stats:score", "stats:plan", "--start", "2026-11-01T00:00:00Z", "--end", "2026-11-02T00:00:00Z"
+    )
+
+    assert (row["user_id"], row["score"]) == ("bob", 0.75)
+    assert sorted((row["user_id"], row["score"], row["plan"]) for row in batch) == [
+        ("ann", 0.25, "paid"),
+        ("bob", 0.75, "free"),
+    ]
+    assert "No rows." in person("history", "stats:score", "--entity", "user_id=zoe")
+
+
+def test_aggregates_search_and_stats(machine: Answer, person: Answer) -> None:
+    window = ["--start", "2026-11-01T00:00:00Z", "--end", "2026-11-02T00:00:00Z"]
+
+    [bucket] = machine(
+        "aggregate", "stats:score", "avg", *window, "--every", "month", "--time-zone", "America/New_York"
+    )
+    similar = machine(
+        "search", "stats:text", "--entity", "user_id=ann", "--filter", "plan=free", "--at", "2026-11-02T00:00:00Z"
+    )
+    [stats] = machine("stats")
+
+    assert (bucket["value"], bucket["bucket_start"]) == (0.5, "2026-10-01T04:00:00+00:00")
+    assert [(match["entity"], round(match["similarity"], 3)) for match in similar["matches"]] == [
+        ({"user_id": "bob"}, 0.994)
+    ]
+    assert (stats["group"], stats["rows"], stats["entities"]) == ("stats", 2, 2)
+    assert "stats" in person("stats")
+    assert "give either --vector or --entity" in person("search", "stats:text", code=2)
+    assert machine("search", "stats:text", "--vector", "[1, 0]", "--threshold", "2", code=17)["error"]["kind"] == (
+        "InvalidArgumentError"
+    )
+
+
+def test_examples_are_joined_and_written(machine: Answer, project: Path, tmp_path: Path) -> None:
+    spine = ["--spine", str(project / "spine.parquet")]
+
+    shown = machine("join", "stats:score", *spine, "--with-timestamps")
+    written = machine("join", "stats:score", *spine, "--output", str(tmp_path / "joined"), "--format", "csv")
+
+    assert len(shown) == 6
+    assert {row["score"] for row in shown if row["user_id"] == "ann"} == {0.25}
+    assert written["path"] == str(tmp_path / "joined")
+    assert sum(len(file.read_text().splitlines()) - 1 for file in (tmp_path / "joined").glob("*.csv")) == 6
+    assert machine("join", "stats:score", *spine, "--output", str(tmp_path / "joined"), code=15)["error"]
+
+
+def test_spines_are_made_from_a_source(machine: Answer, person: Answer) -> None:
+    found = machine("entity-timestamps", "events", "user", "--timestamp-column", "at")
+
+    assert sorted(row["event_timestamp"] for row in found) == [at(5, 8).isoformat(), at(6, 8).isoformat()]
+    assert "give both or neither" in person(
+        "entity-timestamps", "events", "user", "--start", "2026-11-01T00:00:00Z", code=2
+    )
+
+
+def test_a_value_is_written_and_rejected_rows_are_listed_and_retried(machine: Answer, person: Answer) -> None:
+    told = person("write", "stats:score", "0.5", "--entity", "user_id=dan", "--at", "2026-11-01T00:00:00Z")
+    machine(
+        "write",
+        "stats:text",
+        "[0.5, 0.5]",
+        "--entity",
+        "user_id=dan",
+        "--at",
+        "2026-11-01T00:00:00Z",
+        "--model-version",
+        "m2",
+    )
+    [rejected] = machine("rejected", "list", "stats", "--batch-id", "first")
+    retried = machine("rejected", "retry", "stats")
+
+    assert told.startswith("stats:score of user_id=dan written")
+    assert rejected["reasons"] == ["score: greater than max 1"]
+    assert (retried["written"], retried["failed"]) == (0, 1)
+    bad = machine("write", "stats:score", "7", "--entity", "user_id=dan", "--at", "2026-11-01T00:00:00Z", code=9)
+    assert "greater than max 1" in bad["error"]["message"]
+
+
+def test_training_sets_are_loaded_compared_audited_exported_and_deleted(
+    machine: Answer, person: Answer, project: Path, tmp_path: Path
+) -> None:
+    spine = ["--spine", str(project / "spine.parquet")]
+    load = ["training-set", "load", "churn", "stats:score", *spine, "--label", "churned"]
+
+    first = machine(*load)
+    shown = person(
+        *load, "--split", "entity", "--test", "0.5", "--sample-size", "4", "--stratify-by", "user_id", "--seed", "3"
+    )
+    compared = machine("training-set", "diff", "churn", "1", "2")
+    machine("training-set", "export", "churn", str(tmp_path / "churn"), "--version", "1", "--format", "jsonl")
+    person("training-set", "audit", "churn", "--version", "1")
+    reported = person("training-set", "show", "churn", "--version", "1", "--report", str(tmp_path / "churn.html"))
+    deleted = machine("training-set", "delete", "churn", "--version", "1")
+
+    assert (first["row_count"], first["label"]) == (6, "churned")
+    assert compared["name"] == "churn"
+    assert reported.endswith(f"Report: {tmp_path}/churn.html\n")
+    assert faults_of((tmp_path / "churn.html").read_text(encoding="utf-8")) == []
+    assert sum(len(file.read_text().splitlines()) for file in (tmp_path / "churn").glob("*.jsonl")) == 6
+    assert deleted == {"name": "churn", "deleted": [1]}
+    [left] = machine("training-set", "list")
+    assert (left["name"], left["version"]) == ("churn", 2)
+    assert [(one["severity"], one["check"]) for one in left["audit"]] == [
+        ("warning", "known_later"),
+        ("info", "not_compared"),
+    ]
+    assert all(finding["message"] in shown for finding in left["audit"])
+
+
+def test_chat_messages_are_written(machine: Answer, project: Path, tmp_path: Path) -> None:
+    made = machine(
+        "fine-tuning", "stats:score", "--spine", str(project / "spine.parquet"), "--output-feature", "stats:plan",
+        "--path", str(tmp_path / "chat"), "--template", "Score {{ score }}",
+    )  # fmt: skip
+
+    assert (made["row_count"], sum(made["left_out"].values())) == (6, 0)
+    [line, *_] = next((tmp_path / "chat").rglob("*.jsonl")).read_text().splitlines()
+    assert [message["role"] for message in json.loads(line)["messages"]] == ["user", "assistant"]
+
+
+def test_windows_are_listed_backfilled_and_found_in_the_ledger(machine: Answer, person: Answer) -> None:
+    window = ["--start", "2026-11-05T00:00:00Z", "--end", "2026-11-07T00:00:00Z"]
+
+    planned = machine("backfill", "stats", *window, "--dry-run")
+    done = machine("backfill", "stats", *window, "--every", "1d")
+    everything = machine("materialize", "--all", *window)
+    runs = machine("runs", "list")
+    shown = machine("runs", "show", runs[0]["run_id"][:12])
+
+    assert [one["state"] for one in planned] == ["missing", "missing"]
+    assert (len(done["results"]), sum(result["written"] for result in done["results"])) == (2, 2)
+    assert [result["group"] for result in everything] == ["stats"]
+    assert shown["run_id"] == runs[0]["run_id"]
+    assert "name a group, or give --all" in person("materialize", *window, code=2)
+    assert machine("runs", "abandon", shown["run_id"], code=17)["error"]["message"].endswith("can be abandoned")

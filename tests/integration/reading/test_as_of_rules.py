@@ -1,0 +1,727 @@
+"""The nine rules of the as-of join, each by example: what was written, one call, what must be found.
+
+In the examples, the columns left of ``||`` are the spine and those right of it what must be found for it.
+"""
+
+import datetime as dt
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+
+from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup, OfflineStore
+from featurestore.errors import DefinitionError, FeatureStoreError, InvalidNameError, NotFoundError, SpineError
+from tests.conftest import Clock, OpenFeatureStore
+from tests.reference.written_tables import assert_table, examples, instant, table
+
+USER = Entity("user", join_keys={"user_id": "string"})
+FEATURES = [Feature("score", "double"), Feature("level", "long")]
+SCORES = FeatureGroup("scores", USER, features=FEATURES)
+FRESH = FeatureGroup("fresh", USER, features=FEATURES, ttl=timedelta(hours=1))
+KEPT = FeatureGroup("kept", USER, features=FEATURES, ttl=timedelta(hours=1), nulls="keep")
+
+PART = Entity("part", join_keys={"number": "long", "code": "string", "small": "int"})
+LABELS = FeatureGroup("labels", PART, features=[Feature("label", "string")], ttl="40d", partition_by="month")
+SLOT = Entity("slot", join_keys={"day": "date", "moment": "timestamp", "flag": "boolean"})
+SLOTS = FeatureGroup("slots", SLOT, features=[Feature("taken", "boolean")])
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock(instant("20:00"))
+
+
+@pytest.fixture(scope="module")
+def feature_store(open_feature_store: OpenFeatureStore, clock: Clock) -> FeatureStore:
+    opened = open_feature_store(clock)
+    opened.apply([SCORES, FRESH, KEPT, LABELS, SLOTS])
+    return opened
+
+
+@pytest.fixture
+def acme(feature_store: FeatureStore, request: pytest.FixtureRequest) -> OfflineStore:
+    """A tenant of the test's own, so that tests share tables and never rows."""
+    return feature_store.tenant(request.node.originalname.replace("test_", "", 1)[:60])
+
+
+@pytest.fixture
+def session_in_kathmandu(spark: SparkSession) -> Iterator[None]:
+    before = spark.conf.get("spark.sql.session.timeZone")
+    spark.conf.set("spark.sql.session.timeZone", "Asia/Kathmandu")
+    yield
+    spark.conf.set("spark.sql.session.timeZone", before)
+
+
+# Rule 1: T - ttl <= event_timestamp <= T, to the microsecond.
+
+
+def test_a_value_is_found_from_its_moment_to_the_end_of_its_ttl(acme: OfflineStore) -> None:
+    written = table("""
+        user_id string | event_timestamp timestamp  | score double
+        u1             | 12:00                      | 1.0
+        before epoch   | 1969-12-31 23:30           | 2.0
+        over midnight  | 2026-03-01 23:59:59.999999 | 3.0
+    """)
+    acme.write_batch("fresh", written.rows)
+    acme.write_batch("scores", written.rows)
+    rows = examples("""
+        user_id string | event_timestamp timestamp  || score double | ever_score double
+        u1             | 11:59:59.999999            || -            | -
+        u1             | 12:00                      || 1.0          | 1.0
+        u1             | 13:00                      || 1.0          | 1.0
+        u1             | 13:00:00.000001            || -            | 1.0
+        u1             | 9999-12-31 23:59:59.999999 || -            | 1.0
+        before epoch   | 1969-12-31 23:29:59.999999 || -            | -
+        before epoch   | 1969-12-31 23:59:59.999999 || 2.0          | 2.0
+        before epoch   | 1970-01-01 00:30           || 2.0          | 2.0
+        before epoch   | 1970-01-01 00:30:00.000001 || -            | 2.0
+        over midnight  | 2026-03-01 23:59:59.999998 || -            | -
+        over midnight  | 00:59:59.999999            || 3.0          | 3.0
+        over midnight  | 01:00                      || -            | 3.0
+    """)
+
+    # By itself, so that no other row of the spine makes the scan reach the day before.
+    narrow = examples("""
+        user_id string | event_timestamp timestamp || score double
+        over midnight  | 00:59:59.999999           || 3.0
+    """)
+
+    found = acme.get_point_in_time(rows.spine, ["fresh:score", Lookup("scores", ["score"], prefix="ever_")])
+
+    assert_table(found, rows.expected)
+    assert_table(acme.get_point_in_time(narrow.spine, "fresh:score"), narrow.expected)
+
+
+# Rule 2: null policy; the TTL applies to the value that is taken.
+
+
+def test_skip_takes_each_features_latest_value_and_keep_the_latest_row(acme: OfflineStore) -> None:
+    written = table("""
+        user_id string | event_timestamp timestamp | score double | level long
+        u1             | 12:00                     | 1.0          | 10
+        u1             | 12:30                     | -            | 20
+        u1             | 12:45                     | -            | -
+    """)
+    acme.write_batch("fresh", written.rows)
+    acme.write_batch("kept", written.rows)
+    rows = examples("""
+        user_id string | event_timestamp timestamp || score double | level long | kept_score double | kept_level long
+        u1             | 12:15                     || 1.0          | 10         | 1.0               | 10
+        u1             | 12:30                     || 1.0          | 20         | -                 | 20
+        u1             | 12:45                     || 1.0          | 20         | -                 | -
+        u1             | 13:00                     || 1.0          | 20         | -                 | -
+        u1             | 13:00:00.000001           || -            | 20         | -                 | -
+        u1             | 13:30                     || -            | 20         | -                 | -
+        u1             | 13:30:00.000001           || -            | -          | -                 | -
+    """)
+
+    found = acme.get_point_in_time(rows.spine, ["fresh:score", "fresh:level", Lookup("kept", prefix="kept_")])
+
+    assert_table(found, rows.expected)
+
+
+# Rule 3: event timestamp, then created timestamp, then content.
+
+
+def test_later_events_win_then_later_knowledge_then_greater_content(
+    acme: OfflineStore, feature_store: FeatureStore
+) -> None:
+    written = table("""
+        user_id string | event_timestamp timestamp | created_timestamp timestamp | score double | level long
+        corrected      | 12:00                     | 12:01                       | 1.0          | 1
+        corrected      | 12:00                     | 12:03                       | 3.0          | 3
+        corrected      | 12:00                     | 12:02                       | 2.0          | 2
+        came late      | 12:00                     | 12:01                       | 1.0          | 1
+        came late      | 11:59:59.999999           | 19:00                       | 2.0          | 2
+        tied           | 12:00                     | 12:01                       | 1.0          | 9
+        tied           | 12:00                     | 12:01                       | 2.0          | 5
+        tied           | 12:00                     | 12:01                       | 2.0          | 4
+        tied in halves | 12:00                     | 12:01                       | -            | 9
+        tied in halves | 12:00                     | 12:01                       | 2.0          | -
+        doubled        | 12:00                     | 12:01                       | 1.0          | 1
+        doubled        | 12:00                     | 12:01                       | 1.0          | 1
+    """)
+    reordered = feature_store.tenant("reordered")
+    acme.write_batch("scores", written.rows)
+    acme.write_batch("kept", written.rows)
+    reordered.write_batch("scores", written.rows[1::2][::-1])
+    reordered.write_batch("scores", written.rows[0::2][::-1])
+    rows = examples("""
+        user_id string | event_timestamp timestamp || score double | level long
+        corrected      | 12:30                     || 3.0          | 3
+        came late      | 12:30                     || 1.0          | 1
+        tied           | 12:30                     || 2.0          | 5
+        tied in halves | 12:30                     || 2.0          | 9
+        doubled        | 12:30                     || 1.0          | 1
+    """)
+    kept = examples("""
+        user_id string | event_timestamp timestamp || score double | level long
+        corrected      | 12:30                     || 3.0          | 3
+        tied           | 12:30                     || 2.0          | 5
+        tied in halves | 12:30                     || 2.0          | -
+    """)
+
+    assert_table(acme.get_point_in_time(rows.spine, ["scores:score", "scores:level"]), rows.expected)
+    assert_table(reordered.get_point_in_time(rows.spine, ["scores:score", "scores:level"]), rows.expected)
+    assert_table(acme.get_point_in_time(kept.spine, ["kept:score", "kept:level"]), kept.expected)
+
+
+# Rule 4: known_at.
+
+
+def test_known_at_counts_what_was_known_whenever_at_an_instant_or_at_the_event(
+    acme: OfflineStore,
+) -> None:
+    acme.write_batch("scores", table("""
+        user_id string | event_timestamp timestamp | created_timestamp timestamp | score double
+        u1             | 12:00                     | 13:00                       | 1.0
+    """).rows)  # fmt: skip
+    acme.write_batch("scores", table("""
+        user_id string | event_timestamp timestamp | created_timestamp timestamp | score double
+        u1             | 12:00                     | 14:00                       | 2.0
+        u1             | 11:00                     | 15:00                       | 9.0
+        early          | 12:00                     | 11:00                       | 5.0
+    """).rows)  # fmt: skip
+    rows = examples("""
+        user_id string | at timestamp    || any_score double | k1_score double | k2_score double | then_score double
+        u1             | 11:30           || 9.0              | -               | -               | -
+        u1             | 12:59:59.999999 || 2.0              | 1.0             | 2.0             | -
+        u1             | 13:00           || 2.0              | 1.0             | 2.0             | 1.0
+        u1             | 13:59:59.999999 || 2.0              | 1.0             | 2.0             | 1.0
+        u1             | 14:00           || 2.0              | 1.0             | 2.0             | 2.0
+        u1             | 16:00           || 2.0              | 1.0             | 2.0             | 2.0
+        early          | 11:30           || -                | -               | -               | -
+        early          | 12:00           || 5.0              | 5.0             | 5.0             | 5.0
+    """)
+
+    found = acme.get_point_in_time(rows.spine, Lookup("scores", ["score"], prefix="any_"), "at")
+    for prefix, known_at in [("k1_", instant("13:59:59.999999")), ("k2_", "2026-03-02T14:00:00Z"), ("then_", "event")]:
+        found = acme.get_point_in_time(found, Lookup("scores", ["score"], prefix=prefix), "at", known_at)
+
+    assert_table(found, rows.expected)
+
+
+def test_skipped_nulls_and_ttl_under_known_at_event(acme: OfflineStore) -> None:
+    written = table("""
+        user_id string | event_timestamp timestamp | created_timestamp timestamp | score double | level long
+        u1             | 12:00                     | 12:00                       | 1.0          | 10
+        u1             | 12:30                     | 12:40                       | -            | 20
+        u1             | 12:20                     | 12:50                       | 3.0          | -
+    """)
+    acme.write_batch("fresh", written.rows)
+    acme.write_batch("kept", written.rows)
+    rows = examples("""
+        user_id string | event_timestamp timestamp || score double | level long | kept_score double | kept_level long
+        u1             | 12:39:59.999999           || 1.0          | 10         | 1.0               | 10
+        u1             | 12:40                     || 1.0          | 20         | -                 | 20
+        u1             | 12:50                     || 3.0          | 20         | -                 | 20
+        u1             | 13:20                     || 3.0          | 20         | -                 | 20
+        u1             | 13:20:00.000001           || -            | 20         | -                 | 20
+        u1             | 13:30:00.000001           || -            | -          | -                 | -
+    """)
+
+    asked = ["fresh:score", "fresh:level", Lookup("kept", prefix="kept_")]
+    found = acme.get_point_in_time(rows.spine, asked, known_at="event")
+
+    assert_table(found, rows.expected)
+
+
+# Rule 5: exactly the spine's rows.
+
+
+def test_every_spine_row_comes_back_as_often_as_it_came(acme: OfflineStore) -> None:
+    acme.write_batch("scores", table("""
+        user_id string | event_timestamp timestamp | score double
+        u1             | 12:00                     | 1.0
+        ""             | 12:00                     | 2.0
+    """).rows)  # fmt: skip
+    rows = examples("""
+        user_id string | event_timestamp timestamp | row long || score double
+        u1             | 12:00                     | 1        || 1.0
+        u1             | 12:00                     | 1        || 1.0
+        u1             | 12:00                     | 2        || 1.0
+        ""             | 12:00                     | 3        || 2.0
+        -              | 12:00                     | 4        || -
+        -              | 12:00                     | 4        || -
+        u1             | -                         | 5        || -
+        -              | -                         | 6        || -
+        unknown        | 12:00                     | 7        || -
+    """)
+
+    found = acme.get_point_in_time(rows.spine, "scores:score")
+
+    assert_table(found, rows.expected)
+
+
+def test_columns_of_any_name_and_type_come_back_unchanged(acme: OfflineStore, spark: SparkSession) -> None:
+    spine = spark.sql("""
+        SELECT 'u1' AS user_id, timestamp'2026-03-02 12:00:00Z' AS event_timestamp, id,
+            id AS `a.b`, 'x' AS `it's "q" ``c```, array(1, NULL) AS `list`, map('k', id) AS `map`,
+            named_struct('a b', id, 'deep', array(NULL)) AS `struct`,
+            CAST(1.10 AS DECIMAL(38, 2)) AS `decimal`, X'00FF' AS `bytes`, CAST('NaN' AS DOUBLE) AS `nan`,
+            timestamp_ntz'2026-03-08 02:30:00' AS `naive`, date'0001-01-01' AS `date`, INTERVAL '1' DAY AS `interval`,
+            id AS `__spine`, id AS `__moment`, id AS `__row`, id AS `__feature_0`, id AS `__instant`, NULL AS `nothing`
+        FROM range(2)
+    """)
+
+    found = acme.get_point_in_time(spine, "scores:score")
+
+    assert [(f.name, f.dataType) for f in found.drop("score").schema] == [(f.name, f.dataType) for f in spine.schema]
+    assert sorted(map(str, found.drop("score").collect())) == sorted(map(str, spine.collect()))
+
+
+# What two rows of a spine hold -> what comes back, where that is not the same.
+CARRIED: dict[str, tuple[Any, list[Any] | None]] = {
+    "text": (pd.Series(["a", None]), None),
+    "view": (pd.Series(["a", None], dtype=pd.ArrowDtype(pa.string_view())), ["a", None]),
+    "category": (pd.Series(["a", None], dtype="category"), ["a", None]),
+    "hash": (pd.Series([2**63 + 5, 7], dtype="uint64"), None),
+    "count": (pd.Series([255, 0], dtype="uint8"), None),
+    "of 70 bits": (pd.Series([2**70, 1], dtype=object), None),
+    "price": (pd.Series([Decimal("1.5"), Decimal("2.25")]), None),
+    "half": (pd.Series([1.5, 0.5], dtype="float16"), None),
+    "sparse": (pd.Series(pd.arrays.SparseArray([1.0, np.nan])), [1.0, None]),
+    "whole": (pd.Series([2**53 + 1, None], dtype="Int64"), [2**53 + 1, None]),
+    "flag": (pd.Series([True, None], dtype=object), None),
+    "bytes": (pd.Series([b"\x00", None]), None),
+    "day": (pd.Series([dt.date(1, 1, 1), dt.date(9999, 12, 31)]), None),
+    "day64": (pd.Series([dt.date(2026, 3, 1), None], dtype=pd.ArrowDtype(pa.date64())), [dt.date(2026, 3, 1), None]),
+    "clock": (pd.Series([datetime(2026, 3, 2, 13), None]), [datetime(2026, 3, 2, 13), None]),  # noqa: DTZ001
+    "zones": (
+        pd.Series(
+            [instant("12:00").astimezone(ZoneInfo(zone)) for zone in ("Asia/Tokyo", "Europe/Berlin")], dtype=object
+        ),
+        [instant("12:00")] * 2,
+    ),
+    "wait": (pd.Series([timedelta(microseconds=1), timedelta(days=-1)]), None),
+    "vector": (pd.Series([np.array([1, 255], np.uint8), None]), [[1, 255], None]),
+    "matrix": (pd.Series([np.array([[1.5], [2.5]]), None]), [[[1.5], [2.5]], None]),
+    "items": (pd.Series([[{"at": instant("12:00")}], []]), None),
+    "mapped": (
+        pd.Series([[("a", 1)], None], dtype=pd.ArrowDtype(pa.map_(pa.string(), pa.uint8()))),
+        [[("a", 1)], None],
+    ),
+    "fixed": (pd.Series([[1, 2], None], dtype=pd.ArrowDtype(pa.list_(pa.int8(), 2))), [[1, 2], None]),
+    "nothing": (pd.Series([None, None]), None),
+}
+
+
+def test_a_spine_of_every_kind_of_column_comes_back_as_it_was(acme: OfflineStore) -> None:
+    acme.write_batch("scores", [{"user_id": "u1", "event_timestamp": instant("12:00"), "score": 1.0}])
+    columns = {name: values for name, (values, _) in CARRIED.items()}
+    times = [instant("12:00"), instant("11:59")]
+    spine = pd.DataFrame({"user_id": ["u1"] * 2, "event_timestamp": times, "row": [0, 1]} | columns)
+
+    found = acme.get_point_in_time(spine, "scores:score").toArrow().sort_by("row").to_pydict()
+
+    assert found.pop("score") == [1.0, None]
+    assert found.pop("event_timestamp") == times
+    assert found == {"user_id": ["u1"] * 2, "row": [0, 1]} | {
+        name: list(values) if expected is None else expected for name, (values, expected) in CARRIED.items()
+    }
+
+
+def test_an_empty_spine_gives_no_rows(acme: OfflineStore) -> None:
+    rows = examples("user_id string | event_timestamp timestamp || score double | level long")
+
+    found = acme.get_point_in_time(rows.spine, ["scores:score", "scores:level"])
+
+    assert_table(found, rows.expected)
+
+
+# Rule 6: time zones.
+
+
+NAIVE = datetime(2026, 3, 2, 13)  # noqa: DTZ001 in Berlin this is 12:00 UTC
+NAIVE_SPINES = {
+    "pandas": pd.DataFrame({"user_id": ["u1"], "event_timestamp": [NAIVE]}),
+    "pyarrow": pa.table({"user_id": ["u1"], "event_timestamp": pa.array([NAIVE], pa.timestamp("us"))}),
+    "date only": pa.table({"user_id": ["u1"], "event_timestamp": [dt.date(2026, 3, 3)]}),
+}
+
+
+@pytest.mark.parametrize("kind", [*NAIVE_SPINES, "text"])
+def test_naive_and_date_only_timestamps_are_refused(acme: OfflineStore, kind: str) -> None:
+    text = pa.table({"user_id": ["u1"], "event_timestamp": ["2026-03-02T12:00:00"]})
+
+    with pytest.raises(SpineError, match=r"column 'event_timestamp' is .*, not an instant; .*timestamp_zone"):
+        acme.get_point_in_time(NAIVE_SPINES.get(kind, text), "scores:score")
+
+
+def test_naive_timestamps_are_read_in_the_zone_that_the_settings_name(
+    acme: OfflineStore, feature_store: FeatureStore
+) -> None:
+    acme.write_batch("scores", table("""
+        user_id string | event_timestamp timestamp  | score double
+        u1             | 12:00                      | 1.0
+        u1             | 12:00:00.000001            | 2.0
+        u1             | 23:00                      | 3.0
+        u1             | 23:00:00.000001            | 4.0
+    """).rows)  # fmt: skip
+    in_berlin = feature_store.settings.model_copy(update={"timestamp_zone": "Europe/Berlin"})
+    berlin = FeatureStore.open(in_berlin, spark=feature_store.spark).tenant(acme.tenant_id)
+
+    found = {kind: berlin.get_point_in_time(spine, "scores:score").toArrow() for kind, spine in NAIVE_SPINES.items()}
+
+    assert {kind: rows["score"].to_pylist() for kind, rows in found.items()} == {
+        "pandas": [1.0],
+        "pyarrow": [1.0],
+        "date only": [3.0],
+    }
+    assert found["pyarrow"].drop_columns("score") == NAIVE_SPINES["pyarrow"]
+
+
+def test_moments_with_and_without_a_zone_are_read_each_on_its_own(
+    acme: OfflineStore, feature_store: FeatureStore
+) -> None:
+    """In Berlin, 13:00 is 12:00 UTC, and the day begins at 23:00 UTC of the day before."""
+    acme.write_batch("scores", table("""
+        user_id string | event_timestamp timestamp  | score double
+        u1             | 2026-03-01 23:00           | 0.0
+        u1             | 12:00                      | 1.0
+        u1             | 13:00                      | 2.0
+    """).rows)  # fmt: skip
+    moments = {
+        "naive": (NAIVE, 1.0),
+        "aware": (NAIVE.replace(tzinfo=UTC), 2.0),
+        "of NumPy": (np.datetime64(NAIVE), 1.0),
+        "a nanosecond before": (pd.Timestamp("2026-03-02T12:59:59.999999999Z"), 1.0),
+        "date": (dt.date(2026, 3, 2), 0.0),
+        "missing": (None, None),
+    }
+    in_berlin = feature_store.settings.model_copy(update={"timestamp_zone": "Europe/Berlin"})
+    berlin = FeatureStore.open(in_berlin, spark=feature_store.spark).tenant(acme.tenant_id)
+    spine = pd.DataFrame({"user_id": "u1", "row": list(moments)})
+    spine["event_timestamp"] = pd.Series([moment for moment, _ in moments.values()], dtype=object)
+
+    found = berlin.get_point_in_time(spine, "scores:score").collect()
+
+    assert {row["row"]: row["score"] for row in found} == {name: score for name, (_, score) in moments.items()}
+    with pytest.raises(
+        SpineError, match=r"'event_timestamp' holds datetime without .* \(row 0\) and datetime with .*zone"
+    ):
+        acme.get_point_in_time(spine, "scores:score")
+    mixed = spine.assign(seen=spine["event_timestamp"], event_timestamp=instant("12:00"))
+    with pytest.raises(SpineError, match=r"'seen' holds .* \(row 0\) and .*; cast it, drop it, or make it text"):
+        berlin.get_point_in_time(mixed, "scores:score")
+
+
+@pytest.mark.usefixtures("session_in_kathmandu")
+def test_a_session_time_zone_other_than_utc_changes_nothing(acme: OfflineStore, spark: SparkSession) -> None:
+    """All on the evening of 2026-03-01 in UTC, which is the next day in Kathmandu."""
+    written = table("""
+        user_id string | event_timestamp timestamp  | created_timestamp timestamp | score double
+        u1             | 2026-03-01 18:30           | 2026-03-01 18:30            | 1.0
+        u2             | 2026-03-01 22:59:59.999999 | 2026-03-01 22:59:59.999999  | 2.0
+        u2             | 2026-03-01 23:00           | 2026-03-01 23:00:00.000001  | 3.0
+    """)
+    acme.write_batch("fresh", spark.createDataFrame(written.arrow))
+    rows = examples("""
+        user_id string | at timestamp               || then_score double | score double | fresh__event_timestamp timestamp
+        u1             | 2026-03-01 18:29           || -                 | -            | -
+        u1             | 2026-03-01 19:30           || 1.0               | 1.0          | 2026-03-01 18:30
+        u1             | 2026-03-01 19:30:00.000001 || -                 | -            | -
+        u2             | 2026-03-01 23:00           || 2.0               | 3.0          | 2026-03-01 23:00
+        u2             | 2026-03-01 23:59:59.999999 || 3.0               | 3.0          | 2026-03-01 23:00
+    """)
+    known_at = "2026-03-01T23:00:00.000001Z"
+
+    as_known = acme.get_point_in_time(rows.spine, Lookup("fresh", ["score"], prefix="then_"), "at", "event")
+    found = acme.get_point_in_time(as_known, "fresh:score", "at", known_at, with_timestamps=True)
+
+    assert_table(found, rows.expected)
+
+
+def test_nanoseconds_never_let_a_row_see_a_later_value(acme: OfflineStore) -> None:
+    moments = pd.to_datetime(["2026-03-02T12:00:00.000000500Z"])
+    acme.write_batch("scores", pd.DataFrame({"user_id": ["u1"], "event_timestamp": moments, "score": [1.0]}))
+    at = pd.to_datetime(["2026-03-02T12:00:00.000000499Z", "2026-03-02T12:00:00.000001Z"])
+
+    found = acme.get_point_in_time(
+        pd.DataFrame({"user_id": "u1", "event_timestamp": at, "row": [1, 2]}), "scores:score"
+    )
+
+    assert {row["row"]: row["score"] for row in found.collect()} == {1: None, 2: 1.0}
+
+
+# Rule 7: with_timestamps.
+
+
+def test_with_timestamps_gives_the_newest_event_timestamp_of_what_was_taken(acme: OfflineStore) -> None:
+    written = table("""
+        user_id string | event_timestamp timestamp | score double | level long
+        u1             | 12:00                     | 1.0          | -
+        u1             | 12:10                     | -            | 20
+        u1             | 12:20                     | -            | -
+    """)
+    acme.write_batch("fresh", written.rows)
+    acme.write_batch("kept", written.rows)
+    fresh = examples("""
+        user_id string | event_timestamp timestamp || score double | level long | fresh__event_timestamp timestamp
+        u1             | 11:00                     || -            | -          | -
+        u1             | 12:05                     || 1.0          | -          | 12:00
+        u1             | 12:10                     || 1.0          | 20         | 12:10
+        u1             | 12:30                     || 1.0          | 20         | 12:10
+        u1             | 13:10                     || -            | 20         | 12:10
+        u1             | 13:10:00.000001           || -            | -          | -
+    """)
+    kept = examples("""
+        user_id string | event_timestamp timestamp || to_score double | to_kept__event_timestamp timestamp
+        u1             | 11:00                     || -               | -
+        u1             | 12:05                     || 1.0             | 12:00
+        u1             | 12:10                     || -               | 12:10
+        u1             | 13:20                     || -               | 12:20
+        u1             | 13:20:00.000001           || -               | -
+    """)
+    in_a_role = Lookup("kept", ["score"], prefix="to_")
+
+    found = acme.get_point_in_time(fresh.spine, ["fresh:score", "fresh:level"], with_timestamps=True)
+    assert_table(found, fresh.expected)
+
+    found = acme.get_point_in_time(kept.spine, in_a_role, with_timestamps=True)
+    assert_table(found, kept.expected)
+
+
+# Rule 8: names of columns.
+
+
+def test_columns_are_named_by_feature_by_group_and_feature_or_by_prefix(acme: OfflineStore) -> None:
+    spine = table("user_id string | event_timestamp timestamp").arrow
+    asked = ["fresh:level", "kept:score", Lookup("scores", prefix="own_"), "fresh:score"]
+
+    short = acme.get_point_in_time(spine, ["fresh:level", "kept:score"]).columns
+    full = acme.get_point_in_time(spine, asked, full_feature_names=True).columns
+
+    assert short == ["user_id", "event_timestamp", "level", "score"]
+    assert full == [
+        *("user_id", "event_timestamp"),
+        *("fresh__level", "fresh__score", "kept__score", "own_score", "own_level"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("own_column", "features", "full"),
+    [
+        ("label", ["fresh:score", "kept:score"], False),
+        ("score", ["fresh:score"], False),
+        ("SCORE", ["fresh:score"], False),
+        ("label", ["fresh:score", Lookup("fresh", ["score"])], True),
+        ("x_score", [Lookup("fresh", ["score"], prefix="x_")], True),
+        ("label", [Lookup("fresh", ["score"], prefix="x_"), Lookup("kept", ["score"], prefix="x_")], False),
+    ],
+)
+def test_a_collision_of_names_says_how_to_resolve_it(
+    acme: OfflineStore, own_column: str, features: list[Any], full: bool
+) -> None:
+    spine = table(f"user_id string | event_timestamp timestamp | {own_column} double").arrow
+
+    with pytest.raises(SpineError, match=r"score' would stand twice .*full_feature_names=True.*prefix.*rename"):
+        acme.get_point_in_time(spine, features, full_feature_names=full)
+
+
+# Rule 9: one group in several roles.
+
+
+def test_one_group_is_looked_up_in_two_roles(acme: OfflineStore) -> None:
+    acme.write_batch("scores", table("""
+        user_id string | event_timestamp timestamp | score double | level long
+        ann            | 12:00                     | 1.0          | 10
+        bob            | 12:00                     | 2.0          | 20
+    """).rows)  # fmt: skip
+    rows = examples("""
+        sender string | receiver string | sent timestamp || score double | to_score double | to_level long
+        ann           | bob             | 12:30          || 1.0          | 2.0             | 20
+        bob           | ann             | 12:30          || 2.0          | 1.0             | 10
+        ann           | ann             | 12:30          || 1.0          | 1.0             | 10
+        ann           | -               | 12:30          || 1.0          | -               | -
+        eve           | bob             | 12:30          || -            | 2.0             | 20
+    """)
+
+    sender = Lookup("scores", ["score"], on={"user_id": "sender"})
+    receiver = Lookup("scores", on={"user_id": "receiver"}, prefix="to_")
+    found = acme.get_point_in_time(rows.spine, [sender, receiver], timestamp_column="sent")
+
+    assert_table(found, rows.expected)
+
+
+# Keys, forms of the spine, tenants.
+
+
+def test_composite_keys_match_part_by_part(acme: OfflineStore) -> None:
+    acme.write_batch("labels", table("""
+        number long         | code string | small int | event_timestamp timestamp | label string
+        1                   | 23          | 0         | 2026-01-31 12:00          | one and 23
+        12                  | 3           | 0         | 2026-01-31 12:00          | twelve and 3
+        1                   | ""          | 23        | 2026-01-31 12:00          | one and small 23
+        9223372036854775807 | 23          | 0         | 2026-01-31 12:00          | the greatest long
+    """).rows)  # fmt: skip
+    rows = examples("""
+        number long         | code string | small long | event_timestamp timestamp  || label string
+        1                   | 23          | 0          | 12:00                      || one and 23
+        12                  | 3           | 0          | 12:00                      || twelve and 3
+        1                   | ""          | 23         | 12:00                      || one and small 23
+        9223372036854775807 | 23          | 0          | 12:00                      || the greatest long
+        123                 | ""          | 0          | 12:00                      || -
+        1                   | 23          | 4294967296 | 12:00                      || -
+        1                   | -           | 23         | 12:00                      || -
+        -                   | 23          | 0          | 12:00                      || -
+        1                   | 23          | 0          | 2026-03-12 12:00           || one and 23
+        1                   | 23          | 0          | 2026-03-12 12:00:00.000001 || -
+    """)
+
+    found = acme.get_point_in_time(rows.spine, "labels:label")
+
+    assert_table(found, rows.expected)
+
+
+def test_keys_may_be_dates_timestamps_and_booleans(acme: OfflineStore) -> None:
+    acme.write_batch("slots", table("""
+        day date   | moment timestamp | flag boolean | event_timestamp timestamp | taken boolean
+        2026-01-01 | 00:00            | true         | 12:00                     | true
+        1969-12-31 | 00:00            | true         | 12:00                     | false
+        2026-01-01 | 00:00:00.000001  | false        | 12:00                     | false
+    """).rows)  # fmt: skip
+    rows = examples("""
+        day date   | moment timestamp | flag boolean | event_timestamp timestamp || taken boolean
+        2026-01-01 | 00:00            | true         | 12:30                     || true
+        1969-12-31 | 00:00            | true         | 12:30                     || false
+        2026-01-01 | 00:00:00.000001  | false        | 12:30                     || false
+        2026-01-01 | 00:00            | false        | 12:30                     || -
+        2026-01-01 | 00:00:00.000001  | true         | 12:30                     || -
+        2026-01-01 | 00:00            | -            | 12:30                     || -
+        2026-01-02 | 00:00            | true         | 12:30                     || -
+    """)
+
+    found = acme.get_point_in_time(rows.spine, "slots:taken")
+
+    assert_table(found, rows.expected)
+
+
+def test_a_spine_may_be_pandas_pyarrow_or_spark(acme: OfflineStore, spark: SparkSession) -> None:
+    acme.write_batch("scores", table("""
+        user_id string | event_timestamp timestamp | score double
+        u1             | 12:00                     | 1.0
+        u2             | 12:00                     | 2.0
+    """).rows)  # fmt: skip
+    rows = examples("""
+        user_id string | event_timestamp timestamp || score double
+        u1             | 12:30                     || 1.0
+        u2             | 11:30                     || -
+        -              | 12:30                     || -
+    """)
+    in_pandas = rows.spine.to_pandas()
+    in_tokyo = in_pandas.assign(
+        user_id=in_pandas["user_id"].astype("category"),
+        event_timestamp=in_pandas["event_timestamp"].dt.tz_convert("Asia/Tokyo"),
+    ).set_index(pd.Index([7, 7, 7]))
+    encoded = rows.spine.set_column(0, "user_id", rows.spine["user_id"].dictionary_encode())
+
+    for spine in (in_pandas, in_tokyo, encoded, spark.createDataFrame(rows.spine)):
+        assert_table(acme.get_point_in_time(spine, "scores:score"), rows.expected)
+
+
+def test_tenants_with_the_same_keys_never_mix(acme: OfflineStore, feature_store: FeatureStore) -> None:
+    written = table("""
+        user_id string | event_timestamp timestamp | score double
+        u1             | 12:00                     | 1.0
+    """)
+    other = feature_store.tenant(f"{acme.tenant_id}-2")
+    acme.write_batch("scores", written.rows)
+    other.write_batch("scores", [row | {"event_timestamp": instant("12:10"), "score": 2.0} for row in written.rows])
+    rows = examples("""
+        user_id string | event_timestamp timestamp | tenant_id string || score double
+        u1             | 12:05                     | someone          || 1.0
+        u1             | 12:30                     | someone          || 1.0
+    """)
+
+    assert_table(acme.get_point_in_time(rows.spine, "scores:score"), rows.expected)
+    found = other.get_point_in_time(rows.spine, "scores:score").collect()
+    assert {row["event_timestamp"].astimezone(UTC): row["score"] for row in found} == {
+        instant("12:05"): None,
+        instant("12:30"): 2.0,
+    }
+    stranger = feature_store.tenant("wrote-nothing").get_point_in_time(rows.spine, "scores:score")
+    assert [row["score"] for row in stranger.collect()] == [None, None]
+
+
+# What is refused.
+
+
+SPINE = table("user_id string | event_timestamp timestamp | number long").arrow
+
+
+@pytest.mark.parametrize(
+    ("question", "error", "message"),
+    [
+        ({"features": []}, DefinitionError, "no features were asked; name at least one as 'group:feature'"),
+        ({"features": "score:score"}, NotFoundError, "'score'.*Did you mean 'scores'"),
+        ({"features": "scores:scor"}, NotFoundError, "'scor' is not in group 'scores'. Did you mean 'score'"),
+        ({"features": "scores"}, InvalidNameError, "write it 'group:feature'"),
+        ({"features": "../x:score"}, InvalidNameError, "name '../x' is refused"),
+        ({"features": Lookup("scores", on={"user": "user_id"})}, DefinitionError, r"\['user'\]; its join keys are"),
+        ({"features": Lookup("scores", on={"user_id": "number"})}, SpineError, "'number' is bigint .* cast the column"),
+        (
+            {"features": "labels:label"},
+            SpineError,
+            "no column 'code', by which 'labels' is looked up; add it, or .*on=",
+        ),
+        ({"timestamp_column": "at"}, SpineError, "no timestamp column 'at'; name it with timestamp_column="),
+        ({"timestamp_column": "number"}, SpineError, "column 'number' is bigint, not an instant"),
+        ({"known_at": "yesterday"}, DefinitionError, "known_at: .*possible: None, 'event', or an instant"),
+        ({"known_at": NAIVE}, DefinitionError, "known_at: .* has no time zone"),
+        ({"known_at": dt.date(2026, 3, 2)}, DefinitionError, "known_at: .* is a date without a time"),
+        ({"spine": [{"user_id": "u1"}]}, SpineError, "spine is list; give a Spark or pandas DataFrame or a pyarrow"),
+        ({"spine": SPINE.append_column("number", SPINE["number"])}, FeatureStoreError, r"\['number'\] come twice"),
+        (
+            {"spine": SPINE.append_column("USER_ID", SPINE["number"])},
+            SpineError,
+            r"\['user_id', 'USER_ID'\] differ only",
+        ),
+        ({"spine": SPINE.to_pandas().set_index("user_id")}, SpineError, r"index is named \['user_id'\]"),
+        (
+            {"spine": SPINE.append_column("Score", SPINE["number"])},
+            SpineError,
+            r"'score' would stand twice in the output \(beside 'Score', which is the same to Spark",
+        ),
+        (
+            {
+                "features": Lookup("labels", ["label"]),
+                "spine": pd.DataFrame({"number": np.array([2**63], "uint64"), "code": "x", "small": 1}).assign(
+                    event_timestamp=instant("12:00")
+                ),
+            },
+            SpineError,
+            r"'number' is decimal\(20,0\) and join key 'number' of 'labels' is bigint; .*make them null",
+        ),
+    ],
+)
+def test_a_question_that_cannot_be_answered_says_why(
+    acme: OfflineStore, question: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        acme.get_point_in_time(**{"spine": SPINE, "features": "scores:score"} | question)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ("'a' AS user_id, 'b' AS User_Id", r"\['user_id', 'User_Id'\] differ only in case, and Spark ignores case"),
+        ("'a' AS user_id, time'10:00:00' AS z", r"'z' is time\(6\), which cannot be carried along; cast it"),
+        ("'a' AS user_id, array(make_interval(1)) AS z", "'z' is array<interval>, which cannot be carried along"),
+        ("parse_json('1') AS user_id", "'user_id' is variant and join key 'user_id' of 'scores' is string"),
+    ],
+)
+def test_columns_of_a_spark_frame_that_cannot_be_carried_are_named(
+    acme: OfflineStore, spark: SparkSession, columns: str, message: str
+) -> None:
+    spine = spark.sql(f"SELECT timestamp'2026-03-02T12:00:00Z' AS event_timestamp, {columns}")
+
+    with pytest.raises(SpineError, match=f"^spine: column.*{message}"):
+        acme.get_point_in_time(spine, "scores:score")

@@ -1,0 +1,410 @@
+"""Statistics of features, date by date: against DuckDB on the same rows, and only where rows changed."""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from featurestore import Entity, Feature, FeatureGroup, FeatureStatistics, FeatureStore, OfflineStore
+from featurestore.errors import InvalidArgumentError, NotFoundError
+from featurestore.frames.statistics.feature_profile import lines as feature_lines
+from featurestore.frames.statistics.feature_profile import merged_lines
+from featurestore.operations.statistics.profile import profile
+from tests.conftest import Clock, OpenFeatureStore
+
+USER = Entity("user", join_keys={"user_id": "string"})
+# More features than are profiled at once.
+MANY = [Feature(f"extra_{number}", "int") for number in range(5)]
+STATS = FeatureGroup(
+    "stats",
+    USER,
+    features=[
+        Feature("score", "double"),
+        Feature("level", "float"),
+        Feature("visits", "long"),
+        Feature("age", "int"),
+        Feature("active", "boolean"),
+        Feature("plan", "string"),
+        Feature("seen", "timestamp"),
+        Feature("born", "date"),
+        Feature("sizes", "array<double>"),
+        Feature("tags", "array<string>"),
+        Feature("raw", "json"),
+        Feature("text", "embedding(2)"),
+        *MANY,
+    ],
+)
+ORDERS = FeatureGroup("orders", USER, features=[Feature("amount", "double"), Feature("shop", "string")])
+BILLS = FeatureGroup("bills", USER, features=[Feature("amount", "double")], partition_by="month", nulls="keep")
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
+DAYS = [date(2026, 11, day) for day in (1, 2, 3)]
+USERS = 90
+
+
+def at(day: date, minute: int) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(minutes=minute)
+
+
+def row(day: date, number: int, **changed: Any) -> dict[str, Any]:
+    """A user's row, with a null in every eleventh score; all of it follows from the day and the number."""
+    seed = (day.day * 1009 + number * 7919) % 1000
+    return {
+        "user_id": f"u{number}",
+        "event_timestamp": at(day, 10 * number),
+        "score": None if number % 11 == 0 else seed / 7 - 40,
+        "level": seed / 8,
+        "visits": seed % 13 - 2**20,
+        "age": seed % 70,
+        "active": seed % 3 == 0,
+        "plan": ["free", "plus", "pro", "größe"][seed % 7 % 4],
+        "seen": at(day, seed) + timedelta(microseconds=seed),
+        "born": date(1970, 1, 1) + timedelta(days=seed - 300),
+        "sizes": [0.5] * (seed % 4),
+        "tags": ["x"] * (seed % 3),
+        "raw": '{"a": 1}' if seed % 2 else None,
+        "text": [3.0 * (seed % 2 + 1), 4.0 * (seed % 2 + 1)],
+        **{feature.name: seed % (index + 2) for index, feature in enumerate(MANY)},
+    } | changed
+
+
+def rows_of(day: date) -> list[dict[str, Any]]:
+    return [row(day, number) for number in range(USERS)]
+
+
+# Later writes of the same users and moments; what is null in them was not written.
+CORRECTIONS = [
+    {"user_id": "u1", "event_timestamp": at(DAYS[0], 10), "score": 1000.0, "plan": "corrected"},
+    {"user_id": "u2", "event_timestamp": at(DAYS[0], 20), "visits": 5},
+]
+
+
+def corrected(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """What counts, by a plain loop."""
+    latest: dict[Any, dict[str, Any]] = {}
+    for one in rows:
+        known = latest.setdefault((one["user_id"], one["event_timestamp"]), {})
+        known |= {name: value for name, value in one.items() if value is not None or name not in known}
+    return pd.DataFrame(list(latest.values()))
+
+
+def orders_of(day: date, users: int = 5) -> list[dict[str, Any]]:
+    return [
+        {
+            "user_id": f"u{number}",
+            "event_timestamp": at(day, number),
+            "amount": day.day + number / 4,
+            "shop": f"s{number % 2}",
+        }
+        for number in range(users)
+    ]
+
+
+@pytest.fixture(scope="module")
+def feature_store(open_feature_store: OpenFeatureStore) -> FeatureStore:
+    fs = open_feature_store(Clock(NOW))
+    fs.apply([STATS, ORDERS, BILLS])
+    store = fs.tenant("acme")
+    store.write_batch("stats", [one for day in DAYS for one in rows_of(day)])
+    store.write_batch("stats", [one | {"created_timestamp": NOW + timedelta(days=1)} for one in CORRECTIONS])
+    fs.tenant("other").write_batch("stats", [row(DAYS[0], 1, user_id="somebody else")])
+    store.write_batch("orders", [one for day in DAYS for one in orders_of(day)])
+    return fs
+
+
+@pytest.fixture(scope="module")
+def store(feature_store: FeatureStore) -> OfflineStore:
+    return feature_store.tenant("acme")
+
+
+@pytest.fixture(scope="module")
+def written() -> pd.DataFrame:
+    frame = corrected([*(one for day in DAYS for one in rows_of(day)), *CORRECTIONS])
+    return frame.assign(day=[moment.date() for moment in frame["event_timestamp"]])
+
+
+MEASURED = {
+    "score": "score", "level": "level", "visits": "visits", "age": "age", "active": "active::int",
+    "plan": "length(plan)", "seen": "epoch_us(seen)", "born": "born - DATE '1970-01-01'", "sizes": "len(sizes)",
+    "tags": "len(tags)", "text": "sqrt(list_sum(list_transform(text, lambda x: x * x)))", "extra_4": "extra_4",
+}  # fmt: skip
+
+
+def by_duckdb(written: pd.DataFrame, feature: str, where: str = "true") -> dict[str, Any]:
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.register("written", written)
+    number = MEASURED[feature]
+    told = connection.execute(
+        f"SELECT count(*) AS rows, count(*) - count({feature}) AS nulls, min({number}) AS minimum, max({number}) AS maximum, "
+        f"avg({number}) AS mean, stddev_samp({number}) AS stddev, count(DISTINCT {feature}) AS distinct "
+        f"FROM written WHERE {where}"
+    ).fetchdf()
+    return dict(told.iloc[0])
+
+
+def check(found: FeatureStatistics, wanted: dict[str, Any]) -> None:
+    exact = {"rows": found.rows, "nulls": found.nulls, "minimum": found.minimum, "maximum": found.maximum}
+    assert {name: float(value) for name, value in exact.items() if value is not None} == {
+        name: float(wanted[name]) for name in exact
+    }
+    assert (found.mean, found.stddev) == pytest.approx((wanted["mean"], wanted["stddev"]), rel=1e-9)
+    # The sketch of distinct values has a standard error of 1.6 %.
+    assert found.distinct == pytest.approx(wanted["distinct"], rel=0.05)
+
+
+def test_every_date_and_all_of_them_are_as_duckdb_counts_them(store: OfflineStore, written: pd.DataFrame) -> None:
+    result = store.profile("stats")
+
+    assert [(one.group, one.dates, one.rows) for one in result.groups] == [("stats", 3, 3 * USERS)]
+    by_date = {(one.date, one.feature): one for one in store.get_statistics("stats", by_date=True)}
+    assert len(by_date) == len(DAYS) * len(STATS.features)
+    for feature in MEASURED:
+        for day in DAYS:
+            check(by_date[day, feature], by_duckdb(written, feature, f"day = DATE '{day}'"))
+    whole = store.get_statistics("stats")
+    assert [one.feature for one in whole] == STATS.feature_names
+    for one in whole:
+        if one.feature in MEASURED:
+            check(one, by_duckdb(written, one.feature))
+
+
+def test_the_same_rows_have_the_same_statistics_in_any_order_and_partitioning(spark: SparkSession) -> None:
+    """More rows than are kept as they are, more texts than are counted exactly, vectors whose norms doubles tell apart."""
+    drawn = random.Random(7)
+    vectors = [[drawn.uniform(-1, 1) for _ in range(50)] for _ in range(20)]
+    rows = [
+        (drawn.gauss(0, 1) if number % 9 else None, 2**60 + number, f"t{number % 1500}", vectors[number % 20], None)
+        for number in range(9_000)
+    ]
+    schema = "score double, visits long, plan string, text array<float>, never double"
+    kinds = {"score": "double", "visits": "long", "plan": "string", "text": "embedding(50)", "never": "double"}
+
+    def told(frame: DataFrame) -> dict[str, FeatureStatistics]:
+        merged = merged_lines(feature_lines(frame, kinds)).collect()
+        return {one["feature"]: FeatureStatistics.of(one.asDict(recursive=True)) for one in merged}
+
+    once = told(spark.createDataFrame(rows, schema).coalesce(1))
+    drawn.shuffle(rows)
+    again = told(spark.createDataFrame(rows, schema).repartition(5))
+
+    assert once == again
+    assert {name: one.distribution for name, one in once.items()} == {
+        name: one.distribution for name, one in again.items()
+    }
+    scores = sorted(row[0] for row in rows if row[0] is not None)
+    grid = once["score"].distribution
+    assert grid is not None
+    for step, number in enumerate(grid.grid):
+        below, up_to = bisect_left(scores, number) / len(scores), bisect_right(scores, number) / len(scores)
+        assert below - 0.003 <= step / 1_000 <= up_to + 0.003
+    norms = [float(np.sqrt(sum(np.float64(np.float32(part)) ** 2 for part in vector))) for vector in vectors]
+    assert (once["text"].minimum, once["text"].maximum) == (min(norms), max(norms))
+    assert (once["text"].distinct, once["never"].distinct, once["never"].distribution) == (20, 0, None)
+
+
+def test_few_numbers_are_exact(spark: SparkSession) -> None:
+    drawn = random.Random(7)
+    for count in (3, 500):
+        numbers = sorted(drawn.gauss(0, 1) for _ in range(count))
+        frame = spark.createDataFrame([(number,) for number in numbers], "score double")
+        parts = feature_lines(frame.where("score < 0"), {"score": "double"}).unionByName(
+            feature_lines(frame.where("score >= 0"), {"score": "double"})
+        )
+        [told] = merged_lines(parts).collect()
+        assert told["grid"] == [numbers[max(1, math.ceil(step * count / 1_000)) - 1] for step in range(1_001)]
+
+
+def test_lines_of_an_earlier_version_are_computed_again(open_feature_store: OpenFeatureStore) -> None:
+    fs = open_feature_store(Clock(NOW))
+    fs.apply([ORDERS])
+    store = fs.tenant("acme")
+    store.write_batch("orders", orders_of(DAYS[0]))
+    store.profile("orders")
+    table = store._context.layout.statistics
+    old = table.read(fs.spark).drop("points").withColumn("quantile_sketch", F.lit(b"old"))
+    old = old.withColumn("contents", F.regexp_replace("contents", '"format": \\d+', '"format": 1'))
+    old.localCheckpoint().write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(
+        str(table.path)
+    )
+
+    assert list(store.get_statistics("orders")) == []
+    assert [one.dates for one in store.profile("orders").groups] == [1]
+    assert [one.quantiles[0.5] for one in store.get_statistics("orders")] == [1.5, 2.0]
+
+
+def test_quantiles_are_within_their_error(store: OfflineStore, written: pd.DataFrame) -> None:
+    for one in store.get_statistics("stats"):
+        if one.feature in ("score", "age", "visits"):
+            values = sorted(written[one.feature].dropna())
+            for share, number in one.quantiles.items():
+                below, up_to = (
+                    sum(test(value) for value in values) / len(values) for test in (number.__gt__, number.__ge__)
+                )
+                assert below - 0.001 <= share <= up_to + 0.001, (one.feature, share)
+
+
+def test_top_values_are_counted_and_types_have_their_own_measure(store: OfflineStore, written: pd.DataFrame) -> None:
+    told = {one.feature: one for one in store.get_statistics("stats")}
+
+    counts = written["plan"].value_counts().to_dict()
+    assert dict(told["plan"].top) == counts
+    assert [count for _, count in told["plan"].top] == sorted(counts.values(), reverse=True)
+    assert dict(told["active"].top) == {"true": int(written["active"].sum()), "false": int((~written["active"]).sum())}
+    assert {name: told[name].measure for name in ("score", "active", "plan", "seen", "born", "tags", "text", "raw")} == {
+        "score": "value", "active": "truth", "plan": "length", "seen": "microseconds", "born": "days", "tags": "length",
+        "text": "norm", "raw": "none",
+    }  # fmt: skip
+    raw = told["raw"]
+    assert (raw.nulls, raw.distinct, raw.minimum, raw.mean, raw.quantiles) == (
+        int(written["raw"].isna().sum()), None, None, None, {},
+    )  # fmt: skip
+
+
+def lines(store: OfflineStore, group: str = "orders") -> dict[date | None, tuple[int, datetime, int]]:
+    """By date the lines that there are, when they were computed, and of which table version; of the mark under None."""
+    context = store._context
+    told = context.layout.statistics.read(context.spark)
+    rows = told.where(f"tenant_id = 'acme' AND feature_group = '{group}'").toArrow().to_pylist()
+    found = {}
+    for day in {one["event_date"] for one in rows}:
+        of_day = [one for one in rows if one["event_date"] == day]
+        [computed] = {(one["computed_at"].astimezone(UTC), one["table_version"]) for one in of_day}
+        found[day] = (len(of_day), *computed)
+    return found
+
+
+def of_day(tenant: str, day: date) -> Any:
+    return (F.col("tenant_id") == tenant) & (F.col("event_date") == F.lit(day.isoformat()).cast("date"))
+
+
+def test_only_dates_whose_rows_changed_are_profiled_again(feature_store: FeatureStore, store: OfflineStore) -> None:
+    context, values = store._context, store._context.table(ORDERS).values
+    store.profile("orders")
+    before = lines(store)
+    assert {day: told[0] for day, told in before.items()} == {**dict.fromkeys(DAYS, 2), None: 1}
+
+    # The first day is deleted, the second gets a row, the third is only written anew; another tenant's rows change.
+    values.delete(context.spark, of_day("acme", DAYS[0]))
+    store.write_batch("orders", [{"user_id": "new", "event_timestamp": at(DAYS[1], 1), "amount": 1.0}])
+    third = values.read(context.spark).where(of_day("acme", DAYS[2]))
+    writer = third.write.format("delta").mode("overwrite").option("dataChange", "false")
+    writer.option("replaceWhere", f"tenant_id = 'acme' AND event_date = DATE '{DAYS[2]}'").save(values.path)
+    feature_store.tenant("other").write_batch("orders", orders_of(DAYS[2]))
+    later = replace(context, clock=Clock(NOW + timedelta(hours=1)))
+    result = profile(later, "acme", ["orders"])
+
+    after, version = lines(store), values.version(context.spark)
+    assert [(one.dates, one.rows, one.table_version) for one in result.groups] == [(1, 6, version)]
+    assert after == {
+        DAYS[1]: (2, NOW + timedelta(hours=1), version),
+        DAYS[2]: before[DAYS[2]],
+        None: (1, NOW + timedelta(hours=1), version),
+    }
+
+
+@pytest.mark.parametrize("adaptive", ["true", "false"])
+def test_a_profile_is_one_file_with_and_without_adaptive_execution(
+    feature_store: FeatureStore, spark: SparkSession, adaptive: str
+) -> None:
+    session = spark.newSession()
+    session.conf.set("spark.sql.adaptive.enabled", adaptive)
+    tenant = f"adaptive-{adaptive}"
+    store = FeatureStore.open(feature_store.settings, spark=session, clock=Clock(NOW)).tenant(tenant)
+    store.write_batch("orders", [one for day in DAYS for one in orders_of(day)])
+    store.profile("orders")
+
+    written = store._context.layout.statistics.read(session).where(f"tenant_id = '{tenant}'")
+    assert written.count() == 2 * len(DAYS) + 1
+    assert written.select("_metadata.file_path").distinct().count() == 1
+
+
+def stopping_at(step: str) -> Callable[[str], None]:
+    def stop(name: str) -> None:
+        if name == step:
+            raise KeyboardInterrupt(name)
+
+    return stop
+
+
+def test_a_profile_that_was_stopped_is_run_again_to_the_same_lines(store: OfflineStore) -> None:
+    store.write_batch("orders", [*orders_of(DAYS[2], users=9), *orders_of(date(2026, 11, 4))])
+    with pytest.raises(KeyboardInterrupt):
+        profile(replace(store._context, step=stopping_at("profile.computed")), "acme", ["orders"])
+    store.profile("orders")
+    resumed = store.get_statistics("orders", by_date=True)
+
+    store.profile("orders", full=True)
+
+    assert resumed == store.get_statistics("orders", by_date=True)
+    assert [(one.date.day, one.feature, one.rows) for one in resumed if one.date] == [
+        (2, "amount", 6), (2, "shop", 6), (3, "amount", 9), (3, "shop", 9), (4, "amount", 5), (4, "shop", 5),
+    ]  # fmt: skip
+
+
+def test_all_dates_are_profiled_again_where_the_feed_of_changes_is_gone(store: OfflineStore) -> None:
+    context, values = store._context, store._context.table(ORDERS).values
+    values.delete(context.spark, of_day("acme", date(2026, 11, 4)))
+    # As a vacuum does.
+    for file in Path(str(values.path)).glob("tenant_id=acme/event_date=2026-11-04/*.parquet"):
+        file.unlink()
+
+    [told] = store.profile("orders").groups
+
+    assert (told.dates, told.rows) == (2, 15)
+    assert set(lines(store)) == {DAYS[1], DAYS[2], None}
+
+
+def test_months_and_a_period_of_their_own(store: OfflineStore) -> None:
+    def bill(month: int, day: int, amount: float | None) -> dict[str, Any]:
+        return {"user_id": "u1", "event_timestamp": datetime(2026, month, day, tzinfo=UTC), "amount": amount}
+
+    store.write_batch("bills", [bill(9, 5, 90.0), bill(10, 5, 100.0), bill(11, 5, 110.0), bill(11, 6, 120.0)])
+    store.write_batch("bills", [bill(11, 6, None) | {"created_timestamp": NOW + timedelta(days=1)}])
+
+    [asked] = store.profile("bills", datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)).groups
+    assert (asked.dates, asked.rows) == (1, 2)
+    assert set(lines(store, "bills")) == {date(2026, 11, 1)}
+    [whole] = store.profile("bills").groups
+    assert (whole.dates, whole.rows) == (3, 4)
+
+    # The correction took a value away, as nulls are values in this group.
+    [one] = store.get_statistics("bills", datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+    assert (one.rows, one.nulls, one.minimum, one.maximum, one.mean) == (3, 1, 100.0, 110.0, 105.0)
+    assert one.stddev == pytest.approx(math.sqrt(50))
+
+
+def test_a_group_that_gains_a_feature_is_profiled_again(feature_store: FeatureStore, store: OfflineStore) -> None:
+    feature_store.apply([BILLS.model_copy(update={"features": (*BILLS.features, Feature("items", "long"))})])
+
+    [told] = store.profile("bills").groups
+
+    assert (told.dates, told.rows) == (3, 4)
+    assert [(one.feature, one.rows, one.nulls) for one in store.get_statistics("bills")] == [
+        ("amount", 4, 1),
+        ("items", 4, 4),
+    ]
+
+
+def test_every_run_is_in_the_ledger_and_wrong_arguments_are_told(store: OfflineStore) -> None:
+    states = {row["state"] for row in store.runs().where("job = 'profile'").collect()}
+    assert {"succeeded", "failed"} <= states
+
+    with pytest.raises(NotFoundError, match="Did you mean 'stats'"):
+        store.profile(["stat"])
+    with pytest.raises(InvalidArgumentError, match="both start and end"):
+        store.profile("stats", start=NOW)
+    with pytest.raises(InvalidArgumentError, match="not before its end"):
+        store.profile("stats", NOW, NOW)

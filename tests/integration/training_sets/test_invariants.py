@@ -1,0 +1,58 @@
+"""The product catches itself: a join that would leak, lose or double rows fails loudly and publishes nothing."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Window as W
+
+from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
+from featurestore.errors import InvariantError
+from featurestore.frames.as_of import point_in_time
+from featurestore.operations.training_sets import build as build_training_set
+
+STATS = FeatureGroup("stats", Entity("user", join_keys={"user_id": "string"}), features=[Feature("score", "double")])
+START = datetime(2026, 1, 1, tzinfo=UTC)
+ROWS = [{"user_id": "u", "event_timestamp": START + timedelta(hours=hour), "score": float(hour)} for hour in range(4)]
+SPINE = pd.DataFrame({"user_id": ["u", "u"], "event_timestamp": [START, START + timedelta(hours=1)], "late": [1, 0]})
+
+
+@pytest.fixture(scope="module")
+def loader(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> FeatureDataLoader:
+    warehouse = str(tmp_path_factory.mktemp("invariants") / "warehouse")
+    fs = FeatureStore.open(Settings(warehouse=warehouse), spark=spark)
+    fs.apply([STATS])
+    fs.tenant("acme").write_batch("stats", ROWS)
+    return FeatureDataLoader(fs.tenant("acme"))
+
+
+def test_a_value_from_the_future_stops_the_query(loader: FeatureDataLoader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def sees_everything(by: list[str], *order: str) -> object:
+        return W.partitionBy(*by).orderBy(*order).rowsBetween(W.unboundedPreceding, W.unboundedFollowing)
+
+    monkeypatch.setattr(point_in_time, "_running", sees_everything)
+    with pytest.raises(Exception, match="INVARIANT: the as-of join saw a value newer than its spine row"):
+        loader.load_training_data(SPINE, ["stats:score"], label="late", name="leaky")
+    assert loader.list("leaky") == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda rows: rows.limit(1),
+        lambda rows: rows.union(rows.limit(1)),
+        lambda rows: rows.withColumn("late", rows["late"] + 1),
+        lambda rows: rows.limit(1).union(rows.limit(1)),
+    ],
+    ids=["a row lost", "a row doubled", "a column changed", "one lost and one doubled"],
+)
+def test_a_spine_row_lost_doubled_or_changed_is_never_published(
+    loader: FeatureDataLoader, monkeypatch: pytest.MonkeyPatch, broken: Callable[[DataFrame], DataFrame]
+) -> None:
+    join = build_training_set.point_in_time
+    monkeypatch.setattr(build_training_set, "point_in_time", lambda *asked: broken(join(*asked)))
+    with pytest.raises(InvariantError, match="is not published"):
+        loader.load_training_data(SPINE, ["stats:score"], label="late", name="broken")
+    assert loader.list("broken") == []

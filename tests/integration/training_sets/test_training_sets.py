@@ -1,0 +1,266 @@
+"""Training sets: what is saved can be trusted, loaded, and built again."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from featurestore import (
+    Entity,
+    Feature,
+    FeatureDataLoader,
+    FeatureGroup,
+    FeatureStore,
+    Settings,
+    TimeSplit,
+)
+from featurestore.errors import ExportError, NotFoundError, RebuildError, SpineError
+from featurestore.frames.training_sets.sampling import sample_rows
+from featurestore.stores.training_sets.manifests import Manifest
+
+USER = Entity("user", join_keys={"user_id": "string"})
+STATS = FeatureGroup("stats", USER, features=[Feature("score", "double"), Feature("plan", "string")])
+START = datetime(2026, 1, 1, tzinfo=UTC)
+FEATURES = ["stats:score", "stats:plan"]
+
+
+def hours(count: float) -> datetime:
+    return START + timedelta(hours=count)
+
+
+@pytest.fixture(scope="module")
+def feature_store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    warehouse = str(tmp_path_factory.mktemp("training_sets") / "warehouse")
+    fs = FeatureStore.open(Settings(warehouse=warehouse), spark=spark)
+    fs.apply([STATS])
+    rows = [
+        {"user_id": f"u{i % 3}", "event_timestamp": hours(i), "score": float(i), "plan": "paid" if i > 5 else None}
+        for i in range(10)
+    ]
+    fs.tenant("acme").write_batch("stats", rows)
+    return fs
+
+
+@pytest.fixture
+def loader(feature_store: FeatureStore) -> FeatureDataLoader:
+    return FeatureDataLoader(feature_store.tenant("acme"))
+
+
+@pytest.fixture
+def spine() -> pd.DataFrame:
+    """Ten examples, an hour apart, each half an hour after a value; two of them the same."""
+    return pd.DataFrame(
+        {
+            "user_id": [f"u{i % 3}" for i in range(9)] + ["u0"],
+            "event_timestamp": [hours(i + 0.5) for i in range(9)] + [hours(0.5)],
+            "late": [i % 2 == 0 for i in range(9)] + [True],
+        }
+    )
+
+
+def test_a_training_set_is_saved_loaded_and_built_again_after_more_data_came(
+    feature_store: FeatureStore, loader: FeatureDataLoader, spine: pd.DataFrame, tmp_path: Path
+) -> None:
+    split = TimeSplit(validation_from=hours(4), test_from=hours(7))
+    built = loader.load_training_data(spine, FEATURES, label="late", name="lateness", split=split)
+
+    manifest = built.manifest
+    assert (manifest.row_count, manifest.label, manifest.feature_columns) == (10, "late", ("score", "plan"))
+    assert manifest.columns == (
+        "user_id", "event_timestamp", "late", "score", "plan", "stats__event_timestamp", "split",
+    )  # fmt: skip
+    assert [(g.name, g.table_version) for g in manifest.groups] == [("stats", 1)]
+    assert manifest.groups[0].group == STATS
+
+    frame = built.to_pandas()
+    assert frame.X.columns.tolist() == ["score", "plan"]
+    assert frame.X["score"].tolist() == [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+    assert frame.y is not None
+    assert frame.y.tolist() == [True, True, False, True, False, True, False, True, False, True]
+    assert frame.entity_ids["user_id"].tolist() == ["u0", "u0", "u1", "u2", "u0", "u1", "u2", "u0", "u1", "u2"]
+    assert frame.timestamps.tolist()[0] == pd.Timestamp(hours(0.5))
+    assert frame.metadata == {
+        "total_samples": 10,
+        "feature_count": 2,
+        "time_range": (hours(0.5), hours(8.5)),
+        "missing_values": {"score": 0, "plan": 7},
+    }
+    parts = {part: built.to_pandas(part) for part in ("train", "validation", "test")}
+    assert {part: loaded.timestamps.dt.hour.tolist() for part, loaded in parts.items()} == {
+        "train": [0, 0, 1, 2, 3], "validation": [4, 5, 6], "test": [7, 8],
+    }  # fmt: skip
+
+    store = feature_store.tenant("acme")
+    store.write_batch("stats", [{"user_id": "u0", "event_timestamp": hours(h), "score": -1.0} for h in (0, 0.2)])
+    again = loader.rebuild("lateness")
+    assert again.manifest.content_hash == manifest.content_hash
+    assert (again.version, again.manifest.rebuilt_from) == (2, 1)
+    fresh = loader.load_training_data(spine, FEATURES, label="late", name="lateness", split=split)
+    assert fresh.manifest.content_hash != manifest.content_hash
+    assert [m.version for m in loader.list("lateness")] == [1, 2, 3]
+    assert loader.get("lateness", 1).manifest == manifest
+
+    other = spine.assign(late=True)
+    with pytest.raises(RebuildError, match="the spine is not the one"):
+        loader.rebuild("lateness", 1, spine=other)
+    assert loader.rebuild("lateness", 1, spine=spine).manifest.content_hash == manifest.content_hash
+
+    folder = built.export(str(tmp_path / "export"))
+    exported = pq.read_table(folder)
+    assert exported.num_rows == 10
+    assert Manifest.model_validate_json((Path(folder) / "_manifest.json").read_text()) == manifest
+    assert exported.column_names == list(manifest.columns)
+    with pytest.raises(ExportError, match="is there already"):
+        built.export(str(tmp_path / "export"))
+
+
+def test_an_extended_set_computes_only_the_new_rows_and_is_built_again_part_by_part(
+    feature_store: FeatureStore, loader: FeatureDataLoader, spine: pd.DataFrame
+) -> None:
+    split = TimeSplit(test_from=hours(7))
+    first = loader.load_training_data(spine[:4], FEATURES, label="late", name="grown", split=split)
+    # Knowledge that came since: the rows that were saved keep what they had, the new ones see it.
+    feature_store.tenant("acme").write_batch(
+        "stats", [{"user_id": f"u{i}", "event_timestamp": hours(0.3), "score": -9.0} for i in range(3)]
+    )
+    more = pd.concat([spine[4:], spine[:1]])
+
+    grown = loader.extend("grown", more)
+
+    assert (grown.manifest.version, grown.manifest.extends, grown.manifest.row_count) == (2, 1, 11)
+    assert [part.row_count for part in grown.manifest.parts] == [4, 7]
+    assert grown.rows.columns == list(first.manifest.columns)
+    assert first.rows.exceptAll(grown.rows).count() == 0
+    loaded = grown.to_pandas()
+    of_u0 = loaded.X["score"][(loaded.entity_ids["user_id"] == "u0") & (loaded.timestamps == hours(0.5))]
+    assert sorted(of_u0) == sorted([first.to_pandas().X["score"][0], -9.0, -9.0])
+    assert first.to_pandas().X["score"][0] > -9.0
+    assert grown.to_pandas("test").timestamps.dt.hour.tolist() == [7, 8]
+
+    again = loader.rebuild("grown", 2)
+    assert again.manifest.content_hash == grown.manifest.content_hash
+    assert [part.spine_fingerprint for part in again.manifest.parts] == [
+        part.spine_fingerprint for part in grown.manifest.parts
+    ]
+    with pytest.raises(RebuildError, match="rebuild it from its saved rows"):
+        loader.rebuild("grown", 2, spine=spine)
+    with pytest.raises(SpineError, match="'late' is missing; 'other' is not among them"):
+        loader.extend("grown", spine.rename(columns={"late": "other"}))
+    with pytest.raises(SpineError, match=r"\['late', 'Late'\] differ only in case"):
+        loader.extend("grown", spine.assign(Late=1))
+    with pytest.raises(SpineError, match=r"'late' holds bool .* and str"):
+        loader.rebuild("grown", 1, spine=spine.assign(late=pd.Series([True, "no"] * 5, dtype=object)))
+    with pytest.raises(SpineError, match="'late' is missing"):
+        loader.rebuild("grown", 1, spine=spine.drop(columns="late"))
+    grown_twice = loader.extend("grown", spine[:1], version=2)
+    assert [part.row_count for part in grown_twice.manifest.parts] == [4, 7, 1]
+
+
+def test_the_same_sample_whatever_the_partitioning(spark: SparkSession) -> None:
+    frame = spark.range(1000).select(F.col("id"), (F.col("id") % 7).alias("group"), F.lit(None).alias("nothing"))
+    samples = [
+        {row["id"] for row in sample_rows(shuffled, 100, seed).collect()}
+        for shuffled in (frame, frame.repartition(7), frame.orderBy(F.desc("id")))
+        for seed in (0, 1)
+    ]
+    assert all(len(sample) == 100 for sample in samples)
+    assert samples[0] == samples[2] == samples[4]
+    assert samples[1] == samples[3] == samples[5]
+    assert samples[0] != samples[1]
+
+
+def test_a_sampled_set_counts_its_own_rows_and_shares_become_instants(
+    loader: FeatureDataLoader, spine: pd.DataFrame
+) -> None:
+    split = TimeSplit(validation=0.25, test=0.25)
+    built = loader.load_training_data(spine, FEATURES, label="late", name="sampled", sample_size=8, seed=3, split=split)
+
+    assert (built.manifest.row_count, built.manifest.spine_rows_before_sampling) == (8, 10)
+    assert built.metadata()["total_samples"] == 8
+    assert sum(built.rows.groupBy("split").count().toPandas()["count"]) == 8
+    assert built.manifest.split is not None
+    for part, low, high in (
+        ("train", START, built.manifest.split.validation_from),
+        ("validation", built.manifest.split.validation_from, built.manifest.split.test_from),
+        ("test", built.manifest.split.test_from, hours(24)),
+    ):
+        times = built.to_pandas(part).timestamps
+        assert len(times) > 0
+        assert times.between(pd.Timestamp(low), pd.Timestamp(high), inclusive="left").all()
+    assert loader.rebuild("sampled").manifest.content_hash == built.manifest.content_hash
+
+
+def test_a_label_is_never_a_feature_and_wrong_asks_are_explained(
+    loader: FeatureDataLoader, spine: pd.DataFrame
+) -> None:
+    with pytest.raises(SpineError, match="Did you mean 'late'"):
+        loader.load_training_data(spine, FEATURES, label="lat")
+    with pytest.raises(SpineError, match="is a key or the timestamp"):
+        loader.load_training_data(spine, FEATURES, label="user_id")
+    with pytest.raises(SpineError, match="would stand twice"):
+        loader.load_training_data(spine.assign(score=1), FEATURES, label="score")
+    with pytest.raises(SpineError, match="hold a space"):
+        loader.load_training_data(spine.rename(columns={"late": "is late"}), FEATURES, label="is late")
+    with pytest.raises(SpineError, match="sample_size is 0"):
+        loader.load_training_data(spine, FEATURES, label="late", sample_size=0)
+    with pytest.raises(NotFoundError, match="never built"):
+        loader.get("nothing")
+    assert loader.list("adhoc") == []
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (
+            "map('a', 1) AS late",
+            r"'late' is map<string,int>, which a saved set cannot hold; .*map_entries\(\).*to_json\(\)",
+        ),
+        (
+            "named_struct('m', map('a', 1)) AS late",
+            "'late' is struct<m:map<string,int>>, which a saved set cannot hold",
+        ),
+        ("parse_json('1') AS late", "'late' is variant, .*JSON text"),
+        ("interval '1' day AS late", "'late' is interval day, which a saved set cannot hold; cast it"),
+        ("array() AS late", "'late' is array<void>, .*a type"),
+        ("named_struct('a', 1, 'A', 2) AS late", r"\['a', 'A'\], which are the same to Spark"),
+        ("'x' COLLATE UTF8_LCASE AS late", "'late' is string collate UTF8_LCASE, .*without a collation"),
+        ("1 AS late, 2 AS Late", r"\['late', 'Late'\] differ only in case"),
+        ("1 AS late, 2 AS __Part", "'__Part' has a name that saved sets use themselves"),
+        ("1 AS late, 2 AS split, true AS Score", "'score' would stand twice in the output .beside 'Score'"),
+    ],
+)
+def test_columns_that_a_saved_set_cannot_hold_are_named_before_any_job(
+    loader: FeatureDataLoader, spark: SparkSession, tmp_path: Path, column: str, message: str
+) -> None:
+    spine = spark.sql(f"SELECT 'u0' AS user_id, timestamp'2026-11-01T12:00:00Z' AS event_timestamp, {column}")
+
+    with pytest.raises(SpineError, match=message):
+        loader.load_training_data(spine, FEATURES, label="late")
+    with pytest.raises(SpineError, match=message):
+        loader.load_for_fine_tuning(spine, FEATURES, "late", path=str(tmp_path / "lines"))
+
+
+def test_another_tenant_sees_neither_the_values_nor_the_sets(feature_store: FeatureStore, spine: pd.DataFrame) -> None:
+    other = FeatureDataLoader(feature_store.tenant("other"))
+    built = other.load_training_data(spine, FEATURES, label="late", name="lateness")
+    assert built.version == 1
+    assert built.metadata()["missing_values"] == {"score": 10, "plan": 10}
+    assert [m.tenant_id for m in other.list()] == ["other"]
+
+
+def test_an_empty_spine_gives_an_empty_set(loader: FeatureDataLoader, spine: pd.DataFrame) -> None:
+    built = loader.load_training_data(spine.iloc[:0], FEATURES, label="late", name="empty")
+    assert built.manifest.row_count == 0
+    assert built.metadata()["time_range"] is None
+    assert len(built.to_pandas().X) == 0
+
+
+def test_a_spine_that_changes_between_reads_is_caught(feature_store: FeatureStore) -> None:
+    changing = feature_store.spark.sql("SELECT 'u0' AS user_id, current_timestamp() AS event_timestamp")
+    joined = feature_store.tenant("acme").get_point_in_time(changing, FEATURES)
+    with pytest.raises(Exception, match="the spine changed between two reads"):
+        joined.collect()

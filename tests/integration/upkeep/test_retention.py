@@ -1,0 +1,218 @@
+"""Retention deletes what is old and nothing else, and vacuum nothing that somebody needs."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+from pyspark.sql import functions as F
+
+from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore
+from featurestore.errors import InvalidArgumentError, NotFoundError, RebuildError
+from featurestore.operations.upkeep.retain import _clean, _old
+from featurestore.operations.upkeep.vacuum import first_removal
+from featurestore.stores.delta.vacuuming import Commit
+from tests.conftest import Clock, OpenFeatureStore
+
+USER = Entity("user", join_keys={"user_id": "string"})
+PLAIN = FeatureGroup("plain", USER, features=[Feature("score", "double")], retention="10d")
+PLAIN_2 = FeatureGroup("plain", USER, features=[Feature("score", "long")], retention="5d", version=2)
+KEPT = FeatureGroup(
+    "kept", USER, features=[Feature("a", "long"), Feature("b", "long")], retention="10d", keep_latest=True, ttl="20d"
+)
+WHOLE = FeatureGroup(
+    "whole",
+    USER,
+    features=[Feature("a", "long"), Feature("b", "long")],
+    retention="10d",
+    keep_latest=True,
+    nulls="keep",
+)
+FOREVER = FeatureGroup("forever", USER, features=[Feature("score", "double")], partition_by="month")
+
+
+def january(day: float) -> datetime:
+    """Midnight UTC of a day of January, or of one after it; a fraction is of the day."""
+    return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day - 1)
+
+
+@pytest.fixture(scope="module")
+def clock() -> Clock:
+    return Clock(january(31.5))
+
+
+@pytest.fixture(scope="module")
+def feature_store(open_feature_store: OpenFeatureStore, clock: Clock) -> FeatureStore:
+    """On 31 January at noon: rows of a retention of 10 days are old before 21 January."""
+    fs = open_feature_store(clock)
+    fs.apply([PLAIN, KEPT, WHOLE, FOREVER])
+    return fs
+
+
+@pytest.fixture(scope="module")
+def store(feature_store: FeatureStore) -> OfflineStore:
+    return feature_store.tenant("acme")
+
+
+def row(user: str, day: float, created: float | None = None, **values: Any) -> dict[str, Any]:
+    known = january(day if created is None else created)
+    return {"user_id": user, "event_timestamp": january(day), "created_timestamp": known, **values}
+
+
+def days(fs: FeatureStore, group: FeatureGroup, tenant: str) -> list[tuple[str, float]]:
+    """User and day of January of each row that is stored."""
+    table = fs.tenant(tenant)._context.table(group).values
+    rows = table.read(fs.spark).where(F.col("tenant_id") == tenant)
+    micros = F.unix_micros("event_timestamp") - F.lit(int(january(1).timestamp() * 1_000_000))
+    told = rows.select("user_id", (micros / F.lit(86_400_000_000) + 1).alias("day")).collect()
+    return sorted((line["user_id"], round(line["day"], 3)) for line in told)
+
+
+def test_whole_days_that_are_older_are_deleted_without_a_look_into_their_files(
+    feature_store: FeatureStore, store: OfflineStore
+) -> None:
+    rows = [row("ann", day, score=1.0) for day in (1, 19.5, 20.999, 21, 21.6, 31)]
+    store.write_batch("plain", rows)
+    feature_store.tenant("other").write_batch("plain", rows)
+    store.write_batch("forever", [row("ann", 1, score=1.0)])
+    feature_store.apply([PLAIN_2])
+    store.write_batch("plain", [row("ann", day, score=1) for day in (25, 26)])
+
+    [tried, tried_2] = store.cleanup(dry_run=True, groups=["plain"])
+    done = store.cleanup(groups=["plain", "forever"])
+    again = store.cleanup(groups=["plain"])
+
+    assert (tried.group, tried.version, tried.before, tried.deleted_rows) == ("plain", 1, "2026-01-21", 3)
+    assert (tried_2.version, tried_2.before, tried_2.deleted_rows) == (2, "2026-01-26", 1)
+    assert tried.deleted_bytes > 0
+    assert [(result.deleted_rows, result.deleted_bytes) for result in done] == [
+        (3, tried.deleted_bytes), (1, tried_2.deleted_bytes),
+    ]  # fmt: skip
+    assert [result.deleted_rows for result in again] == [0, 0]
+    assert days(feature_store, PLAIN, "acme") == [("ann", 21.0), ("ann", 21.6), ("ann", 31.0)]
+    assert days(feature_store, PLAIN, "other") == [("ann", day) for day in (1.0, 19.5, 20.999, 21.0, 21.6, 31.0)]
+    [commit] = store._context.table(PLAIN).values.history(feature_store.spark, limit=1)
+    assert (commit["operation"], commit["operationMetrics"]["numAddedFiles"]) == ("DELETE", "0")
+    assert done[0].table_version == commit["version"]
+    [first, second] = store.runs().where("job = 'cleanup'").orderBy("recorded_at", F.desc("details")).collect()
+    assert {first["state"], second["state"]} == {"succeeded"}
+    told = sorted(json.loads(run["details"])["groups"] != [] for run in (first, second))
+    assert told == [False, True]
+
+
+def test_the_days_can_be_given_and_wrong_ones_are_explained(feature_store: FeatureStore, store: OfflineStore) -> None:
+    assert [result.deleted_rows for result in store.cleanup(retention_days=31, groups=["forever"])] == [0]
+    [asked] = store.cleanup(retention_days=1, groups=["forever"], dry_run=True)
+    # A month is deleted when all of it is older.
+    assert (asked.before, asked.deleted_rows) == ("2026-01-01", 0)
+    assert store.cleanup(retention_days=10**9, groups=["forever"]) == []
+    with pytest.raises(InvalidArgumentError, match="retention_days is 0"):
+        store.cleanup(retention_days=0)
+    with pytest.raises(NotFoundError, match="Did you mean 'plain'"):
+        store.cleanup(groups=["plane"])
+
+
+def test_rows_that_reads_after_the_cut_need_are_kept_and_all_answers_with_them(
+    feature_store: FeatureStore, store: OfflineStore
+) -> None:
+    rows = [
+        row("ann", 5, a=1, b=1),  # b: its last
+        row("ann", 10, a=2),  # of a, the last that was known before the cut: the next came to be known after it
+        row("ann", 12, created=25, a=3),
+        row("ann", 12, created=24, a=4),  # corrected later
+        row("bob", 0.9, a=1, b=1),  # TTL ended before the cut
+        row("bob", 8, a=2, b=2),
+        row("bob", 22, a=3, b=3),
+        row("cid", 19, a=1),
+        row("cid", 19, a=2),  # which of the two counts is told by their content: both stay
+    ]
+    spine = pd.DataFrame(
+        [(user, january(day)) for user in ("ann", "bob", "cid") for day in (21, 22.5, 24.5, 25.5, 29, 33, 42)],
+        columns=["user_id", "event_timestamp"],
+    )
+
+    def answers() -> list[list[tuple[Any, ...]]]:
+        asked = [
+            store.get_point_in_time(spine, features, known_at=known_at)
+            for features in (["kept:a", "kept:b"], ["whole:a", "whole:b"])
+            for known_at in (None, "event")
+        ]
+        return [sorted(map(tuple, one.collect()), key=repr) for one in asked]
+
+    for group in ("kept", "whole"):
+        store.write_batch(group, rows)
+    before = answers()
+    tried = store.cleanup(dry_run=True, groups=["kept", "whole"])
+
+    done = store.cleanup(groups=["kept", "whole"])
+
+    assert [(result.deleted_rows, result.kept_latest) for result in done] == [(1, 7), (2, 6)]
+    assert [(result.deleted_rows, result.kept_latest) for result in tried] == [(1, 7), (2, 6)]
+    assert answers() == before
+    assert days(feature_store, KEPT, "acme").count(("bob", 0.9)) == 0
+    assert [result.deleted_rows for result in store.cleanup(groups=["kept", "whole"])] == [0, 0]
+
+
+def test_a_late_row_that_comes_during_a_cleanup_stays(
+    feature_store: FeatureStore, store: OfflineStore, clock: Clock
+) -> None:
+    context = feature_store.tenant("late")._context
+    late = feature_store.tenant("late")
+    late.write_batch("kept", [row("ann", 3, a=1), row("ann", 4, a=2)])
+    found = _old(context, "late", KEPT, january(21).date())
+    late.write_batch("kept", [row("ann", 4, created=31, a=3), row("zoe", 2, a=9)])
+
+    done = _clean(context, "late", found)
+
+    assert done.deleted_rows == 1
+    assert days(feature_store, KEPT, "late") == [("ann", 4.0), ("ann", 4.0), ("zoe", 2.0)]
+
+
+def test_files_are_vacuumed_unless_somebody_needs_them(open_feature_store: OpenFeatureStore, clock: Clock) -> None:
+    fs = open_feature_store(clock)
+    fs.apply([PLAIN])
+    store = fs.tenant("acme")
+    loader = FeatureDataLoader(store)
+    store.write_batch("plain", [row("ann", day, score=float(day)) for day in (1, 2, 30)])
+    spine = pd.DataFrame({"user_id": ["ann"], "event_timestamp": [january(2.5)], "label": [True]})
+    built = loader.load_training_data(spine, ["plain:score"], label="label", name="pinned")
+    store.cleanup()
+
+    with pytest.raises(
+        InvalidArgumentError, match=r"older_than is 1h; at least 1d is possible, for a reader that is still"
+    ):
+        fs.vacuum("1h")
+    with pytest.raises(InvalidArgumentError, match="older_than: duration 'soon' cannot be read"):
+        fs.vacuum("soon")
+    assert loader.rebuild("pinned").manifest.content_hash == built.manifest.content_hash
+    [would] = [one for one in fs.vacuum("1us", force=True, dry_run=True) if one.table.endswith("plain_v1/values")]
+    [did] = [one for one in fs.vacuum("1us", force=True) if one.table.endswith("plain_v1/values")]
+
+    assert (did.files, did.bytes) == (would.files, would.bytes)
+    assert did.files == 2
+    assert did.bytes > 0
+    with pytest.raises(
+        RebuildError, match=r"'pinned' v1 cannot be built again: 2 of 3 files of version 1 of .*plain_v1"
+    ):
+        loader.rebuild("pinned", 1)
+    assert loader.get("pinned", 1).to_pandas().X["score"].tolist() == [2.0]
+
+
+def test_a_version_is_needed_until_a_later_commit_takes_files_away_and_a_vacuum_them() -> None:
+    def commit(version: int, removes: bool = False, vacuumed_before: float | None = None) -> Commit:
+        before = None if vacuumed_before is None else january(vacuumed_before)
+        return Commit(version, january(version), removes, before)
+
+    appends = [commit(version) for version in range(1, 6)]
+    assert first_removal(appends, 2) is None
+    assert first_removal([*appends, commit(6, removes=True), commit(7, removes=True)], 2) == january(6)
+    assert first_removal([*appends, commit(6, removes=True)], 6) is None
+    kept_long_enough = commit(8, vacuumed_before=5)
+    assert first_removal([*appends, commit(6, removes=True), kept_long_enough], 2) == january(6)
+    already_gone = commit(8, vacuumed_before=7)
+    assert first_removal([*appends, commit(6, removes=True), already_gone], 2) is None
+    beyond_the_log = [commit(4), commit(6, removes=True)]
+    assert first_removal(beyond_the_log, 2) is None

@@ -1,0 +1,124 @@
+"""What doctor decides from what it finds."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from featurestore.cli.doctor import (
+    Check,
+    WarehouseFacts,
+    examine,
+    judge_jars,
+    judge_packages,
+    judge_python,
+    judge_round_trip,
+    judge_session,
+    judge_time_zone,
+    judge_warehouse,
+    judge_worker,
+)
+from featurestore.config import Settings
+
+
+@pytest.mark.parametrize(("found", "ok"), [((3, 10, 13), False), ((3, 11, 0), True), ((3, 13, 2), True)])
+def test_python_is_new_enough(found: tuple[int, ...], ok: bool) -> None:
+    assert judge_python(found).ok is ok
+
+
+@pytest.mark.parametrize(
+    ("pyspark", "delta", "ok"),
+    [
+        ("4.2.0", "4.4.0", True),
+        ("4.2.1", "4.4.1", True),
+        ("4.20.0", "4.4.0", False),
+        ("4.3.0", "4.4.0", False),
+        ("4.2.0", "4.3.0", False),
+        ("4.2.0", None, False),
+        (None, None, False),
+    ],
+)
+def test_spark_and_delta_are_of_one_pair(pyspark: str | None, delta: str | None, ok: bool) -> None:
+    check = judge_packages({"pyspark": pyspark, "delta-spark": delta})
+
+    assert check.ok is ok
+    assert (check.mend == "pip install 'pyspark==4.2.*' 'delta-spark==4.4.*'") is not ok
+
+
+@pytest.mark.parametrize(
+    ("facts", "ok", "found"),
+    [
+        (WarehouseFacts("/w", Path("/w"), True, True), True, "/w (writable)"),
+        (WarehouseFacts("/w/a/b", Path("/w"), True, True), True, "/w/a/b (will be created)"),
+        (WarehouseFacts("/w/a", Path("/w"), True, False), False, "/w cannot be written to"),
+        (WarehouseFacts("/w/a", Path("/w/a"), False, True), False, "/w/a is a file, not a folder"),
+        (WarehouseFacts("s3a://w", None, True, True), True, "s3a://w (an object store; the Delta check writes there)"),
+    ],
+)
+def test_the_warehouse_is_or_can_be_made(facts: WarehouseFacts, ok: bool, found: str) -> None:
+    check = judge_warehouse(facts)
+
+    assert (check.ok, check.found) == (ok, found)
+    assert bool(check.mend) is not ok
+
+
+def test_the_facts_of_a_warehouse_that_is_not_there_are_its_nearest_folders(tmp_path: Path) -> None:
+    assert WarehouseFacts.of(f"{tmp_path}/a/b") == WarehouseFacts(f"{tmp_path}/a/b", tmp_path, True, True)
+
+
+@pytest.mark.parametrize(
+    ("jars", "fetched", "ok"),
+    [(["io.delta_delta-spark_4.2_2.13-4.4.0.jar"], True, True), ([], True, False), ([], False, True)],
+)
+def test_delta_is_fetched_or_came_with_the_session(jars: list[str], fetched: bool, ok: bool) -> None:
+    assert judge_jars(Path("/ivy/jars"), jars, fetched).ok is ok
+
+
+@pytest.mark.parametrize(
+    ("jars_there", "hint"), [(False, "Maven Central"), (True, "a wrong property in the settings under 'spark'")]
+)
+def test_a_session_that_did_not_start_is_explained_by_what_is_missing(jars_there: bool, hint: str) -> None:
+    check = judge_session(None, "PySparkRuntimeError: Java gateway process exited", jars_there)
+
+    assert not check.ok
+    assert hint in check.mend
+
+
+@pytest.mark.parametrize(("zone", "ok"), [("UTC", True), ("Etc/UTC", True), ("Europe/Berlin", False)])
+def test_the_session_is_in_utc(zone: str, ok: bool) -> None:
+    assert judge_time_zone(zone).ok is ok
+
+
+@pytest.mark.parametrize(("read", "ok"), [(3, True), (2, False), (None, False)])
+def test_all_rows_come_back(read: int | None, ok: bool) -> None:
+    check = judge_round_trip("/w", read, "" if read is not None else "AnalysisException: no such format")
+
+    assert check.ok is ok
+    assert ("no such format" in check.found) is (read is None)
+
+
+@pytest.mark.parametrize(
+    ("worker", "ok"), [("3.11.7", True), ("3.11.2", True), ("3.9.2", False), ("3.1.1", False), (None, False)]
+)
+def test_workers_run_the_drivers_python(worker: str | None, ok: bool) -> None:
+    check = judge_worker("3.11.7", worker, "PythonException: failed to start")
+
+    assert check.ok is ok
+    assert check.mend == ("" if ok else f"export PYSPARK_PYTHON={sys.executable} before Spark starts")
+
+
+def test_without_java_nothing_is_started(tmp_path: Path) -> None:
+    settings = Settings(warehouse=str(tmp_path))
+
+    checks = list(examine(settings, {**os.environ, "JAVA_HOME": str(tmp_path)}))
+
+    assert checks[-1] == Check(
+        "Java",
+        False,
+        f"Spark needs Java 17 or 21 and JAVA_HOME={tmp_path} has none",
+        checks[-1].mend,
+    )
+    assert "install it with" in checks[-1].mend

