@@ -45,8 +45,7 @@ class FeatureDataLoader:
     """Training sets of one tenant: ``FeatureDataLoader(store)``."""
 
     def __init__(self, store: OfflineStore) -> None:
-        self._context = store._context
-        self._tenant_id = store.tenant_id
+        self._scope = store._scope
 
     def load_training_data(
         self,
@@ -88,7 +87,7 @@ class FeatureDataLoader:
         Raises SpineError, NotFoundError, InvalidArgumentError, LeakageError, InvariantError.
         """
         asked = request(
-            self._context,
+            self._scope.context,
             name,
             features,
             label=label,
@@ -105,8 +104,8 @@ class FeatureDataLoader:
             strict=strict,
             description=description,
         )
-        rows = examples(self._context, self._tenant_id, spine, asked, entities, time_range)
-        return self._loaded(build_training_set(self._context, self._tenant_id, rows, asked))
+        rows = examples(self._scope, spine, asked, entities, time_range)
+        return self._loaded(build_training_set(self._scope, rows, asked))
 
     def get_entity_timestamps(
         self,
@@ -123,19 +122,17 @@ class FeatureDataLoader:
         differ; ``time_range``: ``(start, end)``, the end not included. Rows without a key or a timestamp are left out.
         Raises NotFoundError, SpineError, InvalidArgumentError.
         """
-        return get_entity_timestamps(
-            self._context, self._tenant_id, source, entity, time_range, timestamp_column, on or {}
-        )
+        return get_entity_timestamps(self._scope, source, entity, time_range, timestamp_column, on or {})
 
     def build(self, name: str, strict: bool = False) -> TrainingSet:
         """Build a new version of a training set that was applied as a definition.
 
         ``strict``, here or in the definition: nothing is published that the audit faults (LeakageError).
         """
-        definition = self._context.refresh().training_set(name)
+        definition = self._scope.context.refresh().training_set(name)
         if strict:
             definition = definition.model_copy(update={"strict": True})
-        return self._loaded(build_declared(self._context, self._tenant_id, definition))
+        return self._loaded(build_declared(self._scope, definition))
 
     def rebuild(self, name: str, version: int | None = None, spine: Spine | None = None) -> TrainingSet:
         """Build a saved version again from its manifest, as a new version.
@@ -143,7 +140,7 @@ class FeatureDataLoader:
         Raises RebuildError, and publishes nothing, unless the content is the same.
         """
         manifest = self.get(name, version).manifest
-        return self._loaded(rebuild_training_set(self._context, self._tenant_id, manifest, spine))
+        return self._loaded(rebuild_training_set(self._scope, manifest, spine))
 
     def extend(self, name: str, spine: Spine, version: int | None = None) -> TrainingSet:
         """Add new spine rows to a saved version (the newest by default), as a new version; only they are computed.
@@ -153,15 +150,15 @@ class FeatureDataLoader:
         had, with their types.
         """
         manifest = self.get(name, version).manifest
-        return self._loaded(extend_training_set(self._context, self._tenant_id, manifest, spine))
+        return self._loaded(extend_training_set(self._scope, manifest, spine))
 
     def get(self, name: str, version: int | None = None) -> TrainingSet:
         """A saved version, the newest by default; raises NotFoundError."""
-        return self._loaded(self._context.training_sets.get(self._context.spark, self._tenant_id, name, version))
+        return self._loaded(self._scope.training_sets.get(self._scope.spark, self._scope.tenant_id, name, version))
 
     def list(self, name: str | None = None) -> Listing[Manifest]:
         """Manifests of the saved versions, by name and version."""
-        return self._context.training_sets.list(self._context.spark, self._tenant_id, name)
+        return self._scope.training_sets.list(self._scope.spark, self._scope.tenant_id, name)
 
     def audit(self, name: str, version: int | None = None) -> Findings:
         """Audit a saved version (the newest by default) for leaks again, with the tables that it was built from.
@@ -170,11 +167,11 @@ class FeatureDataLoader:
         each check.
         """
         manifest = self.get(name, version).manifest
-        return Findings(audit_training_set(self._context, self._tenant_id, manifest))
+        return Findings(audit_training_set(self._scope, manifest))
 
     def diff(self, name: str, version_a: int, version_b: int) -> TrainingSetDiff:
         """What is other in ``version_b`` than in ``version_a``: rows, features, how values are spread. Prints as text."""
-        return diff(self._context, self.get(name, version_a).manifest, self.get(name, version_b).manifest)
+        return diff(self._scope.context, self.get(name, version_a).manifest, self.get(name, version_b).manifest)
 
     def delete(self, name: str, version: int | None = None, all_versions: bool = False) -> tuple[int, ...]:
         """Delete a saved version, or all; gives the versions that are gone.
@@ -182,7 +179,7 @@ class FeatureDataLoader:
         A version may be left out where there is only one. Safe to repeat; the number of a deleted version is never given
         again. Raises NotFoundError, InvalidArgumentError.
         """
-        return delete_training_set(self._context, self._tenant_id, name, version, all_versions)
+        return delete_training_set(self._scope, name, version, all_versions)
 
     def load_for_fine_tuning(
         self,
@@ -217,7 +214,7 @@ class FeatureDataLoader:
         """
         inputs = listed(input_features)
         training_set = request(
-            self._context,
+            self._scope.context,
             name,
             inputs,
             label=output_feature,
@@ -240,7 +237,7 @@ class FeatureDataLoader:
             shards=shards,
             on_invalid=on_invalid,
         )
-        return load_for_fine_tuning(self._context, self._tenant_id, spine, asked)
+        return load_for_fine_tuning(self._scope, spine, asked)
 
     def export(
         self,
@@ -252,7 +249,7 @@ class FeatureDataLoader:
         guard_formulas: bool = True,
     ) -> str:
         """Write a training set, a fine-tuning set, or what a read gave, to a new folder; see ``operations.export``."""
-        return export_data(self._context, self._tenant_id, data, path, format, CsvOptions(null, guard_formulas))
+        return export_data(self._scope, data, path, format, CsvOptions(null, guard_formulas))
 
     def export_to_csv(self, data: Data, path: str, *, null: str = "", guard_formulas: bool = True) -> str:
         """The same as CSV files (RFC 4180), each with a header.
@@ -260,7 +257,7 @@ class FeatureDataLoader:
         ``null`` is the text of a missing value, never quoted; an empty text is ``""``. With ``guard_formulas`` a text
         that a spreadsheet would run has an apostrophe before it. Raises ExportError, InvalidArgumentError.
         """
-        return export_data(self._context, self._tenant_id, data, path, "csv", CsvOptions(null, guard_formulas))
+        return export_data(self._scope, data, path, "csv", CsvOptions(null, guard_formulas))
 
     def _loaded(self, manifest: Manifest) -> TrainingSet:
-        return TrainingSet(self._context, manifest)
+        return TrainingSet(self._scope.context, manifest)

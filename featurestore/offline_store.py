@@ -18,7 +18,7 @@ from featurestore.frames.statistics.feature_statistics import FeatureStatistics
 from featurestore.frames.vectors.text_vectors import Model
 from featurestore.operations.catalog.model import Catalog
 from featurestore.operations.catalog.read import read_catalog
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import Entities, EntityKey
 from featurestore.operations.erasure.erase import ErasureCertificate, certificates, erase
 from featurestore.operations.instants import argument_count, argument_duration, argument_window
@@ -66,12 +66,11 @@ class OfflineStore:
     """One tenant's store; there is no way to name another tenant through it."""
 
     def __init__(self, context: Context, tenant_id: str) -> None:
-        self._context = context
-        self._tenant_id = tenant_id
+        self._scope = Scope(context, tenant_id)
 
     @property
     def tenant_id(self) -> str:
-        return self._tenant_id
+        return self._scope.tenant_id
 
     def write_feature_value(self, feature: str, entity: EntityKey, value: Any, event_timestamp: Any) -> WriteResult:
         """Write one value of ``"group:feature"`` for one entity, such as ``{"user_id": "u1"}``, as of an event timestamp.
@@ -79,7 +78,7 @@ class OfflineStore:
         It passes the same validation as a batch; a bad value raises InvalidRowsError, which names the rule, and nothing
         is written. Each call is a commit of its own, with files of its own: write more than a few values as a batch.
         """
-        return write_feature_value(self._context, self._tenant_id, feature, entity, value, event_timestamp)
+        return write_feature_value(self._scope, feature, entity, value, event_timestamp)
 
     def write_embedding(
         self,
@@ -94,25 +93,25 @@ class OfflineStore:
         ``model_version`` none means the feature's own. Many embeddings are a batch, whose rows have the vector under the
         feature's name and the model under ``<feature>__model_version``. Raises InvalidRowsError, InvalidArgumentError.
         """
-        return write_embedding(self._context, self._tenant_id, feature, entity, vector, event_timestamp, model_version)
+        return write_embedding(self._scope, feature, entity, vector, event_timestamp, model_version)
 
     def write_batch(
         self, group: str, rows: Rows, batch_id: str | None = None, on_invalid: OnInvalid = "quarantine"
     ) -> WriteResult:
         """Write rows (Spark, pandas, pyarrow, list of dicts) to a group; see ``operations.ingest.write_batch``."""
-        return write_batch(self._context, self._tenant_id, self._context.group(group), rows, batch_id, on_invalid)
+        return write_batch(self._scope, self._scope.group(group), rows, batch_id, on_invalid)
 
     def rejected(self, group: str, batch_id: str | None = None) -> DataFrame:
         """Rows that were rejected: tenant_id, batch_id, rejected_at, reasons, row (JSON, as it came)."""
-        table = self._context.table(self._context.group(group))
-        return table.read_rejected(self._context.spark, self._tenant_id, batch_id)
+        table = self._scope.table(self._scope.group(group))
+        return table.read_rejected(self._scope.spark, self._scope.tenant_id, batch_id)
 
     def retry_rejected(self, group: str, batch_id: str | None = None) -> WriteResult:
         """Write rejected rows (of a batch, or all of the group's) that the rules in force now allow; each once.
 
         The others stay rejected: ``failed`` and ``errors`` tell of them. See ``operations.retry_rejected``.
         """
-        return retry_rejected(self._context, self._tenant_id, self._context.group(group), batch_id)
+        return retry_rejected(self._scope, self._scope.group(group), batch_id)
 
     def embed_texts(
         self,
@@ -133,9 +132,7 @@ class OfflineStore:
         version and the hash in ``hash_feature``, are not embedded again. A null text gives a null vector. Values are read
         as ``write_batch`` reads them; a text that is none is a fault of its row. Raises InvalidArgumentError, NotFoundError, SchemaError, TransformationError (the model failed; nothing is written).
         """
-        return embed_texts(
-            self._context, self._tenant_id, feature, rows, text, model, hash_feature, batch_size, attempts, batch_id
-        )
+        return embed_texts(self._scope, feature, rows, text, model, hash_feature, batch_size, attempts, batch_id)
 
     def get_feature_at_time(
         self, feature: str, entity: EntityKey, at: Any, known_at: Any = None
@@ -151,7 +148,7 @@ class OfflineStore:
         The as-of rules of ``get_point_in_time`` for one example; one small job a feature group. For many examples join a
         spine. Raises NotFoundError, and InvalidArgumentError for an entity or a moment that cannot be read.
         """
-        return get_features_at_time(self._context, self._tenant_id, features, entity, at, known_at)
+        return get_features_at_time(self._scope, features, entity, at, known_at)
 
     def get_batch_features(
         self,
@@ -168,7 +165,7 @@ class OfflineStore:
         DataFrame that has not run yet, ``.metadata(count_rows=True)`` counts and times it.
         Raises NotFoundError, InvalidArgumentError, SpineError.
         """
-        return get_batch_features(self._context, self._tenant_id, features, start, end, entities, full_feature_names)
+        return get_batch_features(self._scope, features, start, end, entities, full_feature_names)
 
     def get_feature_history(
         self,
@@ -184,7 +181,7 @@ class OfflineStore:
         Columns: join keys, ``event_timestamp``, ``created_timestamp``, the feature. A corrected value shows once, as
         corrected; with ``all_versions`` every row that was written does. Raises NotFoundError, InvalidArgumentError.
         """
-        return get_feature_history(self._context, self._tenant_id, feature, entity, start, end, limit, all_versions)
+        return get_feature_history(self._scope, feature, entity, start, end, limit, all_versions)
 
     def aggregate_feature(
         self,
@@ -213,8 +210,7 @@ class OfflineStore:
         Raises NotFoundError, InvalidArgumentError (also for a feature that is no number, unless it is counted).
         """
         return aggregate_feature(
-            self._context,
-            self._tenant_id,
+            self._scope,
             feature,
             function,
             every,
@@ -255,8 +251,7 @@ class OfflineStore:
         InvalidArgumentError, PostgresError (never a part of an answer).
         """
         return search_similar_embeddings(
-            self._context,
-            self._tenant_id,
+            self._scope,
             feature,
             vector_or_entity,
             limit,
@@ -284,7 +279,7 @@ class OfflineStore:
         own. A two-dimensional array is a query a row.
         """
         return search_similar_embeddings_batch(
-            self._context, self._tenant_id, feature, queries, limit, threshold, at, filters, model_version, exact
+            self._scope, feature, queries, limit, threshold, at, filters, model_version, exact
         )
 
     def search_similar_for(
@@ -309,8 +304,7 @@ class OfflineStore:
         Raises NotFoundError where the vectors were not synced, SchemaError, InvalidArgumentError.
         """
         return search_similar_for(
-            self._context,
-            self._tenant_id,
+            self._scope,
             queries,
             feature,
             vector_column,
@@ -329,11 +323,11 @@ class OfflineStore:
         rows by their content afterwards, and mends those that differ. See docs/vector_index.md.
         Raises NotFoundError, InvalidArgumentError, SyncError (also while another sync of the same runs), PostgresError.
         """
-        return sync_embeddings(self._context, self._tenant_id, feature, full, verify)
+        return sync_embeddings(self._scope, feature, full, verify)
 
     def sync_all_embeddings(self, full: bool = False, verify: bool = False) -> Listing[SyncResult]:
         """The same of every embedding whose definition has an ``index``; raises JobFailedError where some failed."""
-        return sync_all_embeddings(self._context, self._tenant_id, full, verify)
+        return sync_all_embeddings(self._scope, full, verify)
 
     def get_stats(self, entities: bool = True) -> Listing[GroupStats]:
         """This tenant's rows, entities, times, files and bytes: a line a feature group in force, by name.
@@ -341,7 +335,7 @@ class OfflineStore:
         ``pandas.DataFrame(store.get_stats())`` shows them as a table. Counting entities exactly shuffles the distinct
         join keys; ``entities=False`` leaves it out. See ``operations.stats``.
         """
-        return get_stats(self._context, self._tenant_id, entities)
+        return get_stats(self._scope, entities)
 
     def profile(
         self, groups: str | Iterable[str] | None = None, start: Any = None, end: Any = None, full: bool = False
@@ -351,7 +345,7 @@ class OfflineStore:
         ``full`` computes every date again. With ``start`` and ``end``, both given, only dates that hold a part of
         ``[start, end)`` are looked at. See ``operations.profile``. Raises NotFoundError, InvalidArgumentError.
         """
-        return profile(self._context, self._tenant_id, groups, start, end, full)
+        return profile(self._scope, groups, start, end, full)
 
     def get_statistics(
         self, group: str, start: Any = None, end: Any = None, by_date: bool = False
@@ -361,11 +355,11 @@ class OfflineStore:
         One a feature, in the group's order; ``by_date``: one a feature and date, oldest first. As of the last ``profile``:
         empty before the first. Raises NotFoundError, InvalidArgumentError.
         """
-        return statistics(self._context, self._tenant_id, self._context.group(group), start, end, by_date)
+        return statistics(self._scope, self._scope.group(group), start, end, by_date)
 
     def profiled(self, group: str, start: Any = None, end: Any = None) -> ProfiledGroup:
         """The same, over all the dates and by date together: what ``profile_report`` shows."""
-        return profiled(self._context, self._tenant_id, self._context.group(group), start, end)
+        return profiled(self._scope, self._scope.group(group), start, end)
 
     def drift(
         self,
@@ -386,8 +380,8 @@ class OfflineStore:
         Thresholds are the group's (``drift`` in its definition). Drift is no error here: ``require_none()`` raises DriftError.
         Raises NotFoundError (also for a side without rows), InvalidArgumentError.
         """
-        group_in_force = self._context.group(group)
-        return drift(self._context, self._tenant_id, group_in_force, baseline, current, features, refresh)
+        group_in_force = self._scope.group(group)
+        return drift(self._scope, group_in_force, baseline, current, features, refresh)
 
     def catalog(self) -> Catalog:
         """The definitions in force with this tenant's freshness, statistics, runs and saved training sets.
@@ -395,14 +389,14 @@ class OfflineStore:
         As profiles and runs left them: run ``profile`` first for statistics. ``reports.catalog_site.catalog_site`` writes
         it as pages. See ``operations.read_catalog`` and docs/catalogue.md.
         """
-        return read_catalog(self._context, self._tenant_id)
+        return read_catalog(self._scope.context, self._scope)
 
     def write_metrics(self, path: str | Path) -> Path:
         """Write what this tenant's jobs did and its groups hold to a local ``.prom`` file, in Prometheus text format.
 
         It replaces one that is there when all of it is written; see ``operations.metrics``. Raises ExportError.
         """
-        return write_metrics(self._context, self._tenant_id, path)
+        return write_metrics(self._scope, path)
 
     def get_point_in_time(
         self,
@@ -424,12 +418,12 @@ class OfflineStore:
         Raises SpineError, NotFoundError, DefinitionError, InvalidNameError.
         """
         request = AsOfRequest(
-            lookups=resolve(self._context, features, full_feature_names),
+            lookups=resolve(self._scope.context, features, full_feature_names),
             timestamp_column=timestamp_column,
-            known_at=parse_known_at(known_at, self._context.settings.timestamp_zone),
+            known_at=parse_known_at(known_at, self._scope.settings.timestamp_zone),
             with_timestamps=with_timestamps,
         )
-        return point_in_time(self._context, self._tenant_id, as_spine(self._context, spine, request), request)
+        return point_in_time(self._scope, as_spine(self._scope.context, spine, request), request)
 
     def materialize_feature(
         self, group: str, start: Any, end: Any, rerun: bool = False, lookback: timedelta | str | None = None
@@ -439,10 +433,9 @@ class OfflineStore:
         ``lookback``: windows that were done and end so shortly before are computed again first, for late source rows.
         """
         return materialize(
-            self._context,
-            self._tenant_id,
-            self._context.group(group),
-            argument_window(start, end, self._context.settings.timestamp_zone),
+            self._scope,
+            self._scope.group(group),
+            argument_window(start, end, self._scope.settings.timestamp_zone),
             rerun,
             argument_duration("lookback", lookback),
         )
@@ -454,13 +447,13 @@ class OfflineStore:
 
         Raises JobFailedError where groups failed; those that do not read them are done all the same.
         """
-        window = argument_window(start, end, self._context.settings.timestamp_zone)
-        return materialize_all(self._context, self._tenant_id, window, rerun, argument_duration("lookback", lookback))
+        window = argument_window(start, end, self._scope.settings.timestamp_zone)
+        return materialize_all(self._scope, window, rerun, argument_duration("lookback", lookback))
 
     def plan_backfill(self, group: str, start: Any, end: Any, every: timedelta | str = "1d") -> Listing[PlannedWindow]:
         """The windows that ``backfill`` would cut ``[start, end)`` into, oldest first, each with its state."""
-        window = argument_window(start, end, self._context.settings.timestamp_zone)
-        return plan_backfill(self._context, self._tenant_id, self._context.group(group), window, every)
+        window = argument_window(start, end, self._scope.settings.timestamp_zone)
+        return plan_backfill(self._scope, self._scope.group(group), window, every)
 
     def backfill(
         self,
@@ -479,7 +472,7 @@ class OfflineStore:
         broke what the group expects.
         """
         planned = self.plan_backfill(group, start, end, every)
-        return backfill(self._context, self._tenant_id, self._context.group(group), planned, parallel, order, told)
+        return backfill(self._scope, self._scope.group(group), planned, parallel, order, told)
 
     def cleanup(
         self, retention_days: int | None = None, dry_run: bool = False, groups: Sequence[str] | None = None
@@ -490,14 +483,14 @@ class OfflineStore:
         the rows stay that reads after the cut still need. ``dry_run`` tells rows and bytes and deletes nothing. The files
         leave the disk by ``FeatureStore.vacuum``. Raises NotFoundError, InvalidArgumentError.
         """
-        return cleanup(self._context, self._tenant_id, retention_days, dry_run, groups)
+        return cleanup(self._scope, retention_days, dry_run, groups)
 
     def optimize(self, groups: Sequence[str] | None = None, dry_run: bool = False) -> Listing[OptimizeResult]:
         """Rewrite partitions that are many small files as few, sorted ones; a line a group. No answer changes by it.
 
         Safe beside writers and readers. See ``operations.optimize``. Raises NotFoundError.
         """
-        return optimize(self._context, self._tenant_id, groups, dry_run)
+        return optimize(self._scope, groups, dry_run)
 
     def erase(self, entity: str, keys: EntityKey | Sequence[EntityKey]) -> ErasureCertificate:
         """Forget entities, such as ``erase("user", {"user_id": "u1"})``: in every group, rejected row, saved training set
@@ -507,24 +500,24 @@ class OfflineStore:
         again. See ``operations.erase`` and docs/retention_and_erasure.md. Raises ConfigurationError, NotFoundError,
         InvalidArgumentError, ErasureError.
         """
-        return erase(self._context, self._tenant_id, entity, keys)
+        return erase(self._scope, entity, keys)
 
     def erasures(self) -> Listing[ErasureCertificate]:
         """The certificates of all erasures that were completed, oldest first."""
-        return certificates(self._context, self._tenant_id)
+        return certificates(self._scope)
 
     def runs(self) -> DataFrame:
         """The run ledger: one row a run, its newest state."""
-        return self._context.runs.runs(self._context.spark, self._tenant_id)
+        return self._scope.runs.runs(self._scope.spark, self._scope.tenant_id)
 
     def latest_runs(self, limit: int = 20) -> Listing[Run]:
         """The newest runs in the ledger, newest first, to look at."""
-        return self._context.runs.latest(self._context.spark, self._tenant_id, argument_count("limit", limit))
+        return self._scope.runs.latest(self._scope.spark, self._scope.tenant_id, argument_count("limit", limit))
 
     def run(self, run_id: str) -> Run:
         """One run, by its id or the beginning of it; raises NotFoundError."""
-        return self._context.runs.get(self._context.spark, self._tenant_id, run_id)
+        return self._scope.runs.get(self._scope.spark, self._scope.tenant_id, run_id)
 
     def abandon_run(self, run_id: str) -> Run:
         """Mark a run that is said to be running, and is not, as abandoned; raises InvalidArgumentError for any other."""
-        return abandon_run(self._context, self.run(run_id))
+        return abandon_run(self._scope.context, self.run(run_id))

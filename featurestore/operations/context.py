@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 
 from pyspark.sql import SparkSession
@@ -97,3 +97,58 @@ class Context:
 
     def table(self, group: FeatureGroup) -> GroupTable:
         return GroupTable.of(self.layout, group)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One opened store and one of its tenants: what an operation works on. No operation can reach another tenant."""
+
+    context: Context
+    tenant_id: str
+
+    @property
+    def spark(self) -> SparkSession:
+        return self.context.spark
+
+    @property
+    def settings(self) -> Settings:
+        return self.context.settings
+
+    @property
+    def layout(self) -> Layout:
+        return self.context.layout
+
+    @property
+    def runs(self) -> RunLedger:
+        return self.context.runs
+
+    @property
+    def training_sets(self) -> TrainingSetStore:
+        return self.context.training_sets
+
+    @property
+    def postgres(self) -> Postgres:
+        return self.context.postgres
+
+    @property
+    def files(self) -> Files:
+        return self.context.files
+
+    @property
+    def named_files(self) -> NamedFiles:
+        return self.context.named_files
+
+    def now(self) -> datetime:
+        """The clock's instant, in UTC."""
+        return self.context.clock().astimezone(UTC)
+
+    def step(self, name: str) -> None:
+        """Say that a side effect of a job is done; called between any two of them."""
+        self.context.step(name)
+
+    def group(self, name: str, version: int | None = None) -> FeatureGroup:
+        """The group in force; raises NotFoundError with the nearest names."""
+        return self.context.group(name, version)
+
+    def table(self, group: FeatureGroup) -> GroupTable:
+        return self.context.table(group)

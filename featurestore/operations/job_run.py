@@ -11,7 +11,7 @@ from uuid import uuid4
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.errors import InvalidArgumentError
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.stores.runner import is_gone, this_runner
 from featurestore.stores.small_tables.rows import written_json
 from featurestore.stores.small_tables.runs import Run
@@ -43,8 +43,7 @@ class RunningJob:
 
 @contextmanager
 def recorded_run(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     job: str,
     group: FeatureGroup | None = None,
     window: TimeWindow | None = None,
@@ -54,38 +53,38 @@ def recorded_run(
 
     Earlier runs of the same job on the same group and window whose process is gone are marked as abandoned first.
     """
-    context.runs.create(context.spark)
+    scope.runs.create(scope.spark)
     name, version = ("", 0) if group is None else (group.name, group.version)
-    for earlier in context.runs.of_job(context.spark, tenant_id, job, name, version):
+    for earlier in scope.runs.of_job(scope.spark, scope.tenant_id, job, name, version):
         if earlier.state == "running" and earlier.window == window and is_gone(earlier.runner):
-            abandon(context, earlier, "its process is gone; the next run of the job found it so")
+            abandon(scope.context, earlier, "its process is gone; the next run of the job found it so")
     run = Run(
-        tenant_id=tenant_id,
+        tenant_id=scope.tenant_id,
         run_id=uuid4().hex,
         job=job,
         feature_group=name,
         group_version=version,
         window=window,
         attempt=attempt,
-        code_version=context.code_version,
+        code_version=scope.context.code_version,
         runner=this_runner(),
     )
     running = RunningJob(run)
-    context.runs.record(context.spark, run, context.clock())
-    context.step(f"{job}.started")
+    scope.runs.record(scope.spark, run, scope.now())
+    scope.step(f"{job}.started")
     try:
         yield running
     except BaseException as raised:
         plain = storage_error(raised)
         error = plain or raised
         failed = run.ended("failed", **(running.facts | {"error": f"{type(error).__name__}: {error}"[:4000]}))
-        context.runs.record(context.spark, failed, context.clock())
+        scope.runs.record(scope.spark, failed, scope.now())
         if plain is not None:
             raise plain from raised
         raise
-    context.step(f"{job}.done")
-    context.runs.record(context.spark, run.ended(running.state, **running.facts), context.clock())
-    context.step(f"{job}.recorded")
+    scope.step(f"{job}.done")
+    scope.runs.record(scope.spark, run.ended(running.state, **running.facts), scope.now())
+    scope.step(f"{job}.recorded")
 
 
 def abandon(context: Context, run: Run, why: str) -> Run:

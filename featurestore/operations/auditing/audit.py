@@ -28,7 +28,7 @@ from featurestore.frames.training_sets.leakage import (
 )
 from featurestore.operations.auditing import audit_findings as findings
 from featurestore.operations.auditing.audit_join import SpineSample, as_served, expired, lookups_of
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.reading.as_of import ResolvedLookup
 from featurestore.stores.training_sets.manifests import PART, Manifest
 
@@ -45,30 +45,30 @@ _EXPIRING_FEATURES = 3
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
-def audit_training_set(context: Context, tenant_id: str, manifest: Manifest) -> tuple[Finding, ...]:
+def audit_training_set(scope: Scope, manifest: Manifest) -> tuple[Finding, ...]:
     """The findings on a saved version; errors first."""
-    return audit(context, tenant_id, context.training_sets.read_with_part(context.spark, manifest), manifest)
+    return audit(scope, scope.training_sets.read_with_part(scope.spark, manifest), manifest)
 
 
-def audit(context: Context, tenant_id: str, rows: DataFrame, manifest: Manifest) -> tuple[Finding, ...]:
+def audit(scope: Scope, rows: DataFrame, manifest: Manifest) -> tuple[Finding, ...]:
     """The findings on written rows, published or not; errors first, then warnings, then what is worth knowing.
 
     ``rows`` has the manifest's columns. Where it has ``PART``, too, only the newest part is joined again: of the others the
     manifest's table versions are not those that they were built from.
     """
     if manifest.row_count > _KEPT_ROWS:
-        return _findings(context, tenant_id, rows, manifest)
+        return _findings(scope, rows, manifest)
     # Reading the table costs more than the rows do, so it is done once.
     kept = rows.persist()
     try:
-        return _findings(context, tenant_id, kept, manifest)
+        return _findings(scope, kept, manifest)
     finally:
         kept.unpersist()
 
 
-def _findings(context: Context, tenant_id: str, rows: DataFrame, manifest: Manifest) -> tuple[Finding, ...]:
+def _findings(scope: Scope, rows: DataFrame, manifest: Manifest) -> tuple[Finding, ...]:
     instants = instant_column(rows)
-    timed = with_instants(rows, manifest.timestamp_column, context.settings.timestamp_zone, instants)
+    timed = with_instants(rows, manifest.timestamp_column, scope.settings.timestamp_zone, instants)
     told = overview(
         timed, instants, manifest.event_timestamp_columns, manifest.feature_columns, manifest.label
     ).collect()[0]
@@ -78,7 +78,7 @@ def _findings(context: Context, tenant_id: str, rows: DataFrame, manifest: Manif
         *_counted(manifest, told),
         *_doubled(rows, manifest, told["rows"]),
         *_like_label(rows, manifest, told),
-        *_joined_again(context, tenant_id, rows, manifest, told),
+        *_joined_again(scope, rows, manifest, told),
     ]
     return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
 
@@ -175,9 +175,7 @@ def _values(held: pa.Table, name: str) -> Values:
     return Values(values.fill_null(0).to_numpy(), missing)
 
 
-def _joined_again(
-    context: Context, tenant_id: str, rows: DataFrame, manifest: Manifest, told: Any
-) -> Iterator[Finding]:
+def _joined_again(scope: Scope, rows: DataFrame, manifest: Manifest, told: Any) -> Iterator[Finding]:
     named = dict(zip(_lookup_names(manifest), lookups_of(manifest), strict=True))
     expiring = {name: features for name, lookup in named.items() if (features := _expiring(lookup, manifest, told))}
     if manifest.known_at == "event" and not expiring:
@@ -186,7 +184,7 @@ def _joined_again(
     if PART in rows.columns:
         newest, total = rows.where(F.col(PART) == F.lit(len(manifest.all_parts) - 1)), manifest.all_parts[-1].row_count
     some = sampled(newest, manifest.spine_columns, JOINED_ROWS, total)
-    sample = SpineSample.of(context, tenant_id, some, manifest)
+    sample = SpineSample.of(scope, some, manifest)
     if manifest.known_at != "event":
         for name, reality in zip(named, as_served(sample), strict=True):
             yield from _one(findings.known_later(name, reality, manifest.known_at))

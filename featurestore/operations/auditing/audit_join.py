@@ -15,7 +15,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.schema import feature_fields
 from featurestore.frames.training_sets.missing import with_missing
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.reading.as_of import AsOfRequest, ResolvedLookup, point_in_time, resolve_lookup
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.training_sets.manifests import Manifest
@@ -66,13 +66,13 @@ class SpineSample:
     spine: DataFrame
 
     @classmethod
-    def of(cls, context: Context, tenant_id: str, rows: DataFrame, manifest: Manifest) -> SpineSample:
+    def of(cls, scope: Scope, rows: DataFrame, manifest: Manifest) -> SpineSample:
         """``rows`` are so few that they can be held."""
         lookups = tuple(_told_by(lookup) for lookup in lookups_of(manifest))
-        timed = with_instants(rows, manifest.timestamp_column, context.settings.timestamp_zone, _AT)
+        timed = with_instants(rows, manifest.timestamp_column, scope.settings.timestamp_zone, _AT)
         saved = [_content(lookup).alias(_saved(index)) for index, lookup in enumerate(lookups)]
         table = timed.select(*(column(name) for name in manifest.key_columns), F.col(_AT), *saved).toArrow()
-        return cls(context, tenant_id, manifest, lookups, to_spark(context.spark, table))
+        return cls(scope.context, scope.tenant_id, manifest, lookups, to_spark(scope.spark, table))
 
     def joined(self, lookups: Sequence[ResolvedLookup], known_at: KnownAt) -> DataFrame:
         """The sample with what the lookups give."""
@@ -83,7 +83,7 @@ class SpineSample:
             with_timestamps=True,
             table_versions={(group.name, group.version): group.table_version for group in self.manifest.groups},
         )
-        return point_in_time(self.context, self.tenant_id, self.spine, request)
+        return point_in_time(Scope(self.context, self.tenant_id), self.spine, request)
 
 
 def as_served(sample: SpineSample) -> list[Reality]:

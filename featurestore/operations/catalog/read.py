@@ -20,7 +20,7 @@ from featurestore.operations.catalog.model import (
     SavedVersion,
     TrainingSetEntry,
 )
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.statistics.stats import GroupStats, get_stats
 from featurestore.stores.small_tables.registry import RegistryState
 from featurestore.stores.small_tables.runs import Run
@@ -34,18 +34,18 @@ _DATES = 90
 Version = tuple[str, int]
 
 
-def read_catalog(context: Context, tenant_id: str | None = None) -> Catalog:
-    """The definitions in force and, where a tenant is named, what the store knows of this tenant's data.
+def read_catalog(context: Context, scope: Scope | None = None) -> Catalog:
+    """The definitions in force and, where a tenant is given, what the store knows of this tenant's data.
 
     Reads what profiles, runs and builds left behind, and computes no statistics. Of values themselves only the event
     timestamps are read, one scan a group, for the newest. Nothing of another tenant is read.
     """
     state = context.refresh()
-    numbers = {} if tenant_id is None else _numbers(context, tenant_id)
-    manifests = [] if tenant_id is None else context.training_sets.list(context.spark, tenant_id)
+    numbers = {} if scope is None else _numbers(scope)
+    manifests = [] if scope is None else scope.training_sets.list(scope.spark, scope.tenant_id)
     applied = _applied(context)
     return Catalog(
-        tenant_id=tenant_id,
+        tenant_id=None if scope is None else scope.tenant_id,
         built_at=context.clock().astimezone(UTC),
         code_version=context.code_version,
         entities=tuple(state.entities()),
@@ -112,10 +112,10 @@ class _Profile:
     computed: dict[Version, datetime]
 
 
-def _numbers(context: Context, tenant_id: str) -> dict[Version, GroupNumbers]:
-    profiled = _profiled(context, tenant_id)
-    runs = _last_runs(context, tenant_id)
-    stats = {(one.group, one.version): one for one in get_stats(context, tenant_id, entities=False, profiled=False)}
+def _numbers(scope: Scope) -> dict[Version, GroupNumbers]:
+    profiled = _profiled(scope)
+    runs = _last_runs(scope)
+    stats = {(one.group, one.version): one for one in get_stats(scope, entities=False, profiled=False)}
     return {key: _group_numbers(one, profiled, runs.get(key, [])) for key, one in stats.items()}
 
 
@@ -135,11 +135,11 @@ def _group_numbers(stats: GroupStats, profiled: _Profile, runs: Sequence[Run]) -
     )
 
 
-def _profiled(context: Context, tenant_id: str) -> _Profile:
+def _profiled(scope: Scope) -> _Profile:
     """All that is stored of the tenant's profiles, each in one query for all groups."""
-    if not context.layout.statistics.exists(context.spark):
+    if not scope.layout.statistics.exists(scope.spark):
         return _Profile({}, {}, {})
-    stored = Statistics(context.layout.statistics).of_tenant(context.spark, tenant_id)
+    stored = Statistics(scope.layout.statistics).of_tenant(scope.spark, scope.tenant_id)
     lines = stored.where(F.col("event_date").isNotNull())
     statistics: dict[Version, dict[str, FeatureStatistics]] = defaultdict(dict)
     for row in merged_lines(lines, ("feature_group", "group_version", "feature"), _STEPS).collect():
@@ -159,10 +159,10 @@ def _profiled(context: Context, tenant_id: str) -> _Profile:
     return _Profile(statistics, dates, computed)
 
 
-def _last_runs(context: Context, tenant_id: str) -> dict[Version, list[Run]]:
+def _last_runs(scope: Scope) -> dict[Version, list[Run]]:
     found: dict[Version, list[Run]] = defaultdict(list)
-    if not context.runs.table.exists(context.spark):
+    if not scope.runs.table.exists(scope.spark):
         return found
-    for run in sorted(context.runs.last_of_each(context.spark, tenant_id), key=lambda run: run.job):
+    for run in sorted(scope.runs.last_of_each(scope.spark, scope.tenant_id), key=lambda run: run.job):
         found[(run.feature_group, run.group_version)].append(run)
     return found

@@ -14,7 +14,7 @@ from featurestore.definitions.entity import Entity
 from featurestore.display.description import Display, Mark, Table, count, counted, size
 from featurestore.display.displayed import Displayed, Listing
 from featurestore.errors import ErasureError, FeatureStoreError, InvalidArgumentError, NotFoundError, nearest
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import EntityKey, entity_rows
 from featurestore.operations.erasure.erasing import ErasedTable, Erasing
 from featurestore.operations.erasure.exports import erase_exports
@@ -113,7 +113,7 @@ def describe_certificates(done: Sequence[ErasureCertificate]) -> Display:
     return Display(counted(len(done), "erasure"), tables=(Table(("erasure", "entity", "finished at", "rows"), rows),))
 
 
-def erase(context: Context, tenant_id: str, entity: str, keys: EntityKey | Sequence[EntityKey]) -> ErasureCertificate:
+def erase(scope: Scope, entity: str, keys: EntityKey | Sequence[EntityKey]) -> ErasureCertificate:
     """Remove all that the tenant has of some entities, and keep it from coming back; gives a certificate.
 
     ``keys``: the join keys of one entity, or of several. First they are put on the suppression list, as hashes keyed
@@ -127,25 +127,25 @@ def erase(context: Context, tenant_id: str, entity: str, keys: EntityKey | Seque
     ConfigurationError (no secret, or another than before; nothing is done), NotFoundError, InvalidArgumentError,
     ErasureError (interrupted; erase again).
     """
-    definition = _entity(context, entity)
-    typed = _typed(context, definition, keys)
-    secret = _secret(context, tenant_id)
-    spark, now = context.spark, context.clock
-    log, listed = ErasureLog(context.layout.erasures), SuppressionList(context.layout.suppressed)
-    hashes = secret.hashes(to_spark(spark, typed), tenant_id, entity)
+    definition = _entity(scope.context, entity)
+    typed = _typed(scope.context, definition, keys)
+    secret = _secret(scope)
+    spark, now = scope.spark, scope.context.clock
+    log, listed = ErasureLog(scope.layout.erasures), SuppressionList(scope.layout.suppressed)
+    hashes = secret.hashes(to_spark(spark, typed), scope.tenant_id, entity)
     log.create(spark)
-    unfinished = log.unfinished(spark, tenant_id, entity, hashes)
-    erasure = Erasure(tenant_id, unfinished or uuid4().hex, entity, tuple(hashes))
-    with recorded_run(context, tenant_id, ERASE) as job:
+    unfinished = log.unfinished(spark, scope.tenant_id, entity, hashes)
+    erasure = Erasure(scope.tenant_id, unfinished or uuid4().hex, entity, tuple(hashes))
+    with recorded_run(scope, ERASE) as job:
         job.tell({"erasure_id": erasure.erasure_id, "entity": entity, "key_hashes": hashes})
         try:
-            listed.add(spark, tenant_id, entity, definition.keys, hashes, secret, erasure.erasure_id, now())
-            context.step("erase.suppressed")
+            listed.add(spark, scope.tenant_id, entity, definition.keys, hashes, secret, erasure.erasure_id, now())
+            scope.step("erase.suppressed")
             if unfinished is None:
                 log.record(spark, erasure, "begun", {}, now())
-            certificate = _erase(context, definition, typed, erasure, log)
+            certificate = _erase(scope.context, definition, typed, erasure, log)
             log.record(spark, erasure, "certified", asdict(certificate), now())
-            context.step("erase.certified")
+            scope.step("erase.certified")
         except FeatureStoreError:
             raise
         except Exception as error:
@@ -194,15 +194,15 @@ def _typed(context: Context, entity: Entity, keys: EntityKey | Sequence[EntityKe
     return entity_rows(entity, given, context.settings.timestamp_zone)
 
 
-def _secret(context: Context, tenant_id: str) -> SuppressionSecret:
-    found = suppressions(context, tenant_id)
+def _secret(scope: Scope) -> SuppressionSecret:
+    found = suppressions(scope)
     if found:
-        return checked_secret(context, tenant_id, found)
-    return SuppressionSecret.of(context.environ, "an erasure is remembered by hashes that are made with it")
+        return checked_secret(scope, found)
+    return SuppressionSecret.of(scope.context.environ, "an erasure is remembered by hashes that are made with it")
 
 
-def certificates(context: Context, tenant_id: str) -> Listing[ErasureCertificate]:
+def certificates(scope: Scope) -> Listing[ErasureCertificate]:
     """Of every erasure of the tenant, oldest first."""
-    log = ErasureLog(context.layout.erasures)
-    done = log.certificates(context.spark, tenant_id, lambda text: ErasureCertificate.of(json.loads(text)))
+    log = ErasureLog(scope.layout.erasures)
+    done = log.certificates(scope.spark, scope.tenant_id, lambda text: ErasureCertificate.of(json.loads(text)))
     return Listing(done, describe_certificates)

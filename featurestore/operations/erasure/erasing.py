@@ -13,7 +13,7 @@ from pyspark.sql.types import StructField
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.frames.schema import data_type
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.sweep import Sweep, erasing_session, sweep
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.small_tables.erasures import Erasure, ErasureLog
@@ -60,9 +60,9 @@ class Erasing:
         return cls(context, entity, to_spark(session, keys), erasure, log)
 
     @classmethod
-    def again(cls, context: Context, tenant_id: str, entity: Entity, keys: pa.Table) -> Erasing:
+    def again(cls, scope: Scope, entity: Entity, keys: pa.Table) -> Erasing:
         """Of entities that were erased before, and of whom rows were written meanwhile."""
-        return cls.of(context, entity, keys, Erasure(tenant_id, uuid4().hex, entity.name, ()), None)
+        return cls.of(scope.context, entity, keys, Erasure(scope.tenant_id, uuid4().hex, entity.name, ()), None)
 
     @property
     def tenant_id(self) -> str:

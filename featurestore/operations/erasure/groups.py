@@ -13,7 +13,7 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.rows.rejected_rows import about_any
 from featurestore.frames.rows.rows_of_entity import by_columns
 from featurestore.frames.schema import REJECTED, key_fields
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.erasing import ErasedTable, Erasing
 from featurestore.operations.erasure.suppress import of_group, suppressed_keys, suppressions
 from featurestore.operations.erasure.sweep import Sweep
@@ -80,22 +80,22 @@ def _erase_statistics(erasing: Erasing, groups: Sequence[FeatureGroup]) -> list[
     return swept
 
 
-def erase_again(context: Context, tenant_id: str, group: FeatureGroup, rows: DataFrame) -> int:
+def erase_again(scope: Scope, group: FeatureGroup, rows: DataFrame) -> int:
     """Take those of the written rows out again that are of suppressed entities; gives how many the table had.
 
     For a write that was under way while they were erased: whichever of the two looks last sees what the other did.
     """
-    found = of_group(suppressions(context, tenant_id), group)
+    found = of_group(suppressions(scope), group)
     taken = 0
     for suppression in found:
         lookup: Mapping[str, str] = {key: key for key in suppression.join_keys}
-        keys = suppressed_keys(context, tenant_id, rows, suppression, lookup)
+        keys = suppressed_keys(scope, rows, suppression, lookup)
         if keys.num_rows:
             entity = entity_of(suppression.entity, suppression.join_keys, group)
-            erased = _erase_group(Erasing.again(context, tenant_id, entity, keys), group)
+            erased = _erase_group(Erasing.again(scope, entity, keys), group)
             taken += sum(table.rows for table in erased if table.kind == "values")
             # A sync may have read them meanwhile.
-            erase_vectors(Erasing.again(context, tenant_id, entity, keys))
+            erase_vectors(Erasing.again(scope, entity, keys))
     return taken
 
 

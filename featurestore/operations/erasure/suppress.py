@@ -14,7 +14,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.rejected_rows import may_be_about
 from featurestore.frames.rows.suppression import SUPPRESSED, without_suppressed
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.small_tables.suppression import SECRET, Suppression, SuppressionList, SuppressionSecret
 
@@ -23,9 +23,9 @@ Lookups = Sequence[Mapping[str, str]]
 _TEXT = "__text_of_erased"
 
 
-def suppressions(context: Context, tenant_id: str) -> list[Suppression]:
+def suppressions(scope: Scope) -> list[Suppression]:
     """What was erased of the tenant; the one check that every write makes, and cheap where nothing was."""
-    return SuppressionList(context.layout.suppressed).of_tenant(context.spark, tenant_id)
+    return SuppressionList(scope.layout.suppressed).of_tenant(scope.spark, scope.tenant_id)
 
 
 def of_group(found: Sequence[Suppression], group: FeatureGroup) -> list[Suppression]:
@@ -33,9 +33,7 @@ def of_group(found: Sequence[Suppression], group: FeatureGroup) -> list[Suppress
     return [one for one in found if set(one.join_keys) <= set(group.join_keys)]
 
 
-def with_mark(
-    context: Context, tenant_id: str, rows: DataFrame, found: Sequence[Suppression], lookups: Lookups
-) -> DataFrame:
+def with_mark(scope: Scope, rows: DataFrame, found: Sequence[Suppression], lookups: Lookups) -> DataFrame:
     """The rows with the column ``SUPPRESSED``, where any suppression can apply to them at all.
 
     ``lookups`` name columns of the rows. Raises ConfigurationError where the hashes cannot be compared.
@@ -47,12 +45,12 @@ def with_mark(
     ]
     if not applying:
         return rows
-    secret = checked_secret(context, tenant_id, found)
-    return SuppressionList(context.layout.suppressed).mark(rows, tenant_id, applying, secret)
+    secret = checked_secret(scope, found)
+    return SuppressionList(scope.layout.suppressed).mark(rows, scope.tenant_id, applying, secret)
 
 
 def with_rejected_marked(
-    context: Context, tenant_id: str, checked: DataFrame, found: Sequence[Suppression], group: FeatureGroup
+    scope: Scope, checked: DataFrame, found: Sequence[Suppression], group: FeatureGroup
 ) -> DataFrame:
     """Checked rows with ``SUPPRESSED`` also where a rejected row's text may be about an erased entity.
 
@@ -61,19 +59,18 @@ def with_rejected_marked(
     """
     if SUPPRESSED not in checked.columns:
         return checked
-    secret = checked_secret(context, tenant_id, found)
+    secret = checked_secret(scope, found)
     for suppression in found:
-        texts = _texts_about(context, tenant_id, checked.where(~column(SUPPRESSED)), suppression, group, secret)
+        texts = _texts_about(scope, checked.where(~column(SUPPRESSED)), suppression, group, secret)
         if texts.num_rows:
-            erased = F.broadcast(to_spark(context.spark, texts))
+            erased = F.broadcast(to_spark(scope.spark, texts))
             met = checked.join(erased, column(ROW) == column(_TEXT), "left")
             checked = met.withColumn(SUPPRESSED, column(SUPPRESSED) | column(_TEXT).isNotNull()).drop(_TEXT)
     return checked
 
 
 def _texts_about(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     checked: DataFrame,
     suppression: Suppression,
     group: FeatureGroup,
@@ -81,8 +78,8 @@ def _texts_about(
 ) -> pa.Table:
     kinds = {key: group.entity.join_keys[key] for key in suppression.join_keys}
     keys = {key: column(key) for key in kinds}
-    listed = SuppressionList(context.layout.suppressed)
-    marked = listed.mark(may_be_about(checked, ROW, FAULTS, kinds), tenant_id, [(suppression, keys)], secret)
+    listed = SuppressionList(scope.layout.suppressed)
+    marked = listed.mark(may_be_about(checked, ROW, FAULTS, kinds), scope.tenant_id, [(suppression, keys)], secret)
     return marked.where(column(SUPPRESSED)).select(column("text").alias(_TEXT)).distinct().toArrow()
 
 
@@ -95,35 +92,31 @@ def _distinct(lookups: Lookups, suppression: Suppression) -> list[Mapping[str, s
     return list(ways.values())
 
 
-def checked_secret(context: Context, tenant_id: str, found: Sequence[Suppression]) -> SuppressionSecret:
+def checked_secret(scope: Scope, found: Sequence[Suppression]) -> SuppressionSecret:
     """The secret by which the tenant's suppressions were made; raises ConfigurationError where it is not that one."""
-    why = f"entities of tenant {tenant_id!r} were erased, whom writes must recognise by it"
-    secret = SuppressionSecret.of(context.environ, why)
+    why = f"entities of tenant {scope.tenant_id!r} were erased, whom writes must recognise by it"
+    secret = SuppressionSecret.of(scope.context.environ, why)
     if any(one.secret_check != secret.check for one in found):
         raise ConfigurationError(
-            f"{SECRET} is not the one by which entities of tenant {tenant_id!r} were erased; set that one again: with another "
+            f"{SECRET} is not the one by which entities of tenant {scope.tenant_id!r} were erased; set that one again: with another "
             "they would not be recognised, and come back. Nothing was written"
         )
     return secret
 
 
-def left_after_suppression(
-    context: Context, tenant_id: str, rows: DataFrame, lookups: Lookups
-) -> tuple[DataFrame, int]:
+def left_after_suppression(scope: Scope, rows: DataFrame, lookups: Lookups) -> tuple[DataFrame, int]:
     """The rows of all but erased entities, and how many were left out; the rows themselves where nobody was erased."""
-    found = suppressions(context, tenant_id)
+    found = suppressions(scope)
     if not found:
         return rows, 0
-    marked = with_mark(context, tenant_id, rows, found, lookups)
+    marked = with_mark(scope, rows, found, lookups)
     if SUPPRESSED not in marked.columns:
         return rows, 0
     return without_suppressed(marked), marked.where(column(SUPPRESSED)).count()
 
 
-def suppressed_keys(
-    context: Context, tenant_id: str, rows: DataFrame, suppression: Suppression, lookup: Mapping[str, str]
-) -> pa.Table:
+def suppressed_keys(scope: Scope, rows: DataFrame, suppression: Suppression, lookup: Mapping[str, str]) -> pa.Table:
     """The join keys of those entities among the rows that are on the list."""
-    marked = with_mark(context, tenant_id, rows, [suppression], [lookup])
+    marked = with_mark(scope, rows, [suppression], [lookup])
     named: list[Column] = [column(lookup[key]).alias(key) for key in suppression.join_keys]
     return marked.where(column(SUPPRESSED)).select(*named).distinct().toArrow()

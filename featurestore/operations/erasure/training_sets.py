@@ -12,7 +12,7 @@ from pyspark.sql.types import StructType
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import content_hash, fingerprint_columns, fingerprint_text
 from featurestore.frames.rows.rows_of_entity import by_columns
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.erasing import ErasedTable, Erasing
 from featurestore.operations.erasure.groups import entity_of
 from featurestore.operations.erasure.suppress import Lookups, suppressed_keys, suppressions
@@ -158,10 +158,10 @@ def erase_again_from_set(context: Context, manifest: Manifest, lookups: Lookups)
     """Take the rows out of a set that was built while entities were erased."""
     rows = context.training_sets.read(context.spark, manifest)
     groups = {tuple(sorted(snapshot.group.join_keys)): snapshot.group for snapshot in manifest.groups}
-    for suppression in suppressions(context, manifest.tenant_id):
+    for suppression in suppressions(Scope(context, manifest.tenant_id)):
         for lookup in lookups:
             if set(suppression.join_keys) <= lookup.keys():
-                keys = suppressed_keys(context, manifest.tenant_id, rows, suppression, lookup)
+                keys = suppressed_keys(Scope(context, manifest.tenant_id), rows, suppression, lookup)
                 if keys.num_rows:
                     entity = entity_of(suppression.entity, suppression.join_keys, groups[tuple(sorted(lookup))])
-                    erase_training_set(Erasing.again(context, manifest.tenant_id, entity, keys), manifest)
+                    erase_training_set(Erasing.again(Scope(context, manifest.tenant_id), entity, keys), manifest)

@@ -14,7 +14,7 @@ from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.display.description import Display, Mark, Table, Tone, counted
 from featurestore.display.displayed import Displayed, Listing
 from featurestore.errors import ExpectationError, InvalidArgumentError, JobFailedError, TransformationError
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.instants import argument_count
 from featurestore.operations.jobs.materialize import MATERIALIZE, MaterializeResult, describe_windows, materialize
 from featurestore.stores.runner import is_gone
@@ -81,7 +81,7 @@ def describe_planned(planned: Sequence[PlannedWindow]) -> Display:
 
 
 def plan_backfill(
-    context: Context, tenant_id: str, group: FeatureGroup, window: TimeWindow, every: timedelta | str
+    scope: Scope, group: FeatureGroup, window: TimeWindow, every: timedelta | str
 ) -> Listing[PlannedWindow]:
     """The windows of length ``every`` that cover ``[start, end)``, oldest first, each with its state in the ledger.
 
@@ -91,7 +91,7 @@ def plan_backfill(
         raise TransformationError(f"feature group {group.name!r} has no transformation to backfill")
     windows = window.split(_length(every, window))
     runs: dict[TimeWindow, list[Run]] = {}
-    for run in context.runs.of_job(context.spark, tenant_id, MATERIALIZE, group.name, group.version):
+    for run in scope.runs.of_job(scope.spark, scope.tenant_id, MATERIALIZE, group.name, group.version):
         if run.window is not None:
             runs.setdefault(run.window, []).append(run)
     return Listing((PlannedWindow(one, _state(runs.get(one, []))) for one in windows), describe_planned)
@@ -121,8 +121,7 @@ def _state(runs: Sequence[Run]) -> WindowState:
 
 
 def backfill(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     group: FeatureGroup,
     planned: Sequence[PlannedWindow],
     parallel: int = 1,
@@ -144,7 +143,7 @@ def backfill(
     results: list[MaterializeResult] = []
     failures: list[tuple[TimeWindow, Exception]] = []
     with ThreadPoolExecutor(parallel) as pool:
-        running = {pool.submit(materialize, context, tenant_id, group, window): window for window in due}
+        running = {pool.submit(materialize, scope, group, window): window for window in due}
         for window, ended in _as_they_end(running):
             error = ended.exception()
             if error is None:

@@ -20,7 +20,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import instant
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.jobs.transform import isolated, transform
 from featurestore.operations.jobs.transformation_errors import rows_that_compute
@@ -106,8 +106,7 @@ def describe_windows(results: Sequence[MaterializeResult]) -> Display:
 
 
 def materialize(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     group: FeatureGroup,
     window: TimeWindow,
     rerun: bool = False,
@@ -124,15 +123,15 @@ def materialize(
         raise TransformationError(
             f"feature group {group.name!r} has no transformation to materialize; write it with write_batch, or declare one"
         )
-    runs = context.runs.of_job(context.spark, tenant_id, MATERIALIZE, group.name, group.version)
+    runs = scope.runs.of_job(scope.spark, scope.tenant_id, MATERIALIZE, group.name, group.version)
     corrected = [
-        _run(context, tenant_id, group, earlier, [run for run in runs if run.window == earlier])
+        _run(scope, group, earlier, [run for run in runs if run.window == earlier])
         for earlier in _looked_back(runs, window, lookback)
     ]
     of_window = [run for run in runs if run.window == window]
     if any(run.state == "succeeded" for run in of_window) and not rerun:
         return MaterializeResult(None, group.name, window, "skipped", corrected=tuple(corrected))
-    return replace(_run(context, tenant_id, group, window, of_window), corrected=tuple(corrected))
+    return replace(_run(scope, group, window, of_window), corrected=tuple(corrected))
 
 
 def _looked_back(runs: Sequence[Run], window: TimeWindow, lookback: timedelta | None) -> list[TimeWindow]:
@@ -144,12 +143,10 @@ def _looked_back(runs: Sequence[Run], window: TimeWindow, lookback: timedelta | 
     return sorted(near, key=lambda one: (one.start, one.end))
 
 
-def _run(
-    context: Context, tenant_id: str, group: FeatureGroup, window: TimeWindow, earlier: Sequence[Run]
-) -> MaterializeResult:
+def _run(scope: Scope, group: FeatureGroup, window: TimeWindow, earlier: Sequence[Run]) -> MaterializeResult:
     done = sum(run.state == "succeeded" for run in earlier)
-    with recorded_run(context, tenant_id, MATERIALIZE, group, window, attempt=len(earlier) + 1) as job:
-        result = _write(context, tenant_id, group, window, done)
+    with recorded_run(scope, MATERIALIZE, group, window, attempt=len(earlier) + 1) as job:
+        result = _write(scope, group, window, done)
         unpublished = bool(result.broken) and result.table_version is None and result.written == 0 and result.failed > 0
         job.tell(
             {"broken": result.broken} if result.broken else None,
@@ -172,20 +169,20 @@ def _run(
     )
 
 
-def _write(context: Context, tenant_id: str, group: FeatureGroup, window: TimeWindow, done: int) -> WriteResult:
+def _write(scope: Scope, group: FeatureGroup, window: TimeWindow, done: int) -> WriteResult:
     # The batch id counts the successes before it: a retry after a crash has the id of the run that crashed.
     batch_id = f"{MATERIALIZE}/{window.start.isoformat()}/{window.end.isoformat()}/{done}"
-    found = context.table(group).find_batch(context.spark, tenant_id, batch_id)
+    found = scope.table(group).find_batch(scope.spark, scope.tenant_id, batch_id)
     if found is not None:
         version, record = found
         return WriteResult(record.written, record.failed, batch_id, version, record.errors, duplicate=True)
-    inside = isolated(context)
+    inside = isolated(scope)
     assert group.transformation is not None
     with rows_that_compute(group.transformation, group.sources):
-        rows = transform(inside, tenant_id, group.sources, group.transformation, window)
+        rows = transform(inside, group.sources, group.transformation, window)
         timed = _inside_window(_with_event_timestamp(rows, window), window)
-        changed = _changed_rows(context, tenant_id, group, timed, window) if done else timed
-        return write_batch(inside, tenant_id, group, changed, batch_id, window_end=None if done else window.end)
+        changed = _changed_rows(scope, group, timed, window) if done else timed
+        return write_batch(inside, group, changed, batch_id, window_end=None if done else window.end)
 
 
 def _with_event_timestamp(rows: DataFrame, window: TimeWindow) -> DataFrame:
@@ -207,13 +204,11 @@ def _inside_window(rows: DataFrame, window: TimeWindow) -> DataFrame:
     return rows.withColumn(FAULTS, F.when(outside, reason))
 
 
-def _changed_rows(
-    context: Context, tenant_id: str, group: FeatureGroup, rows: DataFrame, window: TimeWindow
-) -> DataFrame:
+def _changed_rows(scope: Scope, group: FeatureGroup, rows: DataFrame, window: TimeWindow) -> DataFrame:
     """Those rows of which the store does not already hold the same values as its newest for that key and moment."""
     features = [name for name in group.feature_names if name in rows.columns]
     identity = [*group.join_keys, "event_timestamp"]
-    stored = context.table(group).read_values(context.spark, tenant_id, [*group.join_keys, *TIME_COLUMNS, *features])
+    stored = scope.table(group).read_values(scope.spark, scope.tenant_id, [*group.join_keys, *TIME_COLUMNS, *features])
     in_window = stored.where(column("event_timestamp").between(instant(window.start), instant(window.end)))
     newest = W.partitionBy(*identity).orderBy(F.desc("created_timestamp"))
     latest: Any = in_window.withColumn("__rank", F.row_number().over(newest)).where("__rank = 1")

@@ -8,19 +8,19 @@ from featurestore.definitions.dependencies import in_order
 from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.display.displayed import Listing
 from featurestore.errors import JobFailedError
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.jobs.materialize import MaterializeResult, describe_windows, materialize
 
 
 def materialize_all(
-    context: Context, tenant_id: str, window: TimeWindow, rerun: bool = False, lookback: timedelta | None = None
+    scope: Scope, window: TimeWindow, rerun: bool = False, lookback: timedelta | None = None
 ) -> Listing[MaterializeResult]:
     """One window of all groups with a transformation, in the order of their dependencies.
 
     A group that fails, or leaves its rows unpublished, stops those that read it, and no others; JobFailedError then
     tells of all of them, and a next call does what is missing.
     """
-    groups = [group for group in in_order(context.refresh().feature_groups()) if group.transformation is not None]
+    groups = [group for group in in_order(scope.context.refresh().feature_groups()) if group.transformation is not None]
     results: list[MaterializeResult] = []
     stopped: dict[str, str] = {}
     for group in groups:
@@ -29,7 +29,7 @@ def materialize_all(
             stopped[group.name] = f"not run, since it reads {', '.join(waits_for)}"
             continue
         try:
-            result = materialize(context, tenant_id, group, window, rerun, lookback)
+            result = materialize(scope, group, window, rerun, lookback)
         except Exception as error:  # whatever a transformation raises: it is told, and stops only what reads it
             stopped[group.name] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             continue

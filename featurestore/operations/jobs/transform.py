@@ -17,7 +17,7 @@ from featurestore.errors import TransformationError
 from featurestore.frames.latest import latest_values
 from featurestore.frames.schema import PARTITION_COLUMNS, values_schema
 from featurestore.frames.timestamps import instant
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.jobs.transformation_errors import sql_that_runs
 from featurestore.spark_plans import check_analyzed_plan, check_parsed_plan
 from featurestore.stores.sessions import separate_session
@@ -26,9 +26,9 @@ from featurestore.stores.sources import read_source
 _FILES_AS_TABLES = "spark.sql.runSQLOnFiles"
 
 
-def isolated(context: Context) -> Context:
+def isolated(scope: Scope) -> Scope:
     """The same store in a new session: its views are seen by nobody else, and its time zone is UTC."""
-    session = separate_session(context.spark)
+    session = separate_session(scope.spark)
     session.conf.set("spark.sql.session.timeZone", "UTC")
     # Delta's SQL parser drops the parameters that newer Spark binds while parsing (delta-io/delta#7640); so they are
     # bound during analysis, as Spark did before.
@@ -38,27 +38,26 @@ def isolated(context: Context) -> Context:
     session.conf.set("spark.sql.ansi.doubleQuotedIdentifiers", "false")
     session.conf.set("spark.sql.parser.escapedStringLiterals", "false")
     session.conf.set("spark.sql.parser.quotedRegexColumnNames", "false")
-    return replace(context, spark=session)
+    return replace(scope, context=replace(scope.context, spark=session))
 
 
 def transform(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     sources: Mapping[str, Source],
     transformation: Transformation,
     window: TimeWindow,
 ) -> DataFrame:
-    """The transformation's rows, lazily; ``context`` is an isolated one.
+    """The transformation's rows, lazily; ``scope`` is an isolated one.
 
     What SQL may say is checked before it is run, what Spark reads in it before anything is executed, and its parameters are
     bound by Spark, never put into the text. Raises TransformationError, or NotFoundError for a source that is not there.
     """
     sql = transformation.sql
-    text = None if sql is None else _checked(context, sql, sources)
-    frames = {name: _read(context, tenant_id, name, source, window) for name, source in sources.items()}
+    text = None if sql is None else _checked(scope, sql, sources)
+    frames = {name: _read(scope, name, source, window) for name, source in sources.items()}
     if sql is not None and text is not None:
         with sql_that_runs(sql, text):
-            return _run(context, text, frames, window, tenant_id)
+            return _run(scope, text, frames, window)
     result = transformation.load()(frames, window)
     if not isinstance(result, DataFrame):
         raise TransformationError(
@@ -67,25 +66,25 @@ def transform(
     return result
 
 
-def _checked(context: Context, sql: str, sources: Iterable[str]) -> str:
+def _checked(scope: Scope, sql: str, sources: Iterable[str]) -> str:
     """The text to run in place of a user's SQL; what may be named in it is settled before any source is opened."""
-    registered = context.spark.sql("SHOW USER FUNCTIONS").collect()
+    registered = scope.spark.sql("SHOW USER FUNCTIONS").collect()
     text = check_select(sql, sources, [row["function"].rpartition(".")[2] for row in registered])
     with sql_that_runs(sql, text):
-        check_parsed_plan(context.spark, text, list(sources), CALLED_BY_SPARK)
+        check_parsed_plan(scope.spark, text, list(sources), CALLED_BY_SPARK)
     return text
 
 
-def _run(context: Context, text: str, frames: Mapping[str, DataFrame], window: TimeWindow, tenant_id: str) -> DataFrame:
+def _run(scope: Scope, text: str, frames: Mapping[str, DataFrame], window: TimeWindow) -> DataFrame:
     for name, frame in frames.items():
         frame.createOrReplaceTempView(name)
-    arguments = {"tenant_id": tenant_id, "start_time": window.start, "end_time": window.end}
-    conf = context.spark.conf
+    arguments = {"tenant_id": scope.tenant_id, "start_time": window.start, "end_time": window.end}
+    conf = scope.spark.conf
     before = conf.get(_FILES_AS_TABLES, "true")
     # A name such as parquet.`/data` is no table meanwhile, also over Spark Connect, which has no plan to look at.
     conf.set(_FILES_AS_TABLES, "false")
     try:
-        rows = context.spark.sql(text, args=arguments)
+        rows = scope.spark.sql(text, args=arguments)
         check_analyzed_plan(rows, frames)
         # Asking for the columns is what makes Spark Connect analyse it.
         if not rows.columns:
@@ -95,11 +94,11 @@ def _run(context: Context, text: str, frames: Mapping[str, DataFrame], window: T
         conf.set(_FILES_AS_TABLES, before or "true")
 
 
-def _read(context: Context, tenant_id: str, name: str, source: Source, window: TimeWindow) -> DataFrame:
+def _read(scope: Scope, name: str, source: Source, window: TimeWindow) -> DataFrame:
     if source.group is None:
-        return read_source(context.named_files, name, source, tenant_id, context.settings)
-    group = context.group(source.group)
+        return read_source(scope.named_files, name, source, scope.tenant_id, scope.settings)
+    group = scope.group(source.group)
     columns = [field.name for field in values_schema(group) if field.name not in PARTITION_COLUMNS]
-    values = context.table(group).read_values(context.spark, tenant_id, columns, (None, window.end.date()))
+    values = scope.table(group).read_values(scope.spark, scope.tenant_id, columns, (None, window.end.date()))
     until = values.where(F.col("event_timestamp") <= instant(window.end))
     return latest_values(until, group.join_keys, group.feature_names, group.nulls)

@@ -21,7 +21,7 @@ from featurestore.frames.statistics.aggregation import (
     presence,
 )
 from featurestore.frames.statistics.calendar import EVERY, Every, check_zone
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.entities import Entities
 from featurestore.operations.instants import argument_window
 from featurestore.operations.reading.batch import values_in
@@ -30,8 +30,7 @@ DEFAULT_PERCENTILE = 0.5
 
 
 def aggregate_feature(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     reference: str,
     function: str,
     every: str,
@@ -48,20 +47,20 @@ def aggregate_feature(
     a start that is not before the end, and a feature that is no number where the function needs one.
     """
     group_name, name = parse_reference(reference)
-    group = context.group(group_name)
+    group = scope.group(group_name)
     feature = group.feature(name)
     asked = _check_function(function, feature, group)
     buckets = cast(Every, _one_of("every", every, EVERY))
     zone = check_zone(time_zone)
     _check_percentile(percentile, asked)
-    window = argument_window(start, end, context.settings.timestamp_zone)
+    window = argument_window(start, end, scope.settings.timestamp_zone)
     if by_entity:
         _require_other_names(group)
 
     # The text beside an embedding is there where the vector is, and is cheaper to read.
     counted = feature.model_version_column if asked == "count" else None
     read = counted or name
-    values = values_in(context, tenant_id, group, [read], window, entities)
+    values = values_in(scope, group, [read], window, entities)
     if asked == "count":
         values = presence(values, read)
     latest = latest_values(values, group.join_keys, [read], group.nulls)

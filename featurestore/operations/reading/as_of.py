@@ -34,7 +34,7 @@ from featurestore.frames.as_of.spine import (
 from featurestore.frames.columns import column
 from featurestore.frames.schema import TIME_COLUMNS, key_fields
 from featurestore.frames.timestamps import partition_of
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.reading.as_of_plan import asks_examples_once, plan_key
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.group_table import ROW_IDENTITY
@@ -184,7 +184,7 @@ def check_joinable(spine: DataFrame, request: AsOfRequest) -> None:
         check_keys(spine, lookup.keys, types, lookup.group.name)
 
 
-def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: AsOfRequest) -> DataFrame:
+def point_in_time(scope: Scope, spine: DataFrame, request: AsOfRequest) -> DataFrame:
     """The spine with the asked features as of each row's timestamp; see ``point_in_time_join`` for the rules.
 
     Runs small jobs over the timestamps and keys of the spine and the tables, which tell what can be left out; all else
@@ -192,7 +192,7 @@ def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: A
     """
     check_joinable(spine, request)
     instants = instant_column(spine)
-    timed = with_instants(spine, request.timestamp_column, context.settings.timestamp_zone, instants)
+    timed = with_instants(spine, request.timestamp_column, scope.settings.timestamp_zone, instants)
     by_key = _by_key(request.all_lookups)
     moments = {offset: instants if not offset else f"{instants}_later" for _, _, offset in by_key}
     for offset, name in moments.items():
@@ -201,8 +201,8 @@ def point_in_time(context: Context, tenant_id: str, spine: DataFrame, request: A
     rows = guarded(timed, instants, found)
     planned = []
     for (_, _, offset), lookups in by_key.items():
-        read = [_lookup(context, tenant_id, lookup, request, moments[offset], found) for lookup in lookups]
-        planned.append(plan_key(timed, read, found, context.settings.hot_key_rows))
+        read = [_lookup(scope, lookup, request, moments[offset], found) for lookup in lookups]
+        planned.append(plan_key(timed, read, found, scope.settings.hot_key_rows))
 
     def joined(rows: DataFrame) -> DataFrame:
         for lookups, hot in planned:
@@ -235,8 +235,7 @@ def _by_key(lookups: Iterable[ResolvedLookup]) -> dict[_Key, list[ResolvedLookup
 
 
 def _lookup(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     lookup: ResolvedLookup,
     request: AsOfRequest,
     instants: str,
@@ -245,9 +244,9 @@ def _lookup(
     """The values that the spine may take, and how they are joined."""
     group = lookup.group
     versions = request.table_versions or {}
-    values = context.table(group).read_values(
-        context.spark,
-        tenant_id,
+    values = scope.table(group).read_values(
+        scope.spark,
+        scope.tenant_id,
         [*group.join_keys, *TIME_COLUMNS, *(name for name in group.feature_names if name in lookup.features)],
         _partitions(lookup, found),
         versions.get((group.name, group.version)),

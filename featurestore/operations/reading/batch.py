@@ -21,7 +21,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.latest import latest_values
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import in_window, partitions_of
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.entities import Entities, of_entities
 from featurestore.operations.instants import argument_window
 from featurestore.operations.reading.as_of import Features, ResolvedLookup, columns_asked, resolve
@@ -56,8 +56,7 @@ class BatchFeatures:
 
 
 def get_batch_features(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     features: Features,
     start: Any,
     end: Any,
@@ -71,12 +70,12 @@ def get_batch_features(
     SpineError (two columns of one name).
     """
     asked = listed(features)
-    lookups = resolve(context, asked, full_feature_names)
+    lookups = resolve(scope.context, asked, full_feature_names)
     keys = _shared_keys(lookups)
-    window = argument_window(start, end, context.settings.timestamp_zone)
+    window = argument_window(start, end, scope.settings.timestamp_zone)
     names = columns_asked(asked, lookups)
     check_outputs([*keys, "event_timestamp"], names)
-    parts = [_values(context, tenant_id, lookup, window, entities) for lookup in lookups]
+    parts = [_values(scope, lookup, window, entities) for lookup in lookups]
     on = [*keys, "event_timestamp"]
     rows = reduce(lambda left, right: left.join(right, on, "full"), parts)
     return BatchFeatures(rows.select(*(column(name) for name in (*on, *names))), window, names)
@@ -98,20 +97,17 @@ def _shared_keys(lookups: Sequence[ResolvedLookup]) -> list[str]:
     return first.join_keys
 
 
-def _values(
-    context: Context, tenant_id: str, lookup: ResolvedLookup, window: TimeWindow, entities: Entities | None
-) -> DataFrame:
+def _values(scope: Scope, lookup: ResolvedLookup, window: TimeWindow, entities: Entities | None) -> DataFrame:
     group = lookup.group
     asked = [name for name in group.feature_names if name in lookup.features]
-    values = values_in(context, tenant_id, group, asked, window, entities)
+    values = values_in(scope, group, asked, window, entities)
     latest = latest_values(values, group.join_keys, asked, group.nulls)
     outputs = [column(name).alias(lookup.outputs[name]) for name in lookup.features]
     return latest.select(*(column(key) for key in group.join_keys), F.col("event_timestamp"), *outputs)
 
 
 def values_in(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     group: FeatureGroup,
     features: Sequence[str],
     window: TimeWindow,
@@ -120,5 +116,5 @@ def values_in(
     """The rows as written, corrections not resolved: join keys, both timestamps, the features."""
     columns = [*group.join_keys, *TIME_COLUMNS, *features]
     dates = partitions_of(window, group.partition_by)
-    values = context.table(group).read_values(context.spark, tenant_id, columns, dates)
-    return of_entities(context, values.where(in_window(F.col("event_timestamp"), window)), group, entities)
+    values = scope.table(group).read_values(scope.spark, scope.tenant_id, columns, dates)
+    return of_entities(scope.context, values.where(in_window(F.col("event_timestamp"), window)), group, entities)

@@ -13,14 +13,13 @@ from featurestore.frames.columns import column
 from featurestore.frames.latest import latest_values, sort_value
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import instant, partition_of
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.entities import EntityKey, entity_key, of_entities
 from featurestore.operations.instants import argument_instant, argument_limit
 
 
 def get_feature_history(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     reference: str,
     entity: EntityKey,
     start: Any,
@@ -36,9 +35,9 @@ def get_feature_history(
     InvalidArgumentError.
     """
     group_name, name = parse_reference(reference)
-    group = context.group(group_name)
+    group = scope.group(group_name)
     feature = group.feature(name)
-    zone = context.settings.timestamp_zone
+    zone = scope.settings.timestamp_zone
     key = entity_key(group.entity, entity, zone)
     first = None if start is None else argument_instant("start", start, zone)
     last = None if end is None else argument_instant("end", end, zone, "down")
@@ -46,16 +45,16 @@ def get_feature_history(
         raise InvalidArgumentError(f"start {first.isoformat()} is after end {last.isoformat()}")
     count = argument_limit(limit)
     model = feature.model_version_column
-    values = context.table(group).read_values(
-        context.spark,
-        tenant_id,
+    values = scope.table(group).read_values(
+        scope.spark,
+        scope.tenant_id,
         [*group.join_keys, *TIME_COLUMNS, name, *([] if model is None else [model])],
         (
             None if first is None else partition_of(first.date(), group.partition_by),
             None if last is None else last.date(),
         ),
     )
-    values = of_entities(context, values, group, key)
+    values = of_entities(scope.context, values, group, key)
     if first is not None:
         values = values.where(F.col("event_timestamp") >= instant(first))
     if last is not None:

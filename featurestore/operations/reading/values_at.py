@@ -23,7 +23,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.latest import sort_value
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import first_of_partition, instant
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.entities import EntityKey, entity_key, of_entities
 from featurestore.operations.instants import argument_instant
 from featurestore.operations.reading.as_of import parse_known_at
@@ -60,7 +60,7 @@ class FeatureValue(Displayed):
 
 
 def get_features_at_time(
-    context: Context, tenant_id: str, features: str | Iterable[str], entity: EntityKey, at: object, known_at: object
+    scope: Scope, features: str | Iterable[str], entity: EntityKey, at: object, known_at: object
 ) -> dict[str, FeatureValue | None]:
     """Per reference asked, in that order, the value valid at ``at`` (included), or none; one job a feature group.
 
@@ -70,17 +70,17 @@ def get_features_at_time(
     references = [features] if isinstance(features, str) else list(features)
     for reference in references:
         parse_reference(reference)
-    groups = [(context.group(lookup.group), lookup.features) for lookup in as_lookups(references)]
+    groups = [(scope.group(lookup.group), lookup.features) for lookup in as_lookups(references)]
     if not groups:
         raise InvalidArgumentError("no features were asked; name at least one as 'group:feature'")
     _require_one_entity([group for group, _ in groups])
-    zone = context.settings.timestamp_zone
+    zone = scope.settings.timestamp_zone
     key = entity_key(groups[0][0].entity, entity, zone)
     moment = argument_instant("at", at, zone, "down")
     known = parse_known_at(known_at, zone)
     found: dict[str, FeatureValue | None] = {}
     for group, names in groups:
-        found |= _of_group(context, tenant_id, group, names, key, moment, known)
+        found |= _of_group(scope, group, names, key, moment, known)
     return {reference: found[reference] for reference in references}
 
 
@@ -95,8 +95,7 @@ def _require_one_entity(groups: Sequence[FeatureGroup]) -> None:
 
 
 def _of_group(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     group: FeatureGroup,
     names: Sequence[str],
     key: EntityKey,
@@ -107,13 +106,13 @@ def _of_group(
     for name in names:
         group.feature(name)
     models = [feature.model_version_column for feature in asked if feature.model_version_column is not None]
-    values = context.table(group).read_values(
-        context.spark,
-        tenant_id,
+    values = scope.table(group).read_values(
+        scope.spark,
+        scope.tenant_id,
         [*group.join_keys, *TIME_COLUMNS, *(feature.name for feature in asked), *models],
         (first_of_partition(at, group.ttl, group.partition_by), at.date()),
     )
-    values = of_entities(context, values, group, key).where(F.col("event_timestamp") <= instant(at))
+    values = of_entities(scope.context, values, group, key).where(F.col("event_timestamp") <= instant(at))
     if group.ttl is not None:
         # Microseconds: instants before the year 1 have no datetime.
         oldest = F.unix_micros(instant(at)) - F.lit(microseconds(group.ttl))

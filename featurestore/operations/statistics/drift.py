@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date
+from datetime import date
 from functools import reduce
 from typing import Literal, TypeAlias
 
@@ -22,7 +22,7 @@ from featurestore.errors import DriftError, InvalidArgumentError, NotFoundError
 from featurestore.frames.statistics.drift import FeatureDrift, Status, compare
 from featurestore.frames.statistics.feature_profile import FEATURES_AT_ONCE, lines, merged_lines
 from featurestore.frames.statistics.feature_statistics import FeatureStatistics
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.statistics.periods import Period, PeriodLike, last_whole, months_before, read_period
 from featurestore.operations.statistics.profile import bring_up_to_date, of_dates
@@ -128,8 +128,7 @@ class DriftResult(Displayed):
 
 
 def drift(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     group: FeatureGroup,
     baseline: Compared | None = None,
     current: Compared | None = None,
@@ -149,14 +148,14 @@ def drift(
     ``DriftResult.require_none``.
     """
     chosen = [group.feature(name).name for name in features] if features is not None else group.feature_names
-    today = last_whole(context.clock().astimezone(UTC), group.partition_by)
-    now = _side(context, tenant_id, group, "current", current, today)
-    before = _side(context, tenant_id, group, "baseline", baseline, now.first if isinstance(now, Period) else today)
-    with recorded_run(context, tenant_id, DRIFT, group) as job:
+    today = last_whole(scope.now(), group.partition_by)
+    now = _side(scope, group, "current", current, today)
+    before = _side(scope, group, "baseline", baseline, now.first if isinstance(now, Period) else today)
+    with recorded_run(scope, DRIFT, group) as job:
         if refresh and (isinstance(before, Period) or isinstance(now, Period)):
-            bring_up_to_date(context, tenant_id, group)
-        found = _compared(context, tenant_id, group, before, now, chosen)
-        result = DriftResult(tenant_id, group.name, group.version, str(before), str(now), group.drift, found)
+            bring_up_to_date(scope, group)
+        found = _compared(scope, group, before, now, chosen)
+        result = DriftResult(scope.tenant_id, group.name, group.version, str(before), str(now), group.drift, found)
         job.tell(
             {status: result.of_status(status) for status in ("drifted", "warning")}
             | {"periods": [str(before), str(now)]}
@@ -165,9 +164,9 @@ def drift(
 
 
 def _compared(
-    context: Context, tenant_id: str, group: FeatureGroup, before: _Side, now: _Side, chosen: Sequence[str]
+    scope: Scope, group: FeatureGroup, before: _Side, now: _Side, chosen: Sequence[str]
 ) -> tuple[FeatureDrift, ...]:
-    a, b = _statistics(context, tenant_id, group, (before, now))
+    a, b = _statistics(scope, group, (before, now))
     judge_nulls = type(before) is type(now)
     pairs = _pairs(before, now, chosen)
     missing = sorted({name for name, in_a, in_b in pairs if in_a not in a or in_b not in b})
@@ -193,15 +192,13 @@ class _Saved:
 _Side: TypeAlias = Period | _Saved
 
 
-def _side(
-    context: Context, tenant_id: str, group: FeatureGroup, name: Argument, given: Compared | None, ends_at: date
-) -> _Side:
+def _side(scope: Scope, group: FeatureGroup, name: Argument, given: Compared | None, ends_at: date) -> _Side:
     """What an argument means; a period that is given by its length ends at ``ends_at``."""
     if isinstance(given, str) and given.startswith(TRAINING_SET):
-        manifest = context.training_sets.get(context.spark, tenant_id, *_reference(name, given))
-        given = TrainingSet(context, manifest)
+        manifest = scope.training_sets.get(scope.spark, scope.tenant_id, *_reference(name, given))
+        given = TrainingSet(scope.context, manifest)
     if isinstance(given, TrainingSet):
-        return _saved(tenant_id, group, name, given)
+        return _saved(scope.tenant_id, group, name, given)
     if given is None and group.partition_by == "month":
         return months_before(ends_at, _MONTHS[name])
     return read_period(name, _DAYS[name] if given is None else given, ends_at, group.partition_by)
@@ -253,11 +250,9 @@ def _called(side: _Side, name: str, feature: Feature) -> str:
     return name if isinstance(side, _Saved) else feature.name
 
 
-def _statistics(
-    context: Context, tenant_id: str, group: FeatureGroup, sides: Sequence[_Side]
-) -> list[dict[str, FeatureStatistics]]:
+def _statistics(scope: Scope, group: FeatureGroup, sides: Sequence[_Side]) -> list[dict[str, FeatureStatistics]]:
     """Of each side, every feature's by its name there; raises NotFoundError where a side has no rows."""
-    found = [_lines_of(context, tenant_id, group, side).withColumn("side", F.lit(i)) for i, side in enumerate(sides)]
+    found = [_lines_of(scope, group, side).withColumn("side", F.lit(i)) for i, side in enumerate(sides)]
     whole = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), found)
     told: list[dict[str, FeatureStatistics]] = [{} for _ in sides]
     for row in merged_lines(whole, ("side", "feature")).collect():
@@ -268,9 +263,9 @@ def _statistics(
     return told
 
 
-def _lines_of(context: Context, tenant_id: str, group: FeatureGroup, side: _Side) -> DataFrame:
+def _lines_of(scope: Scope, group: FeatureGroup, side: _Side) -> DataFrame:
     if isinstance(side, Period):
-        return of_dates(context, tenant_id, group, (side.first, side.last))
+        return of_dates(scope, group, (side.first, side.last))
     kinds = {name: feature.type for name, feature in side.columns.items()}
     names = list(kinds)
     slices = [names[first : first + FEATURES_AT_ONCE] for first in range(0, len(names), FEATURES_AT_ONCE)]

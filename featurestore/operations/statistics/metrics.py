@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from featurestore.definitions.values.time_window import to_micros
 from featurestore.errors import ExportError
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.statistics.drift import DRIFT
 from featurestore.operations.statistics.stats import GroupStats, get_stats
 from featurestore.stores.files.local import write_whole
@@ -35,7 +35,7 @@ class Metric:
     samples: tuple[Sample, ...]
 
 
-def write_metrics(context: Context, tenant_id: str, path: str | Path) -> Path:
+def write_metrics(scope: Scope, path: str | Path) -> Path:
     """Write the tenant's metrics to a file on a local disk, in place of one that is there; returns the path.
 
     For the node exporter's textfile collector: the file's name ends in ``.prom``, one file a tenant. It appears when all
@@ -45,7 +45,7 @@ def write_metrics(context: Context, tenant_id: str, path: str | Path) -> Path:
     if "://" in str(path) or Path(path).suffix != ".prom":
         raise ExportError(f"metrics are written to a local file whose name ends in .prom, and {path} is none; name one")
     # The collector reads every .prom file of the folder; one that is being written has another name.
-    return write_whole(path, exposition([*_of_jobs(context, tenant_id), *_of_groups(context, tenant_id)]))
+    return write_whole(path, exposition([*_of_jobs(scope), *_of_groups(scope)]))
 
 
 def exposition(metrics: Iterable[Metric]) -> str:
@@ -65,14 +65,14 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _of_jobs(context: Context, tenant_id: str) -> list[Metric]:
-    if not context.layout.runs.exists(context.spark):
+def _of_jobs(scope: Scope) -> list[Metric]:
+    if not scope.layout.runs.exists(scope.spark):
         return []
-    rows = [row.asDict() for row in _ledger(context, tenant_id).collect()]
+    rows = [row.asDict() for row in _ledger(scope).collect()]
 
     def samples(value: str, **labels: str) -> tuple[Sample, ...]:
         named = [
-            ({"tenant": tenant_id, "job": row["job"], "group": row["feature_group"]} | labels, row[value])
+            ({"tenant": scope.tenant_id, "job": row["job"], "group": row["feature_group"]} | labels, row[value])
             for row in rows
         ]
         return tuple((told, float(number)) for told, number in named if number is not None)
@@ -81,10 +81,10 @@ def _of_jobs(context: Context, tenant_id: str) -> list[Metric]:
     drifts = {
         row["feature_group"]: details
         for row in rows
-        if row["job"] == DRIFT and row["last_details"] and (details := _details(tenant_id, row)) is not None
+        if row["job"] == DRIFT and row["last_details"] and (details := _details(scope.tenant_id, row)) is not None
     }
     drifted = [
-        ({"tenant": tenant_id, "group": group, "status": status}, float(len(told[status])))
+        ({"tenant": scope.tenant_id, "group": group, "status": status}, float(len(told[status])))
         for group, told in drifts.items()
         for status in ("drifted", "warning")
     ]
@@ -130,9 +130,9 @@ def _details(tenant_id: str, row: dict[str, Any]) -> dict[str, Any] | None:
     return dict(details)
 
 
-def _ledger(context: Context, tenant_id: str) -> DataFrame:
+def _ledger(scope: Scope) -> DataFrame:
     """A row a job and group, from the states of all runs; moments are seconds since 1970."""
-    states = context.runs.table.read(context.spark).where(F.col("tenant_id") == F.lit(tenant_id))
+    states = scope.runs.table.read(scope.spark).where(F.col("tenant_id") == F.lit(scope.tenant_id))
     recorded = F.unix_micros("recorded_at") / F.lit(_MICROS)
     newest = F.max_by(F.struct("state", "rows_written", "rows_failed", "details"), "sequence").alias("newest")
     runs = states.groupBy("run_id", "job", "feature_group").agg(
@@ -157,12 +157,12 @@ def _ledger(context: Context, tenant_id: str) -> DataFrame:
     )
 
 
-def _of_groups(context: Context, tenant_id: str) -> list[Metric]:
-    stats = get_stats(context, tenant_id, entities=False)
-    now = to_micros(context.clock())
+def _of_groups(scope: Scope) -> list[Metric]:
+    stats = get_stats(scope, entities=False)
+    now = to_micros(scope.now())
 
     def samples(value: Any) -> tuple[Sample, ...]:
-        named = [({"tenant": tenant_id, "group": one.group}, value(one)) for one in stats]
+        named = [({"tenant": scope.tenant_id, "group": one.group}, value(one)) for one in stats]
         return tuple((labels, number) for labels, number in named if number is not None)
 
     def newest(one: GroupStats) -> float | None:

@@ -21,7 +21,7 @@ from featurestore.frames.schema import TIME_COLUMNS, table_schema
 from featurestore.frames.statistics.feature_profile import FEATURES_AT_ONCE, date_lines, merged_lines
 from featurestore.frames.statistics.feature_statistics import FeatureStatistics, as_text, deviation_as_text
 from featurestore.frames.timestamps import date_literal, partitions_of
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.instants import argument_window
 from featurestore.operations.job_run import RunningJob, recorded_run
 from featurestore.stores.small_tables.statistics import Dates, Statistics, changed_dates
@@ -156,8 +156,7 @@ class _Plan:
 
 
 def profile(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     groups: str | Iterable[str] | None = None,
     start: Any = None,
     end: Any = None,
@@ -169,53 +168,51 @@ def profile(
     ``start`` and ``end`` only the dates (or months) that hold a part of ``[start, end)`` count: until all of a group was
     profiled once, they are computed each time. Raises NotFoundError, InvalidArgumentError.
     """
-    dates = _asked(context, start, end)
+    dates = _asked(scope.context, start, end)
     results = []
-    for group in _chosen(context, groups):
-        plan = _plan(context, tenant_id, group, dates(group), full)
-        with recorded_run(context, tenant_id, PROFILE, group) as job:
-            results.append(_carry_out(context, tenant_id, group, plan, job))
+    for group in _chosen(scope.context, groups):
+        plan = _plan(scope, group, dates(group), full)
+        with recorded_run(scope, PROFILE, group) as job:
+            results.append(_carry_out(scope, group, plan, job))
     return ProfileResult(tuple(results))
 
 
-def bring_up_to_date(context: Context, tenant_id: str, group: FeatureGroup) -> None:
+def bring_up_to_date(scope: Scope, group: FeatureGroup) -> None:
     """Profile a group where anything changed; where nothing did, nothing is recorded either."""
-    plan = _plan(context, tenant_id, group, (None, None), False)
+    plan = _plan(scope, group, (None, None), False)
     if not plan.is_done:
-        with recorded_run(context, tenant_id, PROFILE, group) as job:
-            _carry_out(context, tenant_id, group, plan, job)
+        with recorded_run(scope, PROFILE, group) as job:
+            _carry_out(scope, group, plan, job)
 
 
-def statistics(
-    context: Context, tenant_id: str, group: FeatureGroup, start: Any, end: Any, by_date: bool
-) -> Listing[FeatureStatistics]:
+def statistics(scope: Scope, group: FeatureGroup, start: Any, end: Any, by_date: bool) -> Listing[FeatureStatistics]:
     """What the stored lines say of the dates that hold a part of ``[start, end)``: one a feature, or a date and feature."""
-    lines = of_dates(context, tenant_id, group, _asked(context, start, end)(group))
+    lines = of_dates(scope, group, _asked(scope.context, start, end)(group))
     by, steps = (("event_date", "feature"), _STEPS_A_DATE) if by_date else (("feature",), 1_000)
     found = [FeatureStatistics.of(row.asDict(recursive=True)) for row in merged_lines(lines, by, steps).collect()]
     order = {name: place for place, name in enumerate(group.feature_names)}
     return Listing(sorted(found, key=lambda one: (one.date or date.min, order[one.feature])), describe_statistics)
 
 
-def profiled(context: Context, tenant_id: str, group: FeatureGroup, start: Any, end: Any) -> ProfiledGroup:
+def profiled(scope: Scope, group: FeatureGroup, start: Any, end: Any) -> ProfiledGroup:
     """The same over all the dates and by date, together."""
-    whole, by_date = (statistics(context, tenant_id, group, start, end, one) for one in (False, True))
-    return ProfiledGroup(tenant_id, group, tuple(whole), tuple(by_date))
+    whole, by_date = (statistics(scope, group, start, end, one) for one in (False, True))
+    return ProfiledGroup(scope.tenant_id, group, tuple(whole), tuple(by_date))
 
 
-def null_shares(context: Context, tenant_id: str, group: FeatureGroup) -> dict[str, float] | None:
+def null_shares(scope: Scope, group: FeatureGroup) -> dict[str, float] | None:
     """By feature, the share of rows (as corrected) without a value, exact; none where rows changed since the last profile."""
-    if not context.layout.statistics.exists(context.spark):
+    if not scope.layout.statistics.exists(scope.spark):
         return None
-    if _plan(context, tenant_id, group, (None, None), False).dates != ():
+    if _plan(scope, group, (None, None), False).dates != ():
         return None
-    found = statistics(context, tenant_id, group, None, None, by_date=False)
+    found = statistics(scope, group, None, None, by_date=False)
     return {one.feature: one.null_share for one in found if one.null_share is not None}
 
 
-def of_dates(context: Context, tenant_id: str, group: FeatureGroup, dates: Dates) -> DataFrame:
+def of_dates(scope: Scope, group: FeatureGroup, dates: Dates) -> DataFrame:
     """The stored lines of the group's features in force, of these event dates, both ends included."""
-    lines = Statistics(context.layout.statistics).lines(context.spark, tenant_id, group, dates)
+    lines = Statistics(scope.layout.statistics).lines(scope.spark, scope.tenant_id, group, dates)
     return lines.where(F.col("feature").isin(group.feature_names))
 
 
@@ -236,17 +233,17 @@ def _asked(context: Context, start: Any, end: Any) -> Callable[[FeatureGroup], D
     return lambda group: partitions_of(window, group.partition_by)
 
 
-def _plan(context: Context, tenant_id: str, group: FeatureGroup, within: Dates, full: bool) -> _Plan:
-    values = context.table(group).values
-    version = values.version(context.spark)
+def _plan(scope: Scope, group: FeatureGroup, within: Dates, full: bool) -> _Plan:
+    values = scope.table(group).values
+    version = values.version(scope.spark)
     contents = _contents(group)
-    mark = Statistics(context.layout.statistics).mark(context.spark, tenant_id, group)
+    mark = Statistics(scope.layout.statistics).mark(scope.spark, scope.tenant_id, group)
     moved = contents if within == (None, None) else None
     if full or mark is None or mark.contents != contents or mark.table_version > version:
         return _Plan(version, None, within, moved)
     if mark.table_version == version:
         return _Plan(version, (), within, None, is_done=True)
-    changed = changed_dates(context.spark, values, tenant_id, mark.table_version, version)
+    changed = changed_dates(scope.spark, values, scope.tenant_id, mark.table_version, version)
     if changed is None:
         return _Plan(version, None, within, moved)
     dates = tuple(sorted(day for day in changed if _inside(day, within)))
@@ -263,18 +260,18 @@ def _inside(day: date, within: Dates) -> bool:
     return (first is None or first <= day) and (last is None or day <= last)
 
 
-def _carry_out(context: Context, tenant_id: str, group: FeatureGroup, plan: _Plan, job: RunningJob) -> GroupProfile:
+def _carry_out(scope: Scope, group: FeatureGroup, plan: _Plan, job: RunningJob) -> GroupProfile:
     rows = dates = 0
     if not plan.is_done:
         # Kept, so that a write that meets another one does not compute it again.
-        lines = _lines(context, tenant_id, group, plan).persist()
+        lines = _lines(scope, group, plan).persist()
         try:
             told = lines.groupBy("event_date").agg(F.max("rows").alias("rows")).agg(F.count("*"), F.sum("rows"))
             dates, rows = (number or 0 for number in told.collect()[0])
-            context.step("profile.computed")
+            scope.step("profile.computed")
             where = plan.within if plan.dates is None else list(plan.dates)
-            Statistics(context.layout.statistics).replace(
-                lines, tenant_id, group, where, plan.table_version, plan.contents, context.clock()
+            Statistics(scope.layout.statistics).replace(
+                lines, scope.tenant_id, group, where, plan.table_version, plan.contents, scope.now()
             )
         finally:
             lines.unpersist()
@@ -282,20 +279,18 @@ def _carry_out(context: Context, tenant_id: str, group: FeatureGroup, plan: _Pla
     return GroupProfile(group.name, group.version, plan.table_version, dates, rows)
 
 
-def _lines(context: Context, tenant_id: str, group: FeatureGroup, plan: _Plan) -> DataFrame:
+def _lines(scope: Scope, group: FeatureGroup, plan: _Plan) -> DataFrame:
     if plan.dates == ():
-        return context.spark.createDataFrame([], table_schema("event_date date, rows bigint"))
-    slices = [_slice(context, tenant_id, group, plan, features) for features in _slices(group.features)]
+        return scope.spark.createDataFrame([], table_schema("event_date date, rows bigint"))
+    slices = [_slice(scope, group, plan, features) for features in _slices(group.features)]
     return reduce(DataFrame.unionByName, slices)
 
 
-def _slice(
-    context: Context, tenant_id: str, group: FeatureGroup, plan: _Plan, features: Sequence[Feature]
-) -> DataFrame:
+def _slice(scope: Scope, group: FeatureGroup, plan: _Plan, features: Sequence[Feature]) -> DataFrame:
     kinds = {feature.name: feature.type for feature in features}
     columns = ["event_date", *group.join_keys, *TIME_COLUMNS, *kinds]
-    values = context.table(group).read_values(
-        context.spark, tenant_id, columns, plan.bounds, version=plan.table_version
+    values = scope.table(group).read_values(
+        scope.spark, scope.tenant_id, columns, plan.bounds, version=plan.table_version
     )
     if plan.dates is not None:
         values = values.where(F.col("event_date").isin([date_literal(day) for day in plan.dates]))

@@ -14,7 +14,7 @@ from featurestore.definitions.values.time_window import from_micros
 from featurestore.display.description import Display, Table, count, counted, share, size, utc_text
 from featurestore.display.displayed import Listing
 from featurestore.frames.columns import column
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.statistics.profile import null_shares
 from featurestore.stores.group_table import BatchRecord
 
@@ -76,26 +76,26 @@ def _most_often_null(shares: dict[str, float] | None) -> str:
     return f"{name} {share(shares[name])}"
 
 
-def get_stats(context: Context, tenant_id: str, entities: bool = True, profiled: bool = True) -> Listing[GroupStats]:
+def get_stats(scope: Scope, entities: bool = True, profiled: bool = True) -> Listing[GroupStats]:
     """One ``GroupStats`` a feature group in force (its highest version), by name; also of groups without rows.
 
     A group costs one scan of its event timestamps (Delta's own statistics cut them to milliseconds) and, for
     ``entities``, one of its join keys, whose distinct values are shuffled. Without ``profiled`` there are no null shares,
     and the profiles are not read.
     """
-    found = (_stats(context, tenant_id, group, entities, profiled) for group in context.refresh().feature_groups())
+    found = (_stats(scope, group, entities, profiled) for group in scope.context.refresh().feature_groups())
     return Listing(found, describe_stats)
 
 
-def _stats(context: Context, tenant_id: str, group: FeatureGroup, entities: bool, profiled: bool) -> GroupStats:
-    table = context.table(group)
-    recent = table.values.history(context.spark, limit=_RECENT)
+def _stats(scope: Scope, group: FeatureGroup, entities: bool, profiled: bool) -> GroupStats:
+    table = scope.table(group)
+    recent = table.values.history(scope.spark, limit=_RECENT)
     version = int(recent[0]["version"])
-    values = table.read_values(context.spark, tenant_id, [*group.join_keys, "event_timestamp"], version=version)
+    values = table.read_values(scope.spark, scope.tenant_id, [*group.join_keys, "event_timestamp"], version=version)
     told = _count(values)
-    last_write = _last_write(recent, tenant_id)
+    last_write = _last_write(recent, scope.tenant_id)
     if last_write is None and version >= _RECENT:
-        last_write = _last_write(table.values.history(context.spark), tenant_id)
+        last_write = _last_write(table.values.history(scope.spark), scope.tenant_id)
     return GroupStats(
         group=group.name,
         version=group.version,
@@ -108,7 +108,7 @@ def _stats(context: Context, tenant_id: str, group: FeatureGroup, entities: bool
         bytes=told["bytes"],
         last_write=last_write,
         table_version=version,
-        null_shares=null_shares(context, tenant_id, group) if profiled else None,
+        null_shares=null_shares(scope, group) if profiled else None,
     )
 
 

@@ -19,7 +19,7 @@ from featurestore.frames.training_sets.missing import with_missing
 from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import SPLIT
 from featurestore.operations.auditing.audit import audit
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import left_after_suppression, suppressions
 from featurestore.operations.erasure.training_sets import erase_again_from_set
 from featurestore.operations.reading.as_of import AsOfRequest, Spine, as_spine, point_in_time
@@ -37,7 +37,7 @@ def no_check(manifest: Manifest) -> None:
     """What a build that is compared with no other asks of its rows, beyond the checks of every build."""
 
 
-def build_training_set(context: Context, tenant_id: str, spine: Spine, asked: TrainingSetRequest) -> Manifest:
+def build_training_set(scope: Scope, spine: Spine, asked: TrainingSetRequest) -> Manifest:
     """Build and publish a new version; returns its manifest.
 
     Grain: one row a spine row (of the sample, where one is asked; without those in which a feature is missing, where
@@ -45,17 +45,17 @@ def build_training_set(context: Context, tenant_id: str, spine: Spine, asked: Tr
     feature, ``split``. Before it is published, the rows are checked: as many as the spine has, with the spine's own
     content unchanged; nothing is published otherwise. Raises SpineError, InvariantError.
     """
-    whole = as_spine(context, spine, asked.join)
+    whole = as_spine(scope.context, spine, asked.join)
     check_columns(whole, asked)
-    whole, suppressed = left_after_suppression(context, tenant_id, whole, asked.join.key_lookups)
+    whole, suppressed = left_after_suppression(scope, whole, asked.join.key_lookups)
     if asked.sample_size is None:
-        return build_parts(context, tenant_id, [PartToBuild(whole, suppressed=suppressed)], asked)
+        return build_parts(scope, [PartToBuild(whole, suppressed=suppressed)], asked)
     # Counted, sampled and joined must be the same rows.
     kept = whole.persist()
     try:
         rows = kept.count()
         sample = sample_rows(kept, asked.sample_size, asked.seed, asked.stratify_by)
-        return build_parts(context, tenant_id, [PartToBuild(sample, sampled_from=rows, suppressed=suppressed)], asked)
+        return build_parts(scope, [PartToBuild(sample, sampled_from=rows, suppressed=suppressed)], asked)
     finally:
         kept.unpersist()
 
@@ -96,8 +96,7 @@ class _Joined:
 
 
 def build_parts(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     parts: Sequence[PartToBuild],
     asked: TrainingSetRequest,
     base: Manifest | None = None,
@@ -109,32 +108,32 @@ def build_parts(
     """
     # Read once and kept: what is fingerprinted, bounded and joined must be the same rows.
     kept = [replace(part, spine=part.spine.persist()) for part in parts]
-    erased = suppressions(context, tenant_id)
+    erased = suppressions(scope)
     try:
-        joined = [_joined(context, tenant_id, part, asked) for part in kept]
-        manifest = _publish(context, tenant_id, joined, asked, parts[0], base, check)
+        joined = [_joined(scope, part, asked) for part in kept]
+        manifest = _publish(scope, joined, asked, parts[0], base, check)
     finally:
         for part in kept:
             part.spine.unpersist()
-    if suppressions(context, tenant_id) == erased:
+    if suppressions(scope) == erased:
         return manifest
     # An erasure that began meanwhile may have looked for sets before this one was published.
-    erase_again_from_set(context, manifest, asked.join.key_lookups)
-    return context.training_sets.get(context.spark, tenant_id, manifest.name, manifest.version)
+    erase_again_from_set(scope.context, manifest, asked.join.key_lookups)
+    return scope.training_sets.get(scope.spark, scope.tenant_id, manifest.name, manifest.version)
 
 
-def _joined(context: Context, tenant_id: str, part: PartToBuild, whole: TrainingSetRequest) -> _Joined:
+def _joined(scope: Scope, part: PartToBuild, whole: TrainingSetRequest) -> _Joined:
     spine = part.spine
     asked = whole if part.join is None else replace(whole, join=part.join)
-    snapshots = group_snapshots(context, asked, part.table_versions or {})
+    snapshots = group_snapshots(scope.context, asked, part.table_versions or {})
     versions = {(snapshot.name, snapshot.version): snapshot.table_version for snapshot in snapshots}
     fingerprint = fingerprint_columns([column(name) for name in sorted(spine.columns)])
     told = spine.agg(*fingerprint).collect()[0]
     _check_sample(part, told["rows"], asked)
-    joined = point_in_time(context, tenant_id, spine, replace(asked.join, table_versions=versions))
+    joined = point_in_time(scope, spine, replace(asked.join, table_versions=versions))
     after, kept = Observation(), Observation()
     there = with_missing(joined.observe(after, *fingerprint), asked.join.feature_columns, asked.missing)
-    rows, cuts = with_split(context, spine, there.observe(kept, *fingerprint), asked)
+    rows, cuts = with_split(scope.context, spine, there.observe(kept, *fingerprint), asked)
     return _Joined(rows, told, after, kept, snapshots, cuts)
 
 
@@ -149,24 +148,23 @@ def _check_sample(part: PartToBuild, found: int, asked: TrainingSetRequest) -> N
 
 
 def _publish(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     parts: Sequence[_Joined],
     asked: TrainingSetRequest,
     first: PartToBuild,
     base: Manifest | None,
     check: Check,
 ) -> Manifest:
-    version = context.training_sets.next_version(context.spark, tenant_id, asked.name)
-    table = context.training_sets.rows_table(tenant_id, asked.name, version)
-    with _removed_unless_checked(context, table):
-        manifest = _written(context, tenant_id, version, parts, asked, first, base)
-        context.step("training_set.written")
+    version = scope.training_sets.next_version(scope.spark, scope.tenant_id, asked.name)
+    table = scope.training_sets.rows_table(scope.tenant_id, asked.name, version)
+    with _removed_unless_checked(scope.context, table):
+        manifest = _written(scope, version, parts, asked, first, base)
+        scope.step("training_set.written")
         check(manifest)
-        manifest = manifest.model_copy(update={"audit": _audited(context, tenant_id, table, manifest, asked)})
-        context.training_sets.check_readable(manifest)
-    context.step("training_set.checked")
-    context.training_sets.publish(context.spark, manifest)
+        manifest = manifest.model_copy(update={"audit": _audited(scope, table, manifest, asked)})
+        scope.training_sets.check_readable(manifest)
+    scope.step("training_set.checked")
+    scope.training_sets.publish(scope.spark, manifest)
     return manifest
 
 
@@ -185,8 +183,7 @@ def _removed_unless_checked(context: Context, table: DeltaTable) -> Iterator[Non
 
 
 def _written(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     version: int,
     parts: Sequence[_Joined],
     asked: TrainingSetRequest,
@@ -194,9 +191,9 @@ def _written(
     base: Manifest | None,
 ) -> Manifest:
     """Write the rows, and compare them with the spine; gives the manifest of what was written, which the audit lacks."""
-    now = context.clock()
+    now = scope.now()
     sampled_from = first.sampled_from
-    table = context.training_sets.rows_table(tenant_id, asked.name, version)
+    table = scope.training_sets.rows_table(scope.tenant_id, asked.name, version)
     columns = parts[0].rows.columns
     made = {*asked.join.columns, *([SPLIT] if asked.split else [])}
     spine_columns = [name for name in columns if name not in made]
@@ -204,7 +201,7 @@ def _written(
     saved = Observation()
     frames = [part.rows.withColumn(PART, F.lit(index + _parts_of(base))) for index, part in enumerate(parts)]
     if base is not None:
-        before = context.training_sets.read_with_part(context.spark, base)
+        before = scope.training_sets.read_with_part(scope.spark, base)
         frames.insert(0, before.observe(saved, *_content(base.columns)))
     rows = reduce(DataFrame.unionByName, frames)
     whole_spine, whole = Observation(), Observation()
@@ -222,7 +219,7 @@ def _written(
     asked_rows = sum(part.told["rows"] for part in parts)
     dropped = asked_rows - sum(part.snapshot.row_count for part in parts)
     return Manifest(
-        tenant_id=tenant_id,
+        tenant_id=scope.tenant_id,
         name=asked.name,
         version=version,
         description=asked.description,
@@ -246,7 +243,7 @@ def _written(
         seed=asked.seed,
         split=parts[0].split,
         groups=parts[-1].groups,
-        code_version=context.code_version,
+        code_version=scope.context.code_version,
         label_lookup=None if asked.join.label is None else lookup_of(asked.join.label),
         label_offset=timedelta(0) if asked.join.label is None else asked.join.label.offset,
         stratify_by=asked.stratify_by,
@@ -260,11 +257,9 @@ def _written(
     )
 
 
-def _audited(
-    context: Context, tenant_id: str, table: DeltaTable, manifest: Manifest, asked: TrainingSetRequest
-) -> tuple[Finding, ...]:
+def _audited(scope: Scope, table: DeltaTable, manifest: Manifest, asked: TrainingSetRequest) -> tuple[Finding, ...]:
     """What the audit finds in the rows as they were written; raises LeakageError where nothing may be found."""
-    findings = audit(context, tenant_id, table.read(context.spark), manifest)
+    findings = audit(scope, table.read(scope.spark), manifest)
     grave = [finding for finding in findings if finding.severity != "info"]
     if asked.strict and grave:
         told = "".join(f"\n- {finding}" for finding in grave)

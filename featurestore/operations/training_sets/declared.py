@@ -6,7 +6,7 @@ from datetime import datetime
 
 from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.definitions.values.time_window import TimeWindow
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.jobs.transform import isolated, transform
 from featurestore.operations.jobs.transformation_errors import rows_that_compute
 from featurestore.operations.training_sets.build import build_training_set
@@ -14,13 +14,13 @@ from featurestore.operations.training_sets.request import of_definition
 from featurestore.stores.training_sets.manifests import Manifest
 
 
-def build_declared(context: Context, tenant_id: str, definition: TrainingSetDefinition) -> Manifest:
+def build_declared(scope: Scope, definition: TrainingSetDefinition) -> Manifest:
     """Build a training set from its definition: run its spine, and build, in a session of its own."""
-    inside = isolated(context)
-    window = _window(definition, context.clock())
+    inside = isolated(scope)
+    window = _window(definition, scope.now())
     with rows_that_compute(definition.spine.transformation, definition.spine.sources):
-        spine = transform(inside, tenant_id, definition.spine.sources, definition.spine.transformation, window)
-        return build_training_set(inside, tenant_id, spine, of_definition(context, definition))
+        spine = transform(inside, definition.spine.sources, definition.spine.transformation, window)
+        return build_training_set(inside, spine, of_definition(scope.context, definition))
 
 
 def _window(definition: TrainingSetDefinition, now: datetime) -> TimeWindow:

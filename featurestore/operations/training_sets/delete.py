@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from featurestore.errors import InvalidArgumentError, NotFoundError, nearest
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.stores.delta.table import DeltaTable
 
 
 def delete_training_set(
-    context: Context, tenant_id: str, name: str, version: int | None = None, all_versions: bool = False
+    scope: Scope, name: str, version: int | None = None, all_versions: bool = False
 ) -> tuple[int, ...]:
     """Delete one version, or all; returns the versions that are gone.
 
@@ -16,15 +16,15 @@ def delete_training_set(
     error. Its number is never given again. Sets that were extended from a deleted one hold their own rows. Raises
     NotFoundError with the nearest names or the versions there are, InvalidArgumentError where it is not said which.
     """
-    store = context.training_sets
-    versions = store.versions(context.spark, tenant_id, name)
+    store = scope.training_sets
+    versions = store.versions(scope.spark, scope.tenant_id, name)
     if not versions:
-        known = {manifest.name for manifest in store.list(context.spark, tenant_id)}
+        known = {manifest.name for manifest in store.list(scope.spark, scope.tenant_id)}
         raise NotFoundError(f"training set {name!r} was never built. {nearest(name, known)}")
     chosen = _chosen(name, versions, version, all_versions)
-    store.unpublish(context.spark, tenant_id, name, chosen)
+    store.unpublish(scope.spark, scope.tenant_id, name, chosen)
     for number in chosen:
-        _remove(context, store.rows_table(tenant_id, name, number))
+        _remove(scope.context, store.rows_table(scope.tenant_id, name, number))
     return chosen
 
 

@@ -19,7 +19,7 @@ from featurestore.frames.as_of.spine import check_keys, check_spine, instant_col
 from featurestore.frames.columns import column
 from featurestore.frames.schema import data_type
 from featurestore.frames.timestamps import in_window
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import Entities
 from featurestore.operations.instants import argument_window
 from featurestore.operations.jobs.transform import isolated
@@ -41,8 +41,7 @@ def time_range_window(time_range: object, zone: str | None) -> TimeWindow:
 
 
 def get_entity_timestamps(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     source: str | Source,
     entity: str | Entity,
     time_range: TimeRange | None,
@@ -55,13 +54,13 @@ def get_entity_timestamps(
     name), or a Source. ``on``: join key -> column of the source, where the names differ. ``time_range``: ``[start,
     end)``. Rows without a key or a timestamp are left out. Raises NotFoundError, SpineError, InvalidArgumentError.
     """
-    known = _entity(context, entity)
+    known = _entity(scope.context, entity)
     unknown = sorted(on.keys() - set(known.keys))
     if unknown:
         raise InvalidArgumentError(f"on= names {unknown}; the join keys of {known.name!r} are {known.keys}")
     columns = {key: on.get(key, key) for key in known.keys}
-    name, declared = _source(context, source)
-    events = read_source(isolated(context).named_files, name, declared, tenant_id, context.settings)
+    name, declared = _source(scope.context, source)
+    events = read_source(isolated(scope).named_files, name, declared, scope.tenant_id, scope.settings)
     check_names(events.columns, f"source {name!r}")
     if timestamp_column not in events.columns:
         raise SpineError(
@@ -72,21 +71,20 @@ def get_entity_timestamps(
     remedy = "say which column holds the key with on={{{key!r}: <column>}}"
     check_keys(events, columns, types, known.name, f"source {name!r}", remedy)
     instants = instant_column(events)
-    timed = with_instants(events, timestamp_column, context.settings.timestamp_zone, instants)
+    timed = with_instants(events, timestamp_column, scope.settings.timestamp_zone, instants)
     pairs = timed.select(
         *(column(columns[key]).try_cast(kind).alias(key) for key, kind in types.items()),
         column(instants).alias("event_timestamp"),
     ).dropna()
     if time_range is not None:
         pairs = pairs.where(
-            in_window(F.col("event_timestamp"), time_range_window(time_range, context.settings.timestamp_zone))
+            in_window(F.col("event_timestamp"), time_range_window(time_range, scope.settings.timestamp_zone))
         )
     return pairs.distinct()
 
 
 def examples(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     spine: Spine | None,
     asked: TrainingSetRequest,
     entities: Entities | None,
@@ -96,17 +94,17 @@ def examples(
 
     Raises InvalidArgumentError where neither a spine nor a time range is given, or entities beside a spine.
     """
-    zone = context.settings.timestamp_zone
+    zone = scope.settings.timestamp_zone
     window = None if time_range is None else time_range_window(time_range, zone)
     if spine is None:
         if window is None:
             raise InvalidArgumentError("there are no examples: give a spine, or time_range= (and entities=)")
         lookups = asked.join.lookups if asked.join.label is None else (asked.join.label,)
-        pairs = written_timestamps(context, tenant_id, lookups, window, entities)
+        pairs = written_timestamps(scope, lookups, window, entities)
         return pairs.withColumnRenamed("event_timestamp", asked.join.timestamp_column)
     if entities is not None:
         raise InvalidArgumentError("entities= goes with time_range= in place of a spine; filter the spine instead")
-    rows = as_spine(context, spine, asked.join)
+    rows = as_spine(scope.context, spine, asked.join)
     if window is None:
         return rows
     check_spine(rows, asked.join.timestamp_column)
@@ -116,8 +114,7 @@ def examples(
 
 
 def written_timestamps(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     lookups: Sequence[ResolvedLookup],
     window: TimeWindow,
     entities: Entities | None,
@@ -135,7 +132,7 @@ def written_timestamps(
             )
     pairs = []
     for lookup in lookups:
-        values = values_in(context, tenant_id, lookup.group, lookup.features, window, entities)
+        values = values_in(scope, lookup.group, lookup.features, window, entities)
         if lookup.group.nulls == "skip":
             there = (column(name).isNotNull() for name in lookup.features)
             values = values.where(reduce(lambda one, other: one | other, there))

@@ -14,7 +14,7 @@ from featurestore.frames.text.csv_cells import LINE_END as CSV_LINE_END
 from featurestore.frames.text.csv_cells import CsvOptions, csv_line, header_line, with_header
 from featurestore.frames.text.json_lines import LINE_END as JSON_LINE_END
 from featurestore.frames.text.json_lines import json_line
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.stores.files.arrow_files import write_arrow
 from featurestore.stores.files.exports import Staging, full_path, new_folder, write_lines, write_parquet
 from featurestore.stores.small_tables.export_log import MARKS, ExportKind, ExportLog, ExportRecord
@@ -40,23 +40,22 @@ class Exportable(Protocol):
 Data: TypeAlias = DataFrame | HasRows | Exportable
 
 
-def export_data(context: Context, tenant_id: str, data: Data, path: str, format: ExportFormat, csv: CsvOptions) -> str:
+def export_data(scope: Scope, data: Data, path: str, format: ExportFormat, csv: CsvOptions) -> str:
     """Export a training set, a fine-tuning set, what a read gave, or any Spark DataFrame; see ``export``."""
     if isinstance(data, DataFrame):
-        return export(context, tenant_id, data, path, format, csv)
+        return export(scope, data, path, format, csv)
     if isinstance(data, Exportable):
         return data.export(path, format, null=csv.null, guard_formulas=csv.guard_formulas)
     rows = getattr(data, "rows", None)
     if isinstance(rows, DataFrame):
-        return export(context, tenant_id, rows, path, format, csv)
+        return export(scope, rows, path, format, csv)
     raise InvalidArgumentError(
         f"data is {type(data).__name__}; give a training set, a fine-tuning set, what a read gave, or a Spark DataFrame"
     )
 
 
 def export(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     rows: DataFrame,
     path: str,
     format: ExportFormat = "parquet",
@@ -82,11 +81,11 @@ def export(
     _check_columns(rows, format, options)
     name, version = training_set or ("", 0)
     kind: ExportKind = "rows" if training_set is None else "training_set"
-    record_export(context, ExportRecord(tenant_id, full_path(path), kind, name, version))
-    with new_folder(context.spark, context.files, path) as staging:
+    record_export(scope.context, ExportRecord(scope.tenant_id, full_path(path), kind, name, version))
+    with new_folder(scope.spark, scope.files, path) as staging:
         written = _write(staging, _without_void(rows), format, options)
         staging.check_total("rows", written, written if row_count is None else row_count)
-        told = manifest if manifest is not None else json.dumps({"tenant_id": tenant_id})
+        told = manifest if manifest is not None else json.dumps({"tenant_id": scope.tenant_id})
         staging.write_text(MARKS[kind], told)
     return staging.target
 

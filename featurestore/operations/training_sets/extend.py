@@ -10,7 +10,7 @@ from featurestore.definitions.values.types import LOSSLESS_WIDENING
 from featurestore.errors import IncompatibleChangeError
 from featurestore.frames.columns import column
 from featurestore.frames.training_sets.missing import check_missing
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import left_after_suppression
 from featurestore.operations.reading.as_of import Spine
 from featurestore.operations.training_sets.build import PartToBuild, build_parts
@@ -19,7 +19,7 @@ from featurestore.operations.training_sets.request import check_columns, join_of
 from featurestore.stores.training_sets.manifests import GroupSnapshot, Manifest
 
 
-def extend_training_set(context: Context, tenant_id: str, manifest: Manifest, spine: Spine) -> Manifest:
+def extend_training_set(scope: Scope, manifest: Manifest, spine: Spine) -> Manifest:
     """Publish a new version: the saved rows of a version as they are, and the features joined to new spine rows.
 
     Only the new rows are computed, from the tables as they are now; each part is built again from its own versions.
@@ -29,14 +29,14 @@ def extend_training_set(context: Context, tenant_id: str, manifest: Manifest, sp
     new version has the wider type, in which the saved rows keep their values exactly. Raises SpineError, InvariantError,
     IncompatibleChangeError (a feature is of now gone, or of a type that its saved values do not fit).
     """
-    join = join_of_manifest(manifest, _defined_now(context, manifest))
+    join = join_of_manifest(manifest, _defined_now(scope.context, manifest))
     asked = replace(of_manifest(manifest), join=join, rebuilt_from=None)
     check_missing(asked.missing, {field.name: field.dataType for field in asked.feature_types})
-    given = spine_of_manifest(context, manifest, spine, join)
+    given = spine_of_manifest(scope.context, manifest, spine, join)
     check_columns(given, asked)
-    new, suppressed = left_after_suppression(context, tenant_id, given, join.key_lookups)
+    new, suppressed = left_after_suppression(scope, given, join.key_lookups)
     in_order = new.select(*(column(name) for name in manifest.spine_columns))
-    return build_parts(context, tenant_id, [PartToBuild(in_order, suppressed=suppressed)], asked, base=manifest)
+    return build_parts(scope, [PartToBuild(in_order, suppressed=suppressed)], asked, base=manifest)
 
 
 def _defined_now(context: Context, manifest: Manifest) -> list[GroupSnapshot]:

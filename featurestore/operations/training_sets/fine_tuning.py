@@ -23,7 +23,7 @@ from featurestore.frames.text.chat_template import check_template
 from featurestore.frames.text.json_lines import LINE_END
 from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import PARTS, SPLIT
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import left_after_suppression
 from featurestore.operations.instants import argument_count
 from featurestore.operations.reading.as_of import Spine, as_spine, columns_asked, point_in_time
@@ -136,7 +136,7 @@ def fine_tuning_request(
     return FineTuningRequest(path, replace(training_set, join=join), form, shards, on_invalid)
 
 
-def load_for_fine_tuning(context: Context, tenant_id: str, spine: Spine, request: FineTuningRequest) -> FineTuningSet:
+def load_for_fine_tuning(scope: Scope, spine: Spine, request: FineTuningRequest) -> FineTuningSet:
     """Join inputs and output as of each row's time, make messages of each row, and write them; visible only when whole.
 
     Grain: one line a spine row (of the sample, where one is asked) but for those that are left out and counted: the
@@ -147,26 +147,26 @@ def load_for_fine_tuning(context: Context, tenant_id: str, spine: Spine, request
     they are skipped), ExportError (the path), SpineError, InvariantError.
     """
     asked = request.training_set
-    whole = as_spine(context, spine, asked.join)
+    whole = as_spine(scope.context, spine, asked.join)
     form = _checked(whole, request)
-    whole, suppressed = left_after_suppression(context, tenant_id, whole, asked.join.key_lookups)
-    record_export(context, ExportRecord(tenant_id, full_path(request.path), "fine_tuning", asked.name))
-    with new_folder(context.spark, context.files, request.path) as staging, ExitStack() as kept:
+    whole, suppressed = left_after_suppression(scope, whole, asked.join.key_lookups)
+    record_export(scope.context, ExportRecord(scope.tenant_id, full_path(request.path), "fine_tuning", asked.name))
+    with new_folder(scope.spark, scope.files, request.path) as staging, ExitStack() as kept:
         # Each is read once and kept: what is sampled, split, joined and counted must be the same rows, and a function may
         # give another text the next time.
         whole = _kept(whole, kept)
         size = asked.sample_size
         sample = whole if size is None else _kept(sample_rows(whole, size, asked.seed, asked.stratify_by), kept)
-        rows, cuts, groups = _joined(context, tenant_id, sample, asked)
+        rows, cuts, groups = _joined(scope, sample, asked)
         made = _kept(_made(rows, form, asked), kept)
         counts = _counts(made, sample.count(), request)
         if suppressed:
             counts = replace(counts, left_out=counts.left_out | {REASON: suppressed})
         files = write_shards(staging, made, request.shards or counts.shards, counts.parts)
-        manifest = _manifest(context, tenant_id, replace(request, format=form), counts, files, cuts, groups)
+        manifest = _manifest(scope, replace(request, format=form), counts, files, cuts, groups)
         staging.write_text("_manifest.json", manifest.model_dump_json(indent=2))
     told = (counts.left_out, counts.parts, files, counts.samples, counts.missing)
-    return FineTuningSet(context, staging.target, manifest.row_count, *told)
+    return FineTuningSet(scope.context, staging.target, manifest.row_count, *told)
 
 
 def _kept(rows: DataFrame, until: ExitStack) -> DataFrame:
@@ -194,13 +194,13 @@ def _checked(spine: DataFrame, request: FineTuningRequest) -> ChatFormat:
 
 
 def _joined(
-    context: Context, tenant_id: str, spine: DataFrame, asked: TrainingSetRequest
+    scope: Scope, spine: DataFrame, asked: TrainingSetRequest
 ) -> tuple[DataFrame, SplitCuts | None, tuple[GroupSnapshot, ...]]:
     """The rows with their part, where the split was cut, and the tables as they were read."""
-    groups = group_snapshots(context, asked, {})
+    groups = group_snapshots(scope.context, asked, {})
     versions = {(group.name, group.version): group.table_version for group in groups}
-    joined = point_in_time(context, tenant_id, spine, replace(asked.join, table_versions=versions))
-    return *with_split(context, spine, joined, asked), groups
+    joined = point_in_time(scope, spine, replace(asked.join, table_versions=versions))
+    return *with_split(scope.context, spine, joined, asked), groups
 
 
 def _made(rows: DataFrame, form: ChatFormat, asked: TrainingSetRequest) -> DataFrame:
@@ -266,8 +266,7 @@ def _samples(made: DataFrame) -> tuple[str, ...]:
 
 
 def _manifest(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     request: FineTuningRequest,
     counts: _Counts,
     files: tuple[FineTuningFile, ...],
@@ -276,10 +275,10 @@ def _manifest(
 ) -> FineTuningManifest:
     asked, form = request.training_set, request.format
     return FineTuningManifest(
-        tenant_id=tenant_id,
+        tenant_id=scope.tenant_id,
         name=asked.name,
-        created_at=context.clock(),
-        code_version=context.code_version,
+        created_at=scope.now(),
+        code_version=scope.context.code_version,
         row_count=sum(counts.parts.values()),
         left_out=counts.left_out,
         missing_inputs=counts.missing,

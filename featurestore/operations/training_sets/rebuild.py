@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from featurestore.errors import RebuildError, StorageError
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import content_hash
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.reading.as_of import Spine
 from featurestore.operations.training_sets.build import PartToBuild, build_parts
 from featurestore.operations.training_sets.manifest_spine import spine_of_manifest
@@ -20,15 +20,15 @@ from featurestore.operations.training_sets.sources import check_sources, explain
 from featurestore.stores.training_sets.manifests import PART, Manifest
 
 
-def rebuild_training_set(context: Context, tenant_id: str, manifest: Manifest, spine: Spine | None = None) -> Manifest:
+def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None = None) -> Manifest:
     """Build a version again, from the table versions and definitions in its manifest; publishes a new version.
 
     The spine is taken from the saved rows, or given; either way it must have the manifest's fingerprint. Raises
     RebuildError where it has not, where rows were erased from it, where a table's version is gone, or where the content
     came out different; nothing is published then.
     """
-    check_sources(context, manifest)
-    parts = _parts_as_they_were(context, manifest, spine)
+    check_sources(scope.context, manifest)
+    parts = _parts_as_they_were(scope.context, manifest, spine)
     # Of a given spine from which rows were dropped, the fingerprint cannot be told before they are; the content's can after.
     is_whole = spine is not None and manifest.rows_dropped > 0
     for part, was in zip(parts, manifest.all_parts, strict=True):
@@ -38,9 +38,9 @@ def rebuild_training_set(context: Context, tenant_id: str, manifest: Manifest, s
                 f"(fingerprint {was.spine_fingerprint[:12]}...); give the same rows, after sampling"
             )
     try:
-        return build_parts(context, tenant_id, parts, of_manifest(manifest), check=partial(_check_same, manifest))
+        return build_parts(scope, parts, of_manifest(manifest), check=partial(_check_same, manifest))
     except (PySparkException, Py4JJavaError, StorageError) as error:
-        explain_missing_files(context, manifest, error)
+        explain_missing_files(scope.context, manifest, error)
         raise
 
 

@@ -15,7 +15,7 @@ from featurestore.errors import NotFoundError
 from featurestore.frames.text.csv_cells import CsvOptions
 from featurestore.frames.training_sets.encodings import Encoding
 from featurestore.frames.training_sets.splits import SPLIT
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.training_sets.export import ExportFormat, export
 from featurestore.operations.training_sets.load import (
     DEFAULT_MAX_BYTES,
@@ -126,5 +126,12 @@ class TrainingSet(Displayed):
         saved = self.manifest
         which = (saved.name, saved.version)
         return export(
-            self.context, saved.tenant_id, self.rows, path, format, csv, told, saved.row_count, training_set=which
+            Scope(self.context, saved.tenant_id),
+            self.rows,
+            path,
+            format,
+            csv,
+            told,
+            saved.row_count,
+            training_set=which,
         )

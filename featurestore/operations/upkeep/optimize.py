@@ -14,7 +14,7 @@ from featurestore.display.description import Display, Table, count, counted, siz
 from featurestore.display.displayed import Listing
 from featurestore.frames.columns import column
 from featurestore.frames.schema import PARTITION_COLUMNS
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.upkeep.retain import chosen_groups
 from featurestore.stores.delta.table import CONFLICTS, literal
@@ -89,9 +89,7 @@ class PartitionFiles:
         return len(self.sizes) <= self.wanted or all(size >= GOOD_BYTES for size in self.sizes)
 
 
-def optimize(
-    context: Context, tenant_id: str, groups: Sequence[str] | None = None, dry_run: bool = False
-) -> Listing[OptimizeResult]:
+def optimize(scope: Scope, groups: Sequence[str] | None = None, dry_run: bool = False) -> Listing[OptimizeResult]:
     """Rewrite the tenant's partitions that are more files than their bytes need, each in a commit of its own.
 
     The rows stay what they are, sorted by join keys and event timestamp, in files with new statistics: every query gives
@@ -99,17 +97,17 @@ def optimize(
     partition that is good is not touched: it is one file, or no more than its bytes need, or its files are large. Every
     major version of a group is looked at. Safe to interrupt and to repeat. Raises NotFoundError.
     """
-    chosen = chosen_groups(context, groups)
+    chosen = chosen_groups(scope.context, groups)
     if dry_run:
-        return Listing((_planned(group, _files(context, tenant_id, group)) for group in chosen), describe_optimized)
-    with recorded_run(context, tenant_id, OPTIMIZE) as job:
-        results = [_optimize_group(context, tenant_id, group) for group in chosen]
+        return Listing((_planned(group, _files(scope, group)) for group in chosen), describe_optimized)
+    with recorded_run(scope, OPTIMIZE) as job:
+        results = [_optimize_group(scope, group) for group in chosen]
         job.tell({"groups": [asdict(result) for result in results if result.rewritten or result.busy]})
     return Listing(results, describe_optimized)
 
 
-def _optimize_group(context: Context, tenant_id: str, group: FeatureGroup) -> OptimizeResult:
-    before = _files(context, tenant_id, group)
+def _optimize_group(scope: Scope, group: FeatureGroup) -> OptimizeResult:
+    before = _files(scope, group)
     planned = _planned(group, before)
     if not planned.rewritten:
         return _result(group, before, before, 0, 0, None, dry_run=False)
@@ -117,17 +115,17 @@ def _optimize_group(context: Context, tenant_id: str, group: FeatureGroup) -> Op
     for partition in before:
         if not partition.is_good:
             try:
-                rewrite_partition(context, tenant_id, group, partition.event_date, partition.wanted)
+                rewrite_partition(scope, group, partition.event_date, partition.wanted)
             except CONFLICTS:
                 # After minutes of trying: the partition is good as it was, and the result tells of it.
                 busy += 1
-            context.step("optimize.rewritten")
-    version = context.table(group).values.version(context.spark)
-    after = _files(context, tenant_id, group)
+            scope.step("optimize.rewritten")
+    version = scope.table(group).values.version(scope.spark)
+    after = _files(scope, group)
     return _result(group, before, after, planned.rewritten - busy, busy, version, dry_run=False)
 
 
-def rewrite_partition(context: Context, tenant_id: str, group: FeatureGroup, event_date: date, files: int) -> None:
+def rewrite_partition(scope: Scope, group: FeatureGroup, event_date: date, files: int) -> None:
     """Write one event date's rows anew, sorted, as so many files; nothing but the layout changes."""
     order = [column(name) for name in (*group.join_keys, "event_timestamp")]
 
@@ -137,14 +135,14 @@ def rewrite_partition(context: Context, tenant_id: str, group: FeatureGroup, eve
         # By the partition's columns first, as the writer wants it: it would else sort by these again, and lose the rest.
         return spread.sortWithinPartitions(*PARTITION_COLUMNS, *order)
 
-    where = f"tenant_id = {literal(tenant_id)} AND event_date = DATE{literal(event_date.isoformat())}"
-    context.table(group).values.lay_out_anew(context.spark, where, laid_out)
+    where = f"scope.tenant_id = {literal(scope.tenant_id)} AND event_date = DATE{literal(event_date.isoformat())}"
+    scope.table(group).values.lay_out_anew(scope.spark, where, laid_out)
 
 
-def _files(context: Context, tenant_id: str, group: FeatureGroup) -> list[PartitionFiles]:
+def _files(scope: Scope, group: FeatureGroup) -> list[PartitionFiles]:
     """The tenant's partitions with their files, by date; reads no column of the files."""
-    table = context.table(group).values
-    rows = table.read(context.spark).where(F.col("tenant_id") == F.lit(tenant_id))
+    table = scope.table(group).values
+    rows = table.read(scope.spark).where(F.col("tenant_id") == F.lit(scope.tenant_id))
     by_file = rows.groupBy("event_date", "_metadata.file_path", "_metadata.file_size").agg(F.count(F.lit(1)))
     by_date = by_file.groupBy("event_date").agg(F.collect_list("file_size").alias("sizes"))
     told = by_date.toArrow().to_pylist()

@@ -16,7 +16,7 @@ from featurestore.errors import InvalidArgumentError
 from featurestore.frames.rows.last_rows import same_identity, superseded
 from featurestore.frames.schema import PARTITION_COLUMNS, values_schema
 from featurestore.frames.timestamps import date_literal, partition_of
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.stores.delta.table import literal
 
@@ -87,8 +87,7 @@ class _Old:
 
 
 def cleanup(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     retention_days: int | None = None,
     dry_run: bool = False,
     groups: Sequence[str] | None = None,
@@ -103,14 +102,14 @@ def cleanup(
     """
     if retention_days is not None and (isinstance(retention_days, bool) or retention_days < 1):
         raise InvalidArgumentError(f"retention_days is {retention_days!r}; give a number of days from 1 on")
-    chosen = _with_cut(context, chosen_groups(context, groups), retention_days)
+    chosen = _with_cut(scope.context, chosen_groups(scope.context, groups), retention_days)
     if dry_run:
-        found = [_old(context, tenant_id, group, before) for group, before in chosen]
+        found = [_old(scope, group, before) for group, before in chosen]
         return Listing((old.result(old.doomed_rows, None, dry_run=True) for old in found), describe_retention)
     if not chosen:
         return Listing((), describe_retention)
-    with recorded_run(context, tenant_id, CLEANUP) as job:
-        results = [_clean(context, tenant_id, _old(context, tenant_id, group, before)) for group, before in chosen]
+    with recorded_run(scope, CLEANUP) as job:
+        results = [_clean(scope, _old(scope, group, before)) for group, before in chosen]
         job.tell({"groups": [asdict(result) for result in results if result.deleted_rows]})
     return Listing(results, describe_retention)
 
@@ -139,11 +138,11 @@ def _with_cut(
     return chosen
 
 
-def _old(context: Context, tenant_id: str, group: FeatureGroup, before: date) -> _Old:
-    table = context.table(group)
+def _old(scope: Scope, group: FeatureGroup, before: date) -> _Old:
+    table = scope.table(group)
     columns = [field.name for field in values_schema(group) if field.name not in PARTITION_COLUMNS]
     dates = (None, before - timedelta(days=1))
-    values = table.read_values(context.spark, tenant_id, columns, dates, table.values.version(context.spark))
+    values = table.read_values(scope.spark, scope.tenant_id, columns, dates, table.values.version(scope.spark))
     rows, size = _size(values)
     if not rows or not group.keep_latest:
         return _Old(group, before, rows, size, rows, None)
@@ -163,18 +162,18 @@ def _size(values: DataFrame) -> tuple[int, int]:
     return told["rows"] or 0, told["bytes"] or 0
 
 
-def _clean(context: Context, tenant_id: str, old: _Old) -> RetentionResult:
+def _clean(scope: Scope, old: _Old) -> RetentionResult:
     if not old.doomed_rows:
         return old.result(0, None, dry_run=False)
-    values = context.table(old.group).values
+    values = scope.table(old.group).values
     if old.doomed is None:
-        where = f"tenant_id = {literal(tenant_id)} AND event_date < DATE{literal(old.before.isoformat())}"
-        deleted = values.delete_partitions(context.spark, where)
+        where = f"scope.tenant_id = {literal(scope.tenant_id)} AND event_date < DATE{literal(old.before.isoformat())}"
+        deleted = values.delete_partitions(scope.spark, where)
     else:
         # Row by row: a late row that another writer appends meanwhile is not among them, and stays.
-        inside = (F.col("target.tenant_id") == F.lit(tenant_id)) & (
+        inside = (F.col("target.tenant_id") == F.lit(scope.tenant_id)) & (
             F.col("target.event_date") < date_literal(old.before)
         )
         deleted = values.delete_matched(old.doomed, inside & same_identity(old.group, "target", "source"))
-    context.step("cleanup.deleted")
-    return old.result(deleted, values.version(context.spark), dry_run=False)
+    scope.step("cleanup.deleted")
+    return old.result(deleted, values.version(scope.spark), dry_run=False)

@@ -10,7 +10,7 @@ from featurestore.definitions.values.durations import format_duration, parse_dur
 from featurestore.display.description import Display, Table, count, counted, size
 from featurestore.display.displayed import Listing
 from featurestore.errors import InvalidArgumentError
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.job_run import STORE, recorded_run
 from featurestore.operations.upkeep.retain import chosen_groups
 from featurestore.stores.delta.table import DeltaTable
@@ -68,7 +68,7 @@ def vacuum(
         )
         return Listing(found, describe_vacuumed)
     results = []
-    with recorded_run(context, STORE, VACUUM) as job:
+    with recorded_run(Scope(context, STORE), VACUUM) as job:
         for table in _tables(context):
             results.append(VacuumResult(str(table), *vacuum_table(context.spark, table, horizon), False))
             context.step("vacuum.table")

@@ -18,7 +18,7 @@ from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import first_of_partition, instant
 from featurestore.frames.vectors.filters import same_key
 from featurestore.frames.vectors.similarity import SIMILARITY, Query, closest, latest_similarities
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import EntityKey, of_entities
 from featurestore.operations.vectors.request import Asked, SimilaritySearch, check_search, read_query
 from featurestore.operations.vectors.search_postgres import search_postgres
@@ -31,8 +31,7 @@ _BESIDE = 50
 
 
 def search_similar_embeddings(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     reference: str,
     vector_or_entity: VectorOrEntity,
     limit: int,
@@ -47,15 +46,14 @@ def search_similar_embeddings(
     Raises NotFoundError (no such feature; an entity without a valid vector; no vectors of the model version, while
     there are others), PostgresError, and InvalidArgumentError for all else that cannot be searched by.
     """
-    search = check_search(context, reference, limit, threshold, at, filters, model_version, exact)
-    asked = read_query(context, vector_or_entity, search)
-    [found] = search_postgres(context, tenant_id, search, [asked])
-    return _search_delta(context, tenant_id, search, asked) if found is None else found
+    search = check_search(scope.context, reference, limit, threshold, at, filters, model_version, exact)
+    asked = read_query(scope.context, vector_or_entity, search)
+    [found] = search_postgres(scope, search, [asked])
+    return _search_delta(scope, search, asked) if found is None else found
 
 
 def search_similar_embeddings_batch(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     reference: str,
     queries: Sequence[VectorOrEntity] | np.ndarray[Any, Any],
     limit: int,
@@ -66,27 +64,27 @@ def search_similar_embeddings_batch(
     exact: bool | None = None,
 ) -> list[SimilarEntities]:
     """The same of many vectors or entities, in their order; those that an index answers go to it together."""
-    search = check_search(context, reference, limit, threshold, at, filters, model_version, exact)
+    search = check_search(scope.context, reference, limit, threshold, at, filters, model_version, exact)
     is_number = isinstance(queries, np.ndarray) and queries.ndim == 0
     if is_number or isinstance(queries, str | Mapping) or not isinstance(queries, Sequence | np.ndarray):
         raise InvalidArgumentError(f"queries are {type(queries).__name__}; give a list of vectors or entities")
-    asked = [read_query(context, query, search) for query in queries]
+    asked = [read_query(scope.context, query, search) for query in queries]
     return [
-        _search_delta(context, tenant_id, search, one) if found is None else found
-        for one, found in zip(asked, search_postgres(context, tenant_id, search, asked), strict=True)
+        _search_delta(scope, search, one) if found is None else found
+        for one, found in zip(asked, search_postgres(scope, search, asked), strict=True)
     ]
 
 
-def _search_delta(context: Context, tenant_id: str, search: SimilaritySearch, asked: Asked) -> SimilarEntities:
-    values = valid_vectors(context, tenant_id, search)
+def _search_delta(scope: Scope, search: SimilaritySearch, asked: Asked) -> SimilarEntities:
+    values = valid_vectors(scope, search)
     among = values.where(search.passes(of_keys=True))
     if asked.vector is not None:
         vector, model = asked.vector, search.model_version or search.feature.default_model_version
     else:
         key = cast(dict[str, Any], asked.entity)
-        vector, model = _own_vector(context, values, search, key)
+        vector, model = _own_vector(scope.context, values, search, key)
         among = among.where(~same_key(key, search.group.entity.join_keys))
-    matches = _exact_matches(context, among, search, Query.of(vector), model)
+    matches = _exact_matches(scope.context, among, search, Query.of(vector), model)
     if not matches:
         _require_model_version(values, search, model)
     return SimilarEntities(
@@ -99,13 +97,13 @@ def _search_delta(context: Context, tenant_id: str, search: SimilaritySearch, as
     )
 
 
-def valid_vectors(context: Context, tenant_id: str, search: SimilaritySearch) -> DataFrame:
+def valid_vectors(scope: Scope, search: SimilaritySearch) -> DataFrame:
     """Rows with event timestamps in ``[at - ttl, at]``, of one snapshot of the table: keys, times, vector, filters."""
     group, at = search.group, search.at
     features = [name for name in search.columns.others if name not in group.join_keys]
-    values = context.table(group).read_values(
-        context.spark,
-        tenant_id,
+    values = scope.table(group).read_values(
+        scope.spark,
+        scope.tenant_id,
         [*group.join_keys, *TIME_COLUMNS, search.feature.name, search.model_column, *features],
         (first_of_partition(at, group.ttl, group.partition_by), at.date()),
     )

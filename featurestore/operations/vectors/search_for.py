@@ -28,7 +28,7 @@ from featurestore.frames.as_of.spine_types import check_carried
 from featurestore.frames.columns import column
 from featurestore.frames.schema import TIME_COLUMNS, data_type
 from featurestore.frames.vectors.similarity import SIMILARITY, Query
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.vectors.request import SimilaritySearch, check_search
 from featurestore.operations.vectors.search_postgres import usable_tables, vector_search
 from featurestore.stores.postgres.connections import TenantLogin, retrying
@@ -44,8 +44,7 @@ Search = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 def search_similar_for(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     queries: DataFrame,
     reference: str,
     vector_column: str,
@@ -56,9 +55,9 @@ def search_similar_for(
     exact: bool | None = None,
 ) -> DataFrame:
     """A row a query and match, lazily; see ``OfflineStore``. Raises NotFoundError where the vectors were not synced."""
-    search = check_search(context, reference, limit, threshold, None, filters, model_version, exact)
+    search = check_search(scope.context, reference, limit, threshold, None, filters, model_version, exact)
     kept = _kept_columns(queries, vector_column)
-    found = _searchable(context, tenant_id, search)
+    found = _searchable(scope, search)
     schema = StructType(
         [
             *(queries.schema[name] for name in kept),
@@ -68,7 +67,7 @@ def search_similar_for(
         ]
     )
     run = _searcher(
-        context.postgres.login(tenant_id), found, kept, vector_column, to_arrow_schema(schema, timezone="UTC")
+        scope.postgres.login(scope.tenant_id), found, kept, vector_column, to_arrow_schema(schema, timezone="UTC")
     )
     vectors = column(vector_column).cast("array<double>").alias(vector_column)
     return queries.select(*map(column, kept), vectors).coalesce(_CONNECTIONS).mapInArrow(run, schema)
@@ -92,13 +91,13 @@ def _kept_columns(queries: DataFrame, vector_column: str) -> list[str]:
     return kept
 
 
-def _searchable(context: Context, tenant_id: str, search: SimilaritySearch) -> VectorSearch:
+def _searchable(scope: Scope, search: SimilaritySearch) -> VectorSearch:
     model = search.model_version or search.feature.default_model_version
-    if context.postgres.is_set_up():
-        with context.postgres.tenant(tenant_id) as connection:
-            usable = usable_tables(connection, tenant_id, search)
+    if scope.postgres.is_set_up():
+        with scope.postgres.tenant(scope.tenant_id) as connection:
+            usable = usable_tables(connection, scope.tenant_id, search)
         if model in usable:
-            return vector_search(usable[model], tenant_id, search, search.limit)
+            return vector_search(usable[model], scope.tenant_id, search, search.limit)
     raise NotFoundError(
         f"vectors of {search.reference!r} and the model version {model!r} were not synced to PostgreSQL, or their index has "
         "none of a filter's columns; sync them with sync_embeddings, or search one by one"

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from featurestore.frames.vectors.similarity import Query
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.vectors.request import Asked, SimilaritySearch
 from featurestore.operations.vectors.similar_entities import SimilarEntities, match_of
 from featurestore.stores.postgres.connections import retrying
@@ -22,37 +22,33 @@ if TYPE_CHECKING:
 _MOST_ROWS, _MOST_QUERIES = 50_000, 1000
 
 
-def search_postgres(
-    context: Context, tenant_id: str, search: SimilaritySearch, asked: Sequence[Asked]
-) -> list[SimilarEntities | None]:
+def search_postgres(scope: Scope, search: SimilaritySearch, asked: Sequence[Asked]) -> list[SimilarEntities | None]:
     """The answer to each; None where the vectors that were synced cannot tell it, which the group's own table can.
 
     That is so of a moment that was named, of a model version that was not synced, of an entity without a vector there,
     of filters by other columns than the index has, and after a change of the definition until the next sync. Raises
     PostgresError, when it has tried a few times, where PostgreSQL fails.
     """
-    if not search.present or not context.postgres.is_set_up():
+    if not search.present or not scope.postgres.is_set_up():
         return [None] * len(asked)
     most = max(1, min(_MOST_QUERIES, _MOST_ROWS // search.limit))
     found: list[SimilarEntities | None] = []
     for start in range(0, len(asked), most):
         some = asked[start : start + most]
-        found += retrying(lambda some=some: _searched(context, tenant_id, search, some))  # type: ignore[misc]
+        found += retrying(lambda some=some: _searched(scope, search, some))  # type: ignore[misc]
     return found
 
 
-def _searched(
-    context: Context, tenant_id: str, search: SimilaritySearch, asked: Sequence[Asked]
-) -> list[SimilarEntities | None]:
-    with context.postgres.tenant(tenant_id) as connection:
-        usable = usable_tables(connection, tenant_id, search)
-        queries = _queries(connection, usable, tenant_id, search, asked)
+def _searched(scope: Scope, search: SimilaritySearch, asked: Sequence[Asked]) -> list[SimilarEntities | None]:
+    with scope.postgres.tenant(scope.tenant_id) as connection:
+        usable = usable_tables(connection, scope.tenant_id, search)
+        queries = _queries(connection, usable, scope.tenant_id, search, asked)
         answers: list[SimilarEntities | None] = [None] * len(asked)
         for model in sorted({query[0] for query in queries if query is not None}):
             numbers = [number for number, query in enumerate(queries) if query is not None and query[0] == model]
             # The queried entity itself is found, too, where it passes.
             own = any(asked[number].entity is not None for number in numbers)
-            wanted = vector_search(usable[model], tenant_id, search, limit=search.limit + own)
+            wanted = vector_search(usable[model], scope.tenant_id, search, limit=search.limit + own)
             directions = [query[1] for query in (queries[number] for number in numbers) if query is not None]
             for number, found in zip(numbers, nearest(connection, wanted, directions), strict=True):
                 answers[number] = _answer(usable[model], search, asked[number].entity, found)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from time import perf_counter
 
 from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
@@ -18,7 +18,7 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
 from featurestore.display.displayed import Listing
 from featurestore.errors import FeatureStoreError, InvalidArgumentError, InvariantError, JobFailedError, SyncError
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.vectors.sync_plan import DeltaState, SyncPlan, make_sync_plan
 from featurestore.operations.vectors.sync_result import SyncResult, describe_synced
@@ -53,9 +53,7 @@ from featurestore.stores.postgres.tables import VectorTable, has_partition
 SYNC = "sync_embeddings"
 
 
-def sync_embeddings(
-    context: Context, tenant_id: str, reference: str, full: bool = False, verify: bool = False
-) -> SyncResult:
+def sync_embeddings(scope: Scope, reference: str, full: bool = False, verify: bool = False) -> SyncResult:
     """Bring the tenant's vectors of a feature in PostgreSQL up to date with the newest version of the Delta table.
 
     Afterwards there is a row for each entity and model version whose newest valid vector there is (``newest_vectors``),
@@ -64,14 +62,18 @@ def sync_embeddings(
     differ. Raises NotFoundError, InvalidArgumentError (no embedding), SyncError (also while another sync of the same
     vectors runs), PostgresError, ConfigurationError.
     """
-    group, feature = synced_feature(context, reference)
-    with recorded_run(context, tenant_id, SYNC, group) as job:
-        with as_postgres_error(), context.postgres.connect_owner() as connection:
+    group, feature = synced_feature(scope.context, reference)
+    with recorded_run(scope, SYNC, group) as job:
+        with as_postgres_error(), scope.postgres.connect_owner() as connection:
             migrate(connection)
-            context.step("sync_embeddings.schema")
+            scope.step("sync_embeddings.schema")
             table = VectorTable.of(group, feature, feature.default_model_version)
             sync = _Sync(
-                context, group, feature, SyncTarget(connection, tenant_id, table), context.clock().astimezone(UTC)
+                scope.context,
+                group,
+                feature,
+                SyncTarget(connection, scope.tenant_id, table),
+                scope.now(),
             )
             with locked(sync.target):
                 result = sync.run(full, verify)
@@ -100,18 +102,16 @@ def indexed_features(context: Context) -> list[str]:
     ]
 
 
-def sync_all_embeddings(
-    context: Context, tenant_id: str, full: bool = False, verify: bool = False
-) -> Listing[SyncResult]:
+def sync_all_embeddings(scope: Scope, full: bool = False, verify: bool = False) -> Listing[SyncResult]:
     """The same of every embedding whose definition has an ``index``; one that fails stops none of the others.
 
     Raises JobFailedError, which tells of all that failed, when all were tried.
     """
     results, failures = [], []
-    references = indexed_features(context)
+    references = indexed_features(scope.context)
     for reference in references:
         try:
-            results.append(sync_embeddings(context, tenant_id, reference, full, verify))
+            results.append(sync_embeddings(scope, reference, full, verify))
         except FeatureStoreError as error:
             failures.append((reference, error))
     if failures:

@@ -23,7 +23,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names
 from featurestore.frames.rows.local_rows import arrow_from_pandas, arrow_from_table
 from featurestore.frames.vectors.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.instants import argument_count
 from featurestore.operations.writing.ingest import WriteResult, write_batch
 from featurestore.stores.arrow import to_spark
@@ -45,8 +45,7 @@ class EmbedResult(Displayed):
 
 
 def embed_texts(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     reference: str,
     rows: DataFrame | pd.DataFrame | pa.Table,
     text: str,
@@ -62,11 +61,11 @@ def embed_texts(
     gave other than a vector a text; nothing is written), and what ``write_batch`` raises.
     """
     group_name, name = parse_reference(reference)
-    group = context.group(group_name)
+    group = scope.group(group_name)
     feature = group.feature(name)
     called = _model(feature, reference, model, batch_size, attempts)
     hashes = _hash_feature(group, hash_feature)
-    frame = _read_rows(context, rows, text, group)
+    frame = _read_rows(scope.context, rows, text, group)
     kept = [text] if text in group.feature_names else []
     others = [name for name in frame.columns if name not in (text, feature.name, hashes.name)]
     # Before the model is called: what it gives would be paid for, and lost.
@@ -74,7 +73,7 @@ def embed_texts(
     check_column_names([*given, *kept, feature.name, hashes.name], group)
     # Evaluated once: texts are looked up, embedded and written of the same rows, and a model costs time and money.
     hashed = with_text_hash(frame, text).persist()
-    known = _known(context, tenant_id, group, feature, hashes, hashed).persist()
+    known = _known(scope, group, feature, hashes, hashed).persist()
     made = _embedded(new_texts(hashed, text, known), called, reference).persist()
     try:
         count = _made(made, reference)
@@ -83,7 +82,7 @@ def embed_texts(
             *map(column, (*others, *kept)), column(VECTOR).alias(feature.name), column(HASH).alias(hashes.name)
         )
         reused = known.count()
-        return EmbedResult(write_batch(context, tenant_id, group, stored, batch_id), reused, count)
+        return EmbedResult(write_batch(scope, group, stored, batch_id), reused, count)
     finally:
         for one in (made, known, hashed):
             one.unpersist()
@@ -155,12 +154,10 @@ def _hash_feature(group: FeatureGroup, name: str) -> Feature:
     return feature
 
 
-def _known(
-    context: Context, tenant_id: str, group: FeatureGroup, feature: Feature, hashes: Feature, rows: DataFrame
-) -> DataFrame:
+def _known(scope: Scope, group: FeatureGroup, feature: Feature, hashes: Feature, rows: DataFrame) -> DataFrame:
     """``HASH`` and ``VECTOR`` of texts that the tenant's rows have, by the model that the feature names."""
     model_column = str(feature.model_version_column)
-    values = context.table(group).read_values(context.spark, tenant_id, [feature.name, model_column, hashes.name])
+    values = scope.table(group).read_values(scope.spark, scope.tenant_id, [feature.name, model_column, hashes.name])
     of_model = values.where(
         (column(model_column) == F.lit(feature.default_model_version))
         & column(feature.name).isNotNull()

@@ -27,7 +27,7 @@ from featurestore.frames.rows.local_rows import arrow_from_dicts, arrow_from_pan
 from featurestore.frames.rows.suppression import REASON, SUPPRESSED, without_suppressed
 from featurestore.frames.rows.validation import bad_rows, check_rows, good_rows
 from featurestore.frames.values.json_columns import json_of
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.groups import erase_again
 from featurestore.operations.erasure.suppress import of_group, suppressions, with_mark, with_rejected_marked
 from featurestore.operations.writing.earlier_batch import is_rest_of
@@ -87,8 +87,7 @@ def reasons(
 
 
 def write_batch(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     group: FeatureGroup,
     rows: Rows,
     batch_id: str | None = None,
@@ -107,16 +106,16 @@ def write_batch(
     if on_invalid not in ("quarantine", "fail"):
         raise InvalidArgumentError(f"on_invalid is {on_invalid!r}; possible: 'quarantine', 'fail'")
     chosen_id = _batch_id(batch_id)
-    table = context.table(group)
-    checked = check_rows(as_frame(context, rows, group), group, tenant_id, context.settings.timestamp_zone)
-    erased = of_group(suppressions(context, tenant_id), group)
-    by_key = with_mark(context, tenant_id, checked, erased, [{key: key for key in group.join_keys}])
+    table = scope.table(group)
+    checked = check_rows(as_frame(scope.context, rows, group), group, scope.tenant_id, scope.settings.timestamp_zone)
+    erased = of_group(suppressions(scope), group)
+    by_key = with_mark(scope, checked, erased, [{key: key for key in group.join_keys}])
     # Checked once and kept: counting, rejecting and appending must see the same rows, also of a query that would not
     # return the same ones twice.
     kept = by_key.persist()
     try:
-        marked = with_rejected_marked(context, tenant_id, kept, erased, group)
-        record = _summary(marked, tenant_id, chosen_id)
+        marked = with_rejected_marked(scope, kept, erased, group)
+        record = _summary(marked, scope.tenant_id, chosen_id)
         left = without_suppressed(marked)
         if record.written + record.failed == 0:
             return WriteResult(0, 0, chosen_id, None)
@@ -127,14 +126,14 @@ def write_batch(
             )
         broken = _broken(left, group, window_end, record)
         if broken and group.expect is not None and group.expect.on_breach == "reject":
-            result = _left_unpublished(context, table, left, record, broken)
+            result = _left_unpublished(scope.context, table, left, record, broken)
         else:
-            batch = _Batch(context, table, left, record, bool(erased))
+            batch = _Batch(scope.context, table, left, record, bool(erased))
             result = _earlier(batch) or _append(batch)
             result = replace(result, samples=_samples(left) if record.invalid else {}, broken=broken)
         # An erasure that began meanwhile may have looked at the table before these rows were there.
-        if of_group(suppressions(context, tenant_id), group) != erased or _may_have_been_late(result, record):
-            erase_again(context, tenant_id, group, kept.drop(SUPPRESSED))
+        if of_group(suppressions(scope), group) != erased or _may_have_been_late(result, record):
+            erase_again(scope, group, kept.drop(SUPPRESSED))
         return result
     finally:
         kept.unpersist()

@@ -11,11 +11,11 @@ from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.text_rows import rows_from_json_lines
 from featurestore.frames.rows.validation import check_rows
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.writing.ingest import WriteResult, write_batch
 
 
-def retry_rejected(context: Context, tenant_id: str, group: FeatureGroup, batch_id: str | None = None) -> WriteResult:
+def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None = None) -> WriteResult:
     """Check a batch's rejected rows (all of the group's, where none is named) by the rules in force, and write the good.
 
     Rows that are good now move to the group's values; the others stay rejected, with their old reasons, and are what
@@ -25,16 +25,16 @@ def retry_rejected(context: Context, tenant_id: str, group: FeatureGroup, batch_
     removed from the rejected rows. A run that finds a claim ends what was begun: written rows are removed, and a claim
     that was never written is given up, so that its rows are checked again.
     """
-    table = context.table(group)
-    spark = context.spark
-    for claim in table.claims(spark, tenant_id):
-        if table.find_batch(spark, tenant_id, claim) is None:
-            table.give_up(spark, tenant_id, claim)
+    table = scope.table(group)
+    spark = scope.spark
+    for claim in table.claims(spark, scope.tenant_id):
+        if table.find_batch(spark, scope.tenant_id, claim) is None:
+            table.give_up(spark, scope.tenant_id, claim)
         else:
-            table.remove_claimed(spark, tenant_id, claim)
-    texts = table.read_rejected(spark, tenant_id, batch_id).select(column("row").alias("value"))
+            table.remove_claimed(spark, scope.tenant_id, claim)
+    texts = table.read_rejected(spark, scope.tenant_id, batch_id).select(column("row").alias("value"))
     checked = check_rows(
-        rows_from_json_lines(texts, group, tenant_id), group, tenant_id, context.settings.timestamp_zone
+        rows_from_json_lines(texts, group, scope.tenant_id), group, scope.tenant_id, scope.settings.timestamp_zone
     )
     good = F.size(FAULTS) == 0
     counts = {row["good"]: row["count"] for row in checked.groupBy(good.alias("good")).count().collect()}
@@ -43,11 +43,11 @@ def retry_rejected(context: Context, tenant_id: str, group: FeatureGroup, batch_
     if counts.get(True):
         still_bad = checked.where(~good).select(column(ROW).alias("value"))
         mended = texts.distinct().join(still_bad, "value", "left_anti")
-        table.claim(mended.withColumnRenamed("value", "row"), tenant_id, batch_id, claim)
-        claimed = table.read_rejected(spark, tenant_id, claim=claim).select(column("row").alias("value"))
-        rows = rows_from_json_lines(claimed, group, tenant_id)
-        written = write_batch(context, tenant_id, group, rows, claim, on_invalid="fail")
-        table.remove_claimed(spark, tenant_id, claim)
+        table.claim(mended.withColumnRenamed("value", "row"), scope.tenant_id, batch_id, claim)
+        claimed = table.read_rejected(spark, scope.tenant_id, claim=claim).select(column("row").alias("value"))
+        rows = rows_from_json_lines(claimed, group, scope.tenant_id)
+        written = write_batch(scope, group, rows, claim, on_invalid="fail")
+        table.remove_claimed(spark, scope.tenant_id, claim)
     still = checked.where(~good).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
     return WriteResult(
         written=0 if written is None else written.written,

@@ -9,26 +9,25 @@ import numpy as np
 
 from featurestore.definitions.names import parse_reference
 from featurestore.errors import InvalidArgumentError
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import EntityKey, entity_key
 from featurestore.operations.instants import argument_instant
 from featurestore.operations.writing.ingest import WriteResult, write_batch
 
 
 def write_feature_value(
-    context: Context, tenant_id: str, reference: str, entity: EntityKey, value: Any, event_timestamp: Any
+    scope: Scope, reference: str, entity: EntityKey, value: Any, event_timestamp: Any
 ) -> WriteResult:
     """Write one feature of one entity at one event timestamp, by the rules of a batch.
 
     Raises InvalidRowsError, which names the rule that the value breaks; nothing is written then. Each call is a commit
     of its own: write more than a few values as a batch.
     """
-    return _write_row(context, tenant_id, reference, entity, {_feature(context, reference): value}, event_timestamp)
+    return _write_row(scope, reference, entity, {_feature(scope.context, reference): value}, event_timestamp)
 
 
 def write_embedding(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     reference: str,
     entity: EntityKey,
     vector: Sequence[float] | np.ndarray[Any, Any],
@@ -41,7 +40,7 @@ def write_embedding(
     InvalidRowsError for a vector that breaks a rule.
     """
     group_name, _ = parse_reference(reference)
-    feature = context.group(group_name).feature(_feature(context, reference))
+    feature = scope.group(group_name).feature(_feature(scope.context, reference))
     if feature.model_version_column is None:
         raise InvalidArgumentError(
             f"feature {reference!r} is {feature.type}, not an embedding; use write_feature_value"
@@ -49,7 +48,7 @@ def write_embedding(
     if model_version is not None and (not isinstance(model_version, str) or not model_version.strip()):
         raise InvalidArgumentError(f"model_version is {model_version!r}; give the name of the model as a text")
     values = {feature.name: vector, feature.model_version_column: model_version}
-    return _write_row(context, tenant_id, reference, entity, values, event_timestamp)
+    return _write_row(scope, reference, entity, values, event_timestamp)
 
 
 def _feature(context: Context, reference: str) -> str:
@@ -58,16 +57,15 @@ def _feature(context: Context, reference: str) -> str:
 
 
 def _write_row(
-    context: Context,
-    tenant_id: str,
+    scope: Scope,
     reference: str,
     entity: EntityKey,
     values: Mapping[str, Any],
     event_timestamp: Any,
 ) -> WriteResult:
     group_name, _ = parse_reference(reference)
-    group = context.group(group_name)
-    zone = context.settings.timestamp_zone
+    group = scope.group(group_name)
+    zone = scope.settings.timestamp_zone
     moment = argument_instant("event_timestamp", event_timestamp, zone)
     row = {**entity_key(group.entity, entity, zone), "event_timestamp": moment, **values}
-    return write_batch(context, tenant_id, group, [row], on_invalid="fail")
+    return write_batch(scope, group, [row], on_invalid="fail")

@@ -47,7 +47,9 @@ def project(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Pa
     store.write_batch("visits", [visit(user, day, user % 5) for user in range(20) for day in (12, 10, 8)])
     store.write_batch("visits", [visit(user, day, 50.0 + user) for user in range(20) for day in (3, 2)])
     spine = [{"user_id": 7, "event_timestamp": NOW - timedelta(days=2)}]
-    FeatureDataLoader(store).load_training_data(store._context.spark.createDataFrame(spine), "visits:pages", name="s")
+    FeatureDataLoader(store).load_training_data(
+        store._scope.context.spark.createDataFrame(spine), "visits:pages", name="s"
+    )
     return folder
 
 

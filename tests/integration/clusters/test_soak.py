@@ -70,7 +70,7 @@ def test_a_minute_of_everything_at_once_loses_and_doubles_no_row(spark: SparkSes
     )
     fs.apply([SCORES])
     acme, other = fs.tenant("acme"), fs.tenant("other")
-    table = acme._context.table(SCORES)
+    table = acme._scope.context.table(SCORES)
     # So that erasures meet many checkpoints, which others read meanwhile.
     table.values.set_properties(spark, {"delta.checkpointInterval": "2"})
     other.write_batch("scores", batch("x", 0))

@@ -209,7 +209,7 @@ def test_the_training_set_is_the_same(both: Both) -> None:
 
 def vectors(store: OfflineStore) -> list[tuple[Any, ...]]:
     """Every row of the vector table but for when the store learned it, by key."""
-    with store._context.postgres.owner("acme") as connection:
+    with store._scope.context.postgres.owner("acme") as connection:
         [table] = registered(connection, "pages", 1)
         columns = [column.name for column in table.columns if column.name != "created_timestamp"]
         statement = sql.SQL("SELECT {} FROM {} ORDER BY page_id").format(names(columns), in_schema(table.name))

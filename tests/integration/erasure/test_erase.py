@@ -96,7 +96,7 @@ def feature_store(spark: SparkSession, root: Path) -> FeatureStore:
     fs.apply([STATS, ORDERS, SHOPS])
     # So that checkpoints hold what is to be erased.
     for group in (STATS, ORDERS):
-        fs.tenant("acme")._context.table(group).values.set_properties(spark, {"delta.checkpointInterval": "2"})
+        fs.tenant("acme")._scope.context.table(group).values.set_properties(spark, {"delta.checkpointInterval": "2"})
     return fs
 
 
@@ -126,7 +126,7 @@ def test_nothing_of_a_person_is_left_and_nothing_of_others_is_lost(
     file = next(file for file in folder.glob("*.parquet") if holds(file, MARKER))
     shutil.copy(file, folder / f"part-00009-{'0' * 8}.c000.snappy.parquet")
     (folder / f"part-00008-{'1' * 8}.c000.snappy.parquet").write_bytes(file.read_bytes()[:900] + MARKER)
-    crashed = store._context.training_sets.rows_table("acme", "crashed", 1)
+    crashed = store._scope.context.training_sets.rows_table("acme", "crashed", 1)
     crashed.append(built.rows, metadata=GONE)
     assert len({Path(name).parts[1] for name in found_in(root, MARKER)}) > 2
 
@@ -201,10 +201,10 @@ def test_an_erasure_that_is_stopped_anywhere_goes_on_where_it_was(spark: SparkSe
             if done == at:
                 raise OSError("the power is cut, with anna-stoppt in the message")
 
-        store._context.step = stop
+        store._scope.context.step = stop
         with pytest.raises(ErasureError, match=r"1 of 'user' stopped before its end \(OSError\); erase again"):
             store.erase("user", {"user_id": "anna-stoppt"})
-    store._context.step = lambda done: None
+    store._scope.context.step = lambda done: None
 
     certificate = store.erase("user", {"user_id": "anna-stoppt"})
 
@@ -233,7 +233,7 @@ def test_rows_that_are_written_while_their_entity_is_erased_are_taken_out_again(
         if done == "write.rejected":
             assert eraser.erase("user", {"user_id": "zoe-wettlauf"}).rows == 1
 
-    writer._context.step = erase_now
+    writer._scope.context.step = erase_now
     result = writer.write_batch("stats", [stats_row("zoe-wettlauf", 1), stats_row("zoe-wettlauf", 2, score=101.0)])
 
     assert (result.written, result.failed) == (1, 1)

@@ -11,6 +11,7 @@ import pytest
 from featurestore import Entity, Feature, FeatureGroup, OfflineStore
 from featurestore.errors import BatchConflictError
 from featurestore.frames.rows.suppression import REASON
+from featurestore.operations.context import Scope
 from featurestore.operations.erasure.runs import ERASED_ERROR
 from featurestore.operations.job_run import recorded_run
 from featurestore.stores.small_tables.suppression import SECRET
@@ -58,9 +59,12 @@ def store(open_feature_store: OpenFeatureStore) -> OfflineStore:
 
 @pytest.mark.slow
 def test_a_key_in_any_spelling_is_erased_with_its_rejected_row_and_stays_out(store: OfflineStore) -> None:
-    root, markers = Path(store._context.settings.warehouse), [marker.encode() for marker in MARKERS]
+    root, markers = Path(store._scope.context.settings.warehouse), [marker.encode() for marker in MARKERS]
     assert store.write_batch("orders", [*THEIRS, *OTHERS], batch_id="first").written == 2
-    with pytest.raises(ValueError, match="cannot be cast"), recorded_run(store._context, "acme", "materialize"):
+    with (
+        pytest.raises(ValueError, match="cannot be cast"),
+        recorded_run(Scope(store._scope.context, "acme"), "materialize"),
+    ):
         raise ValueError("'erika' and '5550001' cannot be cast")
     assert found_in(root, *markers)
 

@@ -46,12 +46,12 @@ def interrupt_after(store: OfflineStore, step: str) -> None:
         if name == step:
             raise KeyError(step)
 
-    store._context.step = reached
+    store._scope.context.step = reached
 
 
 def files_with(store: OfflineStore, marker: bytes) -> list[str]:
     """Files of PostgreSQL that hold the bytes, its write-ahead log and what it said among them."""
-    server = store._context.postgres.server
+    server = store._scope.context.postgres.server
     with psycopg.connect(server.dsn(SUPERUSER), autocommit=True) as connection:
         connection.execute("CHECKPOINT")
     return [str(file.relative_to(server.folder)) for file in server.folder.rglob("*") if marker in content(file)]
@@ -82,7 +82,7 @@ def test_all_tries_of_an_erasure_are_counted_and_no_file_nor_log_holds_what_they
         with pytest.raises(ErasureError, match="stopped before its end") as raised:
             store.erase("writer", {"writer": "erika"})
         told.append(str(raised.value).split()[1])
-    store._context.step = lambda name: None
+    store._scope.context.step = lambda name: None
     certificate = store.erase("writer", {"writer": "erika"})
     again = store.erase("writer", {"writer": "erika"})
 
@@ -113,7 +113,7 @@ def test_pages_statistics_and_failed_syncs_hold_nothing_of_who_is_erased(store: 
     markers = [b"erika", b"Utopia", b"Atlantis", b"lengthy", b"Avalon"]
     before = {marker: files_with(store, marker) for marker in markers}
     # A sync of another tenant's first rows that a crash ended.
-    other = store._context.postgres
+    other = store._scope.context.postgres
     table = VectorTable.of(PLACES, PLACES.feature("text"), "text-embedding-3-small")
     with other.connect_owner() as connection:
         staging = create_staging(SyncTarget(connection, "crashed", table), attachable=True)
@@ -121,7 +121,7 @@ def test_pages_statistics_and_failed_syncs_hold_nothing_of_who_is_erased(store: 
     longest = store.erase("person", {"person": LONG})
     of_long = [files_with(store, marker) for marker in (b"lengthy", b"Avalon")]
     store.erase("person", [{"person": "erika"}, {"person": "gerda"}])
-    OfflineStore(store._context, "crashed").erase("person", {"person": "erika"})
+    OfflineStore(store._scope.context, "crashed").erase("person", {"person": "erika"})
 
     assert all(before[marker] for marker in markers), before
     assert [table.rows for table in longest.tables if table.kind == "vectors"] == [0]

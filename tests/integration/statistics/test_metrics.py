@@ -12,6 +12,7 @@ import pytest
 
 from featurestore import Entity, Feature, FeatureGroup, OfflineStore
 from featurestore.errors import ExportError
+from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.statistics.metrics import Metric, exposition, write_metrics
 from tests.conftest import Clock, OpenFeatureStore
@@ -77,23 +78,23 @@ def store(open_feature_store: OpenFeatureStore) -> OfflineStore:
     at = datetime(2026, 11, 30, tzinfo=UTC) + timedelta(microseconds=250_000)
     store.write_batch("stats", [{"user_id": "ann", "event_timestamp": at, "score": score} for score in (0.5, 7.0)])
     fs.tenant("other").write_batch("stats", [{"user_id": "bob", "event_timestamp": NOW, "score": 0.1}])
-    with recorded_run(store._context, "acme", "copy", STATS) as job:
+    with recorded_run(Scope(store._scope.context, "acme"), "copy", STATS) as job:
         job.tell({}, rows_written=10, rows_failed=2)
         clock.now = NOW + timedelta(seconds=90)
     clock.now = NOW + timedelta(hours=1)
-    with suppress(ZeroDivisionError), recorded_run(store._context, "acme", "copy", STATS):
+    with suppress(ZeroDivisionError), recorded_run(Scope(store._scope.context, "acme"), "copy", STATS):
         clock.now += timedelta(seconds=5)
         raise ZeroDivisionError
-    with recorded_run(store._context, "acme", "drift", STATS) as job:
+    with recorded_run(Scope(store._scope.context, "acme"), "drift", STATS) as job:
         job.tell({"drifted": ["score"], "warning": []})
-    with recorded_run(store._context, "other", "copy", STATS):
+    with recorded_run(Scope(store._scope.context, "other"), "copy", STATS):
         pass
     clock.now = NOW + timedelta(hours=2)
     return store
 
 
 def test_the_file_tells_of_jobs_and_groups_of_the_tenant_alone(store: OfflineStore, tmp_path: Path) -> None:
-    file = write_metrics(store._context, "acme", tmp_path / "textfile" / "featurestore_acme.prom")
+    file = write_metrics(Scope(store._scope.context, "acme"), tmp_path / "textfile" / "featurestore_acme.prom")
 
     samples = parsed(file.read_text(encoding="utf-8"))
     assert {dict(labels)["tenant"] for _, labels in samples} == {"acme"}
@@ -134,8 +135,8 @@ def test_the_file_tells_of_jobs_and_groups_of_the_tenant_alone(store: OfflineSto
 
 def test_the_file_is_replaced_whole_and_its_name_is_checked(store: OfflineStore, tmp_path: Path) -> None:
     file = tmp_path / "acme.prom"
-    write_metrics(store._context, "acme", file)
-    later = replace(store._context, clock=Clock(NOW + timedelta(days=1)))
+    write_metrics(Scope(store._scope.context, "acme"), file)
+    later = replace(store._scope.context, clock=Clock(NOW + timedelta(days=1)))
 
     write_metrics(later, "acme", file)
 
@@ -148,6 +149,6 @@ def test_the_file_is_replaced_whole_and_its_name_is_checked(store: OfflineStore,
     assert [path.name for path in tmp_path.iterdir()] == ["acme.prom"]
     for wrong in ("s3://bucket/acme.prom", tmp_path / "acme.txt"):
         with pytest.raises(ExportError, match=r"ends in \.prom"):
-            write_metrics(store._context, "acme", wrong)
+            write_metrics(Scope(store._scope.context, "acme"), wrong)
     with pytest.raises(ExportError, match="cannot be written"):
-        write_metrics(store._context, "acme", file / "below.prom")
+        write_metrics(Scope(store._scope.context, "acme"), file / "below.prom")

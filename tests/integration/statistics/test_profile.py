@@ -22,6 +22,7 @@ from featurestore import Entity, Feature, FeatureGroup, FeatureStatistics, Featu
 from featurestore.errors import InvalidArgumentError, NotFoundError
 from featurestore.frames.statistics.feature_profile import lines as feature_lines
 from featurestore.frames.statistics.feature_profile import merged_lines
+from featurestore.operations.context import Scope
 from featurestore.operations.statistics.profile import profile
 from tests.conftest import Clock, OpenFeatureStore
 
@@ -233,7 +234,7 @@ def test_lines_of_an_earlier_version_are_computed_again(open_feature_store: Open
     store = fs.tenant("acme")
     store.write_batch("orders", orders_of(DAYS[0]))
     store.profile("orders")
-    table = store._context.layout.statistics
+    table = store._scope.context.layout.statistics
     old = table.read(fs.spark).drop("points").withColumn("quantile_sketch", F.lit(b"old"))
     old = old.withColumn("contents", F.regexp_replace("contents", '"format": \\d+', '"format": 1'))
     old.localCheckpoint().write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(
@@ -275,7 +276,7 @@ def test_top_values_are_counted_and_types_have_their_own_measure(store: OfflineS
 
 def lines(store: OfflineStore, group: str = "orders") -> dict[date | None, tuple[int, datetime, int]]:
     """By date the lines that there are, when they were computed, and of which table version; of the mark under None."""
-    context = store._context
+    context = store._scope.context
     told = context.layout.statistics.read(context.spark)
     rows = told.where(f"tenant_id = 'acme' AND feature_group = '{group}'").toArrow().to_pylist()
     found = {}
@@ -291,7 +292,7 @@ def of_day(tenant: str, day: date) -> Any:
 
 
 def test_only_dates_whose_rows_changed_are_profiled_again(feature_store: FeatureStore, store: OfflineStore) -> None:
-    context, values = store._context, store._context.table(ORDERS).values
+    context, values = store._scope.context, store._scope.context.table(ORDERS).values
     store.profile("orders")
     before = lines(store)
     assert {day: told[0] for day, told in before.items()} == {**dict.fromkeys(DAYS, 2), None: 1}
@@ -326,7 +327,7 @@ def test_a_profile_is_one_file_with_and_without_adaptive_execution(
     store.write_batch("orders", [one for day in DAYS for one in orders_of(day)])
     store.profile("orders")
 
-    written = store._context.layout.statistics.read(session).where(f"tenant_id = '{tenant}'")
+    written = store._scope.context.layout.statistics.read(session).where(f"tenant_id = '{tenant}'")
     assert written.count() == 2 * len(DAYS) + 1
     assert written.select("_metadata.file_path").distinct().count() == 1
 
@@ -342,7 +343,7 @@ def stopping_at(step: str) -> Callable[[str], None]:
 def test_a_profile_that_was_stopped_is_run_again_to_the_same_lines(store: OfflineStore) -> None:
     store.write_batch("orders", [*orders_of(DAYS[2], users=9), *orders_of(date(2026, 11, 4))])
     with pytest.raises(KeyboardInterrupt):
-        profile(replace(store._context, step=stopping_at("profile.computed")), "acme", ["orders"])
+        profile(Scope(replace(store._scope.context, step=stopping_at("profile.computed")), "acme"), ["orders"])
     store.profile("orders")
     resumed = store.get_statistics("orders", by_date=True)
 
@@ -355,7 +356,7 @@ def test_a_profile_that_was_stopped_is_run_again_to_the_same_lines(store: Offlin
 
 
 def test_all_dates_are_profiled_again_where_the_feed_of_changes_is_gone(store: OfflineStore) -> None:
-    context, values = store._context, store._context.table(ORDERS).values
+    context, values = store._scope.context, store._scope.context.table(ORDERS).values
     values.delete(context.spark, of_day("acme", date(2026, 11, 4)))
     # As a vacuum does.
     for file in Path(str(values.path)).glob("tenant_id=acme/event_date=2026-11-04/*.parquet"):

@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
 from featurestore.errors import ExportError, InvalidArgumentError, InvariantError
+from featurestore.operations.context import Scope
 from featurestore.operations.training_sets.export import export
 from featurestore.stores.files.arrow_files import write_arrow
 from featurestore.stores.files.exports import new_folder, write_lines
@@ -265,7 +266,7 @@ def test_parquet_has_utc_instants_also_from_a_session_that_writes_int96(
     session.conf.set("spark.sql.session.timeZone", "Asia/Kolkata")
     frame = session.range(1).select(F.timestamp_micros(F.lit(1_793_534_400_000_001)).alias("at"))
 
-    folder = export(feature_store.tenant("acme")._context, "acme", frame, str(tmp_path / "instants"))
+    folder = export(Scope(feature_store.tenant("acme")._scope.context, "acme"), frame, str(tmp_path / "instants"))
 
     table = pq.read_table(folder)
     assert (str(table.schema.field("at").type), table["at"].to_pylist()) == ("timestamp[us, tz=UTC]", [AT])
@@ -293,16 +294,16 @@ def test_a_failure_in_the_middle_leaves_nothing(
 def test_another_number_of_rows_than_was_promised_is_not_made_visible(
     feature_store: FeatureStore, rows: DataFrame, tmp_path: Path, name: Any
 ) -> None:
-    context = feature_store.tenant("acme")._context
+    context = feature_store.tenant("acme")._scope.context
     with pytest.raises(InvariantError, match="the files hold 6 rows and 7 were to be written"):
-        export(context, "acme", rows, str(tmp_path / "out"), name, row_count=7)
+        export(Scope(context, "acme"), rows, str(tmp_path / "out"), name, row_count=7)
     assert left_in(tmp_path) == []
 
 
 def test_files_of_attempts_that_failed_are_not_taken(
     feature_store: FeatureStore, rows: DataFrame, spark: SparkSession, tmp_path: Path
 ) -> None:
-    files = feature_store.tenant("acme")._context.files
+    files = feature_store.tenant("acme")._scope.context.files
     with new_folder(spark, files, str(tmp_path / "out")) as staging:
         files.write_text(f"{staging.written}/part-00000-of-a-lost-attempt.arrow", "half of a fil")
         assert write_arrow(staging, rows) == len(ROWS)

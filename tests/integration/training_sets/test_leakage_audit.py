@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, TrainingSet
 from featurestore.definitions.finding import Finding
 from featurestore.operations.auditing.audit import audit
+from featurestore.operations.context import Scope
 from tests.conftest import Clock, OpenFeatureStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -132,7 +133,7 @@ def audited(built: TrainingSet, *groups: str, rows: DataFrame | None = None, **c
         "event_timestamp_columns": tuple(f"{name}__event_timestamp" for name in groups),
     }
     return audit(
-        built.context, "acme", built.rows if rows is None else rows, manifest.model_copy(update=only | changed)
+        Scope(built.context, "acme"), built.rows if rows is None else rows, manifest.model_copy(update=only | changed)
     )
 
 
@@ -278,4 +279,6 @@ def test_only_the_newest_part_of_an_extended_set_is_joined_again(
 
     assert grown.manifest.audit == ()
     assert loader.audit("grown", 2) == ()
-    assert told(audit(grown.context, "acme", grown.rows, grown.manifest)) == [("warning", "known_later", "honest")]
+    assert told(audit(Scope(grown.context, "acme"), grown.rows, grown.manifest)) == [
+        ("warning", "known_later", "honest")
+    ]

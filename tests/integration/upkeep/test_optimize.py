@@ -49,7 +49,7 @@ def store(feature_store: FeatureStore) -> OfflineStore:
 
 def files_of(store: OfflineStore, day: int) -> list[Path]:
     """The files of a day of January that are in the newest version."""
-    context = store._context
+    context = store._scope.context
     files = TableFiles(context.spark, context.files, context.table(DOCS).values, {"tenant_id": store.tenant_id})
     live = files.live()
     paths = [Path(file.path.removeprefix("file:")) for file in files.stored() if file.name in live]
@@ -64,7 +64,7 @@ def test_small_files_become_one_in_order_and_no_answer_changes(
         store.write_batch("docs", [doc(number, hour) for number in (3, 1, 2)] + ([doc(9, 30)] if hour == 1 else []))
     feature_store.tenant("other").write_batch("docs", [doc(1, 1)])
     spine = pd.DataFrame({"shelf": [1, 0, 1], "doc_id": ["d1", "d2", "d3"], "event_timestamp": [hours(2.5)] * 3})
-    table = store._context.table(DOCS).values
+    table = store._scope.context.table(DOCS).values
 
     def answers() -> list[Any]:
         joined = store.get_point_in_time(spine, ["docs:words", "docs:text"])
@@ -119,7 +119,7 @@ def test_rows_that_are_appended_meanwhile_are_neither_lost_nor_doubled(
     rows = busy.get_batch_features(["docs:words", "docs:text"], hours(0), hours(24)).rows
     told = sorted((row["words"], row["text"][0]) for row in rows.collect())
     assert told == sorted((number, float(hour)) for number in range(20) for hour in range(6))
-    table = busy._context.table(DOCS).values.read(feature_store.spark)
+    table = busy._scope.context.table(DOCS).values.read(feature_store.spark)
     assert table.where("tenant_id = 'busy'").count() == 120
 
 

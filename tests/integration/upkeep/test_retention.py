@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore
 from featurestore.errors import InvalidArgumentError, NotFoundError, RebuildError
+from featurestore.operations.context import Scope
 from featurestore.operations.upkeep.retain import _clean, _old
 from featurestore.operations.upkeep.vacuum import first_removal
 from featurestore.stores.delta.vacuuming import Commit
@@ -64,7 +65,7 @@ def row(user: str, day: float, created: float | None = None, **values: Any) -> d
 
 def days(fs: FeatureStore, group: FeatureGroup, tenant: str) -> list[tuple[str, float]]:
     """User and day of January of each row that is stored."""
-    table = fs.tenant(tenant)._context.table(group).values
+    table = fs.tenant(tenant)._scope.context.table(group).values
     rows = table.read(fs.spark).where(F.col("tenant_id") == tenant)
     micros = F.unix_micros("event_timestamp") - F.lit(int(january(1).timestamp() * 1_000_000))
     told = rows.select("user_id", (micros / F.lit(86_400_000_000) + 1).alias("day")).collect()
@@ -94,7 +95,7 @@ def test_whole_days_that_are_older_are_deleted_without_a_look_into_their_files(
     assert [result.deleted_rows for result in again] == [0, 0]
     assert days(feature_store, PLAIN, "acme") == [("ann", 21.0), ("ann", 21.6), ("ann", 31.0)]
     assert days(feature_store, PLAIN, "other") == [("ann", day) for day in (1.0, 19.5, 20.999, 21.0, 21.6, 31.0)]
-    [commit] = store._context.table(PLAIN).values.history(feature_store.spark, limit=1)
+    [commit] = store._scope.context.table(PLAIN).values.history(feature_store.spark, limit=1)
     assert (commit["operation"], commit["operationMetrics"]["numAddedFiles"]) == ("DELETE", "0")
     assert done[0].table_version == commit["version"]
     [first, second] = store.runs().where("job = 'cleanup'").orderBy("recorded_at", F.desc("details")).collect()
@@ -159,13 +160,13 @@ def test_rows_that_reads_after_the_cut_need_are_kept_and_all_answers_with_them(
 def test_a_late_row_that_comes_during_a_cleanup_stays(
     feature_store: FeatureStore, store: OfflineStore, clock: Clock
 ) -> None:
-    context = feature_store.tenant("late")._context
+    context = feature_store.tenant("late")._scope.context
     late = feature_store.tenant("late")
     late.write_batch("kept", [row("ann", 3, a=1), row("ann", 4, a=2)])
-    found = _old(context, "late", KEPT, january(21).date())
+    found = _old(Scope(context, "late"), KEPT, january(21).date())
     late.write_batch("kept", [row("ann", 4, created=31, a=3), row("zoe", 2, a=9)])
 
-    done = _clean(context, "late", found)
+    done = _clean(Scope(context, "late"), found)
 
     assert done.deleted_rows == 1
     assert days(feature_store, KEPT, "late") == [("ann", 4.0), ("ann", 4.0), ("zoe", 2.0)]

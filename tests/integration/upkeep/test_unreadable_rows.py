@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore, Settings
 from featurestore.cli.doctor import _own_tables
 from featurestore.errors import InvalidArgumentError, InvariantError, StorageError
+from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.small_tables.erasures import Erasure, ErasureLog
@@ -145,7 +146,7 @@ def test_nothing_that_could_not_be_read_back_is_written(
     entry = Entry("feature_group", "stats", 1, 9, STATS.to_json().replace("double", "complex"))
 
     def tell_of_nan() -> None:
-        with recorded_run(context, "acme", "measured") as job:
+        with recorded_run(Scope(context, "acme"), "measured") as job:
             job.tell({"psi": math.nan})
 
     writes: list[Callable[[], Any]] = [
@@ -182,7 +183,7 @@ def test_what_json_has_not_is_refused_before_anything_is_built(loader: FeatureDa
 
 
 def test_an_error_with_half_a_surrogate_pair_is_recorded(acme: OfflineStore) -> None:
-    with pytest.raises(ValueError, match="there"), recorded_run(acme._context, "acme", "quoting"):
+    with pytest.raises(ValueError, match="there"), recorded_run(Scope(acme._scope.context, "acme"), "quoting"):
         raise ValueError("\ud800 was there")
 
     [row] = acme.runs().where("job = 'quoting'").collect()

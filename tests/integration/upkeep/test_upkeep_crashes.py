@@ -75,7 +75,7 @@ def made(spark: SparkSession, folder: Path) -> OfflineStore:
 
 def run_here(store: OfflineStore, job: str) -> None:
     if job == "vacuum":
-        FeatureStore(store._context).vacuum("3d")
+        FeatureStore(store._scope.context).vacuum("3d")
     elif job == "erase":
         store.erase("user", {"user_id": PERSON})
     else:
@@ -83,8 +83,8 @@ def run_here(store: OfflineStore, job: str) -> None:
 
 
 def content(store: OfflineStore) -> dict[str, Any]:
-    spark = store._context.spark
-    table = store._context.table(store._context.group("scores"))
+    spark = store._scope.context.spark
+    table = store._scope.context.table(store._scope.context.group("scores"))
     # Killed once it was certified, an erasure that is run again is another one, and finds nothing.
     erased = Counter[tuple[str, str]]()
     for certificate in store.erasures():

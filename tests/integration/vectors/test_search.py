@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore, SimilarEntities
 from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError
 from featurestore.frames.vectors.similarity import Query, closest, latest_similarities
+from featurestore.operations.context import Scope
 from featurestore.operations.vectors.request import check_search
 from featurestore.operations.vectors.search import valid_vectors
 from tests.conftest import Clock, OpenFeatureStore
@@ -322,8 +323,8 @@ def test_similarities_of_vectors_of_any_length(spark: SparkSession) -> None:
 def test_only_valid_partitions_and_asked_columns_are_read_and_vectors_are_not_sorted_or_shuffled(
     acme: OfflineStore, spark: SparkSession
 ) -> None:
-    search = check_search(acme._context, "docs:text", 5, 0.5, NOW, {"pages": 3, "source": "a"}, None)
-    values = valid_vectors(acme._context, "acme", search).where(search.passes(of_keys=True))
+    search = check_search(acme._scope.context, "docs:text", 5, 0.5, NOW, {"pages": 3, "source": "a"}, None)
+    values = valid_vectors(Scope(acme._scope.context, "acme"), search).where(search.passes(of_keys=True))
     near = latest_similarities(values, search.columns, "small", Query.of(QUERY).near)
     rows = closest(near.where(search.passes(of_keys=False)), ["source", "number"], 0.5, 5)
     spark.conf.set("spark.sql.maxMetadataStringLength", "100000")

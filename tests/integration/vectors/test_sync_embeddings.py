@@ -119,7 +119,7 @@ def expected(rows: Sequence[Row], nulls: str, now: datetime = NOW) -> dict[tuple
 def stored(store: OfflineStore, group: FeatureGroup, tenant_id: str = "acme") -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """The same of what PostgreSQL has."""
     found = {}
-    with store._context.postgres.owner(tenant_id) as connection:
+    with store._scope.context.postgres.owner(tenant_id) as connection:
         for table in registered(connection, group.name, group.version):
             columns = names(["tenant_id", *(column.name for column in table.columns)])
             rows = connection.execute(sql.SQL("SELECT {} FROM {}").format(columns, in_schema(table.name)))
@@ -259,7 +259,7 @@ def test_rewriting_files_changes_nothing(store: OfflineStore) -> None:
 def test_verifying_finds_and_mends_what_differs(store: OfflineStore) -> None:
     table = VectorTable.of(skip_group(), skip_group().feature("text"), "small")
     assert store.sync_embeddings("docs:text", verify=True).repaired == 0
-    with store._context.postgres.owner("acme") as connection:
+    with store._scope.context.postgres.owner("acme") as connection:
         place = in_schema(table.name)
         connection.execute(sql.SQL("UPDATE {} SET pages = 12345 WHERE number = 4").format(place))
         connection.execute(sql.SQL("DELETE FROM {} WHERE source = 'b' AND number = 5").format(place))
@@ -278,7 +278,7 @@ def test_verifying_finds_and_mends_what_differs(store: OfflineStore) -> None:
 
 
 def test_a_table_that_was_restored_is_followed(spark: SparkSession, store: OfflineStore) -> None:
-    values = store._context.table(skip_group()).values
+    values = store._scope.context.table(skip_group()).values
     version = values.version(spark)
     late = [{**row, "created_timestamp": NOW, "text": [9.0] * DIMS, "pages": 3} for row in Written.rows[:9]]
     store.write_batch("docs", as_table(late))
@@ -292,7 +292,7 @@ def test_a_table_that_was_restored_is_followed(spark: SparkSession, store: Offli
 
 
 def test_a_folder_that_was_put_back_is_followed(store: OfflineStore, tmp_path: Path) -> None:
-    path = Path(str(store._context.table(skip_group()).values))
+    path = Path(str(store._scope.context.table(skip_group()).values))
     shutil.copytree(path, tmp_path / "backup")
     late = [{**row, "created_timestamp": NOW, "text": [8.0] * DIMS} for row in Written.rows[:9]]
     store.write_batch("docs", as_table(late))
@@ -300,7 +300,7 @@ def test_a_folder_that_was_put_back_is_followed(store: OfflineStore, tmp_path: P
 
     shutil.rmtree(path)
     shutil.copytree(tmp_path / "backup", path)
-    store._context.spark.catalog.refreshByPath(str(path))
+    store._scope.context.spark.catalog.refreshByPath(str(path))
     put_back = store.sync_embeddings("docs:text")
 
     assert put_back.mode == "full"
@@ -311,7 +311,7 @@ def test_a_folder_that_was_put_back_is_followed(store: OfflineStore, tmp_path: P
 def test_a_feed_that_does_not_reach_back_is_noticed(
     feature_store: FeatureStore, store: OfflineStore, spark: SparkSession
 ) -> None:
-    values = store._context.table(skip_group()).values
+    values = store._scope.context.table(skip_group()).values
     gone = Written.rows[0]
     values.delete(spark, (F.col("source") == gone["source"]) & (F.col("number") == gone["number"]))
     Written.rows = [row for row in Written.rows if (row["source"], row["number"]) != (gone["source"], gone["number"])]
@@ -367,8 +367,8 @@ def test_the_rows_are_those_that_a_search_of_the_table_considers(store: OfflineS
     columns = VectorColumns(
         ("source", "number"), "text", "text__model_version", FILTERS, ("country", "text", "pages", "seen"), group.nulls
     )
-    values = store._context.table(group).read_values(
-        store._context.spark,
+    values = store._scope.context.table(group).read_values(
+        store._scope.context.spark,
         "acme",
         ["source", "number", "event_timestamp", "created_timestamp", "text__model_version", *columns.asked],
     )
@@ -415,7 +415,7 @@ def test_what_cannot_be_synced_is_told(store: OfflineStore) -> None:
 def test_a_sync_beside_another_says_so_and_changes_nothing(store: OfflineStore) -> None:
     table = VectorTable.of(skip_group(), skip_group().feature("text"), "small")
     before = stored(store, skip_group())
-    with store._context.postgres.connect_owner() as other, locked(SyncTarget(other, "acme", table)):
+    with store._scope.context.postgres.connect_owner() as other, locked(SyncTarget(other, "acme", table)):
         with pytest.raises(SyncError, match="'acme' is being synced already, by process"):
             store.sync_embeddings("docs:text")
         with pytest.raises(JobFailedError, match="sync of 1 of 2 embeddings failed, the others are done:\n- docs:text"):
@@ -428,8 +428,8 @@ def test_a_sync_beside_another_says_so_and_changes_nothing(store: OfflineStore) 
 def test_the_command_line_syncs(
     store: OfflineStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FEATURESTORE_WAREHOUSE", store._context.settings.warehouse)
-    monkeypatch.chdir(Path(store._context.settings.warehouse).parent)
+    monkeypatch.setenv("FEATURESTORE_WAREHOUSE", store._scope.context.settings.warehouse)
+    monkeypatch.chdir(Path(store._scope.context.settings.warehouse).parent)
 
     assert run(["sync-embeddings", "words:text", "--tenant", "acme", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -443,7 +443,7 @@ def test_the_command_line_syncs(
 
 def files_with(store: OfflineStore, marker: bytes) -> list[str]:
     """Files of PostgreSQL that hold the bytes, but for its write-ahead log."""
-    server = store._context.postgres.server
+    server = store._scope.context.postgres.server
     with psycopg.connect(server.dsn(SUPERUSER), autocommit=True) as connection:
         connection.execute("CHECKPOINT")
     files = [file for file in server.data.rglob("*") if file.is_file() and "pg_wal" not in file.parts]
@@ -461,10 +461,10 @@ def test_an_erasure_takes_vectors_out_to_the_last_byte(spark: SparkSession, stor
     assert files_with(store, marker)
 
     environ = {SECRET: "a secret that nobody guesses"}
-    settings = store._context.settings
+    settings = store._scope.context.settings
     erasing = FeatureStore.open(settings, spark=spark, clock=Clock(NOW), environ=environ).tenant("acme")
     certificate = erasing.erase("doc", person)
-    erasing._context.postgres.close()
+    erasing._scope.context.postgres.close()
 
     assert [
         table.rows for table in certificate.tables if table.kind == "vectors" and table.table.endswith(":small")
@@ -478,4 +478,4 @@ def test_an_erasure_takes_vectors_out_to_the_last_byte(spark: SparkSession, stor
     # The next sync finds nothing of them, and mends nothing.
     assert erasing.sync_embeddings("docs:text", verify=True).repaired == 0
     assert stored(store, skip_group()) == {key: row for key, row in before.items() if key[0] != "erika"}
-    erasing._context.postgres.close()
+    erasing._scope.context.postgres.close()

@@ -52,14 +52,14 @@ def store(spark: SparkSession, folder: Path) -> Iterator[OfflineStore]:
     fs.apply(folder / "conf" / "features")
     opened = fs.tenant("acme")
     yield opened
-    opened._context.postgres.close()
+    opened._scope.context.postgres.close()
 
 
 @pytest.fixture(autouse=True)
 def no_hook(store: OfflineStore) -> Iterator[None]:
-    before = store._context.step
+    before = store._scope.context.step
     yield
-    store._context.step = before
+    store._scope.context.step = before
 
 
 class Written:
@@ -88,7 +88,7 @@ def told(vector: list[float]) -> str:
 
 
 def stored(store: OfflineStore, model: str = "small") -> Rows:
-    with store._context.postgres.owner("acme") as connection:
+    with store._scope.context.postgres.owner("acme") as connection:
         if connection.execute("SELECT to_regclass('featurestore.\"docs_v1:text:small\"')").fetchone() == (None,):
             return {}
         found = connection.execute(
@@ -98,7 +98,7 @@ def stored(store: OfflineStore, model: str = "small") -> Rows:
 
 
 def left_behind(store: OfflineStore) -> int:
-    with store._context.postgres.owner() as connection:
+    with store._scope.context.postgres.owner() as connection:
         found = connection.execute("SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'staging %'")
         [[number]] = found.fetchall()
     return int(number)
@@ -121,7 +121,7 @@ def hook(store: OfflineStore, step: str, action: Callable[[], None]) -> None:
             done.set()
             action()
 
-    store._context.step = reached
+    store._scope.context.step = reached
 
 
 def killed_after(step: str, folder: Path) -> int:
@@ -145,7 +145,7 @@ def test_a_sync_killed_after_any_of_its_steps_leaves_the_old_rows_or_the_new(sto
 
 
 def postmaster(store: OfflineStore) -> int:
-    data = Path(store._context.settings.warehouse + ".postgres") / "data"
+    data = Path(store._scope.context.settings.warehouse + ".postgres") / "data"
     return int((data / "postmaster.pid").read_text().splitlines()[0])
 
 
@@ -171,7 +171,7 @@ def test_a_connection_that_is_cut_stops_the_sync_and_the_next_goes_on(store: Off
     write(store, 0, 10)
 
     def cut() -> None:
-        with store._context.postgres.connect_owner() as connection:
+        with store._scope.context.postgres.connect_owner() as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND usename = user"
             )
@@ -185,7 +185,7 @@ def test_a_connection_that_is_cut_stops_the_sync_and_the_next_goes_on(store: Off
 
 
 def as_superuser(store: OfflineStore, statement: str) -> None:
-    with psycopg.connect(store._context.postgres.server.dsn(SUPERUSER), autocommit=True) as connection:
+    with psycopg.connect(store._scope.context.postgres.server.dsn(SUPERUSER), autocommit=True) as connection:
         connection.execute(statement)
 
 
@@ -193,7 +193,7 @@ def test_a_statement_timeout_stops_the_sync_and_the_next_goes_on(store: OfflineS
     before = stored(store)
     write(store, 0, 20)
     as_superuser(store, f"ALTER ROLE {OWNER} SET statement_timeout = '500ms'")
-    with store._context.postgres.connect_owner() as other, other.transaction():
+    with store._scope.context.postgres.connect_owner() as other, other.transaction():
         # Whoever waits for this lock runs into the timeout.
         other.execute(sql.SQL("LOCK TABLE {}").format(in_schema("acme@docs_v1:text:small")))
         with pytest.raises(PostgresError, match="canceling statement due to statement timeout"):
@@ -212,7 +212,7 @@ def small_disk(store: OfflineStore, tmp_path: Path) -> Iterator[None]:
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=0777", "tmpfs", str(place)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this user may not mount a small disk")
-    server = (Path(store._context.settings.warehouse + ".postgres") / "data").stat()
+    server = (Path(store._scope.context.settings.warehouse + ".postgres") / "data").stat()
     os.chown(place, server.st_uid, server.st_gid)
     for parent in tmp_path.relative_to(tmp_path.parents[2]).parents:
         (tmp_path.parents[2] / parent).chmod(0o711)
@@ -248,9 +248,9 @@ def test_of_two_syncs_at_once_one_does_all_and_the_other_says_who(store: Offline
 
     def second() -> None:
         with pytest.raises(SyncError) as raised:
-            FeatureStore.open(store._context.settings, spark=store._context.spark).tenant("acme").sync_embeddings(
-                "docs:text"
-            )
+            FeatureStore.open(store._scope.context.settings, spark=store._scope.context.spark).tenant(
+                "acme"
+            ).sync_embeddings("docs:text")
         told.append(str(raised.value))
 
     hook(store, "staging", second)
@@ -261,7 +261,7 @@ def test_of_two_syncs_at_once_one_does_all_and_the_other_says_who(store: Offline
 
 
 def test_a_vector_of_other_dims_is_refused_and_nothing_changes(store: OfflineStore, spark: SparkSession) -> None:
-    values = store._context.table(store._context.group("docs")).values
+    values = store._scope.context.table(store._scope.context.group("docs")).values
     version, before = values.version(spark), stored(store)
     newest = values.read(spark, version).orderBy(F.desc("event_timestamp")).limit(1)
     wrong = newest.withColumn("text", F.expr("slice(text, 1, 2)"))
@@ -280,7 +280,7 @@ def test_a_vector_of_other_dims_is_refused_and_nothing_changes(store: OfflineSto
 def test_another_model_version_is_another_table(store: OfflineStore, folder: Path) -> None:
     file = folder / "conf" / "features" / "docs.yml"
     file.write_text(DEFINITIONS.replace("model_version: small", "model_version: large"), encoding="utf-8")
-    fs = FeatureStore(store._context)
+    fs = FeatureStore(store._scope.context)
     fs.apply(folder / "conf" / "features")
     before = dict(Written.rows)
 

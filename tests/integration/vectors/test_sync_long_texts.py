@@ -85,7 +85,7 @@ def test_texts_that_fit_are_synced_and_a_later_one_that_does_not_leaves_what_was
 def test_once_the_filter_is_taken_out_the_rows_are_synced(store: OfflineStore) -> None:
     write(store, "short", noise(9000))
     told = refused(store)
-    FeatureStore(store._context).apply([group([])])
+    FeatureStore(store._scope.context).apply([group([])])
 
     assert "filter 'topic' has a text of 9000 bytes" in told
     assert store.sync_embeddings("pages:text", verify=True).rows == 1
