@@ -79,6 +79,21 @@ def test_the_reference_has_every_public_name() -> None:
     }
 
 
+def test_every_decision_states_its_context_the_decision_and_its_consequence() -> None:
+    pages = [page for page in (DOCS / "decisions").glob("*.md") if page.name != "README.md"]
+    sections = [section for page in pages for section in page.read_text(encoding="utf-8").split("\n## ")[1:]]
+    labels = {section.splitlines()[0]: re.findall(r"^\*\*(\w+)\.\*\*", section, re.MULTILINE) for section in sections}
+
+    assert len(labels) == len(sections) > 0
+    assert {heading for heading, parts in labels.items() if parts != ["Context", "Decision", "Consequence"]} == set()
+
+
+def test_the_page_of_decisions_lists_every_area() -> None:
+    areas = {page.name for page in (DOCS / "decisions").glob("*.md")} - {"README.md"}
+
+    assert set(re.findall(r"\]\((\w+\.md)\)", text_of("decisions/README.md"))) == areas
+
+
 class Page(HTMLParser):
     """A built page: what a browser would fetch for it, and the pictures that say nothing to who cannot see them."""
 
