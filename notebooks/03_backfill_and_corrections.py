@@ -4,9 +4,9 @@
 # MAGIC
 # MAGIC A value has two times: when it became true, and when the store learned it. You will see
 # MAGIC
-# MAGIC - a backfill that does the missing days of a range, and no day twice,
-# MAGIC - reports that come three days late, and the correction that they make,
-# MAGIC - the same question asked with three different `known_at`,
+# MAGIC - a backfill that computes the missing days of a range, and no day twice,
+# MAGIC - reports that arrive three days late, and the correction that they cause,
+# MAGIC - the same read with three different values of `known_at`,
 # MAGIC - a training set that was built before the correction, and is built again exactly as it was.
 
 # COMMAND ----------
@@ -27,9 +27,9 @@ from featurestore.demo.flights import flights_between, land_flights
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC The next cell is the same in every notebook of this folder: where things are kept, and how they are shown.
-# MAGIC `warehouse` and `landing` are widgets; where there are none, `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in the
-# MAGIC environment. By default all is in a new temporary folder.
+# MAGIC The next cell is the same in every notebook of this folder. It says where data is stored, and how results are shown.
+# MAGIC `warehouse` and `landing` are widgets; on a platform without widgets, set `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in
+# MAGIC the environment. By default everything is in a new temporary folder.
 
 # COMMAND ----------
 
@@ -69,8 +69,8 @@ BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
 # MAGIC ## Reports that come in
 # MAGIC
 # MAGIC The airlines report which of their flights landed. Of ExpressJet's (EV) flights that landed on 7 June, those that were more
-# MAGIC than an hour late are missing at first; their report comes on 10 June. The data is real, but that part of it comes late is
-# MAGIC made up here. So is the store's clock, which this notebook sets by hand, to tell the same each time it runs.
+# MAGIC than an hour late are missing at first; their report arrives on 10 June. The data is real, but the late arrival is made up.
+# MAGIC So is the store's clock: this notebook sets it by hand, to give the same results each time it runs.
 
 # COMMAND ----------
 
@@ -117,8 +117,8 @@ store = fs.tenant("nyc")
 # MAGIC %md
 # MAGIC ## Backfill
 # MAGIC
-# MAGIC It is 8 June, 6:00. One day was computed before; the backfill of three days does the other **two**. A row has the
-# MAGIC end of its day as event timestamp: only then was all of the day known.
+# MAGIC It is 8 June, 6:00. One day was computed before; the backfill of three days computes the other **two**. A row has the end of
+# MAGIC its day as event timestamp, because only then was all of the day known.
 
 # COMMAND ----------
 
@@ -134,7 +134,7 @@ show(backfilled)
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC Somebody builds a training set on what there is.
+# MAGIC Somebody builds a training set from the values that exist now.
 
 # COMMAND ----------
 
@@ -152,8 +152,9 @@ show(before)
 # MAGIC %md
 # MAGIC ## The late report, and a correction
 # MAGIC
-# MAGIC It is 10 June, 6:00, and the rest of ExpressJet's report is there. The day is computed again (`rerun`). Of all carriers' rows
-# MAGIC only **one** differs, and is appended as a correction: same key, same event timestamp, created later. Nothing is overwritten.
+# MAGIC It is 10 June, 6:00, and the rest of ExpressJet's report has arrived. We compute the day again (`rerun`). Of all carriers'
+# MAGIC rows only **one** differs. It is appended as a correction, with the same key, the same event timestamp, and a later created
+# MAGIC timestamp. Nothing is overwritten.
 
 # COMMAND ----------
 
@@ -176,11 +177,11 @@ show(history)
 # MAGIC %md
 # MAGIC ## What did we know then?
 # MAGIC
-# MAGIC How late was ExpressJet, asked for 8 June, 12:00?
+# MAGIC How late was ExpressJet, as of 8 June, 12:00?
 # MAGIC
 # MAGIC | `known_at` | which rows count | mean delay |
 # MAGIC | --- | --- | --- |
-# MAGIC | none | all, corrections included | **12.0** minutes |
+# MAGIC | `None` | all, corrections included | **12.0** minutes |
 # MAGIC | 9 June | those that the store had on 9 June | **3.3** minutes |
 # MAGIC | `"event"` | those that it had at each example's own moment, which is what serving saw | **3.3** minutes |
 
@@ -198,8 +199,8 @@ show(pd.DataFrame({"mean delay": answers}).rename_axis("known_at").round(1))
 # MAGIC %md
 # MAGIC ## The training set, built again
 # MAGIC
-# MAGIC `rebuild` makes version 1 again from its manifest: the tables as they were, and so the same content, to the last bit. A new
-# MAGIC build would take the correction in.
+# MAGIC `rebuild` makes version 1 again from its manifest. It reads the tables as they were, so the content is the same to the last
+# MAGIC bit. A new build would include the correction.
 
 # COMMAND ----------
 
@@ -233,7 +234,7 @@ show(figure)
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## What was said above holds
+# MAGIC ## Checks of the statements above
 
 # COMMAND ----------
 

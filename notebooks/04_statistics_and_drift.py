@@ -4,9 +4,9 @@
 # MAGIC
 # MAGIC On 13 June 2013 a line of storms crossed the East Coast. You will see
 # MAGIC
-# MAGIC - what each feature looks like, kept by day, and computed only for days whose rows changed,
-# MAGIC - two days of storms beside the ten days before: which features are spread as they were, and which are not,
-# MAGIC - that distances and airports did not drift, since only the delays did.
+# MAGIC - statistics of each feature by day, computed only for days with changed rows,
+# MAGIC - two days of storms compared with the ten days before: which features changed their distribution, and which did not,
+# MAGIC - that only the delays drifted, not distances and airports.
 
 # COMMAND ----------
 
@@ -25,9 +25,9 @@ from featurestore.demo.flights import flights_between, land_flights
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC The next cell is the same in every notebook of this folder: where things are kept, and how they are shown.
-# MAGIC `warehouse` and `landing` are widgets; where there are none, `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in the
-# MAGIC environment. By default all is in a new temporary folder.
+# MAGIC The next cell is the same in every notebook of this folder. It says where data is stored, and how results are shown.
+# MAGIC `warehouse` and `landing` are widgets; on a platform without widgets, set `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in
+# MAGIC the environment. By default everything is in a new temporary folder.
 
 # COMMAND ----------
 
@@ -64,9 +64,10 @@ BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## What became of two weeks of flights
+# MAGIC ## The outcomes of two weeks of flights
 # MAGIC
-# MAGIC A row a flight: **13,191**, each at the moment when its end was known. Cancelled and diverted flights have no delay.
+# MAGIC There is one row per flight, **13,191** in all, each at the moment when its outcome was known. Cancelled and diverted
+# MAGIC flights have no delay.
 
 # COMMAND ----------
 
@@ -97,7 +98,7 @@ show(written)
 # MAGIC %md
 # MAGIC ## Profile
 # MAGIC
-# MAGIC `profile` reads the dates that changed since the last time; asked again, it reads none.
+# MAGIC `profile` reads the dates that changed since the last profile; a second call reads none.
 
 # COMMAND ----------
 
@@ -129,8 +130,8 @@ show(
 # MAGIC %md
 # MAGIC ## By day
 # MAGIC
-# MAGIC The line is the median delay at arrival, the band holds nine of ten flights. On **13 June** the median was about **14**
-# MAGIC minutes: quantiles are estimates, within 0.3 % of a rank.
+# MAGIC The line is the median delay at arrival, and the band holds nine of ten flights. On **13 June** the median was about **14**
+# MAGIC minutes; quantiles are estimates, within 0.3 % of a rank.
 
 # COMMAND ----------
 
@@ -156,9 +157,9 @@ show(figure)
 # MAGIC %md
 # MAGIC ## Drift
 # MAGIC
-# MAGIC The ten days before against 13 and 14 June. A measure counts only where it is above its threshold, and above what chance alone
-# MAGIC would give. **arr_delay** drifted, **dep_delay** is near its thresholds, and distance,
-# MAGIC origin and carrier are spread as they were.
+# MAGIC `drift` compares the ten days before with 13 and 14 June. A measure counts only if it is above its threshold, and above what
+# MAGIC chance alone would give. **arr_delay** drifted, **dep_delay** is near its thresholds, and distance, origin and carrier kept
+# MAGIC their distributions.
 
 # COMMAND ----------
 
@@ -185,13 +186,13 @@ show(figure)
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC A scheduled job calls `drift.require_none()`, which raises, or runs `featurestore drift`, which ends with an exit code of
-# MAGIC its own and writes the comparison as an HTML page.
+# MAGIC A scheduled job calls `drift.require_none()`, which raises an error on drift. Or it runs `featurestore drift`, which ends with
+# MAGIC an exit code of its own and writes the comparison as an HTML page.
 
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## What was said above holds
+# MAGIC ## Checks of the statements above
 
 # COMMAND ----------
 

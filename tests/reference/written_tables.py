@@ -1,11 +1,12 @@
 """Tables as text, so that a test shows what goes in and what comes out:
 
-    user_id string | event_timestamp timestamp | score double
-    u1             | 12:00                     | 1.5
-    u1             | 12:00:00.000001           | -
+    user_id | event_timestamp | score | row long
+    u1      | 12:00           | 1.5   | 1
+    u1      | 12:00:00.000001 | -     | 2
 
-``-`` is null, ``""`` the empty string. A time alone is on 2026-03-02, in UTC; another day is written before it.
-Examples of a join have ``||`` between the spine's columns and those that must be found for them.
+A column without a type has the type of the group's column of its name; any other column spells its type. ``-`` is null,
+``""`` the empty string. A time alone is on 2026-03-02, in UTC; another day is written before it. Examples of a join have
+``||`` between the spine's columns and the columns that the join must add.
 """
 
 from collections import Counter
@@ -16,6 +17,8 @@ from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
+
+from featurestore import FeatureGroup
 
 DAY = "2026-03-02"
 
@@ -48,29 +51,43 @@ class WrittenTable:
 
 @dataclass(frozen=True)
 class Examples:
-    """Spine rows, and the same rows with what must be found for them."""
+    """Spine rows, and the same rows with the values that must be found for them."""
 
     spine: pa.Table
     expected: WrittenTable
 
 
-def examples(text: str) -> Examples:
-    spine = "\n".join(line.split("||")[0] for line in text.strip().splitlines())
-    return Examples(table(spine).arrow, table(text.replace("||", "|")))
+class TablesOf:
+    """Reads tables that take the types of their columns from a group's definition."""
 
-
-def table(text: str) -> WrittenTable:
-    head, *lines = [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines()]
-    columns = [cell.rsplit(maxsplit=1) for cell in head]
-    readers = [_TYPES[kind][1] for _, kind in columns]
-    rows = [
-        {
-            name: None if cell == "-" else read(cell)
-            for (name, _), read, cell in zip(columns, readers, line, strict=True)
+    def __init__(self, group: FeatureGroup) -> None:
+        self._types = {
+            "event_timestamp": "timestamp",
+            "created_timestamp": "timestamp",
+            **group.entity.join_keys,
+            **{feature.name: feature.type for feature in group.features},
         }
-        for line in lines
-    ]
-    return WrittenTable(pa.schema([(name, _TYPES[kind][0]) for name, kind in columns]), rows)
+
+    def examples(self, text: str) -> Examples:
+        spine = "\n".join(line.split("||")[0] for line in text.strip().splitlines())
+        return Examples(self.table(spine).arrow, self.table(text.replace("||", "|")))
+
+    def table(self, text: str) -> WrittenTable:
+        head, *lines = [[cell.strip() for cell in line.split("|")] for line in text.strip().splitlines()]
+        columns = [self._column(cell) for cell in head]
+        readers = [_TYPES[kind][1] for _, kind in columns]
+        rows = [
+            {
+                name: None if cell == "-" else read(cell)
+                for (name, _), read, cell in zip(columns, readers, line, strict=True)
+            }
+            for line in lines
+        ]
+        return WrittenTable(pa.schema([(name, _TYPES[kind][0]) for name, kind in columns]), rows)
+
+    def _column(self, cell: str) -> tuple[str, str]:
+        name, _, kind = cell.partition(" ")
+        return name, kind or self._types[name]
 
 
 def assert_table(found: DataFrame, expected: WrittenTable) -> None:

@@ -1,6 +1,8 @@
 """The nine rules of the as-of join, each by example: what was written, one call, what must be found.
 
-In the examples, the columns left of ``||`` are the spine and those right of it what must be found for it.
+A docstring that begins with ``Rule N:`` states a rule, or a part of it; docs/point_in_time.md lists these statements
+(``python docs/generators/as_of_rules.py``). In the examples, the columns left of ``||`` are the spine and those right of
+it what must be found for it.
 """
 
 import datetime as dt
@@ -19,7 +21,7 @@ from pyspark.sql import SparkSession
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup, OfflineStore
 from featurestore.errors import DefinitionError, FeatureStoreError, InvalidNameError, NotFoundError, SpineError
 from tests.conftest import Clock, OpenFeatureStore
-from tests.reference.written_tables import assert_table, examples, instant, table
+from tests.reference.written_tables import TablesOf, assert_table, instant
 
 USER = Entity("user", join_keys={"user_id": "string"})
 FEATURES = [Feature("score", "double"), Feature("level", "long")]
@@ -31,6 +33,9 @@ PART = Entity("part", join_keys={"number": "long", "code": "string", "small": "i
 LABELS = FeatureGroup("labels", PART, features=[Feature("label", "string")], ttl="40d", partition_by="month")
 SLOT = Entity("slot", join_keys={"day": "date", "moment": "timestamp", "flag": "boolean"})
 SLOTS = FeatureGroup("slots", SLOT, features=[Feature("taken", "boolean")])
+
+# FRESH and KEPT have the columns of SCORES.
+scores, labels, slots = TablesOf(SCORES), TablesOf(LABELS), TablesOf(SLOTS)
 
 
 @pytest.fixture(scope="module")
@@ -59,38 +64,38 @@ def session_in_kathmandu(spark: SparkSession) -> Iterator[None]:
     spark.conf.set("spark.sql.session.timeZone", before)
 
 
-# Rule 1: T - ttl <= event_timestamp <= T, to the microsecond.
-
-
-def test_a_value_is_found_from_its_moment_to_the_end_of_its_ttl(acme: OfflineStore) -> None:
-    written = table("""
-        user_id string | event_timestamp timestamp  | score double
-        u1             | 12:00                      | 1.0
-        before epoch   | 1969-12-31 23:30           | 2.0
-        over midnight  | 2026-03-01 23:59:59.999999 | 3.0
+def test_a_value_counts_from_its_event_timestamp_to_the_end_of_its_ttl(acme: OfflineStore) -> None:
+    """Rule 1: A value counts where `T - ttl <= event_timestamp <= T`. Both ends are included, to the microsecond.
+    In a group without a TTL, values of any age count.
+    """
+    written = scores.table("""
+        user_id       | event_timestamp            | score
+        u1            | 12:00                      | 1.0
+        before epoch  | 1969-12-31 23:30           | 2.0
+        over midnight | 2026-03-01 23:59:59.999999 | 3.0
     """)
     acme.write_batch("fresh", written.rows)
     acme.write_batch("scores", written.rows)
-    rows = examples("""
-        user_id string | event_timestamp timestamp  || score double | ever_score double
-        u1             | 11:59:59.999999            || -            | -
-        u1             | 12:00                      || 1.0          | 1.0
-        u1             | 13:00                      || 1.0          | 1.0
-        u1             | 13:00:00.000001            || -            | 1.0
-        u1             | 9999-12-31 23:59:59.999999 || -            | 1.0
-        before epoch   | 1969-12-31 23:29:59.999999 || -            | -
-        before epoch   | 1969-12-31 23:59:59.999999 || 2.0          | 2.0
-        before epoch   | 1970-01-01 00:30           || 2.0          | 2.0
-        before epoch   | 1970-01-01 00:30:00.000001 || -            | 2.0
-        over midnight  | 2026-03-01 23:59:59.999998 || -            | -
-        over midnight  | 00:59:59.999999            || 3.0          | 3.0
-        over midnight  | 01:00                      || -            | 3.0
+    rows = scores.examples("""
+        user_id       | event_timestamp            || score | ever_score double
+        u1            | 11:59:59.999999            || -     | -
+        u1            | 12:00                      || 1.0   | 1.0
+        u1            | 13:00                      || 1.0   | 1.0
+        u1            | 13:00:00.000001            || -     | 1.0
+        u1            | 9999-12-31 23:59:59.999999 || -     | 1.0
+        before epoch  | 1969-12-31 23:29:59.999999 || -     | -
+        before epoch  | 1969-12-31 23:59:59.999999 || 2.0   | 2.0
+        before epoch  | 1970-01-01 00:30           || 2.0   | 2.0
+        before epoch  | 1970-01-01 00:30:00.000001 || -     | 2.0
+        over midnight | 2026-03-01 23:59:59.999998 || -     | -
+        over midnight | 00:59:59.999999            || 3.0   | 3.0
+        over midnight | 01:00                      || -     | 3.0
     """)
 
     # By itself, so that no other row of the spine makes the scan reach the day before.
-    narrow = examples("""
-        user_id string | event_timestamp timestamp || score double
-        over midnight  | 00:59:59.999999           || 3.0
+    narrow = scores.examples("""
+        user_id       | event_timestamp || score
+        over midnight | 00:59:59.999999 || 3.0
     """)
 
     found = acme.get_point_in_time(rows.spine, ["fresh:score", Lookup("scores", ["score"], prefix="ever_")])
@@ -99,27 +104,28 @@ def test_a_value_is_found_from_its_moment_to_the_end_of_its_ttl(acme: OfflineSto
     assert_table(acme.get_point_in_time(narrow.spine, "fresh:score"), narrow.expected)
 
 
-# Rule 2: null policy; the TTL applies to the value that is taken.
-
-
-def test_skip_takes_each_features_latest_value_and_keep_the_latest_row(acme: OfflineStore) -> None:
-    written = table("""
-        user_id string | event_timestamp timestamp | score double | level long
-        u1             | 12:00                     | 1.0          | 10
-        u1             | 12:30                     | -            | 20
-        u1             | 12:45                     | -            | -
+def test_skip_takes_each_features_latest_value_and_keep_takes_the_latest_row(acme: OfflineStore) -> None:
+    """Rule 2: With `nulls: skip` (the default), each feature takes its own latest value that is not null, because a
+    writer may write one feature of a group without the others. With `nulls: keep`, the latest row wins as a whole, and
+    its nulls are values. Either way, the TTL applies to the value that is taken.
+    """
+    written = scores.table("""
+        user_id | event_timestamp | score | level
+        u1      | 12:00           | 1.0   | 10
+        u1      | 12:30           | -     | 20
+        u1      | 12:45           | -     | -
     """)
     acme.write_batch("fresh", written.rows)
     acme.write_batch("kept", written.rows)
-    rows = examples("""
-        user_id string | event_timestamp timestamp || score double | level long | kept_score double | kept_level long
-        u1             | 12:15                     || 1.0          | 10         | 1.0               | 10
-        u1             | 12:30                     || 1.0          | 20         | -                 | 20
-        u1             | 12:45                     || 1.0          | 20         | -                 | -
-        u1             | 13:00                     || 1.0          | 20         | -                 | -
-        u1             | 13:00:00.000001           || -            | 20         | -                 | -
-        u1             | 13:30                     || -            | 20         | -                 | -
-        u1             | 13:30:00.000001           || -            | -          | -                 | -
+    rows = scores.examples("""
+        user_id | event_timestamp || score | level | kept_score double | kept_level long
+        u1      | 12:15           || 1.0   | 10    | 1.0               | 10
+        u1      | 12:30           || 1.0   | 20    | -                 | 20
+        u1      | 12:45           || 1.0   | 20    | -                 | -
+        u1      | 13:00           || 1.0   | 20    | -                 | -
+        u1      | 13:00:00.000001 || -     | 20    | -                 | -
+        u1      | 13:30           || -     | 20    | -                 | -
+        u1      | 13:30:00.000001 || -     | -     | -                 | -
     """)
 
     found = acme.get_point_in_time(rows.spine, ["fresh:score", "fresh:level", Lookup("kept", prefix="kept_")])
@@ -127,45 +133,47 @@ def test_skip_takes_each_features_latest_value_and_keep_the_latest_row(acme: Off
     assert_table(found, rows.expected)
 
 
-# Rule 3: event timestamp, then created timestamp, then content.
-
-
-def test_later_events_win_then_later_knowledge_then_greater_content(
+def test_the_latest_value_has_the_latest_event_then_created_timestamp_then_the_greatest_content(
     acme: OfflineStore, feature_store: FeatureStore
 ) -> None:
-    written = table("""
-        user_id string | event_timestamp timestamp | created_timestamp timestamp | score double | level long
-        corrected      | 12:00                     | 12:01                       | 1.0          | 1
-        corrected      | 12:00                     | 12:03                       | 3.0          | 3
-        corrected      | 12:00                     | 12:02                       | 2.0          | 2
-        came late      | 12:00                     | 12:01                       | 1.0          | 1
-        came late      | 11:59:59.999999           | 19:00                       | 2.0          | 2
-        tied           | 12:00                     | 12:01                       | 1.0          | 9
-        tied           | 12:00                     | 12:01                       | 2.0          | 5
-        tied           | 12:00                     | 12:01                       | 2.0          | 4
-        tied in halves | 12:00                     | 12:01                       | -            | 9
-        tied in halves | 12:00                     | 12:01                       | 2.0          | -
-        doubled        | 12:00                     | 12:01                       | 1.0          | 1
-        doubled        | 12:00                     | 12:01                       | 1.0          | 1
+    """Rule 3: The latest value is the one with the latest event timestamp. Equal event timestamps are decided by the
+    latest created timestamp, and equal created timestamps by the values of the requested features, in the order in which
+    the group declares them (nulls lowest; an array by its xxhash64). So the same tables give the same answer, however
+    they are partitioned.
+    """
+    written = scores.table("""
+        user_id        | event_timestamp | created_timestamp | score | level
+        corrected      | 12:00           | 12:01             | 1.0   | 1
+        corrected      | 12:00           | 12:03             | 3.0   | 3
+        corrected      | 12:00           | 12:02             | 2.0   | 2
+        came late      | 12:00           | 12:01             | 1.0   | 1
+        came late      | 11:59:59.999999 | 19:00             | 2.0   | 2
+        tied           | 12:00           | 12:01             | 1.0   | 9
+        tied           | 12:00           | 12:01             | 2.0   | 5
+        tied           | 12:00           | 12:01             | 2.0   | 4
+        tied in halves | 12:00           | 12:01             | -     | 9
+        tied in halves | 12:00           | 12:01             | 2.0   | -
+        doubled        | 12:00           | 12:01             | 1.0   | 1
+        doubled        | 12:00           | 12:01             | 1.0   | 1
     """)
     reordered = feature_store.tenant("reordered")
     acme.write_batch("scores", written.rows)
     acme.write_batch("kept", written.rows)
     reordered.write_batch("scores", written.rows[1::2][::-1])
     reordered.write_batch("scores", written.rows[0::2][::-1])
-    rows = examples("""
-        user_id string | event_timestamp timestamp || score double | level long
-        corrected      | 12:30                     || 3.0          | 3
-        came late      | 12:30                     || 1.0          | 1
-        tied           | 12:30                     || 2.0          | 5
-        tied in halves | 12:30                     || 2.0          | 9
-        doubled        | 12:30                     || 1.0          | 1
+    rows = scores.examples("""
+        user_id        | event_timestamp || score | level
+        corrected      | 12:30           || 3.0   | 3
+        came late      | 12:30           || 1.0   | 1
+        tied           | 12:30           || 2.0   | 5
+        tied in halves | 12:30           || 2.0   | 9
+        doubled        | 12:30           || 1.0   | 1
     """)
-    kept = examples("""
-        user_id string | event_timestamp timestamp || score double | level long
-        corrected      | 12:30                     || 3.0          | 3
-        tied           | 12:30                     || 2.0          | 5
-        tied in halves | 12:30                     || 2.0          | -
+    kept = scores.examples("""
+        user_id        | event_timestamp || score | level
+        corrected      | 12:30           || 3.0   | 3
+        tied           | 12:30           || 2.0   | 5
+        tied in halves | 12:30           || 2.0   | -
     """)
 
     assert_table(acme.get_point_in_time(rows.spine, ["scores:score", "scores:level"]), rows.expected)
@@ -173,32 +181,35 @@ def test_later_events_win_then_later_knowledge_then_greater_content(
     assert_table(acme.get_point_in_time(kept.spine, ["kept:score", "kept:level"]), kept.expected)
 
 
-# Rule 4: known_at.
+def test_known_at_chooses_which_rows_count_by_their_created_timestamps(acme: OfflineStore) -> None:
+    """Rule 4: `known_at` chooses which rows count, by when the store learned them:
 
-
-def test_known_at_counts_what_was_known_whenever_at_an_instant_or_at_the_event(
-    acme: OfflineStore,
-) -> None:
-    acme.write_batch("scores", table("""
-        user_id string | event_timestamp timestamp | created_timestamp timestamp | score double
-        u1             | 12:00                     | 13:00                       | 1.0
+    | `known_at` | rows that count |
+    | --- | --- |
+    | `None` (the default) | all rows, corrections included, whenever they were written |
+    | an instant `K` | rows with `created_timestamp <= K`: the data as it was known then |
+    | `"event"` | for each spine row, rows with `created_timestamp <= T`: what serving would have seen |
+    """
+    acme.write_batch("scores", scores.table("""
+        user_id | event_timestamp | created_timestamp | score
+        u1      | 12:00           | 13:00             | 1.0
     """).rows)  # fmt: skip
-    acme.write_batch("scores", table("""
-        user_id string | event_timestamp timestamp | created_timestamp timestamp | score double
-        u1             | 12:00                     | 14:00                       | 2.0
-        u1             | 11:00                     | 15:00                       | 9.0
-        early          | 12:00                     | 11:00                       | 5.0
+    acme.write_batch("scores", scores.table("""
+        user_id | event_timestamp | created_timestamp | score
+        u1      | 12:00           | 14:00             | 2.0
+        u1      | 11:00           | 15:00             | 9.0
+        early   | 12:00           | 11:00             | 5.0
     """).rows)  # fmt: skip
-    rows = examples("""
-        user_id string | at timestamp    || any_score double | k1_score double | k2_score double | then_score double
-        u1             | 11:30           || 9.0              | -               | -               | -
-        u1             | 12:59:59.999999 || 2.0              | 1.0             | 2.0             | -
-        u1             | 13:00           || 2.0              | 1.0             | 2.0             | 1.0
-        u1             | 13:59:59.999999 || 2.0              | 1.0             | 2.0             | 1.0
-        u1             | 14:00           || 2.0              | 1.0             | 2.0             | 2.0
-        u1             | 16:00           || 2.0              | 1.0             | 2.0             | 2.0
-        early          | 11:30           || -                | -               | -               | -
-        early          | 12:00           || 5.0              | 5.0             | 5.0             | 5.0
+    rows = scores.examples("""
+        user_id | at timestamp    || any_score double | k1_score double | k2_score double | then_score double
+        u1      | 11:30           || 9.0              | -               | -               | -
+        u1      | 12:59:59.999999 || 2.0              | 1.0             | 2.0             | -
+        u1      | 13:00           || 2.0              | 1.0             | 2.0             | 1.0
+        u1      | 13:59:59.999999 || 2.0              | 1.0             | 2.0             | 1.0
+        u1      | 14:00           || 2.0              | 1.0             | 2.0             | 2.0
+        u1      | 16:00           || 2.0              | 1.0             | 2.0             | 2.0
+        early   | 11:30           || -                | -               | -               | -
+        early   | 12:00           || 5.0              | 5.0             | 5.0             | 5.0
     """)
 
     found = acme.get_point_in_time(rows.spine, Lookup("scores", ["score"], prefix="any_"), "at")
@@ -208,23 +219,23 @@ def test_known_at_counts_what_was_known_whenever_at_an_instant_or_at_the_event(
     assert_table(found, rows.expected)
 
 
-def test_skipped_nulls_and_ttl_under_known_at_event(acme: OfflineStore) -> None:
-    written = table("""
-        user_id string | event_timestamp timestamp | created_timestamp timestamp | score double | level long
-        u1             | 12:00                     | 12:00                       | 1.0          | 10
-        u1             | 12:30                     | 12:40                       | -            | 20
-        u1             | 12:20                     | 12:50                       | 3.0          | -
+def test_null_policy_and_ttl_hold_among_the_rows_known_at_the_event(acme: OfflineStore) -> None:
+    written = scores.table("""
+        user_id | event_timestamp | created_timestamp | score | level
+        u1      | 12:00           | 12:00             | 1.0   | 10
+        u1      | 12:30           | 12:40             | -     | 20
+        u1      | 12:20           | 12:50             | 3.0   | -
     """)
     acme.write_batch("fresh", written.rows)
     acme.write_batch("kept", written.rows)
-    rows = examples("""
-        user_id string | event_timestamp timestamp || score double | level long | kept_score double | kept_level long
-        u1             | 12:39:59.999999           || 1.0          | 10         | 1.0               | 10
-        u1             | 12:40                     || 1.0          | 20         | -                 | 20
-        u1             | 12:50                     || 3.0          | 20         | -                 | 20
-        u1             | 13:20                     || 3.0          | 20         | -                 | 20
-        u1             | 13:20:00.000001           || -            | 20         | -                 | 20
-        u1             | 13:30:00.000001           || -            | -          | -                 | -
+    rows = scores.examples("""
+        user_id | event_timestamp || score | level | kept_score double | kept_level long
+        u1      | 12:39:59.999999 || 1.0   | 10    | 1.0               | 10
+        u1      | 12:40           || 1.0   | 20    | -                 | 20
+        u1      | 12:50           || 3.0   | 20    | -                 | 20
+        u1      | 13:20           || 3.0   | 20    | -                 | 20
+        u1      | 13:20:00.000001 || -     | 20    | -                 | 20
+        u1      | 13:30:00.000001 || -     | -     | -                 | -
     """)
 
     asked = ["fresh:score", "fresh:level", Lookup("kept", prefix="kept_")]
@@ -233,26 +244,26 @@ def test_skipped_nulls_and_ttl_under_known_at_event(acme: OfflineStore) -> None:
     assert_table(found, rows.expected)
 
 
-# Rule 5: exactly the spine's rows.
-
-
-def test_every_spine_row_comes_back_as_often_as_it_came(acme: OfflineStore) -> None:
-    acme.write_batch("scores", table("""
-        user_id string | event_timestamp timestamp | score double
-        u1             | 12:00                     | 1.0
-        ""             | 12:00                     | 2.0
+def test_every_spine_row_comes_back_as_often_as_it_was_given(acme: OfflineStore) -> None:
+    """Rule 5: The result has exactly the spine's rows, duplicates included, in no particular order. A spine row with a
+    null key, a null timestamp or no value that counts gets nulls.
+    """
+    acme.write_batch("scores", scores.table("""
+        user_id | event_timestamp | score
+        u1      | 12:00           | 1.0
+        ""      | 12:00           | 2.0
     """).rows)  # fmt: skip
-    rows = examples("""
-        user_id string | event_timestamp timestamp | row long || score double
-        u1             | 12:00                     | 1        || 1.0
-        u1             | 12:00                     | 1        || 1.0
-        u1             | 12:00                     | 2        || 1.0
-        ""             | 12:00                     | 3        || 2.0
-        -              | 12:00                     | 4        || -
-        -              | 12:00                     | 4        || -
-        u1             | -                         | 5        || -
-        -              | -                         | 6        || -
-        unknown        | 12:00                     | 7        || -
+    rows = scores.examples("""
+        user_id | event_timestamp | row long || score
+        u1      | 12:00           | 1        || 1.0
+        u1      | 12:00           | 1        || 1.0
+        u1      | 12:00           | 2        || 1.0
+        ""      | 12:00           | 3        || 2.0
+        -       | 12:00           | 4        || -
+        -       | 12:00           | 4        || -
+        u1      | -               | 5        || -
+        -       | -               | 6        || -
+        unknown | 12:00           | 7        || -
     """)
 
     found = acme.get_point_in_time(rows.spine, "scores:score")
@@ -260,7 +271,8 @@ def test_every_spine_row_comes_back_as_often_as_it_came(acme: OfflineStore) -> N
     assert_table(found, rows.expected)
 
 
-def test_columns_of_any_name_and_type_come_back_unchanged(acme: OfflineStore, spark: SparkSession) -> None:
+def test_spine_columns_of_any_name_and_type_come_back_unchanged(acme: OfflineStore, spark: SparkSession) -> None:
+    """Rule 5: All columns of the spine come back unchanged, and the features follow them."""
     spine = spark.sql("""
         SELECT 'u1' AS user_id, timestamp'2026-03-02 12:00:00Z' AS event_timestamp, id,
             id AS `a.b`, 'x' AS `it's "q" ``c```, array(1, NULL) AS `list`, map('k', id) AS `map`,
@@ -277,7 +289,7 @@ def test_columns_of_any_name_and_type_come_back_unchanged(acme: OfflineStore, sp
     assert sorted(map(str, found.drop("score").collect())) == sorted(map(str, spine.collect()))
 
 
-# What two rows of a spine hold -> what comes back, where that is not the same.
+# Two values of a spine column -> the values that come back, where these differ.
 CARRIED: dict[str, tuple[Any, list[Any] | None]] = {
     "text": (pd.Series(["a", None]), None),
     "view": (pd.Series(["a", None], dtype=pd.ArrowDtype(pa.string_view())), ["a", None]),
@@ -313,7 +325,7 @@ CARRIED: dict[str, tuple[Any, list[Any] | None]] = {
 }
 
 
-def test_a_spine_of_every_kind_of_column_comes_back_as_it_was(acme: OfflineStore) -> None:
+def test_a_pandas_spine_of_every_kind_of_column_comes_back_unchanged(acme: OfflineStore) -> None:
     acme.write_batch("scores", [{"user_id": "u1", "event_timestamp": instant("12:00"), "score": 1.0}])
     columns = {name: values for name, (values, _) in CARRIED.items()}
     times = [instant("12:00"), instant("11:59")]
@@ -329,14 +341,11 @@ def test_a_spine_of_every_kind_of_column_comes_back_as_it_was(acme: OfflineStore
 
 
 def test_an_empty_spine_gives_no_rows(acme: OfflineStore) -> None:
-    rows = examples("user_id string | event_timestamp timestamp || score double | level long")
+    rows = scores.examples("user_id | event_timestamp || score | level")
 
     found = acme.get_point_in_time(rows.spine, ["scores:score", "scores:level"])
 
     assert_table(found, rows.expected)
-
-
-# Rule 6: time zones.
 
 
 NAIVE = datetime(2026, 3, 2, 13)  # noqa: DTZ001 in Berlin this is 12:00 UTC
@@ -348,22 +357,25 @@ NAIVE_SPINES = {
 
 
 @pytest.mark.parametrize("kind", [*NAIVE_SPINES, "text"])
-def test_naive_and_date_only_timestamps_are_refused(acme: OfflineStore, kind: str) -> None:
+def test_timestamps_without_a_time_zone_and_dates_are_refused(acme: OfflineStore, kind: str) -> None:
+    """Rule 6: Timestamps without a time zone, and dates, are refused unless the setting `timestamp_zone` names the zone
+    to read them in.
+    """
     text = pa.table({"user_id": ["u1"], "event_timestamp": ["2026-03-02T12:00:00"]})
 
     with pytest.raises(SpineError, match=r"column 'event_timestamp' is .*, not an instant; .*timestamp_zone"):
         acme.get_point_in_time(NAIVE_SPINES.get(kind, text), "scores:score")
 
 
-def test_naive_timestamps_are_read_in_the_zone_that_the_settings_name(
+def test_timestamps_without_a_time_zone_are_read_in_the_zone_of_the_settings(
     acme: OfflineStore, feature_store: FeatureStore
 ) -> None:
-    acme.write_batch("scores", table("""
-        user_id string | event_timestamp timestamp  | score double
-        u1             | 12:00                      | 1.0
-        u1             | 12:00:00.000001            | 2.0
-        u1             | 23:00                      | 3.0
-        u1             | 23:00:00.000001            | 4.0
+    acme.write_batch("scores", scores.table("""
+        user_id | event_timestamp | score
+        u1      | 12:00           | 1.0
+        u1      | 12:00:00.000001 | 2.0
+        u1      | 23:00           | 3.0
+        u1      | 23:00:00.000001 | 4.0
     """).rows)  # fmt: skip
     in_berlin = feature_store.settings.model_copy(update={"timestamp_zone": "Europe/Berlin"})
     berlin = FeatureStore.open(in_berlin, spark=feature_store.spark).tenant(acme.tenant_id)
@@ -378,15 +390,18 @@ def test_naive_timestamps_are_read_in_the_zone_that_the_settings_name(
     assert found["pyarrow"].drop_columns("score") == NAIVE_SPINES["pyarrow"]
 
 
-def test_moments_with_and_without_a_zone_are_read_each_on_its_own(
+def test_each_timestamp_of_a_column_of_python_objects_is_read_on_its_own(
     acme: OfflineStore, feature_store: FeatureStore
 ) -> None:
-    """In Berlin, 13:00 is 12:00 UTC, and the day begins at 23:00 UTC of the day before."""
-    acme.write_batch("scores", table("""
-        user_id string | event_timestamp timestamp  | score double
-        u1             | 2026-03-01 23:00           | 0.0
-        u1             | 12:00                      | 1.0
-        u1             | 13:00                      | 2.0
+    """Rule 6: A pandas column of Python objects may hold timestamps with and without a time zone; each is read on its
+    own.
+    """
+    # In Berlin, 13:00 is 12:00 UTC, and the day begins at 23:00 UTC of the day before.
+    acme.write_batch("scores", scores.table("""
+        user_id | event_timestamp  | score
+        u1      | 2026-03-01 23:00 | 0.0
+        u1      | 12:00            | 1.0
+        u1      | 13:00            | 2.0
     """).rows)  # fmt: skip
     moments = {
         "naive": (NAIVE, 1.0),
@@ -414,22 +429,23 @@ def test_moments_with_and_without_a_zone_are_read_each_on_its_own(
 
 
 @pytest.mark.usefixtures("session_in_kathmandu")
-def test_a_session_time_zone_other_than_utc_changes_nothing(acme: OfflineStore, spark: SparkSession) -> None:
-    """All on the evening of 2026-03-01 in UTC, which is the next day in Kathmandu."""
-    written = table("""
-        user_id string | event_timestamp timestamp  | created_timestamp timestamp | score double
-        u1             | 2026-03-01 18:30           | 2026-03-01 18:30            | 1.0
-        u2             | 2026-03-01 22:59:59.999999 | 2026-03-01 22:59:59.999999  | 2.0
-        u2             | 2026-03-01 23:00           | 2026-03-01 23:00:00.000001  | 3.0
+def test_the_time_zone_of_the_spark_session_changes_nothing(acme: OfflineStore, spark: SparkSession) -> None:
+    """Rule 6: The time zone of the Spark session changes nothing."""
+    # All on the evening of 2026-03-01 in UTC, which is the next day in Kathmandu.
+    written = scores.table("""
+        user_id | event_timestamp            | created_timestamp          | score
+        u1      | 2026-03-01 18:30           | 2026-03-01 18:30           | 1.0
+        u2      | 2026-03-01 22:59:59.999999 | 2026-03-01 22:59:59.999999 | 2.0
+        u2      | 2026-03-01 23:00           | 2026-03-01 23:00:00.000001 | 3.0
     """)
     acme.write_batch("fresh", spark.createDataFrame(written.arrow))
-    rows = examples("""
-        user_id string | at timestamp               || then_score double | score double | fresh__event_timestamp timestamp
-        u1             | 2026-03-01 18:29           || -                 | -            | -
-        u1             | 2026-03-01 19:30           || 1.0               | 1.0          | 2026-03-01 18:30
-        u1             | 2026-03-01 19:30:00.000001 || -                 | -            | -
-        u2             | 2026-03-01 23:00           || 2.0               | 3.0          | 2026-03-01 23:00
-        u2             | 2026-03-01 23:59:59.999999 || 3.0               | 3.0          | 2026-03-01 23:00
+    rows = scores.examples("""
+        user_id | at timestamp               || then_score double | score | fresh__event_timestamp timestamp
+        u1      | 2026-03-01 18:29           || -                 | -     | -
+        u1      | 2026-03-01 19:30           || 1.0               | 1.0   | 2026-03-01 18:30
+        u1      | 2026-03-01 19:30:00.000001 || -                 | -     | -
+        u2      | 2026-03-01 23:00           || 2.0               | 3.0   | 2026-03-01 23:00
+        u2      | 2026-03-01 23:59:59.999999 || 3.0               | 3.0   | 2026-03-01 23:00
     """)
     known_at = "2026-03-01T23:00:00.000001Z"
 
@@ -440,6 +456,9 @@ def test_a_session_time_zone_other_than_utc_changes_nothing(acme: OfflineStore, 
 
 
 def test_nanoseconds_never_let_a_row_see_a_later_value(acme: OfflineStore) -> None:
+    """Rule 6: The timestamp of a spine row is rounded down to the microsecond, so that the row never sees a later
+    value.
+    """
     moments = pd.to_datetime(["2026-03-02T12:00:00.000000500Z"])
     acme.write_batch("scores", pd.DataFrame({"user_id": ["u1"], "event_timestamp": moments, "score": [1.0]}))
     at = pd.to_datetime(["2026-03-02T12:00:00.000000499Z", "2026-03-02T12:00:00.000001Z"])
@@ -451,34 +470,34 @@ def test_nanoseconds_never_let_a_row_see_a_later_value(acme: OfflineStore) -> No
     assert {row["row"]: row["score"] for row in found.collect()} == {1: None, 2: 1.0}
 
 
-# Rule 7: with_timestamps.
-
-
-def test_with_timestamps_gives_the_newest_event_timestamp_of_what_was_taken(acme: OfflineStore) -> None:
-    written = table("""
-        user_id string | event_timestamp timestamp | score double | level long
-        u1             | 12:00                     | 1.0          | -
-        u1             | 12:10                     | -            | 20
-        u1             | 12:20                     | -            | -
+def test_with_timestamps_adds_the_newest_event_timestamp_of_the_values_taken(acme: OfflineStore) -> None:
+    """Rule 7: `with_timestamps=True` adds a column `<group>__event_timestamp`, which says when the value that was taken
+    became true. With `nulls: skip` it is the newest event timestamp of the features' values.
+    """
+    written = scores.table("""
+        user_id | event_timestamp | score | level
+        u1      | 12:00           | 1.0   | -
+        u1      | 12:10           | -     | 20
+        u1      | 12:20           | -     | -
     """)
     acme.write_batch("fresh", written.rows)
     acme.write_batch("kept", written.rows)
-    fresh = examples("""
-        user_id string | event_timestamp timestamp || score double | level long | fresh__event_timestamp timestamp
-        u1             | 11:00                     || -            | -          | -
-        u1             | 12:05                     || 1.0          | -          | 12:00
-        u1             | 12:10                     || 1.0          | 20         | 12:10
-        u1             | 12:30                     || 1.0          | 20         | 12:10
-        u1             | 13:10                     || -            | 20         | 12:10
-        u1             | 13:10:00.000001           || -            | -          | -
+    fresh = scores.examples("""
+        user_id | event_timestamp || score | level | fresh__event_timestamp timestamp
+        u1      | 11:00           || -     | -     | -
+        u1      | 12:05           || 1.0   | -     | 12:00
+        u1      | 12:10           || 1.0   | 20    | 12:10
+        u1      | 12:30           || 1.0   | 20    | 12:10
+        u1      | 13:10           || -     | 20    | 12:10
+        u1      | 13:10:00.000001 || -     | -     | -
     """)
-    kept = examples("""
-        user_id string | event_timestamp timestamp || to_score double | to_kept__event_timestamp timestamp
-        u1             | 11:00                     || -               | -
-        u1             | 12:05                     || 1.0             | 12:00
-        u1             | 12:10                     || -               | 12:10
-        u1             | 13:20                     || -               | 12:20
-        u1             | 13:20:00.000001           || -               | -
+    kept = scores.examples("""
+        user_id | event_timestamp || to_score double | to_kept__event_timestamp timestamp
+        u1      | 11:00           || -               | -
+        u1      | 12:05           || 1.0             | 12:00
+        u1      | 12:10           || -               | 12:10
+        u1      | 13:20           || -               | 12:20
+        u1      | 13:20:00.000001 || -               | -
     """)
     in_a_role = Lookup("kept", ["score"], prefix="to_")
 
@@ -489,11 +508,11 @@ def test_with_timestamps_gives_the_newest_event_timestamp_of_what_was_taken(acme
     assert_table(found, kept.expected)
 
 
-# Rule 8: names of columns.
-
-
-def test_columns_are_named_by_feature_by_group_and_feature_or_by_prefix(acme: OfflineStore) -> None:
-    spine = table("user_id string | event_timestamp timestamp").arrow
+def test_a_column_is_named_by_its_feature_its_group_and_feature_or_a_prefix(acme: OfflineStore) -> None:
+    """Rule 8: A column is named `feature`, or `group__feature` with `full_feature_names=True`, or by the lookup's own
+    `prefix`. Columns stand in the order of the request; references to one group stand together.
+    """
+    spine = scores.table("user_id | event_timestamp").arrow
     asked = ["fresh:level", "kept:score", Lookup("scores", prefix="own_"), "fresh:score"]
 
     short = acme.get_point_in_time(spine, ["fresh:level", "kept:score"]).columns
@@ -517,31 +536,30 @@ def test_columns_are_named_by_feature_by_group_and_feature_or_by_prefix(acme: Of
         ("label", [Lookup("fresh", ["score"], prefix="x_"), Lookup("kept", ["score"], prefix="x_")], False),
     ],
 )
-def test_a_collision_of_names_says_how_to_resolve_it(
+def test_a_name_that_would_stand_twice_is_refused_with_ways_to_resolve_it(
     acme: OfflineStore, own_column: str, features: list[Any], full: bool
 ) -> None:
-    spine = table(f"user_id string | event_timestamp timestamp | {own_column} double").arrow
+    """Rule 8: A name that would stand twice is an error that says how to resolve it."""
+    spine = scores.table(f"user_id | event_timestamp | {own_column} double").arrow
 
     with pytest.raises(SpineError, match=r"score' would stand twice .*full_feature_names=True.*prefix.*rename"):
         acme.get_point_in_time(spine, features, full_feature_names=full)
 
 
-# Rule 9: one group in several roles.
-
-
-def test_one_group_is_looked_up_in_two_roles(acme: OfflineStore) -> None:
-    acme.write_batch("scores", table("""
-        user_id string | event_timestamp timestamp | score double | level long
-        ann            | 12:00                     | 1.0          | 10
-        bob            | 12:00                     | 2.0          | 20
+def test_one_group_can_be_looked_up_in_two_roles(acme: OfflineStore) -> None:
+    """Rule 9: One group can be looked up several times, by different columns of the spine."""
+    acme.write_batch("scores", scores.table("""
+        user_id | event_timestamp | score | level
+        ann     | 12:00           | 1.0   | 10
+        bob     | 12:00           | 2.0   | 20
     """).rows)  # fmt: skip
-    rows = examples("""
-        sender string | receiver string | sent timestamp || score double | to_score double | to_level long
-        ann           | bob             | 12:30          || 1.0          | 2.0             | 20
-        bob           | ann             | 12:30          || 2.0          | 1.0             | 10
-        ann           | ann             | 12:30          || 1.0          | 1.0             | 10
-        ann           | -               | 12:30          || 1.0          | -               | -
-        eve           | bob             | 12:30          || -            | 2.0             | 20
+    rows = scores.examples("""
+        sender string | receiver string | sent timestamp || score | to_score double | to_level long
+        ann           | bob             | 12:30          || 1.0   | 2.0             | 20
+        bob           | ann             | 12:30          || 2.0   | 1.0             | 10
+        ann           | ann             | 12:30          || 1.0   | 1.0             | 10
+        ann           | -               | 12:30          || 1.0   | -               | -
+        eve           | bob             | 12:30          || -     | 2.0             | 20
     """)
 
     sender = Lookup("scores", ["score"], on={"user_id": "sender"})
@@ -551,29 +569,29 @@ def test_one_group_is_looked_up_in_two_roles(acme: OfflineStore) -> None:
     assert_table(found, rows.expected)
 
 
-# Keys, forms of the spine, tenants.
+# Beyond the nine rules: keys, kinds of spine, tenants.
 
 
 def test_composite_keys_match_part_by_part(acme: OfflineStore) -> None:
-    acme.write_batch("labels", table("""
-        number long         | code string | small int | event_timestamp timestamp | label string
-        1                   | 23          | 0         | 2026-01-31 12:00          | one and 23
-        12                  | 3           | 0         | 2026-01-31 12:00          | twelve and 3
-        1                   | ""          | 23        | 2026-01-31 12:00          | one and small 23
-        9223372036854775807 | 23          | 0         | 2026-01-31 12:00          | the greatest long
+    acme.write_batch("labels", labels.table("""
+        number              | code | small | event_timestamp  | label
+        1                   | 23   | 0     | 2026-01-31 12:00 | one and 23
+        12                  | 3    | 0     | 2026-01-31 12:00 | twelve and 3
+        1                   | ""   | 23    | 2026-01-31 12:00 | one and small 23
+        9223372036854775807 | 23   | 0     | 2026-01-31 12:00 | the greatest long
     """).rows)  # fmt: skip
-    rows = examples("""
-        number long         | code string | small long | event_timestamp timestamp  || label string
-        1                   | 23          | 0          | 12:00                      || one and 23
-        12                  | 3           | 0          | 12:00                      || twelve and 3
-        1                   | ""          | 23         | 12:00                      || one and small 23
-        9223372036854775807 | 23          | 0          | 12:00                      || the greatest long
-        123                 | ""          | 0          | 12:00                      || -
-        1                   | 23          | 4294967296 | 12:00                      || -
-        1                   | -           | 23         | 12:00                      || -
-        -                   | 23          | 0          | 12:00                      || -
-        1                   | 23          | 0          | 2026-03-12 12:00           || one and 23
-        1                   | 23          | 0          | 2026-03-12 12:00:00.000001 || -
+    rows = labels.examples("""
+        number              | code | small long | event_timestamp            || label
+        1                   | 23   | 0          | 12:00                      || one and 23
+        12                  | 3    | 0          | 12:00                      || twelve and 3
+        1                   | ""   | 23         | 12:00                      || one and small 23
+        9223372036854775807 | 23   | 0          | 12:00                      || the greatest long
+        123                 | ""   | 0          | 12:00                      || -
+        1                   | 23   | 4294967296 | 12:00                      || -
+        1                   | -    | 23         | 12:00                      || -
+        -                   | 23   | 0          | 12:00                      || -
+        1                   | 23   | 0          | 2026-03-12 12:00           || one and 23
+        1                   | 23   | 0          | 2026-03-12 12:00:00.000001 || -
     """)
 
     found = acme.get_point_in_time(rows.spine, "labels:label")
@@ -582,21 +600,21 @@ def test_composite_keys_match_part_by_part(acme: OfflineStore) -> None:
 
 
 def test_keys_may_be_dates_timestamps_and_booleans(acme: OfflineStore) -> None:
-    acme.write_batch("slots", table("""
-        day date   | moment timestamp | flag boolean | event_timestamp timestamp | taken boolean
-        2026-01-01 | 00:00            | true         | 12:00                     | true
-        1969-12-31 | 00:00            | true         | 12:00                     | false
-        2026-01-01 | 00:00:00.000001  | false        | 12:00                     | false
+    acme.write_batch("slots", slots.table("""
+        day        | moment          | flag  | event_timestamp | taken
+        2026-01-01 | 00:00           | true  | 12:00           | true
+        1969-12-31 | 00:00           | true  | 12:00           | false
+        2026-01-01 | 00:00:00.000001 | false | 12:00           | false
     """).rows)  # fmt: skip
-    rows = examples("""
-        day date   | moment timestamp | flag boolean | event_timestamp timestamp || taken boolean
-        2026-01-01 | 00:00            | true         | 12:30                     || true
-        1969-12-31 | 00:00            | true         | 12:30                     || false
-        2026-01-01 | 00:00:00.000001  | false        | 12:30                     || false
-        2026-01-01 | 00:00            | false        | 12:30                     || -
-        2026-01-01 | 00:00:00.000001  | true         | 12:30                     || -
-        2026-01-01 | 00:00            | -            | 12:30                     || -
-        2026-01-02 | 00:00            | true         | 12:30                     || -
+    rows = slots.examples("""
+        day        | moment          | flag  | event_timestamp || taken
+        2026-01-01 | 00:00           | true  | 12:30           || true
+        1969-12-31 | 00:00           | true  | 12:30           || false
+        2026-01-01 | 00:00:00.000001 | false | 12:30           || false
+        2026-01-01 | 00:00           | false | 12:30           || -
+        2026-01-01 | 00:00:00.000001 | true  | 12:30           || -
+        2026-01-01 | 00:00           | -     | 12:30           || -
+        2026-01-02 | 00:00           | true  | 12:30           || -
     """)
 
     found = acme.get_point_in_time(rows.spine, "slots:taken")
@@ -605,16 +623,16 @@ def test_keys_may_be_dates_timestamps_and_booleans(acme: OfflineStore) -> None:
 
 
 def test_a_spine_may_be_pandas_pyarrow_or_spark(acme: OfflineStore, spark: SparkSession) -> None:
-    acme.write_batch("scores", table("""
-        user_id string | event_timestamp timestamp | score double
-        u1             | 12:00                     | 1.0
-        u2             | 12:00                     | 2.0
+    acme.write_batch("scores", scores.table("""
+        user_id | event_timestamp | score
+        u1      | 12:00           | 1.0
+        u2      | 12:00           | 2.0
     """).rows)  # fmt: skip
-    rows = examples("""
-        user_id string | event_timestamp timestamp || score double
-        u1             | 12:30                     || 1.0
-        u2             | 11:30                     || -
-        -              | 12:30                     || -
+    rows = scores.examples("""
+        user_id | event_timestamp || score
+        u1      | 12:30           || 1.0
+        u2      | 11:30           || -
+        -       | 12:30           || -
     """)
     in_pandas = rows.spine.to_pandas()
     in_tokyo = in_pandas.assign(
@@ -628,17 +646,17 @@ def test_a_spine_may_be_pandas_pyarrow_or_spark(acme: OfflineStore, spark: Spark
 
 
 def test_tenants_with_the_same_keys_never_mix(acme: OfflineStore, feature_store: FeatureStore) -> None:
-    written = table("""
-        user_id string | event_timestamp timestamp | score double
-        u1             | 12:00                     | 1.0
+    written = scores.table("""
+        user_id | event_timestamp | score
+        u1      | 12:00           | 1.0
     """)
     other = feature_store.tenant(f"{acme.tenant_id}-2")
     acme.write_batch("scores", written.rows)
     other.write_batch("scores", [row | {"event_timestamp": instant("12:10"), "score": 2.0} for row in written.rows])
-    rows = examples("""
-        user_id string | event_timestamp timestamp | tenant_id string || score double
-        u1             | 12:05                     | someone          || 1.0
-        u1             | 12:30                     | someone          || 1.0
+    rows = scores.examples("""
+        user_id | event_timestamp | tenant_id string || score
+        u1      | 12:05           | someone          || 1.0
+        u1      | 12:30           | someone          || 1.0
     """)
 
     assert_table(acme.get_point_in_time(rows.spine, "scores:score"), rows.expected)
@@ -651,10 +669,10 @@ def test_tenants_with_the_same_keys_never_mix(acme: OfflineStore, feature_store:
     assert [row["score"] for row in stranger.collect()] == [None, None]
 
 
-# What is refused.
+# Requests that are refused.
 
 
-SPINE = table("user_id string | event_timestamp timestamp | number long").arrow
+SPINE = scores.table("user_id | event_timestamp | number long").arrow
 
 
 @pytest.mark.parametrize(
@@ -702,7 +720,7 @@ SPINE = table("user_id string | event_timestamp timestamp | number long").arrow
         ),
     ],
 )
-def test_a_question_that_cannot_be_answered_says_why(
+def test_a_request_that_cannot_be_answered_says_why(
     acme: OfflineStore, question: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -718,7 +736,7 @@ def test_a_question_that_cannot_be_answered_says_why(
         ("parse_json('1') AS user_id", "'user_id' is variant and join key 'user_id' of 'scores' is string"),
     ],
 )
-def test_columns_of_a_spark_frame_that_cannot_be_carried_are_named(
+def test_a_spark_column_that_cannot_be_carried_along_is_refused_by_name(
     acme: OfflineStore, spark: SparkSession, columns: str, message: str
 ) -> None:
     spine = spark.sql(f"SELECT timestamp'2026-03-02T12:00:00Z' AS event_timestamp, {columns}")
