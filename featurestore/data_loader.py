@@ -51,9 +51,9 @@ class FeatureDataLoader:
         self,
         spine: Spine | None = None,
         features: Features = (),
+        *,
         label: str | None = None,
         name: str = "adhoc",
-        *,
         entities: Entities | None = None,
         time_range: TimeRange | None = None,
         timestamp_column: str = "event_timestamp",
@@ -124,7 +124,7 @@ class FeatureDataLoader:
         """
         return get_entity_timestamps(self._scope, source, entity, time_range, timestamp_column, on or {})
 
-    def build(self, name: str, strict: bool = False) -> TrainingSet:
+    def build(self, name: str, *, strict: bool = False) -> TrainingSet:
         """Build a new version of a training set that was applied as a definition.
 
         ``strict``, here or in the definition: nothing is published that the audit faults (LeakageError).
@@ -134,7 +134,7 @@ class FeatureDataLoader:
             definition = definition.model_copy(update={"strict": True})
         return self._loaded(build_declared(self._scope, definition))
 
-    def rebuild(self, name: str, version: int | None = None, spine: Spine | None = None) -> TrainingSet:
+    def rebuild(self, name: str, version: int | None = None, *, spine: Spine | None = None) -> TrainingSet:
         """Build a saved version again from its manifest, as a new version.
 
         Raises RebuildError, and publishes nothing, unless the content is the same.
@@ -142,7 +142,7 @@ class FeatureDataLoader:
         manifest = self.get(name, version).manifest
         return self._loaded(rebuild_training_set(self._scope, manifest, spine))
 
-    def extend(self, name: str, spine: Spine, version: int | None = None) -> TrainingSet:
+    def extend(self, name: str, spine: Spine, *, version: int | None = None) -> TrainingSet:
         """Add new spine rows to a saved version (the newest by default), as a new version; only they are computed.
 
         The rows that were saved stay as they are, with the values that they had; where a feature's type was widened since,
@@ -173,13 +173,13 @@ class FeatureDataLoader:
         """What is other in ``version_b`` than in ``version_a``: rows, features, how values are spread. Prints as text."""
         return diff(self._scope.context, self.get(name, version_a).manifest, self.get(name, version_b).manifest)
 
-    def delete(self, name: str, version: int | None = None, all_versions: bool = False) -> tuple[int, ...]:
+    def delete(self, name: str, version: int | None = None, *, all_versions: bool = False) -> tuple[int, ...]:
         """Delete a saved version, or all; gives the versions that are gone.
 
         A version may be left out where there is only one. Safe to repeat; the number of a deleted version is never given
         again. Raises NotFoundError, InvalidArgumentError.
         """
-        return delete_training_set(self._scope, name, version, all_versions)
+        return delete_training_set(self._scope, name, version, all_versions=all_versions)
 
     def load_for_fine_tuning(
         self,
