@@ -47,7 +47,7 @@ def write(options: Options, folder: Path) -> None:
         for number, definition in enumerate(definitions, start=1):
             for first in range(0, options.rows, _ROWS_A_BATCH):
                 ids = spark.range(first, min(first + _ROWS_A_BATCH, options.rows))
-                store.tenant(TENANT).write_batch(definition.name, value_rows(ids, options, number), str(first))
+                store.tenant(TENANT).write_batch(definition.name, value_rows(ids, options, number), batch_id=str(first))
         spine_rows(spark.range(options.spine), options).write.parquet(str(spine(folder)))
         layout = Layout.of(settings)
         groups = []

@@ -1,4 +1,4 @@
-"""``FeatureDataLoader``: training sets, built, saved, listed, built again."""
+"""``FeatureDataLoader``: build, save, list and rebuild training sets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pyspark.sql import DataFrame
 from featurestore.arguments import ByContent, checked_arguments
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.finding import Findings
-from featurestore.definitions.lookup import listed
 from featurestore.definitions.source import Source
 from featurestore.definitions.training_set import Missing, Seed, Split
 from featurestore.display.displayed import Listing
@@ -28,14 +27,14 @@ from featurestore.operations.training_sets.diff import TrainingSetDiff, diff
 from featurestore.operations.training_sets.entity_timestamps import TimeRange, examples, get_entity_timestamps
 from featurestore.operations.training_sets.export import Data, ExportFormat, export_data
 from featurestore.operations.training_sets.extend import extend_training_set
-from featurestore.operations.training_sets.fine_tuning import (
-    FineTuningSet,
-    OnInvalid,
-    fine_tuning_request,
-    load_for_fine_tuning,
-)
+from featurestore.operations.training_sets.fine_tuning import FineTuningSet, load_for_fine_tuning
 from featurestore.operations.training_sets.rebuild import rebuild_training_set
-from featurestore.operations.training_sets.request import request
+from featurestore.operations.training_sets.request import (
+    FineTuningRequest,
+    OnInvalid,
+    TrainingSetRequest,
+    plan_training_set,
+)
 from featurestore.operations.training_sets.training_set import TrainingSet
 from featurestore.stores.training_sets.manifests import Manifest
 
@@ -51,9 +50,9 @@ class FeatureDataLoader:
         self,
         spine: Spine | None = None,
         features: Features = (),
+        *,
         label: str | None = None,
         name: str = "adhoc",
-        *,
         entities: Entities | None = None,
         time_range: TimeRange | None = None,
         timestamp_column: str = "event_timestamp",
@@ -71,25 +70,24 @@ class FeatureDataLoader:
     ) -> TrainingSet:
         """Join features to a spine as of each row's time and save the result as a new version of ``name``.
 
-        - ``spine``: the examples. Without one, they are the moments in ``time_range`` at which the label's feature was
-          written for ``entities`` (or all); where the label is none, at which any of the features was.
-        - ``time_range``: ``(start, end)``, the end not included; of a given spine, only the rows within it are taken.
+        - ``spine``: the examples. Without a spine, they are the moments in ``time_range`` at which the label's feature was
+          written for ``entities`` (or all); where the label is not a feature, the moments at which any feature was.
+        - ``time_range``: ``(start, end)``, the end not included; it also restricts the rows of a spine.
         - ``label``: a column of the spine, or ``"group:feature"``, joined as of ``label_offset`` after the row's time. It
           is never among the features.
-        - ``sample_size`` rows are taken by a hash of ``seed`` and the row; ``stratify_by`` keeps the share of each value
+        - ``sample_size`` rows are chosen by a hash of ``seed`` and the row; ``stratify_by`` keeps the share of each value
           of these spine columns to within one row.
         - ``split`` (TimeSplit, RandomSplit, EntitySplit) adds the column ``split``.
-        - ``missing``: ``"keep"``; ``"drop"`` leaves out rows that lack a feature; or a value, or values by feature, that
-          stand in.
-        - ``expand_vectors``: how ``to_pandas`` shows vectors. ``strict``: nothing is published where the audit finds more
-          than is merely worth knowing.
+        - ``missing``: ``"keep"``; ``"drop"`` leaves out rows that lack a feature; or a value, or values by feature, to fill
+          in.
+        - ``expand_vectors``: how ``to_pandas`` shows vectors. ``strict``: nothing is published where the audit finds
+          anything above the severity ``info``.
 
         Raises SpineError, NotFoundError, InvalidArgumentError, LeakageError, InvariantError.
         """
-        asked = request(
-            self._scope.context,
-            name,
-            features,
+        request = TrainingSetRequest(
+            name=name,
+            features=features,
             label=label,
             label_offset=label_offset,
             timestamp_column=timestamp_column,
@@ -104,8 +102,9 @@ class FeatureDataLoader:
             strict=strict,
             description=description,
         )
-        rows = examples(self._scope, spine, asked, entities, time_range)
-        return self._loaded(build_training_set(self._scope, rows, asked))
+        plan = plan_training_set(self._scope.context, request)
+        rows = examples(self._scope, spine, plan, entities=entities, time_range=time_range)
+        return self._loaded(build_training_set(self._scope, rows, plan))
 
     def get_entity_timestamps(
         self,
@@ -118,23 +117,25 @@ class FeatureDataLoader:
     ) -> DataFrame:
         """The distinct (join keys, ``event_timestamp``) of a declared source's rows: a spine.
 
-        Such as conversations by conversation id or by user id. ``on``: join key -> column of the source, where the names
+        An example is conversations by conversation id or by user id. ``on``: join key -> column of the source, where the names
         differ; ``time_range``: ``(start, end)``, the end not included. Rows without a key or a timestamp are left out.
         Raises NotFoundError, SpineError, InvalidArgumentError.
         """
-        return get_entity_timestamps(self._scope, source, entity, time_range, timestamp_column, on or {})
+        return get_entity_timestamps(
+            self._scope, source, entity, time_range=time_range, timestamp_column=timestamp_column, on=on or {}
+        )
 
-    def build(self, name: str, strict: bool = False) -> TrainingSet:
+    def build(self, name: str, *, strict: bool = False) -> TrainingSet:
         """Build a new version of a training set that was applied as a definition.
 
-        ``strict``, here or in the definition: nothing is published that the audit faults (LeakageError).
+        With ``strict``, here or in the definition, an audit that finds a fault raises LeakageError and nothing is published.
         """
         definition = self._scope.context.refresh().training_set(name)
         if strict:
             definition = definition.model_copy(update={"strict": True})
         return self._loaded(build_declared(self._scope, definition))
 
-    def rebuild(self, name: str, version: int | None = None, spine: Spine | None = None) -> TrainingSet:
+    def rebuild(self, name: str, version: int | None = None, *, spine: Spine | None = None) -> TrainingSet:
         """Build a saved version again from its manifest, as a new version.
 
         Raises RebuildError, and publishes nothing, unless the content is the same.
@@ -142,11 +143,10 @@ class FeatureDataLoader:
         manifest = self.get(name, version).manifest
         return self._loaded(rebuild_training_set(self._scope, manifest, spine))
 
-    def extend(self, name: str, spine: Spine, version: int | None = None) -> TrainingSet:
+    def extend(self, name: str, spine: Spine, *, version: int | None = None) -> TrainingSet:
         """Add new spine rows to a saved version (the newest by default), as a new version; only they are computed.
 
-        The rows that were saved stay as they are, with the values that they had; where a feature's type was widened since,
-        the new version has the wider one. Raises SpineError unless ``spine`` has the columns that the version's own spine
+        The saved rows keep their values; where a feature's type was widened since, the new version has the wider type. Raises SpineError unless ``spine`` has the columns that the version's own spine
         had, with their types.
         """
         manifest = self.get(name, version).manifest
@@ -163,23 +163,23 @@ class FeatureDataLoader:
     def audit(self, name: str, version: int | None = None) -> Findings:
         """Audit a saved version (the newest by default) for leaks again, with the tables that it was built from.
 
-        What the audit found when it was built stands in ``manifest.audit``. Errors come first; docs/leakage_audit.md tells
-        each check.
+        ``manifest.audit`` holds what the audit found at build time. Errors come first; docs/leakage_audit.md explains each
+        check.
         """
         manifest = self.get(name, version).manifest
         return Findings(audit_training_set(self._scope, manifest))
 
     def diff(self, name: str, version_a: int, version_b: int) -> TrainingSetDiff:
-        """What is other in ``version_b`` than in ``version_a``: rows, features, how values are spread. Prints as text."""
+        """How ``version_b`` differs from ``version_a``: rows, features, distributions of values. Prints as text."""
         return diff(self._scope.context, self.get(name, version_a).manifest, self.get(name, version_b).manifest)
 
-    def delete(self, name: str, version: int | None = None, all_versions: bool = False) -> tuple[int, ...]:
-        """Delete a saved version, or all; gives the versions that are gone.
+    def delete(self, name: str, version: int | None = None, *, all_versions: bool = False) -> tuple[int, ...]:
+        """Delete a saved version, or all; returns the deleted versions.
 
-        A version may be left out where there is only one. Safe to repeat; the number of a deleted version is never given
+        ``version`` may be left out where there is only one. Safe to repeat; the number of a deleted version is never used
         again. Raises NotFoundError, InvalidArgumentError.
         """
-        return delete_training_set(self._scope, name, version, all_versions)
+        return delete_training_set(self._scope, name, version, all_versions=all_versions)
 
     def load_for_fine_tuning(
         self,
@@ -203,20 +203,18 @@ class FeatureDataLoader:
         shards: int | None = None,
         on_invalid: Annotated[OnInvalid, ByContent] = "fail",
     ) -> FineTuningSet:
-        """Write examples as chat messages, a JSON object a line, to a new folder of JSONL files.
+        """Write examples as chat messages, one JSON object per line, to a new folder of JSONL files.
 
         Inputs are joined as of each row's time; the output is a feature, joined then or ``output_offset`` later, or a
-        column of the spine. The user's message is made by ``template`` (Jinja2, sandboxed), by ``format_fn`` (a row as a
-        dict -> the message, or all messages), or is a line an input. Rows without an output are left out and counted;
-        a row of which no messages come fails the call, or is counted (``on_invalid="skip"``). ``shards``: files a part
-        at most. docs/fine_tuning.md has it all. Raises TransformationError, InvalidArgumentError, ExportError,
+        column of the spine. The user's message comes from ``template`` (Jinja2, sandboxed), from ``format_fn`` (a row as a
+        dict -> the message, or all messages), or has one line per input. Rows without an output are left out and counted;
+        a row that gives no messages fails the call, or is counted (``on_invalid="skip"``). ``shards``: the most files per
+        part. docs/fine_tuning.md has the details. Raises TransformationError, InvalidArgumentError, ExportError,
         SpineError, NotFoundError.
         """
-        inputs = listed(input_features)
-        training_set = request(
-            self._scope.context,
-            name,
-            inputs,
+        request = FineTuningRequest(
+            name=name,
+            features=input_features,
             label=output_feature,
             label_offset=output_offset,
             timestamp_column=timestamp_column,
@@ -226,18 +224,14 @@ class FeatureDataLoader:
             stratify_by=stratify_by,
             seed=seed,
             split=split,
-        )
-        asked = fine_tuning_request(
-            path,
-            training_set,
-            inputs,
+            path=path,
             system=system,
             template=template,
             format_fn=format_fn,
             shards=shards,
             on_invalid=on_invalid,
         )
-        return load_for_fine_tuning(self._scope, spine, asked)
+        return load_for_fine_tuning(self._scope, spine, request)
 
     def export(
         self,
@@ -248,14 +242,17 @@ class FeatureDataLoader:
         null: str = "",
         guard_formulas: bool = True,
     ) -> str:
-        """Write a training set, a fine-tuning set, or what a read gave, to a new folder; see ``operations.export``."""
+        """Write a training set, a fine-tuning set, or the result of a read, to a new folder.
+
+        See ``operations.training_sets.export``.
+        """
         return export_data(self._scope, data, path, format, CsvOptions(null, guard_formulas))
 
     def export_to_csv(self, data: Data, path: str, *, null: str = "", guard_formulas: bool = True) -> str:
-        """The same as CSV files (RFC 4180), each with a header.
+        """Write the same data as CSV files (RFC 4180), each with a header.
 
         ``null`` is the text of a missing value, never quoted; an empty text is ``""``. With ``guard_formulas`` a text
-        that a spreadsheet would run has an apostrophe before it. Raises ExportError, InvalidArgumentError.
+        that a spreadsheet would run gets an apostrophe before it. Raises ExportError, InvalidArgumentError.
         """
         return export_data(self._scope, data, path, "csv", CsvOptions(null, guard_formulas))
 

@@ -1,4 +1,4 @@
-"""``FeatureStore``: a warehouse, its definitions, and the door to each tenant's store."""
+"""``FeatureStore``: a warehouse, its definitions, and access to each tenant's store."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class FeatureStore:
     ) -> FeatureStore:
         """Open a store from ``Settings``, from a folder of settings, or from ``conf/`` and the environment.
 
-        A Spark session that is given, or active already, is adopted as it is; else one is started. ``clock`` gives
+        A Spark session that is passed in, or already active, is used as it is; otherwise one is started. ``clock`` gives
         the created timestamps. ``on_step`` is called with a name, such as ``materialize.written``, after each side effect
         of a job. Raises ConfigurationError or RuntimeSetupError.
         """
@@ -109,7 +109,7 @@ class FeatureStore:
         return apply(self._context, read_definitions(definitions))
 
     def tenant(self, tenant_id: Annotated[str, ByContent]) -> OfflineStore:
-        """The store of one tenant; raises InvalidNameError for an id that may not come near a path."""
+        """The store of one tenant; raises InvalidNameError for an id that is not safe to use in a path."""
         return OfflineStore(self._context, check_tenant_id(tenant_id))
 
     def entities(self) -> list[Entity]:
@@ -128,29 +128,29 @@ class FeatureStore:
         return self._context.refresh().training_sets()
 
     def catalog(self) -> Catalog:
-        """The definitions in force, to be shown: ``reports.catalog_site.catalog_site(fs.catalog(), "site")``.
+        """The definitions in force; ``reports.catalog_site.catalog_site(fs.catalog(), "site")`` writes them as pages.
 
-        Nothing of any tenant is in it; ``OfflineStore.catalog`` has one tenant's numbers beside.
+        It holds no tenant's data; ``OfflineStore.catalog`` adds one tenant's numbers.
         """
         return read_catalog(self._context)
 
     def vacuum(
-        self, older_than: timedelta | str = "7d", force: bool = False, dry_run: bool = False
+        self, *, older_than: timedelta | str = "7d", force: bool = False, dry_run: bool = False
     ) -> Listing[VacuumResult]:
-        """Remove files that have not been in any table's newest version for ``older_than``; a line a table.
+        """Remove files that have not been in any table's newest version for ``older_than``; one line per table.
 
-        It is of the store, not of a tenant's: a table has the rows of all tenants, and one reader's old files are as
-        good as another's. A horizon that a running reader, or a saved training set of any tenant, needs to be longer is
-        refused unless ``force``; ``dry_run`` removes nothing. See ``operations.vacuum``. Raises InvalidArgumentError.
+        It concerns the whole store, since a table holds the rows of all tenants. A horizon shorter than a running reader,
+        or a saved training set of any tenant, needs is refused unless ``force``; ``dry_run`` removes nothing. See
+        ``operations.upkeep.vacuum``. Raises InvalidArgumentError.
         """
-        return vacuum(self._context, older_than, force, dry_run)
+        return vacuum(self._context, older_than=older_than, force=force, dry_run=dry_run)
 
     def runs(self) -> DataFrame:
-        """The run ledger of what is done for all tenants at once, such as ``vacuum``: one row a run, its newest state."""
+        """The run ledger of store-wide jobs, such as ``vacuum``: one row per run, its newest state."""
         return self._context.runs.runs(self.spark, STORE)
 
-    def latest_runs(self, limit: int = 20) -> Listing[Run]:
-        """The newest of them, newest first, to look at."""
+    def latest_runs(self, *, limit: int = 20) -> Listing[Run]:
+        """The newest of these runs, newest first."""
         return self._context.runs.latest(self.spark, STORE, argument_count("limit", limit))
 
     def registry_history(self) -> DataFrame:

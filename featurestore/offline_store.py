@@ -1,4 +1,4 @@
-"""``OfflineStore``: all that can be read and written for one tenant."""
+"""``OfflineStore``: every read, write and job of one tenant."""
 
 from __future__ import annotations
 
@@ -23,10 +23,17 @@ from featurestore.operations.entities import Entities, EntityKey
 from featurestore.operations.erasure.erase import ErasureCertificate, certificates, erase
 from featurestore.operations.instants import argument_count, argument_duration, argument_window
 from featurestore.operations.job_run import abandon_run
-from featurestore.operations.jobs.backfill import BackfillResult, Order, PlannedWindow, backfill, plan_backfill
+from featurestore.operations.jobs.backfill import (
+    BackfillRequest,
+    BackfillResult,
+    Order,
+    PlannedWindow,
+    backfill,
+    plan_backfill,
+)
 from featurestore.operations.jobs.materialize import MaterializeResult, materialize
 from featurestore.operations.jobs.materialize_all import materialize_all
-from featurestore.operations.reading.aggregate import DEFAULT_PERCENTILE, aggregate_feature
+from featurestore.operations.reading.aggregate import DEFAULT_PERCENTILE, AggregateRequest, aggregate_feature
 from featurestore.operations.reading.as_of import (
     AsOfRequest,
     Features,
@@ -36,15 +43,16 @@ from featurestore.operations.reading.as_of import (
     point_in_time,
     resolve,
 )
-from featurestore.operations.reading.batch import BatchFeatures, get_batch_features
-from featurestore.operations.reading.history import get_feature_history
+from featurestore.operations.reading.batch import BatchFeatures, BatchRequest, get_batch_features
+from featurestore.operations.reading.history import HistoryRequest, get_feature_history
 from featurestore.operations.reading.values_at import FeatureValue, get_features_at_time
-from featurestore.operations.statistics.drift import Compared, DriftResult, drift
+from featurestore.operations.statistics.drift import Compared, DriftRequest, DriftResult, drift
 from featurestore.operations.statistics.metrics import write_metrics
 from featurestore.operations.statistics.profile import ProfiledGroup, ProfileResult, profile, profiled, statistics
 from featurestore.operations.statistics.stats import GroupStats, get_stats
 from featurestore.operations.upkeep.optimize import OptimizeResult, optimize
 from featurestore.operations.upkeep.retain import RetentionResult, cleanup
+from featurestore.operations.vectors.request import SearchRequest
 from featurestore.operations.vectors.search import (
     VectorOrEntity,
     search_similar_embeddings,
@@ -54,7 +62,7 @@ from featurestore.operations.vectors.search_for import search_similar_for
 from featurestore.operations.vectors.similar_entities import SimilarEntities
 from featurestore.operations.vectors.sync import sync_all_embeddings, sync_embeddings
 from featurestore.operations.vectors.sync_result import SyncResult
-from featurestore.operations.writing.embed_texts import EmbedResult, embed_texts
+from featurestore.operations.writing.embed_texts import EmbedRequest, EmbedResult, embed_texts
 from featurestore.operations.writing.ingest import OnInvalid, Rows, WriteResult, write_batch
 from featurestore.operations.writing.retry_rejected import retry_rejected
 from featurestore.operations.writing.write_value import write_embedding, write_feature_value
@@ -63,7 +71,7 @@ from featurestore.stores.small_tables.runs import Run
 
 @checked_arguments
 class OfflineStore:
-    """One tenant's store; there is no way to name another tenant through it."""
+    """One tenant's store. It cannot reach another tenant."""
 
     def __init__(self, context: Context, tenant_id: str) -> None:
         self._scope = Scope(context, tenant_id)
@@ -75,8 +83,8 @@ class OfflineStore:
     def write_feature_value(self, feature: str, entity: EntityKey, value: Any, event_timestamp: Any) -> WriteResult:
         """Write one value of ``"group:feature"`` for one entity, such as ``{"user_id": "u1"}``, as of an event timestamp.
 
-        It passes the same validation as a batch; a bad value raises InvalidRowsError, which names the rule, and nothing
-        is written. Each call is a commit of its own, with files of its own: write more than a few values as a batch.
+        The value passes the same validation as a batch. An invalid value raises InvalidRowsError, which names the rule,
+        and nothing is written. Each call is one commit with its own files: write more than a few values as a batch.
         """
         return write_feature_value(self._scope, feature, entity, value, event_timestamp)
 
@@ -86,30 +94,32 @@ class OfflineStore:
         entity: EntityKey,
         vector: Any,
         event_timestamp: Any,
+        *,
         model_version: str | None = None,
     ) -> WriteResult:
         """Write one embedding: exactly the feature's dims of finite numbers, and the model version that made it.
 
-        ``model_version`` none means the feature's own. Many embeddings are a batch, whose rows have the vector under the
-        feature's name and the model under ``<feature>__model_version``. Raises InvalidRowsError, InvalidArgumentError.
+        A ``model_version`` of None means the feature's own. Write many embeddings as a batch, whose rows have the vector
+        under the feature's name and the model under ``<feature>__model_version``. Raises InvalidRowsError,
+        InvalidArgumentError.
         """
-        return write_embedding(self._scope, feature, entity, vector, event_timestamp, model_version)
+        return write_embedding(self._scope, feature, entity, vector, event_timestamp, model_version=model_version)
 
     def write_batch(
-        self, group: str, rows: Rows, batch_id: str | None = None, on_invalid: OnInvalid = "quarantine"
+        self, group: str, rows: Rows, *, batch_id: str | None = None, on_invalid: OnInvalid = "quarantine"
     ) -> WriteResult:
-        """Write rows (Spark, pandas, pyarrow, list of dicts) to a group; see ``operations.ingest.write_batch``."""
-        return write_batch(self._scope, self._scope.group(group), rows, batch_id, on_invalid)
+        """Write rows (Spark, pandas, pyarrow, list of dicts) to a group; see ``operations.writing.ingest.write_batch``."""
+        return write_batch(self._scope, self._scope.group(group), rows, batch_id=batch_id, on_invalid=on_invalid)
 
-    def rejected(self, group: str, batch_id: str | None = None) -> DataFrame:
-        """Rows that were rejected: tenant_id, batch_id, rejected_at, reasons, row (JSON, as it came)."""
+    def rejected(self, group: str, *, batch_id: str | None = None) -> DataFrame:
+        """Rows that were rejected: tenant_id, batch_id, rejected_at, reasons, row (JSON, as it was submitted)."""
         table = self._scope.table(self._scope.group(group))
         return table.read_rejected(self._scope.spark, self._scope.tenant_id, batch_id)
 
-    def retry_rejected(self, group: str, batch_id: str | None = None) -> WriteResult:
-        """Write rejected rows (of a batch, or all of the group's) that the rules in force now allow; each once.
+    def retry_rejected(self, group: str, *, batch_id: str | None = None) -> WriteResult:
+        """Write the rejected rows (of one batch, or all of the group) that the rules in force now allow; each once.
 
-        The others stay rejected: ``failed`` and ``errors`` tell of them. See ``operations.retry_rejected``.
+        The others stay rejected; ``failed`` and ``errors`` count them. See ``operations.writing.retry_rejected``.
         """
         return retry_rejected(self._scope, self._scope.group(group), batch_id)
 
@@ -125,47 +135,61 @@ class OfflineStore:
         attempts: int = 5,
         batch_id: str | None = None,
     ) -> EmbedResult:
-        """Write the rows with the vector of each one's ``text`` column as the embedding ``feature``.
+        """Write the rows with the vector of each row's ``text`` column as the embedding ``feature``.
 
-        ``model`` takes a list of at most ``batch_size`` texts and gives a vector each; it runs on Spark's workers, and is
-        called again where it fails, ``attempts`` times. Texts that the group has a vector of, by the feature's model
-        version and the hash in ``hash_feature``, are not embedded again. A null text gives a null vector. Values are read
-        as ``write_batch`` reads them; a text that is none is a fault of its row. Raises InvalidArgumentError, NotFoundError, SchemaError, TransformationError (the model failed; nothing is written).
+        ``model`` takes a list of at most ``batch_size`` texts and returns one vector per text. It runs on Spark's workers
+        and is called up to ``attempts`` times where it fails. A text is not embedded again where the group already has its
+        vector, by the feature's model version and the hash in ``hash_feature``. A null text gives a null vector. Values are
+        read as ``write_batch`` reads them; a value that is not a text is a fault of its row. Raises InvalidArgumentError,
+        NotFoundError, SchemaError, TransformationError (the model failed; nothing is written).
         """
-        return embed_texts(self._scope, feature, rows, text, model, hash_feature, batch_size, attempts, batch_id)
+        request = EmbedRequest(
+            feature=feature,
+            text=text,
+            model=model,
+            hash_feature=hash_feature,
+            batch_size=batch_size,
+            attempts=attempts,
+            batch_id=batch_id,
+        )
+        return embed_texts(self._scope, rows, request)
 
     def get_feature_at_time(
-        self, feature: str, entity: EntityKey, at: Any, known_at: Any = None
+        self, feature: str, entity: EntityKey, at: Any, *, known_at: Any = None
     ) -> FeatureValue | None:
-        """The value of ``"group:feature"`` that was valid for one entity at a moment, or None; see the next."""
-        return self.get_features_at_time([feature], entity, at, known_at)[feature]
+        """The value of ``"group:feature"`` that was valid for one entity at a moment, or None; see the next method."""
+        return self.get_features_at_time([feature], entity, at, known_at=known_at)[feature]
 
     def get_features_at_time(
-        self, features: str | Iterable[str], entity: EntityKey, at: Any, known_at: Any = None
+        self, features: str | Iterable[str], entity: EntityKey, at: Any, *, known_at: Any = None
     ) -> dict[str, FeatureValue | None]:
-        """By reference, the value that was valid for one entity at ``at`` (included), or None where none was.
+        """By reference, the value that was valid for one entity at ``at`` (included), or None where there was none.
 
-        The as-of rules of ``get_point_in_time`` for one example; one small job a feature group. For many examples join a
-        spine. Raises NotFoundError, and InvalidArgumentError for an entity or a moment that cannot be read.
+        The as-of rules of ``get_point_in_time`` for one example; one small job per feature group. For many examples join
+        a spine. Raises NotFoundError, and InvalidArgumentError for an entity or a moment that cannot be read.
         """
-        return get_features_at_time(self._scope, features, entity, at, known_at)
+        return get_features_at_time(self._scope, features, entity, at=at, known_at=known_at)
 
     def get_batch_features(
         self,
         features: Features,
         start: Any,
         end: Any,
+        *,
         entities: Entities | None = None,
         full_feature_names: bool = False,
     ) -> BatchFeatures:
-        """Values with event timestamps in ``[start, end)``: a row an entity and event timestamp, features side by side.
+        """Values with event timestamps in ``[start, end)``: one row per entity and event timestamp, features side by side.
 
-        Features of several groups of one entity may be asked, and stand in that order. Corrections are resolved; nothing is carried from one
-        moment to another. ``entities``: a mapping of join keys, several, or a frame; none means all. ``.rows`` is a
-        DataFrame that has not run yet, ``.metadata(count_rows=True)`` counts and times it.
+        ``features`` may name several groups of one entity; the columns stand in that order. Corrections are resolved;
+        no value is carried from one moment to another. ``entities``: a mapping of join keys, several, or a frame; None
+        means all. ``.rows`` is a DataFrame that has not run yet; ``.metadata(count_rows=True)`` counts and times it.
         Raises NotFoundError, InvalidArgumentError, SpineError.
         """
-        return get_batch_features(self._scope, features, start, end, entities, full_feature_names)
+        request = BatchRequest(
+            features=features, start=start, end=end, entities=entities, full_feature_names=full_feature_names
+        )
+        return get_batch_features(self._scope, request)
 
     def get_feature_history(
         self,
@@ -173,22 +197,26 @@ class OfflineStore:
         entity: EntityKey,
         start: Any = None,
         end: Any = None,
+        *,
         limit: int | None = None,
         all_versions: bool = False,
     ) -> DataFrame:
         """One feature of one entity with event timestamps in ``[start, end]``, both included, newest first.
 
-        Columns: join keys, ``event_timestamp``, ``created_timestamp``, the feature. A corrected value shows once, as
-        corrected; with ``all_versions`` every row that was written does. Raises NotFoundError, InvalidArgumentError.
+        Columns: join keys, ``event_timestamp``, ``created_timestamp``, the feature. A corrected value appears once, as
+        corrected; with ``all_versions`` every row that was written appears. Raises NotFoundError, InvalidArgumentError.
         """
-        return get_feature_history(self._scope, feature, entity, start, end, limit, all_versions)
+        request = HistoryRequest(
+            feature=feature, entity=entity, start=start, end=end, limit=limit, all_versions=all_versions
+        )
+        return get_feature_history(self._scope, request)
 
     def aggregate_feature(
         self,
         feature: str,
         function: str,
-        every: str = "day",
         *,
+        every: str = "day",
         start: Any,
         end: Any,
         entities: Entities | None = None,
@@ -196,36 +224,37 @@ class OfflineStore:
         by_entity: bool = False,
         percentile: float = DEFAULT_PERCENTILE,
     ) -> DataFrame:
-        """One row a calendar bucket that has values (and entity, with ``by_entity``); the order of rows is not kept.
+        """One row per calendar bucket that has values (and per entity, with ``by_entity``); row order is not kept.
 
         - Columns: join keys (with ``by_entity``), ``bucket_start`` (included), ``bucket_end`` (not), both instants, ``value``.
         - ``function``: sum, avg, count, min, max, stddev (of a sample: n - 1; null for one value), or approx_percentile
-          (the least value that at least the share ``percentile`` is at or below, exact). Nulls are no values.
+          (the least value that at least the share ``percentile`` is at or below, exact). Nulls are not counted.
         - ``every``: hour, day, week (from Monday), month of the calendar of ``time_zone``. A day of a clock change has 23
-          or 25 hours; the local hour that comes twice is two buckets.
-        - Values with event timestamps in ``[start, end)`` count, each once, as corrected. A bucket that the window cuts
+          or 25 hours; a local hour that occurs twice is two buckets.
+        - Each value with an event timestamp in ``[start, end)`` counts once, as corrected. A bucket that the window cuts
           has its calendar bounds, and the values of the part inside.
-        - A sum of long or int is an exact long (the query fails where it does not fit), of others a double.
+        - The sum of long or int is an exact long (the query fails where it does not fit); other sums are double.
 
-        Raises NotFoundError, InvalidArgumentError (also for a feature that is no number, unless it is counted).
+        Raises NotFoundError, InvalidArgumentError (also for a feature that is not a number, unless it is counted).
         """
-        return aggregate_feature(
-            self._scope,
-            feature,
-            function,
-            every,
-            start,
-            end,
-            entities,
-            time_zone,
-            by_entity,
-            percentile,
+        request = AggregateRequest(
+            feature=feature,
+            function=function,
+            every=every,
+            start=start,
+            end=end,
+            entities=entities,
+            time_zone=time_zone,
+            by_entity=by_entity,
+            percentile=percentile,
         )
+        return aggregate_feature(self._scope, request)
 
     def search_similar_embeddings(
         self,
         feature: str,
         vector_or_entity: VectorOrEntity,
+        *,
         limit: int = 10,
         threshold: float = 0.7,
         at: Any = None,
@@ -235,37 +264,38 @@ class OfflineStore:
     ) -> SimilarEntities:
         """The entities whose embeddings have the greatest cosine similarity.
 
-        - ``vector_or_entity``: a vector of the feature's dims, or a mapping of join keys, whose own latest vector is the
-          query and which is not among the matches.
-        - ``limit``: at most so many, most similar first, ties by key. ``threshold``: from -1 to 1, included.
-        - ``at``: vectors as valid at that moment (now by default), by the as-of rules: TTL, null policy, corrections.
+        - ``vector_or_entity``: a vector of the feature's dims, or a mapping of join keys. An entity's own latest vector is
+          then the query, and the entity is not among the matches.
+        - ``limit``: the most matches, most similar first, ties by key. ``threshold``: the least similarity, from -1 to 1,
+          included.
+        - ``at``: vectors as valid at that moment (default: now), by the as-of rules: TTL, null policy, corrections.
         - ``filters``: by join keys and features of the same group, as valid at ``at``, applied before the limit: a value,
-          a list of which any, or ``{"min": a, "max": b}``, both included.
-        - ``model_version``: vectors of this model alone are compared; by default the queried entity's, or the feature's.
-        - ``exact``: with no ``at``, vectors that ``sync_embeddings`` brought to PostgreSQL are searched there, as of that
-          sync, through their index; ``True`` compares every one. All else is searched in the group's table, exactly.
+          a list of possible values, or ``{"min": a, "max": b}``, both included.
+        - ``model_version``: only vectors of this model are compared (default: the queried entity's, or the feature's).
+        - ``exact``: without ``at``, vectors that ``sync_embeddings`` brought to PostgreSQL are searched there, as of that
+          sync, through their index; ``True`` compares every one. All others are searched in the group's table, exactly.
           The answer's ``source`` and ``exact`` say which it was.
 
-        A vector that is zero in all dims has no direction: a query by it is an error, a stored one is never a match.
+        A vector that is zero in all dims has no direction: a query by it is an error, a stored one never matches.
         Raises NotFoundError (also for an entity without a valid vector, and where all vectors are of other models),
-        InvalidArgumentError, PostgresError (never a part of an answer).
+        InvalidArgumentError, PostgresError (the answer is never partial).
         """
-        return search_similar_embeddings(
-            self._scope,
-            feature,
-            vector_or_entity,
-            limit,
-            threshold,
-            at,
-            filters,
-            model_version,
-            exact,
+        request = SearchRequest(
+            feature=feature,
+            limit=limit,
+            threshold=threshold,
+            at=at,
+            filters=filters,
+            model_version=model_version,
+            exact=exact,
         )
+        return search_similar_embeddings(self._scope, vector_or_entity, request)
 
     def search_similar_embeddings_batch(
         self,
         feature: str,
         queries: Sequence[VectorOrEntity] | np.ndarray[Any, Any],
+        *,
         limit: int = 10,
         threshold: float = 0.7,
         at: Any = None,
@@ -273,19 +303,27 @@ class OfflineStore:
         model_version: str | None = None,
         exact: bool | None = None,
     ) -> list[SimilarEntities]:
-        """The answers of ``search_similar_embeddings`` to many vectors (or entities), in their order.
+        """The answers of ``search_similar_embeddings`` for many vectors (or entities), in their order.
 
-        Those that an index answers go to it in one round trip (a thousand at a time); without one each is a search of its
-        own. A two-dimensional array is a query a row.
+        Queries that an index answers go to it in one round trip (a thousand at a time); without an index each query is a
+        search of its own. A two-dimensional array holds one query per row.
         """
-        return search_similar_embeddings_batch(
-            self._scope, feature, queries, limit, threshold, at, filters, model_version, exact
+        request = SearchRequest(
+            feature=feature,
+            limit=limit,
+            threshold=threshold,
+            at=at,
+            filters=filters,
+            model_version=model_version,
+            exact=exact,
         )
+        return search_similar_embeddings_batch(self._scope, queries, request)
 
     def search_similar_for(
         self,
         queries: DataFrame,
         feature: str,
+        *,
         vector_column: str = "vector",
         limit: int = 10,
         threshold: float = 0.7,
@@ -295,106 +333,110 @@ class OfflineStore:
     ) -> DataFrame:
         """Search by every row of a Spark DataFrame, on its executors, in the vectors that were synced to PostgreSQL.
 
-        - Grain: a row a query and match, computed when it is used; a query without matches, or whose vector is null, has none.
-        - Columns: the queries' but for the vector; ``rank`` from 1; ``similar``, a struct of join keys, similarity, both
-          timestamps and the filters' columns; ``exact``.
-        - Each task has a connection of its own, 16 at once at the most. They must reach PostgreSQL: an embedded one is
-          reached from this machine alone.
+        - Grain: one row per query and match, computed when it is used; a query without matches, or with a null vector,
+          has no rows.
+        - Columns: the queries' columns without the vector; ``rank`` from 1; ``similar``, a struct of join keys, similarity,
+          both timestamps and the filters' columns; ``exact``.
+        - Each task opens its own connection, at most 16 at once. The executors must reach PostgreSQL; an embedded one is
+          reachable from this machine only.
 
         Raises NotFoundError where the vectors were not synced, SchemaError, InvalidArgumentError.
         """
-        return search_similar_for(
-            self._scope,
-            queries,
-            feature,
-            vector_column,
-            limit,
-            threshold,
-            filters,
-            model_version,
-            exact,
+        request = SearchRequest(
+            feature=feature,
+            limit=limit,
+            threshold=threshold,
+            at=None,
+            filters=filters,
+            model_version=model_version,
+            exact=exact,
         )
+        return search_similar_for(self._scope, queries, vector_column, request)
 
-    def sync_embeddings(self, feature: str, full: bool = False, verify: bool = False) -> SyncResult:
+    def sync_embeddings(self, feature: str, *, full: bool = False, verify: bool = False) -> SyncResult:
         """Bring the vectors of ``"group:feature"`` in PostgreSQL up to date with the table, so that searches use them.
 
-        By the table's Change Data Feed since the last sync, or, where that does not tell all, by comparing every entity;
-        ``full`` asks for the latter. One transaction: an interrupted sync leaves what was there. ``verify`` compares all
-        rows by their content afterwards, and mends those that differ. See docs/vector_index.md.
-        Raises NotFoundError, InvalidArgumentError, SyncError (also while another sync of the same runs), PostgresError.
+        The sync reads the table's Change Data Feed since the last sync; where that is not enough, or with ``full``, it
+        compares every entity. It is one transaction: an interrupted sync leaves the vectors as they were. ``verify``
+        afterwards compares all rows by their content, and repairs those that differ. See docs/vector_index.md.
+        Raises NotFoundError, InvalidArgumentError, SyncError (also while another sync of the same feature runs),
+        PostgresError.
         """
-        return sync_embeddings(self._scope, feature, full, verify)
+        return sync_embeddings(self._scope, feature, full=full, verify=verify)
 
-    def sync_all_embeddings(self, full: bool = False, verify: bool = False) -> Listing[SyncResult]:
-        """The same of every embedding whose definition has an ``index``; raises JobFailedError where some failed."""
-        return sync_all_embeddings(self._scope, full, verify)
+    def sync_all_embeddings(self, *, full: bool = False, verify: bool = False) -> Listing[SyncResult]:
+        """Sync every embedding whose definition has an ``index``; raises JobFailedError where some failed."""
+        return sync_all_embeddings(self._scope, full=full, verify=verify)
 
-    def get_stats(self, entities: bool = True) -> Listing[GroupStats]:
-        """This tenant's rows, entities, times, files and bytes: a line a feature group in force, by name.
+    def get_stats(self, *, entities: bool = True) -> Listing[GroupStats]:
+        """This tenant's rows, entities, times, files and bytes: one line per feature group in force, by name.
 
         ``pandas.DataFrame(store.get_stats())`` shows them as a table. Counting entities exactly shuffles the distinct
-        join keys; ``entities=False`` leaves it out. See ``operations.stats``.
+        join keys; ``entities=False`` skips it. See ``operations.statistics.stats``.
         """
-        return get_stats(self._scope, entities)
+        return get_stats(self._scope, entities=entities)
 
     def profile(
-        self, groups: str | Iterable[str] | None = None, start: Any = None, end: Any = None, full: bool = False
+        self, groups: str | Iterable[str] | None = None, start: Any = None, end: Any = None, *, full: bool = False
     ) -> ProfileResult:
-        """Bring the statistics of these groups, or of all, up to date: the event dates whose rows changed, and no others.
+        """Bring the statistics of these groups, or of all, up to date: only the event dates whose rows changed.
 
-        ``full`` computes every date again. With ``start`` and ``end``, both given, only dates that hold a part of
-        ``[start, end)`` are looked at. See ``operations.profile``. Raises NotFoundError, InvalidArgumentError.
+        ``full`` computes every date again. ``start`` and ``end``, always given together, restrict the profile to dates
+        that hold a part of ``[start, end)``. See ``operations.statistics.profile``. Raises NotFoundError,
+        InvalidArgumentError.
         """
-        return profile(self._scope, groups, start, end, full)
+        return profile(self._scope, groups, start=start, end=end, full=full)
 
     def get_statistics(
-        self, group: str, start: Any = None, end: Any = None, by_date: bool = False
+        self, group: str, start: Any = None, end: Any = None, *, by_date: bool = False
     ) -> Listing[FeatureStatistics]:
-        """What the profiled values of a group's features are like, over the dates that hold a part of ``[start, end)``.
+        """The statistics of a group's features over the profiled dates that hold a part of ``[start, end)``.
 
-        One a feature, in the group's order; ``by_date``: one a feature and date, oldest first. As of the last ``profile``:
-        empty before the first. Raises NotFoundError, InvalidArgumentError.
+        One per feature, in the group's order; with ``by_date`` one per feature and date, oldest first. They are as of the
+        last ``profile``, and empty before the first. Raises NotFoundError, InvalidArgumentError.
         """
-        return statistics(self._scope, self._scope.group(group), start, end, by_date)
+        return statistics(self._scope, self._scope.group(group), start=start, end=end, by_date=by_date)
 
     def profiled(self, group: str, start: Any = None, end: Any = None) -> ProfiledGroup:
-        """The same, over all the dates and by date together: what ``profile_report`` shows."""
-        return profiled(self._scope, self._scope.group(group), start, end)
+        """The same statistics, over all dates and by date together: the input of ``profile_report``."""
+        return profiled(self._scope, self._scope.group(group), start=start, end=end)
 
     def drift(
         self,
         group: str,
+        *,
         baseline: Compared | None = None,
         current: Compared | None = None,
         features: Iterable[str] | None = None,
         refresh: bool = True,
     ) -> DriftResult:
-        """Compare how a group's features are spread in two periods, or in a saved training set and a period.
+        """Compare the distributions of a group's features in two periods, or in a saved training set and a period.
 
-        - A period is ``"2026-11-01/2026-11-08"`` or a pair of dates (UTC; the first included, the end not), or a length such as
-          ``"7d"``: the current one ends with yesterday, the baseline where the current one begins.
+        - A period is ``"2026-11-01/2026-11-08"``, a pair of dates (UTC; the first included, the end not), or a length such
+          as ``"7d"``: the current period ends with yesterday, the baseline ends where the current period begins.
         - A training set is ``"training_set:churn"``, ``"training_set:churn@3"``, or a ``TrainingSet``.
-        - Without either: the last 7 days against the 28 before, or the last month against the 3 before where a group is
+        - The default compares the last 7 days with the 28 before, or the last month with the 3 before where a group is
           partitioned by month. ``refresh`` profiles what changed first.
 
-        Thresholds are the group's (``drift`` in its definition). Drift is no error here: ``require_none()`` raises DriftError.
-        Raises NotFoundError (also for a side without rows), InvalidArgumentError.
+        The group's definition holds the thresholds (``drift``). Drift itself raises nothing; ``require_none()`` raises
+        DriftError. Raises NotFoundError (also for a side without rows), InvalidArgumentError.
         """
-        group_in_force = self._scope.group(group)
-        return drift(self._scope, group_in_force, baseline, current, features, refresh)
+        request = DriftRequest(baseline=baseline, current=current, features=features, refresh=refresh)
+        return drift(self._scope, self._scope.group(group), request)
 
     def catalog(self) -> Catalog:
         """The definitions in force with this tenant's freshness, statistics, runs and saved training sets.
 
-        As profiles and runs left them: run ``profile`` first for statistics. ``reports.catalog_site.catalog_site`` writes
-        it as pages. See ``operations.read_catalog`` and docs/catalogue.md.
+        It shows the last profiles and runs: run ``profile`` first for current statistics.
+        ``reports.catalog_site.catalog_site`` writes it as pages. See ``operations.catalog.read`` and docs/catalogue.md.
         """
         return read_catalog(self._scope.context, self._scope)
 
     def write_metrics(self, path: str | Path) -> Path:
-        """Write what this tenant's jobs did and its groups hold to a local ``.prom`` file, in Prometheus text format.
+        """Write metrics of this tenant's jobs and groups to a local ``.prom`` file, in Prometheus text format.
 
-        It replaces one that is there when all of it is written; see ``operations.metrics``. Raises ExportError.
+        The new file replaces an existing one only when it is complete; see ``operations.statistics.metrics``. Raises
+        ExportError.
         """
         return write_metrics(self._scope, path)
 
@@ -402,6 +444,7 @@ class OfflineStore:
         self,
         spine: Spine,
         features: Features,
+        *,
         timestamp_column: str = "event_timestamp",
         known_at: Any = None,
         full_feature_names: bool = False,
@@ -410,9 +453,9 @@ class OfflineStore:
         """The spine with each feature's latest value at or before each row's timestamp.
 
         - Grain: exactly the spine's rows, duplicates included, its columns unchanged; row order is not kept. The features'
-          columns stand in the order asked, those of references to one group together.
-        - ``features``: references ``"group:feature"`` and ``Lookup``s. ``known_at``: none, an instant, or ``"event"``.
-        - ``with_timestamps`` adds ``<group>__event_timestamp``, the newest event timestamp of what was taken.
+          columns stand in the order of ``features``, references to one group together.
+        - ``features``: references ``"group:feature"`` and ``Lookup``s. ``known_at``: None, an instant, or ``"event"``.
+        - ``with_timestamps`` adds ``<group>__event_timestamp``, the newest event timestamp among the values of that group.
         - A null key, a null timestamp, or no match within the group's TTL gives nulls.
 
         Raises SpineError, NotFoundError, DefinitionError, InvalidNameError.
@@ -426,31 +469,30 @@ class OfflineStore:
         return point_in_time(self._scope, as_spine(self._scope.context, spine, request), request)
 
     def materialize_feature(
-        self, group: str, start: Any, end: Any, rerun: bool = False, lookback: timedelta | str | None = None
+        self, group: str, start: Any, end: Any, *, rerun: bool = False, lookback: timedelta | str | None = None
     ) -> MaterializeResult:
-        """Run the group's transformation over ``[start, end)`` and write its values, once; see ``operations.materialize``.
+        """Run the group's transformation over ``[start, end)`` and write its values, once.
 
-        ``lookback``: windows that were done and end so shortly before are computed again first, for late source rows.
-        """
-        return materialize(
-            self._scope,
-            self._scope.group(group),
-            argument_window(start, end, self._scope.settings.timestamp_zone),
-            rerun,
-            argument_duration("lookback", lookback),
-        )
-
-    def materialize_all(
-        self, start: Any, end: Any, rerun: bool = False, lookback: timedelta | str | None = None
-    ) -> Listing[MaterializeResult]:
-        """The same of every group with a transformation, each after the groups that it reads.
-
-        Raises JobFailedError where groups failed; those that do not read them are done all the same.
+        ``rerun`` computes a window that is done again. ``lookback`` first recomputes the windows that are done and end
+        within that duration before ``start``, for late source rows. See ``operations.jobs.materialize``.
         """
         window = argument_window(start, end, self._scope.settings.timestamp_zone)
-        return materialize_all(self._scope, window, rerun, argument_duration("lookback", lookback))
+        duration = argument_duration("lookback", lookback)
+        return materialize(self._scope, self._scope.group(group), window, rerun=rerun, lookback=duration)
 
-    def plan_backfill(self, group: str, start: Any, end: Any, every: timedelta | str = "1d") -> Listing[PlannedWindow]:
+    def materialize_all(
+        self, start: Any, end: Any, *, rerun: bool = False, lookback: timedelta | str | None = None
+    ) -> Listing[MaterializeResult]:
+        """Materialize every group with a transformation, each after the groups that it reads.
+
+        Raises JobFailedError where groups failed; groups that do not read them are materialized all the same.
+        """
+        window = argument_window(start, end, self._scope.settings.timestamp_zone)
+        return materialize_all(self._scope, window, rerun=rerun, lookback=argument_duration("lookback", lookback))
+
+    def plan_backfill(
+        self, group: str, start: Any, end: Any, *, every: timedelta | str = "1d"
+    ) -> Listing[PlannedWindow]:
         """The windows that ``backfill`` would cut ``[start, end)`` into, oldest first, each with its state."""
         window = argument_window(start, end, self._scope.settings.timestamp_zone)
         return plan_backfill(self._scope, self._scope.group(group), window, every)
@@ -460,58 +502,65 @@ class OfflineStore:
         group: str,
         start: Any,
         end: Any,
+        *,
         every: timedelta | str = "1d",
         parallel: int = 1,
         order: Order = "oldest",
-        told: Callable[[MaterializeResult | None], None] = lambda result: None,
+        on_window_done: Callable[[MaterializeResult | None], None] = lambda result: None,
     ) -> BackfillResult:
-        """Cut ``[start, end)`` into windows and materialize those that were not done, ``parallel`` at once.
+        """Cut ``[start, end)`` into windows and materialize those that are missing, ``parallel`` at once.
 
-        After an interruption the same call does what is missing. ``order``: which windows come first. ``told`` is called
-        after each. Raises JobFailedError where windows failed (the others are done), ExpectationError where windows
-        broke what the group expects.
+        After an interruption the same call does what is missing. ``order`` says which windows come first.
+        ``on_window_done`` is called after each window, with its result, or with None where it failed. Raises
+        JobFailedError where windows failed (the others are done), ExpectationError where windows broke what the group
+        expects.
         """
-        planned = self.plan_backfill(group, start, end, every)
-        return backfill(self._scope, self._scope.group(group), planned, parallel, order, told)
+        request = BackfillRequest(
+            windows=self.plan_backfill(group, start, end, every=every),
+            parallel=parallel,
+            order=order,
+            on_window_done=on_window_done,
+        )
+        return backfill(self._scope, self._scope.group(group), request)
 
     def cleanup(
-        self, retention_days: int | None = None, dry_run: bool = False, groups: Sequence[str] | None = None
+        self, *, retention_days: int | None = None, dry_run: bool = False, groups: Sequence[str] | None = None
     ) -> Listing[RetentionResult]:
-        """Delete rows that are older than their group's ``retention``, or than ``retention_days``; a line a group.
+        """Delete rows older than their group's ``retention``, or than ``retention_days``; one line per group.
 
-        Whole partitions alone are deleted, without a look into their files. With ``keep_latest`` in a group's definition
-        the rows stay that reads after the cut still need. ``dry_run`` tells rows and bytes and deletes nothing. The files
-        leave the disk by ``FeatureStore.vacuum``. Raises NotFoundError, InvalidArgumentError.
+        Only whole partitions are deleted, without reading their files. A group with ``keep_latest`` keeps the rows that
+        reads after the cut still need. ``dry_run`` counts rows and bytes and deletes nothing. The files leave the disk
+        with ``FeatureStore.vacuum``. Raises NotFoundError, InvalidArgumentError.
         """
-        return cleanup(self._scope, retention_days, dry_run, groups)
+        return cleanup(self._scope, retention_days=retention_days, dry_run=dry_run, groups=groups)
 
-    def optimize(self, groups: Sequence[str] | None = None, dry_run: bool = False) -> Listing[OptimizeResult]:
-        """Rewrite partitions that are many small files as few, sorted ones; a line a group. No answer changes by it.
+    def optimize(self, groups: Sequence[str] | None = None, *, dry_run: bool = False) -> Listing[OptimizeResult]:
+        """Rewrite partitions of many small files as few, sorted ones; one line per group. No answer changes.
 
-        Safe beside writers and readers. See ``operations.optimize``. Raises NotFoundError.
+        Safe beside writers and readers. See ``operations.upkeep.optimize``. Raises NotFoundError.
         """
-        return optimize(self._scope, groups, dry_run)
+        return optimize(self._scope, groups, dry_run=dry_run)
 
     def erase(self, entity: str, keys: EntityKey | Sequence[EntityKey]) -> ErasureCertificate:
-        """Forget entities, such as ``erase("user", {"user_id": "u1"})``: in every group, rejected row, saved training set
-        and export, physically, and for good; gives a certificate.
+        """Erase entities, such as ``erase("user", {"user_id": "u1"})``, physically and permanently; returns a certificate.
 
-        Needs the secret in ``FEATURESTORE_SUPPRESSION_SECRET``. What was interrupted goes on where it was when called
-        again. See ``operations.erase`` and docs/retention_and_erasure.md. Raises ConfigurationError, NotFoundError,
+        They disappear from every group, rejected row, saved training set and export. The secret must be in
+        ``FEATURESTORE_SUPPRESSION_SECRET``. The same call resumes an interrupted erasure. See
+        ``operations.erasure.erase`` and docs/retention_and_erasure.md. Raises ConfigurationError, NotFoundError,
         InvalidArgumentError, ErasureError.
         """
         return erase(self._scope, entity, keys)
 
     def erasures(self) -> Listing[ErasureCertificate]:
-        """The certificates of all erasures that were completed, oldest first."""
+        """The certificates of all completed erasures, oldest first."""
         return certificates(self._scope)
 
     def runs(self) -> DataFrame:
-        """The run ledger: one row a run, its newest state."""
+        """The run ledger: one row per run, its newest state."""
         return self._scope.runs.runs(self._scope.spark, self._scope.tenant_id)
 
-    def latest_runs(self, limit: int = 20) -> Listing[Run]:
-        """The newest runs in the ledger, newest first, to look at."""
+    def latest_runs(self, *, limit: int = 20) -> Listing[Run]:
+        """The newest runs in the ledger, newest first."""
         return self._scope.runs.latest(self._scope.spark, self._scope.tenant_id, argument_count("limit", limit))
 
     def run(self, run_id: str) -> Run:
@@ -519,5 +568,8 @@ class OfflineStore:
         return self._scope.runs.get(self._scope.spark, self._scope.tenant_id, run_id)
 
     def abandon_run(self, run_id: str) -> Run:
-        """Mark a run that is said to be running, and is not, as abandoned; raises InvalidArgumentError for any other."""
+        """Mark a run as abandoned that the ledger shows as running though its process is gone.
+
+        Raises InvalidArgumentError for any other run.
+        """
         return abandon_run(self._scope.context, self.run(run_id))

@@ -310,7 +310,7 @@ def test_store_gives_what_the_reference_gives(
         ("event", cutting.tenant(tenant.tenant_id)),
     ):
         spine = frame(feature_store.spark, spine_rows, SPINE_SCHEMA.remove(3), daily.partitions)
-        found = reader.get_point_in_time(spine, asked, "at", known_at, with_timestamps=True)
+        found = reader.get_point_in_time(spine, asked, timestamp_column="at", known_at=known_at, with_timestamps=True)
 
         of_daily = AsOfLookup(
             keys=ON,

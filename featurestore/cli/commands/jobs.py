@@ -41,9 +41,9 @@ def materialize(
     store = feature_store.tenant(tenant)
     with invocation.working(f"Materializing {group or 'every group'} over [{start}, {end})"):
         if group is None:
-            results = [*store.materialize_all(start, end, rerun, lookback)]
+            results = [*store.materialize_all(start, end, rerun=rerun, lookback=lookback)]
         else:
-            results = [store.materialize_feature(group, start, end, rerun, lookback)]
+            results = [store.materialize_feature(group, start, end, rerun=rerun, lookback=lookback)]
     documents = [{"tenant": tenant, **asdict(result)} for result in results]
     invocation.answer(documents if group is None else documents[0], *results)
     for result in results:
@@ -65,7 +65,7 @@ def backfill(
     feature_store = invocation.open()
     _check_window(start, end, feature_store.settings.timestamp_zone)
     store = feature_store.tenant(tenant)
-    planned = store.plan_backfill(group, start, end, every)
+    planned = store.plan_backfill(group, start, end, every=every)
     if dry_run:
         return invocation.answer([asdict(one) for one in planned], planned)
     due = sum(one.is_due for one in planned)
@@ -75,10 +75,10 @@ def backfill(
             group,
             start,
             end,
-            every,
-            parallel,
-            "newest" if newest_first else "oldest",
-            told=lambda result: progress.update(bar, advance=1),
+            every=every,
+            parallel=parallel,
+            order="newest" if newest_first else "oldest",
+            on_window_done=lambda result: progress.update(bar, advance=1),
         )
     return invocation.answer({"tenant": tenant, **asdict(done)}, Text(done.display().title))
 
@@ -118,10 +118,10 @@ def list_runs(
 ) -> None:
     """List the tenant's runs: which job, which window, how it ended."""
     if of_store:
-        runs = invocation.open().latest_runs(limit)
+        runs = invocation.open().latest_runs(limit=limit)
     else:
         tenant = invocation.required_tenant()
-        runs = invocation.open().tenant(tenant).latest_runs(limit)
+        runs = invocation.open().tenant(tenant).latest_runs(limit=limit)
     invocation.answer([_row(run) for run in runs], runs)
 
 

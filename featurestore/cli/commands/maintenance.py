@@ -32,7 +32,7 @@ def cleanup(
     tenant = invocation.required_tenant()
     store = invocation.open().tenant(tenant)
     with invocation.working("Looking for old rows" if dry_run else "Deleting old rows"):
-        results = store.cleanup(days, dry_run, groups or None)
+        results = store.cleanup(retention_days=days, dry_run=dry_run, groups=groups or None)
     invocation.answer([asdict(one) for one in results], results)
 
 
@@ -49,7 +49,7 @@ def vacuum(
     """Remove files from disk that no reader needs any more; of the whole store, all tenants."""
     feature_store = invocation.open()
     with invocation.working("Looking for old files" if dry_run else "Removing old files"):
-        results = feature_store.vacuum(older_than, force, dry_run)
+        results = feature_store.vacuum(older_than=older_than, force=force, dry_run=dry_run)
     invocation.answer([asdict(one) for one in results], results)
 
 
@@ -58,7 +58,7 @@ def optimize(invocation: Invocation, groups: Groups = None, dry_run: DryRun = Fa
     tenant = invocation.required_tenant()
     store = invocation.open().tenant(tenant)
     with invocation.working("Looking for small files" if dry_run else "Compacting small files"):
-        results = store.optimize(groups or None, dry_run)
+        results = store.optimize(groups or None, dry_run=dry_run)
     invocation.answer([asdict(one) for one in results], results)
 
 

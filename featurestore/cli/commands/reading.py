@@ -50,7 +50,9 @@ def get(
 ) -> None:
     """Show the values that were valid for one entity at a moment."""
     fs, store = _open(invocation)
-    found = store.get_features_at_time(features, entity_of(_group(fs, features[0]).entity, entity), at, known_at)
+    found = store.get_features_at_time(
+        features, entity_of(_group(fs, features[0]).entity, entity), at, known_at=known_at
+    )
     rows = [
         {"feature": name} | ({} if value is None else {k: in_utc(v) for k, v in asdict(value).items()})
         for name, value in found.items()
@@ -72,7 +74,9 @@ def history(
     """Show one feature of one entity over time, newest first."""
     fs, store = _open(invocation)
     key = entity_of(_group(fs, feature).entity, entity)
-    _show(invocation, store.get_feature_history(feature, key, start, end, limit, all_versions), limit)
+    _show(
+        invocation, store.get_feature_history(feature, key, start, end, limit=limit, all_versions=all_versions), limit
+    )
 
 
 def batch(
@@ -87,7 +91,7 @@ def batch(
 ) -> None:
     """Show, or write to files, all values of a time range: a row an entity and event timestamp."""
     fs, store = _open(invocation)
-    found = store.get_batch_features(features, start, end, _entities(fs, features[0], entity))
+    found = store.get_batch_features(features, start, end, entities=_entities(fs, features[0], entity))
     _show_or_write(invocation, fs, store, found.rows, limit, output, format)
 
 
@@ -117,10 +121,10 @@ def join(
     rows = store.get_point_in_time(
         read_parquet(named_files(fs.spark), spine),
         features,
-        timestamp_column,
-        known_at,
-        full_feature_names,
-        with_timestamps,
+        timestamp_column=timestamp_column,
+        known_at=known_at,
+        full_feature_names=full_feature_names,
+        with_timestamps=with_timestamps,
     )
     _show_or_write(invocation, fs, store, rows, limit, output, format)
 
@@ -145,7 +149,7 @@ def aggregate(
     found = store.aggregate_feature(
         feature,
         function,
-        every,
+        every=every,
         start=start,
         end=end,
         entities=_entities(fs, feature, entity),
@@ -180,8 +184,8 @@ def search(
     found = store.search_similar_embeddings(
         feature,
         query,
-        limit,
-        threshold,
+        limit=limit,
+        threshold=threshold,
         at=at,
         filters=filters or None,
         model_version=model_version,

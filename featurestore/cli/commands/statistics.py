@@ -34,7 +34,7 @@ def profile(
     tenant = invocation.required_tenant()
     store = invocation.open().tenant(tenant)
     with invocation.working(f"Profiling {', '.join(groups or ['every group'])}"):
-        result = store.profile(groups or None, start, end, full)
+        result = store.profile(groups or None, start, end, full=full)
     told = []
     if report is not None and groups:
         from featurestore.reports.profile_report import profile_report
@@ -66,7 +66,7 @@ def drift(
     store = invocation.open().tenant(tenant)
     before: Compared | None = baseline if training_set is None else _saved(store, training_set)
     with invocation.working(f"Comparing {group}"):
-        result = store.drift(group, before, current, feature or None, not no_refresh)
+        result = store.drift(group, baseline=before, current=current, features=feature or None, refresh=not no_refresh)
     told = []
     if report is not None:
         from featurestore.reports.drift_report import drift_report

@@ -27,7 +27,7 @@ def build(invocation: Invocation, name: SetName, strict: Strict = False) -> None
     """Build a new version of a training set that was applied as a definition."""
     loader = _loader(invocation)
     with invocation.working(f"Building {name}"):
-        manifest = loader.build(name, strict).manifest
+        manifest = loader.build(name, strict=strict).manifest
     _answer(invocation, manifest)
 
 
@@ -74,8 +74,8 @@ def load(
         manifest = loader.load_training_data(
             None if spine is None else read_parquet(named_files(feature_store.spark), spine),
             features,
-            label,
-            name,
+            label=label,
+            name=name,
             time_range=None if start is None else (start, end),
             timestamp_column=timestamp_column,
             known_at=known_at,
@@ -144,7 +144,7 @@ def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Ver
 
     with invocation.working(f"Extending {name}"):
         rows = read_parquet(named_files(feature_store.spark), spine)
-        manifest = FeatureDataLoader(feature_store.tenant(tenant)).extend(name, rows, version).manifest
+        manifest = FeatureDataLoader(feature_store.tenant(tenant)).extend(name, rows, version=version).manifest
     _answer(invocation, manifest)
 
 
@@ -172,7 +172,7 @@ def delete(
     all_versions: Annotated[bool, typer.Option("--all-versions", help="Every version.")] = False,
 ) -> None:
     """Delete saved versions with their rows; their numbers are not used again."""
-    deleted = _loader(invocation).delete(name, version, all_versions)
+    deleted = _loader(invocation).delete(name, version, all_versions=all_versions)
     invocation.answer({"name": name, "deleted": list(deleted)}, Text(f"Deleted: {name} {shown_versions(deleted)}"))
 
 

@@ -50,11 +50,11 @@ def ingest(
     store = feature_store.tenant(tenant)
     with invocation.working(f"Writing {file} to {group}"):
         rows = read_rows(named_files(feature_store.spark), file, feature_store.feature_group(group), tenant, format)
-        result = store.write_batch(group, rows, batch_id, on_invalid)
+        result = store.write_batch(group, rows, batch_id=batch_id, on_invalid=on_invalid)
     # Rows stay out of a scheduler's log: they are where `rejected list` shows them.
     told: list[Display | Text] = [replace(result, samples={}).display().about(group)]
     if result.failed:
-        told.append(Text(f"The rejected rows: store.rejected({group!r}, {result.batch_id!r})"))
+        told.append(Text(f"The rejected rows: store.rejected({group!r}, batch_id={result.batch_id!r})"))
     invocation.answer({"group": group, "tenant": tenant, **asdict(result)}, *told)
 
 
@@ -78,7 +78,7 @@ def write(
     defined, store = group.feature(name), feature_store.tenant(tenant)
     key, given = entity_of(group.entity, entity), typed(value, defined.type)
     if defined.feature_type.is_embedding:
-        result = store.write_embedding(feature, key, given, at, model_version)
+        result = store.write_embedding(feature, key, given, at, model_version=model_version)
     else:
         result = store.write_feature_value(feature, key, given, at)
     told = Text(f"{feature} of {text_of(key)} written (table version {result.table_version})")
@@ -93,7 +93,7 @@ def list_rejected(
 ) -> None:
     """Show rejected rows with their reasons."""
     tenant = invocation.required_tenant()
-    frame = invocation.open().tenant(tenant).rejected(group, batch_id)
+    frame = invocation.open().tenant(tenant).rejected(group, batch_id=batch_id)
     rows = plain_rows(frame.orderBy("rejected_at", "batch_id", "row"), limit)
     invocation.answer(rows, rows_of(rows, ["rejected_at", "batch_id", "reasons", "row"]))
 
@@ -107,7 +107,7 @@ def retry_rejected(
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
     with invocation.working(f"Writing rejected rows of {group} again"):
-        result = feature_store.tenant(tenant).retry_rejected(group, batch_id)
+        result = feature_store.tenant(tenant).retry_rejected(group, batch_id=batch_id)
     invocation.answer(
         {"group": group, "tenant": tenant, **asdict(result)}, replace(result, samples={}).display().about(group)
     )

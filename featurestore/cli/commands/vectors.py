@@ -26,9 +26,9 @@ def sync_embeddings(
     store = invocation.open().tenant(tenant)
     with invocation.working(f"Syncing {feature or 'every embedding'}"):
         if feature is None:
-            results = [*store.sync_all_embeddings(full, verify)]
+            results = [*store.sync_all_embeddings(full=full, verify=verify)]
         else:
-            results = [store.sync_embeddings(feature, full, verify)]
+            results = [store.sync_embeddings(feature, full=full, verify=verify)]
     if not results:
         invocation.tell("No feature has an index in its definition: nothing to sync.")
     documents = [{"tenant": tenant, **asdict(result)} for result in results]

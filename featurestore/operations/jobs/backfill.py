@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.durations import format_duration, parse_duration
@@ -22,6 +22,8 @@ from featurestore.stores.small_tables.runs import Run
 
 WindowState = Literal["done", "running", "failed", "interrupted", "missing"]
 Order = Literal["oldest", "newest"]
+# Called with the window's result, or with None where it failed.
+OnWindowDone: TypeAlias = Callable[[MaterializeResult | None], None]
 
 MOST_WINDOWS = 100_000
 # Each window that is worked on has a thread.
@@ -75,8 +77,8 @@ class BackfillResult(Displayed):
 
 def describe_planned(planned: Sequence[PlannedWindow]) -> Display:
     """A line a window, with its state."""
-    due = sum(one.is_due for one in planned)
-    rows = tuple((one.window, Mark(one.state, _TONES[one.state])) for one in planned)
+    due = sum(planned_window.is_due for planned_window in planned)
+    rows = tuple((each.window, Mark(each.state, _TONES[each.state])) for each in planned)
     return Display(f"{counted(len(planned), 'window')}, {due:,} to do", tables=(Table(("window", "state"), rows),))
 
 
@@ -94,7 +96,7 @@ def plan_backfill(
     for run in scope.runs.of_job(scope.spark, scope.tenant_id, MATERIALIZE, group.name, group.version):
         if run.window is not None:
             runs.setdefault(run.window, []).append(run)
-    return Listing((PlannedWindow(one, _state(runs.get(one, []))) for one in windows), describe_planned)
+    return Listing((PlannedWindow(part, _state(runs.get(part, []))) for part in windows), describe_planned)
 
 
 def _length(every: timedelta | str, window: TimeWindow) -> timedelta:
@@ -120,29 +122,34 @@ def _state(runs: Sequence[Run]) -> WindowState:
     return "failed" if last.state == "failed" else "interrupted"
 
 
-def backfill(
-    scope: Scope,
-    group: FeatureGroup,
-    planned: Sequence[PlannedWindow],
-    parallel: int = 1,
-    order: Order = "oldest",
-    told: Callable[[MaterializeResult | None], None] = lambda result: None,
-) -> BackfillResult:
+@dataclass(frozen=True, kw_only=True)
+class BackfillRequest:
+    """The planned windows, how many to work on at once, which come first, and whom to call after each."""
+
+    windows: Sequence[PlannedWindow]
+    parallel: int
+    order: Order
+    on_window_done: OnWindowDone
+
+
+def backfill(scope: Scope, group: FeatureGroup, request: BackfillRequest) -> BackfillResult:
     """Materialize the windows that are due, up to ``parallel`` at once; each is done or not on its own.
 
     After an interruption the same call does what is still missing. A window that fails stops none of the others;
-    JobFailedError then tells of all that failed. ``told`` is called after each window, with its result, or with none
-    where it failed. Raises ExpectationError where windows broke what the group expects.
+    JobFailedError then names those that failed. ``on_window_done`` is called after each window, with its result, or with
+    None where it failed. Raises ExpectationError where windows broke what the group expects.
     """
-    argument_count("parallel", parallel, MOST_PARALLEL)
-    if order not in ("oldest", "newest"):
-        raise InvalidArgumentError(f"order is {order!r}; possible: 'oldest', 'newest' (which windows come first)")
-    due = [one.window for one in planned if one.is_due]
-    if order == "newest":
+    argument_count("parallel", request.parallel, MOST_PARALLEL)
+    if request.order not in ("oldest", "newest"):
+        raise InvalidArgumentError(
+            f"order is {request.order!r}; possible: 'oldest', 'newest' (which windows come first)"
+        )
+    due = [planned.window for planned in request.windows if planned.is_due]
+    if request.order == "newest":
         due.reverse()
     results: list[MaterializeResult] = []
     failures: list[tuple[TimeWindow, Exception]] = []
-    with ThreadPoolExecutor(parallel) as pool:
+    with ThreadPoolExecutor(request.parallel) as pool:
         running = {pool.submit(materialize, scope, group, window): window for window in due}
         for window, ended in _as_they_end(running):
             error = ended.exception()
@@ -152,13 +159,12 @@ def backfill(
                 failures.append((window, error))
             else:
                 raise error
-            told(ended.result() if error is None else None)
+            request.on_window_done(ended.result() if error is None else None)
     _require_all(group, due, failures)
-    found = BackfillResult(
-        group.name, tuple(sorted(results, key=lambda one: one.window.start)), len(planned) - len(due)
-    )
-    _require_expectations(found)
-    return found
+    in_order = tuple(sorted(results, key=lambda result: result.window.start))
+    done = BackfillResult(group.name, in_order, len(request.windows) - len(due))
+    _require_expectations(done)
+    return done
 
 
 def _as_they_end(
@@ -178,16 +184,16 @@ def _require_all(
 ) -> None:
     if not failures:
         return
-    told = "".join(f"\n- {window}: {type(error).__name__}: {error}" for window, error in failures[:5])
+    faults = "".join(f"\n- {window}: {type(error).__name__}: {error}" for window, error in failures[:5])
     more = f"\n- and {len(failures) - 5} more" if len(failures) > 5 else ""
     raise JobFailedError(
         f"backfill of {group.name!r}: {len(failures)} of {len(due)} windows failed, the others are done. Mend what is wrong and "
-        f"run the same again:{told}{more}"
+        f"run the same again:{faults}{more}"
     ) from failures[0][1]
 
 
-def _require_expectations(found: BackfillResult) -> None:
-    broken = [result for result in found.results if result.broken]
+def _require_expectations(done: BackfillResult) -> None:
+    broken = [result for result in done.results if result.broken]
     if broken:
-        told = "".join(f"\n- {result.window}: {'; '.join(result.broken)} ({result.state})" for result in broken[:5])
-        raise ExpectationError(f"backfill of {found.group!r}: {len(broken)} windows break what it expects:{told}")
+        faults = "".join(f"\n- {result.window}: {'; '.join(result.broken)} ({result.state})" for result in broken[:5])
+        raise ExpectationError(f"backfill of {done.group!r}: {len(broken)} windows break what it expects:{faults}")

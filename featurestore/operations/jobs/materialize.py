@@ -109,6 +109,7 @@ def materialize(
     scope: Scope,
     group: FeatureGroup,
     window: TimeWindow,
+    *,
     rerun: bool = False,
     lookback: timedelta | None = None,
 ) -> MaterializeResult:
@@ -182,7 +183,14 @@ def _write(scope: Scope, group: FeatureGroup, window: TimeWindow, done: int) -> 
         rows = transform(inside, group.sources, group.transformation, window)
         timed = _inside_window(_with_event_timestamp(rows, window), window)
         changed = _changed_rows(scope, group, timed, window) if done else timed
-        return write_batch(inside, group, changed, batch_id, window_end=None if done else window.end)
+        return write_batch(
+            inside,
+            group,
+            changed,
+            batch_id=batch_id,
+            on_invalid="quarantine",
+            window_end=None if done else window.end,
+        )
 
 
 def _with_event_timestamp(rows: DataFrame, window: TimeWindow) -> DataFrame:

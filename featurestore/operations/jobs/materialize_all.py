@@ -13,7 +13,7 @@ from featurestore.operations.jobs.materialize import MaterializeResult, describe
 
 
 def materialize_all(
-    scope: Scope, window: TimeWindow, rerun: bool = False, lookback: timedelta | None = None
+    scope: Scope, window: TimeWindow, *, rerun: bool, lookback: timedelta | None
 ) -> Listing[MaterializeResult]:
     """One window of all groups with a transformation, in the order of their dependencies.
 
@@ -29,7 +29,7 @@ def materialize_all(
             stopped[group.name] = f"not run, since it reads {', '.join(waits_for)}"
             continue
         try:
-            result = materialize(scope, group, window, rerun, lookback)
+            result = materialize(scope, group, window, rerun=rerun, lookback=lookback)
         except Exception as error:  # whatever a transformation raises: it is told, and stops only what reads it
             stopped[group.name] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             continue

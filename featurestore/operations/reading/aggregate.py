@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, cast
 
 from pyspark.sql import DataFrame
@@ -29,60 +30,64 @@ from featurestore.operations.reading.batch import values_in
 DEFAULT_PERCENTILE = 0.5
 
 
-def aggregate_feature(
-    scope: Scope,
-    reference: str,
-    function: str,
-    every: str,
-    start: Any,
-    end: Any,
-    entities: Entities | None,
-    time_zone: str,
-    by_entity: bool,
-    percentile: float,
-) -> DataFrame:
+@dataclass(frozen=True, kw_only=True)
+class AggregateRequest:
+    """Which values to aggregate, how, and into which buckets; ``OfflineStore.aggregate_feature`` explains each part."""
+
+    feature: str
+    function: str
+    every: str
+    start: Any
+    end: Any
+    entities: Entities | None
+    time_zone: str
+    by_entity: bool
+    percentile: float
+
+
+def aggregate_feature(scope: Scope, request: AggregateRequest) -> DataFrame:
     """Values with event timestamps in ``[start, end)``, corrections counted once; see ``aggregate_buckets``.
 
-    Lazy. Raises NotFoundError, and InvalidArgumentError for a function, bucket, zone or percentile that there is not,
-    a start that is not before the end, and a feature that is no number where the function needs one.
+    Lazy. Raises NotFoundError, and InvalidArgumentError for an unknown function, bucket or zone, a percentile outside
+    [0, 1], a start that is not before the end, and a feature that is not a number where the function needs one.
     """
-    group_name, name = parse_reference(reference)
+    group_name, name = parse_reference(request.feature)
     group = scope.group(group_name)
     feature = group.feature(name)
-    asked = _check_function(function, feature, group)
-    buckets = cast(Every, _one_of("every", every, EVERY))
-    zone = check_zone(time_zone)
-    _check_percentile(percentile, asked)
-    window = argument_window(start, end, scope.settings.timestamp_zone)
-    if by_entity:
+    function = _check_function(request.function, feature, group)
+    buckets = cast(Every, _check_word("every", request.every, EVERY))
+    zone = check_zone(request.time_zone)
+    _check_percentile(request.percentile, function)
+    window = argument_window(request.start, request.end, scope.settings.timestamp_zone)
+    if request.by_entity:
         _require_other_names(group)
 
-    # The text beside an embedding is there where the vector is, and is cheaper to read.
-    counted = feature.model_version_column if asked == "count" else None
+    # An embedding's model version is set exactly where its vector is, and is cheaper to read.
+    counted = feature.model_version_column if function == "count" else None
     read = counted or name
-    values = values_in(scope, group, [read], window, entities)
-    if asked == "count":
+    values = values_in(scope, group, [read], window, request.entities)
+    if function == "count":
         values = presence(values, read)
     latest = latest_values(values, group.join_keys, [read], group.nulls)
-    keys = group.join_keys if by_entity else []
-    return aggregate_buckets(latest, keys, read, asked, buckets, zone, percentile)
+    keys = group.join_keys if request.by_entity else []
+    return aggregate_buckets(latest, keys, read, function, buckets, zone, request.percentile)
 
 
 def _check_function(function: object, feature: Feature, group: FeatureGroup) -> Function:
-    known = _one_of("function", function, FUNCTIONS)
-    if known not in OF_ANY_TYPE and not feature.feature_type.is_numeric:
+    word = _check_word("function", function, FUNCTIONS)
+    if word not in OF_ANY_TYPE and not feature.feature_type.is_numeric:
         raise InvalidArgumentError(
-            f"feature '{group.name}:{feature.name}' is {feature.type}, and {known} needs a number (double, float, long or int); "
+            f"feature '{group.name}:{feature.name}' is {feature.type}, and {word} needs a number (double, float, long or int); "
             f"possible for {feature.type}: {', '.join(OF_ANY_TYPE)}"
         )
-    return cast(Function, known)
+    return cast(Function, word)
 
 
-def _one_of(argument: str, given: object, known: tuple[str, ...]) -> str:
-    if not isinstance(given, str) or given not in known:
-        hint = nearest(given, known) if isinstance(given, str) else ""
-        raise InvalidArgumentError(f"{argument} is {given!r}; possible: {', '.join(known)}. {hint}".rstrip())
-    return given
+def _check_word(argument: str, word: object, possible: tuple[str, ...]) -> str:
+    if not isinstance(word, str) or word not in possible:
+        hint = nearest(word, possible) if isinstance(word, str) else ""
+        raise InvalidArgumentError(f"{argument} is {word!r}; possible: {', '.join(possible)}. {hint}".rstrip())
+    return word
 
 
 def _check_percentile(percentile: object, function: str) -> None:

@@ -29,9 +29,9 @@ from featurestore.operations.reading.as_of import Features, ResolvedLookup, colu
 
 @dataclass(frozen=True)
 class BatchFeatures:
-    """``rows`` is a Spark DataFrame, not run yet: join keys, ``event_timestamp``, the features in the order asked.
+    """``rows`` is a Spark DataFrame, not run yet: join keys, ``event_timestamp``, the features in the order of the request.
 
-    Grain: a row an entity and event timestamp in ``window`` at which a group has a value of any asked feature.
+    Grain: one row per entity and event timestamp in ``window`` at which a group has a value of any of the features.
     """
 
     rows: DataFrame
@@ -39,9 +39,9 @@ class BatchFeatures:
     feature_names: tuple[str, ...]
 
     @checked
-    def metadata(self, count_rows: bool = False) -> dict[str, Any]:
-        """What was asked; with ``count_rows`` also ``row_count``, and ``seconds``, how long reading the rows took."""
-        told: dict[str, Any] = {
+    def metadata(self, *, count_rows: bool = False) -> dict[str, Any]:
+        """``start``, ``end``, ``features``; with ``count_rows`` also ``row_count``, and the ``seconds`` that reading them took."""
+        metadata: dict[str, Any] = {
             "start": self.window.start,
             "end": self.window.end,
             "features": list(self.feature_names),
@@ -50,32 +50,36 @@ class BatchFeatures:
         }
         if count_rows:
             before = time.monotonic()
-            told["row_count"] = self.rows.count()
-            told["seconds"] = time.monotonic() - before
-        return told
+            metadata["row_count"] = self.rows.count()
+            metadata["seconds"] = time.monotonic() - before
+        return metadata
 
 
-def get_batch_features(
-    scope: Scope,
-    features: Features,
-    start: Any,
-    end: Any,
-    entities: Entities | None,
-    full_feature_names: bool,
-) -> BatchFeatures:
+@dataclass(frozen=True, kw_only=True)
+class BatchRequest:
+    """Which features, of which entities (None: all), with event timestamps in ``[start, end)``."""
+
+    features: Features
+    start: Any
+    end: Any
+    entities: Entities | None
+    full_feature_names: bool
+
+
+def get_batch_features(scope: Scope, request: BatchRequest) -> BatchFeatures:
     """The values with event timestamps in ``[start, end)``, corrected, of these entities or of all.
 
     Nothing is carried from one moment to another: where a group has no row at a moment that another has, its features
-    are null. Raises NotFoundError, InvalidArgumentError (features of several entities, a window that is none),
+    are null. Raises NotFoundError, InvalidArgumentError (features of several entities, a start that is not before the end),
     SpineError (two columns of one name).
     """
-    asked = listed(features)
-    lookups = resolve(scope.context, asked, full_feature_names)
+    features = listed(request.features)
+    lookups = resolve(scope.context, features, request.full_feature_names)
     keys = _shared_keys(lookups)
-    window = argument_window(start, end, scope.settings.timestamp_zone)
-    names = columns_asked(asked, lookups)
+    window = argument_window(request.start, request.end, scope.settings.timestamp_zone)
+    names = columns_asked(features, lookups)
     check_outputs([*keys, "event_timestamp"], names)
-    parts = [_values(scope, lookup, window, entities) for lookup in lookups]
+    parts = [_values(scope, lookup, window, request.entities) for lookup in lookups]
     on = [*keys, "event_timestamp"]
     rows = reduce(lambda left, right: left.join(right, on, "full"), parts)
     return BatchFeatures(rows.select(*(column(name) for name in (*on, *names))), window, names)
@@ -99,9 +103,9 @@ def _shared_keys(lookups: Sequence[ResolvedLookup]) -> list[str]:
 
 def _values(scope: Scope, lookup: ResolvedLookup, window: TimeWindow, entities: Entities | None) -> DataFrame:
     group = lookup.group
-    asked = [name for name in group.feature_names if name in lookup.features]
-    values = values_in(scope, group, asked, window, entities)
-    latest = latest_values(values, group.join_keys, asked, group.nulls)
+    features = [name for name in group.feature_names if name in lookup.features]
+    values = values_in(scope, group, features, window, entities)
+    latest = latest_values(values, group.join_keys, features, group.nulls)
     outputs = [column(name).alias(lookup.outputs[name]) for name in lookup.features]
     return latest.select(*(column(key) for key in group.join_keys), F.col("event_timestamp"), *outputs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import DataFrame
@@ -18,32 +19,36 @@ from featurestore.operations.entities import EntityKey, entity_key, of_entities
 from featurestore.operations.instants import argument_instant, argument_limit
 
 
-def get_feature_history(
-    scope: Scope,
-    reference: str,
-    entity: EntityKey,
-    start: Any,
-    end: Any,
-    limit: int | None,
-    all_versions: bool,
-) -> DataFrame:
-    """A row an event timestamp in ``[start, end]``, both included, newest first: what counts there.
+@dataclass(frozen=True, kw_only=True)
+class HistoryRequest:
+    """One feature of one entity from ``start`` to ``end``, both included; None is no bound, and no limit."""
+
+    feature: str
+    entity: EntityKey
+    start: Any
+    end: Any
+    limit: int | None
+    all_versions: bool
+
+
+def get_feature_history(scope: Scope, request: HistoryRequest) -> DataFrame:
+    """One row per event timestamp in ``[start, end]``, both included, newest first: the value that counts there.
 
     Columns: the join keys, ``event_timestamp``, ``created_timestamp``, the feature, and an embedding's
     ``<feature>__model_version``. ``all_versions`` gives every row that was written instead, corrections before what
-    they corrected. Nulls are left out where the group skips them. No start or end: no bound. Raises NotFoundError,
+    they corrected. Nulls are left out where the group skips them. Raises NotFoundError,
     InvalidArgumentError.
     """
-    group_name, name = parse_reference(reference)
+    group_name, name = parse_reference(request.feature)
     group = scope.group(group_name)
     feature = group.feature(name)
     zone = scope.settings.timestamp_zone
-    key = entity_key(group.entity, entity, zone)
-    first = None if start is None else argument_instant("start", start, zone)
-    last = None if end is None else argument_instant("end", end, zone, "down")
+    key = entity_key(group.entity, request.entity, zone)
+    first = None if request.start is None else argument_instant("start", request.start, zone)
+    last = None if request.end is None else argument_instant("end", request.end, zone, "down")
     if first is not None and last is not None and first > last:
         raise InvalidArgumentError(f"start {first.isoformat()} is after end {last.isoformat()}")
-    count = argument_limit(limit)
+    count = argument_limit(request.limit)
     model = feature.model_version_column
     values = scope.table(group).read_values(
         scope.spark,
@@ -62,7 +67,7 @@ def get_feature_history(
     if group.nulls == "skip":
         values = values.where(column(name).isNotNull())
     order = [F.desc("event_timestamp"), F.desc("created_timestamp"), sort_value(values, name).desc()]
-    if not all_versions:
+    if not request.all_versions:
         values = latest_values(values, group.join_keys, [name], group.nulls)
     columns = [*group.join_keys, *TIME_COLUMNS, name, *([] if model is None else [model])]
     ordered = values.orderBy(*order).select(*(column(part) for part in columns))

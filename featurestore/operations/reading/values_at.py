@@ -60,9 +60,9 @@ class FeatureValue(Displayed):
 
 
 def get_features_at_time(
-    scope: Scope, features: str | Iterable[str], entity: EntityKey, at: object, known_at: object
+    scope: Scope, features: str | Iterable[str], entity: EntityKey, *, at: object, known_at: object
 ) -> dict[str, FeatureValue | None]:
-    """Per reference asked, in that order, the value valid at ``at`` (included), or none; one job a feature group.
+    """By reference, in their order, the value valid at ``at`` (included), or None; one job per feature group.
 
     The rules are those of ``point_in_time_join`` for a spine of one row: TTL, null policy, corrections, ``known_at``.
     Raises NotFoundError, InvalidNameError, and InvalidArgumentError for an entity or moment that cannot be read.

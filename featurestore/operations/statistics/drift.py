@@ -127,14 +127,17 @@ class DriftResult(Displayed):
         )
 
 
-def drift(
-    scope: Scope,
-    group: FeatureGroup,
-    baseline: Compared | None = None,
-    current: Compared | None = None,
-    features: Iterable[str] | None = None,
-    refresh: bool = True,
-) -> DriftResult:
+@dataclass(frozen=True, kw_only=True)
+class DriftRequest:
+    """The two sides to compare (None: the default periods), the features (None: all), and whether to profile first."""
+
+    baseline: Compared | None
+    current: Compared | None
+    features: Iterable[str] | None
+    refresh: bool
+
+
+def drift(scope: Scope, group: FeatureGroup, request: DriftRequest) -> DriftResult:
     """Compare two periods of a group's statistics, or a saved training set with a period; judged by the group's ``drift``.
 
     - A period is ``"2026-11-01/2026-11-08"`` or a pair of dates (the first day is included, the end is not), or a length as
@@ -147,12 +150,13 @@ def drift(
     Raises NotFoundError (also where a side has no rows), InvalidArgumentError. It does not raise for drift: see
     ``DriftResult.require_none``.
     """
-    chosen = [group.feature(name).name for name in features] if features is not None else group.feature_names
+    names = group.feature_names if request.features is None else request.features
+    chosen = [group.feature(name).name for name in names]
     today = last_whole(scope.now(), group.partition_by)
-    now = _side(scope, group, "current", current, today)
-    before = _side(scope, group, "baseline", baseline, now.first if isinstance(now, Period) else today)
+    now = _side(scope, group, "current", request.current, today)
+    before = _side(scope, group, "baseline", request.baseline, now.first if isinstance(now, Period) else today)
     with recorded_run(scope, DRIFT, group) as job:
-        if refresh and (isinstance(before, Period) or isinstance(now, Period)):
+        if request.refresh and (isinstance(before, Period) or isinstance(now, Period)):
             bring_up_to_date(scope, group)
         found = _compared(scope, group, before, now, chosen)
         result = DriftResult(scope.tenant_id, group.name, group.version, str(before), str(now), group.drift, found)

@@ -157,12 +157,13 @@ class _Plan:
 
 def profile(
     scope: Scope,
-    groups: str | Iterable[str] | None = None,
-    start: Any = None,
-    end: Any = None,
-    full: bool = False,
+    groups: str | Iterable[str] | None,
+    *,
+    start: Any,
+    end: Any,
+    full: bool,
 ) -> ProfileResult:
-    """Bring the statistics of these groups (all in force by default) up to date; one result a group, by name.
+    """Bring the statistics of these groups (None: all in force) up to date; one result per group, by name.
 
     Event dates whose rows changed since the last profile are computed again, and no others; ``full`` computes all. With
     ``start`` and ``end`` only the dates (or months) that hold a part of ``[start, end)`` count: until all of a group was
@@ -185,7 +186,7 @@ def bring_up_to_date(scope: Scope, group: FeatureGroup) -> None:
             _carry_out(scope, group, plan, job)
 
 
-def statistics(scope: Scope, group: FeatureGroup, start: Any, end: Any, by_date: bool) -> Listing[FeatureStatistics]:
+def statistics(scope: Scope, group: FeatureGroup, *, start: Any, end: Any, by_date: bool) -> Listing[FeatureStatistics]:
     """What the stored lines say of the dates that hold a part of ``[start, end)``: one a feature, or a date and feature."""
     lines = of_dates(scope, group, _asked(scope.context, start, end)(group))
     by, steps = (("event_date", "feature"), _STEPS_A_DATE) if by_date else (("feature",), 1_000)
@@ -194,9 +195,9 @@ def statistics(scope: Scope, group: FeatureGroup, start: Any, end: Any, by_date:
     return Listing(sorted(found, key=lambda one: (one.date or date.min, order[one.feature])), describe_statistics)
 
 
-def profiled(scope: Scope, group: FeatureGroup, start: Any, end: Any) -> ProfiledGroup:
+def profiled(scope: Scope, group: FeatureGroup, *, start: Any, end: Any) -> ProfiledGroup:
     """The same over all the dates and by date, together."""
-    whole, by_date = (statistics(scope, group, start, end, one) for one in (False, True))
+    whole, by_date = (statistics(scope, group, start=start, end=end, by_date=dated) for dated in (False, True))
     return ProfiledGroup(scope.tenant_id, group, tuple(whole), tuple(by_date))
 
 
@@ -206,7 +207,7 @@ def null_shares(scope: Scope, group: FeatureGroup) -> dict[str, float] | None:
         return None
     if _plan(scope, group, (None, None), False).dates != ():
         return None
-    found = statistics(scope, group, None, None, by_date=False)
+    found = statistics(scope, group, start=None, end=None, by_date=False)
     return {one.feature: one.null_share for one in found if one.null_share is not None}
 
 

@@ -76,7 +76,7 @@ def _most_often_null(shares: dict[str, float] | None) -> str:
     return f"{name} {share(shares[name])}"
 
 
-def get_stats(scope: Scope, entities: bool = True, profiled: bool = True) -> Listing[GroupStats]:
+def get_stats(scope: Scope, *, entities: bool, profiled: bool = True) -> Listing[GroupStats]:
     """One ``GroupStats`` a feature group in force (its highest version), by name; also of groups without rows.
 
     A group costs one scan of its event timestamps (Delta's own statistics cut them to milliseconds) and, for

@@ -24,45 +24,45 @@ from featurestore.operations.erasure.suppress import left_after_suppression, sup
 from featurestore.operations.erasure.training_sets import erase_again_from_set
 from featurestore.operations.reading.as_of import AsOfRequest, Spine, as_spine, point_in_time
 from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split
-from featurestore.operations.training_sets.request import TrainingSetRequest, check_columns
+from featurestore.operations.training_sets.request import TrainingSetPlan, check_columns
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.runner import this_runner
 from featurestore.stores.training_sets.manifests import PART, GroupSnapshot, Manifest, PartSnapshot, SplitCuts
 
-# Called with the manifest of rows that are written and not published yet; raises where they are not what they should be.
+# Called with the manifest of rows that are written but not published; raises where the rows are wrong.
 Check = Callable[[Manifest], None]
 
 
 def no_check(manifest: Manifest) -> None:
-    """What a build that is compared with no other asks of its rows, beyond the checks of every build."""
+    """The check of a build that is compared with no other: none beyond the checks of every build."""
 
 
-def build_training_set(scope: Scope, spine: Spine, asked: TrainingSetRequest) -> Manifest:
+def build_training_set(scope: Scope, spine: Spine, plan: TrainingSetPlan) -> Manifest:
     """Build and publish a new version; returns its manifest.
 
-    Grain: one row a spine row (of the sample, where one is asked; without those in which a feature is missing, where
-    they are dropped; without those of entities that were erased, which the manifest counts): the spine's columns, the features, one ``<group>__event_timestamp`` a lookup, a label that is a
+    Grain: one row a spine row (or row of the sample), without rows in which a feature is missing, where those are
+    dropped, and without rows of erased entities, which the manifest counts: the spine's columns, the features, one ``<group>__event_timestamp`` a lookup, a label that is a
     feature, ``split``. Before it is published, the rows are checked: as many as the spine has, with the spine's own
     content unchanged; nothing is published otherwise. Raises SpineError, InvariantError.
     """
-    whole = as_spine(scope.context, spine, asked.join)
-    check_columns(whole, asked)
-    whole, suppressed = left_after_suppression(scope, whole, asked.join.key_lookups)
-    if asked.sample_size is None:
-        return build_parts(scope, [PartToBuild(whole, suppressed=suppressed)], asked)
+    whole = as_spine(scope.context, spine, plan.join)
+    check_columns(whole, plan)
+    whole, suppressed = left_after_suppression(scope, whole, plan.join.key_lookups)
+    if plan.request.sample_size is None:
+        return build_parts(scope, [PartToBuild(whole, suppressed=suppressed)], plan)
     # Counted, sampled and joined must be the same rows.
     kept = whole.persist()
     try:
         rows = kept.count()
-        sample = sample_rows(kept, asked.sample_size, asked.seed, asked.stratify_by)
-        return build_parts(scope, [PartToBuild(sample, sampled_from=rows, suppressed=suppressed)], asked)
+        sample = sample_rows(kept, plan.request.sample_size, plan.request.seed, plan.request.strata)
+        return build_parts(scope, [PartToBuild(sample, sampled_from=rows, suppressed=suppressed)], plan)
     finally:
         kept.unpersist()
 
 
 @dataclass(frozen=True)
 class PartToBuild:
-    """Spine rows, by which lookups to join them (none: those of the whole), and to which table versions (none: the newest)."""
+    """Spine rows, by which lookups to join them (None: the plan's), and at which table versions (None: the newest)."""
 
     spine: DataFrame
     join: AsOfRequest | None = None
@@ -75,30 +75,32 @@ class PartToBuild:
 
 @dataclass(frozen=True)
 class _Joined:
-    """A part's rows as they will be saved, and what tells that they are its spine's."""
+    """A part's rows as they will be saved, and the fingerprints that show whether the spine's rows are unchanged."""
 
     rows: DataFrame
-    told: Row
+    before: Row
     after: Observation
-    kept: Observation
+    remaining: Observation
     groups: tuple[GroupSnapshot, ...]
     split: SplitCuts | None
 
     @property
     def snapshot(self) -> PartSnapshot:
         return PartSnapshot(
-            row_count=self.kept.get["rows"], spine_fingerprint=fingerprint_text(self.kept.get), groups=self.groups
+            row_count=self.remaining.get["rows"],
+            spine_fingerprint=fingerprint_text(self.remaining.get),
+            groups=self.groups,
         )
 
     @property
     def is_changed(self) -> bool:
-        return fingerprint_text(self.after.get) != fingerprint_text(self.told)
+        return fingerprint_text(self.after.get) != fingerprint_text(self.before)
 
 
 def build_parts(
     scope: Scope,
     parts: Sequence[PartToBuild],
-    asked: TrainingSetRequest,
+    plan: TrainingSetPlan,
     base: Manifest | None = None,
     check: Check = no_check,
 ) -> Manifest:
@@ -110,39 +112,40 @@ def build_parts(
     kept = [replace(part, spine=part.spine.persist()) for part in parts]
     erased = suppressions(scope)
     try:
-        joined = [_joined(scope, part, asked) for part in kept]
-        manifest = _publish(scope, joined, asked, parts[0], base, check)
+        joined = [_joined(scope, part, plan) for part in kept]
+        manifest = _publish(scope, joined, plan, parts[0], base, check)
     finally:
         for part in kept:
             part.spine.unpersist()
     if suppressions(scope) == erased:
         return manifest
     # An erasure that began meanwhile may have looked for sets before this one was published.
-    erase_again_from_set(scope.context, manifest, asked.join.key_lookups)
+    erase_again_from_set(scope.context, manifest, plan.join.key_lookups)
     return scope.training_sets.get(scope.spark, scope.tenant_id, manifest.name, manifest.version)
 
 
-def _joined(scope: Scope, part: PartToBuild, whole: TrainingSetRequest) -> _Joined:
+def _joined(scope: Scope, part: PartToBuild, plan: TrainingSetPlan) -> _Joined:
     spine = part.spine
-    asked = whole if part.join is None else replace(whole, join=part.join)
-    snapshots = group_snapshots(scope.context, asked, part.table_versions or {})
+    if part.join is not None:
+        plan = replace(plan, join=part.join)
+    snapshots = group_snapshots(scope.context, plan, part.table_versions or {})
     versions = {(snapshot.name, snapshot.version): snapshot.table_version for snapshot in snapshots}
     fingerprint = fingerprint_columns([column(name) for name in sorted(spine.columns)])
-    told = spine.agg(*fingerprint).collect()[0]
-    _check_sample(part, told["rows"], asked)
-    joined = point_in_time(scope, spine, replace(asked.join, table_versions=versions))
-    after, kept = Observation(), Observation()
-    there = with_missing(joined.observe(after, *fingerprint), asked.join.feature_columns, asked.missing)
-    rows, cuts = with_split(scope.context, spine, there.observe(kept, *fingerprint), asked)
-    return _Joined(rows, told, after, kept, snapshots, cuts)
+    before = spine.agg(*fingerprint).collect()[0]
+    _check_sample(part, before["rows"], plan)
+    joined = point_in_time(scope, spine, replace(plan.join, table_versions=versions))
+    after, remaining = Observation(), Observation()
+    complete = with_missing(joined.observe(after, *fingerprint), plan.join.feature_columns, plan.request.missing)
+    rows, cuts = with_split(scope.context, spine, complete.observe(remaining, *fingerprint), plan)
+    return _Joined(rows, before, after, remaining, snapshots, cuts)
 
 
-def _check_sample(part: PartToBuild, found: int, asked: TrainingSetRequest) -> None:
-    if part.sampled_from is None or asked.sample_size is None:
+def _check_sample(part: PartToBuild, rows: int, plan: TrainingSetPlan) -> None:
+    if part.sampled_from is None or plan.request.sample_size is None:
         return
-    if found != min(asked.sample_size, part.sampled_from):
+    if rows != min(plan.request.sample_size, part.sampled_from):
         raise InvariantError(
-            f"training set {asked.name!r}: a sample of {asked.sample_size} of {part.sampled_from} rows came out with {found}; "
+            f"training set {plan.request.name!r}: a sample of {plan.request.sample_size} of {part.sampled_from} rows came out with {rows}; "
             "the spine changed between two reads of it. Save or cache it first"
         )
 
@@ -150,18 +153,18 @@ def _check_sample(part: PartToBuild, found: int, asked: TrainingSetRequest) -> N
 def _publish(
     scope: Scope,
     parts: Sequence[_Joined],
-    asked: TrainingSetRequest,
+    plan: TrainingSetPlan,
     first: PartToBuild,
     base: Manifest | None,
     check: Check,
 ) -> Manifest:
-    version = scope.training_sets.next_version(scope.spark, scope.tenant_id, asked.name)
-    table = scope.training_sets.rows_table(scope.tenant_id, asked.name, version)
+    version = scope.training_sets.next_version(scope.spark, scope.tenant_id, plan.request.name)
+    table = scope.training_sets.rows_table(scope.tenant_id, plan.request.name, version)
     with _removed_unless_checked(scope.context, table):
-        manifest = _written(scope, version, parts, asked, first, base)
+        manifest = _written(scope, version, parts, plan, first, base)
         scope.step("training_set.written")
         check(manifest)
-        manifest = manifest.model_copy(update={"audit": _audited(scope, table, manifest, asked)})
+        manifest = manifest.model_copy(update={"audit": _audited(scope, table, manifest, plan)})
         scope.training_sets.check_readable(manifest)
     scope.step("training_set.checked")
     scope.training_sets.publish(scope.spark, manifest)
@@ -186,16 +189,16 @@ def _written(
     scope: Scope,
     version: int,
     parts: Sequence[_Joined],
-    asked: TrainingSetRequest,
+    plan: TrainingSetPlan,
     first: PartToBuild,
     base: Manifest | None,
 ) -> Manifest:
     """Write the rows, and compare them with the spine; gives the manifest of what was written, which the audit lacks."""
     now = scope.now()
     sampled_from = first.sampled_from
-    table = scope.training_sets.rows_table(scope.tenant_id, asked.name, version)
+    table = scope.training_sets.rows_table(scope.tenant_id, plan.request.name, version)
     columns = parts[0].rows.columns
-    made = {*asked.join.columns, *([SPLIT] if asked.split else [])}
+    made = {*plan.join.columns, *([SPLIT] if plan.request.split else [])}
     spine_columns = [name for name in columns if name not in made]
 
     saved = Observation()
@@ -206,75 +209,75 @@ def _written(
     rows = reduce(DataFrame.unionByName, frames)
     whole_spine, whole = Observation(), Observation()
     observed = rows.observe(whole_spine, *_content(spine_columns)).observe(whole, *_content(columns))
-    # Who builds it is told, so that an erasure knows rows that are being built from those that a crash left.
+    # The commit names its runner, so that an erasure can tell rows that are being built from rows that a crash left.
     table.append(observed if len(frames) > 1 else observed.drop(PART), metadata=this_runner())
 
-    _check_unchanged(parts, asked, version)
+    _check_unchanged(parts, plan, version)
     if base is not None and fingerprint_text(saved.get) != base.content_hash:
         raise InvariantError(
-            f"training set {asked.name!r}: the saved rows of version {base.version}, which was to be extended, are not those "
+            f"training set {plan.request.name!r}: the saved rows of version {base.version}, which was to be extended, are not those "
             f"that it was published with; version {version} is not published. Build a new one instead"
         )
     snapshots = (*(base.all_parts if base is not None else ()), *(part.snapshot for part in parts))
-    asked_rows = sum(part.told["rows"] for part in parts)
-    dropped = asked_rows - sum(part.snapshot.row_count for part in parts)
+    spine_rows = sum(part.before["rows"] for part in parts)
+    dropped = spine_rows - sum(part.snapshot.row_count for part in parts)
     return Manifest(
         tenant_id=scope.tenant_id,
-        name=asked.name,
+        name=plan.request.name,
         version=version,
-        description=asked.description,
+        description=plan.request.description,
         created_at=now,
         location=str(table),
         row_count=whole.get["rows"],
         content_hash=fingerprint_text(whole.get),
-        label=asked.label,
-        timestamp_column=asked.join.timestamp_column,
-        features=tuple(lookup_of(lookup) for lookup in asked.join.lookups),
-        full_feature_names=asked.full_feature_names,
-        known_at=asked.join.known_at,
+        label=plan.label,
+        timestamp_column=plan.join.timestamp_column,
+        features=tuple(lookup_of(lookup) for lookup in plan.join.lookups),
+        full_feature_names=plan.request.full_feature_names,
+        known_at=plan.join.known_at,
         columns=tuple(columns),
         spine_columns=tuple(spine_columns),
-        key_columns=asked.key_columns,
-        feature_columns=tuple(asked.join.feature_columns),
-        event_timestamp_columns=tuple(lookup.event_timestamp_output for lookup in asked.join.lookups),
+        key_columns=plan.key_columns,
+        feature_columns=tuple(plan.join.feature_columns),
+        event_timestamp_columns=tuple(lookup.event_timestamp_output for lookup in plan.join.lookups),
         spine_fingerprint=fingerprint_text(whole_spine.get),
         spine_rows_before_sampling=whole.get["rows"] + dropped if sampled_from is None else sampled_from,
-        sample_size=asked.sample_size,
-        seed=asked.seed,
+        sample_size=plan.request.sample_size,
+        seed=plan.request.seed,
         split=parts[0].split,
         groups=parts[-1].groups,
         code_version=scope.context.code_version,
-        label_lookup=None if asked.join.label is None else lookup_of(asked.join.label),
-        label_offset=timedelta(0) if asked.join.label is None else asked.join.label.offset,
-        stratify_by=asked.stratify_by,
-        missing=asked.missing,
+        label_lookup=None if plan.join.label is None else lookup_of(plan.join.label),
+        label_offset=timedelta(0) if plan.join.label is None else plan.join.label.offset,
+        stratify_by=plan.request.strata,
+        missing=plan.request.missing,
         rows_dropped=dropped + (0 if base is None else base.rows_dropped),
-        expand_vectors=asked.expand_vectors,
-        rebuilt_from=asked.rebuilt_from,
+        expand_vectors=plan.request.expand_vectors,
+        rebuilt_from=plan.rebuilt_from,
         extends=None if base is None else base.version,
         parts=snapshots if len(snapshots) > 1 else (),
         rows_suppressed=first.suppressed + (0 if base is None else base.rows_suppressed),
     )
 
 
-def _audited(scope: Scope, table: DeltaTable, manifest: Manifest, asked: TrainingSetRequest) -> tuple[Finding, ...]:
-    """What the audit finds in the rows as they were written; raises LeakageError where nothing may be found."""
+def _audited(scope: Scope, table: DeltaTable, manifest: Manifest, plan: TrainingSetPlan) -> tuple[Finding, ...]:
+    """The audit's findings in the rows as they were written; a strict plan raises LeakageError for any fault."""
     findings = audit(scope, table.read(scope.spark), manifest)
     grave = [finding for finding in findings if finding.severity != "info"]
-    if asked.strict and grave:
-        told = "".join(f"\n- {finding}" for finding in grave)
+    if plan.request.strict and grave:
+        faults = "".join(f"\n- {finding}" for finding in grave)
         raise LeakageError(
-            f"training set {asked.name!r}: the audit found {len(grave)} faults, and strict=True, so that version "
-            f"{manifest.version} is not published:{told}"
+            f"training set {plan.request.name!r}: the audit found {len(grave)} faults, and strict=True, so that version "
+            f"{manifest.version} is not published:{faults}"
         )
     return findings
 
 
-def _check_unchanged(parts: Sequence[_Joined], asked: TrainingSetRequest, version: int) -> None:
+def _check_unchanged(parts: Sequence[_Joined], plan: TrainingSetPlan, version: int) -> None:
     for part in parts:
         if part.is_changed:
             raise InvariantError(
-                f"training set {asked.name!r}: the spine had {part.told['rows']} rows and {part.after.get['rows']} came out, or "
+                f"training set {plan.request.name!r}: the spine had {part.before['rows']} rows and {part.after.get['rows']} came out, or "
                 f"their own columns changed; version {version} is not published. Please report this with the definitions"
             )
 

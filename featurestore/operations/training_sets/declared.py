@@ -10,7 +10,7 @@ from featurestore.operations.context import Scope
 from featurestore.operations.jobs.transform import isolated, transform
 from featurestore.operations.jobs.transformation_errors import rows_that_compute
 from featurestore.operations.training_sets.build import build_training_set
-from featurestore.operations.training_sets.request import of_definition
+from featurestore.operations.training_sets.request import TrainingSetRequest, plan_training_set
 from featurestore.stores.training_sets.manifests import Manifest
 
 
@@ -20,7 +20,8 @@ def build_declared(scope: Scope, definition: TrainingSetDefinition) -> Manifest:
     window = _window(definition, scope.now())
     with rows_that_compute(definition.spine.transformation, definition.spine.sources):
         spine = transform(inside, definition.spine.sources, definition.spine.transformation, window)
-        return build_training_set(inside, spine, of_definition(scope.context, definition))
+        plan = plan_training_set(scope.context, TrainingSetRequest.of_definition(definition))
+        return build_training_set(inside, spine, plan)
 
 
 def _window(definition: TrainingSetDefinition, now: datetime) -> TimeWindow:

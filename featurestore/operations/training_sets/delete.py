@@ -7,9 +7,7 @@ from featurestore.operations.context import Context, Scope
 from featurestore.stores.delta.table import DeltaTable
 
 
-def delete_training_set(
-    scope: Scope, name: str, version: int | None = None, all_versions: bool = False
-) -> tuple[int, ...]:
+def delete_training_set(scope: Scope, name: str, version: int | None, *, all_versions: bool) -> tuple[int, ...]:
     """Delete one version, or all; returns the versions that are gone.
 
     A version that was unpublished before, and whose rows a crash left, loses them now; one that is wholly gone is no

@@ -1,4 +1,4 @@
-"""Spines that are made, not given: (entity, timestamp) pairs from events, or from when features were written."""
+"""Spines made by the store: (entity, timestamp) pairs from events, or from when features were written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from featurestore.operations.instants import argument_window
 from featurestore.operations.jobs.transform import isolated
 from featurestore.operations.reading.as_of import ResolvedLookup, Spine, as_spine
 from featurestore.operations.reading.batch import values_in
-from featurestore.operations.training_sets.request import TrainingSetRequest
+from featurestore.operations.training_sets.request import ExamplesPlan
 from featurestore.stores.sources import read_source
 
 TimeRange: TypeAlias = TimeWindow | tuple[Any, Any]
@@ -44,6 +44,7 @@ def get_entity_timestamps(
     scope: Scope,
     source: str | Source,
     entity: str | Entity,
+    *,
     time_range: TimeRange | None,
     timestamp_column: str,
     on: Mapping[str, str],
@@ -86,7 +87,8 @@ def get_entity_timestamps(
 def examples(
     scope: Scope,
     spine: Spine | None,
-    asked: TrainingSetRequest,
+    plan: ExamplesPlan,
+    *,
     entities: Entities | None,
     time_range: TimeRange | None,
 ) -> DataFrame:
@@ -99,17 +101,17 @@ def examples(
     if spine is None:
         if window is None:
             raise InvalidArgumentError("there are no examples: give a spine, or time_range= (and entities=)")
-        lookups = asked.join.lookups if asked.join.label is None else (asked.join.label,)
+        lookups = plan.join.lookups if plan.join.label is None else (plan.join.label,)
         pairs = written_timestamps(scope, lookups, window, entities)
-        return pairs.withColumnRenamed("event_timestamp", asked.join.timestamp_column)
+        return pairs.withColumnRenamed("event_timestamp", plan.join.timestamp_column)
     if entities is not None:
         raise InvalidArgumentError("entities= goes with time_range= in place of a spine; filter the spine instead")
-    rows = as_spine(scope.context, spine, asked.join)
+    rows = as_spine(scope.context, spine, plan.join)
     if window is None:
         return rows
-    check_spine(rows, asked.join.timestamp_column)
+    check_spine(rows, plan.join.timestamp_column)
     instants = instant_column(rows)
-    timed = with_instants(rows, asked.join.timestamp_column, zone, instants)
+    timed = with_instants(rows, plan.join.timestamp_column, zone, instants)
     return timed.where(in_window(column(instants), window)).drop(instants)
 
 
@@ -143,11 +145,11 @@ def written_timestamps(
 def _entity(context: Context, entity: str | Entity) -> Entity:
     if isinstance(entity, Entity):
         return entity
-    found = context.state.entity(entity) or context.refresh().entity(entity)
-    if found is None:
+    known_entity = context.state.entity(entity) or context.refresh().entity(entity)
+    if known_entity is None:
         known = [name for kind, name, _ in context.state.entries if kind == "entity"]
         raise NotFoundError(f"entity {entity!r} was never applied. {nearest(entity, known)}")
-    return found
+    return known_entity
 
 
 def _source(context: Context, source: str | Source) -> tuple[str, Source]:
@@ -155,16 +157,16 @@ def _source(context: Context, source: str | Source) -> tuple[str, Source]:
         return "given", source
     owner, _, name = source.rpartition(".")
     declared = list(_declared(context))
-    found = [(group, found) for group, known, found in declared if known == name and owner in ("", group)]
-    if not found:
+    matches = [(group, match) for group, known, match in declared if known == name and owner in ("", group)]
+    if not matches:
         names = {f"{group}.{known}" if owner else known for group, known, _ in declared}
         raise NotFoundError(f"source {source!r} is not declared by any group or training set. {nearest(source, names)}")
-    if any(other != found[0][1] for _, other in found):
+    if any(other != matches[0][1] for _, other in matches):
         raise InvalidArgumentError(
-            f"source {source!r} is declared differently by {sorted(group for group, _ in found)}; say whose: "
-            f"'{found[0][0]}.{name}'"
+            f"source {source!r} is declared differently by {sorted(group for group, _ in matches)}; say whose: "
+            f"'{matches[0][0]}.{name}'"
         )
-    return source, found[0][1]
+    return source, matches[0][1]
 
 
 def _declared(context: Context) -> Iterator[tuple[str, str, Source]]:

@@ -43,12 +43,12 @@ Data: TypeAlias = DataFrame | HasRows | Exportable
 def export_data(scope: Scope, data: Data, path: str, format: ExportFormat, csv: CsvOptions) -> str:
     """Export a training set, a fine-tuning set, what a read gave, or any Spark DataFrame; see ``export``."""
     if isinstance(data, DataFrame):
-        return export(scope, data, path, format, csv)
+        return export(scope, data, path, format, csv=csv)
     if isinstance(data, Exportable):
         return data.export(path, format, null=csv.null, guard_formulas=csv.guard_formulas)
     rows = getattr(data, "rows", None)
     if isinstance(rows, DataFrame):
-        return export(scope, rows, path, format, csv)
+        return export(scope, rows, path, format, csv=csv)
     raise InvalidArgumentError(
         f"data is {type(data).__name__}; give a training set, a fine-tuning set, what a read gave, or a Spark DataFrame"
     )
@@ -58,8 +58,9 @@ def export(
     scope: Scope,
     rows: DataFrame,
     path: str,
-    format: ExportFormat = "parquet",
-    csv: CsvOptions | None = None,
+    format: ExportFormat,
+    *,
+    csv: CsvOptions,
     manifest: str | None = None,
     row_count: int | None = None,
     training_set: tuple[str, int] | None = None,
@@ -85,8 +86,8 @@ def export(
     with new_folder(scope.spark, scope.files, path) as staging:
         written = _write(staging, _without_void(rows), format, options)
         staging.check_total("rows", written, written if row_count is None else row_count)
-        told = manifest if manifest is not None else json.dumps({"tenant_id": scope.tenant_id})
-        staging.write_text(MARKS[kind], told)
+        mark = manifest if manifest is not None else json.dumps({"tenant_id": scope.tenant_id})
+        staging.write_text(MARKS[kind], mark)
     return staging.target
 
 
@@ -123,8 +124,8 @@ def _write_text(staging: Staging, lines: DataFrame, line_end: str, suffix: str, 
     return written
 
 
-def _csv_options(format: ExportFormat, csv: CsvOptions | None) -> CsvOptions:
-    options = (csv or CsvOptions()).checked()
+def _csv_options(format: ExportFormat, csv: CsvOptions) -> CsvOptions:
+    options = csv.checked()
     if format != "csv" and options != CsvOptions():
         raise InvalidArgumentError(f"null and guard_formulas are options of csv, and the format is {format!r}")
     return options

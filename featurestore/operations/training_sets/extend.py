@@ -15,7 +15,7 @@ from featurestore.operations.erasure.suppress import left_after_suppression
 from featurestore.operations.reading.as_of import Spine
 from featurestore.operations.training_sets.build import PartToBuild, build_parts
 from featurestore.operations.training_sets.manifest_spine import spine_of_manifest
-from featurestore.operations.training_sets.request import check_columns, join_of_manifest, of_manifest
+from featurestore.operations.training_sets.request import check_columns, join_of_manifest, plan_of_manifest
 from featurestore.stores.training_sets.manifests import GroupSnapshot, Manifest
 
 
@@ -30,13 +30,13 @@ def extend_training_set(scope: Scope, manifest: Manifest, spine: Spine) -> Manif
     IncompatibleChangeError (a feature is of now gone, or of a type that its saved values do not fit).
     """
     join = join_of_manifest(manifest, _defined_now(scope.context, manifest))
-    asked = replace(of_manifest(manifest), join=join, rebuilt_from=None)
-    check_missing(asked.missing, {field.name: field.dataType for field in asked.feature_types})
-    given = spine_of_manifest(scope.context, manifest, spine, join)
-    check_columns(given, asked)
-    new, suppressed = left_after_suppression(scope, given, join.key_lookups)
+    plan = replace(plan_of_manifest(manifest), join=join, rebuilt_from=None)
+    check_missing(plan.request.missing, {field.name: field.dataType for field in plan.feature_types})
+    added = spine_of_manifest(scope.context, manifest, spine, join)
+    check_columns(added, plan)
+    new, suppressed = left_after_suppression(scope, added, join.key_lookups)
     in_order = new.select(*(column(name) for name in manifest.spine_columns))
-    return build_parts(scope, [PartToBuild(in_order, suppressed=suppressed)], asked, base=manifest)
+    return build_parts(scope, [PartToBuild(in_order, suppressed=suppressed)], plan, base=manifest)
 
 
 def _defined_now(context: Context, manifest: Manifest) -> list[GroupSnapshot]:

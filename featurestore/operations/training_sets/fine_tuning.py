@@ -7,18 +7,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from pickle import PicklingError
-from typing import Literal
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from featurestore.definitions.lookup import Lookup
+from featurestore.definitions.lookup import listed
 from featurestore.definitions.training_set import Split
 from featurestore.display.description import Display, Table, count, counted
 from featurestore.display.displayed import Displayed
 from featurestore.errors import InvalidArgumentError, InvariantError, SpineError, TransformationError, nearest
 from featurestore.frames.rows.suppression import REASON
-from featurestore.frames.text.chat import ALL, LEFT_OUT, REFUSED, ChatFormat, FormatFunction, chat_lines, missing_inputs
+from featurestore.frames.text.chat import ALL, LEFT_OUT, REFUSED, ChatFormat, chat_lines, missing_inputs
 from featurestore.frames.text.chat_template import check_template
 from featurestore.frames.text.json_lines import LINE_END
 from featurestore.frames.training_sets.sampling import sample_rows
@@ -29,13 +28,11 @@ from featurestore.operations.instants import argument_count
 from featurestore.operations.reading.as_of import Spine, as_spine, columns_asked, point_in_time
 from featurestore.operations.training_sets.export import record_export
 from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split
-from featurestore.operations.training_sets.request import TrainingSetRequest, check_columns
+from featurestore.operations.training_sets.request import ExamplesPlan, FineTuningRequest, check_columns, plan_examples
 from featurestore.stores.files.exports import full_path, new_folder
 from featurestore.stores.small_tables.export_log import ExportRecord
 from featurestore.stores.training_sets.fine_tuning_sets import FineTuningFile, FineTuningManifest, write_shards
 from featurestore.stores.training_sets.manifests import GroupSnapshot, SplitCuts
-
-OnInvalid = Literal["fail", "skip"]
 
 # A shard holds about so many lines, where the caller does not say how many shards there are.
 ROWS_A_SHARD = 100_000
@@ -48,9 +45,9 @@ class FineTuningSet(Displayed):
     """What was written: a folder of JSONL files, one below ``path`` for each part of a split.
 
     ``row_count`` lines, and ``left_out`` rows by reason: together as many as the spine had (after sampling). ``parts``:
-    lines by part (``train``, ``validation``, ``test``; ``all`` without a split). ``samples`` tell of a few rows that
-    were skipped, and why. ``missing_inputs``: by column, the lines whose prompt is made of it and in which it is null; of
-    columns that are null in none there is nothing.
+    lines by part (``train``, ``validation``, ``test``; ``all`` without a split). ``samples`` describe a few rows
+    that were skipped, and why. ``missing_inputs``: by column, the lines whose prompt uses it and in which it is null; a
+    column that is never null is not listed.
     """
 
     context: Context = field(repr=False)
@@ -88,85 +85,87 @@ class FineTuningSet(Displayed):
 
 
 @dataclass(frozen=True)
-class FineTuningRequest:
-    """What to make, resolved. The output is the training set's label."""
+class _Plan(ExamplesPlan):
+    """The examples' plan, and how a row becomes messages."""
 
-    path: str
-    training_set: TrainingSetRequest
+    request: FineTuningRequest
     format: ChatFormat
-    shards: int | None
-    on_invalid: OnInvalid
 
 
-def fine_tuning_request(
-    path: str,
-    training_set: TrainingSetRequest,
-    inputs: Sequence[str | Lookup],
-    *,
-    system: str | None,
-    template: str | None,
-    format_fn: FormatFunction | None,
-    shards: int | None,
-    on_invalid: OnInvalid,
-) -> FineTuningRequest:
-    """Check the options beside those of a training set; raises InvalidArgumentError."""
-    if template is not None and format_fn is not None:
+def _check_options(request: FineTuningRequest) -> None:
+    if request.template is not None and request.format_fn is not None:
         raise InvalidArgumentError("template and format_fn are given; give one of them, or none for a line an input")
-    if format_fn is not None and not callable(format_fn):
-        raise InvalidArgumentError(f"format_fn is {type(format_fn).__name__}; give a function of a row (a dict)")
-    for what, text in (("system", system), ("template", template)):
+    if request.format_fn is not None and not callable(request.format_fn):
+        raise InvalidArgumentError(
+            f"format_fn is {type(request.format_fn).__name__}; give a function of a row (a dict)"
+        )
+    for what, text in (("system", request.system), ("template", request.template)):
         if text is not None and (not isinstance(text, str) or not text.strip()):
             raise InvalidArgumentError(f"{what} is {text!r}; give a Jinja2 text, or leave it out")
-    if shards is not None:
-        argument_count("shards", shards, MOST_SHARDS, ", or none")
-    if not isinstance(on_invalid, str) or on_invalid not in ("fail", "skip"):
-        raise InvalidArgumentError(f"on_invalid is {on_invalid!r}; possible: 'fail', 'skip'")
-    if training_set.label is None:
+    if request.shards is not None:
+        argument_count("shards", request.shards, MOST_SHARDS, ", or none")
+    if not isinstance(request.on_invalid, str) or request.on_invalid not in ("fail", "skip"):
+        raise InvalidArgumentError(f"on_invalid is {request.on_invalid!r}; possible: 'fail', 'skip'")
+
+
+def _planned(context: Context, request: FineTuningRequest) -> _Plan:
+    """Raises what ``plan_examples`` raises, and InvalidArgumentError for the other options."""
+    request = replace(request, features=listed(request.features))
+    examples = plan_examples(context, request)
+    _check_options(request)
+    if examples.label is None:
         raise InvalidArgumentError("output_feature is none; name what the assistant is to answer")
     form = ChatFormat(
-        inputs=columns_asked(inputs, training_set.join.lookups),
-        output=training_set.label,
-        identified_by=(*training_set.key_columns, training_set.join.timestamp_column),
-        system=system,
-        template=template,
-        format_fn=format_fn,
+        inputs=columns_asked(request.features, examples.join.lookups),
+        output=examples.label,
+        identified_by=(*examples.key_columns, examples.join.timestamp_column),
+        system=request.system,
+        template=request.template,
+        format_fn=request.format_fn,
     )
-    # The event timestamps of what was taken are no inputs.
-    join = replace(training_set.join, with_timestamps=False)
-    return FineTuningRequest(path, replace(training_set, join=join), form, shards, on_invalid)
+    # Event timestamps of features are not inputs.
+    return _Plan(request, replace(examples.join, with_timestamps=False), examples.label, form)
 
 
 def load_for_fine_tuning(scope: Scope, spine: Spine, request: FineTuningRequest) -> FineTuningSet:
     """Join inputs and output as of each row's time, make messages of each row, and write them; visible only when whole.
 
-    Grain: one line a spine row (of the sample, where one is asked) but for those that are left out and counted: the
-    output is missing (null, or blank text); the entity was erased; in no part of the split; and, with
-    ``on_invalid="skip"``, no messages came of it. A row's shard and its place there are a hash of (seed, row).
+    Grain: one line per spine row (or row of the sample). Rows are left out and counted where the output is missing (null,
+    or blank text), the entity was erased, the row is in no part of the split, or, with ``on_invalid="skip"``, the row
+    gives no messages. A row's shard and its place there are a hash of (seed, row).
 
     Raises TransformationError (a template that cannot be right, before any job; rows of which no messages came, unless
     they are skipped), ExportError (the path), SpineError, InvariantError.
     """
-    asked = request.training_set
-    whole = as_spine(scope.context, spine, asked.join)
-    form = _checked(whole, request)
-    whole, suppressed = left_after_suppression(scope, whole, asked.join.key_lookups)
-    record_export(scope.context, ExportRecord(scope.tenant_id, full_path(request.path), "fine_tuning", asked.name))
+    plan = _planned(scope.context, request)
+    whole = as_spine(scope.context, spine, plan.join)
+    plan = replace(plan, format=_checked(whole, plan))
+    whole, suppressed = left_after_suppression(scope, whole, plan.join.key_lookups)
+    record_export(scope.context, ExportRecord(scope.tenant_id, full_path(request.path), "fine_tuning", request.name))
     with new_folder(scope.spark, scope.files, request.path) as staging, ExitStack() as kept:
-        # Each is read once and kept: what is sampled, split, joined and counted must be the same rows, and a function may
+        # Each frame is read once and kept: the same rows must be sampled, split, joined and counted, and a function may
         # give another text the next time.
         whole = _kept(whole, kept)
-        size = asked.sample_size
-        sample = whole if size is None else _kept(sample_rows(whole, size, asked.seed, asked.stratify_by), kept)
-        rows, cuts, groups = _joined(scope, sample, asked)
-        made = _kept(_made(rows, form, asked), kept)
+        size = request.sample_size
+        sample = whole if size is None else _kept(sample_rows(whole, size, request.seed, request.strata), kept)
+        rows, cuts, groups = _joined(scope, sample, plan)
+        made = _kept(_made(rows, plan), kept)
         counts = _counts(made, sample.count(), request)
         if suppressed:
             counts = replace(counts, left_out=counts.left_out | {REASON: suppressed})
         files = write_shards(staging, made, request.shards or counts.shards, counts.parts)
-        manifest = _manifest(scope, replace(request, format=form), counts, files, cuts, groups)
+        manifest = _manifest(scope, plan, counts, files, cuts, groups)
         staging.write_text("_manifest.json", manifest.model_dump_json(indent=2))
-    told = (counts.left_out, counts.parts, files, counts.samples, counts.missing)
-    return FineTuningSet(scope.context, staging.target, manifest.row_count, *told)
+    return FineTuningSet(
+        context=scope.context,
+        path=staging.target,
+        row_count=manifest.row_count,
+        left_out=counts.left_out,
+        parts=counts.parts,
+        files=files,
+        samples=counts.samples,
+        missing_inputs=counts.missing,
+    )
 
 
 def _kept(rows: DataFrame, until: ExitStack) -> DataFrame:
@@ -175,15 +174,15 @@ def _kept(rows: DataFrame, until: ExitStack) -> DataFrame:
     return kept
 
 
-def _checked(spine: DataFrame, request: FineTuningRequest) -> ChatFormat:
+def _checked(spine: DataFrame, plan: _Plan) -> ChatFormat:
     """The format with the columns that it uses; raises SpineError and TransformationError before any job."""
-    form, join = request.format, request.training_set.join
+    form, join = plan.format, plan.join
     if join.label is None and form.output not in spine.columns:
         raise SpineError(
             f"output_feature {form.output!r} is not a column of the spine; a feature is written 'group:feature'. "
             f"{nearest(form.output, spine.columns)}"
         )
-    check_columns(spine, request.training_set)
+    check_columns(spine, plan)
     columns = [*spine.columns, *join.columns]
     texts = {"system": form.system, "template": form.template}
     used = [check_template(what, text, columns, form.output) for what, text in texts.items() if text is not None]
@@ -194,18 +193,18 @@ def _checked(spine: DataFrame, request: FineTuningRequest) -> ChatFormat:
 
 
 def _joined(
-    scope: Scope, spine: DataFrame, asked: TrainingSetRequest
+    scope: Scope, spine: DataFrame, plan: _Plan
 ) -> tuple[DataFrame, SplitCuts | None, tuple[GroupSnapshot, ...]]:
     """The rows with their part, where the split was cut, and the tables as they were read."""
-    groups = group_snapshots(scope.context, asked, {})
+    groups = group_snapshots(scope.context, plan, {})
     versions = {(group.name, group.version): group.table_version for group in groups}
-    joined = point_in_time(scope, spine, replace(asked.join, table_versions=versions))
-    return *with_split(scope.context, spine, joined, asked), groups
+    joined = point_in_time(scope, spine, replace(plan.join, table_versions=versions))
+    return *with_split(scope.context, spine, joined, plan), groups
 
 
-def _made(rows: DataFrame, form: ChatFormat, asked: TrainingSetRequest) -> DataFrame:
+def _made(rows: DataFrame, plan: _Plan) -> DataFrame:
     try:
-        return chat_lines(rows, form, asked.seed, None if asked.split is None else SPLIT)
+        return chat_lines(rows, plan.format, plan.request.seed, None if plan.request.split is None else SPLIT)
     except PicklingError as error:
         raise TransformationError(
             f"format_fn cannot be sent to the executors: {error}; let it use its argument and importable names alone"
@@ -226,9 +225,8 @@ class _Counts:
 
 def _counts(made: DataFrame, spine_rows: int, request: FineTuningRequest) -> _Counts:
     """Lines by part, and rows without one by reason; raises TransformationError where such rows are not skipped."""
-    asked = request.training_set
     counted = made.groupBy("part", "reason").count().collect()
-    parts = dict.fromkeys(_parts(asked.split), 0)
+    parts = dict.fromkeys(_parts(request.split), 0)
     reasons: dict[str, int] = {}
     for row in counted:
         of = parts if row["reason"] is None else reasons
@@ -237,15 +235,15 @@ def _counts(made: DataFrame, spine_rows: int, request: FineTuningRequest) -> _Co
     total = sum(parts.values()) + sum(reasons.values())
     if total != spine_rows:
         raise InvariantError(
-            f"fine-tuning set {asked.name!r}: the spine had {spine_rows} rows and {total} came out; nothing was written"
+            f"fine-tuning set {request.name!r}: the spine had {spine_rows} rows and {total} came out; nothing was written"
         )
     failed = {reason: count for reason, count in sorted(reasons.items()) if reason not in LEFT_OUT}
     samples = _samples(made) if failed else ()
     if REFUSED in failed or (failed and request.on_invalid == "fail"):
-        told = "; ".join(f"{reason}: {count}" for reason, count in failed.items())
+        reasons_text = "; ".join(f"{reason}: {count}" for reason, count in failed.items())
         raise TransformationError(
-            f"fine-tuning set {asked.name!r}: no messages came of {sum(failed.values())} of {total} rows, and nothing was "
-            f"written ({told}), such as {' | '.join(samples)}. Mend it"
+            f"fine-tuning set {request.name!r}: no messages came of {sum(failed.values())} of {total} rows, and nothing was "
+            f"written ({reasons_text}), such as {' | '.join(samples)}. Mend it"
             + ("" if REFUSED in failed else ", or leave such rows out with on_invalid='skip'")
         )
     missing = {row["name"]: row["count"] for row in missing_inputs(made).collect()}
@@ -253,7 +251,7 @@ def _counts(made: DataFrame, spine_rows: int, request: FineTuningRequest) -> _Co
 
 
 def _parts(split: Split | SplitCuts | None) -> Sequence[str]:
-    """The parts that are asked, whether they get rows or not."""
+    """The parts of the split, whether they get rows or not."""
     if split is None:
         return (ALL,)
     validates = any(getattr(split, name, None) for name in ("validation", "validation_from", "until_validation"))
@@ -261,22 +259,22 @@ def _parts(split: Split | SplitCuts | None) -> Sequence[str]:
 
 
 def _samples(made: DataFrame) -> tuple[str, ...]:
-    told = made.where(F.col("detail").isNotNull()).orderBy("hash_1", "hash_2", "detail").limit(_SAMPLES)
-    return tuple(row["detail"] for row in told.select("detail").collect())
+    samples = made.where(F.col("detail").isNotNull()).orderBy("hash_1", "hash_2", "detail").limit(_SAMPLES)
+    return tuple(row["detail"] for row in samples.select("detail").collect())
 
 
 def _manifest(
     scope: Scope,
-    request: FineTuningRequest,
+    plan: _Plan,
     counts: _Counts,
     files: tuple[FineTuningFile, ...],
     cuts: SplitCuts | None,
     groups: tuple[GroupSnapshot, ...],
 ) -> FineTuningManifest:
-    asked, form = request.training_set, request.format
+    request, join, form = plan.request, plan.join, plan.format
     return FineTuningManifest(
         tenant_id=scope.tenant_id,
-        name=asked.name,
+        name=request.name,
         created_at=scope.now(),
         code_version=scope.context.code_version,
         row_count=sum(counts.parts.values()),
@@ -284,15 +282,15 @@ def _manifest(
         missing_inputs=counts.missing,
         parts=counts.parts,
         files=files,
-        features=tuple(lookup_of(lookup) for lookup in asked.join.lookups),
+        features=tuple(lookup_of(lookup) for lookup in join.lookups),
         output=form.output,
         system=form.system,
         template=form.template,
         format_fn=None if form.format_fn is None else getattr(form.format_fn, "__qualname__", repr(form.format_fn)),
-        timestamp_column=asked.join.timestamp_column,
-        known_at=asked.join.known_at,
-        sample_size=asked.sample_size,
-        seed=asked.seed,
+        timestamp_column=join.timestamp_column,
+        known_at=join.known_at,
+        sample_size=request.sample_size,
+        seed=request.seed,
         split=cuts,
         groups=groups,
     )

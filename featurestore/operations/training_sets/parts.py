@@ -1,4 +1,4 @@
-"""What a training set is made from and how it is cut, as its manifest tells it."""
+"""What a training set is made from and how it is split, as its manifest records it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from featurestore.frames.as_of.spine import instant_column, with_instants
 from featurestore.frames.training_sets.splits import hash_cuts, split_by_hash, split_by_time, time_boundaries
 from featurestore.operations.context import Context
 from featurestore.operations.reading.as_of import ResolvedLookup
-from featurestore.operations.training_sets.request import TrainingSetRequest
+from featurestore.operations.training_sets.request import ExamplesPlan
 from featurestore.stores.training_sets.manifests import GroupSnapshot, SplitCuts
 
 
 def group_snapshots(
-    context: Context, asked: TrainingSetRequest, pinned: Mapping[tuple[str, int], int]
+    context: Context, plan: ExamplesPlan, pinned: Mapping[tuple[str, int], int]
 ) -> tuple[GroupSnapshot, ...]:
     """Each group once, pinned to the version its table has now, or had for the build that is repeated."""
     snapshots: dict[tuple[str, int], GroupSnapshot] = {}
-    for lookup in asked.join.all_lookups:
+    for lookup in plan.join.all_lookups:
         group = lookup.group
         key = (group.name, group.version)
         if key in snapshots:
@@ -39,36 +39,37 @@ def group_snapshots(
 
 
 def with_split(
-    context: Context, spine: DataFrame, joined: DataFrame, asked: TrainingSetRequest
+    context: Context, spine: DataFrame, joined: DataFrame, plan: ExamplesPlan
 ) -> tuple[DataFrame, SplitCuts | None]:
-    """The joined rows with the column ``split``, where one is asked, and where the spine was cut."""
-    if asked.split is None:
+    """The joined rows with the column ``split``, where the plan has one, and where the spine was cut."""
+    if plan.request.split is None:
         return joined, None
-    cuts = asked.split if isinstance(asked.split, SplitCuts) else _cuts(context, spine, asked)
+    split = plan.request.split
+    cuts = split if isinstance(split, SplitCuts) else _cuts(context, spine, plan)
     if cuts.kind != "time":
-        return split_by_hash(joined, cuts.columns, asked.seed, cuts.until_test, cuts.until_validation), cuts
+        return split_by_hash(joined, cuts.columns, plan.request.seed, cuts.until_test, cuts.until_validation), cuts
     assert cuts.test_from is not None
     instants = instant_column(joined)
-    timed = with_instants(joined, asked.join.timestamp_column, context.settings.timestamp_zone, instants)
+    timed = with_instants(joined, plan.join.timestamp_column, context.settings.timestamp_zone, instants)
     divided = split_by_time(timed, instants, cuts.validation_from, cuts.test_from, cuts.embargo)
     return divided.drop(instants), cuts
 
 
-def _cuts(context: Context, spine: DataFrame, asked: TrainingSetRequest) -> SplitCuts:
-    """Where the split that is asked cuts this spine."""
-    split = asked.split
+def _cuts(context: Context, spine: DataFrame, plan: ExamplesPlan) -> SplitCuts:
+    """Where the plan's split cuts this spine."""
+    split = plan.request.split
     if isinstance(split, TimeSplit):
         instants = instant_column(spine)
-        timed = with_instants(spine, asked.join.timestamp_column, context.settings.timestamp_zone, instants)
+        timed = with_instants(spine, plan.join.timestamp_column, context.settings.timestamp_zone, instants)
         validation_from, test_from = time_boundaries(timed, instants, split)
         return SplitCuts(validation_from=validation_from, test_from=test_from, embargo=split.embargo)
     assert split is not None
     assert not isinstance(split, SplitCuts)
     if isinstance(split, EntitySplit):
-        columns = split.by or asked.key_columns
+        columns = split.by or plan.key_columns
     else:
         columns = tuple(sorted(spine.columns))
-    until_test, until_validation = hash_cuts(spine, columns, split, asked.seed)
+    until_test, until_validation = hash_cuts(spine, columns, split, plan.request.seed)
     return SplitCuts(kind=split.kind, columns=columns, until_test=until_test, until_validation=until_validation)
 
 

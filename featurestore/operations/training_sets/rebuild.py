@@ -15,12 +15,12 @@ from featurestore.operations.context import Context, Scope
 from featurestore.operations.reading.as_of import Spine
 from featurestore.operations.training_sets.build import PartToBuild, build_parts
 from featurestore.operations.training_sets.manifest_spine import spine_of_manifest
-from featurestore.operations.training_sets.request import join_of_manifest, of_manifest
+from featurestore.operations.training_sets.request import join_of_manifest, plan_of_manifest
 from featurestore.operations.training_sets.sources import check_sources, explain_missing_files
 from featurestore.stores.training_sets.manifests import PART, Manifest
 
 
-def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None = None) -> Manifest:
+def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None) -> Manifest:
     """Build a version again, from the table versions and definitions in its manifest; publishes a new version.
 
     The spine is taken from the saved rows, or given; either way it must have the manifest's fingerprint. Raises
@@ -29,7 +29,7 @@ def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None =
     """
     check_sources(scope.context, manifest)
     parts = _parts_as_they_were(scope.context, manifest, spine)
-    # Of a given spine from which rows were dropped, the fingerprint cannot be told before they are; the content's can after.
+    # Where rows of the user's spine were dropped, its fingerprint can only be compared after the drop, with the content's.
     is_whole = spine is not None and manifest.rows_dropped > 0
     for part, was in zip(parts, manifest.all_parts, strict=True):
         if not is_whole and content_hash(part.spine) != was.spine_fingerprint:
@@ -38,7 +38,7 @@ def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None =
                 f"(fingerprint {was.spine_fingerprint[:12]}...); give the same rows, after sampling"
             )
     try:
-        return build_parts(scope, parts, of_manifest(manifest), check=partial(_check_same, manifest))
+        return build_parts(scope, parts, plan_of_manifest(manifest), check=partial(_check_same, manifest))
     except (PySparkException, Py4JJavaError, StorageError) as error:
         explain_missing_files(scope.context, manifest, error)
         raise
@@ -63,7 +63,7 @@ def _parts_as_they_were(context: Context, manifest: Manifest, spine: Spine | Non
         saved = context.training_sets.read_with_part(context.spark, manifest)
         spines = [saved.where(F.col(PART) == index) for index in range(len(manifest.all_parts))]
     else:
-        spines = [spine_of_manifest(context, manifest, spine, of_manifest(manifest).join)]
+        spines = [spine_of_manifest(context, manifest, spine, plan_of_manifest(manifest).join)]
     return [
         PartToBuild(
             rows.select(*(column(name) for name in manifest.spine_columns)),

@@ -1,10 +1,11 @@
-"""What training set to build: asked by a caller or a definition, checked against the registry and the spine."""
+"""The request for a training set, and its plan: the request resolved against the registry and checked against a spine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
+from typing import Literal
 
 from pyspark.sql import DataFrame
 from pyspark.sql.types import StructType
@@ -18,6 +19,7 @@ from featurestore.errors import DefinitionError, InvalidArgumentError, SpineErro
 from featurestore.frames.as_of.spine import check_outputs
 from featurestore.frames.as_of.spine_types import check_saved
 from featurestore.frames.schema import values_schema
+from featurestore.frames.text.chat import FormatFunction
 from featurestore.frames.training_sets.missing import check_missing
 from featurestore.frames.training_sets.splits import SPLIT
 from featurestore.operations.context import Context
@@ -32,27 +34,91 @@ from featurestore.operations.reading.as_of import (
 )
 from featurestore.stores.training_sets.manifests import PART, GroupSnapshot, Manifest, SplitCuts
 
+OnInvalid = Literal["fail", "skip"]
+
 _FORBIDDEN_IN_NAMES = frozenset(" ,;{}()\n\t=")
 
 
-@dataclass(frozen=True)
-class TrainingSetRequest:
-    """What to build, resolved; everything that the manifest will say."""
+@dataclass(frozen=True, kw_only=True)
+class ExamplesRequest:
+    """Labelled examples: which features, which label, which sample, which split.
+
+    ``FeatureDataLoader`` explains each field. A manifest's split is already cut (``SplitCuts``).
+    """
 
     name: str
-    join: AsOfRequest
+    features: Features
+    label: str | None
+    label_offset: timedelta | str | None
+    timestamp_column: str
+    known_at: object
     full_feature_names: bool
-    label: str | None = None
-    sample_size: int | None = None
-    stratify_by: tuple[str, ...] = ()
-    seed: int = 0
-    # As asked, or as it was cut before.
-    split: Split | SplitCuts | None = None
-    missing: Missing = "keep"
-    expand_vectors: bool = False
-    strict: bool = False
-    description: str = ""
-    rebuilt_from: int | None = None
+    sample_size: int | None
+    stratify_by: str | Sequence[str] | None
+    seed: int
+    split: Split | SplitCuts | None
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """The columns of ``stratify_by``."""
+        return (self.stratify_by,) if isinstance(self.stratify_by, str) else tuple(self.stratify_by or ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSetRequest(ExamplesRequest):
+    """The examples of a training set, and how it is saved. A caller, a definition and a manifest all build one."""
+
+    missing: Missing
+    expand_vectors: bool
+    strict: bool
+    description: str
+
+    @classmethod
+    def of_definition(cls, definition: TrainingSetDefinition) -> TrainingSetRequest:
+        """A definition has a field of the same name for each field of a request."""
+        return cls(**{field.name: getattr(definition, field.name) for field in fields(cls)})
+
+    @classmethod
+    def of_manifest(cls, manifest: Manifest) -> TrainingSetRequest:
+        """The request that a saved version was built from. Its rows are the sample, so they are not sampled again."""
+        return cls(
+            name=manifest.name,
+            features=manifest.features,
+            label=manifest.label,
+            label_offset=manifest.label_offset,
+            timestamp_column=manifest.timestamp_column,
+            known_at=manifest.known_at,
+            full_feature_names=manifest.full_feature_names,
+            sample_size=None,
+            stratify_by=manifest.stratify_by,
+            seed=manifest.seed,
+            split=manifest.split,
+            missing=manifest.missing,
+            expand_vectors=manifest.expand_vectors,
+            strict=False,
+            description=manifest.description,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTuningRequest(ExamplesRequest):
+    """The examples, whose label is the output, and how they become messages and files."""
+
+    path: str
+    system: str | None
+    template: str | None
+    format_fn: FormatFunction | None
+    shards: int | None
+    on_invalid: OnInvalid
+
+
+@dataclass(frozen=True)
+class ExamplesPlan:
+    """A request resolved against the registry: its as-of join, and the column that holds the label."""
+
+    request: ExamplesRequest
+    join: AsOfRequest
+    label: str | None
 
     @property
     def key_columns(self) -> tuple[str, ...]:
@@ -61,102 +127,59 @@ class TrainingSetRequest:
     @property
     def feature_types(self) -> StructType:
         """The features' output columns with their types."""
-        fields = StructType()
+        types = StructType()
         for lookup in self.join.lookups:
             schema = values_schema(lookup.group)
             for name in lookup.features:
-                fields.add(lookup.outputs[name], schema[name].dataType)
-        return fields
+                types.add(lookup.outputs[name], schema[name].dataType)
+        return types
 
 
-def request(
-    context: Context,
-    name: str,
-    features: Features,
-    *,
-    label: str | None = None,
-    label_offset: timedelta | str | None = None,
-    timestamp_column: str = "event_timestamp",
-    known_at: object = None,
-    full_feature_names: bool = False,
-    sample_size: int | None = None,
-    stratify_by: str | Sequence[str] | None = None,
-    seed: int = 0,
-    split: Split | None = None,
-    missing: Missing = "keep",
-    expand_vectors: bool = False,
-    strict: bool = False,
-    description: str = "",
-) -> TrainingSetRequest:
-    """Check what is asked against the registry.
+@dataclass(frozen=True)
+class TrainingSetPlan(ExamplesPlan):
+    """The plan of a training set. ``rebuilt_from``: the version that it repeats, if any."""
+
+    request: TrainingSetRequest
+    rebuilt_from: int | None = None
+
+
+def plan_examples(context: Context, request: ExamplesRequest) -> ExamplesPlan:
+    """Check a request against the registry.
 
     Raises NotFoundError, DefinitionError, InvalidNameError, InvalidArgumentError, SpineError.
     """
-    if sample_size is not None and (isinstance(sample_size, bool) or sample_size < 1):
-        raise SpineError(f"sample_size is {sample_size}; give a number of rows from 1 on, or none for all")
-    strata = (stratify_by,) if isinstance(stratify_by, str) else tuple(stratify_by or ())
-    if strata and sample_size is None:
+    size = request.sample_size
+    if size is not None and (isinstance(size, bool) or size < 1):
+        raise SpineError(f"sample_size is {size}; give a number of rows from 1 on, or none for all")
+    if request.strata and size is None:
         raise InvalidArgumentError("stratify_by says how a sample is taken; give sample_size, too")
-    if not isinstance(description, str) or not is_unicode(description):
-        raise InvalidArgumentError(f"description is {description!r}; give a text, or leave it out")
     join = AsOfRequest(
-        lookups=resolve(context, features, full_feature_names),
-        timestamp_column=timestamp_column,
-        known_at=parse_known_at(known_at, context.settings.timestamp_zone),
+        lookups=resolve(context, request.features, request.full_feature_names),
+        timestamp_column=request.timestamp_column,
+        known_at=parse_known_at(request.known_at, context.settings.timestamp_zone),
         with_timestamps=True,
     )
-    asked = TrainingSetRequest(
-        name=check_name(name),
-        join=join,
-        full_feature_names=full_feature_names,
-        label=label,
-        sample_size=sample_size,
-        stratify_by=strata,
-        seed=seed,
-        split=split,
-        missing=missing,
-        expand_vectors=expand_vectors,
-        strict=strict,
-        description=description,
-    )
-    check_missing(missing, {field.name: field.dataType for field in asked.feature_types})
-    return _with_label(context, asked, _offset(label_offset))
+    check_name(request.name)
+    return _with_label(context, ExamplesPlan(request, join, request.label), _offset(request.label_offset))
 
 
-def of_definition(context: Context, definition: TrainingSetDefinition) -> TrainingSetRequest:
-    return request(
-        context,
-        definition.name,
-        definition.features,
-        label=definition.label,
-        label_offset=definition.label_offset,
-        timestamp_column=definition.timestamp_column,
-        known_at=definition.known_at,
-        full_feature_names=definition.full_feature_names,
-        sample_size=definition.sample_size,
-        stratify_by=definition.stratify_by,
-        seed=definition.seed,
-        split=definition.split,
-        missing=definition.missing,
-        expand_vectors=definition.expand_vectors,
-        strict=definition.strict,
-        description=definition.description,
-    )
+def plan_training_set(context: Context, request: TrainingSetRequest) -> TrainingSetPlan:
+    """Check a request against the registry; raises what ``plan_examples`` raises, also for the options of saving."""
+    description = request.description
+    if not isinstance(description, str) or not is_unicode(description):
+        raise InvalidArgumentError(f"description is {description!r}; give a text, or leave it out")
+    examples = plan_examples(context, request)
+    plan = TrainingSetPlan(request, examples.join, examples.label)
+    check_missing(request.missing, {field.name: field.dataType for field in plan.feature_types})
+    return plan
 
 
-def of_manifest(manifest: Manifest) -> TrainingSetRequest:
-    """What a saved version was built by; a rebuild asks for the same."""
-    return TrainingSetRequest(
-        name=manifest.name,
-        join=join_of_manifest(manifest, manifest.groups),
-        full_feature_names=manifest.full_feature_names,
-        label=manifest.label,
-        stratify_by=manifest.stratify_by,
-        seed=manifest.seed,
-        split=manifest.split,
-        missing=manifest.missing,
-        expand_vectors=manifest.expand_vectors,
-        description=manifest.description,
+def plan_of_manifest(manifest: Manifest) -> TrainingSetPlan:
+    """The plan that a saved version was built by; a rebuild follows the same plan."""
+    return TrainingSetPlan(
+        TrainingSetRequest.of_manifest(manifest),
+        join_of_manifest(manifest, manifest.groups),
+        manifest.label,
         rebuilt_from=manifest.version,
     )
 
@@ -189,33 +212,34 @@ def _offset(label_offset: timedelta | str | None) -> timedelta:
         ) from error
 
 
-def _with_label(context: Context, asked: TrainingSetRequest, offset: timedelta) -> TrainingSetRequest:
-    """The request with its label looked up, where the label is a feature reference."""
-    if asked.label is None or ":" not in asked.label:
+def _with_label(context: Context, plan: ExamplesPlan, offset: timedelta) -> ExamplesPlan:
+    """The plan with a lookup of the label, where the label is a feature reference."""
+    if plan.label is None or ":" not in plan.label:
         if offset:
             raise InvalidArgumentError(
-                f"label_offset is for a label that is a feature, as 'group:feature'; the label is {asked.label!r}"
+                f"label_offset is for a label that is a feature, as 'group:feature'; the label is {plan.label!r}"
             )
-        return asked
-    group_name, feature = parse_reference(asked.label)
-    lookup = resolve_lookup(context.group(group_name), Lookup(group_name, (feature,)), asked.full_feature_names)
-    for other in asked.join.lookups:
+        return plan
+    group_name, feature = parse_reference(plan.label)
+    reference = Lookup(group_name, (feature,))
+    lookup = resolve_lookup(context.group(group_name), reference, plan.request.full_feature_names)
+    for other in plan.join.lookups:
         if other.group.name == group_name and feature in other.features and not offset:
             raise DefinitionError(
-                f"{asked.label!r} is the label and among the features; ask for it once, or give label_offset= for its later value"
+                f"{plan.label!r} is the label and among the features; ask for it once, or give label_offset= for its later value"
             )
     output = lookup.outputs[feature]
-    if output in asked.join.feature_columns:
+    if output in plan.join.feature_columns:
         # The same feature, earlier, is a feature.
         output = f"label__{feature}"
     labelled = replace(lookup, outputs={feature: output}, offset=offset)
-    return replace(asked, label=output, join=replace(asked.join, label=labelled))
+    return replace(plan, label=output, join=replace(plan.join, label=labelled))
 
 
-def check_columns(spine: DataFrame, asked: TrainingSetRequest) -> None:
-    """Raise SpineError where the spine cannot be joined, labelled, sampled, split or saved as asked."""
-    check_joinable(spine, asked.join)
-    outputs = [*asked.join.columns, *([SPLIT] if asked.split else [])]
+def check_columns(spine: DataFrame, plan: ExamplesPlan) -> None:
+    """Raise SpineError where the spine cannot be joined, labelled, sampled, split or saved as planned."""
+    check_joinable(spine, plan.join)
+    outputs = [*plan.join.columns, *([SPLIT] if plan.request.split else [])]
     check_outputs(spine.columns, outputs)
     unsaveable = [name for name in spine.columns if _FORBIDDEN_IN_NAMES & set(name)]
     if unsaveable:
@@ -224,21 +248,22 @@ def check_columns(spine: DataFrame, asked: TrainingSetRequest) -> None:
     if reserved:
         raise SpineError(f"spine: column {reserved[0]!r} has a name that saved sets use themselves; rename it")
     check_saved(spine.schema)
-    if asked.join.label is None and asked.label is not None:
-        _check_label(spine, asked, asked.label)
-    by = asked.split.by if isinstance(asked.split, EntitySplit) else ()
-    for what, names in (("stratify_by", asked.stratify_by), ("split by", by)):
+    if plan.join.label is None and plan.label is not None:
+        _check_label(spine, plan, plan.label)
+    split = plan.request.split
+    by = split.by if isinstance(split, EntitySplit) else ()
+    for what, names in (("stratify_by", plan.request.strata), ("split by", by)):
         for name in names:
             if name not in spine.columns:
                 raise SpineError(f"{what} {name!r} is not a column of the spine. {nearest(name, spine.columns)}")
 
 
-def _check_label(spine: DataFrame, asked: TrainingSetRequest, label: str) -> None:
+def _check_label(spine: DataFrame, plan: ExamplesPlan, label: str) -> None:
     if label not in spine.columns:
-        known = [name for name in spine.columns if name != asked.join.timestamp_column]
+        known = [name for name in spine.columns if name != plan.join.timestamp_column]
         raise SpineError(
             f"label {label!r} is not a column of the spine; a feature as label is written 'group:feature'. "
             f"{nearest(label, known)}"
         )
-    if label in {*asked.key_columns, asked.join.timestamp_column}:
+    if label in {*plan.key_columns, plan.join.timestamp_column}:
         raise SpineError(f"label {label!r} is a key or the timestamp of the spine; name another column")

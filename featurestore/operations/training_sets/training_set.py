@@ -121,17 +121,14 @@ class TrainingSet(Displayed):
         ``format`` is ``"parquet"``, ``"csv"``, ``"jsonl"`` or ``"arrow"``; ``null`` and ``guard_formulas`` are of CSV
         (docs/exports.md). Raises ExportError, and InvariantError where the files hold other rows than the set.
         """
-        told = self.manifest.model_dump_json(indent=2)
-        csv = CsvOptions(null, guard_formulas)
-        saved = self.manifest
-        which = (saved.name, saved.version)
+        manifest = self.manifest
         return export(
-            Scope(self.context, saved.tenant_id),
+            Scope(self.context, manifest.tenant_id),
             self.rows,
             path,
             format,
-            csv,
-            told,
-            saved.row_count,
-            training_set=which,
+            csv=CsvOptions(null, guard_formulas),
+            manifest=manifest.model_dump_json(indent=2),
+            row_count=manifest.row_count,
+            training_set=(manifest.name, manifest.version),
         )

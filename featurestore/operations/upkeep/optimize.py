@@ -89,7 +89,7 @@ class PartitionFiles:
         return len(self.sizes) <= self.wanted or all(size >= GOOD_BYTES for size in self.sizes)
 
 
-def optimize(scope: Scope, groups: Sequence[str] | None = None, dry_run: bool = False) -> Listing[OptimizeResult]:
+def optimize(scope: Scope, groups: Sequence[str] | None, *, dry_run: bool) -> Listing[OptimizeResult]:
     """Rewrite the tenant's partitions that are more files than their bytes need, each in a commit of its own.
 
     The rows stay what they are, sorted by join keys and event timestamp, in files with new statistics: every query gives

@@ -88,9 +88,10 @@ class _Old:
 
 def cleanup(
     scope: Scope,
-    retention_days: int | None = None,
-    dry_run: bool = False,
-    groups: Sequence[str] | None = None,
+    *,
+    retention_days: int | None,
+    dry_run: bool,
+    groups: Sequence[str] | None,
 ) -> Listing[RetentionResult]:
     """Delete the tenant's rows that are older than their group's ``retention``, or than ``retention_days``.
 

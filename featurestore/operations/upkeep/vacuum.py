@@ -48,9 +48,7 @@ class Need:
     whom: str
 
 
-def vacuum(
-    context: Context, older_than: timedelta | str = "7d", force: bool = False, dry_run: bool = False
-) -> Listing[VacuumResult]:
+def vacuum(context: Context, *, older_than: timedelta | str, force: bool, dry_run: bool) -> Listing[VacuumResult]:
     """Remove the files that have not been in any table's newest version for ``older_than``, and what crashes left behind.
 
     The tables are those of every feature group in every major version, with their rejected rows, and the store's own.

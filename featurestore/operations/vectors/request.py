@@ -1,4 +1,4 @@
-"""A similarity search as it is asked, checked: what to search, by which vector, among whom."""
+"""The request of a similarity search, and the search that it means once it is checked against the registry."""
 
 from __future__ import annotations
 
@@ -26,9 +26,22 @@ from featurestore.operations.entities import entity_key
 from featurestore.operations.instants import argument_count, argument_instant
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class SearchRequest:
+    """The options of a similarity search as the caller gave them; ``OfflineStore.search_similar_embeddings`` explains each."""
+
+    feature: str
+    limit: int
+    threshold: float
+    at: Any
+    filters: Mapping[str, Any] | None
+    model_version: str | None
+    exact: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SimilaritySearch:
-    """What is asked, checked."""
+    """A checked request: the feature and its group in force, the moment, and the filters with their types."""
 
     group: FeatureGroup
     feature: Feature
@@ -38,9 +51,9 @@ class SimilaritySearch:
     threshold: float
     filters: tuple[ColumnFilter, ...]
     model_version: str | None
-    # No moment was named: vectors as they are valid now, which an index of them may tell.
-    present: bool = True
-    exact: bool | None = None
+    # The request names no moment, so an index of the vectors that are valid now may answer it.
+    present: bool
+    exact: bool | None
 
     @property
     def reference(self) -> str:
@@ -48,7 +61,7 @@ class SimilaritySearch:
 
     @property
     def columns(self) -> VectorColumns:
-        names = [one.name for one in self.filters]
+        names = [filter.name for filter in self.filters]
         return VectorColumns(
             keys=tuple(self.group.join_keys),
             vector=self.feature.name,
@@ -61,44 +74,35 @@ class SimilaritySearch:
     def passes(self, of_keys: bool) -> Column:
         """The filters on join keys, which never change and are applied before all else, or those on features."""
         passes = F.lit(True)
-        for one in self.filters:
-            if (one.name in self.group.join_keys) == of_keys:
-                passes = passes & one.condition(column(one.name))
+        for filter in self.filters:
+            if (filter.name in self.group.join_keys) == of_keys:
+                passes = passes & filter.condition(column(filter.name))
         return passes
 
 
-def check_search(
-    context: Context,
-    reference: str,
-    limit: object,
-    threshold: object,
-    at: object,
-    filters: object,
-    model_version: object,
-    exact: object = None,
-) -> SimilaritySearch:
-    """Raises NotFoundError with the nearest names, and InvalidArgumentError for what cannot be searched by."""
-    group_name, name = parse_reference(reference)
+def check_search(context: Context, request: SearchRequest) -> SimilaritySearch:
+    """Raises NotFoundError with the nearest names, and InvalidArgumentError for options that no search can have."""
+    group_name, name = parse_reference(request.feature)
     group = context.group(group_name)
     feature = group.feature(name)
     model_column = feature.model_version_column
     if model_column is None:
         raise InvalidArgumentError(
-            f"feature {reference!r} is {feature.type}; similar ones are found for embedding(dims)"
+            f"feature {request.feature!r} is {feature.type}; similar ones are found for embedding(dims)"
         )
     zone = context.settings.timestamp_zone
-    words: dict[str, str] = {**group.entity.join_keys, **{one.name: one.type for one in group.features}}
+    words: dict[str, str] = {**group.entity.join_keys, **{each.name: each.type for each in group.features}}
     return SimilaritySearch(
         group=group,
         feature=feature,
         model_column=model_column,
-        at=context.clock() if at is None else argument_instant("at", at, zone, "down"),
-        limit=argument_count("limit", limit),
-        threshold=_check_threshold(threshold),
-        filters=tuple(read_filters(filters, words, f"group {group.name!r}", zone)),
-        model_version=_check_model_version(model_version),
-        present=at is None,
-        exact=_check_exact(exact),
+        at=context.clock() if request.at is None else argument_instant("at", request.at, zone, "down"),
+        limit=argument_count("limit", request.limit),
+        threshold=_check_threshold(request.threshold),
+        filters=tuple(read_filters(request.filters, words, f"group {group.name!r}", zone)),
+        model_version=_check_model_version(request.model_version),
+        present=request.at is None,
+        exact=_check_exact(request.exact),
     )
 
 
@@ -122,37 +126,37 @@ def _check_exact(exact: object) -> bool | None:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is searched by: a vector, or the entity whose own vector it is; exactly one of the two."""
+class SearchQuery:
+    """A vector to compare with, or the entity that it belongs to; exactly one of the two is set."""
 
     vector: list[float] | None = None
     entity: dict[str, Any] | None = None
 
 
-def read_query(context: Context, given: object, search: SimilaritySearch) -> Asked:
+def read_query(context: Context, query: object, search: SimilaritySearch) -> SearchQuery:
     """Raises InvalidArgumentError where it is neither a vector of the feature's dims nor an entity."""
-    if isinstance(given, Mapping):
-        return Asked(entity=entity_key(search.group.entity, given, context.settings.timestamp_zone))
-    return Asked(vector=read_vector(given, search))
+    if isinstance(query, Mapping):
+        return SearchQuery(entity=entity_key(search.group.entity, query, context.settings.timestamp_zone))
+    return SearchQuery(vector=read_vector(query, search))
 
 
-def read_vector(given: object, search: SimilaritySearch) -> list[float]:
+def read_vector(query: object, search: SimilaritySearch) -> list[float]:
     """The query in double precision; raises InvalidArgumentError where it is no vector of the feature's dims."""
     dims = cast(int, search.feature.feature_type.dims)
     wanted = f"{search.reference!r} has vectors of {dims} finite numbers"
-    if isinstance(given, pd.Series):
-        given = given.to_numpy()
-    if not isinstance(given, list | tuple | np.ndarray) or (isinstance(given, np.ndarray) and not _is_vector(given)):
-        told = _word(given)
-        key = {name: f"<{kind}>" for name, kind in search.group.entity.join_keys.items()}
+    if isinstance(query, pd.Series):
+        query = query.to_numpy()
+    if not isinstance(query, list | tuple | np.ndarray) or (isinstance(query, np.ndarray) and not _is_vector(query)):
+        kind = _word(query)
+        key = {name: f"<{word}>" for name, word in search.group.entity.join_keys.items()}
         raise InvalidArgumentError(
-            f"{'' if isinstance(given, np.ndarray) else f'{given!r} is '}{told}, which cannot be searched by: {wanted}; give "
+            f"{'' if isinstance(query, np.ndarray) else f'{query!r} is '}{kind}, which cannot be searched by: {wanted}; give "
             f"one, or an entity as a mapping of its join keys, as in {key}"
         )
-    if len(given) != dims:
-        raise InvalidArgumentError(f"the vector has {len(given)} dims, and {wanted}")
+    if len(query) != dims:
+        raise InvalidArgumentError(f"the vector has {len(query)} dims, and {wanted}")
     faults: list[list[str]] = [[]]
-    [vector] = read_values([given], "the vector", "array<double>", None, faults).to_pylist()
+    [vector] = read_values([query], "the vector", "array<double>", None, faults).to_pylist()
     if faults[0] or any(number is None or not math.isfinite(number) for number in vector):
         reason = "; ".join(faults[0]) or "the vector holds a number that is missing or not finite"
         raise InvalidArgumentError(f"{reason}; {wanted}")
@@ -161,12 +165,12 @@ def read_vector(given: object, search: SimilaritySearch) -> list[float]:
     return list(vector)
 
 
-def _is_vector(given: np.ndarray[Any, Any]) -> bool:
+def _is_vector(query: np.ndarray[Any, Any]) -> bool:
     """Whether the array has one dimension, of numbers: NumPy would give those of moments as integers."""
-    return given.ndim == 1 and given.dtype.kind in "iufO"
+    return query.ndim == 1 and query.dtype.kind in "iufO"
 
 
-def _word(given: object) -> str:
-    if not isinstance(given, np.ndarray):
-        return type(given).__name__
-    return f"an array of {given.dtype}" if given.ndim == 1 else f"an array of shape {given.shape}"
+def _word(query: object) -> str:
+    if not isinstance(query, np.ndarray):
+        return type(query).__name__
+    return f"an array of {query.dtype}" if query.ndim == 1 else f"an array of shape {query.shape}"

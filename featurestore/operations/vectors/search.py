@@ -20,68 +20,59 @@ from featurestore.frames.vectors.filters import same_key
 from featurestore.frames.vectors.similarity import SIMILARITY, Query, closest, latest_similarities
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import EntityKey, of_entities
-from featurestore.operations.vectors.request import Asked, SimilaritySearch, check_search, read_query
+from featurestore.operations.vectors.request import (
+    SearchQuery,
+    SearchRequest,
+    SimilaritySearch,
+    check_search,
+    read_query,
+)
 from featurestore.operations.vectors.search_postgres import search_postgres
 from featurestore.operations.vectors.similar_entities import SimilarEntities, SimilarEntity, match_of
 
 VectorOrEntity: TypeAlias = "Sequence[float] | np.ndarray[Any, Any] | pd.Series[Any] | EntityKey"
 
-# Entities that are looked at beside those asked for: others whose similarity is too near to tell in single precision.
+# Candidates beyond the limit: single precision cannot rank entities whose similarities are this close.
 _BESIDE = 50
 
 
 def search_similar_embeddings(
-    scope: Scope,
-    reference: str,
-    vector_or_entity: VectorOrEntity,
-    limit: int,
-    threshold: float,
-    at: object,
-    filters: Mapping[str, Any] | None,
-    model_version: str | None,
-    exact: bool | None = None,
+    scope: Scope, vector_or_entity: VectorOrEntity, request: SearchRequest
 ) -> SimilarEntities:
     """The entities whose vectors, as valid at ``at``, have the greatest cosine similarity; see ``OfflineStore``.
 
     Raises NotFoundError (no such feature; an entity without a valid vector; no vectors of the model version, while
-    there are others), PostgresError, and InvalidArgumentError for all else that cannot be searched by.
+    there are others), PostgresError, and InvalidArgumentError for a query or an option that no search can have.
     """
-    search = check_search(scope.context, reference, limit, threshold, at, filters, model_version, exact)
-    asked = read_query(scope.context, vector_or_entity, search)
-    [found] = search_postgres(scope, search, [asked])
-    return _search_delta(scope, search, asked) if found is None else found
+    search = check_search(scope.context, request)
+    query = read_query(scope.context, vector_or_entity, search)
+    [answer] = search_postgres(scope, search, [query])
+    return _search_delta(scope, search, query) if answer is None else answer
 
 
 def search_similar_embeddings_batch(
-    scope: Scope,
-    reference: str,
-    queries: Sequence[VectorOrEntity] | np.ndarray[Any, Any],
-    limit: int,
-    threshold: float,
-    at: object,
-    filters: Mapping[str, Any] | None,
-    model_version: str | None,
-    exact: bool | None = None,
+    scope: Scope, vectors_or_entities: Sequence[VectorOrEntity] | np.ndarray[Any, Any], request: SearchRequest
 ) -> list[SimilarEntities]:
-    """The same of many vectors or entities, in their order; those that an index answers go to it together."""
-    search = check_search(scope.context, reference, limit, threshold, at, filters, model_version, exact)
-    is_number = isinstance(queries, np.ndarray) and queries.ndim == 0
-    if is_number or isinstance(queries, str | Mapping) or not isinstance(queries, Sequence | np.ndarray):
-        raise InvalidArgumentError(f"queries are {type(queries).__name__}; give a list of vectors or entities")
-    asked = [read_query(scope.context, query, search) for query in queries]
+    """One answer per vector or entity, in their order; those that an index answers go to it together."""
+    search = check_search(scope.context, request)
+    several = vectors_or_entities
+    is_number = isinstance(several, np.ndarray) and several.ndim == 0
+    if is_number or isinstance(several, str | Mapping) or not isinstance(several, Sequence | np.ndarray):
+        raise InvalidArgumentError(f"queries are {type(several).__name__}; give a list of vectors or entities")
+    queries = [read_query(scope.context, each, search) for each in several]
     return [
-        _search_delta(scope, search, one) if found is None else found
-        for one, found in zip(asked, search_postgres(scope, search, asked), strict=True)
+        _search_delta(scope, search, query) if answer is None else answer
+        for query, answer in zip(queries, search_postgres(scope, search, queries), strict=True)
     ]
 
 
-def _search_delta(scope: Scope, search: SimilaritySearch, asked: Asked) -> SimilarEntities:
+def _search_delta(scope: Scope, search: SimilaritySearch, query: SearchQuery) -> SimilarEntities:
     values = valid_vectors(scope, search)
     among = values.where(search.passes(of_keys=True))
-    if asked.vector is not None:
-        vector, model = asked.vector, search.model_version or search.feature.default_model_version
+    if query.vector is not None:
+        vector, model = query.vector, search.model_version or search.feature.default_model_version
     else:
-        key = cast(dict[str, Any], asked.entity)
+        key = cast(dict[str, Any], query.entity)
         vector, model = _own_vector(scope.context, values, search, key)
         among = among.where(~same_key(key, search.group.entity.join_keys))
     matches = _exact_matches(scope.context, among, search, Query.of(vector), model)
@@ -93,7 +84,7 @@ def _search_delta(scope: Scope, search: SimilaritySearch, asked: Asked) -> Simil
         model_version=model,
         at=search.at,
         join_keys=tuple(search.group.join_keys),
-        filters=tuple(one.name for one in search.filters),
+        filters=tuple(filter.name for filter in search.filters),
     )
 
 
@@ -118,28 +109,28 @@ def valid_vectors(scope: Scope, search: SimilaritySearch) -> DataFrame:
 def _own_vector(
     context: Context, values: DataFrame, search: SimilaritySearch, key: dict[str, Any]
 ) -> tuple[list[float], str]:
-    """The entity's latest vector (of the model version, where one is asked) and its model version."""
+    """The entity's latest vector (of the requested model version, if any) and its model version."""
     vector, model = column(search.feature.name), column(search.model_column)
     usable = vector.isNotNull()
     if search.model_version is not None:
         usable = usable & (model == F.lit(search.model_version))
     mine = of_entities(context, values, search.group, key)
     order = F.struct(*TIME_COLUMNS, sort_value(mine, search.feature.name))
-    taken = F.struct(F.when(usable, vector).alias("vector"), model.alias("model"))
-    latest = F.max_by(taken, order if search.group.nulls == "keep" else F.when(usable, order))
-    [row] = mine.agg(latest.alias("taken"), F.collect_set(model).alias("models")).toArrow().to_pylist()
-    if row["taken"] is None or row["taken"]["vector"] is None:
+    own = F.struct(F.when(usable, vector).alias("vector"), model.alias("model"))
+    latest = F.max_by(own, order if search.group.nulls == "keep" else F.when(usable, order))
+    [row] = mine.agg(latest.alias("own"), F.collect_set(model).alias("models")).toArrow().to_pylist()
+    if row["own"] is None or row["own"]["vector"] is None:
         raise NotFoundError(
             f"entity {key} has no vector of {search.reference!r} that was valid at {search.at.isoformat()}"
             + (f" and of the model version {search.model_version!r}" if search.model_version is not None else "")
             + (f"; it had some of {sorted(row['models'])}" if row["models"] else "")
         )
-    if not any(row["taken"]["vector"]):
+    if not any(row["own"]["vector"]):
         raise InvalidArgumentError(
             f"entity {key}: its vector of {search.reference!r} is zero in all dims: it has no direction, and nothing is "
             "similar to it"
         )
-    return row["taken"]["vector"], row["taken"]["model"]
+    return row["own"]["vector"], row["own"]["model"]
 
 
 def _exact_matches(
@@ -150,13 +141,13 @@ def _exact_matches(
     lowest = search.threshold - query.margin
     near = latest_similarities(values, search.columns, model, query.near).where(search.passes(of_keys=False))
     most = search.limit + _BESIDE
-    found = closest(near, keys, lowest, most).select(*map(column, keys), SIMILARITY).toArrow().to_pylist()
-    if not found:
+    nearest = closest(near, keys, lowest, most).select(*map(column, keys), SIMILARITY).toArrow().to_pylist()
+    if not nearest:
         return []
-    if len(found) >= search.limit:
-        # No vector further down can be closer than the last one asked for.
-        lowest = max(lowest, found[search.limit - 1][SIMILARITY] - 2 * query.margin)
-    candidates = [row for row in found if row[SIMILARITY] >= lowest]
+    if len(nearest) >= search.limit:
+        # No vector further down can be closer than the last one within the limit.
+        lowest = max(lowest, nearest[search.limit - 1][SIMILARITY] - 2 * query.margin)
+    candidates = [row for row in nearest if row[SIMILARITY] >= lowest]
     if len(candidates) < most:
         values = of_entities(context, values, search.group, [{key: row[key] for key in keys} for row in candidates])
 
@@ -171,9 +162,9 @@ def _exact_matches(
 def _require_model_version(values: DataFrame, search: SimilaritySearch, model: str) -> None:
     """Raise NotFoundError where no valid vector is of the model version, and others are there."""
     versions = values.where(column(search.model_column).isNotNull()).select(column(search.model_column)).distinct()
-    found = sorted(row[0] for row in versions.collect())
-    if found and model not in found:
+    models = sorted(row[0] for row in versions.collect())
+    if models and model not in models:
         raise NotFoundError(
             f"{search.reference!r} has no vectors of the model version {model!r} that were valid at {search.at.isoformat()}; "
-            f"it has {found}: name one with model_version="
+            f"it has {models}: name one with model_version="
         )

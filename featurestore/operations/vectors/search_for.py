@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -29,7 +29,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.schema import TIME_COLUMNS, data_type
 from featurestore.frames.vectors.similarity import SIMILARITY, Query
 from featurestore.operations.context import Scope
-from featurestore.operations.vectors.request import SimilaritySearch, check_search
+from featurestore.operations.vectors.request import SearchRequest, SimilaritySearch, check_search
 from featurestore.operations.vectors.search_postgres import usable_tables, vector_search
 from featurestore.stores.postgres.connections import TenantLogin, retrying
 from featurestore.stores.postgres.search import VectorSearch
@@ -43,37 +43,27 @@ _CONNECTIONS = 16
 Search = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
-def search_similar_for(
-    scope: Scope,
-    queries: DataFrame,
-    reference: str,
-    vector_column: str,
-    limit: int,
-    threshold: float,
-    filters: Mapping[str, Any] | None,
-    model_version: str | None,
-    exact: bool | None = None,
-) -> DataFrame:
+def search_similar_for(scope: Scope, queries: DataFrame, vector_column: str, request: SearchRequest) -> DataFrame:
     """A row a query and match, lazily; see ``OfflineStore``. Raises NotFoundError where the vectors were not synced."""
-    search = check_search(scope.context, reference, limit, threshold, None, filters, model_version, exact)
-    kept = _kept_columns(queries, vector_column)
-    found = _searchable(scope, search)
+    search = check_search(scope.context, request)
+    carried = _carried_columns(queries, vector_column)
+    target = _searchable(scope, search)
     schema = StructType(
         [
-            *(queries.schema[name] for name in kept),
+            *(queries.schema[name] for name in carried),
             StructField(RANK, IntegerType()),
             StructField(SIMILAR, _match_type(search)),
             StructField(EXACT, BooleanType()),
         ]
     )
     run = _searcher(
-        scope.postgres.login(scope.tenant_id), found, kept, vector_column, to_arrow_schema(schema, timezone="UTC")
+        scope.postgres.login(scope.tenant_id), target, carried, vector_column, to_arrow_schema(schema, timezone="UTC")
     )
     vectors = column(vector_column).cast("array<double>").alias(vector_column)
-    return queries.select(*map(column, kept), vectors).coalesce(_CONNECTIONS).mapInArrow(run, schema)
+    return queries.select(*map(column, carried), vectors).coalesce(_CONNECTIONS).mapInArrow(run, schema)
 
 
-def _kept_columns(queries: DataFrame, vector_column: str) -> list[str]:
+def _carried_columns(queries: DataFrame, vector_column: str) -> list[str]:
     if not isinstance(queries, DataFrame):
         raise SchemaError(
             f"queries are {type(queries).__name__}; give a Spark DataFrame, as by spark.createDataFrame()"
@@ -83,12 +73,12 @@ def _kept_columns(queries: DataFrame, vector_column: str) -> list[str]:
     kind = queries.schema[vector_column].dataType
     if not isinstance(kind, ArrayType) or not isinstance(kind.elementType, NumericType | NullType):
         raise SchemaError(f"queries: column {vector_column!r} is {kind.simpleString()}; vectors are arrays of numbers")
-    kept = [name for name in queries.columns if name != vector_column]
-    taken = [name for name in kept if without_case(name) in (RANK, SIMILAR, EXACT)]
-    if taken:
-        raise SchemaError(f"queries have columns {taken}, as the answer has; rename them")
-    check_carried([queries.schema[name] for name in kept], "queries", SchemaError)
-    return kept
+    carried = [name for name in queries.columns if name != vector_column]
+    reserved = [name for name in carried if without_case(name) in (RANK, SIMILAR, EXACT)]
+    if reserved:
+        raise SchemaError(f"queries have columns {reserved}, as the answer has; rename them")
+    check_carried([queries.schema[name] for name in carried], "queries", SchemaError)
+    return carried
 
 
 def _searchable(scope: Scope, search: SimilaritySearch) -> VectorSearch:
@@ -105,16 +95,16 @@ def _searchable(scope: Scope, search: SimilaritySearch) -> VectorSearch:
 
 
 def _match_type(search: SimilaritySearch) -> StructType:
-    words = {**search.group.entity.join_keys, **{one.name: one.word for one in search.filters}}
+    words = {**search.group.entity.join_keys, **{filter.name: filter.word for filter in search.filters}}
     fields = {name: data_type(storage_of_key(word)) for name, word in words.items()}
     keys = {name: fields.pop(name) for name in search.group.join_keys}
     times = dict.fromkeys(TIME_COLUMNS, TimestampType())
-    told = [*keys.items(), ("similarity", DoubleType()), *times.items(), *fields.items()]
-    return StructType([StructField(name, kind) for name, kind in told])
+    columns = [*keys.items(), ("similarity", DoubleType()), *times.items(), *fields.items()]
+    return StructType([StructField(name, kind) for name, kind in columns])
 
 
 def _searcher(
-    login: TenantLogin, search: VectorSearch, kept: list[str], vector_column: str, schema: pa.Schema
+    login: TenantLogin, search: VectorSearch, carried: list[str], vector_column: str, schema: pa.Schema
 ) -> Search:
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
@@ -122,22 +112,22 @@ def _searcher(
                 some = batch.slice(start, _QUERIES)
                 directions = _directions(some.column(vector_column))
                 if directions:
-                    rows = retrying(lambda found=directions: _matches(login, search, found))  # type: ignore[misc]
-                    yield _batch(some, kept, rows, schema)
+                    rows = retrying(lambda directions=directions: _matches(login, search, directions))  # type: ignore[misc]
+                    yield _batch(some, carried, rows, schema)
 
     return run
 
 
 def _directions(vectors: pa.Array) -> dict[int, Query]:
-    """By row; none of a null. Raises InvalidArgumentError for what has no direction."""
-    found = {}
+    """The direction of each row's vector, by row; rows with a null have none. Raises InvalidArgumentError for a vector without one."""
+    directions = {}
     for row, vector in enumerate(vectors.to_pylist()):
         if vector is None:
             continue
         if any(number is None or not math.isfinite(number) for number in vector) or not any(vector):
             raise InvalidArgumentError(f"a query has a vector that is zero, or not finite: {vector[:5]}...")
-        found[row] = Query.of(vector)
-    return found
+        directions[row] = Query.of(vector)
+    return directions
 
 
 def _matches(
@@ -151,18 +141,18 @@ def _matches(
     with login.transaction() as connection:
         answers = nearest_vectors(connection, search, list(directions.values()))
     return [
-        (row, {RANK: rank, SIMILAR: {"similarity": match.pop(SIMILARITY), **match}, EXACT: found.exact})
-        for row, found in zip(directions, answers, strict=True)
-        for rank, match in enumerate(found.rows, start=1)
+        (row, {RANK: rank, SIMILAR: {"similarity": match.pop(SIMILARITY), **match}, EXACT: answer.exact})
+        for row, answer in zip(directions, answers, strict=True)
+        for rank, match in enumerate(answer.rows, start=1)
     ]
 
 
 def _batch(
-    queries: pa.RecordBatch, kept: list[str], rows: list[tuple[int, dict[str, Any]]], schema: pa.Schema
+    queries: pa.RecordBatch, carried: list[str], rows: list[tuple[int, dict[str, Any]]], schema: pa.Schema
 ) -> pa.RecordBatch:
     numbers = pa.array([row for row, _ in rows], pa.int32())
-    told = {
+    answers = {
         name: pa.array([match[name] for _, match in rows], schema.field(name).type) for name in (RANK, SIMILAR, EXACT)
     }
-    columns = [queries.column(name).take(numbers).cast(schema.field(name).type) for name in kept]
-    return pa.RecordBatch.from_arrays([*columns, *told.values()], schema=schema)
+    columns = [queries.column(name).take(numbers).cast(schema.field(name).type) for name in carried]
+    return pa.RecordBatch.from_arrays([*columns, *answers.values()], schema=schema)

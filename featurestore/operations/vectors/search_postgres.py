@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from featurestore.frames.vectors.similarity import Query
 from featurestore.operations.context import Scope
-from featurestore.operations.vectors.request import Asked, SimilaritySearch
+from featurestore.operations.vectors.request import SearchQuery, SimilaritySearch
 from featurestore.operations.vectors.similar_entities import SimilarEntities, match_of
 from featurestore.stores.postgres.connections import retrying
 from featurestore.stores.postgres.search import Found, VectorSearch, nearest
@@ -22,56 +22,62 @@ if TYPE_CHECKING:
 _MOST_ROWS, _MOST_QUERIES = 50_000, 1000
 
 
-def search_postgres(scope: Scope, search: SimilaritySearch, asked: Sequence[Asked]) -> list[SimilarEntities | None]:
-    """The answer to each; None where the vectors that were synced cannot tell it, which the group's own table can.
+def search_postgres(
+    scope: Scope, search: SimilaritySearch, queries: Sequence[SearchQuery]
+) -> list[SimilarEntities | None]:
+    """The answer to each query; None where the synced vectors cannot answer it and the group's own table can.
 
-    That is so of a moment that was named, of a model version that was not synced, of an entity without a vector there,
-    of filters by other columns than the index has, and after a change of the definition until the next sync. Raises
-    PostgresError, when it has tried a few times, where PostgreSQL fails.
+    That is so for a request that names a moment, a model version that was not synced, an entity without a vector there,
+    filters on columns that the index does not have, and after a change of the definition until the next sync. Raises
+    PostgresError after a few tries where PostgreSQL fails.
     """
     if not search.present or not scope.postgres.is_set_up():
-        return [None] * len(asked)
+        return [None] * len(queries)
     most = max(1, min(_MOST_QUERIES, _MOST_ROWS // search.limit))
-    found: list[SimilarEntities | None] = []
-    for start in range(0, len(asked), most):
-        some = asked[start : start + most]
-        found += retrying(lambda some=some: _searched(scope, search, some))  # type: ignore[misc]
-    return found
+    answers: list[SimilarEntities | None] = []
+    for start in range(0, len(queries), most):
+        some = queries[start : start + most]
+        answers += retrying(lambda some=some: _answers(scope, search, some))  # type: ignore[misc]
+    return answers
 
 
-def _searched(scope: Scope, search: SimilaritySearch, asked: Sequence[Asked]) -> list[SimilarEntities | None]:
+def _answers(scope: Scope, search: SimilaritySearch, queries: Sequence[SearchQuery]) -> list[SimilarEntities | None]:
     with scope.postgres.tenant(scope.tenant_id) as connection:
         usable = usable_tables(connection, scope.tenant_id, search)
-        queries = _queries(connection, usable, scope.tenant_id, search, asked)
-        answers: list[SimilarEntities | None] = [None] * len(asked)
-        for model in sorted({query[0] for query in queries if query is not None}):
-            numbers = [number for number, query in enumerate(queries) if query is not None and query[0] == model]
-            # The queried entity itself is found, too, where it passes.
-            own = any(asked[number].entity is not None for number in numbers)
-            wanted = vector_search(usable[model], scope.tenant_id, search, limit=search.limit + own)
-            directions = [query[1] for query in (queries[number] for number in numbers) if query is not None]
-            for number, found in zip(numbers, nearest(connection, wanted, directions), strict=True):
-                answers[number] = _answer(usable[model], search, asked[number].entity, found)
+        directions = _directions(connection, usable, scope.tenant_id, search, queries)
+        answers: list[SimilarEntities | None] = [None] * len(queries)
+        for model in sorted({direction[0] for direction in directions if direction is not None}):
+            of_model = {
+                number: direction[1]
+                for number, direction in enumerate(directions)
+                if direction is not None and direction[0] == model
+            }
+            # The queried entity itself is among the nearest, too, where it passes the filters.
+            own = any(queries[number].entity is not None for number in of_model)
+            target = vector_search(usable[model], scope.tenant_id, search, limit=search.limit + own)
+            nearest_rows = nearest(connection, target, list(of_model.values()))
+            for number, found in zip(of_model, nearest_rows, strict=True):
+                answers[number] = _answer(usable[model], search, queries[number].entity, found)
     return answers
 
 
 def usable_tables(connection: Connection[Any], tenant_id: str, search: SimilaritySearch) -> dict[str, Searchable]:
-    """By model version, the tables that were synced for the tenant and can tell what is asked."""
+    """By model version, the tables that were synced for the tenant and can answer the search."""
     group, feature = search.group, search.feature
-    found = searchable(connection, tenant_id, group.name, group.version, feature.name)
+    synced = searchable(connection, tenant_id, group.name, group.version, feature.name)
     return {
-        model: one
-        for model, one in found.items()
-        if one.table.same_rows(VectorTable.of(group, feature, model))
-        and {asked.name for asked in search.filters} <= {*one.table.key_names, *one.table.filter_names}
-        and one.synced_at <= search.at
+        model: target
+        for model, target in synced.items()
+        if target.table.same_rows(VectorTable.of(group, feature, model))
+        and {filter.name for filter in search.filters} <= {*target.table.key_names, *target.table.filter_names}
+        and target.synced_at <= search.at
         and _has_datetimes(search)
     }
 
 
-def vector_search(one: Searchable, tenant_id: str, search: SimilaritySearch, limit: int) -> VectorSearch:
+def vector_search(target: Searchable, tenant_id: str, search: SimilaritySearch, limit: int) -> VectorSearch:
     return VectorSearch(
-        searchable=one,
+        searchable=target,
         tenant_id=tenant_id,
         limit=limit,
         threshold=search.threshold,
@@ -82,7 +88,7 @@ def vector_search(one: Searchable, tenant_id: str, search: SimilaritySearch, lim
 
 
 def since(search: SimilaritySearch) -> datetime | None:
-    """The first event timestamp that still counts; none without a TTL. OverflowError: before the year 1."""
+    """The first event timestamp that still counts; None without a TTL. Raises OverflowError before the year 1."""
     return None if search.group.ttl is None else search.at - search.group.ttl
 
 
@@ -95,48 +101,48 @@ def _has_datetimes(search: SimilaritySearch) -> bool:
     return True
 
 
-def _queries(
+def _directions(
     connection: Connection[Any],
     usable: Mapping[str, Searchable],
     tenant_id: str,
     search: SimilaritySearch,
-    asked: Sequence[Asked],
+    queries: Sequence[SearchQuery],
 ) -> list[tuple[str, Query] | None]:
-    """Model version and direction of each; None where it cannot be told here."""
+    """Model version and direction of each query; None where PostgreSQL does not hold them."""
     model = search.model_version or search.feature.default_model_version
-    queries: list[tuple[str, Query] | None] = [
-        (model, Query.of(one.vector)) if one.vector is not None and model in usable else None for one in asked
+    directions: list[tuple[str, Query] | None] = [
+        (model, Query.of(query.vector)) if query.vector is not None and model in usable else None for query in queries
     ]
-    entities = {number: one.entity for number, one in enumerate(asked) if one.entity is not None}
+    entities = {number: query.entity for number, query in enumerate(queries) if query.entity is not None}
     if not entities:
-        return queries
+        return directions
     newest: dict[int, tuple[datetime, datetime, str]] = {}
-    for name, one in usable.items():
+    for name, target in usable.items():
         if search.model_version not in (None, name):
             continue
-        vectors = own_vectors(connection, one.table, tenant_id, list(entities.values()), since(search))
+        vectors = own_vectors(connection, target.table, tenant_id, list(entities.values()), since(search))
         for number, own in zip(entities, vectors, strict=True):
             if own is not None and (number not in newest or (*own[:2], name) > newest[number]):
                 newest[number] = (*own[:2], name)
-                queries[number] = (name, Query.of(own[2]))
-    return queries
+                directions[number] = (name, Query.of(own[2]))
+    return directions
 
 
 def _answer(
-    one: Searchable, search: SimilaritySearch, itself: Mapping[str, Any] | None, found: Found
+    target: Searchable, search: SimilaritySearch, itself: Mapping[str, Any] | None, found: Found
 ) -> SimilarEntities:
-    keys = one.table.key_names
+    keys = target.table.key_names
     rows = [row for row in found.rows if itself is None or any(row[key] != itself[key] for key in keys)]
     return SimilarEntities(
-        matches=tuple(match_of(row, search, one.table.model) for row in rows[: search.limit]),
+        matches=tuple(match_of(row, search, target.table.model) for row in rows[: search.limit]),
         feature=search.reference,
-        model_version=one.table.model,
+        model_version=target.table.model,
         at=search.at,
         join_keys=keys,
-        filters=tuple(asked.name for asked in search.filters),
+        filters=tuple(filter.name for filter in search.filters),
         exact=found.exact,
         source="postgres",
-        synced_at=one.synced_at,
-        table_version=one.delta_version,
-        storage=one.table.storage,
+        synced_at=target.synced_at,
+        table_version=target.delta_version,
+        storage=target.table.storage,
     )

@@ -53,7 +53,7 @@ from featurestore.stores.postgres.tables import VectorTable, has_partition
 SYNC = "sync_embeddings"
 
 
-def sync_embeddings(scope: Scope, reference: str, full: bool = False, verify: bool = False) -> SyncResult:
+def sync_embeddings(scope: Scope, reference: str, *, full: bool, verify: bool) -> SyncResult:
     """Bring the tenant's vectors of a feature in PostgreSQL up to date with the newest version of the Delta table.
 
     Afterwards there is a row for each entity and model version whose newest valid vector there is (``newest_vectors``),
@@ -102,7 +102,7 @@ def indexed_features(context: Context) -> list[str]:
     ]
 
 
-def sync_all_embeddings(scope: Scope, full: bool = False, verify: bool = False) -> Listing[SyncResult]:
+def sync_all_embeddings(scope: Scope, *, full: bool, verify: bool) -> Listing[SyncResult]:
     """The same of every embedding whose definition has an ``index``; one that fails stops none of the others.
 
     Raises JobFailedError, which tells of all that failed, when all were tried.
@@ -111,7 +111,7 @@ def sync_all_embeddings(scope: Scope, full: bool = False, verify: bool = False) 
     references = indexed_features(scope.context)
     for reference in references:
         try:
-            results.append(sync_embeddings(scope, reference, full, verify))
+            results.append(sync_embeddings(scope, reference, full=full, verify=verify))
         except FeatureStoreError as error:
             failures.append((reference, error))
     if failures:

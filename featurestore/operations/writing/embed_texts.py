@@ -38,54 +38,59 @@ class EmbedResult(Displayed):
     embedded: int
 
     def display(self) -> Display:
-        """What became of the rows, and how many texts the model was asked for."""
-        told = self.write.display()
+        """What became of the rows, and how many texts the model was called for."""
+        display = self.write.display()
         texts = (("texts embedded", count(self.embedded)), ("texts that had a vector", count(self.reused)))
-        return replace(told, facts=(*told.facts, *texts))
+        return replace(display, facts=(*display.facts, *texts))
 
 
-def embed_texts(
-    scope: Scope,
-    reference: str,
-    rows: DataFrame | pd.DataFrame | pa.Table,
-    text: str,
-    model: Model,
-    hash_feature: str,
-    batch_size: int,
-    attempts: int,
-    batch_id: str | None,
-) -> EmbedResult:
+@dataclass(frozen=True, kw_only=True)
+class EmbedRequest:
+    """Which column of texts becomes which embedding, and by which model; ``OfflineStore.embed_texts`` explains each part."""
+
+    feature: str
+    text: str
+    model: Model
+    hash_feature: str
+    batch_size: int
+    attempts: int
+    batch_id: str | None
+
+
+def embed_texts(scope: Scope, rows: DataFrame | pd.DataFrame | pa.Table, request: EmbedRequest) -> EmbedResult:
     """Write the rows with the vector of each one's text as the embedding; see ``OfflineStore.embed_texts``.
 
     Raises InvalidArgumentError, NotFoundError, SchemaError (no such column), TransformationError (the model failed, or
-    gave other than a vector a text; nothing is written), and what ``write_batch`` raises.
+    did not give one vector per text; nothing is written), and what ``write_batch`` raises.
     """
+    text, reference = request.text, request.feature
     group_name, name = parse_reference(reference)
     group = scope.group(group_name)
     feature = group.feature(name)
-    called = _model(feature, reference, model, batch_size, attempts)
-    hashes = _hash_feature(group, hash_feature)
+    model = _model(feature, request)
+    hashes = _hash_feature(group, request.hash_feature)
     frame = _read_rows(scope.context, rows, text, group)
-    kept = [text] if text in group.feature_names else []
+    text_feature = [text] if text in group.feature_names else []
     others = [name for name in frame.columns if name not in (text, feature.name, hashes.name)]
-    # Before the model is called: what it gives would be paid for, and lost.
-    given = [name for name in others if name not in (FAULTS, ROW)]
-    check_column_names([*given, *kept, feature.name, hashes.name], group)
-    # Evaluated once: texts are looked up, embedded and written of the same rows, and a model costs time and money.
+    # Checked before the model is called: its vectors would be paid for, and lost.
+    users_columns = [name for name in others if name not in (FAULTS, ROW)]
+    check_column_names([*users_columns, *text_feature, feature.name, hashes.name], group)
+    # Evaluated once: the same rows are looked up, embedded and written, and a model costs time and money.
     hashed = with_text_hash(frame, text).persist()
     known = _known(scope, group, feature, hashes, hashed).persist()
-    made = _embedded(new_texts(hashed, text, known), called, reference).persist()
+    made = _embedded(new_texts(hashed, text, known), model, reference).persist()
     try:
         count = _made(made, reference)
         written = hashed.join(known.unionByName(made), HASH, "left")
         stored = written.select(
-            *map(column, (*others, *kept)), column(VECTOR).alias(feature.name), column(HASH).alias(hashes.name)
+            *map(column, (*others, *text_feature)), column(VECTOR).alias(feature.name), column(HASH).alias(hashes.name)
         )
         reused = known.count()
-        return EmbedResult(write_batch(scope, group, stored, batch_id), reused, count)
+        result = write_batch(scope, group, stored, batch_id=request.batch_id, on_invalid="quarantine")
+        return EmbedResult(result, reused, count)
     finally:
-        for one in (made, known, hashed):
-            one.unpersist()
+        for frame in (made, known, hashed):
+            frame.unpersist()
 
 
 def _read_rows(
@@ -125,24 +130,24 @@ def _made(made: DataFrame, reference: str) -> int:
         return made.count()
     except PythonException as error:
         last = [line for line in str(error).splitlines() if line.strip() and not line.startswith((" ", "JVM"))]
-        told = next((line for line in reversed(last) if "Error" in line or "Exception" in line), last[-1])
+        message = next((line for line in reversed(last) if "Error" in line or "Exception" in line), last[-1])
         raise TransformationError(
-            f"the model of {reference!r} failed, and nothing was written: {told.strip()}; mend it, and write the rows again: "
+            f"the model of {reference!r} failed, and nothing was written: {message.strip()}; mend it, and write the rows again: "
             "texts that were embedded before are not embedded again"
         ) from error
 
 
-def _model(feature: Feature, reference: str, model: Model, batch_size: int, attempts: int) -> TextModel:
+def _model(feature: Feature, request: EmbedRequest) -> TextModel:
     dims = feature.feature_type.dims
     if dims is None:
-        raise InvalidArgumentError(f"feature {reference!r} is {feature.type}; vectors are of an embedding(dims)")
-    if not callable(model):
+        raise InvalidArgumentError(f"feature {request.feature!r} is {feature.type}; vectors are of an embedding(dims)")
+    if not callable(request.model):
         raise InvalidArgumentError(
-            f"model is {model!r}; give a function that takes a list of texts and gives a vector each"
+            f"model is {request.model!r}; give a function that takes a list of texts and gives a vector each"
         )
-    for word, number in (("batch_size", batch_size), ("attempts", attempts)):
+    for word, number in (("batch_size", request.batch_size), ("attempts", request.attempts)):
         argument_count(word, number)
-    return TextModel(model, dims, batch_size, attempts)
+    return TextModel(request.model, dims, request.batch_size, request.attempts)
 
 
 def _hash_feature(group: FeatureGroup, name: str) -> Feature:
@@ -163,6 +168,6 @@ def _known(scope: Scope, group: FeatureGroup, feature: Feature, hashes: Feature,
         & column(feature.name).isNotNull()
         & column(hashes.name).isNotNull()
     ).select(column(hashes.name).alias(HASH), column(feature.name).alias(VECTOR))
-    asked = rows.select(HASH).distinct()
-    # One and the same text has one and the same vector, but for what a model leaves to chance: the least is taken, always.
-    return of_model.join(asked, HASH, "semi").groupBy(HASH).agg(F.min(VECTOR).alias(VECTOR))
+    hashes_of_rows = rows.select(HASH).distinct()
+    # A model may be random, so one text can have several stored vectors: always taking the least is deterministic.
+    return of_model.join(hashes_of_rows, HASH, "semi").groupBy(HASH).agg(F.min(VECTOR).alias(VECTOR))

@@ -90,8 +90,9 @@ def write_batch(
     scope: Scope,
     group: FeatureGroup,
     rows: Rows,
-    batch_id: str | None = None,
-    on_invalid: OnInvalid = "quarantine",
+    *,
+    batch_id: str | None,
+    on_invalid: OnInvalid,
     window_end: datetime | None = None,
 ) -> WriteResult:
     """Append a batch's good rows to the group's values, and its bad rows, with reasons, to its rejected rows.

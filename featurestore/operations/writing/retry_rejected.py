@@ -15,7 +15,7 @@ from featurestore.operations.context import Scope
 from featurestore.operations.writing.ingest import WriteResult, write_batch
 
 
-def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None = None) -> WriteResult:
+def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None) -> WriteResult:
     """Check a batch's rejected rows (all of the group's, where none is named) by the rules in force, and write the good.
 
     Rows that are good now move to the group's values; the others stay rejected, with their old reasons, and are what
@@ -46,7 +46,7 @@ def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None = Non
         table.claim(mended.withColumnRenamed("value", "row"), scope.tenant_id, batch_id, claim)
         claimed = table.read_rejected(spark, scope.tenant_id, claim=claim).select(column("row").alias("value"))
         rows = rows_from_json_lines(claimed, group, scope.tenant_id)
-        written = write_batch(scope, group, rows, claim, on_invalid="fail")
+        written = write_batch(scope, group, rows, batch_id=claim, on_invalid="fail")
         table.remove_claimed(spark, scope.tenant_id, claim)
     still = checked.where(~good).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
     return WriteResult(

@@ -32,6 +32,7 @@ def write_embedding(
     entity: EntityKey,
     vector: Sequence[float] | np.ndarray[Any, Any],
     event_timestamp: Any,
+    *,
     model_version: str | None,
 ) -> WriteResult:
     """Write one embedding: exactly the feature's dims of finite numbers, with the model that made it.
@@ -68,4 +69,4 @@ def _write_row(
     zone = scope.settings.timestamp_zone
     moment = argument_instant("event_timestamp", event_timestamp, zone)
     row = {**entity_key(group.entity, entity, zone), "event_timestamp": moment, **values}
-    return write_batch(scope, group, [row], on_invalid="fail")
+    return write_batch(scope, group, [row], batch_id=None, on_invalid="fail")

@@ -181,7 +181,7 @@ def test_ingest_tells_people_why_and_where_the_rejected_rows_are(person: Answer,
     # What is in the rows stays out of a job's log.
     assert "u2" not in told
     assert "event_timestamp: a date without a time" in told
-    assert told.endswith("The rejected rows: store.rejected('user_stats', 'told')\n")
+    assert told.endswith("The rejected rows: store.rejected('user_stats', batch_id='told')\n")
 
 
 def test_ingest_writes_a_batch_once(machine: Answer, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_airports_alike_are_those_of_the_exact_search_in_delta(runs: list[tu
     store = OfflineStore(result.training_set.context, "nyc")
     at = datetime(2015, 1, 1, tzinfo=UTC)
     filters = {"flights": {"min": FLIGHTS_AT_LEAST}}
-    exact = store.search_similar_embeddings(PROFILE, {"airport": LIKE}, 5, 0.0, at=at, filters=filters)
+    exact = store.search_similar_embeddings(PROFILE, {"airport": LIKE}, limit=5, threshold=0.0, at=at, filters=filters)
 
     assert result.alike.found.source == "postgres"
     assert [match.entity for match in result.alike.found] == [match.entity for match in exact]

@@ -103,7 +103,9 @@ def test_a_backfill_does_what_is_missing_and_nothing_twice(store: OfflineStore) 
 
     planned = store.plan_backfill("daily", november(1), november(4))
     told: list[Any] = []
-    done = store.backfill("daily", november(1), november(4), every="1d", parallel=2, order="newest", told=told.append)
+    done = store.backfill(
+        "daily", november(1), november(4), every="1d", parallel=2, order="newest", on_window_done=told.append
+    )
     again = store.backfill("daily", november(1), november(4), every=timedelta(days=1))
 
     assert [one.state for one in planned] == ["missing", "done", "missing"]

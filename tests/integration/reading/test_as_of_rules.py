@@ -212,9 +212,11 @@ def test_known_at_chooses_which_rows_count_by_their_created_timestamps(acme: Off
         early   | 12:00           || 5.0              | 5.0             | 5.0             | 5.0
     """)
 
-    found = acme.get_point_in_time(rows.spine, Lookup("scores", ["score"], prefix="any_"), "at")
+    found = acme.get_point_in_time(rows.spine, Lookup("scores", ["score"], prefix="any_"), timestamp_column="at")
     for prefix, known_at in [("k1_", instant("13:59:59.999999")), ("k2_", "2026-03-02T14:00:00Z"), ("then_", "event")]:
-        found = acme.get_point_in_time(found, Lookup("scores", ["score"], prefix=prefix), "at", known_at)
+        found = acme.get_point_in_time(
+            found, Lookup("scores", ["score"], prefix=prefix), timestamp_column="at", known_at=known_at
+        )
 
     assert_table(found, rows.expected)
 
@@ -449,8 +451,12 @@ def test_the_time_zone_of_the_spark_session_changes_nothing(acme: OfflineStore, 
     """)
     known_at = "2026-03-01T23:00:00.000001Z"
 
-    as_known = acme.get_point_in_time(rows.spine, Lookup("fresh", ["score"], prefix="then_"), "at", "event")
-    found = acme.get_point_in_time(as_known, "fresh:score", "at", known_at, with_timestamps=True)
+    as_known = acme.get_point_in_time(
+        rows.spine, Lookup("fresh", ["score"], prefix="then_"), timestamp_column="at", known_at="event"
+    )
+    found = acme.get_point_in_time(
+        as_known, "fresh:score", timestamp_column="at", known_at=known_at, with_timestamps=True
+    )
 
     assert_table(found, rows.expected)
 

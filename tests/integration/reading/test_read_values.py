@@ -135,7 +135,7 @@ def test_several_features_come_in_the_order_asked(store: OfflineStore) -> None:
 def test_the_as_of_rules_hold_for_one_entity(
     store: OfflineStore, feature: str, at: datetime, known_at: Any, value: float | None
 ) -> None:
-    found = store.get_feature_at_time(feature, {"user_id": "ann"}, at, known_at)
+    found = store.get_feature_at_time(feature, {"user_id": "ann"}, at, known_at=known_at)
 
     assert (found and found.value) == value
 
@@ -233,17 +233,17 @@ def test_metadata_counts_only_when_asked(store: OfflineStore) -> None:
 def test_entities_come_in_any_form(feature_store: FeatureStore, store: OfflineStore, entities: Any) -> None:
     if isinstance(entities, str):
         entities = feature_store.spark.createDataFrame([("bob",), ("bob",), (None,)], "user_id string")
-    batch = store.get_batch_features("stats:score", november(1), november(30), entities)
+    batch = store.get_batch_features("stats:score", november(1), november(30), entities=entities)
 
     assert rows(batch.rows) == [("bob", november(4), 0.5)]
 
 
 def test_no_entities_are_not_all_entities(store: OfflineStore) -> None:
-    assert store.get_batch_features("stats:score", november(1), november(30), []).rows.count() == 0
+    assert store.get_batch_features("stats:score", november(1), november(30), entities=[]).rows.count() == 0
 
 
 def test_a_batch_reads_the_tenant_the_dates_and_the_columns_alone(store: OfflineStore) -> None:
-    batch = store.get_batch_features("stats:visits", november(2), november(5), {"user_id": "ann"})
+    batch = store.get_batch_features("stats:visits", november(2), november(5), entities={"user_id": "ann"})
     plan = re.sub(r"#\d+L?", "", plan_of(batch.rows))
 
     [of_partitions] = re.findall(r"PartitionFilters: \[(.*?)\], ", plan)
@@ -320,46 +320,54 @@ def test_months_are_found_by_any_of_their_days(store: OfflineStore) -> None:
         (lambda s: s.get_batch_features("stats:score", november(2), november(2)), InvalidArgumentError, "not before"),
         (lambda s: s.get_batch_features("stats:score", november(2), november(1)), InvalidArgumentError, "not before"),
         (
-            lambda s: s.get_batch_features("stats:score", november(1), november(2), ["ann"]),
+            lambda s: s.get_batch_features("stats:score", november(1), november(2), entities=["ann"]),
             InvalidArgumentError,
             "give a mapping",
         ),
         (
-            lambda s: s.get_batch_features("stats:score", november(1), november(2), pd.DataFrame({"user": ["ann"]})),
+            lambda s: s.get_batch_features(
+                "stats:score", november(1), november(2), entities=pd.DataFrame({"user": ["ann"]})
+            ),
             SpineError,
             "are missing",
         ),
         (
             lambda s: s.get_batch_features(
-                "stats:score", november(1), november(2), pd.DataFrame([["a", "b"]], columns=["user_id", "USER_ID"])
+                "stats:score",
+                november(1),
+                november(2),
+                entities=pd.DataFrame([["a", "b"]], columns=["user_id", "USER_ID"]),
             ),
             SpineError,
             r"entities: columns \['user_id', 'USER_ID'\] differ only in case",
         ),
         (
             lambda s: s.get_batch_features(
-                "stats:score", november(1), november(2), pa.table([["a"], ["b"]], names=["user_id", "user_id"])
+                "stats:score", november(1), november(2), entities=pa.table([["a"], ["b"]], names=["user_id", "user_id"])
             ),
             SpineError,
             r"entities: columns \['user_id'\] come twice",
         ),
         (
             lambda s: s.get_batch_features(
-                "stats:score", november(1), november(2), pd.DataFrame({"user_id": pd.period_range("2026", periods=1)})
+                "stats:score",
+                november(1),
+                november(2),
+                entities=pd.DataFrame({"user_id": pd.period_range("2026", periods=1)}),
             ),
             InvalidArgumentError,
             "expected string, found Period",
         ),
         (
             lambda s: s.get_batch_features(
-                "stats:score", november(1), november(2), pd.DataFrame({"user_id": ["ann", float("nan")]})
+                "stats:score", november(1), november(2), entities=pd.DataFrame({"user_id": ["ann", float("nan")]})
             ),
             InvalidArgumentError,
             "are missing",
         ),
         (
             lambda s: s.get_batch_features(
-                "stats:score", november(1), november(2), pa.table({"user_id": pa.array([1], pa.time32("s"))})
+                "stats:score", november(1), november(2), entities=pa.table({"user_id": pa.array([1], pa.time32("s"))})
             ),
             SpineError,
             r"entities: column 'user_id' is time32\[s\]",

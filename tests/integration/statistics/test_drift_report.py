@@ -85,7 +85,7 @@ def store(feature_store: FeatureStore) -> OfflineStore:
 
 @pytest.fixture(scope="module")
 def result(store: OfflineStore) -> DriftResult:
-    return store.drift("stats", BEFORE, AFTER)
+    return store.drift("stats", baseline=BEFORE, current=AFTER)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_the_same_periods_give_the_same_numbers_and_a_period_has_none_against_it
     def told(baseline: Any, current: Any) -> list[tuple[Any, ...]]:
         return [
             (one.feature, one.psi, one.jensen_shannon, one.kolmogorov_smirnov, one.baseline, one.current)
-            for one in store.drift("stats", baseline, current).features
+            for one in store.drift("stats", baseline=baseline, current=current).features
         ]
 
     first, by_set = told(BEFORE, AFTER), told(saved, AFTER)
@@ -154,7 +154,7 @@ def test_two_periods_are_compared_feature_by_feature(result: DriftResult) -> Non
 
 
 def test_a_period_beside_itself_has_not_drifted(store: OfflineStore) -> None:
-    same = store.drift("stats", AFTER, AFTER, features=["score", "plan", "seen"], refresh=False)
+    same = store.drift("stats", baseline=AFTER, current=AFTER, features=["score", "plan", "seen"], refresh=False)
 
     assert [
         (one.status, one.psi, one.jensen_shannon, one.kolmogorov_smirnov, one.null_share_change)
@@ -193,13 +193,13 @@ def test_what_cannot_be_compared_is_told(
     feature_store: FeatureStore, store: OfflineStore, training_set: TrainingSet
 ) -> None:
     with pytest.raises(NotFoundError, match="Did you mean 'score'"):
-        store.drift("stats", BEFORE, AFTER, features=["scor"])
+        store.drift("stats", baseline=BEFORE, current=AFTER, features=["scor"])
     with pytest.raises(InvalidArgumentError, match="names no version"):
-        store.drift("stats", "training_set:churn@new", AFTER)
+        store.drift("stats", baseline="training_set:churn@new", current=AFTER)
     with pytest.raises(NotFoundError, match="never built"):
-        store.drift("stats", "training_set:churned", AFTER)
+        store.drift("stats", baseline="training_set:churned", current=AFTER)
     with pytest.raises(InvalidArgumentError, match="not of tenant 'other'"):
-        feature_store.tenant("other").drift("stats", training_set, AFTER)
+        feature_store.tenant("other").drift("stats", baseline=training_set, current=AFTER)
 
 
 def test_the_page_needs_nothing_else_and_says_what_drifted(result: DriftResult) -> None:

@@ -305,7 +305,7 @@ def test_only_dates_whose_rows_changed_are_profiled_again(feature_store: Feature
     writer.option("replaceWhere", f"tenant_id = 'acme' AND event_date = DATE '{DAYS[2]}'").save(values.path)
     feature_store.tenant("other").write_batch("orders", orders_of(DAYS[2]))
     later = replace(context, clock=Clock(NOW + timedelta(hours=1)))
-    result = profile(later, "acme", ["orders"])
+    result = profile(Scope(later, "acme"), ["orders"], start=None, end=None, full=False)
 
     after, version = lines(store), values.version(context.spark)
     assert [(one.dates, one.rows, one.table_version) for one in result.groups] == [(1, 6, version)]
@@ -342,8 +342,9 @@ def stopping_at(step: str) -> Callable[[str], None]:
 
 def test_a_profile_that_was_stopped_is_run_again_to_the_same_lines(store: OfflineStore) -> None:
     store.write_batch("orders", [*orders_of(DAYS[2], users=9), *orders_of(date(2026, 11, 4))])
+    stopped = Scope(replace(store._scope.context, step=stopping_at("profile.computed")), "acme")
     with pytest.raises(KeyboardInterrupt):
-        profile(Scope(replace(store._scope.context, step=stopping_at("profile.computed")), "acme"), ["orders"])
+        profile(stopped, ["orders"], start=None, end=None, full=False)
     store.profile("orders")
     resumed = store.get_statistics("orders", by_date=True)
 

@@ -51,11 +51,13 @@ def spine(*users: str) -> pd.DataFrame:
 
 
 def test_rows_and_features_and_how_they_are_spread(feature_store: FeatureStore, loader: FeatureDataLoader) -> None:
-    loader.load_training_data(spine("ann", "ann", "bob", "cid"), ["stats:score", "stats:plan"], "late", "compared")
+    loader.load_training_data(
+        spine("ann", "ann", "bob", "cid"), ["stats:score", "stats:plan"], label="late", name="compared"
+    )
     correction = {"user_id": "ann", "event_timestamp": hours(0.5), "score": 5.0, "plan": "free"}
     feature_store.tenant("acme").write_batch("stats", [correction])
     features = ["stats:score", "stats:plan", "stats:paid"]
-    loader.load_training_data(spine("ann", "bob", "cid", "nobody", "nobody"), features, "late", "compared")
+    loader.load_training_data(spine("ann", "bob", "cid", "nobody", "nobody"), features, label="late", name="compared")
 
     diff = loader.diff("compared", 1, 2)
 

@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
 from featurestore.errors import ExportError, InvalidArgumentError, InvariantError
+from featurestore.frames.text.csv_cells import CsvOptions
 from featurestore.operations.context import Scope
 from featurestore.operations.training_sets.export import export
 from featurestore.stores.files.arrow_files import write_arrow
@@ -266,7 +267,13 @@ def test_parquet_has_utc_instants_also_from_a_session_that_writes_int96(
     session.conf.set("spark.sql.session.timeZone", "Asia/Kolkata")
     frame = session.range(1).select(F.timestamp_micros(F.lit(1_793_534_400_000_001)).alias("at"))
 
-    folder = export(Scope(feature_store.tenant("acme")._scope.context, "acme"), frame, str(tmp_path / "instants"))
+    folder = export(
+        Scope(feature_store.tenant("acme")._scope.context, "acme"),
+        frame,
+        str(tmp_path / "instants"),
+        "parquet",
+        csv=CsvOptions(),
+    )
 
     table = pq.read_table(folder)
     assert (str(table.schema.field("at").type), table["at"].to_pylist()) == ("timestamp[us, tz=UTC]", [AT])
@@ -296,7 +303,7 @@ def test_another_number_of_rows_than_was_promised_is_not_made_visible(
 ) -> None:
     context = feature_store.tenant("acme")._scope.context
     with pytest.raises(InvariantError, match="the files hold 6 rows and 7 were to be written"):
-        export(Scope(context, "acme"), rows, str(tmp_path / "out"), name, row_count=7)
+        export(Scope(context, "acme"), rows, str(tmp_path / "out"), name, csv=CsvOptions(), row_count=7)
     assert left_in(tmp_path) == []
 
 

@@ -185,12 +185,14 @@ def test_files_are_vacuumed_unless_somebody_needs_them(open_feature_store: OpenF
     with pytest.raises(
         InvalidArgumentError, match=r"older_than is 1h; at least 1d is possible, for a reader that is still"
     ):
-        fs.vacuum("1h")
+        fs.vacuum(older_than="1h")
     with pytest.raises(InvalidArgumentError, match="older_than: duration 'soon' cannot be read"):
-        fs.vacuum("soon")
+        fs.vacuum(older_than="soon")
     assert loader.rebuild("pinned").manifest.content_hash == built.manifest.content_hash
-    [would] = [one for one in fs.vacuum("1us", force=True, dry_run=True) if one.table.endswith("plain_v1/values")]
-    [did] = [one for one in fs.vacuum("1us", force=True) if one.table.endswith("plain_v1/values")]
+    [would] = [
+        one for one in fs.vacuum(older_than="1us", force=True, dry_run=True) if one.table.endswith("plain_v1/values")
+    ]
+    [did] = [one for one in fs.vacuum(older_than="1us", force=True) if one.table.endswith("plain_v1/values")]
 
     assert (did.files, did.bytes) == (would.files, would.bytes)
     assert did.files == 2

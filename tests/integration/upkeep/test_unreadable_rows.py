@@ -77,7 +77,7 @@ def test_an_unreadable_manifest_is_named_and_stops_only_who_needs_it(
     with pytest.warns(UnreadableRowWarning, match=message):
         listed = loader.list()
     with pytest.warns(UnreadableRowWarning, match=message):
-        feature_store.vacuum("7d", dry_run=True)
+        feature_store.vacuum(older_than="7d", dry_run=True)
     with pytest.warns(UnreadableRowWarning, match=message):
         catalogue = acme.catalog()
     for needs_it in (loader.get, loader.rebuild, loader.audit, lambda name: loader.extend(name, spine())):

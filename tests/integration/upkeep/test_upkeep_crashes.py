@@ -75,7 +75,7 @@ def made(spark: SparkSession, folder: Path) -> OfflineStore:
 
 def run_here(store: OfflineStore, job: str) -> None:
     if job == "vacuum":
-        FeatureStore(store._scope.context).vacuum("3d")
+        FeatureStore(store._scope.context).vacuum(older_than="3d")
     elif job == "erase":
         store.erase("user", {"user_id": PERSON})
     else:

@@ -16,7 +16,7 @@ from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineSto
 from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError
 from featurestore.frames.vectors.similarity import Query, closest, latest_similarities
 from featurestore.operations.context import Scope
-from featurestore.operations.vectors.request import check_search
+from featurestore.operations.vectors.request import SearchRequest, check_search
 from featurestore.operations.vectors.search import valid_vectors
 from tests.conftest import Clock, OpenFeatureStore
 from tests.inputs.vector_histories import DIMS, Row, as_table, written_rows
@@ -157,7 +157,13 @@ CASES = {
 def test_matches_are_those_of_brute_force(acme: OfflineStore, group: FeatureGroup, case: str) -> None:
     asked = CASES[case]
     found = acme.search_similar_embeddings(
-        f"{group.name}:text", QUERY, asked.limit, asked.threshold, asked.at, asked.filters, asked.model_version
+        f"{group.name}:text",
+        QUERY,
+        limit=asked.limit,
+        threshold=asked.threshold,
+        at=asked.at,
+        filters=asked.filters,
+        model_version=asked.model_version,
     )
 
     model = asked.model_version or "small"
@@ -323,7 +329,16 @@ def test_similarities_of_vectors_of_any_length(spark: SparkSession) -> None:
 def test_only_valid_partitions_and_asked_columns_are_read_and_vectors_are_not_sorted_or_shuffled(
     acme: OfflineStore, spark: SparkSession
 ) -> None:
-    search = check_search(acme._scope.context, "docs:text", 5, 0.5, NOW, {"pages": 3, "source": "a"}, None)
+    request = SearchRequest(
+        feature="docs:text",
+        limit=5,
+        threshold=0.5,
+        at=NOW,
+        filters={"pages": 3, "source": "a"},
+        model_version=None,
+        exact=None,
+    )
+    search = check_search(acme._scope.context, request)
     values = valid_vectors(Scope(acme._scope.context, "acme"), search).where(search.passes(of_keys=True))
     near = latest_similarities(values, search.columns, "small", Query.of(QUERY).near)
     rows = closest(near.where(search.passes(of_keys=False)), ["source", "number"], 0.5, 5)

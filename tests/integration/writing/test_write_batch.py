@@ -104,7 +104,7 @@ def test_one_row_of_each_fault_among_a_thousand_good_ones(acme: OfflineStore, fe
     result = acme.write_batch("stats", [*rows, "not a row"], batch_id="hostile")  # type: ignore[list-item]
 
     assert (result.written, result.failed) == (1000, len(bad) + 1)
-    rejected = {tuple(row["reasons"]) for row in acme.rejected("stats", "hostile").collect()}
+    rejected = {tuple(row["reasons"]) for row in acme.rejected("stats", batch_id="hostile").collect()}
     no_row = ("not a mapping of column names to values but str", "user_id: missing", "event_timestamp: missing")
     assert rejected == {(reason,) for reason in bad} | {no_row}
     assert len(stored(acme, feature_store, "stats", ["user_id"])) == 1000
@@ -153,7 +153,7 @@ def test_a_rejected_row_keeps_every_reason_and_itself(acme: OfflineStore) -> Non
 
     assert (result.written, result.failed) == (0, 1)
     assert result.errors == {"plan: not among allowed_values": 1, "score: less than min 0": 1}
-    row = acme.rejected("stats", result.batch_id).collect()[0]
+    row = acme.rejected("stats", batch_id=result.batch_id).collect()[0]
     assert row["row"] == ('{"user_id":"u1","event_timestamp":"2026-11-01T12:00:00.000000Z","score":-1.0,"plan":"gold"}')
 
 
@@ -200,13 +200,13 @@ def test_a_batch_is_written_once_however_often_it_is_retried(acme: OfflineStore,
     assert (first.written, first.failed, first.duplicate) == (1, 1, False)
     assert {(r.written, r.failed, r.duplicate, r.table_version) for r in again} == {(1, 1, True, first.table_version)}
     assert len(stored(acme, feature_store, "stats", ["user_id"])) == 1
-    assert acme.rejected("stats", "b").count() == 1
+    assert acme.rejected("stats", batch_id="b").count() == 1
 
     for other in ([rows[0] | {"score": 2.0}], [rows[1] | {"score": -2.0}]):
         with pytest.raises(BatchConflictError, match="was used before"):
             acme.write_batch("stats", other, batch_id="b")
     assert len(stored(acme, feature_store, "stats", ["user_id"])) == 1
-    assert acme.rejected("stats", "b").count() == 1
+    assert acme.rejected("stats", batch_id="b").count() == 1
 
     other_tenant = feature_store.tenant("another")
     assert other_tenant.write_batch("stats", rows, batch_id="b").duplicate is False

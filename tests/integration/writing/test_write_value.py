@@ -49,7 +49,7 @@ def scores(store: OfflineStore) -> list[tuple[str, float]]:
 
 
 def rejected(store: OfflineStore, batch_id: str | None = None) -> list[str]:
-    return sorted(json.loads(row.row)["user_id"] for row in store.rejected("stats", batch_id).collect())
+    return sorted(json.loads(row.row)["user_id"] for row in store.rejected("stats", batch_id=batch_id).collect())
 
 
 def test_one_value_is_written_and_read_back(store: OfflineStore) -> None:
@@ -123,7 +123,9 @@ def test_a_value_that_breaks_a_rule_is_refused_and_nothing_is_written(
 
 def test_a_batch_shows_up_to_three_rows_for_each_reason(store: OfflineStore) -> None:
     bad = [{"user_id": f"u{index}", "event_timestamp": NOON, "score": 2.0 + index} for index in range(5)]
-    result = store.write_batch("stats", [*bad, {"user_id": None, "event_timestamp": NOON, "score": 9.0}], "bad")
+    result = store.write_batch(
+        "stats", [*bad, {"user_id": None, "event_timestamp": NOON, "score": 9.0}], batch_id="bad"
+    )
 
     assert result.errors == {"score: greater than max 1": 6, "user_id: missing": 1}
     assert {reason: len(rows) for reason, rows in result.samples.items()} == {
@@ -131,7 +133,7 @@ def test_a_batch_shows_up_to_three_rows_for_each_reason(store: OfflineStore) -> 
         "user_id: missing": 1,
     }
     assert json.loads(result.samples["user_id: missing"][0])["score"] == 9.0
-    again = store.write_batch("stats", [*bad, {"user_id": None, "event_timestamp": NOON, "score": 9.0}], "bad")
+    again = store.write_batch("stats", [*bad, {"user_id": None, "event_timestamp": NOON, "score": 9.0}], batch_id="bad")
     assert (again.duplicate, again.samples) == (True, result.samples)
 
 
@@ -146,14 +148,14 @@ ROWS = [
 def test_rejected_rows_are_written_once_a_rule_was_mended(
     feature_store: FeatureStore, store: OfflineStore, clock: Clock
 ) -> None:
-    store.write_batch("stats", ROWS, "first")
-    store.write_batch("stats", [{"user_id": "dan", "event_timestamp": NOON, "score": 1.2}], "second")
-    feature_store.tenant("other").write_batch("stats", ROWS, "first")
+    store.write_batch("stats", ROWS, batch_id="first")
+    store.write_batch("stats", [{"user_id": "dan", "event_timestamp": NOON, "score": 1.2}], batch_id="second")
+    feature_store.tenant("other").write_batch("stats", ROWS, batch_id="first")
     assert store.retry_rejected("stats").written == 0
     feature_store.apply([stats(2)])
     clock.now = LATER
 
-    result = store.retry_rejected("stats", "first")
+    result = store.retry_rejected("stats", batch_id="first")
 
     assert (result.written, result.failed, result.errors) == (2, 1, {"score: greater than max 2": 1})
     assert scores(store) == [("ann", 0.5), ("bob", 1.5)]
@@ -176,7 +178,7 @@ class KilledError(Exception):
 def test_a_retry_that_was_interrupted_loses_and_doubles_nothing(
     feature_store: FeatureStore, store: OfflineStore, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    store.write_batch("stats", ROWS, "first")
+    store.write_batch("stats", ROWS, batch_id="first")
     feature_store.apply([stats(2)])
     real = getattr(GroupTable, step)
 
