@@ -19,9 +19,8 @@ DEFAULT_PROFILE = "dev"
 # Seconds; PostgreSQL counts milliseconds in 32 bits.
 LONGEST_SEARCH = 86_400
 IVY = "spark.jars.ivy"
-# They choose a profile and a tenant, hold the key of suppressed entities, and stop a job at a step (for tests of what
-# comes after); they are not settings of the store.
-_NOT_SETTINGS = ("profile", "tenant", "suppression_secret", "stop_at")
+# They choose a profile and a tenant, and hold the key of suppressed entities; they are not settings of the store.
+_NOT_SETTINGS = ("profile", "tenant", "suppression_secret")
 
 
 class Settings(BaseModel):

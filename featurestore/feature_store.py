@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -37,24 +35,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def stop_at(environ: Mapping[str, str]) -> Step:
-    """A step that kills this process, as a power cut would, after the side effect that FEATURESTORE_STOP_AT names.
-
-    For tests of what the next run makes of it; ``materialize.written#2`` is the second time that it is come by.
-    """
-    wanted = environ.get("FEATURESTORE_STOP_AT")
-    if not wanted:
-        return no_step
-    name, _, number = wanted.partition("#")
-    passed = count(1)
-
-    def step(done: str) -> None:
-        if done == name and next(passed) == int(number or 1):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return step
-
-
 @checked_arguments
 class FeatureStore:
     """Open with ``FeatureStore.open()``; work with ``store = fs.tenant("acme")``."""
@@ -76,18 +56,13 @@ class FeatureStore:
         """Open a store from ``Settings``, from a folder of settings, or from ``conf/`` and the environment.
 
         A Spark session that is passed in, or already active, is used as it is; otherwise one is started. ``clock`` gives
-        the created timestamps. ``on_step`` is called with a name, such as ``materialize.written``, after each side effect
-        of a job. Raises ConfigurationError or RuntimeSetupError.
+        the created timestamps. ``on_step`` is called between any two side effects of a job, with the name of the step
+        that was just done, such as ``write.values``; what it raises ends the job there. Raises ConfigurationError or
+        RuntimeSetupError.
         """
         settings = Settings.find(source, environ, profile)
         session = open_session(settings, spark, environ)
-        stop = stop_at(environ)
-
-        def step(done: str) -> None:
-            on_step(done)
-            stop(done)
-
-        return cls(Context(session, settings, clock, __version__, step, environ))
+        return cls(Context(session, settings, clock, __version__, on_step, environ))
 
     @property
     def spark(self) -> SparkSession:

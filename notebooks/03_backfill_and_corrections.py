@@ -11,57 +11,27 @@
 
 # COMMAND ----------
 
-import builtins
-import os
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import rich
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings, Source
 from featurestore.demo.flights import flights_between, land_flights
+from notebook_setup import BLUE, ORANGE, Notebook
 
 # COMMAND ----------
 
 # MAGIC %md
-# MAGIC The next cell is the same in every notebook of this folder. It says where data is stored, and how results are shown.
-# MAGIC `warehouse` and `landing` are widgets; on a platform without widgets, set `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in
-# MAGIC the environment. By default everything is in a new temporary folder.
+# MAGIC The next cell is the same in every notebook of this folder. `notebook_setup.py`, beside it, decides where data is
+# MAGIC stored and how results are shown. `warehouse` and `landing` are widgets; on a platform without widgets, set
+# MAGIC `NOTEBOOK_WAREHOUSE` and `NOTEBOOK_LANDING` in the environment. By default everything is in a new temporary folder.
 
 # COMMAND ----------
 
-
-def widget(name: str, default: str) -> str:
-    """A widget of the platform; elsewhere a variable of the environment, or the default."""
-    platform = globals().get("dbutils")
-    if platform is None:
-        return os.environ.get(f"NOTEBOOK_{name.upper()}", default)
-    platform.widgets.text(name, default)
-    return platform.widgets.get(name)
-
-
-def show(value: object) -> None:
-    """Display in a notebook; in plain Python print, and save a picture beside the warehouse."""
-    if hasattr(value, "toArrow"):
-        value = value.toArrow().to_pandas()
-    display = globals().get("display", getattr(builtins, "display", None))
-    if isinstance(value, plt.Figure):
-        plt.close(value)
-        if display is None:
-            picture = f"{warehouse}-{value.get_label()}.png"
-            value.savefig(picture, dpi=120)
-            value = picture
-    (display or (rich.print if hasattr(value, "__rich__") else print))(value)
-
-
-warehouse = widget("warehouse", f"{tempfile.mkdtemp(prefix='featurestore-')}/warehouse")
-landing = widget("landing", f"{warehouse}-landing")
-Path(warehouse).parent.mkdir(parents=True, exist_ok=True)
-pd.set_option("display.width", 160, "display.max_columns", 20, "display.max_colwidth", 120)
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a8a8a"
+notebook = Notebook(globals())
+warehouse, landing, show = notebook.warehouse, notebook.landing, notebook.show
 
 # COMMAND ----------
 

@@ -1,14 +1,19 @@
-"""Write notebooks of this folder as Jupyter's: ``python notebooks/to_jupyter.py FOLDER [NOTEBOOK ...]``, by default all."""
+"""Write notebooks of this folder as Jupyter's: ``python notebooks/to_jupyter.py FOLDER [NOTEBOOK ...]``, by default all.
+
+The module that they share is copied beside them.
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 FIRST_LINE = "# Databricks notebook source\n"
 SEPARATOR = "\n# COMMAND ----------\n"
+SHARED = Path(__file__).with_name("notebook_setup.py")
 MAGIC, MARKDOWN = "# MAGIC", "# MAGIC %md"
 
 
@@ -34,6 +39,8 @@ def _cell(number: int, text: str) -> dict[str, Any]:
 
 def main(folder: Path, notebooks: list[Path]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    if folder.resolve() != SHARED.parent.resolve():
+        shutil.copy(SHARED, folder)
     for notebook in notebooks:
         written = folder / f"{notebook.stem}.ipynb"
         made = jupyter_notebook(notebook.read_text(encoding="utf-8"))

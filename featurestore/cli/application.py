@@ -118,13 +118,17 @@ def options_before_the_command(
     ] = False,
 ) -> None:
     """An offline feature store on Spark and Delta Lake. The options may stand before or after the command."""
-    context.obj = {"conf": conf, "profile": profile, "tenant": tenant, "as_json": as_json, "log": log}
+    options = {"conf": conf, "profile": profile, "tenant": tenant, "as_json": as_json, "log": log}
+    context.obj = {**(context.obj or {}), **options}
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command; returns its exit code. What is not a FeatureStoreError is raised."""
+def run(arguments: Sequence[str], on_step: Callable[[str], None] | None = None) -> int:
+    """Run one command; returns its exit code. What is not a FeatureStoreError is raised.
+
+    ``on_step``: as in ``FeatureStore.open``.
+    """
     try:
-        app(args=list(arguments), prog_name="featurestore")
+        app(args=list(arguments), prog_name="featurestore", obj={"on_step": on_step})
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     return 0

@@ -55,6 +55,7 @@ class Invocation:
     as_json: bool = False
     log: Literal["text", "json"] = "text"
     command: str = ""
+    on_step: Callable[[str], None] | None = None
 
     def open(self) -> FeatureStore:
         """The feature store; Spark is loaded and started only here."""
@@ -109,9 +110,11 @@ class Invocation:
             yield
 
     def step(self, done: str) -> None:
-        """What a job has just done; for those who read its log only."""
+        """Log what a job has just done, in a JSON log only, and pass it to ``on_step``."""
         if self.log == "json":
             self._log_line("info", done)
+        if self.on_step is not None:
+            self.on_step(done)
 
     @property
     def _must_be_silent(self) -> bool:
@@ -168,7 +171,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         }
         chosen["tenant"] = chosen["tenant"] or os.environ.get(TENANT_VARIABLE) or None
         chosen["log"] = chosen["log"] or "text"
-        invocation = Invocation(**chosen, command=context.info_name or "")
+        invocation = Invocation(**chosen, command=context.info_name or "", on_step=before.get("on_step"))
         began = monotonic()
         try:
             with invocation.warnings_told():

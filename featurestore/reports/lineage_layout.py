@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 from featurestore.operations.catalog.lineage import Edge, Lineage, Node
@@ -100,8 +101,7 @@ def _connected(lineage: Lineage) -> list[Lineage]:
 
 def _part(part: Lineage, top: float) -> Layout:
     """The layout of a connected part whose highest box begins at ``top``; its height is counted from 0."""
-    forward = _without_circles(part)
-    column = _columns(part, forward)
+    column = _columns(part)
     ways = {edge: _way(edge, column) for edge in part.edges}
     columns = _ordered(part, column, ways)
     middles = _heights(columns, _neighbours(ways.values()))
@@ -121,49 +121,36 @@ def _part(part: Lineage, top: float) -> Layout:
     )
 
 
-def _without_circles(part: Lineage) -> list[Edge]:
-    """The edges but for those that close a circle."""
-    after: dict[Node, list[Node]] = defaultdict(list)
-    for source, target in part.edges:
-        after[source].append(target)
-    done: set[Node] = set()
-    on_the_way: set[Node] = set()
-    kept: list[Edge] = []
-    for first in part.nodes:
-        waiting: list[tuple[Node, bool]] = [(first, False)]
-        while waiting:
-            node, is_left = waiting.pop()
-            if is_left:
-                on_the_way.discard(node)
-                done.add(node)
-            elif node not in done and node not in on_the_way:
-                on_the_way.add(node)
-                kept += [(node, target) for target in after[node] if target not in on_the_way]
-                waiting += [(node, True), *((target, False) for target in reversed(after[node]))]
-    return kept
-
-
-def _columns(part: Lineage, edges: Sequence[Edge]) -> dict[Node, int]:
+def _columns(part: Lineage) -> dict[Node, int]:
     """A node's column: behind all that it reads; a source right before what reads it; training sets in the last."""
-    column = dict.fromkeys(part.nodes, 0)
-    for _ in part.nodes:
-        moved = False
-        for source, target in edges:
-            if column[target] <= column[source]:
-                column[target] = column[source] + 1
-                moved = True
-        if not moved:
-            break
+    reads = _reads(part)
+    column: dict[Node, int] = {}
+    for node, read in reads.items():
+        column[node] = max((column[source] + 1 for source in read), default=0)
     last = max(column.values())
-    read = {target for _, target in edges}
+    column |= {node: last for node in part.nodes if node.kind == "training_set"}
+    readers: dict[Node, list[Node]] = defaultdict(list)
+    for node, read in reads.items():
+        for source in read:
+            readers[source].append(node)
     for node in part.nodes:
-        if node.kind == "training_set":
-            column[node] = last
-    for node in part.nodes:
-        readers = [column[target] for source, target in edges if source == node]
-        if node not in read and readers:
-            column[node] = min(readers) - 1
+        if readers[node] and not reads[node]:
+            column[node] = min(column[reader] for reader in readers[node]) - 1
     return column
+
+
+def _reads(part: Lineage) -> dict[Node, list[Node]]:
+    """What each node reads, every node after those that it reads, without the edges that close a circle."""
+    edges = list(part.edges)
+    while True:
+        reads: dict[Node, list[Node]] = {node: [] for node in part.nodes}
+        for source, target in edges:
+            reads[target].append(source)
+        try:
+            return {node: reads[node] for node in TopologicalSorter(reads).static_order()}
+        except CycleError as error:
+            source, target, *_ = error.args[1]
+            edges.remove((source, target))
 
 
 def _way(edge: Edge, column: Mapping[Node, int]) -> tuple[_Place, ...]:

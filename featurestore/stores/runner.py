@@ -1,10 +1,14 @@
-"""Who runs a job: told in the ledger, so that a run whose process is gone can be recognised."""
+"""The process that runs a job, as the ledger names it, so that others can tell that it is gone."""
 
 from __future__ import annotations
 
 import os
 import socket
 from pathlib import Path
+
+import psutil
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def this_runner() -> str:
@@ -13,7 +17,7 @@ def this_runner() -> str:
 
 
 def is_gone(runner: str | None) -> bool:
-    """Whether the process is certainly not running any more; of another machine's process nothing is certain."""
+    """Whether the process certainly no longer runs. False for a process of another machine."""
     if runner is None:
         return False
     *machine, process, started = runner.split("/")
@@ -24,28 +28,18 @@ def is_gone(runner: str | None) -> bool:
 
 
 def _machine() -> tuple[str, str]:
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return socket.gethostname().replace("/", "_"), boot.read_text().strip() if boot.exists() else "unknown"
+    return socket.gethostname().replace("/", "_"), _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else "unknown"
 
 
-def _started(process: int) -> str:
-    """When the process started, in clock ticks since boot; empty where there is none, or only what its parent has left."""
-    stat = Path(f"/proc/{process}/stat")
-    if not Path("/proc/self/stat").exists():
-        return "unknown" if _exists(process) else ""
+def _started(process_id: int) -> str:
+    """When the process started, in clock ticks since boot; "unknown" except on Linux; empty if it does not run."""
     try:
-        # A name in parentheses comes before, and may hold spaces.
-        fields = stat.read_text().rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
-    except (FileNotFoundError, ProcessLookupError):
+        process = psutil.Process(process_id)
+        # A zombie has ended; its parent has not collected its exit code yet.
+        if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+            return ""
+        # Both move when the clock is set; their difference stays. Elsewhere than on Linux it does not.
+        since_boot = process.create_time() - psutil.boot_time()
+    except psutil.NoSuchProcess:
         return ""
-
-
-def _exists(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return str(round(since_boot * os.sysconf("SC_CLK_TCK"))) if psutil.LINUX else "unknown"

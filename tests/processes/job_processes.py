@@ -1,4 +1,4 @@
-"""Jobs in processes of their own, with settings in a folder; killed after one of their steps, where one is named."""
+"""Jobs in processes of their own, with settings in a folder, that are killed after one of their steps."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.conftest import QUICK
 
+_KILLED_JOB = Path(__file__).with_name("killed_job.py")
 _SECONDS = 300
 
 
@@ -22,11 +23,15 @@ def write_settings(folder: Path) -> None:
     (folder / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
 
 
-def exit_code(folder: Path, *words: str, stop_at: str = "", **environment: str) -> int:
-    """Run a command on the settings in the folder; gives its exit code, or less than 0 by the signal that killed it."""
+def exit_code(folder: Path, *words: str, stop_at: str, **environment: str) -> int:
+    """Run a command on the settings in the folder and kill it after a step.
+
+    Returns the exit code of its process: the negative number of the signal that killed it, or that of a command that
+    ended before the step.
+    """
     ended = subprocess.run(
-        [sys.executable, "-m", "featurestore", *words, "--tenant", "acme", "--conf", str(folder / "conf")],
-        env={**os.environ, **environment, "FEATURESTORE_STOP_AT": stop_at},
+        [sys.executable, str(_KILLED_JOB), stop_at, *words, "--tenant", "acme", "--conf", str(folder / "conf")],
+        env={**os.environ, **environment},
         cwd=folder,
         capture_output=True,
         timeout=_SECONDS,

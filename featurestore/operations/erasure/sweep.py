@@ -24,7 +24,8 @@ from featurestore.frames.as_of.key_filter import LISTABLE, with_listed_keys
 from featurestore.frames.rows.rows_of_entity import TARGET, rows_met
 from featurestore.frames.timestamps import date_literal
 from featurestore.operations.context import Context
-from featurestore.stores.delta.log import DeltaLog, LogCleaner
+from featurestore.stores.delta.log import DeltaLog
+from featurestore.stores.delta.log_cleaning import LogCleaner
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.table_files import StoredFile, TableFiles, inside
 from featurestore.stores.sessions import separate_session

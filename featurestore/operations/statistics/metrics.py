@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -23,6 +26,9 @@ _ENDED = ("succeeded", "failed", "abandoned")
 _MICROS = 1_000_000
 
 Sample = tuple[dict[str, str], float]
+
+Family = GaugeMetricFamily | CounterMetricFamily
+_FAMILIES: dict[str, type[Family]] = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
 
 
 @dataclass(frozen=True)
@@ -50,19 +56,23 @@ def write_metrics(scope: Scope, path: str | Path) -> Path:
 
 def exposition(metrics: Iterable[Metric]) -> str:
     """The Prometheus text exposition format, version 0.0.4; families without samples are left out."""
-    return "".join(f"{line}\n" for metric in metrics if metric.samples for line in _lines(metric))
+    return generate_latest(_Families([_family(metric) for metric in metrics if metric.samples])).decode()
 
 
-def _lines(metric: Metric) -> Iterator[str]:
-    yield f"# HELP {metric.name} {metric.help}"
-    yield f"# TYPE {metric.name} {metric.type}"
+@dataclass(frozen=True)
+class _Families(Collector):
+    families: list[Family]
+
+    def collect(self) -> list[Family]:
+        return self.families
+
+
+def _family(metric: Metric) -> Family:
+    [names, *_] = [list(labels) for labels, _ in metric.samples]
+    family = _FAMILIES[metric.type](metric.name, metric.help, labels=names)
     for labels, value in metric.samples:
-        pairs = ",".join(f'{name}="{_escaped(text)}"' for name, text in labels.items())
-        yield f"{metric.name}{{{pairs}}} {value:.15g}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        family.add_metric([labels[name] for name in names], value)
+    return family
 
 
 def _of_jobs(scope: Scope) -> list[Metric]:

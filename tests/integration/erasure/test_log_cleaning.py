@@ -14,7 +14,8 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from featurestore.session import HadoopFiles
-from featurestore.stores.delta.log import DeltaLog, LogCleaner
+from featurestore.stores.delta.log import DeltaLog
+from featurestore.stores.delta.log_cleaning import LogCleaner
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.sessions import separate_session
 

@@ -65,7 +65,7 @@ def test_label_values_are_escaped_and_empty_families_left_out() -> None:
         [Metric("x_total", "counter", "Of x.", (({"name": odd}, 3.0),)), Metric("y", "gauge", "Of y.", ())]
     )
 
-    assert text == '# HELP x_total Of x.\n# TYPE x_total counter\nx_total{name="a \\"quoted\\"\\nback\\\\slash"} 3\n'
+    assert text == '# HELP x_total Of x.\n# TYPE x_total counter\nx_total{name="a \\"quoted\\"\\nback\\\\slash"} 3.0\n'
     assert parsed(text) == {("x_total", frozenset({("name", odd)})): 3.0}
 
 
@@ -138,7 +138,7 @@ def test_the_file_is_replaced_whole_and_its_name_is_checked(store: OfflineStore,
     write_metrics(Scope(store._scope.context, "acme"), file)
     later = replace(store._scope.context, clock=Clock(NOW + timedelta(days=1)))
 
-    write_metrics(later, "acme", file)
+    write_metrics(Scope(later, "acme"), file)
 
     [age] = [
         value
