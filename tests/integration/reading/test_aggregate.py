@@ -18,7 +18,7 @@ from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineSto
 from featurestore.errors import InvalidArgumentError, NotFoundError, SpineError
 from featurestore.frames.statistics.aggregation import FUNCTIONS
 from featurestore.frames.statistics.calendar import EVERY
-from tests.conftest import Clock, OpenFeatureStore
+from tests.conftest import Clock, OpenFeatureStore, spark_setting
 
 SENSOR = Entity("sensor", join_keys={"site": "string", "unit": "long"})
 FEATURES = [
@@ -80,18 +80,14 @@ def acme(feature_store: FeatureStore) -> OfflineStore:
 
 @pytest.fixture
 def session_zone(spark: SparkSession) -> Iterator[None]:
-    before = spark.conf.get("spark.sql.session.timeZone")
-    spark.conf.set("spark.sql.session.timeZone", "Australia/Lord_Howe")
-    yield
-    spark.conf.set("spark.sql.session.timeZone", before)
+    with spark_setting(spark, "spark.sql.session.timeZone", "Australia/Lord_Howe"):
+        yield
 
 
 @pytest.fixture
 def no_ansi(spark: SparkSession) -> Iterator[None]:
-    before = spark.conf.get("spark.sql.ansi.enabled")
-    spark.conf.set("spark.sql.ansi.enabled", "false")
-    yield
-    spark.conf.set("spark.sql.ansi.enabled", before)
+    with spark_setting(spark, "spark.sql.ansi.enabled", "false"):
+        yield
 
 
 # What counts of the rows as written, by null policy.

@@ -18,7 +18,7 @@ from featurestore.frames.vectors.similarity import Query, closest, latest_simila
 from featurestore.operations.context import Scope
 from featurestore.operations.vectors.request import check_search
 from featurestore.operations.vectors.search import valid_vectors
-from tests.conftest import Clock, OpenFeatureStore
+from tests.conftest import Clock, OpenFeatureStore, spark_setting
 from tests.inputs.vector_histories import DIMS, Row, as_table, written_rows
 
 DOC = Entity("doc", join_keys={"source": "string", "number": "long"})
@@ -57,10 +57,8 @@ def acme(feature_store: FeatureStore) -> OfflineStore:
 
 @pytest.fixture(autouse=True)
 def session_zone(spark: SparkSession) -> Iterator[None]:
-    before = spark.conf.get("spark.sql.session.timeZone")
-    spark.conf.set("spark.sql.session.timeZone", "Australia/Lord_Howe")
-    yield
-    spark.conf.set("spark.sql.session.timeZone", before)
+    with spark_setting(spark, "spark.sql.session.timeZone", "Australia/Lord_Howe"):
+        yield
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore, SimilarEntities
 from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError
-from tests.conftest import Clock, OpenFeatureStore
+from tests.conftest import Clock, OpenFeatureStore, spark_setting
 from tests.inputs.vector_histories import DIMS, as_table, written_rows
 
 DOC = Entity("doc", join_keys={"source": "string", "number": "long"})
@@ -55,10 +55,8 @@ def acme(feature_store: FeatureStore) -> OfflineStore:
 
 @pytest.fixture(autouse=True)
 def session_zone(spark: SparkSession) -> Iterator[None]:
-    before = spark.conf.get("spark.sql.session.timeZone")
-    spark.conf.set("spark.sql.session.timeZone", "Australia/Lord_Howe")
-    yield
-    spark.conf.set("spark.sql.session.timeZone", before)
+    with spark_setting(spark, "spark.sql.session.timeZone", "Australia/Lord_Howe"):
+        yield
 
 
 def told(found: SimilarEntities) -> list[Any]:
