@@ -64,7 +64,7 @@ def ingest(machine: Answer) -> Ingest:
 
 def rejected(store: OfflineStore, batch_id: str) -> list[tuple[dict[str, Any], list[str]]]:
     """The rejected rows of a batch as they came, each with its reasons."""
-    rows: DataFrame = store.rejected("things", batch_id)
+    rows: DataFrame = store.rejected("things", batch_id=batch_id)
     return [(json.loads(row["row"]), row["reasons"]) for row in rows.orderBy("row").collect()]
 
 

@@ -137,7 +137,7 @@ def aggregated(store: OfflineStore, feature: str, every: str, by_entity: bool = 
         result = store.aggregate_feature(
             feature,
             function,
-            every,
+            every=every,
             start=START,
             end=END,
             time_zone=NEW_YORK,
@@ -192,13 +192,13 @@ def test_days_of_clock_changes_have_23_and_25_hours_and_a_repeated_hour_is_two_b
     acme: OfflineStore,
 ) -> None:
     options: dict[str, Any] = {"start": START, "end": END, "time_zone": NEW_YORK}
-    days = acme.aggregate_feature("skipping:level", "count", "day", **options).toArrow().to_pylist()
+    days = acme.aggregate_feature("skipping:level", "count", every="day", **options).toArrow().to_pylist()
     lengths = {row["bucket_start"].astimezone(UTC): row["bucket_end"] - row["bucket_start"] for row in days}
     assert lengths[datetime(2026, 3, 8, 5, tzinfo=UTC)] == 23 * HOUR
     assert lengths[datetime(2026, 11, 1, 4, tzinfo=UTC)] == 25 * HOUR
     assert sorted(set(lengths.values())) == [23 * HOUR, 24 * HOUR, 25 * HOUR]
 
-    hours = acme.aggregate_feature("skipping:level", "count", "hour", **options).toArrow().to_pylist()
+    hours = acme.aggregate_feature("skipping:level", "count", every="hour", **options).toArrow().to_pylist()
     in_the_night = {
         row["bucket_start"].astimezone(UTC).hour for row in hours if row["bucket_start"].date() == AUTUMN.date()
     }
@@ -305,7 +305,7 @@ def test_the_start_is_in_and_the_end_is_not(few: OfflineStore) -> None:
 
 def test_a_bucket_that_the_window_cuts_keeps_its_bounds(few: OfflineStore) -> None:
     window = {"start": "2026-05-01T00:30:00Z", "end": "2026-05-01T01:30:00Z"}
-    [row] = few.aggregate_feature("skipping:hits", "count", "month", **window).toArrow().to_pylist()
+    [row] = few.aggregate_feature("skipping:hits", "count", every="month", **window).toArrow().to_pylist()
 
     assert row["bucket_start"].astimezone(UTC) == datetime(2026, 5, 1, tzinfo=UTC)
     assert row["bucket_end"].astimezone(UTC) == datetime(2026, 6, 1, tzinfo=UTC)
@@ -322,7 +322,7 @@ def test_values_of_these_entities_alone(few: OfflineStore) -> None:
 
 
 def test_before_1970(few: OfflineStore) -> None:
-    result = few.aggregate_feature("skipping:level", "sum", "day", start="1800-01-01T00:00:00Z", end=END)
+    result = few.aggregate_feature("skipping:level", "sum", every="day", start="1800-01-01T00:00:00Z", end=END)
 
     rows = sorted(
         (row["bucket_start"].astimezone(UTC).isoformat(), row["value"]) for row in result.toArrow().to_pylist()

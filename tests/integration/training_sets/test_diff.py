@@ -54,11 +54,11 @@ def spine(*users: str) -> pd.DataFrame:
 def diff(feature_store: FeatureStore, loader: FeatureDataLoader) -> TrainingSetDiff:
     """From the first version to a second with a corrected score, another feature, and other rows."""
     features = ["stats:score", "stats:plan"]
-    loader.load_training_data(spine("ann", "ann", "bob", "cid"), features, "late", "compared")
+    loader.load_training_data(spine("ann", "ann", "bob", "cid"), features, label="late", name="compared")
     correction = {"user_id": "ann", "event_timestamp": hours(0.5), "score": 5.0, "plan": "free"}
     feature_store.tenant("acme").write_batch("stats", [correction])
     features = [*features, "stats:paid"]
-    loader.load_training_data(spine("ann", "bob", "cid", "nobody", "nobody"), features, "late", "compared")
+    loader.load_training_data(spine("ann", "bob", "cid", "nobody", "nobody"), features, label="late", name="compared")
     return loader.diff("compared", 1, 2)
 
 

@@ -155,7 +155,13 @@ CASES = {
 def test_matches_are_those_of_brute_force(acme: OfflineStore, group: FeatureGroup, case: str) -> None:
     search = CASES[case]
     result = acme.search_similar_embeddings(
-        f"{group.name}:text", QUERY, search.limit, search.threshold, search.at, search.filters, search.model_version
+        f"{group.name}:text",
+        QUERY,
+        limit=search.limit,
+        threshold=search.threshold,
+        at=search.at,
+        filters=search.filters,
+        model_version=search.model_version,
     )
 
     model = search.model_version or "small"
