@@ -1,4 +1,4 @@
-"""What is erased is gone, to the last byte, and does not come back; what is not erased is as it was."""
+"""What is erased is gone to the last byte and does not come back; everything else stays as it was."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def test_an_erased_person_does_not_come_back(erased: ErasedPerson, root: Path) -
 
 
 @pytest.mark.slow
-def test_an_erasure_that_is_stopped_anywhere_goes_on_where_it_was(spark: SparkSession, tmp_path: Path) -> None:
+def test_an_erasure_that_stops_at_any_step_is_finished_by_the_next(spark: SparkSession, tmp_path: Path) -> None:
     fs = opened(spark, tmp_path / "warehouse", environment())
     fs.apply([FeatureGroup("stats", USER, features=[Feature("score", "double", max=100), Feature("note", "string")])])
     store = fs.tenant("acme")
@@ -286,8 +286,8 @@ def test_an_erasure_that_is_stopped_anywhere_goes_on_where_it_was(spark: SparkSe
 
     assert found_in(tmp_path, b"anna-stoppt") == []
     assert {table.kind: table.rows for table in certificate.tables} == {"values": 1, "rejected": 1, "training_set": 1}
-    # Of the values a file with the row, and the change file that its deletion wrote; of each, also empty files that a
-    # deletion leaves behind.
+    # Of the values, the file with the row and the change file of its deletion; of each table, also the empty files that
+    # a deletion leaves behind.
     files = {table.kind: table.files_removed for table in certificate.tables}
     assert all(files[kind] >= least for kind, least in {"values": 2, "rejected": 1, "training_set": 1}.items())
     assert certificate.exports == (str(tmp_path / "out"),)
@@ -297,7 +297,7 @@ def test_an_erasure_that_is_stopped_anywhere_goes_on_where_it_was(spark: SparkSe
     assert (repeated.rows, repeated.key_hashes) == (0, certificate.key_hashes)
 
 
-def test_rows_that_are_written_while_their_entity_is_erased_are_taken_out_again(
+def test_rows_written_while_their_entity_is_erased_are_removed_again(
     feature_store: FeatureStore, spark: SparkSession, root: Path
 ) -> None:
     eraser = feature_store.tenant("raced")
@@ -317,7 +317,7 @@ def test_rows_that_are_written_while_their_entity_is_erased_are_taken_out_again(
     assert eraser.get_batch_features(["stats:score"], hours(0), hours(9)).rows.count() == 1
 
 
-def test_without_its_secret_nothing_is_erased_and_nothing_of_erased_ones_is_written(
+def test_without_the_secret_nothing_is_erased_and_no_erased_entity_is_written(
     feature_store: FeatureStore, spark: SparkSession, root: Path
 ) -> None:
     warehouse = root / "warehouse"
@@ -349,7 +349,7 @@ def test_without_its_secret_nothing_is_erased_and_nothing_of_erased_ones_is_writ
     assert opened(spark, warehouse, {}).tenant("careful").write_batch("shops", SHOP_ROWS).written == 1
 
 
-def test_hashes_are_hmacs_of_the_entity_and_the_plan_does_not_show_the_secret(
+def test_hashes_are_hmacs_of_the_entity_and_no_plan_shows_the_secret(
     spark: SparkSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for secret in (b"a secret that nobody guesses", b"longer than a block of the hash: " * 4):
