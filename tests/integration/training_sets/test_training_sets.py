@@ -158,36 +158,62 @@ def test_a_set_is_exported_once_with_its_manifest(lateness: TrainingSet, tmp_pat
         lateness.export(str(tmp_path / "export"))
 
 
-def test_an_extended_set_computes_only_the_new_rows_and_is_built_again_part_by_part(
-    feature_store: FeatureStore, loader: FeatureDataLoader, spine: pd.DataFrame
-) -> None:
+@pytest.fixture(scope="module")
+def first_version(loader: FeatureDataLoader, spine: pd.DataFrame) -> TrainingSet:
     split = TimeSplit(test_from=hours(7))
-    first = loader.load_training_data(spine[:4], FEATURES, label="late", name="grown", split=split)
-    # Knowledge that came since: the rows that were saved keep what they had, the new ones see it.
+    return loader.load_training_data(spine[:4], FEATURES, label="late", name="grown", split=split)
+
+
+@pytest.fixture(scope="module")
+def grown(
+    feature_store: FeatureStore, loader: FeatureDataLoader, spine: pd.DataFrame, first_version: TrainingSet
+) -> TrainingSet:
+    """The second version, with more rows; values that came in between are seen by its new rows alone."""
     feature_store.tenant("acme").write_batch(
         "stats", [{"user_id": f"u{i}", "event_timestamp": hours(0.3), "score": -9.0} for i in range(3)]
     )
-    more = pd.concat([spine[4:], spine[:1]])
+    return loader.extend("grown", pd.concat([spine[4:], spine[:1]]))
 
-    grown = loader.extend("grown", more)
 
+def test_an_extended_set_keeps_its_rows_and_computes_the_new_ones(
+    first_version: TrainingSet, grown: TrainingSet
+) -> None:
     assert (grown.manifest.version, grown.manifest.extends, grown.manifest.row_count) == (2, 1, 11)
     assert [part.row_count for part in grown.manifest.parts] == [4, 7]
-    assert grown.rows.columns == list(first.manifest.columns)
-    assert first.rows.exceptAll(grown.rows).count() == 0
-    loaded = grown.to_pandas()
-    of_u0 = loaded.X["score"][(loaded.entity_ids["user_id"] == "u0") & (loaded.timestamps == hours(0.5))]
-    assert sorted(of_u0) == sorted([first.to_pandas().X["score"][0], -9.0, -9.0])
-    assert first.to_pandas().X["score"][0] > -9.0
+    assert grown.rows.columns == list(first_version.manifest.columns)
+    assert first_version.rows.exceptAll(grown.rows).count() == 0
     assert grown.to_pandas("test").timestamps.dt.hour.tolist() == [7, 8]
 
-    again = loader.rebuild("grown", 2)
-    assert again.manifest.content_hash == grown.manifest.content_hash
-    assert [part.spine_fingerprint for part in again.manifest.parts] == [
+
+def test_only_new_rows_of_an_extended_set_see_values_that_came_since(
+    first_version: TrainingSet, grown: TrainingSet
+) -> None:
+    saved_score = first_version.to_pandas().X["score"][0]
+    loaded = grown.to_pandas()
+
+    scores = loaded.X["score"][(loaded.entity_ids["user_id"] == "u0") & (loaded.timestamps == hours(0.5))]
+
+    assert saved_score > -9.0
+    assert sorted(scores) == sorted([saved_score, -9.0, -9.0])
+
+
+def test_an_extended_set_is_rebuilt_and_extended_part_by_part(
+    loader: FeatureDataLoader, spine: pd.DataFrame, grown: TrainingSet
+) -> None:
+    rebuilt = loader.rebuild("grown", 2)
+
+    assert rebuilt.manifest.content_hash == grown.manifest.content_hash
+    assert [part.spine_fingerprint for part in rebuilt.manifest.parts] == [
         part.spine_fingerprint for part in grown.manifest.parts
     ]
     with pytest.raises(RebuildError, match="rebuild it from its saved rows"):
         loader.rebuild("grown", 2, spine=spine)
+    grown_twice = loader.extend("grown", spine[:1], version=2)
+    assert [part.row_count for part in grown_twice.manifest.parts] == [4, 7, 1]
+
+
+@pytest.mark.usefixtures("grown")
+def test_a_spine_with_other_columns_is_refused(loader: FeatureDataLoader, spine: pd.DataFrame) -> None:
     with pytest.raises(SpineError, match="'late' is missing; 'other' is not among them"):
         loader.extend("grown", spine.rename(columns={"late": "other"}))
     with pytest.raises(SpineError, match=r"\['late', 'Late'\] differ only in case"):
@@ -196,8 +222,6 @@ def test_an_extended_set_computes_only_the_new_rows_and_is_built_again_part_by_p
         loader.rebuild("grown", 1, spine=spine.assign(late=pd.Series([True, "no"] * 5, dtype=object)))
     with pytest.raises(SpineError, match="'late' is missing"):
         loader.rebuild("grown", 1, spine=spine.drop(columns="late"))
-    grown_twice = loader.extend("grown", spine[:1], version=2)
-    assert [part.row_count for part in grown_twice.manifest.parts] == [4, 7, 1]
 
 
 def test_the_same_sample_whatever_the_partitioning(spark: SparkSession) -> None:
