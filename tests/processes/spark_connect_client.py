@@ -22,7 +22,7 @@ FEATURES = ("pages:text", "pages:country", "pages:score")
 QUERY = [1.0, -0.5, 0.25, 0.0]
 
 
-def found(store: Any, visits: Any, start: str, end: str) -> dict[str, Any]:
+def answers_of(store: Any, visits: Any, start: str, end: str) -> dict[str, Any]:
     """What the store answers, in a form that is the same whichever Spark computed it."""
     pandas = visits.where("page_id < 20").toPandas()
     pandas["event_timestamp"] = pandas["event_timestamp"].dt.tz_localize("UTC")
@@ -35,7 +35,7 @@ def found(store: Any, visits: Any, start: str, end: str) -> dict[str, Any]:
         "a range": content_hash(store.get_batch_features(FEATURES, start, end).rows),
         "a history": content_hash(store.get_feature_history("pages:score", {"page_id": 7}, start, end)),
         "an aggregate": content_hash(store.aggregate_feature("pages:score", "avg", every="day", start=start, end=end)),
-        "a search": [(one.entity, round(one.similarity, 5)) for one in search],
+        "a search": [(match.entity, round(match.similarity, 5)) for match in search],
         "stats": repr(store.get_stats()),
     }
 
@@ -53,14 +53,14 @@ def report(conf: str, visits: str, start: str, end: str) -> dict[str, Any]:
     feature_store = FeatureStore.open(conf)
     spark, store = feature_store.spark, feature_store.tenant("acme")
     loader = FeatureDataLoader(store)
-    told = found(store, spark.read.parquet(visits), start, end)
+    answers = answers_of(store, spark.read.parquet(visits), start, end)
     built = loader.build("clicks")
     frame = store.get_batch_features(FEATURES, start, end).rows
     before = content_hash(frame)
     store.write_batch("pages", [{"page_id": 7, "event_timestamp": start, "score": -1.0}], batch_id="late")
     return {
         "remote": is_remote() and "pyspark.sql.connect" in type(spark).__module__,
-        "found": told,
+        "answers": answers,
         "built": built.manifest.model_dump(mode="json"),
         "to_pandas": [len(built.to_pandas().X), sorted(built.metadata()["missing_values"])],
         "a frame after a write": content_hash(frame) == before,

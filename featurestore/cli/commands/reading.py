@@ -20,6 +20,7 @@ from featurestore.cli.arguments import (
     References,
     Spine,
     Start,
+    TimestampColumn,
     entity_of,
     entity_option,
     instant,
@@ -99,9 +100,7 @@ def join(
     invocation: Invocation,
     features: References,
     spine: Spine,
-    timestamp_column: Annotated[
-        str, typer.Option("--timestamp-column", help="The spine's column of moments.")
-    ] = "event_timestamp",
+    timestamp_column: TimestampColumn = "event_timestamp",
     known_at: KnownAt = None,
     full_feature_names: Annotated[
         bool, typer.Option("--full-feature-names", help="Name columns group__feature.")

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from featurestore.cli.arguments import Format, KnownAt, References, Spine, instant
+from featurestore.cli.arguments import (
+    Format,
+    KnownAt,
+    References,
+    SampleSize,
+    Seed,
+    Spine,
+    Split,
+    TestShare,
+    TimestampColumn,
+    ValidationShare,
+    instant,
+)
 from featurestore.cli.invocation import Invocation
 
 if TYPE_CHECKING:
@@ -42,20 +54,16 @@ def load(
     ] = None,
     start: Annotated[str | None, instant("--start", "First instant of the examples.")] = None,
     end: Annotated[str | None, instant("--end", "First instant after.")] = None,
-    timestamp_column: Annotated[
-        str, typer.Option("--timestamp-column", help="The spine's column of moments.")
-    ] = "event_timestamp",
+    timestamp_column: TimestampColumn = "event_timestamp",
     known_at: KnownAt = None,
-    sample_size: Annotated[
-        int | None, typer.Option("--sample-size", min=1, help="How many rows; by default all.")
-    ] = None,
+    sample_size: SampleSize = None,
     stratify_by: Annotated[
         list[str] | None, typer.Option("--stratify-by", help="Columns whose values keep their shares.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the sample and the split.")] = 0,
-    split: Annotated[str | None, typer.Option("--split", help="time, random or entity.")] = None,
-    validation: Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")] = None,
-    test: Annotated[float | None, typer.Option("--test", help="Share of the test part.")] = None,
+    seed: Seed = 0,
+    split: Split = None,
+    validation: ValidationShare = None,
+    test: TestShare = None,
     missing: Annotated[str, typer.Option("--missing", help="keep or drop rows that lack a feature.")] = "keep",
     strict: Strict = False,
 ) -> None:
@@ -203,17 +211,13 @@ def fine_tuning(
     path: Annotated[str, typer.Option("--path", help="A new folder for the JSONL files.")],
     system: Annotated[str | None, typer.Option("--system", help="The system's message, a template.")] = None,
     template: Annotated[str | None, typer.Option("--template", help="The user's message, a Jinja2 template.")] = None,
-    timestamp_column: Annotated[
-        str, typer.Option("--timestamp-column", help="The spine's column of moments.")
-    ] = "event_timestamp",
+    timestamp_column: TimestampColumn = "event_timestamp",
     known_at: KnownAt = None,
-    sample_size: Annotated[
-        int | None, typer.Option("--sample-size", min=1, help="How many rows; by default all.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the sample and the split.")] = 0,
-    split: Annotated[str | None, typer.Option("--split", help="time, random or entity.")] = None,
-    validation: Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")] = None,
-    test: Annotated[float | None, typer.Option("--test", help="Share of the test part.")] = None,
+    sample_size: SampleSize = None,
+    seed: Seed = 0,
+    split: Split = None,
+    validation: ValidationShare = None,
+    test: TestShare = None,
 ) -> None:
     """Write examples as chat messages, a JSON object a line, for fine-tuning a language model."""
     tenant = invocation.required_tenant()

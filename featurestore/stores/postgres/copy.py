@@ -51,10 +51,12 @@ def copy_to_staging(rows: DataFrame, table: VectorTable, staging: str, dsn: Secr
     Each try of a task is a connection and a transaction of its own, and names its rows by an id: one that failed, or that
     ran beside another one of the same rows, is not among those that count.
     """
-    columns = [ATTEMPT, MODEL, *(column.name for column in table.columns)]
     ordered = rows.select(MODEL, *(f"`{column.name}`" for column in table.columns)).coalesce(MOST_CONNECTIONS)
-    encode = _copier(RowEncoder.of(table), staging, columns, dsn)
-    sent = ordered.mapInArrow(encode, "attempt long, rows long, models array<string>").toArrow().to_pylist()
+    sent = (
+        ordered.mapInArrow(batch_copier(table, staging, dsn), "attempt long, rows long, models array<string>")
+        .toArrow()
+        .to_pylist()
+    )
     return Sent(
         attempts=tuple(one["attempt"] for one in sent),
         rows=sum(one["rows"] for one in sent),
@@ -62,7 +64,11 @@ def copy_to_staging(rows: DataFrame, table: VectorTable, staging: str, dsn: Secr
     )
 
 
-def _copier(encoder: RowEncoder, staging: str, columns: list[str], dsn: SecretStr) -> Encode:
+def batch_copier(table: VectorTable, staging: str, dsn: SecretStr) -> Encode:
+    """What a task runs: copy its batches by one connection; then yield the attempt's id, its rows, its model versions."""
+    encoder = RowEncoder.of(table)
+    columns = [ATTEMPT, MODEL, *(column.name for column in table.columns)]
+
     def copy(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         first = next((batch for batch in batches if batch.num_rows), None)
         if first is None:

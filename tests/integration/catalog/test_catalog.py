@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from featurestore import (
     SpineQuery,
     TrainingSetDefinition,
 )
+from featurestore.frames.statistics.feature_statistics import FeatureStatistics
 from featurestore.operations.catalog.lineage import Node, lineage_of
-from featurestore.operations.catalog.model import Catalog, GroupEntry
+from featurestore.operations.catalog.model import Catalog, GroupEntry, GroupNumbers
 from featurestore.reports.catalog_pages import catalog_pages
-from tests.conftest import Clock, OpenFeatureStore
+from tests.conftest import Clock, OpenFeatureStore, spark_setting
 from tests.pages.html_page import Page
 from tests.pages.site_pages import faults_of_site
 
@@ -104,52 +106,69 @@ def catalog(feature_store: FeatureStore) -> Catalog:
 
 
 def entry(catalog: Catalog, name: str) -> GroupEntry:
-    return next(one for one in catalog.groups if one.group.name == name)
+    return next(entry for entry in catalog.groups if entry.group.name == name)
+
+
+def numbers_of(catalog: Catalog, name: str) -> GroupNumbers:
+    numbers = entry(catalog, name).numbers
+    assert numbers is not None
+    return numbers
+
+
+def test_the_catalogue_lists_the_definitions_in_force(catalog: Catalog) -> None:
+    assert (catalog.tenant_id, catalog.built_at) == ("acme", NOW)
+    assert catalog.entities == (USER,)
+    assert [entry.group for entry in catalog.groups] == [TOTALS, VISITS]
+    visits = entry(catalog, "visits")
+    assert (visits.revision, visits.applied_at, visits.older_versions) == (1, NOW, ())
 
 
 def test_groups_have_the_tenant_s_numbers(catalog: Catalog) -> None:
-    assert (catalog.tenant_id, catalog.built_at) == ("acme", NOW)
-    assert catalog.entities == (USER,)
-    assert [one.group for one in catalog.groups] == [TOTALS, VISITS]
-    visits = entry(catalog, "visits")
-    assert (visits.revision, visits.applied_at, visits.older_versions) == (1, NOW, ())
-    numbers = visits.numbers
-    assert numbers is not None
+    numbers = numbers_of(catalog, "visits")
+
     assert numbers.rows == 24
     assert numbers.oldest == datetime(2026, 11, 1, 3, tzinfo=UTC)
     assert numbers.newest == datetime(2026, 11, 2, 3, 11, tzinfo=UTC)
     assert numbers.profiled_at == NOW
     assert numbers.rows_by_date == ((date(2026, 11, 1), 12), (date(2026, 11, 2), 12))
+
+
+def test_a_group_is_stale_when_its_newest_value_is_older_than_its_ttl(catalog: Catalog) -> None:
+    visits = entry(catalog, "visits")
+
     assert visits.is_stale(NOW)
     assert not visits.is_stale(datetime(2026, 11, 4, 3, 11, tzinfo=UTC))
 
 
+def columns(statistics: Iterable[FeatureStatistics]) -> list[tuple[Any, ...]]:
+    return [(row.feature, row.rows, row.nulls, row.distinct, row.minimum, row.maximum) for row in statistics]
+
+
 def test_statistics_are_those_of_the_profile(feature_store: FeatureStore, catalog: Catalog) -> None:
-    numbers = entry(catalog, "visits").numbers
-    assert numbers is not None
-    profiled = feature_store.tenant("acme").get_statistics("visits")
+    numbers = numbers_of(catalog, "visits")
 
-    told = [(one.feature, one.rows, one.nulls, one.distinct, one.minimum, one.maximum) for one in numbers.statistics]
+    profile = feature_store.tenant("acme").get_statistics("visits")
 
-    assert told == [(one.feature, one.rows, one.nulls, one.distinct, one.minimum, one.maximum) for one in profiled]
-    assert [one[:3] for one in told][:2] == [("pages", 24, 6), ("plan", 24, 0)]
+    assert columns(numbers.statistics) == columns(profile)
+    assert [row[:3] for row in columns(numbers.statistics)][:2] == [("pages", 24, 6), ("plan", 24, 0)]
     assert numbers.null_share == 6 / (24 * 5)
-    totals = entry(catalog, "totals").numbers
-    assert totals is not None
+
+
+def test_a_group_without_a_profile_has_rows_and_no_statistics(catalog: Catalog) -> None:
+    totals = numbers_of(catalog, "totals")
+
     assert (totals.statistics, totals.profiled_at, totals.rows) == ((), None, 12)
 
 
 def test_runs_are_the_newest_of_each_job(catalog: Catalog) -> None:
-    numbers = entry(catalog, "totals").numbers
-    assert numbers is not None
-    [run] = numbers.runs
+    [run] = numbers_of(catalog, "totals").runs
 
     assert (run.job, run.state, run.rows_written, run.recorded_at) == ("materialize", "succeeded", 12, NOW)
     assert run.window is not None
     assert run.window.end == datetime(2026, 11, 2, tzinfo=UTC)
 
 
-def test_training_sets_are_the_declared_and_the_saved(catalog: Catalog) -> None:
+def test_training_sets_are_those_declared_and_those_saved(catalog: Catalog) -> None:
     fate, loose = catalog.training_sets
 
     assert (fate.name, fate.definition, fate.versions) == ("fate", FATE, ())
@@ -159,7 +178,7 @@ def test_training_sets_are_the_declared_and_the_saved(catalog: Catalog) -> None:
     assert version.created_at == NOW
 
 
-def test_lineage_goes_from_sources_by_groups_of_groups_to_training_sets(catalog: Catalog) -> None:
+def test_lineage_leads_from_sources_through_groups_to_training_sets(catalog: Catalog) -> None:
     visits, totals = Node("group", "visits"), Node("group", "totals")
 
     assert set(lineage_of(catalog).edges) == {
@@ -171,7 +190,7 @@ def test_lineage_goes_from_sources_by_groups_of_groups_to_training_sets(catalog:
     }
 
 
-def test_the_pages_are_whole_and_show_what_people_wrote_as_text(catalog: Catalog) -> None:
+def test_the_pages_are_complete_and_show_what_people_wrote_as_text(catalog: Catalog) -> None:
     files = catalog_pages(catalog)
 
     assert faults_of_site(files) == []
@@ -191,12 +210,12 @@ def test_nothing_of_another_tenant_is_on_any_page(feature_store: FeatureStore, c
         assert [word for word in ("globex", "secret-plan", "2026-11-04", "999") if word in text] == [], name
 
 
-def test_without_a_tenant_there_is_no_data_of_anybody(feature_store: FeatureStore) -> None:
+def test_without_a_tenant_no_tenant_s_data_is_shown(feature_store: FeatureStore) -> None:
     catalog = feature_store.catalog()
 
     assert catalog.tenant_id is None
-    assert [one.numbers for one in catalog.groups] == [None, None]
-    assert [one.name for one in catalog.training_sets] == ["fate"]
+    assert [entry.numbers for entry in catalog.groups] == [None, None]
+    assert [entry.name for entry in catalog.training_sets] == ["fate"]
     for name, text in catalog_pages(catalog).items():
         assert [word for word in ("acme", "globex", "loose", "secret-plan", "pro &lt;1&gt;") if word in text] == [], (
             name
@@ -206,19 +225,18 @@ def test_without_a_tenant_there_is_no_data_of_anybody(feature_store: FeatureStor
 def test_a_tenant_without_data_has_empty_groups(feature_store: FeatureStore) -> None:
     catalog = feature_store.tenant("nobody").catalog()
 
-    assert [(one.numbers.rows, one.numbers.newest) for one in catalog.groups if one.numbers] == [(0, None), (0, None)]
+    assert [(entry.numbers.rows, entry.numbers.newest) for entry in catalog.groups if entry.numbers] == [
+        (0, None),
+        (0, None),
+    ]
     assert faults_of_site(catalog_pages(catalog)) == []
 
 
 def test_the_session_s_time_zone_changes_nothing(
     feature_store: FeatureStore, catalog: Catalog, spark: SparkSession
 ) -> None:
-    before = spark.conf.get("spark.sql.session.timeZone")
-    spark.conf.set("spark.sql.session.timeZone", "Asia/Tokyo")
-    try:
+    with spark_setting(spark, "spark.sql.session.timeZone", "Asia/Tokyo"):
         again = feature_store.tenant("acme").catalog()
-    finally:
-        spark.conf.set("spark.sql.session.timeZone", str(before))
 
     assert catalog_pages(again) == catalog_pages(catalog)
 

@@ -9,7 +9,8 @@ from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Settings
 from featurestore.cli import run
-from tests.cli_answers import document_of, output_of
+from tests.cli_answers import Answer
+from tests.settings_folder import write_settings_folder
 
 VISITS = FeatureGroup(
     "visits",
@@ -22,22 +23,20 @@ VISITS = FeatureGroup(
 def project(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store in which a group is applied, and has no rows."""
     folder = tmp_path_factory.mktemp("catalog")
-    (folder / "conf").mkdir()
-    (folder / "conf" / "base.yml").write_text("warehouse: warehouse\n", encoding="utf-8")
-    (folder / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
+    write_settings_folder(folder / "conf", warehouse="warehouse")
     FeatureStore.open(Settings(warehouse=str(folder / "warehouse")), spark=spark).apply([VISITS])
     return folder
 
 
-def test_the_answer_tells_what_was_written(project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    told = document_of(project, capsys, "catalog", "build", str(tmp_path / "site"))
+def test_the_answer_says_what_was_written(machine: Answer, tmp_path: Path) -> None:
+    answer = machine("catalog", "build", str(tmp_path / "site"))
 
     size = sum(
         file.stat().st_size
         for file in (tmp_path / "site").rglob("*")
         if file.is_file() and file.name != ".written.json"
     )
-    assert told == {
+    assert answer == {
         "path": str(tmp_path / "site"),
         "tenant": "acme",
         "groups": 1,
@@ -60,21 +59,17 @@ def test_without_a_tenant_definitions_are_written(
     assert "of no tenant" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
 
 
-def test_a_second_build_takes_the_first_one_s_place(
-    project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_second_build_replaces_the_first(person: Answer, tmp_path: Path) -> None:
     arguments = ("catalog", "build", str(tmp_path / "site"))
-    output_of(project, capsys, *arguments)
+    person(*arguments)
 
-    assert f"Wrote {tmp_path / 'site' / 'index.html'}: 1 group" in output_of(project, capsys, *arguments)
+    assert f"Wrote {tmp_path / 'site' / 'index.html'}: 1 group" in person(*arguments)
     assert [file.name for file in tmp_path.iterdir()] == ["site"]
 
 
-def test_a_folder_of_others_and_a_tenant_that_is_none_are_refused(
-    project: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_a_folder_with_other_files_and_a_bad_tenant_are_refused(machine: Answer, project: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
-    refused = document_of(project, capsys, "catalog", "build", str(tmp_path), code=15)
+    refused = machine("catalog", "build", str(tmp_path), code=15)
     assert refused["error"]["kind"] == "ExportError"
     assert "mine.txt" in refused["error"]["message"]
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +12,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from featurestore.cli import run
-from tests.cli_answers import document_of, output_of
+from tests.cli_answers import Answer
+from tests.settings_folder import write_settings_folder
 
 DEFINITIONS = """
 entities:
@@ -47,8 +45,6 @@ training_sets:
       transformation: {sql: "SELECT user_id, event_timestamp, churned FROM labels"}
 """
 
-Answer = Callable[..., Any]
-
 
 def at(day: int, hour: int = 0) -> datetime:
     return datetime(2026, 11, day, hour, tzinfo=UTC)
@@ -63,9 +59,8 @@ def write_parquet(folder: Path, rows: list[dict[str, object]]) -> None:
 def project(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with settings, definitions that are applied, and landed data of the tenant acme."""
     folder = tmp_path_factory.mktemp("project")
-    (folder / "conf" / "features").mkdir(parents=True)
-    (folder / "conf" / "base.yml").write_text("warehouse: warehouse\nlanding: landing\n", encoding="utf-8")
-    (folder / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
+    write_settings_folder(folder / "conf", warehouse="warehouse", landing="landing")
+    (folder / "conf" / "features").mkdir()
     (folder / "conf" / "features" / "users.yml").write_text(DEFINITIONS, encoding="utf-8")
     write_parquet(
         folder / "landing" / "acme" / "visits",
@@ -85,20 +80,6 @@ def project(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Pa
     )
     assert run(["apply", str(folder / "conf" / "features"), "--conf", str(folder / "conf")]) == 0
     return folder
-
-
-@pytest.fixture
-def machine(project: Path, capsys: pytest.CaptureFixture[str]) -> Answer:
-    """Runs a command with ``--json`` for the tenant acme; gives the document, once the exit code is as expected."""
-
-    return partial(document_of, project, capsys)
-
-
-@pytest.fixture
-def person(project: Path, capsys: pytest.CaptureFixture[str]) -> Answer:
-    """Runs a command for the tenant acme; gives what stands on stdout."""
-
-    return partial(output_of, project, capsys)
 
 
 def rows_file(folder: Path, text: str) -> str:
@@ -172,16 +153,16 @@ def test_ingest_reports_rejected_rows_and_succeeds(machine: Answer, tmp_path: Pa
     assert document["errors"] == {"score: greater than max 1": 1, "score: not readable as double": 1}
 
 
-def test_ingest_tells_people_why_and_where_the_rejected_rows_are(person: Answer, tmp_path: Path) -> None:
+def test_ingest_says_why_rows_were_rejected_and_where_they_are(person: Answer, tmp_path: Path) -> None:
     file = rows_file(tmp_path, "user_id,event_timestamp,score\nu1,2026-11-01T00:00:00Z,0.5\nu2,2026-11-01,0.5\n")
 
-    told = person("ingest", "user_stats", file, "--batch-id", "told")
+    output = person("ingest", "user_stats", file, "--batch-id", "explained")
 
-    assert told.startswith("user_stats: 1 row written, 1 rejected\nbatch          told\n")
-    # What is in the rows stays out of a job's log.
-    assert "u2" not in told
-    assert "event_timestamp: a date without a time" in told
-    assert told.endswith("The rejected rows: store.rejected('user_stats', batch_id='told')\n")
+    assert output.startswith("user_stats: 1 row written, 1 rejected\nbatch          explained\n")
+    # Values of the rows stay out of a job's log.
+    assert "u2" not in output
+    assert "event_timestamp: a date without a time" in output
+    assert output.endswith("The rejected rows: store.rejected('user_stats', batch_id='explained')\n")
 
 
 def test_ingest_writes_a_batch_once(machine: Answer, tmp_path: Path) -> None:
@@ -207,7 +188,7 @@ def test_an_unknown_group_exits_with_6_and_names_the_nearest(machine: Answer, tm
     assert "Did you mean 'user_stats'" in error["message"]
 
 
-def test_materialize_runs_once_and_stands_in_the_ledger(machine: Answer, person: Answer) -> None:
+def test_materialize_runs_a_window_once_and_records_the_run(machine: Answer, person: Answer) -> None:
     window = ["--start", "2026-11-01T00:00:00Z", "--end", "2026-11-02T00:00:00Z"]
 
     done = machine("materialize", "user_visits", *window)
@@ -228,7 +209,7 @@ def test_materialize_runs_once_and_stands_in_the_ledger(machine: Answer, person:
     assert "done before" in person("materialize", "user_visits", *window)
 
 
-def test_a_window_that_is_none_is_wrong_usage(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_window_that_ends_before_it_starts_is_wrong_usage(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     window = ["--start", "2026-11-02T00:00:00Z", "--end", "2026-11-01"]
 
     code = run(["materialize", "user_visits", *window, "--tenant", "acme", "--conf", str(project / "conf")])
@@ -272,7 +253,7 @@ def test_a_training_set_is_built_listed_shown_and_rebuilt(machine: Answer, perso
     assert built["feature_columns"] == ["score", "visits"]
     assert shown == built
     assert rebuilt["content_hash"] == built["content_hash"]
-    assert [(m["name"], m["version"]) for m in machine("training-set", "list")] == [
+    assert [(saved["name"], saved["version"]) for saved in machine("training-set", "list")] == [
         ("churn", built["version"]),
         ("churn", rebuilt["version"]),
     ]
@@ -287,7 +268,7 @@ def test_a_tenant_sees_nothing_of_another(project: Path, capsys: pytest.CaptureF
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_doctor_finds_a_whole_environment_whole(machine: Answer) -> None:
+def test_doctor_passes_in_a_complete_environment(machine: Answer) -> None:
     document = machine("doctor")
 
     assert [check for check in document["checks"] if not check["ok"]] == []
@@ -297,29 +278,27 @@ def test_doctor_finds_a_whole_environment_whole(machine: Answer) -> None:
     }
 
 
-def test_doctor_exits_with_16_and_says_how_to_mend(
+def test_doctor_exits_with_16_and_says_how_to_repair(
     spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "warehouse").write_text("a file", encoding="utf-8")
-    (tmp_path / "base.yml").write_text(f"warehouse: {tmp_path}/warehouse\n", encoding="utf-8")
-    (tmp_path / "dev.yml").write_text("{}\n", encoding="utf-8")
+    write_settings_folder(tmp_path, warehouse=f"{tmp_path}/warehouse")
 
     code = run(["doctor", "--conf", str(tmp_path)])
 
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert code == 16
-    assert f"WRONG warehouse: {tmp_path}/warehouse is a file, not a folder\n      mend: name a folder" in told
-    assert "ok    Delta table: written and read in" in told
+    assert f"WRONG warehouse: {tmp_path}/warehouse is a file, not a folder\n      mend: name a folder" in output
+    assert "ok    Delta table: written and read in" in output
 
 
 def test_settings_with_a_fault_are_a_finding_of_doctor(
     spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "base.yml").write_text("warehous: here\n", encoding="utf-8")
-    (tmp_path / "dev.yml").write_text("{}\n", encoding="utf-8")
+    write_settings_folder(tmp_path, warehous="here")
 
     assert run(["doctor", "--conf", str(tmp_path)]) == 16
 
-    told = capsys.readouterr().out
-    assert "WRONG settings: setting 'warehous' is not known. Did you mean 'warehouse'?" in told
+    output = capsys.readouterr().out
+    assert "WRONG settings: setting 'warehous' is not known. Did you mean 'warehouse'?" in output

@@ -17,10 +17,11 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore
-from featurestore.cli import run
 from featurestore.errors import FeatureStoreError
 from featurestore.operations.context import named_files
 from featurestore.stores.files.rows import FileFormat, read_rows
+from tests.cli_answers import Answer
+from tests.settings_folder import write_settings_folder
 
 TYPES = ("double", "float", "long", "int", "boolean", "string", "timestamp", "date", "json")
 THING = Entity("thing", join_keys={"id": "long"})
@@ -40,29 +41,22 @@ Ingest = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def conf(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("project") / "conf"
-    folder.mkdir()
-    (folder / "base.yml").write_text("warehouse: warehouse\n", encoding="utf-8")
-    (folder / "dev.yml").write_text("{}\n", encoding="utf-8")
-    FeatureStore.open(folder).apply([GROUP])
+def project(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    conf = write_settings_folder(folder / "conf", warehouse="warehouse")
+    FeatureStore.open(conf).apply([GROUP])
     return folder
 
 
 @pytest.fixture
-def store(conf: Path) -> OfflineStore:
-    return FeatureStore.open(conf).tenant("acme")
+def store(project: Path) -> OfflineStore:
+    return FeatureStore.open(project / "conf").tenant("acme")
 
 
 @pytest.fixture
-def ingest(conf: Path, capsys: pytest.CaptureFixture[str]) -> Ingest:
+def ingest(machine: Answer) -> Ingest:
     def answer(file: Path, *arguments: str, code: int = 0) -> dict[str, Any]:
-        capsys.readouterr()
-        shared = ["--conf", str(conf), "--tenant", "acme", "--json"]
-        found = run(["ingest", "things", str(file), *arguments, *shared])
-        told = capsys.readouterr()
-        assert found == code, told.err
-        document: dict[str, Any] = json.loads(told.out)
+        document: dict[str, Any] = machine("ingest", "things", str(file), *arguments, code=code)
         return document
 
     return answer

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,8 +12,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from featurestore.cli import run
-from tests.cli_answers import document_of
+from tests.cli_answers import Answer
 from tests.pages.html_page import faults_of
+from tests.settings_folder import write_settings_folder
 
 DEFINITIONS = """
 entities:
@@ -33,7 +31,6 @@ feature_groups:
       events: {path: "{landing}/{tenant_id}/events", format: parquet}
     transformation: {sql: "SELECT user_id, 0.5D AS score FROM events WHERE at >= :start_time AND at < :end_time"}
 """
-Answer = Callable[..., Any]
 
 
 def at(day: int, hour: int = 0) -> datetime:
@@ -43,9 +40,8 @@ def at(day: int, hour: int = 0) -> datetime:
 @pytest.fixture(scope="module")
 def project(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
-    (folder / "conf" / "features").mkdir(parents=True)
-    (folder / "conf" / "base.yml").write_text("warehouse: warehouse\nlanding: landing\n", encoding="utf-8")
-    (folder / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
+    write_settings_folder(folder / "conf", warehouse="warehouse", landing="landing")
+    (folder / "conf" / "features").mkdir()
     (folder / "conf" / "features" / "stats.yml").write_text(DEFINITIONS, encoding="utf-8")
     (folder / "landing" / "acme" / "events").mkdir(parents=True)
     events = [{"user_id": "eve", "at": at(5, 8)}, {"user_id": "eve", "at": at(6, 8)}]
@@ -68,35 +64,17 @@ def project(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-@pytest.fixture
-def machine(project: Path, capsys: pytest.CaptureFixture[str]) -> Answer:
-    """Runs a command with ``--json`` for the tenant acme; gives the document, once the exit code is as expected."""
+def test_values_are_read_with_their_times(machine: Answer, person: Answer) -> None:
+    get = ["get", "stats:score", "stats:text", "--entity", "user_id=ann", "--at", "2026-11-02T00:00:00Z"]
 
-    return partial(document_of, project, capsys)
+    values = machine(*get)
 
-
-@pytest.fixture
-def person(project: Path, capsys: pytest.CaptureFixture[str]) -> Answer:
-    def answer(*arguments: str, code: int = 0) -> str:
-        capsys.readouterr()
-        assert run([*arguments, "--conf", str(project / "conf"), "--tenant", "acme"]) == code
-        told = capsys.readouterr()
-        return told.out if code == 0 else told.err
-
-    return answer
-
-
-def test_values_are_got_with_their_times(machine: Answer, person: Answer) -> None:
-    ask = ["get", "stats:score", "stats:text", "--entity", "user_id=ann", "--at", "2026-11-02T00:00:00Z"]
-
-    found = machine(*ask)
-
-    assert (found["stats:score"]["value"], found["stats:score"]["event_timestamp"]) == (0.25, at(1).isoformat())
-    assert found["stats:text"]["model_version"] == "text-embedding-3-small"
+    assert (values["stats:score"]["value"], values["stats:score"]["event_timestamp"]) == (0.25, at(1).isoformat())
+    assert values["stats:text"]["model_version"] == "text-embedding-3-small"
     assert machine("get", "stats:score", "--entity", "user_id=zoe", "--at", "2026-11-02T00:00:00Z") == {
         "stats:score": None
     }
-    assert "2026-11-01 00:00:00Z" in person(*ask)
+    assert "2026-11-01 00:00:00Z" in person(*get)
 
 
 def test_a_history_and_a_time_range_are_shown(machine: Answer, person: Answer) -> None:
@@ -113,7 +91,7 @@ def test_a_history_and_a_time_range_are_shown(machine: Answer, person: Answer) -
     assert "No rows." in person("history", "stats:score", "--entity", "user_id=zoe")
 
 
-def test_aggregates_search_and_stats(machine: Answer, person: Answer) -> None:
+def test_aggregates_search_and_stats(machine: Answer, person: Answer, refusal: Answer) -> None:
     window = ["--start", "2026-11-01T00:00:00Z", "--end", "2026-11-02T00:00:00Z"]
 
     [bucket] = machine(
@@ -130,7 +108,7 @@ def test_aggregates_search_and_stats(machine: Answer, person: Answer) -> None:
     ]
     assert (stats["group"], stats["rows"], stats["entities"]) == ("stats", 2, 2)
     assert "stats" in person("stats")
-    assert "give either --vector or --entity" in person("search", "stats:text", code=2)
+    assert "give either --vector or --entity" in refusal("search", "stats:text", code=2)
     assert machine("search", "stats:text", "--vector", "[1, 0]", "--threshold", "2", code=17)["error"]["kind"] == (
         "InvalidArgumentError"
     )
@@ -149,17 +127,17 @@ def test_examples_are_joined_and_written(machine: Answer, project: Path, tmp_pat
     assert machine("join", "stats:score", *spine, "--output", str(tmp_path / "joined"), code=15)["error"]
 
 
-def test_spines_are_made_from_a_source(machine: Answer, person: Answer) -> None:
-    found = machine("entity-timestamps", "events", "user", "--timestamp-column", "at")
+def test_spines_are_made_from_a_source(machine: Answer, refusal: Answer) -> None:
+    rows = machine("entity-timestamps", "events", "user", "--timestamp-column", "at")
 
-    assert sorted(row["event_timestamp"] for row in found) == [at(5, 8).isoformat(), at(6, 8).isoformat()]
-    assert "give both or neither" in person(
+    assert sorted(row["event_timestamp"] for row in rows) == [at(5, 8).isoformat(), at(6, 8).isoformat()]
+    assert "give both or neither" in refusal(
         "entity-timestamps", "events", "user", "--start", "2026-11-01T00:00:00Z", code=2
     )
 
 
 def test_a_value_is_written_and_rejected_rows_are_listed_and_retried(machine: Answer, person: Answer) -> None:
-    told = person("write", "stats:score", "0.5", "--entity", "user_id=dan", "--at", "2026-11-01T00:00:00Z")
+    output = person("write", "stats:score", "0.5", "--entity", "user_id=dan", "--at", "2026-11-01T00:00:00Z")
     machine(
         "write",
         "stats:text",
@@ -174,7 +152,7 @@ def test_a_value_is_written_and_rejected_rows_are_listed_and_retried(machine: An
     [rejected] = machine("rejected", "list", "stats", "--batch-id", "first")
     retried = machine("rejected", "retry", "stats")
 
-    assert told.startswith("stats:score of user_id=dan written")
+    assert output.startswith("stats:score of user_id=dan written")
     assert rejected["reasons"] == ["score: greater than max 1"]
     assert (retried["written"], retried["failed"]) == (0, 1)
     bad = machine("write", "stats:score", "7", "--entity", "user_id=dan", "--at", "2026-11-01T00:00:00Z", code=9)
@@ -205,7 +183,7 @@ def test_training_sets_are_loaded_compared_audited_exported_and_deleted(
     assert deleted == {"name": "churn", "deleted": [1]}
     [left] = machine("training-set", "list")
     assert (left["name"], left["version"]) == ("churn", 2)
-    assert [(one["severity"], one["check"]) for one in left["audit"]] == [
+    assert [(finding["severity"], finding["check"]) for finding in left["audit"]] == [
         ("warning", "known_later"),
         ("info", "not_compared"),
     ]
@@ -223,7 +201,7 @@ def test_chat_messages_are_written(machine: Answer, project: Path, tmp_path: Pat
     assert [message["role"] for message in json.loads(line)["messages"]] == ["user", "assistant"]
 
 
-def test_windows_are_listed_backfilled_and_found_in_the_ledger(machine: Answer, person: Answer) -> None:
+def test_windows_are_listed_backfilled_and_recorded(machine: Answer, refusal: Answer) -> None:
     window = ["--start", "2026-11-05T00:00:00Z", "--end", "2026-11-07T00:00:00Z"]
 
     planned = machine("backfill", "stats", *window, "--dry-run")
@@ -232,9 +210,9 @@ def test_windows_are_listed_backfilled_and_found_in_the_ledger(machine: Answer, 
     runs = machine("runs", "list")
     shown = machine("runs", "show", runs[0]["run_id"][:12])
 
-    assert [one["state"] for one in planned] == ["missing", "missing"]
+    assert [window["state"] for window in planned] == ["missing", "missing"]
     assert (len(done["results"]), sum(result["written"] for result in done["results"])) == (2, 2)
     assert [result["group"] for result in everything] == ["stats"]
     assert shown["run_id"] == runs[0]["run_id"]
-    assert "name a group, or give --all" in person("materialize", *window, code=2)
+    assert "name a group, or give --all" in refusal("materialize", *window, code=2)
     assert machine("runs", "abandon", shown["run_id"], code=17)["error"]["message"].endswith("can be abandoned")

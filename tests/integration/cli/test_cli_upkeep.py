@@ -1,9 +1,8 @@
-"""The commands that keep tables in shape and tell what is in them: their answers, exit codes and logs."""
+"""The commands that maintain tables and describe what is in them: their answers, exit codes and logs."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
 from featurestore.cli import run
-from tests.cli_answers import output_of
+from tests.cli_answers import Answer, output_of
 from tests.pages.html_page import faults_of
+from tests.settings_folder import write_settings_folder
 
 VISITS = FeatureGroup(
     "visits",
@@ -24,8 +24,6 @@ VISITS = FeatureGroup(
 )
 NOW = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 SECRET = "kept with the other secrets"
-
-Answer = Callable[..., Any]
 
 
 def visit(user: int, days_ago: int, pages: float) -> dict[str, Any]:
@@ -37,9 +35,7 @@ def visit(user: int, days_ago: int, pages: float) -> dict[str, Any]:
 def project(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with visits 100 days ago; of twenty users 12 to 8 days ago, few pages; and of the same 7 to 1 days ago, many."""
     folder = tmp_path_factory.mktemp("upkeep")
-    (folder / "conf").mkdir()
-    (folder / "conf" / "base.yml").write_text("warehouse: warehouse\n", encoding="utf-8")
-    (folder / "conf" / "dev.yml").write_text("{}\n", encoding="utf-8")
+    write_settings_folder(folder / "conf", warehouse="warehouse")
     fs = FeatureStore.open(Settings(warehouse=str(folder / "warehouse")), spark=spark)
     fs.apply([VISITS])
     store = fs.tenant("acme")
@@ -62,23 +58,23 @@ def machine(project: Path, capsys: pytest.CaptureFixture[str]) -> Answer:
     return answer
 
 
-def test_cleanup_tells_and_then_deletes(machine: Answer) -> None:
-    [told] = machine("cleanup", "--dry-run")
-    assert (told["group"], told["deleted_rows"], told["dry_run"]) == ("visits", 1, True)
+def test_cleanup_deletes_old_rows_unless_it_is_a_dry_run(machine: Answer) -> None:
+    [planned] = machine("cleanup", "--dry-run")
+    assert (planned["group"], planned["deleted_rows"], planned["dry_run"]) == ("visits", 1, True)
     [done] = machine("cleanup", "visits")
     assert (done["deleted_rows"], done["dry_run"]) == (1, False)
     assert machine("cleanup", "visit", code=6)["error"]["kind"] == "NotFoundError"
 
 
-def test_vacuum_has_a_least_horizon_and_stands_in_the_ledger_of_the_store(machine: Answer) -> None:
+def test_vacuum_has_a_least_age_and_is_a_run_of_the_whole_store(machine: Answer) -> None:
     assert "at least 1d" in machine("vacuum", "--older-than", "1h", code=17)["error"]["message"]
     assert all(table["files"] == 0 for table in machine("vacuum"))
-    assert [(one["job"], one["state"]) for one in machine("runs", "list", "--store")] == [("vacuum", "succeeded")]
+    assert [(row["job"], row["state"]) for row in machine("runs", "list", "--store")] == [("vacuum", "succeeded")]
 
 
 def test_optimize_has_nothing_to_do_where_days_are_single_files(machine: Answer) -> None:
-    [told] = machine("optimize", "--dry-run")
-    assert (told["group"], told["rewritten"]) == ("visits", 0)
+    [planned] = machine("optimize", "--dry-run")
+    assert (planned["group"], planned["rewritten"]) == ("visits", 0)
 
 
 def test_profile_and_drift_with_its_exit_code_and_report(machine: Answer, tmp_path: Path) -> None:
@@ -88,8 +84,11 @@ def test_profile_and_drift_with_its_exit_code_and_report(machine: Answer, tmp_pa
     assert (profiled["group"], profiled["rows"]) == ("visits", 100)
     assert machine("profile")[0]["dates"] == 0
     periods = ("--baseline", period(12, 7), "--current", period(3, 1))
-    told = machine("drift", "visits", *periods, "--report", str(tmp_path / "drift.html"), code=22)
-    assert [(one["feature"], one["status"]) for one in told["features"]] == [("pages", "drifted"), ("country", "ok")]
+    drift = machine("drift", "visits", *periods, "--report", str(tmp_path / "drift.html"), code=22)
+    assert [(feature["feature"], feature["status"]) for feature in drift["features"]] == [
+        ("pages", "drifted"),
+        ("country", "ok"),
+    ]
     assert "pages" in (tmp_path / "drift.html").read_text(encoding="utf-8")
     machine("drift", "visits", "--feature", "country", *periods)
 
@@ -111,13 +110,13 @@ def test_erase_writes_its_certificate_and_reads_keys_from_a_file(
     arguments = ("erase", "user", "--keys", str(keys), "--certificate", str(tmp_path / "certificate.json"))
     assert "FEATURESTORE_SUPPRESSION_SECRET" in machine(*arguments, code=3)["error"]["message"]
     monkeypatch.setenv("FEATURESTORE_SUPPRESSION_SECRET", SECRET)
-    told = machine(*arguments)
-    # Of the statistics: two features on five dates, and the mark of how far the group is profiled.
-    assert [(table["kind"], table["rows"]) for table in told["tables"]] == [
+    certificate = machine(*arguments)
+    # The statistics are of two features on five dates; one more row says how far the group is profiled.
+    assert [(table["kind"], table["rows"]) for table in certificate["tables"]] == [
         ("values", 5), ("statistics", 11), ("training_set", 1),
     ]  # fmt: skip
-    assert json.loads((tmp_path / "certificate.json").read_text(encoding="utf-8")) == told
-    assert [one["erasure_id"] for one in machine("erasures")] == [told["erasure_id"]]
+    assert json.loads((tmp_path / "certificate.json").read_text(encoding="utf-8")) == certificate
+    assert [erasure["erasure_id"] for erasure in machine("erasures")] == [certificate["erasure_id"]]
     assert machine("erase", "person", "--key", "user_id=7", code=6)["error"]["kind"] == "NotFoundError"
 
 

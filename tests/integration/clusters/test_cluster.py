@@ -21,23 +21,19 @@ from featurestore import (
     FeatureDataLoader,
     FeatureGroup,
     FeatureStore,
-    Lookup,
-    Source,
-    SpineQuery,
-    TimeSplit,
-    TrainingSetDefinition,
 )
 from featurestore.frames.fingerprint import content_hash
 from featurestore.stores.training_sets.manifests import Manifest
+from tests.inputs.landed_visits import drawn, drawn_minute, training_set_of_visits
 from tests.processes.spark_cluster import HOST, Cluster, last_lines, standalone_cluster
 from tests.processes.spark_submit import PROJECT, spark_environment, submit_command
 from tests.processes.waiting import wait_for
+from tests.settings_folder import write_settings_folder
 
 pytestmark = pytest.mark.slow
 
 VALUES, EXAMPLES, USERS = 300_000, 120_000, 20_000
 START, DAYS = datetime(2026, 3, 1, tzinfo=UTC), 12
-MICROS_A_MINUTE = 60 * 10**6
 # So many tasks are left when an executor is killed that work is still to be done after it.
 PARTITIONS = 24
 JOB_SECONDS = 240
@@ -51,46 +47,31 @@ ACTIVITY = FeatureGroup(
 LOCAL, ON_CLUSTER, EXECUTOR_LOST = "built_locally", "built_on_a_cluster", "built_with_an_executor_lost"
 
 
-def definition(name: str) -> TrainingSetDefinition:
-    return TrainingSetDefinition(
-        name,
-        [Lookup("activity")],
-        spine=SpineQuery(
-            sources={"visits": Source(path="{landing}/{tenant_id}/visits", format="parquet")},
-            transformation="SELECT user_id, event_timestamp, bought FROM visits",
-        ),
-        label="bought",
-        split=TimeSplit(validation=0.1, test=0.1),
-    )
-
-
-def drawn(seed: int, below: int) -> Column:
-    """A whole number from 0, the same for an id wherever it is computed."""
-    return F.pmod(F.xxhash64("id", F.lit(seed)), F.lit(below))
-
-
 def user_id() -> Column:
     """Two rows in five are of one user."""
     return F.when(drawn(1, 5) < 2, F.lit("everyone")).otherwise(F.concat(F.lit("u"), drawn(2, USERS)))
 
 
 def minute() -> Column:
-    """Whole minutes, so that the rows of a user with many tie."""
-    start = int(START.timestamp()) * 10**6
-    return F.timestamp_micros(F.lit(start) + drawn(3, DAYS * 24 * 60) * MICROS_A_MINUTE).alias("event_timestamp")
+    return drawn_minute(3, START, DAYS)
 
 
 @pytest.fixture(scope="module")
 def conf(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings of a store with values and landed visits: one user has much of both, and nulls are everywhere."""
     project = tmp_path_factory.mktemp("on_a_cluster")
-    folder = project / "conf"
-    folder.mkdir()
     # So low that the user with many rows is cut in time.
-    (folder / "base.yml").write_text("warehouse: warehouse\nlanding: landing\nhot_key_rows: 50000\n", encoding="utf-8")
-    (folder / "dev.yml").write_text("{}\n", encoding="utf-8")
+    folder = write_settings_folder(project / "conf", warehouse="warehouse", landing="landing", hot_key_rows=50_000)
     feature_store = FeatureStore.open(folder, spark=spark)
-    feature_store.apply([ACTIVITY, *(definition(name) for name in (LOCAL, ON_CLUSTER, EXECUTOR_LOST))])
+    feature_store.apply(
+        [
+            ACTIVITY,
+            *(
+                training_set_of_visits(name, "activity", "user_id", "bought")
+                for name in (LOCAL, ON_CLUSTER, EXECUTOR_LOST)
+            ),
+        ]
+    )
     ids = spark.range(VALUES)
     values = ids.select(
         user_id().alias("user_id"),
@@ -173,7 +154,7 @@ def done_tasks(driver: Driver, since: int) -> set[tuple[int, int]]:
 @contextmanager
 def submitted(cluster: Cluster, conf: Path, training_set: str, folder: Path, **properties: str) -> Iterator[Driver]:
     (folder / "events").mkdir()
-    given = {
+    settings = {
         "spark.driver.host": HOST,
         "spark.executor.memory": "1g",
         "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
@@ -190,7 +171,7 @@ def submitted(cluster: Cluster, conf: Path, training_set: str, folder: Path, **p
     job = ("build_training_set", "--conf", str(conf), "--tenant", "acme", training_set, "--json")
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(
-            submit_command(*job, master=cluster.master, properties=given),
+            submit_command(*job, master=cluster.master, properties=settings),
             cwd=PROJECT,
             env=spark_environment() | {"SPARK_LOCAL_IP": HOST},
             stdin=subprocess.DEVNULL,
@@ -223,7 +204,9 @@ def assert_the_same(loader: FeatureDataLoader, built: Manifest, expected: Manife
     assert content_hash(rows) == expected.content_hash
 
 
-def test_the_training_set_is_worth_comparing(loader: FeatureDataLoader, built_locally: Manifest) -> None:
+def test_the_training_set_has_values_and_gaps_in_every_column(
+    loader: FeatureDataLoader, built_locally: Manifest
+) -> None:
     missing = loader.get(LOCAL).metadata()["missing_values"]
     assert built_locally.row_count == EXAMPLES
     assert all(EXAMPLES * 0.02 < count < EXAMPLES * 0.9 for count in missing.values()), missing

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
 from featurestore import (
@@ -20,18 +20,15 @@ from featurestore import (
     FeatureDataLoader,
     FeatureGroup,
     FeatureStore,
-    Lookup,
     OfflineStore,
-    Source,
-    SpineQuery,
-    TimeSplit,
-    TrainingSetDefinition,
 )
 from featurestore.stores.training_sets.manifests import Manifest
 from tests.conftest import Clock
+from tests.inputs.landed_visits import drawn, drawn_minute, training_set_of_visits
 from tests.processes import spark_connect_client
 from tests.processes.spark_connect_server import spark_connect_server
 from tests.processes.spark_submit import PROJECT, spark_environment
+from tests.settings_folder import write_settings_folder
 
 pytestmark = pytest.mark.slow
 
@@ -49,37 +46,25 @@ PAGE_GROUP = FeatureGroup(
     ],
     ttl="4d",
 )
-CLICKS = TrainingSetDefinition(
-    "clicks",
-    [Lookup("pages")],
-    spine=SpineQuery(
-        sources={"visits": Source(path="{landing}/{tenant_id}/visits", format="parquet")},
-        transformation="SELECT page_id, event_timestamp, clicked FROM visits",
-    ),
-    label="clicked",
-    split=TimeSplit(validation=0.1, test=0.1),
-)
+CLICKS = training_set_of_visits("clicks", "pages", "page_id", "clicked")
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a session of this process found, and what the client reported afterwards."""
+class Comparison:
+    """What a session of this process answers, and what the client then reports."""
 
     store: OfflineStore
-    found: dict[str, Any]
+    answers: dict[str, Any]
     built: Manifest
     client: dict[str, Any]
 
 
-def minute(seed: int) -> Any:
-    start = int(datetime.fromisoformat(START).timestamp()) * 10**6
-    return F.timestamp_micros(
-        F.lit(start) + F.pmod(F.xxhash64("id", F.lit(seed)), F.lit(10 * 24 * 60)) * 60_000_000
-    ).alias("event_timestamp")
+def minute(seed: int) -> Column:
+    return drawn_minute(seed, datetime.fromisoformat(START), days=10)
 
 
-def page() -> Any:
-    return F.pmod(F.xxhash64("id", F.lit(1)), F.lit(PAGES)).alias("page_id")
+def page() -> Column:
+    return drawn(1, PAGES).alias("page_id")
 
 
 def fill(feature_store: FeatureStore, visits: Path) -> None:
@@ -100,18 +85,16 @@ def fill(feature_store: FeatureStore, visits: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def seen(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+def comparison(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     folder = tmp_path_factory.mktemp("spark_connect")
     conf, visits = folder / "conf", folder / "landing" / "acme" / "visits"
-    conf.mkdir()
-    (conf / "base.yml").write_text("warehouse: warehouse\nlanding: landing\n", encoding="utf-8")
-    (conf / "dev.yml").write_text("{}\n", encoding="utf-8")
+    write_settings_folder(conf, warehouse="warehouse", landing="landing")
     # Written so early that known_at="event" finds values.
     feature_store = FeatureStore.open(conf, spark=spark, clock=Clock(datetime(2026, 3, 5, tzinfo=UTC)))
     fill(feature_store, visits)
     store = feature_store.tenant("acme")
     built = FeatureDataLoader(store).build("clicks").manifest
-    found = spark_connect_client.found(store, spark.read.parquet(str(visits)), START, END)
+    answers = spark_connect_client.answers_of(store, spark.read.parquet(str(visits)), START, END)
     with spark_connect_server(folder) as url:
         done = subprocess.run(
             [sys.executable, spark_connect_client.__file__, str(conf), str(visits), START, END],
@@ -124,15 +107,15 @@ def seen(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Seen:
             timeout=CLIENT_SECONDS,
         )
     assert done.returncode == 0, done.stderr
-    return Seen(store, found, built, json.loads(done.stdout))
+    return Comparison(store, answers, built, json.loads(done.stdout))
 
 
-def test_the_session_is_a_client_of_the_server(seen: Seen) -> None:
-    assert seen.client["remote"]
+def test_the_session_is_a_client_of_the_server(comparison: Comparison) -> None:
+    assert comparison.client["remote"]
 
 
 @pytest.mark.parametrize(
-    "what",
+    "question",
     [
         "as of",
         "as of, as known then",
@@ -145,29 +128,31 @@ def test_the_session_is_a_client_of_the_server(seen: Seen) -> None:
         "stats",
     ],
 )
-def test_it_reads_what_this_process_reads(seen: Seen, what: str) -> None:
-    assert seen.client["found"][what] == json.loads(json.dumps(seen.found[what]))
+def test_it_reads_what_this_process_reads(comparison: Comparison, question: str) -> None:
+    assert comparison.client["answers"][question] == json.loads(json.dumps(comparison.answers[question]))
 
 
-def test_it_builds_the_training_set_that_this_process_builds(seen: Seen) -> None:
-    there = Manifest.model_validate(seen.client["built"])
+def test_it_builds_the_training_set_that_this_process_builds(comparison: Comparison) -> None:
+    there = Manifest.model_validate(comparison.client["built"])
 
-    assert (there.version, there.row_count) == (seen.built.version + 1, VISITS)
-    assert there.content_hash == seen.built.content_hash
-    saved = FeatureDataLoader(seen.store).get("clicks", there.version)
+    assert (there.version, there.row_count) == (comparison.built.version + 1, VISITS)
+    assert there.content_hash == comparison.built.content_hash
+    saved = FeatureDataLoader(comparison.store).get("clicks", there.version)
     assert saved.manifest == there
-    assert seen.client["to_pandas"] == [VISITS, sorted(saved.metadata()["missing_values"])]
+    assert comparison.client["to_pandas"] == [VISITS, sorted(saved.metadata()["missing_values"])]
 
 
-def test_a_frame_keeps_to_the_version_that_it_was_made_of(seen: Seen) -> None:
-    assert seen.client["a frame after a write"]
-    assert not seen.client["a frame made after it"]
+def test_a_frame_keeps_to_the_version_that_it_was_made_of(comparison: Comparison) -> None:
+    assert comparison.client["a frame after a write"]
+    assert not comparison.client["a frame made after it"]
 
 
-def test_files_beside_the_tables_are_out_of_reach(seen: Seen) -> None:
-    assert "this session is a client of Spark Connect; run it as a job with spark-submit" in seen.client["an export"]
+def test_files_beside_the_tables_are_out_of_reach(comparison: Comparison) -> None:
+    assert (
+        "this session is a client of Spark Connect; run it as a job with spark-submit" in comparison.client["an export"]
+    )
 
 
-def test_single_rows_are_not_changed_without_the_plugin_of_the_server(seen: Seen) -> None:
+def test_single_rows_are_not_changed_without_the_plugin_of_the_server(comparison: Comparison) -> None:
     """Where this fails, deletions have come to work, and docs/spark_connect.md has a line to lose."""
-    assert "delta" in seen.client["a deletion"], seen.client["a deletion"]
+    assert "delta" in comparison.client["a deletion"], comparison.client["a deletion"]

@@ -6,6 +6,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from pyspark.sql import functions as F
 from featurestore import FeatureDataLoader, FeatureStore, OfflineStore
 from featurestore.frames.fingerprint import content_hash
 from featurestore.stores.postgres.tables import in_schema, names, registered
+from tests.inputs.landed_visits import drawn, drawn_minute
 from tests.processes.package_wheel import build_wheel, python_without_the_package
 from tests.processes.spark_cluster import HOST, Cluster, standalone_cluster
 from tests.processes.spark_submit import spark_environment, submit_command
+from tests.settings_folder import write_settings_folder
 
 pytestmark = pytest.mark.slow
 
@@ -59,14 +62,8 @@ training_sets:
 """
 
 
-def drawn(seed: int, below: int) -> Column:
-    """A whole number from 0, the same for an id wherever it is computed."""
-    return F.pmod(F.xxhash64("id", F.lit(seed)), F.lit(below))
-
-
-def minute(name: str) -> Column:
-    start = F.unix_micros(F.to_timestamp(F.lit(START)))
-    return F.timestamp_micros(start + drawn(1, 10 * 24 * 60) * 60_000_000).alias(name)
+def minute() -> Column:
+    return drawn_minute(1, datetime.fromisoformat(START), days=10)
 
 
 def land(spark: SparkSession, landing: Path) -> None:
@@ -74,13 +71,13 @@ def land(spark: SparkSession, landing: Path) -> None:
     vector = F.array(*((drawn(10 + place, 2001) / 1000 - 1).cast("float") for place in range(DIMS)))
     edits = spark.range(PAGES).select(
         drawn(2, PAGES // 4).alias("page_id"),
-        minute("at"),
+        minute().alias("at"),
         F.when(drawn(3, 5) > 0, vector).alias("text"),
         F.when(drawn(4, 3) > 0, F.concat(F.lit("c"), drawn(5, 4))).alias("country"),
         F.when(drawn(6, 4) > 0, drawn(7, 10_000) / 100).alias("score"),
     )
     visits = spark.range(PAGES, PAGES + VISITS).select(
-        drawn(2, PAGES // 4).alias("page_id"), minute("event_timestamp"), (drawn(3, 2) == 0).alias("clicked")
+        drawn(2, PAGES // 4).alias("page_id"), minute(), (drawn(3, 2) == 0).alias("clicked")
     )
     for name, rows in {"edits": edits, "visits": visits}.items():
         rows.repartition(4).write.parquet(str(landing / "acme" / name))
@@ -91,8 +88,7 @@ def new_store(spark: SparkSession, folder: Path, landing: Path) -> FeatureStore:
     conf = folder / "conf"
     (conf / "features").mkdir(parents=True)
     (conf / "features" / "pages.yml").write_text(DEFINITIONS, encoding="utf-8")
-    (conf / "base.yml").write_text(f"warehouse: warehouse\nlanding: {landing}\n", encoding="utf-8")
-    (conf / "dev.yml").write_text("{}\n", encoding="utf-8")
+    write_settings_folder(conf, warehouse="warehouse", landing=str(landing))
     feature_store = FeatureStore.open(conf, spark=spark)
     feature_store.apply(conf / "features")
     return feature_store

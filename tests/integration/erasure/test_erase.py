@@ -1,4 +1,4 @@
-"""What is erased is gone, to the last byte, and does not come back; what is not erased is as it was."""
+"""What is erased is gone to the last byte and does not come back; everything else stays as it was."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hmac
 import json
 import shutil
 import socket
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from featurestore import (
     FeatureGroup,
     FeatureStore,
     Lookup,
+    OfflineStore,
     Settings,
+    TrainingSet,
 )
 from featurestore.errors import ConfigurationError, ErasureError, InvalidArgumentError, NotFoundError, RebuildError
 from featurestore.frames.fingerprint import content_hash
@@ -44,8 +47,6 @@ SHOPS = FeatureGroup("shops", Entity("shop", join_keys={"shop_id": "long"}), fea
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PERSON, MARKER = {"user_id": "erika-mustermann"}, b"mustermann"
 GONE = f"{socket.gethostname()}/{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/4194305/1"
-
-
 SHOP_ROWS = [{"shop_id": 1, "event_timestamp": START, "size": 1.0}]
 
 
@@ -100,90 +101,165 @@ def feature_store(spark: SparkSession, root: Path) -> FeatureStore:
     return fs
 
 
-@pytest.mark.slow
-def test_nothing_of_a_person_is_left_and_nothing_of_others_is_lost(
-    feature_store: FeatureStore, spark: SparkSession, root: Path
-) -> None:
+FIRST_ROWS = [stats_row(user, hour) for user in (PERSON["user_id"], "ann", "bob") for hour in (1, 25)]
+ORDER_ROWS = [
+    {"user_id": user, "order_id": 7, "event_timestamp": hours(3), "amount": 1.0} for user in (PERSON["user_id"], "ann")
+]
+
+
+@dataclass(frozen=True)
+class ErasedPerson:
+    """Acme's store after a person was erased, with the training sets as they were saved before."""
+
+    store: OfflineStore
+    other: OfflineStore
+    certificate: ErasureCertificate
+    files_with_person: list[str]
+    set_without_person: TrainingSet
+    set_of_other: TrainingSet
+
+    @property
+    def loader(self) -> FeatureDataLoader:
+        return FeatureDataLoader(self.store)
+
+
+@pytest.fixture(scope="module")
+def erased(feature_store: FeatureStore, root: Path) -> ErasedPerson:
     store, other = feature_store.tenant("acme"), feature_store.tenant("other")
-    loader, others_loader = FeatureDataLoader(store), FeatureDataLoader(other)
+    write_history(feature_store, store, other)
+    loader = FeatureDataLoader(store)
+    set_without_person = loader.load_training_data(spine("ann", "bob"), lookups(), label="late", name="grown")
+    set_with_person = loader.extend("grown", spine("ann", PERSON["user_id"]))
+    set_of_other = FeatureDataLoader(other).load_training_data(spine("bob"), lookups(), label="late", name="theirs")
+    set_with_person.export(str(root / "with_parquet"))
+    set_without_person.export(str(root / "without_csv"), "csv")
+    loader.export(store.get_batch_features(["stats:note"], hours(0), hours(9)), str(root / "rows"), "jsonl")
+    leave_what_crashes_leave(store, root, set_with_person)
+    assert len({Path(name).parts[1] for name in found_in(root, MARKER)}) > 2
+
+    certificate = store.erase("user", PERSON)
+
+    return ErasedPerson(store, other, certificate, found_in(root, MARKER), set_without_person, set_of_other)
+
+
+def write_history(feature_store: FeatureStore, store: OfflineStore, other: OfflineStore) -> None:
+    """Batches with corrections and rejected rows, and two versions of the group of orders."""
     me = PERSON["user_id"]
-    first = [stats_row(user, hour) for user in (me, "ann", "bob") for hour in (1, 25)]
-    store.write_batch("stats", first, batch_id="first")
+    store.write_batch("stats", FIRST_ROWS, batch_id="first")
     other.write_batch("stats", [stats_row("bob", 1)])
     store.write_batch("stats", [stats_row(me, 25, note="corrected mustermann"), stats_row(me, 2, score=200.0)])
     store.write_batch("stats", [stats_row("ann", 49)])
     feature_store.apply([ORDERS.model_copy(update={"version": 2})])
-    orders = [{"user_id": user, "order_id": 7, "event_timestamp": hours(3), "amount": 1.0} for user in (me, "ann")]
-    store.write_batch("orders", orders)
-    without = loader.load_training_data(spine("ann", "bob"), lookups(), label="late", name="grown")
-    built = loader.extend("grown", spine("ann", me))
-    others_set = others_loader.load_training_data(spine("bob"), lookups(), label="late", name="theirs")
-    built.export(str(root / "with_parquet"))
-    without.export(str(root / "without_csv"), "csv")
-    loader.export(store.get_batch_features(["stats:note"], hours(0), hours(9)), str(root / "rows"), "jsonl")
-    # What crashes leave: a file that no commit names, one that was cut off, rows of a set that was never published.
+    store.write_batch("orders", ORDER_ROWS)
+
+
+def leave_what_crashes_leave(store: OfflineStore, root: Path, saved: TrainingSet) -> None:
+    """A file that no commit names, another that was cut off, and rows of a training set that was never published."""
     folder = root / "warehouse/groups/stats_v1/values/tenant_id=acme/event_date=2026-01-01"
     file = next(file for file in folder.glob("*.parquet") if holds(file, MARKER))
     shutil.copy(file, folder / f"part-00009-{'0' * 8}.c000.snappy.parquet")
     (folder / f"part-00008-{'1' * 8}.c000.snappy.parquet").write_bytes(file.read_bytes()[:900] + MARKER)
     crashed = store._scope.context.training_sets.rows_table("acme", "crashed", 1)
-    crashed.append(built.rows, metadata=GONE)
-    assert len({Path(name).parts[1] for name in found_in(root, MARKER)}) > 2
+    crashed.append(saved.rows, metadata=GONE)
 
-    certificate = store.erase("user", PERSON)
 
-    assert found_in(root, MARKER) == []
-    rows = {(table.kind, table.name, table.version): table.rows for table in certificate.tables}
+@pytest.mark.slow
+def test_no_file_holds_a_byte_of_an_erased_person(erased: ErasedPerson) -> None:
+    assert erased.files_with_person == []
+
+
+@pytest.mark.slow
+def test_the_certificate_counts_the_erased_rows_of_each_table(erased: ErasedPerson) -> None:
+    rows = {(table.kind, table.name, table.version): table.rows for table in erased.certificate.tables}
+
     assert rows == {
         ("values", "orders", 1): 0, ("values", "orders", 2): 1, ("values", "stats", 1): 3, ("rejected", "stats", 1): 1,
         ("training_set", "grown", 1): 0, ("training_set", "grown", 2): 1,
         ("unpublished_training_set", "crashed", 1): 4,
     }  # fmt: skip
-    [values] = [table for table in certificate.tables if (table.kind, table.name) == ("values", "stats")]
+
+
+@pytest.mark.slow
+def test_the_certificate_says_what_became_of_a_table_s_files(erased: ErasedPerson) -> None:
+    [values] = [table for table in erased.certificate.tables if (table.kind, table.name) == ("values", "stats")]
+
     assert values.table_version_after > values.table_version_before
     assert values.files_removed >= 4
     assert values.bytes_removed > 0
     assert values.log_files > 0
-    assert certificate.exports == (str(root / "rows"), str(root / "with_parquet"))
-    assert certificate.left == ()
-    assert store.erasures() == [certificate]
-    assert ErasureCertificate.of(json.loads(certificate.to_json())) == certificate
+    assert erased.certificate.left == ()
+
+
+@pytest.mark.slow
+def test_the_certificate_is_remembered_and_survives_json(erased: ErasedPerson) -> None:
+    assert erased.store.erasures() == [erased.certificate]
+    assert ErasureCertificate.of(json.loads(erased.certificate.to_json())) == erased.certificate
+
+
+@pytest.mark.slow
+def test_exports_with_an_erased_person_are_deleted_and_others_stay(erased: ErasedPerson, root: Path) -> None:
+    assert erased.certificate.exports == (str(root / "rows"), str(root / "with_parquet"))
     assert not (root / "with_parquet").exists()
     assert (root / "without_csv").exists()
 
-    # Others, and other tenants, have all that they had; also from old versions, and the log tells of old batches.
-    left = store.get_batch_features(["stats:score", "stats:tags"], hours(0), hours(99)).rows
+
+@pytest.mark.slow
+def test_other_entities_keep_their_values(erased: ErasedPerson) -> None:
+    left = erased.store.get_batch_features(["stats:score", "stats:tags"], hours(0), hours(99)).rows
+
     assert sorted((row["user_id"], row["score"]) for row in left.collect()) == [
         ("ann", 1.0), ("ann", 25.0), ("ann", 49.0), ("bob", 1.0), ("bob", 25.0),
     ]  # fmt: skip
-    assert others_loader.rebuild("theirs").manifest.content_hash == others_set.manifest.content_hash
-    assert loader.get("grown", 1).manifest == without.manifest
+
+
+@pytest.mark.slow
+def test_another_tenant_rebuilds_its_set_from_old_versions(erased: ErasedPerson) -> None:
+    rebuilt = FeatureDataLoader(erased.other).rebuild("theirs")
+
+    assert rebuilt.manifest.content_hash == erased.set_of_other.manifest.content_hash
+
+
+@pytest.mark.slow
+def test_a_set_without_the_person_is_unchanged_and_cannot_be_rebuilt(erased: ErasedPerson) -> None:
+    assert erased.loader.get("grown", 1).manifest == erased.set_without_person.manifest
     with pytest.raises(
         RebuildError, match=r"'grown' v1 cannot be built again: \d of \d files of version \d of .*stats_v1"
     ):
-        loader.rebuild("grown", 1)
-    saved = loader.get("grown", 2)
+        erased.loader.rebuild("grown", 1)
+
+
+@pytest.mark.slow
+def test_a_set_with_the_person_loses_those_rows_and_cannot_be_rebuilt(erased: ErasedPerson) -> None:
+    saved = erased.loader.get("grown", 2)
+
     assert (saved.manifest.row_count, [part.row_count for part in saved.manifest.parts]) == (3, [2, 1])
     assert sorted(saved.to_pandas().entity_ids["who"]) == ["ann", "ann", "bob"]
     assert [note.rows for note in saved.manifest.erasures] == [1]
     assert saved.manifest.content_hash == content_hash(saved.rows)
     with pytest.raises(RebuildError, match=r"'grown' v2 cannot be built again: 1 of its rows were erased"):
-        loader.rebuild("grown", 2)
+        erased.loader.rebuild("grown", 2)
 
-    # It does not come back.
-    again = store.write_batch("stats", first, batch_id="first")
+
+@pytest.mark.slow
+def test_an_erased_person_does_not_come_back(erased: ErasedPerson, root: Path) -> None:
+    store = erased.store
+
+    # The log still knows batches from before the erasure.
+    again = store.write_batch("stats", FIRST_ROWS, batch_id="first")
     assert (again.duplicate, again.written, again.failed) == (True, 6, 0)
-    fresh = store.write_batch("stats", [*first, stats_row(me, 3, score=999.0)], batch_id="fresh")
+    with_person = [*FIRST_ROWS, stats_row(PERSON["user_id"], 3, score=999.0)]
+    fresh = store.write_batch("stats", with_person, batch_id="fresh")
     assert (fresh.written, fresh.failed, fresh.errors, fresh.samples) == (4, 3, {REASON: 3}, {})
-    by_order = store.write_batch("orders", orders, on_invalid="fail")
+    by_order = store.write_batch("orders", ORDER_ROWS, on_invalid="fail")
     assert (by_order.written, by_order.failed) == (1, 1)
-    grown = loader.extend("grown", spine(me, "bob"), version=2)
+    grown = erased.loader.extend("grown", spine(PERSON["user_id"], "bob"), version=2)
     assert (grown.manifest.row_count, grown.manifest.rows_suppressed) == (4, 1)
+
     assert found_in(root, MARKER) == []
 
 
 @pytest.mark.slow
-def test_an_erasure_that_is_stopped_anywhere_goes_on_where_it_was(spark: SparkSession, tmp_path: Path) -> None:
+def test_an_erasure_that_stops_at_any_step_is_finished_by_the_next(spark: SparkSession, tmp_path: Path) -> None:
     fs = opened(spark, tmp_path / "warehouse", environment())
     fs.apply([FeatureGroup("stats", USER, features=[Feature("score", "double", max=100), Feature("note", "string")])])
     store = fs.tenant("acme")
@@ -210,8 +286,8 @@ def test_an_erasure_that_is_stopped_anywhere_goes_on_where_it_was(spark: SparkSe
 
     assert found_in(tmp_path, b"anna-stoppt") == []
     assert {table.kind: table.rows for table in certificate.tables} == {"values": 1, "rejected": 1, "training_set": 1}
-    # Of the values a file with the row, and the change file that its deletion wrote; of each, also empty files that a
-    # deletion leaves behind.
+    # Of the values, the file with the row and the change file of its deletion; of each table, also the empty files that
+    # a deletion leaves behind.
     files = {table.kind: table.files_removed for table in certificate.tables}
     assert all(files[kind] >= least for kind, least in {"values": 2, "rejected": 1, "training_set": 1}.items())
     assert certificate.exports == (str(tmp_path / "out"),)
@@ -221,7 +297,7 @@ def test_an_erasure_that_is_stopped_anywhere_goes_on_where_it_was(spark: SparkSe
     assert (repeated.rows, repeated.key_hashes) == (0, certificate.key_hashes)
 
 
-def test_rows_that_are_written_while_their_entity_is_erased_are_taken_out_again(
+def test_rows_written_while_their_entity_is_erased_are_removed_again(
     feature_store: FeatureStore, spark: SparkSession, root: Path
 ) -> None:
     eraser = feature_store.tenant("raced")
@@ -241,7 +317,7 @@ def test_rows_that_are_written_while_their_entity_is_erased_are_taken_out_again(
     assert eraser.get_batch_features(["stats:score"], hours(0), hours(9)).rows.count() == 1
 
 
-def test_without_its_secret_nothing_is_erased_and_nothing_of_erased_ones_is_written(
+def test_without_the_secret_nothing_is_erased_and_no_erased_entity_is_written(
     feature_store: FeatureStore, spark: SparkSession, root: Path
 ) -> None:
     warehouse = root / "warehouse"
@@ -273,7 +349,7 @@ def test_without_its_secret_nothing_is_erased_and_nothing_of_erased_ones_is_writ
     assert opened(spark, warehouse, {}).tenant("careful").write_batch("shops", SHOP_ROWS).written == 1
 
 
-def test_hashes_are_hmacs_of_the_entity_and_the_plan_does_not_show_the_secret(
+def test_hashes_are_hmacs_of_the_entity_and_no_plan_shows_the_secret(
     spark: SparkSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for secret in (b"a secret that nobody guesses", b"longer than a block of the hash: " * 4):

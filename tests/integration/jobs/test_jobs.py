@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Source
 from tests.processes.spark_submit import PROJECT, spark_environment, submit_command
+from tests.settings_folder import write_settings_folder
 
 COMMANDS = {
     "build_catalog": "catalog build",
@@ -38,10 +39,7 @@ VISITS = FeatureGroup(
 @pytest.fixture
 def conf(spark: SparkSession, tmp_path: Path) -> Path:
     """Settings of a store in which the group is applied and the data of acme has landed."""
-    folder = tmp_path / "conf"
-    folder.mkdir()
-    (folder / "base.yml").write_text("warehouse: warehouse\nlanding: landing\n", encoding="utf-8")
-    (folder / "dev.yml").write_text("{}\n", encoding="utf-8")
+    folder = write_settings_folder(tmp_path / "conf", warehouse="warehouse", landing="landing")
     landed = tmp_path / "landing" / "acme" / "visits"
     landed.mkdir(parents=True)
     rows = [{"user_id": user, "at": datetime(2026, 11, 1, 8, tzinfo=UTC)} for user in ("u1", "u1", "u2")]

@@ -18,7 +18,7 @@ from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineSto
 from featurestore.errors import InvalidArgumentError, NotFoundError, SpineError
 from featurestore.frames.statistics.aggregation import FUNCTIONS
 from featurestore.frames.statistics.calendar import EVERY
-from tests.conftest import Clock, OpenFeatureStore
+from tests.conftest import Clock, OpenFeatureStore, spark_setting
 
 SENSOR = Entity("sensor", join_keys={"site": "string", "unit": "long"})
 FEATURES = [
@@ -80,21 +80,17 @@ def acme(feature_store: FeatureStore) -> OfflineStore:
 
 @pytest.fixture
 def session_zone(spark: SparkSession) -> Iterator[None]:
-    before = spark.conf.get("spark.sql.session.timeZone")
-    spark.conf.set("spark.sql.session.timeZone", "Australia/Lord_Howe")
-    yield
-    spark.conf.set("spark.sql.session.timeZone", before)
+    with spark_setting(spark, "spark.sql.session.timeZone", "Australia/Lord_Howe"):
+        yield
 
 
 @pytest.fixture
 def no_ansi(spark: SparkSession) -> Iterator[None]:
-    before = spark.conf.get("spark.sql.ansi.enabled")
-    spark.conf.set("spark.sql.ansi.enabled", "false")
-    yield
-    spark.conf.set("spark.sql.ansi.enabled", before)
+    with spark_setting(spark, "spark.sql.ansi.enabled", "false"):
+        yield
 
 
-# What counts of the rows as written, by null policy.
+# The rows that count, by null policy.
 RESOLVED = {
     "skip": """SELECT site, unit, event_timestamp, arg_max({0}, created_timestamp) AS value
                FROM rows WHERE {0} IS NOT NULL GROUP BY ALL""",
@@ -123,22 +119,22 @@ def expected(feature: str, nulls: str, every: str, keys: str = "") -> list[dict[
     with duckdb.connect() as connection:
         connection.execute(f"SET TimeZone = '{NEW_YORK}'")
         connection.register("rows", ROWS)
-        found = connection.sql(
+        result = connection.sql(
             f"""WITH resolved AS ({RESOLVED[nulls].format(feature)})
                 SELECT {keys} {start} AS bucket_start, bucket_start + INTERVAL 1 {every} AS bucket_end, {values}
                 FROM resolved
                 WHERE value IS NOT NULL AND event_timestamp >= '{START.isoformat()}' AND event_timestamp < '{END.isoformat()}'
                 GROUP BY ALL""",
         )
-        return in_order(found.to_arrow_table().to_pylist())
+        return in_order(result.to_arrow_table().to_pylist())
 
 
 def aggregated(store: OfflineStore, feature: str, every: str, by_entity: bool = False) -> list[dict[str, Any]]:
-    """A row a bucket, with a column a function."""
+    """One row per bucket, with one column per function."""
     frames = []
     for function in FUNCTIONS:
         percentile = 0.3 if function == "approx_percentile" else 0.5
-        found = store.aggregate_feature(
+        result = store.aggregate_feature(
             feature,
             function,
             every=every,
@@ -148,7 +144,7 @@ def aggregated(store: OfflineStore, feature: str, every: str, by_entity: bool = 
             by_entity=by_entity,
             percentile=percentile,
         )
-        frames.append(found.withColumn("value", F.col("value").cast("double")).withColumn("function", F.lit(function)))
+        frames.append(result.withColumn("value", F.col("value").cast("double")).withColumn("function", F.lit(function)))
     rows = reduce(DataFrame.unionByName, frames).toArrow().to_pylist()
     buckets: dict[Any, dict[str, Any]] = {}
     for row in rows:
@@ -160,8 +156,8 @@ def aggregated(store: OfflineStore, feature: str, every: str, by_entity: bool = 
 
 
 def in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    told = [{name: _plain(value) for name, value in row.items()} for row in rows]
-    return sorted(told, key=lambda row: [str(row.get(name)) for name in ("site", "unit", "bucket_start")])
+    plain = [{name: _plain(value) for name, value in row.items()} for row in rows]
+    return sorted(plain, key=lambda row: [str(row.get(name)) for name in ("site", "unit", "bucket_start")])
 
 
 def _plain(value: Any) -> Any:
@@ -172,37 +168,37 @@ def _plain(value: Any) -> Any:
 
 @pytest.mark.parametrize("every", EVERY)
 def test_every_function_in_every_bucket_is_what_duckdb_says(acme: OfflineStore, every: str) -> None:
-    found = aggregated(acme, "skipping:level", every)
+    result = aggregated(acme, "skipping:level", every)
 
-    assert len(found) > {"hour": 100, "day": 18, "week": 3, "month": 2}[every]
-    assert found == expected("level", "skip", every)
-
-
-def test_nulls_that_are_values_correct_values_and_count_for_nothing(acme: OfflineStore, session_zone: None) -> None:
-    found = aggregated(acme, "keeping:hits", "day")
-
-    assert found == expected("hits", "keep", "day")
-    assert found != expected("hits", "skip", "day")
+    assert len(result) > {"hour": 100, "day": 18, "week": 3, "month": 2}[every]
+    assert result == expected("level", "skip", every)
 
 
-def test_a_row_a_bucket_and_entity(acme: OfflineStore, session_zone: None) -> None:
-    found = aggregated(acme, "skipping:hits", "week", by_entity=True)
+def test_nulls_kept_as_values_correct_older_values_and_are_not_counted(acme: OfflineStore, session_zone: None) -> None:
+    result = aggregated(acme, "keeping:hits", "day")
 
-    assert list(found[0])[:4] == ["site", "unit", "bucket_start", "bucket_end"]
-    assert found == expected("hits", "skip", "week", "site, unit,")
+    assert result == expected("hits", "keep", "day")
+    assert result != expected("hits", "skip", "day")
 
 
-def test_days_of_the_clock_changes_have_23_and_25_hours_and_the_hour_that_comes_twice_is_two(
+def test_by_entity_there_is_a_row_per_bucket_and_entity(acme: OfflineStore, session_zone: None) -> None:
+    result = aggregated(acme, "skipping:hits", "week", by_entity=True)
+
+    assert list(result[0])[:4] == ["site", "unit", "bucket_start", "bucket_end"]
+    assert result == expected("hits", "skip", "week", "site, unit,")
+
+
+def test_days_of_clock_changes_have_23_and_25_hours_and_a_repeated_hour_is_two_buckets(
     acme: OfflineStore,
 ) -> None:
-    asked: dict[str, Any] = {"start": START, "end": END, "time_zone": NEW_YORK}
-    days = acme.aggregate_feature("skipping:level", "count", every="day", **asked).toArrow().to_pylist()
+    options: dict[str, Any] = {"start": START, "end": END, "time_zone": NEW_YORK}
+    days = acme.aggregate_feature("skipping:level", "count", every="day", **options).toArrow().to_pylist()
     lengths = {row["bucket_start"].astimezone(UTC): row["bucket_end"] - row["bucket_start"] for row in days}
     assert lengths[datetime(2026, 3, 8, 5, tzinfo=UTC)] == 23 * HOUR
     assert lengths[datetime(2026, 11, 1, 4, tzinfo=UTC)] == 25 * HOUR
     assert sorted(set(lengths.values())) == [23 * HOUR, 24 * HOUR, 25 * HOUR]
 
-    hours = acme.aggregate_feature("skipping:level", "count", every="hour", **asked).toArrow().to_pylist()
+    hours = acme.aggregate_feature("skipping:level", "count", every="hour", **options).toArrow().to_pylist()
     in_the_night = {
         row["bucket_start"].astimezone(UTC).hour for row in hours if row["bucket_start"].date() == AUTUMN.date()
     }
@@ -234,20 +230,20 @@ def few(feature_store: FeatureStore) -> OfflineStore:
     return store
 
 
-def ask(store: OfflineStore, feature: str, function: str, **more: Any) -> list[Any]:
+def daily_values(store: OfflineStore, feature: str, function: str, **more: Any) -> list[Any]:
     """The values of the days of May 2026, in order."""
-    asked = {"start": "2026-05-01T00:00:00Z", "end": "2026-06-01T00:00:00Z", **more}
+    options = {"start": "2026-05-01T00:00:00Z", "end": "2026-06-01T00:00:00Z", **more}
     return [
-        row["value"] for row in store.aggregate_feature(feature, function, **asked).orderBy("bucket_start").collect()
+        row["value"] for row in store.aggregate_feature(feature, function, **options).orderBy("bucket_start").collect()
     ]
 
 
 def test_sums_of_whole_numbers_are_exact_in_any_order_or_an_error(few: OfflineStore, no_ansi: None) -> None:
     # 2^62 + 2^62 does not fit, and together with -1 it does.
-    assert ask(few, "skipping:hits", "sum") == [2**63 - 1, 8]
+    assert daily_values(few, "skipping:hits", "sum") == [2**63 - 1, 8]
     with pytest.raises(Exception, match="the sum of hits in a bucket is 9223372036854775808, beyond a long"):
-        ask(few, "skipping:hits", "sum", entities={"site": "a", "unit": 1})
-    assert ask(few, "skipping:small", "sum") == [3 * (2**31 - 1)]
+        daily_values(few, "skipping:hits", "sum", entities={"site": "a", "unit": 1})
+    assert daily_values(few, "skipping:small", "sum") == [3 * (2**31 - 1)]
 
 
 @pytest.mark.parametrize(
@@ -264,9 +260,9 @@ def test_sums_of_whole_numbers_are_exact_in_any_order_or_an_error(few: OfflineSt
     ],
 )
 def test_the_types_of_values(few: OfflineStore, feature: str, function: str, kind: str) -> None:
-    asked = few.aggregate_feature(f"skipping:{feature}", function, start=START, end=END)
+    aggregate = few.aggregate_feature(f"skipping:{feature}", function, start=START, end=END)
 
-    assert asked.schema["value"].dataType.simpleString() == kind
+    assert aggregate.schema["value"].dataType.simpleString() == kind
 
 
 def test_whole_numbers_beyond_2_to_53_stay_values_of_the_feature(feature_store: FeatureStore) -> None:
@@ -279,27 +275,27 @@ def test_whole_numbers_beyond_2_to_53_stay_values_of_the_feature(feature_store: 
     store.write_batch("skipping", rows)
 
     for share, rank in [(0, 1), (1 / 7, 1), (0.3, 3), (0.5, 4), (4 / 7, 4), (0.9, 7), (1, 7), (1e-300, 1)]:
-        assert ask(store, "skipping:hits", "approx_percentile", percentile=share) == [values[rank - 1]], share
-    assert ask(store, "skipping:hits", "min") == [2**53 + 1]
-    assert ask(store, "skipping:hits", "max") == [2**63 - 1]
-    assert ask(store, "skipping:hits", "avg", start=at + 4 * HOUR) == [(3 * 2**63 - 6) / 3]
+        assert daily_values(store, "skipping:hits", "approx_percentile", percentile=share) == [values[rank - 1]], share
+    assert daily_values(store, "skipping:hits", "min") == [2**53 + 1]
+    assert daily_values(store, "skipping:hits", "max") == [2**63 - 1]
+    assert daily_values(store, "skipping:hits", "avg", start=at + 4 * HOUR) == [(3 * 2**63 - 6) / 3]
 
 
 def test_a_spread_needs_two_values(few: OfflineStore) -> None:
-    assert ask(few, "skipping:hits", "stddev", entities={"site": "b", "unit": 1}) == [None, None]
-    assert ask(few, "skipping:hits", "stddev", every="month", entities={"site": "b", "unit": 1}) == [
+    assert daily_values(few, "skipping:hits", "stddev", entities={"site": "b", "unit": 1}) == [None, None]
+    assert daily_values(few, "skipping:hits", "stddev", every="month", entities={"site": "b", "unit": 1}) == [
         pytest.approx(81**0.5 / 2**0.5)
     ]
 
 
 @pytest.mark.parametrize("feature", ["name", "tags", "vector", "ratio"])
 def test_values_of_every_type_are_counted(few: OfflineStore, feature: str) -> None:
-    assert ask(few, f"skipping:{feature}", "count") == ([3, 1] if feature == "name" else [3])
+    assert daily_values(few, f"skipping:{feature}", "count") == ([3, 1] if feature == "name" else [3])
 
 
 def test_the_start_is_in_and_the_end_is_not(few: OfflineStore) -> None:
     def counted(start: str, end: str) -> list[Any]:
-        return ask(few, "skipping:hits", "count", start=f"2026-05-01T{start}Z", end=f"2026-05-01T{end}Z")
+        return daily_values(few, "skipping:hits", "count", start=f"2026-05-01T{start}Z", end=f"2026-05-01T{end}Z")
 
     assert counted("00:00:00", "02:00:00") == [2]
     assert counted("00:00:00.000001", "02:00:00.000001") == [2]
@@ -319,17 +315,17 @@ def test_a_bucket_that_the_window_cuts_keeps_its_bounds(few: OfflineStore) -> No
 def test_values_of_these_entities_alone(few: OfflineStore) -> None:
     named = pd.DataFrame({"site": ["a", "zzz"], "unit": [1, 1]})
 
-    assert ask(few, "skipping:name", "count", entities=named) == [2]
-    assert ask(few, "skipping:name", "count", entities=[]) == []
+    assert daily_values(few, "skipping:name", "count", entities=named) == [2]
+    assert daily_values(few, "skipping:name", "count", entities=[]) == []
     with pytest.raises(SpineError, match="'unit'"):
-        ask(few, "skipping:name", "count", entities=named[["site"]])
+        daily_values(few, "skipping:name", "count", entities=named[["site"]])
 
 
 def test_before_1970(few: OfflineStore) -> None:
-    found = few.aggregate_feature("skipping:level", "sum", every="day", start="1800-01-01T00:00:00Z", end=END)
+    result = few.aggregate_feature("skipping:level", "sum", every="day", start="1800-01-01T00:00:00Z", end=END)
 
     rows = sorted(
-        (row["bucket_start"].astimezone(UTC).isoformat(), row["value"]) for row in found.toArrow().to_pylist()
+        (row["bucket_start"].astimezone(UTC).isoformat(), row["value"]) for row in result.toArrow().to_pylist()
     )
     assert rows == [
         ("1883-11-18T00:00:00+00:00", 1.0),
@@ -338,15 +334,15 @@ def test_before_1970(few: OfflineStore) -> None:
     ]
 
 
-def test_a_scan_reads_the_windows_partitions_and_the_asked_columns_alone(
+def test_a_scan_reads_only_the_window_s_partitions_and_the_needed_columns(
     acme: OfflineStore, spark: SparkSession
 ) -> None:
     def scan(feature: str, function: str, entities: Any = None) -> str:
-        found = acme.aggregate_feature(
+        result = acme.aggregate_feature(
             feature, function, start="2026-03-08T12:00:00Z", end="2026-03-10T00:00:00Z", entities=entities
         )
         spark.conf.set("spark.sql.maxMetadataStringLength", "100000")
-        plan = str(found._jdf.queryExecution().executedPlan().toString())
+        plan = str(result._jdf.queryExecution().executedPlan().toString())
         spark.conf.unset("spark.sql.maxMetadataStringLength")
         [line] = re.findall("FileScan parquet.*", plan)
         return line
@@ -389,10 +385,10 @@ def test_a_scan_reads_the_windows_partitions_and_the_asked_columns_alone(
         ({"entities": {"site": "a"}}, r"join keys \['unit'\] of 'sensor' are missing"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_asked_is_explained(acme: OfflineStore, changed: dict[str, Any], message: str) -> None:
-    asked: dict[str, Any] = {"feature": "skipping:level", "function": "avg", "start": START, "end": END}
+def test_wrong_arguments_are_explained(acme: OfflineStore, changed: dict[str, Any], message: str) -> None:
+    options: dict[str, Any] = {"feature": "skipping:level", "function": "avg", "start": START, "end": END}
     with pytest.raises(InvalidArgumentError, match=message):
-        acme.aggregate_feature(**(asked | changed))
+        acme.aggregate_feature(**(options | changed))
 
 
 def test_unknown_names_offer_the_nearest(acme: OfflineStore) -> None:
@@ -403,7 +399,7 @@ def test_unknown_names_offer_the_nearest(acme: OfflineStore) -> None:
 
 
 def test_a_join_key_named_like_a_column_of_the_answer(acme: OfflineStore) -> None:
-    asked: dict[str, Any] = {"start": START, "end": END}
+    options: dict[str, Any] = {"start": START, "end": END}
     with pytest.raises(InvalidArgumentError, match="ask without by_entity"):
-        acme.aggregate_feature("coins:flips", "sum", by_entity=True, **asked)
-    assert acme.aggregate_feature("coins:flips", "sum", **asked).columns == ["bucket_start", "bucket_end", "value"]
+        acme.aggregate_feature("coins:flips", "sum", by_entity=True, **options)
+    assert acme.aggregate_feature("coins:flips", "sum", **options).columns == ["bucket_start", "bucket_end", "value"]

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, TrainingSet
 from featurestore.errors import InvalidArgumentError, NotFoundError
 from featurestore.frames.training_sets.version_comparison import compared, most_frequent
-from featurestore.operations.training_sets.diff import FeatureSummary
+from featurestore.operations.training_sets.diff import FeatureSummary, TrainingSetDiff
 from tests.conftest import Clock, OpenFeatureStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -50,36 +50,59 @@ def spine(*users: str) -> pd.DataFrame:
     )
 
 
-def test_rows_and_features_and_how_they_are_spread(feature_store: FeatureStore, loader: FeatureDataLoader) -> None:
-    loader.load_training_data(
-        spine("ann", "ann", "bob", "cid"), ["stats:score", "stats:plan"], label="late", name="compared"
-    )
+@pytest.fixture(scope="module")
+def diff(feature_store: FeatureStore, loader: FeatureDataLoader) -> TrainingSetDiff:
+    """From the first version to a second with a corrected score, another feature, and other rows."""
+    features = ["stats:score", "stats:plan"]
+    loader.load_training_data(spine("ann", "ann", "bob", "cid"), features, label="late", name="compared")
     correction = {"user_id": "ann", "event_timestamp": hours(0.5), "score": 5.0, "plan": "free"}
     feature_store.tenant("acme").write_batch("stats", [correction])
-    features = ["stats:score", "stats:plan", "stats:paid"]
+    features = [*features, "stats:paid"]
     loader.load_training_data(spine("ann", "bob", "cid", "nobody", "nobody"), features, label="late", name="compared")
+    return loader.diff("compared", 1, 2)
 
-    diff = loader.diff("compared", 1, 2)
 
+def test_a_diff_counts_rows(diff: TrainingSetDiff) -> None:
     assert (diff.rows_a, diff.rows_b) == (4, 5)
     assert (diff.only_a, diff.only_b, diff.both, diff.changed) == (1, 2, 3, 1)
+    assert not diff.is_same
+
+
+def test_a_diff_lists_features_added_and_removed(diff: TrainingSetDiff) -> None:
     assert (diff.features_removed, diff.features_added) == ((), ("paid (boolean)",))
-    score, plan = diff.features
+
+
+def test_a_diff_summarizes_a_number_in_both_versions(diff: TrainingSetDiff) -> None:
+    score, _ = diff.features
+
     assert (score.name, score.type, score.changed) == ("score", "double", 1)
     assert (score.a.missing, score.a.mean) == (0.0, 2.5)
     assert score.a.stddev == pytest.approx(2.3805, abs=1e-4)
     assert (score.b.missing, score.b.mean) == (0.4, pytest.approx(13 / 3))
+
+
+def test_a_diff_summarizes_a_text_in_both_versions(diff: TrainingSetDiff) -> None:
+    _, plan = diff.features
+
     assert plan.changed == 0
     assert plan.a == FeatureSummary(0.0, None, None, (("free", 0.75), ("gold", 0.25)))
     assert plan.b == FeatureSummary(0.4, None, None, (("free", 2 / 3), ("gold", 1 / 3)))
-    assert not diff.is_same
-    assert str(diff).splitlines()[:4] == [
+
+
+def test_a_diff_is_printed_as_text(diff: TrainingSetDiff) -> None:
+    lines = str(diff).splitlines()
+
+    assert lines[:4] == [
         "compared v1 -> v2",
         "rows: 4 -> 5; 3 in both, 1 only in v1, 2 only in v2",
         "of those in both, 1 have other feature values",
         "features added: paid (boolean)",
     ]
-    assert "  v2: missing 40.0%, free 66.7%, gold 33.3%" in str(diff).splitlines()
+    assert "  v2: missing 40.0%, free 66.7%, gold 33.3%" in lines
+
+
+@pytest.mark.usefixtures("diff")
+def test_a_version_is_the_same_as_itself_and_a_missing_version_is_refused(loader: FeatureDataLoader) -> None:
     assert loader.diff("compared", 2, 2).is_same
     with pytest.raises(NotFoundError, match=r"has no version 3; it has \[1, 2\]"):
         loader.diff("compared", 1, 3)
@@ -110,30 +133,31 @@ B = [
 def test_copies_are_paired_so_that_few_differ(
     spark: SparkSession, first: list[Any], second: list[Any], expected: dict[str, int]
 ) -> None:
-    """Of ``one`` the row with 2 is in both, and 1 became 3; a null is a value; of two copies one is gone."""
+    """Of key ``one``, the row with 2 is in both versions and 1 became 3; a null is a value; a copy of ``gone`` is gone."""
     a, b = (spark.createDataFrame(rows, "key string, n int, text string").repartition(3) for rows in (first, second))
 
-    told = compared(a, b, ["key"], ["n", "text"]).collect()[0]
+    counts = compared(a, b, ["key"], ["n", "text"]).collect()[0]
 
-    assert told.asDict() == expected
+    assert counts.asDict() == expected
 
 
-def test_rows_without_a_common_column_are_not_each_others(spark: SparkSession) -> None:
+def test_rows_without_a_common_column_are_never_paired(spark: SparkSession) -> None:
     a, b = spark.createDataFrame([(1,), (1,)], "a int"), spark.createDataFrame([(1,)], "b int")
 
     assert compared(a, b, [], []).collect()[0].asDict() == {"only_a": 2, "only_b": 1, "both": 0, "changed": 0}
 
 
-def test_equally_frequent_values_are_told_in_their_order(spark: SparkSession) -> None:
+def test_equally_frequent_values_come_in_their_own_order(spark: SparkSession) -> None:
     rows = spark.createDataFrame([("b", True), ("a", None), (None, True), ("c", False)], "plan string, paid boolean")
 
-    told = [tuple(row) for row in most_frequent(rows, ["plan", "paid"], 2).collect()]
+    frequent = [tuple(row) for row in most_frequent(rows, ["plan", "paid"], 2).collect()]
 
-    assert told == [(0, "a", 1, 1), (0, "b", 1, 2), (1, "true", 2, 1), (1, "false", 1, 2)]
+    assert frequent == [(0, "a", 1, 1), (0, "b", 1, 2), (1, "true", 2, 1), (1, "false", 1, 2)]
 
 
 @pytest.fixture(scope="module")
-def kept(loader: FeatureDataLoader) -> TrainingSet:
+def kept(loader: FeatureDataLoader, diff: TrainingSetDiff) -> TrainingSet:
+    """Built after the correction that ``diff`` writes, so that ann's score is 5."""
     return loader.load_training_data(spine("ann"), ["stats:score"], name="kept")
 
 
@@ -147,7 +171,7 @@ def saved_as(built: TrainingSet, name: str, version: int) -> Path:
     return Path(str(table))
 
 
-def test_deleted_versions_are_gone_and_their_numbers_are_not_given_again(
+def test_deleted_versions_are_gone_and_their_numbers_are_not_used_again(
     loader: FeatureDataLoader, kept: TrainingSet
 ) -> None:
     store, session = kept.context.training_sets, kept.context.spark

@@ -17,6 +17,7 @@ from featurestore import (
     FeatureStore,
     Settings,
     TimeSplit,
+    TrainingSet,
 )
 from featurestore.errors import ExportError, NotFoundError, RebuildError, SpineError
 from featurestore.frames.training_sets.sampling import sample_rows
@@ -32,6 +33,9 @@ def hours(count: float) -> datetime:
     return START + timedelta(hours=count)
 
 
+SPLIT = TimeSplit(validation_from=hours(4), test_from=hours(7))
+
+
 @pytest.fixture(scope="module")
 def feature_store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
     warehouse = str(tmp_path_factory.mktemp("training_sets") / "warehouse")
@@ -45,12 +49,12 @@ def feature_store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory)
     return fs
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def loader(feature_store: FeatureStore) -> FeatureDataLoader:
     return FeatureDataLoader(feature_store.tenant("acme"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spine() -> pd.DataFrame:
     """Ten examples, an hour apart, each half an hour after a value; two of them the same."""
     return pd.DataFrame(
@@ -62,92 +66,154 @@ def spine() -> pd.DataFrame:
     )
 
 
-def test_a_training_set_is_saved_loaded_and_built_again_after_more_data_came(
-    feature_store: FeatureStore, loader: FeatureDataLoader, spine: pd.DataFrame, tmp_path: Path
-) -> None:
-    split = TimeSplit(validation_from=hours(4), test_from=hours(7))
-    built = loader.load_training_data(spine, FEATURES, label="late", name="lateness", split=split)
+@pytest.fixture(scope="module")
+def lateness(loader: FeatureDataLoader, spine: pd.DataFrame) -> TrainingSet:
+    """The first version, saved before any more data came."""
+    return loader.load_training_data(spine, FEATURES, label="late", name="lateness", split=SPLIT)
 
-    manifest = built.manifest
+
+def test_the_manifest_says_what_was_built(lateness: TrainingSet) -> None:
+    manifest = lateness.manifest
+
     assert (manifest.row_count, manifest.label, manifest.feature_columns) == (10, "late", ("score", "plan"))
     assert manifest.columns == (
         "user_id", "event_timestamp", "late", "score", "plan", "stats__event_timestamp", "split",
     )  # fmt: skip
-    assert [(g.name, g.table_version) for g in manifest.groups] == [("stats", 1)]
+    assert [(group.name, group.table_version) for group in manifest.groups] == [("stats", 1)]
     assert manifest.groups[0].group == STATS
 
-    frame = built.to_pandas()
-    assert frame.X.columns.tolist() == ["score", "plan"]
-    assert frame.X["score"].tolist() == [0.0, 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+
+def test_features_label_and_keys_are_loaded_apart(lateness: TrainingSet) -> None:
+    frame = lateness.to_pandas()
+
     assert frame.y is not None
-    assert frame.y.tolist() == [True, True, False, True, False, True, False, True, False, True]
-    assert frame.entity_ids["user_id"].tolist() == ["u0", "u0", "u1", "u2", "u0", "u1", "u2", "u0", "u1", "u2"]
+    assert frame.X.columns.tolist() == ["score", "plan"]
+    loaded = zip(frame.entity_ids["user_id"], frame.X["score"], frame.y, strict=True)
+    assert list(loaded) == [
+        ("u0", 0.0, True),
+        ("u0", 0.0, True),
+        ("u1", 1.0, False),
+        ("u2", 2.0, True),
+        ("u0", 3.0, False),
+        ("u1", 4.0, True),
+        ("u2", 5.0, False),
+        ("u0", 6.0, True),
+        ("u1", 7.0, False),
+        ("u2", 8.0, True),
+    ]
     assert frame.timestamps.tolist()[0] == pd.Timestamp(hours(0.5))
-    assert frame.metadata == {
+
+
+def test_what_is_loaded_is_counted(lateness: TrainingSet) -> None:
+    assert lateness.to_pandas().metadata == {
         "total_samples": 10,
         "feature_count": 2,
         "time_range": (hours(0.5), hours(8.5)),
         "missing_values": {"score": 0, "plan": 7},
     }
-    parts = {part: built.to_pandas(part) for part in ("train", "validation", "test")}
-    assert {part: loaded.timestamps.dt.hour.tolist() for part, loaded in parts.items()} == {
-        "train": [0, 0, 1, 2, 3], "validation": [4, 5, 6], "test": [7, 8],
-    }  # fmt: skip
 
-    store = feature_store.tenant("acme")
-    store.write_batch("stats", [{"user_id": "u0", "event_timestamp": hours(h), "score": -1.0} for h in (0, 0.2)])
-    again = loader.rebuild("lateness")
-    assert again.manifest.content_hash == manifest.content_hash
-    assert (again.version, again.manifest.rebuilt_from) == (2, 1)
-    fresh = loader.load_training_data(spine, FEATURES, label="late", name="lateness", split=split)
-    assert fresh.manifest.content_hash != manifest.content_hash
-    assert [m.version for m in loader.list("lateness")] == [1, 2, 3]
-    assert loader.get("lateness", 1).manifest == manifest
 
-    other = spine.assign(late=True)
+@pytest.mark.parametrize(
+    ("part", "hours_of_day"), [("train", [0, 0, 1, 2, 3]), ("validation", [4, 5, 6]), ("test", [7, 8])]
+)
+def test_each_part_of_a_split_is_loaded_alone(lateness: TrainingSet, part: str, hours_of_day: list[int]) -> None:
+    assert lateness.to_pandas(part).timestamps.dt.hour.tolist() == hours_of_day
+
+
+def test_a_set_is_rebuilt_with_the_same_rows_after_more_data_came(
+    feature_store: FeatureStore, loader: FeatureDataLoader, spine: pd.DataFrame, lateness: TrainingSet
+) -> None:
+    late_rows = [{"user_id": "u0", "event_timestamp": hours(hour), "score": -1.0} for hour in (0, 0.2)]
+    feature_store.tenant("acme").write_batch("stats", late_rows)
+
+    rebuilt = loader.rebuild("lateness")
+    fresh = loader.load_training_data(spine, FEATURES, label="late", name="lateness", split=SPLIT)
+
+    assert rebuilt.manifest.content_hash == lateness.manifest.content_hash
+    assert (rebuilt.version, rebuilt.manifest.rebuilt_from) == (2, 1)
+    assert fresh.manifest.content_hash != lateness.manifest.content_hash
+    assert [manifest.version for manifest in loader.list("lateness")] == [1, 2, 3]
+    assert loader.get("lateness", 1).manifest == lateness.manifest
+
+
+def test_a_set_is_rebuilt_from_its_own_spine_alone(
+    loader: FeatureDataLoader, spine: pd.DataFrame, lateness: TrainingSet
+) -> None:
     with pytest.raises(RebuildError, match="the spine is not the one"):
-        loader.rebuild("lateness", 1, spine=other)
-    assert loader.rebuild("lateness", 1, spine=spine).manifest.content_hash == manifest.content_hash
+        loader.rebuild("lateness", 1, spine=spine.assign(late=True))
 
-    folder = built.export(str(tmp_path / "export"))
+    rebuilt = loader.rebuild("lateness", 1, spine=spine)
+
+    assert rebuilt.manifest.content_hash == lateness.manifest.content_hash
+
+
+def test_a_set_is_exported_once_with_its_manifest(lateness: TrainingSet, tmp_path: Path) -> None:
+    folder = lateness.export(str(tmp_path / "export"))
+
     exported = pq.read_table(folder)
     assert exported.num_rows == 10
-    assert Manifest.model_validate_json((Path(folder) / "_manifest.json").read_text()) == manifest
-    assert exported.column_names == list(manifest.columns)
+    assert exported.column_names == list(lateness.manifest.columns)
+    assert Manifest.model_validate_json((Path(folder) / "_manifest.json").read_text()) == lateness.manifest
     with pytest.raises(ExportError, match="is there already"):
-        built.export(str(tmp_path / "export"))
+        lateness.export(str(tmp_path / "export"))
 
 
-def test_an_extended_set_computes_only_the_new_rows_and_is_built_again_part_by_part(
-    feature_store: FeatureStore, loader: FeatureDataLoader, spine: pd.DataFrame
-) -> None:
+@pytest.fixture(scope="module")
+def first_version(loader: FeatureDataLoader, spine: pd.DataFrame) -> TrainingSet:
     split = TimeSplit(test_from=hours(7))
-    first = loader.load_training_data(spine[:4], FEATURES, label="late", name="grown", split=split)
-    # Knowledge that came since: the rows that were saved keep what they had, the new ones see it.
+    return loader.load_training_data(spine[:4], FEATURES, label="late", name="grown", split=split)
+
+
+@pytest.fixture(scope="module")
+def grown(
+    feature_store: FeatureStore, loader: FeatureDataLoader, spine: pd.DataFrame, first_version: TrainingSet
+) -> TrainingSet:
+    """The second version, with more rows; values that came in between are seen by its new rows alone."""
     feature_store.tenant("acme").write_batch(
         "stats", [{"user_id": f"u{i}", "event_timestamp": hours(0.3), "score": -9.0} for i in range(3)]
     )
-    more = pd.concat([spine[4:], spine[:1]])
+    return loader.extend("grown", pd.concat([spine[4:], spine[:1]]))
 
-    grown = loader.extend("grown", more)
 
+def test_an_extended_set_keeps_its_rows_and_computes_the_new_ones(
+    first_version: TrainingSet, grown: TrainingSet
+) -> None:
     assert (grown.manifest.version, grown.manifest.extends, grown.manifest.row_count) == (2, 1, 11)
     assert [part.row_count for part in grown.manifest.parts] == [4, 7]
-    assert grown.rows.columns == list(first.manifest.columns)
-    assert first.rows.exceptAll(grown.rows).count() == 0
-    loaded = grown.to_pandas()
-    of_u0 = loaded.X["score"][(loaded.entity_ids["user_id"] == "u0") & (loaded.timestamps == hours(0.5))]
-    assert sorted(of_u0) == sorted([first.to_pandas().X["score"][0], -9.0, -9.0])
-    assert first.to_pandas().X["score"][0] > -9.0
+    assert grown.rows.columns == list(first_version.manifest.columns)
+    assert first_version.rows.exceptAll(grown.rows).count() == 0
     assert grown.to_pandas("test").timestamps.dt.hour.tolist() == [7, 8]
 
-    again = loader.rebuild("grown", 2)
-    assert again.manifest.content_hash == grown.manifest.content_hash
-    assert [part.spine_fingerprint for part in again.manifest.parts] == [
+
+def test_only_new_rows_of_an_extended_set_see_values_that_came_since(
+    first_version: TrainingSet, grown: TrainingSet
+) -> None:
+    saved_score = first_version.to_pandas().X["score"][0]
+    loaded = grown.to_pandas()
+
+    scores = loaded.X["score"][(loaded.entity_ids["user_id"] == "u0") & (loaded.timestamps == hours(0.5))]
+
+    assert saved_score > -9.0
+    assert sorted(scores) == sorted([saved_score, -9.0, -9.0])
+
+
+def test_an_extended_set_is_rebuilt_and_extended_part_by_part(
+    loader: FeatureDataLoader, spine: pd.DataFrame, grown: TrainingSet
+) -> None:
+    rebuilt = loader.rebuild("grown", 2)
+
+    assert rebuilt.manifest.content_hash == grown.manifest.content_hash
+    assert [part.spine_fingerprint for part in rebuilt.manifest.parts] == [
         part.spine_fingerprint for part in grown.manifest.parts
     ]
     with pytest.raises(RebuildError, match="rebuild it from its saved rows"):
         loader.rebuild("grown", 2, spine=spine)
+    grown_twice = loader.extend("grown", spine[:1], version=2)
+    assert [part.row_count for part in grown_twice.manifest.parts] == [4, 7, 1]
+
+
+@pytest.mark.usefixtures("grown")
+def test_a_spine_with_other_columns_is_refused(loader: FeatureDataLoader, spine: pd.DataFrame) -> None:
     with pytest.raises(SpineError, match="'late' is missing; 'other' is not among them"):
         loader.extend("grown", spine.rename(columns={"late": "other"}))
     with pytest.raises(SpineError, match=r"\['late', 'Late'\] differ only in case"):
@@ -156,8 +222,6 @@ def test_an_extended_set_computes_only_the_new_rows_and_is_built_again_part_by_p
         loader.rebuild("grown", 1, spine=spine.assign(late=pd.Series([True, "no"] * 5, dtype=object)))
     with pytest.raises(SpineError, match="'late' is missing"):
         loader.rebuild("grown", 1, spine=spine.drop(columns="late"))
-    grown_twice = loader.extend("grown", spine[:1], version=2)
-    assert [part.row_count for part in grown_twice.manifest.parts] == [4, 7, 1]
 
 
 def test_the_same_sample_whatever_the_partitioning(spark: SparkSession) -> None:
@@ -194,7 +258,7 @@ def test_a_sampled_set_counts_its_own_rows_and_shares_become_instants(
     assert loader.rebuild("sampled").manifest.content_hash == built.manifest.content_hash
 
 
-def test_a_label_is_never_a_feature_and_wrong_asks_are_explained(
+def test_a_label_is_never_a_feature_and_wrong_requests_are_explained(
     loader: FeatureDataLoader, spine: pd.DataFrame
 ) -> None:
     with pytest.raises(SpineError, match="Did you mean 'late'"):

@@ -18,7 +18,7 @@ from featurestore.frames.vectors.similarity import Query, closest, latest_simila
 from featurestore.operations.context import Scope
 from featurestore.operations.vectors.request import SearchRequest, check_search
 from featurestore.operations.vectors.search import valid_vectors
-from tests.conftest import Clock, OpenFeatureStore
+from tests.conftest import Clock, OpenFeatureStore, spark_setting
 from tests.inputs.vector_histories import DIMS, Row, as_table, written_rows
 
 DOC = Entity("doc", join_keys={"source": "string", "number": "long"})
@@ -57,65 +57,63 @@ def acme(feature_store: FeatureStore) -> OfflineStore:
 
 @pytest.fixture(autouse=True)
 def session_zone(spark: SparkSession) -> Iterator[None]:
-    before = spark.conf.get("spark.sql.session.timeZone")
-    spark.conf.set("spark.sql.session.timeZone", "Australia/Lord_Howe")
-    yield
-    spark.conf.set("spark.sql.session.timeZone", before)
+    with spark_setting(spark, "spark.sql.session.timeZone", "Australia/Lord_Howe"):
+        yield
 
 
 @dataclass(frozen=True)
-class Asked:
+class Search:
     limit: int = 10
     threshold: float = 0.0
     at: datetime | None = None
     model_version: str | None = None
-    # As asked of the store, and as the same condition on a row.
+    # For the store, and as the same condition on a row.
     filters: Mapping[str, Any] | None = None
     passes: Any = field(default=lambda row: True)
 
 
-def cosine(one: Sequence[float], other: Sequence[float]) -> float:
-    a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)
+def cosine(first: Sequence[float], second: Sequence[float]) -> float:
+    a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
-def taken(rows: Sequence[Row], name: str, nulls: str) -> Row | None:
+def source_row(rows: Sequence[Row], name: str, nulls: str) -> Row | None:
     """The row that a column's value is taken from."""
     newest_first = sorted(rows, key=lambda row: (row["event_timestamp"], row["created_timestamp"]), reverse=True)
     return next((row for row in newest_first if nulls == "keep" or row[name] is not None), None)
 
 
 def brute_force(
-    rows: Sequence[Row], query: Sequence[float], model: str, nulls: str, asked: Asked
+    rows: Sequence[Row], query: Sequence[float], model: str, nulls: str, search: Search
 ) -> list[tuple[Any, ...]]:
     """Source, number, similarity, event timestamp of each match, in order."""
-    at = asked.at or NOW
+    at = search.at or NOW
     valid = [row for row in rows if at - 5 * DAY <= row["event_timestamp"] <= at]
-    found = []
+    result = []
     for key in sorted({(row["source"], row["number"]) for row in valid}):
         mine = [row for row in valid if (row["source"], row["number"]) == key]
         if nulls == "skip":
             of_model = [row for row in mine if row["text__model_version"] == model]
-            vector = taken(of_model, "text", nulls)
+            vector = source_row(of_model, "text", nulls)
         else:
-            vector = taken(mine, "text", nulls)
+            vector = source_row(mine, "text", nulls)
             if vector is None or vector["text"] is None or vector["text__model_version"] != model:
                 continue
         if vector is None or not any(vector["text"]):
             continue
         values = {"source": key[0], "number": key[1]}
         for name in ("country", "pages", "rating", "seen"):
-            row = taken(mine, name, nulls)
+            row = source_row(mine, name, nulls)
             values[name] = None if row is None else row[name]
         similarity = round(cosine(query, vector["text"]), 12)
-        if similarity >= asked.threshold and asked.passes(values):
-            found.append((*key, similarity, vector["event_timestamp"]))
-    return sorted(found, key=lambda match: (-match[2], *match[:2]))[: asked.limit]
+        if similarity >= search.threshold and search.passes(values):
+            result.append((*key, similarity, vector["event_timestamp"]))
+    return sorted(result, key=lambda match: (-match[2], *match[:2]))[: search.limit]
 
 
-def told(found: SimilarEntities) -> list[tuple[Any, ...]]:
+def rows_of(result: SimilarEntities) -> list[tuple[Any, ...]]:
     return [
-        (*match.entity.values(), pytest.approx(match.similarity, abs=1e-11), match.event_timestamp) for match in found
+        (*match.entity.values(), pytest.approx(match.similarity, abs=1e-11), match.event_timestamp) for match in result
     ]
 
 
@@ -123,19 +121,19 @@ QUERY = [0.3, -0.2, 0.9, 0.1, -0.4, 0.5]
 
 
 CASES = {
-    "default": Asked(),
-    "few": Asked(limit=3, threshold=-1),
-    "model": Asked(limit=100, threshold=-1, model_version="large"),
-    "past": Asked(limit=100, at=NOW - 3 * DAY),
-    "country": Asked(limit=4, threshold=-1, filters={"country": "US"}, passes=lambda row: row["country"] == "US"),
-    "filters": Asked(
+    "default": Search(),
+    "few": Search(limit=3, threshold=-1),
+    "model": Search(limit=100, threshold=-1, model_version="large"),
+    "past": Search(limit=100, at=NOW - 3 * DAY),
+    "country": Search(limit=4, threshold=-1, filters={"country": "US"}, passes=lambda row: row["country"] == "US"),
+    "filters": Search(
         threshold=-1,
         filters={"source": "b", "country": ["US", "FI"], "pages": {"max": 5}},
         passes=lambda row: (
             row["source"] == "b" and row["country"] in ("US", "FI") and row["pages"] is not None and row["pages"] <= 5
         ),
     ),
-    "times": Asked(
+    "times": Search(
         limit=100,
         threshold=-0.5,
         at=NOW - 1 * DAY,
@@ -155,25 +153,25 @@ CASES = {
     ids=lambda value: value if isinstance(value, str) else value.nulls,
 )
 def test_matches_are_those_of_brute_force(acme: OfflineStore, group: FeatureGroup, case: str) -> None:
-    asked = CASES[case]
-    found = acme.search_similar_embeddings(
+    search = CASES[case]
+    result = acme.search_similar_embeddings(
         f"{group.name}:text",
         QUERY,
-        limit=asked.limit,
-        threshold=asked.threshold,
-        at=asked.at,
-        filters=asked.filters,
-        model_version=asked.model_version,
+        limit=search.limit,
+        threshold=search.threshold,
+        at=search.at,
+        filters=search.filters,
+        model_version=search.model_version,
     )
 
-    model = asked.model_version or "small"
-    expected = brute_force(ROWS, QUERY, model, group.nulls, asked)
-    assert told(found) == expected
-    assert len(found) > 0
-    assert (found.feature, found.model_version, found.exact) == (f"{group.name}:text", model, True)
-    assert found.at == (asked.at or NOW)
-    assert {match.model_version for match in found} == {model}
-    assert all(set(match.filters) == set(asked.filters or {}) for match in found)
+    model = search.model_version or "small"
+    expected = brute_force(ROWS, QUERY, model, group.nulls, search)
+    assert rows_of(result) == expected
+    assert len(result) > 0
+    assert (result.feature, result.model_version, result.exact) == (f"{group.name}:text", model, True)
+    assert result.at == (search.at or NOW)
+    assert {match.model_version for match in result} == {model}
+    assert all(set(match.filters) == set(search.filters or {}) for match in result)
 
 
 def test_an_entity_is_searched_by_its_own_vector_and_left_out(acme: OfflineStore) -> None:
@@ -181,11 +179,11 @@ def test_an_entity_is_searched_by_its_own_vector_and_left_out(acme: OfflineStore
     own = acme.get_feature_at_time("docs:text", key, NOW)
     assert own is not None
 
-    found = acme.search_similar_embeddings("docs:text", key, limit=100, threshold=-1)
+    result = acme.search_similar_embeddings("docs:text", key, limit=100, threshold=-1)
 
-    assert found.model_version == own.model_version
+    assert result.model_version == own.model_version
     others = [row for row in ROWS if (row["source"], row["number"]) != ("a", 3)]
-    assert told(found) == brute_force(others, own.value, str(own.model_version), "skip", Asked(100, -1))
+    assert rows_of(result) == brute_force(others, own.value, str(own.model_version), "skip", Search(100, -1))
 
 
 @pytest.fixture(scope="module")
@@ -224,29 +222,42 @@ def few(feature_store: FeatureStore) -> OfflineStore:
     return store
 
 
-def numbers(found: SimilarEntities) -> list[int]:
-    return [match.entity["number"] for match in found]
+def numbers(result: SimilarEntities) -> list[int]:
+    return [match.entity["number"] for match in result]
 
 
-def test_the_rules_one_by_one(few: OfflineStore) -> None:
-    along = [1, 0, 0, 0, 0, 0]
-    found = few.search_similar_embeddings("docs:text", along, threshold=-1)
-    undecided = found[numbers(found).index(9)]
-    assert numbers(found) == [1, 2, 3, 4, 9, 7]
-    assert [match.similarity for match in found[:2]] == [1.0, pytest.approx(0.5**0.5, abs=1e-12)]
-    assert (undecided.similarity, found[-1].similarity) == (0.0, -1.0)
-
-    # The threshold is included; rounding does not keep a vector from itself.
-    assert numbers(few.search_similar_embeddings("docs:text", [0.1] * 2 + [0] * 4, threshold=1)) == [2, 3, 4]
-    assert numbers(few.search_similar_embeddings("docs:text", along, limit=2, threshold=-1)) == [1, 2]
-    assert numbers(few.search_similar_embeddings("docs:text", along, threshold=0.8)) == [1]
-    assert numbers(few.search_similar_embeddings("docs:text", along, at=NOW + DAY, threshold=0.99)) == [1, 10]
-    assert numbers(few.search_similar_embeddings("docs:text", along, at=NOW - 5 * DAY, threshold=-1)) == [7, 8]
-    assert numbers(few.search_similar_embeddings("docs:text", along, model_version="large")) == [6]
-    assert len(few.search_similar_embeddings("docs:text", along, at=NOW - 300 * DAY)) == 0
+ALONG = [1, 0, 0, 0, 0, 0]
 
 
-def test_an_undecided_vector_is_the_one_that_other_reads_give(few: OfflineStore) -> None:
+def test_matches_come_by_similarity_and_ties_by_key(few: OfflineStore) -> None:
+    result = few.search_similar_embeddings("docs:text", ALONG, threshold=-1)
+
+    tied = result[numbers(result).index(9)]
+    assert numbers(result) == [1, 2, 3, 4, 9, 7]
+    assert [match.similarity for match in result[:2]] == [1.0, pytest.approx(0.5**0.5, abs=1e-12)]
+    assert (tied.similarity, result[-1].similarity) == (0.0, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "expected"),
+    [
+        # The threshold is included, and rounding does not keep a vector from itself.
+        ([0.1] * 2 + [0] * 4, {"threshold": 1}, [2, 3, 4]),
+        (ALONG, {"threshold": 0.8}, [1]),
+        (ALONG, {"limit": 2, "threshold": -1}, [1, 2]),
+        (ALONG, {"at": NOW + DAY, "threshold": 0.99}, [1, 10]),
+        (ALONG, {"at": NOW - 5 * DAY, "threshold": -1}, [7, 8]),
+        (ALONG, {"model_version": "large"}, [6]),
+        (ALONG, {"at": NOW - 300 * DAY}, []),
+    ],
+)
+def test_threshold_limit_instant_and_model_choose_the_matches(
+    few: OfflineStore, query: list[float], options: dict[str, Any], expected: list[int]
+) -> None:
+    assert numbers(few.search_similar_embeddings("docs:text", query, **options)) == expected
+
+
+def test_a_tied_vector_is_the_same_as_in_other_reads(few: OfflineStore) -> None:
     valid = few.get_feature_at_time("docs:text", {"source": "s", "number": 9}, NOW)
     assert valid is not None
 
@@ -256,8 +267,8 @@ def test_an_undecided_vector_is_the_one_that_other_reads_give(few: OfflineStore)
 
 
 def test_the_default_model_of_a_queried_entity_is_its_own(few: OfflineStore) -> None:
-    found = few.search_similar_embeddings("docs:text", {"source": "s", "number": 6}, threshold=-1)
-    assert (found.model_version, numbers(found)) == ("large", [])
+    result = few.search_similar_embeddings("docs:text", {"source": "s", "number": 6}, threshold=-1)
+    assert (result.model_version, numbers(result)) == ("large", [])
     with pytest.raises(
         NotFoundError, match=r"no vector of 'docs:text' .* model version 'small'; it had some of \['large'\]"
     ):
@@ -274,11 +285,11 @@ def test_vectors_of_other_models_alone_are_named(few: OfflineStore) -> None:
 
 
 def test_matches_as_a_table_and_as_a_sequence(few: OfflineStore) -> None:
-    found = few.search_similar_embeddings("docs:text", [1, 0, 0, 0, 0, 0], filters={"pages": [3], "source": "s"})
+    result = few.search_similar_embeddings("docs:text", [1, 0, 0, 0, 0, 0], filters={"pages": [3], "source": "s"})
 
-    assert [match.filters for match in found] == [{"pages": 3, "source": "s"}] * 2
-    assert (found[0], found[1:], len(found), bool(found)) == (found.matches[0], found.matches[1:], 2, True)
-    frame = found.to_pandas()
+    assert [match.filters for match in result] == [{"pages": 3, "source": "s"}] * 2
+    assert (result[0], result[1:], len(result), bool(result)) == (result.matches[0], result.matches[1:], 2, True)
+    frame = result.to_pandas()
     assert frame.columns.tolist() == [
         "source", "number", "similarity", "event_timestamp", "created_timestamp", "model_version", "pages",
     ]  # fmt: skip
@@ -301,10 +312,10 @@ def test_vectors_too_close_to_tell_in_single_precision(feature_store: FeatureSto
     }
     store.write_batch("words", pa.table(rows))
 
-    found = store.search_similar_embeddings("words:text", QUERY, limit=5, threshold=0.999)
+    result = store.search_similar_embeddings("words:text", QUERY, limit=5, threshold=0.999)
 
     exact = sorted((-round(cosine(QUERY, vector), 12), day) for day, vector in zip(days, vectors, strict=True))
-    assert [(-match.similarity, match.entity["day"]) for match in found] == exact[:5]
+    assert [(-match.similarity, match.entity["day"]) for match in result] == exact[:5]
 
 
 def test_similarities_of_vectors_of_any_length(spark: SparkSession) -> None:
@@ -316,17 +327,19 @@ def test_similarities_of_vectors_of_any_length(spark: SparkSession) -> None:
     for given in (random.normal(size=dims), random.normal(size=dims) * 1e300, random.normal(size=dims) * 1e-300):
         query = Query.of(given.tolist())
         vector = F.col("vector")
-        found = spark.createDataFrame(rows).select(query.near(vector).alias("near"), query.exact(vector).alias("exact"))
+        similarities = spark.createDataFrame(rows).select(
+            query.near(vector).alias("near"), query.exact(vector).alias("exact")
+        )
 
-        *told, zero, missing = found.collect()
+        *compared, zero, missing = similarities.collect()
 
         expected = [cosine(given / np.abs(given).max(), vector) for vector in vectors]
-        assert [row["exact"] for row in told] == [pytest.approx(one, abs=2e-12) for one in expected]
-        assert [row["near"] for row in told] == [pytest.approx(one, abs=query.margin) for one in expected]
+        assert [row["exact"] for row in compared] == [pytest.approx(value, abs=2e-12) for value in expected]
+        assert [row["near"] for row in compared] == [pytest.approx(value, abs=query.margin) for value in expected]
         assert [*zero, *missing] == [None] * 4
 
 
-def test_only_valid_partitions_and_asked_columns_are_read_and_vectors_are_not_sorted_or_shuffled(
+def test_only_valid_partitions_and_needed_columns_are_read_and_vectors_are_not_sorted_or_shuffled(
     acme: OfflineStore, spark: SparkSession
 ) -> None:
     request = SearchRequest(
@@ -415,9 +428,9 @@ def nodes_of(rows: DataFrame) -> Iterator[tuple[str, str, str]]:
     ],
 )  # fmt: skip
 def test_what_cannot_be_searched_is_explained(acme: OfflineStore, changed: dict[str, Any], message: str) -> None:
-    asked = {"feature": "docs:text", "query": QUERY} | changed
+    arguments = {"feature": "docs:text", "query": QUERY} | changed
     with pytest.raises(InvalidArgumentError, match=message):
-        acme.search_similar_embeddings(asked.pop("feature"), asked.pop("query"), **asked)
+        acme.search_similar_embeddings(arguments.pop("feature"), arguments.pop("query"), **arguments)
 
 
 @pytest.mark.parametrize(

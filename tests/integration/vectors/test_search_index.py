@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore, SimilarEntities
 from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError
-from tests.conftest import Clock, OpenFeatureStore
+from tests.conftest import Clock, OpenFeatureStore, spark_setting
 from tests.inputs.vector_histories import DIMS, as_table, written_rows
 
 DOC = Entity("doc", join_keys={"source": "string", "number": "long"})
@@ -55,23 +55,21 @@ def acme(feature_store: FeatureStore) -> OfflineStore:
 
 @pytest.fixture(autouse=True)
 def session_zone(spark: SparkSession) -> Iterator[None]:
-    before = spark.conf.get("spark.sql.session.timeZone")
-    spark.conf.set("spark.sql.session.timeZone", "Australia/Lord_Howe")
-    yield
-    spark.conf.set("spark.sql.session.timeZone", before)
+    with spark_setting(spark, "spark.sql.session.timeZone", "Australia/Lord_Howe"):
+        yield
 
 
-def told(found: SimilarEntities) -> list[Any]:
+def fields_of(result: SimilarEntities) -> list[Any]:
     return [
         (
-            one.entity,
-            round(one.similarity, 11),
-            one.event_timestamp,
-            one.created_timestamp,
-            one.model_version,
-            one.filters,
+            match.entity,
+            round(match.similarity, 11),
+            match.event_timestamp,
+            match.created_timestamp,
+            match.model_version,
+            match.filters,
         )
-        for one in found
+        for match in result
     ]
 
 
@@ -80,7 +78,7 @@ ENTITY = {"source": "a", "number": 3}
 
 
 @pytest.mark.parametrize(
-    ("group", "query", "asked"),
+    ("group", "query", "options"),
     [
         ("docs", VECTOR, {"threshold": -1}),
         ("docs", VECTOR, {"limit": 3, "threshold": 0.1}),
@@ -98,37 +96,37 @@ ENTITY = {"source": "a", "number": 3}
         ("notes", ENTITY, {"threshold": -1}),
     ],
 )
-def test_the_answer_is_that_of_the_groups_table(
-    acme: OfflineStore, group: str, query: Any, asked: dict[str, Any]
+def test_postgresql_answers_what_the_group_s_table_answers(
+    acme: OfflineStore, group: str, query: Any, options: dict[str, Any]
 ) -> None:
-    in_table = acme.search_similar_embeddings(f"{group}:text", query, at=NOW, **asked)
-    in_postgres = acme.search_similar_embeddings(f"{group}:text", query, **asked)
+    in_table = acme.search_similar_embeddings(f"{group}:text", query, at=NOW, **options)
+    in_postgres = acme.search_similar_embeddings(f"{group}:text", query, **options)
 
     assert (in_table.source, in_postgres.source) == ("delta", "postgres")
-    assert told(in_postgres) == told(in_table)
+    assert fields_of(in_postgres) == fields_of(in_table)
     assert in_postgres.exact
     assert in_postgres.at == in_table.at == in_postgres.synced_at
     assert in_postgres.to_pandas().dtypes.equals(in_table.to_pandas().dtypes)
 
 
 @pytest.mark.parametrize(
-    ("asked", "why"),
+    ("options", "why"),
     [
         ({"at": NOW}, "a moment is named"),
         ({"filters": {"color": "red"}}, "the index has no such column"),
     ],
 )
-def test_what_the_index_cannot_tell_the_table_does(acme: OfflineStore, asked: dict[str, Any], why: str) -> None:
-    assert acme.search_similar_embeddings("docs:text", VECTOR, **asked).source == "delta", why
+def test_the_table_answers_what_the_index_cannot(acme: OfflineStore, options: dict[str, Any], why: str) -> None:
+    assert acme.search_similar_embeddings("docs:text", VECTOR, **options).source == "delta", why
 
 
-def test_who_was_not_synced_is_searched_in_the_table(feature_store: FeatureStore) -> None:
-    found = feature_store.tenant("other").search_similar_embeddings("docs:text", VECTOR, threshold=-1)
+def test_a_tenant_without_a_sync_is_searched_in_the_table(feature_store: FeatureStore) -> None:
+    result = feature_store.tenant("other").search_similar_embeddings("docs:text", VECTOR, threshold=-1)
 
-    assert (found.source, len(found)) == ("delta", 10)
+    assert (result.source, len(result)) == ("delta", 10)
 
 
-def test_the_ttl_is_that_of_the_moment_of_the_search(acme: OfflineStore) -> None:
+def test_the_ttl_ends_at_the_moment_of_the_search(acme: OfflineStore) -> None:
     try:
         CLOCK.now = NOW + timedelta(days=3, hours=1)
         later = acme.search_similar_embeddings("docs:text", VECTOR, limit=50, threshold=-1)
@@ -139,7 +137,7 @@ def test_the_ttl_is_that_of_the_moment_of_the_search(acme: OfflineStore) -> None
         CLOCK.now = NOW
 
     assert later.source == "postgres"
-    assert told(later) == told(in_table)
+    assert fields_of(later) == fields_of(in_table)
     assert 0 < len(later) < len(acme.search_similar_embeddings("docs:text", VECTOR, limit=50, threshold=-1))
     # What was synced is of a later time than this.
     assert before.source == "delta"
@@ -151,7 +149,7 @@ def test_a_batch_answers_each_as_if_it_were_alone(acme: OfflineStore) -> None:
     alone = [acme.search_similar_embeddings("docs:text", query, limit=4, threshold=-1) for query in queries]
 
     assert batch == alone
-    assert {len(found) for found in batch} == {4}
+    assert {len(result) for result in batch} == {4}
 
 
 def test_a_batch_of_none_and_of_what_is_no_query(acme: OfflineStore) -> None:
@@ -169,17 +167,24 @@ def test_a_frame_of_queries(acme: OfflineStore, spark: SparkSession) -> None:
     queries = spark.createDataFrame(vectors, "query int, vector array<float>").withColumn(
         "day", F.lit("2026-03-20").cast("date")
     )
-    asked: dict[str, Any] = {"limit": 3, "threshold": -1, "filters": {"pages": {"min": 1}}}
-    frame = acme.search_similar_for(queries, "docs:text", **asked)
+    options: dict[str, Any] = {"limit": 3, "threshold": -1, "filters": {"pages": {"min": 1}}}
+    frame = acme.search_similar_for(queries, "docs:text", **options)
     rows = sorted(frame.toArrow().to_pylist(), key=lambda row: (row["query"], row["rank"]))
 
     assert frame.columns == ["query", "day", "rank", "similar", "exact"]
     expected = [
-        (number, rank, one.entity["number"], round(one.similarity, 6), one.event_timestamp, one.filters["pages"])
+        (
+            number,
+            rank,
+            match.entity["number"],
+            round(match.similarity, 6),
+            match.event_timestamp,
+            match.filters["pages"],
+        )
         for number, vector in vectors
         if vector is not None
-        for rank, one in enumerate(
-            acme.search_similar_embeddings("docs:text", np.float32(vector).tolist(), **asked), start=1
+        for rank, match in enumerate(
+            acme.search_similar_embeddings("docs:text", np.float32(vector).tolist(), **options), start=1
         )
     ]
     assert [

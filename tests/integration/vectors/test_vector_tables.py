@@ -14,15 +14,14 @@ from psycopg import Connection, sql
 
 from featurestore import Entity, Feature, FeatureGroup, Settings
 from featurestore.errors import PostgresError, SyncError
+from featurestore.frames.vectors.newest_vectors import MODEL
 from featurestore.operations.vectors.sync_plan import DeltaState, SyncPlan, make_sync_plan
 from featurestore.stores.postgres.connections import Postgres
-from featurestore.stores.postgres.copy import encoded
+from featurestore.stores.postgres.copy import batch_copier
 from featurestore.stores.postgres.erasure import delete_entities, rewrite
 from featurestore.stores.postgres.graph import ensure_graph, graph_memory
 from featurestore.stores.postgres.layout import ensure_partition, ensure_table, migrate
 from featurestore.stores.postgres.rows import (
-    COPY_BEGIN,
-    COPY_END,
     RowEncoder,
     UnstorableValueError,
     copied,
@@ -52,7 +51,6 @@ from featurestore.stores.postgres.tables import (
     find,
     has_partition,
     in_schema,
-    names,
     registered,
     short_name,
 )
@@ -97,21 +95,21 @@ def connection(postgres: Postgres) -> Iterator[Connection[Any]]:
 
 
 def columns_of(connection: Connection[Any], name: str) -> dict[str, str]:
-    found = connection.execute(
+    columns = connection.execute(
         "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::regclass "
         "AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
         [f'featurestore."{name}"'],
     )
-    return dict(found.fetchall())
+    return dict(columns.fetchall())
 
 
 def fill(postgres: Postgres, connection: Connection[Any], table: VectorTable, rows: list[dict[str, Any]]) -> None:
-    """Rows into acme's partition, encoded as the sync does."""
+    """Rows into acme's partition, by the steps of a sync that need no Spark."""
     ensure_table(connection, table)
     ensure_partition(connection, table, "acme")
     target = SyncTarget(connection, "acme", table)
     staging = create_staging(target)
-    copy_rows(target, staging, rows)
+    copy_rows(postgres, target, staging, rows)
     analyze(target, staging)
     with connection.transaction():
         postgres.enter(connection, "acme")
@@ -119,36 +117,32 @@ def fill(postgres: Postgres, connection: Connection[Any], table: VectorTable, ro
     drop_left_behind(target)
 
 
-def copy_rows(target: SyncTarget, staging: str, rows: list[dict[str, Any]]) -> None:
-    """One attempt that counts, and another of the same rows."""
-    table, batch = target.table, batch_of(target.table, rows)
-    columns = ["_attempt", "_model", *(column.name for column in table.columns)]
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(in_schema(staging), names(columns))
-    for attempt in (1, 2):
-        with target.connection.cursor().copy(statement) as copy:
-            copy.write(COPY_BEGIN)
-            copy.write(encoded(batch, attempt, RowEncoder.of(table)))
-            copy.write(COPY_END)
-    keep_attempts(target, staging, [2], len(rows))
+def copy_rows(postgres: Postgres, target: SyncTarget, staging: str, rows: list[dict[str, Any]]) -> None:
+    """The rows as a task copies them, by two attempts of which the second counts."""
+    copy = batch_copier(target.table, staging, postgres.worker_dsn)
+    [_, counted] = [batch for _ in range(2) for batch in copy(iter([batch_of(target.table, rows)]))]
+    [sent] = counted.to_pylist()
+    keep_attempts(target, staging, [sent["attempt"]], sent["rows"])
 
 
 def batch_of(table: VectorTable, rows: list[dict[str, Any]]) -> pa.RecordBatch:
-    typed = pa.schema(
-        [
-            ("source", pa.string()),
-            ("number", pa.int64()),
-            ("event_timestamp", pa.timestamp("us", "America/New_York")),
-            ("created_timestamp", pa.timestamp("us", "UTC")),
-            ("_embedding", pa.list_(pa.float32())),
-            *((column.name, ARROW[column.word]) for column in table.filter_columns),
-            ("_model", pa.string()),
-        ]
-    )
-    [batch] = pa.Table.from_pylist([{**row, "_model": table.model} for row in rows], typed).to_batches()
+    """The rows in the types of the table's columns; Spark's timestamps come in the session's time zone."""
+    schema = pa.schema([*((column.name, ARROW[column.word]) for column in table.columns), (MODEL, pa.string())])
+    [batch] = pa.Table.from_pylist([{**row, MODEL: table.model} for row in rows], schema).to_batches()
     return batch
 
 
-ARROW = {"string": pa.string(), "int": pa.int32(), "timestamp": pa.timestamp("us", "UTC")}
+ARROW = {
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "double": pa.float64(),
+    "halfvec": pa.list_(pa.float32()),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "string": pa.string(),
+    "timestamp": pa.timestamp("us", "America/New_York"),
+    "vector": pa.list_(pa.float32()),
+}
 
 
 def row(number: int, **values: Any) -> dict[str, Any]:
@@ -173,7 +167,7 @@ def test_a_name_that_postgresql_would_cut_ends_in_a_hash_of_the_whole() -> None:
     assert short_name("ü" * 40 + "b") != cut
 
 
-def test_no_two_tables_have_one_name() -> None:
+def test_no_two_tables_share_a_name() -> None:
     features = [("a", "b"), ("a_v1", "b"), ("a", "v1")]
     models = ["m", "m/acme", "acme@m", "hnsw m16 ef64 m", "x" * 90, "x" * 91, 'a"b', "ü" * 70]
     made = []
@@ -239,9 +233,8 @@ def mark(postgres: Postgres, connection: Connection[Any], table: VectorTable, te
 def marks(postgres: Postgres, connection: Connection[Any], tenant_id: str) -> int:
     with connection.transaction():
         postgres.enter(connection, tenant_id)
-        told = connection.execute("SELECT count(*) FROM featurestore.watermarks").fetchone()
-    assert told is not None
-    return int(told[0])
+        [[count]] = connection.execute("SELECT count(*) FROM featurestore.watermarks").fetchall()
+    return int(count)
 
 
 def test_other_filters_are_other_columns_and_every_tenant_is_synced_again(
@@ -259,7 +252,7 @@ def test_other_filters_are_other_columns_and_every_tenant_is_synced_again(
     assert ensure_table(connection, table_of(group(("stars",)))) is None
 
 
-def test_another_storage_is_a_table_made_anew(postgres: Postgres, connection: Connection[Any]) -> None:
+def test_another_storage_replaces_the_table(postgres: Postgres, connection: Connection[Any]) -> None:
     fill(postgres, connection, table_of(group()), [row(1)])
     halved = table_of(group(storage="halfvec"))
 
@@ -286,10 +279,10 @@ def test_other_parameters_of_the_graph_change_no_rows(postgres: Postgres, connec
 
 
 def graphs(connection: Connection[Any]) -> list[tuple[str, str]]:
-    found = connection.execute(
+    indexes = connection.execute(
         "SELECT relname, reloptions::text FROM pg_class WHERE relam = (SELECT oid FROM pg_am WHERE amname = 'hnsw') ORDER BY 1"
     )
-    return found.fetchall()
+    return indexes.fetchall()
 
 
 def test_a_graph_is_built_once_and_swapped_when_its_parameters_change(
@@ -304,7 +297,7 @@ def test_a_graph_is_built_once_and_swapped_when_its_parameters_change(
     assert graphs(connection) == [("hnsw m8 ef40 acme@docs_v1:text:small", "{m=8,ef_construction=40}")]
 
 
-def test_a_graph_that_an_interruption_left_is_built_anew(postgres: Postgres, connection: Connection[Any]) -> None:
+def test_a_graph_that_an_interruption_left_is_rebuilt(postgres: Postgres, connection: Connection[Any]) -> None:
     table = table_of(group())
     fill(postgres, connection, table, [row(number) for number in range(3000)])
     ensure_graph(connection, table_of(group(m=8)), "acme")
@@ -333,7 +326,7 @@ def test_many_dims_are_halved_and_too_many_have_no_graph(
     assert columns_of(connection, table.name)["_embedding"] == type_name
 
 
-def test_memory_for_a_graph_grows_with_it_and_has_an_end() -> None:
+def test_memory_for_a_graph_grows_with_it_up_to_a_limit() -> None:
     table = table_of(group(dims=384))
 
     assert graph_memory(table, 0) == 64 * 1024**2
@@ -382,14 +375,11 @@ def test_postgresql_reads_rows_as_they_were_and_hashes_them_alike(
 
 
 def expected_hashes(table: VectorTable, rows: list[dict[str, Any]]) -> dict[int, tuple[int, int]]:
-    arrow = {**ARROW, "long": pa.int64(), "vector": pa.list_(pa.float32()), "halfvec": pa.list_(pa.float32())}
-    schema = pa.schema([(column.name, arrow[column.word]) for column in table.columns])
-    [batch] = pa.Table.from_pylist(rows, schema).to_batches()
-    found: dict[int, tuple[int, int]] = {}
-    for bucket, number in RowEncoder.of(table).hashes(batch):
-        count, total = found.get(bucket, (0, 0))
-        found[bucket] = (count + 1, total + number)
-    return found
+    hashes: dict[int, tuple[int, int]] = {}
+    for bucket, row_hash in RowEncoder.of(table).hashes(batch_of(table, rows)):
+        count, total = hashes.get(bucket, (0, 0))
+        hashes[bucket] = (count + 1, total + row_hash)
+    return hashes
 
 
 @pytest.mark.parametrize("storage", ["vector", "halfvec"])
@@ -416,7 +406,7 @@ def test_a_vector_beyond_the_storage_keeps_its_direction(storage: str) -> None:
         ({"country": "a\0b"}, "column 'country': .* has the character NUL"),
     ],
 )
-def test_what_postgresql_cannot_hold_is_told(values: dict[str, Any], message: str) -> None:
+def test_a_value_that_postgresql_cannot_hold_is_refused_by_name(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UnstorableValueError, match=message):
         expected_hashes(table_of(group(("country",))), [row(1), row(2, **values)])
 
@@ -432,20 +422,22 @@ def test_dates_and_numbers_are_encoded_as_postgresql_sends_them(connection: Conn
     for word, (values, expression) in cases.items():
         column = replace(encoder.columns[0], name="x", word=word)
         fields = encoder._column(column, values)
-        sent = [connection.execute(f"SELECT {expression}", [value]).fetchone() for value in values.to_pylist()]
-        assert [field[4:] or None for field in fields] == [told[0] if told else None for told in sent]
+        sent = [connection.execute(f"SELECT {expression}", [value]).fetchall() for value in values.to_pylist()]
+        assert [field[4:] or None for field in fields] == [data for [[data]] in sent]
 
 
 # One sync at a time, and what a crash leaves.
 
 
-def test_the_second_sync_is_told_who_holds_the_first(postgres: Postgres, connection: Connection[Any]) -> None:
+def test_a_second_sync_is_refused_and_learns_who_runs_the_first(
+    postgres: Postgres, connection: Connection[Any]
+) -> None:
     table = table_of(group())
     with postgres.connect_owner() as other, locked(SyncTarget(connection, "acme", table)):
         with locked(SyncTarget(other, "another", table)):
             pass
-        told = r"synced already, by process \d+ on .*PostgreSQL's process \d+, since 20"
-        with pytest.raises(SyncError, match=told), locked(SyncTarget(other, "acme", table)):
+        message = r"synced already, by process \d+ on .*PostgreSQL's process \d+, since 20"
+        with pytest.raises(SyncError, match=message), locked(SyncTarget(other, "acme", table)):
             pass
     with postgres.connect_owner() as other, locked(SyncTarget(other, "acme", table)):
         pass
@@ -454,14 +446,14 @@ def test_the_second_sync_is_told_who_holds_the_first(postgres: Postgres, connect
 def test_staging_that_a_crash_left_is_dropped_and_others_stay(connection: Connection[Any]) -> None:
     target, other = (SyncTarget(connection, tenant_id, table_of(group())) for tenant_id in ("acme", "other"))
     create_staging(target)
-    kept = create_staging(other)
+    staging_of_other = create_staging(other)
 
     drop_left_behind(target)
 
-    found = connection.execute(
+    left = connection.execute(
         "SELECT relname FROM pg_class WHERE relname LIKE 'staging %' AND relkind = 'r'"
     ).fetchall()
-    assert found == [(kept,)]
+    assert left == [(staging_of_other,)]
     drop_left_behind(other)
 
 
@@ -492,7 +484,7 @@ def test_what_is_staged_first_becomes_the_partition_itself(postgres: Postgres, c
     ensure_partition(connection, table, "usual")
     target = SyncTarget(connection, "acme", table)
     staging = create_staging(target, attachable=True)
-    copy_rows(target, staging, [row(1, stars=5, _at_stars=NOW), row(2)])
+    copy_rows(postgres, target, staging, [row(1, stars=5, _at_stars=NOW), row(2)])
 
     make_partition_of(target, table, staging)
     with connection.transaction():
@@ -503,17 +495,17 @@ def test_what_is_staged_first_becomes_the_partition_itself(postgres: Postgres, c
     assert has_partition(connection, table, "acme")
     assert layout(connection, table.partition("acme")) == layout(connection, table.partition("usual"))
     with postgres.owner("acme") as entered:
-        found = entered.execute(
+        stored = entered.execute(
             sql.SQL("SELECT tenant_id, number, stars FROM {} ORDER BY number").format(in_schema(table.name))
         )
-        assert found.fetchall() == [("acme", 1, 5), ("acme", 2, None)]
+        assert stored.fetchall() == [("acme", 1, 5), ("acme", 2, None)]
     fill(postgres, connection, table, [row(2), row(3)])
     with postgres.owner("acme") as entered:
-        found = entered.execute(sql.SQL("SELECT number FROM {} ORDER BY number").format(in_schema(table.name)))
-        assert found.fetchall() == [(2,), (3,)]
+        stored = entered.execute(sql.SQL("SELECT number FROM {} ORDER BY number").format(in_schema(table.name)))
+        assert stored.fetchall() == [(2,), (3,)]
 
 
-def test_rows_that_an_older_transaction_could_see_are_not_said_to_be_out_of_the_files(
+def test_deleted_rows_that_an_older_transaction_can_see_count_as_still_in_the_files(
     postgres: Postgres, connection: Connection[Any]
 ) -> None:
     table = table_of(group())
@@ -529,13 +521,13 @@ def test_rows_that_an_older_transaction_could_see_are_not_said_to_be_out_of_the_
             rewrite(target, table, tries=1)
     still_to_do = comment_of(connection, table)
     rewrite(target, table)
-    written_anew = file_of(connection, table)
+    rewritten_file = file_of(connection, table)
     rewrite(target, table)
 
     assert deleted == 2
     assert still_to_do is None
     assert comment_of(connection, table) == "its files hold no row that is gone"
-    assert file_of(connection, table) == written_anew
+    assert file_of(connection, table) == rewritten_file
 
 
 def file_of(connection: Connection[Any], table: VectorTable) -> int:
@@ -591,10 +583,7 @@ def test_rows_of_one_size_are_encoded_as_others_are() -> None:
         }
         for number in range(5)
     ]
-    words = {"long": pa.int64(), "date": pa.date32(), "boolean": pa.bool_(), "double": pa.float64(), **ARROW}
-    arrow = {**words, "vector": pa.list_(pa.float32()), "halfvec": pa.list_(pa.float32())}
-    schema = pa.schema([(column.name, arrow[column.word]) for column in plain.columns])
-    [batch] = pa.Table.from_pylist(rows, schema).to_batches()
+    batch = batch_of(plain, rows)
     encoder, before = RowEncoder.of(plain), [long_field(7), text_field("small")]
 
     same_sized = encoder.same_sized(batch)
@@ -602,8 +591,7 @@ def test_rows_of_one_size_are_encoded_as_others_are() -> None:
     assert same_sized is not None
     whole = copied([*([field] * len(rows) for field in before), *encoder.fields(batch)])
     assert copied_same_sized(before, same_sized, len(plain.columns)) == whole
-    with_null = pa.Table.from_pylist([*rows, {**rows[0], "stars": None}], schema).to_batches()[0]
-    assert encoder.same_sized(with_null) is None
+    assert encoder.same_sized(batch_of(plain, [*rows, {**rows[0], "stars": None}])) is None
     assert RowEncoder.of(table).same_sized(batch_of(table, [row(1, stars=1, _at_stars=NOW)])) is None
 
 
@@ -632,7 +620,7 @@ SYNCED = Watermark("one", 5, NOW, NOW, next_event_timestamp=LATER)
         ),
     ],
 )
-def test_how_to_sync_follows_from_what_is_known(
+def test_how_to_sync_follows_from_the_watermark_and_the_delta_table(
     watermark: Watermark | None, delta: DeltaState, now: datetime, expected: tuple[str, str]
 ) -> None:
     plan = make_sync_plan(watermark, delta, now, full=False, changed=None)

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.statistics.calendar import EVERY, Every, bucket_end, bucket_start, check_zone
+from tests.conftest import spark_setting
 
 MINUTE = timedelta(minutes=1)
 MICROSECOND = timedelta(microseconds=1)
@@ -24,10 +25,8 @@ MICROSECOND = timedelta(microseconds=1)
 @pytest.fixture(autouse=True)
 def session_zone(spark: SparkSession) -> Iterator[None]:
     """A zone that has nothing to do with those asked for, half an hour off and with clock changes of its own."""
-    before = spark.conf.get("spark.sql.session.timeZone")
-    spark.conf.set("spark.sql.session.timeZone", "Australia/Adelaide")
-    yield
-    spark.conf.set("spark.sql.session.timeZone", before)
+    with spark_setting(spark, "spark.sql.session.timeZone", "Australia/Adelaide"):
+        yield
 
 
 def instants(spark: SparkSession, moments: list[datetime]) -> DataFrame:

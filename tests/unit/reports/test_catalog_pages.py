@@ -1,4 +1,4 @@
-"""The catalogue's pages: whole in themselves, honest about what is not known, and safe whatever people wrote."""
+"""The catalogue's pages: self-contained, open about what is not known, and safe whatever people wrote."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ HOSTILE = (
 
 
 def hostile_catalog() -> Catalog:
-    """What people may write freely, written by somebody who means harm."""
+    """Definitions in which every free text is an attack."""
     user = Entity("user", join_keys={"user_id": "string"}, description=HOSTILE)
     group = FeatureGroup(
         "visits",
@@ -41,10 +42,10 @@ def hostile_catalog() -> Catalog:
         sources={"raw": Source(path=f"/data/{'{tenant_id}'}/<img src=x onerror=alert(2)>")},
         transformation=f"SELECT '{HOSTILE.split()[0]}' FROM raw",
     )
-    told = FeatureStatistics(
+    statistics = FeatureStatistics(
         "pages", "string", "length", 100, 0, 3, 1.0, 9.0, 4.0, 1.0, top=(("<script>alert(3)</script>", 80), ("rare", 4))
     )
-    numbers = GroupNumbers(100, NOW, NOW, 10, NOW, NOW, (told,))
+    numbers = GroupNumbers(100, NOW, NOW, 10, NOW, NOW, (statistics,))
     return Catalog("acme", NOW, "0.1.0", (user,), (GroupEntry(group, 1, NOW, (), numbers),), ())
 
 
@@ -82,7 +83,7 @@ def test_the_search_index_is_plain_data_that_no_script_can_leave() -> None:
     assert entries[1][3] == HOSTILE
 
 
-def test_the_pages_ask_nothing_of_any_network() -> None:
+def test_the_pages_load_nothing_from_any_network() -> None:
     for name, text in catalog_pages(example_catalog(20)).items():
         assert re.findall(r"https?:|//cdn|@import|fetch\(|XMLHttpRequest|url\((?!#)|innerHTML", text) == [], name
 
@@ -102,51 +103,59 @@ def test_without_a_tenant_there_are_definitions_alone() -> None:
 
     words = {name: Page(text).words for name, text in files.items() if name.endswith(".html")}
     assert "Definitions alone, of no tenant." in words["index.html"]
-    for name, told in words.items():
-        assert not re.search(r"acme|Nulls [0-9]|Newest|Rows written|Versions|profiled", told), name
+    for name, text in words.items():
+        assert not re.search(r"acme|Nulls [0-9]|Newest|Rows written|Versions|profiled", text), name
     assert "What is declared." in words["groups/customer_orders.html"]
     assert "mean_amount Mean amount in euros over the window double min 0" in words["groups/customer_orders.html"]
 
 
-def test_a_group_s_page_has_its_numbers() -> None:
-    words = Page(catalog_pages(example_catalog(200))["groups/courier_payments.html"]).words
-
-    assert "courier_payments v2" in words
-    assert "Owner: logistics" in words
-    assert "Past its TTL. The newest value was 2.8 d old when this was built, and values are valid for 1d" in words
-    assert "Rows 8,000" in words
-    assert "country Where it happened, as an ISO code string 11.8% 12" in words
-    assert "materialize succeeded" in words
-    assert "older versions: 1" in words
+@pytest.fixture(scope="module")
+def group_words() -> str:
+    return Page(catalog_pages(example_catalog(200))["groups/courier_payments.html"]).words
 
 
-def test_what_was_never_profiled_is_said() -> None:
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "courier_payments v2",
+        "Owner: logistics",
+        "Past its TTL. The newest value was 2.8 d old when this was built, and values are valid for 1d",
+        "Rows 8,000",
+        "country Where it happened, as an ISO code string 11.8% 12",
+        "materialize succeeded",
+        "older versions: 1",
+    ],
+)
+def test_a_group_s_page_has_its_numbers(group_words: str, phrase: str) -> None:
+    assert phrase in group_words
+
+
+def group_page(**changed: Any) -> Page:
+    """The page of the only group of a small catalogue, with some of its numbers changed."""
     catalog = example_catalog(10)
     [entry] = catalog.groups
     assert entry.numbers is not None
-    bare = replace(entry.numbers, statistics=(), rows_by_date=(), profiled_at=None, runs=())
-    page = Page(catalog_pages(replace(catalog, groups=(replace(entry, numbers=bare),)))["groups/customer_orders.html"])
+    entry = replace(entry, numbers=replace(entry.numbers, **changed))
+    return Page(catalog_pages(replace(catalog, groups=(entry,)))["groups/customer_orders.html"])
+
+
+def test_a_group_without_a_profile_says_so() -> None:
+    page = group_page(statistics=(), rows_by_date=(), profiled_at=None, runs=())
 
     assert "Not profiled yet: run featurestore profile" in page.words
     assert "Median" not in page.words
     assert [svg["role"] for svg in page.all("svg")] == ["group"]
 
 
-def test_rows_written_after_the_profile_are_said() -> None:
-    catalog = example_catalog(10)
-    [entry] = catalog.groups
-    assert entry.numbers is not None
-    newer = replace(entry.numbers, last_write=NOW)
-    text = catalog_pages(replace(catalog, groups=(replace(entry, numbers=newer),)))["groups/customer_orders.html"]
-
-    assert "rows were written since" in Page(text).words
-    assert "rows were written since" not in Page(catalog_pages(catalog)["groups/customer_orders.html"]).words
+def test_a_profile_older_than_the_last_write_says_so() -> None:
+    assert "rows were written since" in group_page(last_write=NOW).words
+    assert "rows were written since" not in group_page().words
 
 
 def test_a_set_that_was_saved_and_not_declared_has_a_page() -> None:
     catalog = example_catalog(10)
-    [one] = catalog.training_sets
-    files = catalog_pages(replace(catalog, training_sets=(TrainingSetEntry("loose", None, one.versions),)))
+    [declared] = catalog.training_sets
+    files = catalog_pages(replace(catalog, training_sets=(TrainingSetEntry("loose", None, declared.versions),)))
 
     words = Page(files["training_sets/loose.html"]).words
     assert faults_of_site(files) == []
@@ -164,14 +173,14 @@ def test_an_empty_store_has_pages_too() -> None:
 
 def test_a_text_is_shown_where_it_is_a_category_that_many_rows_have() -> None:
     def of(distinct: int, *top: tuple[str, int]) -> list[str]:
-        told = FeatureStatistics("f", "string", "length", 1_000, 0, distinct, 1.0, 9.0, 4.0, 1.0, top=top)
-        return [one.value for one in frequent(told)]
+        statistics = FeatureStatistics("f", "string", "length", 1_000, 0, distinct, 1.0, 9.0, 4.0, 1.0, top=top)
+        return [shown.value for shown in frequent(statistics)]
 
     assert of(3, ("DE", 900), ("FR", 5), ("LI", 4)) == ["DE", "FR"]
     assert of(51, ("ann@example.org", 900)) == []
 
 
-def test_numbers_are_drawn_as_a_histogram_and_told_in_words() -> None:
+def test_numbers_are_drawn_as_a_histogram_and_described_in_words() -> None:
     grid = tuple(float(step) for step in range(201))
     drawn = spread(FeatureStatistics("f", "double", "value", 10, 0, 10, 0.0, 200.0, 100.0, 1.0, distribution=Distribution(10, grid)))  # fmt: skip
 
@@ -190,12 +199,12 @@ def test_one_date_is_no_picture() -> None:
     days = [(NOW.date(), 5), (NOW.date() + timedelta(days=1), 1)]
 
     assert rows_over_time(days[:1]) is None
-    told = rows_over_time(days)
-    assert told is not None
-    assert told.alternative == "Bars: rows on 2 dates from 2026-11-20 to 2026-11-21; most on 2026-11-20, 5, fewest on 2026-11-21, 1."  # fmt: skip
+    picture = rows_over_time(days)
+    assert picture is not None
+    assert picture.alternative == "Bars: rows on 2 dates from 2026-11-20 to 2026-11-21; most on 2026-11-20, 5, fewest on 2026-11-21, 1."  # fmt: skip
 
 
-def test_the_site_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_a_new_site_replaces_all_files_of_the_old(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "site"
     catalog_site(example_catalog(200), folder)
 
@@ -220,7 +229,7 @@ def test_a_folder_with_other_files_is_refused_and_left_as_it_is(tmp_path: Path) 
     assert (site / "index.html").exists()
 
 
-def test_what_stops_midway_leaves_the_old_pages(tmp_path: Path) -> None:
+def test_a_build_that_fails_leaves_the_old_pages(tmp_path: Path) -> None:
     catalog_site(example_catalog(10), tmp_path / "site")
     before = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
 

@@ -57,7 +57,7 @@ def test_each_picture_says_in_words_what_it_shows() -> None:
 
 
 def test_the_numbers_are_there() -> None:
-    text = " ".join(Page(profile_html(profiled())).text.split())
+    text = Page(profile_html(profiled())).words
 
     assert "Profile of user_stats v1" in text
     assert "event dates 2026-09-01 to 2026-10-30" in text

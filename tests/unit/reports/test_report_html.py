@@ -1,4 +1,4 @@
-"""The report's page: whole in itself, honest about what was not measured, readable without seeing the pictures."""
+"""The report's page: self-contained, open about what was not measured, readable without the pictures."""
 
 import re
 from datetime import UTC, datetime
@@ -44,11 +44,11 @@ def test_each_picture_says_in_words_what_it_shows() -> None:
     pictures = Page(html).all("svg")
 
     assert [picture["role"] for picture in pictures] == ["img"] * 4
-    told = [str(picture["aria-label"]) for picture in pictures]
-    assert told[0].startswith("Line: mean of the label from 2026-01-01 to 2026-04-30; lowest 0.312")
-    assert told[1] == "Bars: share of rows without a value, for 2 features. 1 miss none; gust misses most, 70.0%."
-    assert told[2] == "Areas over time, one a lookup. On the whole: weather 90.0%."
-    assert told[3] == "Ranges: age of the values of 2 features. The oldest by median is temp, 30 min."
+    labels = [str(picture["aria-label"]) for picture in pictures]
+    assert labels[0].startswith("Line: mean of the label from 2026-01-01 to 2026-04-30; lowest 0.312")
+    assert labels[1] == "Bars: share of rows without a value, for 2 features. 1 miss none; gust misses most, 70.0%."
+    assert labels[2] == "Areas over time, one a lookup. On the whole: weather 90.0%."
+    assert labels[3] == "Ranges: age of the values of 2 features. The oldest by median is temp, 30 min."
 
 
 def test_pictures_take_their_colours_from_the_page() -> None:
@@ -64,28 +64,37 @@ def test_the_page_has_no_faults() -> None:
     assert faults_of(training_set_html(manifest(), numbers())) == []
 
 
-def test_the_numbers_are_there() -> None:
-    text = " ".join(Page(training_set_html(manifest(), numbers())).text.split())
-
-    assert "delays v3" in text
-    assert "Rows 1,200" in text
-    assert "Rows with a label 960" in text
-    assert "Mean of late 0.312" in text
-    assert "train 2026-01-01 to 2026-02-28 590 49.2% 472 0.312" in text
-    assert "temp Degrees <Fahrenheit> double 100.0% 0 30 min 0 s to 2 h 4h" in text
-    assert "gust double 30.0% 840 30 min" in text
-    assert "Content hash c0ffee" in text
-    assert "weather 1 2 7 flight & operations" in text
+@pytest.fixture(scope="module")
+def report_words() -> str:
+    return Page(training_set_html(manifest(), numbers())).words
 
 
-def test_what_was_not_measured_is_said() -> None:
+@pytest.mark.parametrize(
+    "phrase",
+    [
+        "delays v3",
+        "Rows 1,200",
+        "Rows with a label 960",
+        "Mean of late 0.312",
+        "train 2026-01-01 to 2026-02-28 590 49.2% 472 0.312",
+        "temp Degrees <Fahrenheit> double 100.0% 0 30 min 0 s to 2 h 4h",
+        "gust double 30.0% 840 30 min",
+        "Content hash c0ffee",
+        "weather 1 2 7 flight & operations",
+    ],
+)
+def test_the_report_has_the_set_s_numbers(report_words: str, phrase: str) -> None:
+    assert phrase in report_words
+
+
+def test_ages_that_were_not_measured_are_said_to_be_missing() -> None:
     page = Page(training_set_html(manifest(), numbers(ages=False)))
 
     assert "Ages were not measured" in page.text
     assert len(page.all("svg")) == 2
 
 
-def test_a_set_without_label_and_split_is_shown_without() -> None:
+def test_a_set_without_label_and_split_has_neither_in_its_report() -> None:
     page = Page(training_set_html(manifest(label=None, split=None, sample_size=1200), numbers(label_sum=None)))
 
     assert "Rows with a label" not in page.text
@@ -94,7 +103,7 @@ def test_a_set_without_label_and_split_is_shown_without() -> None:
     assert len(page.all("svg")) == 3
 
 
-def test_findings_of_the_audit_are_told_with_their_advice() -> None:
+def test_findings_of_the_audit_come_with_their_advice() -> None:
     findings = (
         Finding(
             check="equals_label",
@@ -108,7 +117,7 @@ def test_findings_of_the_audit_are_told_with_their_advice() -> None:
         Finding(check="label_missing", severity="info", subject="late", message="Few labels", advice="Fine"),
     )
 
-    text = " ".join(Page(training_set_html(manifest(audit=findings), numbers())).text.split())
+    text = Page(training_set_html(manifest(audit=findings), numbers())).words
 
     assert "Leakage audit 1 error, 2 warnings, 1 to know." in text
     assert "error temp temp equals the label <late> in all rows. Leave it out. warning weather Old." in text
@@ -116,12 +125,12 @@ def test_findings_of_the_audit_are_told_with_their_advice() -> None:
 
 
 def test_a_clean_audit_is_said() -> None:
-    text = " ".join(Page(training_set_html(manifest(audit=()), numbers())).text.split())
+    text = Page(training_set_html(manifest(audit=()), numbers())).words
 
     assert "Leakage audit All clear: no value is newer than its row" in text
 
 
-def test_a_split_by_entity_is_told_as_one() -> None:
+def test_a_split_by_entity_names_its_columns() -> None:
     split = SplitCuts(kind="entity", columns=("airport",), until_test=10)
 
     assert "Split by entity: airport." in Page(training_set_html(manifest(split=split), numbers())).text
@@ -153,7 +162,7 @@ def saved(spark: SparkSession, tmp_path: Path) -> TrainingSet:
     return TrainingSet(context, manifest())
 
 
-def test_the_file_is_replaced_whole(saved: TrainingSet, tmp_path: Path) -> None:
+def test_a_new_report_replaces_the_old_file(saved: TrainingSet, tmp_path: Path) -> None:
     file = tmp_path / "new" / "report.html"
 
     first = training_set_report(saved, file, numbers())
@@ -174,7 +183,7 @@ def test_only_a_local_disk_is_written_to(saved: TrainingSet, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [
         (None, "-"),
         (0.0, "0 s"),
@@ -189,5 +198,5 @@ def test_only_a_local_disk_is_written_to(saved: TrainingSet, tmp_path: Path) -> 
         (40 * 86_400.0, "40 d"),
     ],
 )
-def test_ages_are_said_in_the_greatest_fitting_unit(seconds: float | None, said: str) -> None:
-    assert spoken(seconds) == said
+def test_ages_are_given_in_the_largest_unit_that_fits(seconds: float | None, expected: str) -> None:
+    assert spoken(seconds) == expected
