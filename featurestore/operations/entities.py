@@ -20,6 +20,7 @@ from featurestore.frames.as_of.spine import check_keys
 from featurestore.frames.columns import column
 from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.schema import key_fields
+from featurestore.kinds.kind import Moments
 from featurestore.operations.context import Context
 from featurestore.stores.arrow import to_spark
 
@@ -41,7 +42,7 @@ def entity_rows(entity: Entity, given: Sequence[object], zone: str | None = None
     faults: list[list[str]] = [[] for _ in given]
     keys = [_checked(entity, one) for one in given]
     columns = {
-        name: read_values([key[name] for key in keys], name, kind, zone, faults)
+        name: read_values([key[name] for key in keys], name, kind, faults, Moments(zone))
         for name, kind in entity.join_keys.items()
     }
     for one, reasons in zip(given, faults, strict=True):

@@ -12,30 +12,15 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from featurestore.columnar.arrow_types import plain_array
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.values.time_window import Finer
 from featurestore.errors import nearest
-from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, targets, type_error
-from featurestore.frames.schema import TIME_COLUMNS
-from featurestore.frames.values.arrow_types import INSTANT, plain_array
-from featurestore.frames.values.json_values import UnreadableError, printable, row_text
-from featurestore.frames.values.python_values import is_missing, reader
-from featurestore.frames.values.reasons import not_readable
-
-_TEXTS = ("string", "json", "timestamp", "date")
-_ARROW = {
-    "double": pa.float64(),
-    "float": pa.float32(),
-    "long": pa.int64(),
-    "int": pa.int32(),
-    "boolean": pa.bool_(),
-    "string": pa.string(),
-    "json": pa.string(),
-    "timestamp": INSTANT,
-    "date": pa.date32(),
-    "array<double>": pa.list_(pa.float64()),
-    "array<string>": pa.list_(pa.string()),
-}
+from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, moments_of, targets, type_error
+from featurestore.kinds.json_text.json_values import printable, row_text
+from featurestore.kinds.kind import STRICT, Moments, is_missing
+from featurestore.kinds.python_numbers import is_not_a_number
+from featurestore.kinds.reasons import UnreadableError, unforeseen
+from featurestore.kinds.registry import kind_of
 
 
 def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None) -> pa.Table:
@@ -54,9 +39,9 @@ def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None)
     columns = {}
     for name in dict.fromkeys((*needed, *named)):
         values = [row.get(name) for row in read]
-        columns[name] = read_values(values, name, words[name], zone, faults, finer_of(name))
+        columns[name] = read_values(values, name, words[name], faults, moments_of(name, zone))
     if not any(name in columns for name in group.feature_names):
-        columns[group.feature_names[0]] = pa.nulls(len(read), arrow_type(words[group.feature_names[0]]))
+        columns[group.feature_names[0]] = pa.nulls(len(read), kind_of(words[group.feature_names[0]]).arrow_type)
     return _with_faults(columns, faults, [row_text(rows[n]) if why else None for n, why in enumerate(faults)])
 
 
@@ -86,9 +71,9 @@ def arrow_from_pandas(frame: pd.DataFrame, group: FeatureGroup, zone: str | None
     columns: dict[str, pa.Array] = {}
     for position, name in enumerate(names):
         series = frame.iloc[:, position]
-        if _holds_objects(series) or (_is_python_text(series.dtype) and words[name] in _TEXTS):
-            values = [None if is_missing(value, nan=True) else value for value in series]
-            columns[name] = read_values(values, name, words[name], zone, faults, finer_of(name))
+        if _holds_objects(series) or (_is_python_text(series.dtype) and kind_of(words[name]).is_read_from_text):
+            values = [_present(value) for value in series]
+            columns[name] = read_values(values, name, words[name], faults, moments_of(name, zone))
         else:
             columns[name] = _typed_column(series, name, words[name], group)
     return _with_faults(columns, faults, [_row_of(frame, n) if why else None for n, why in enumerate(faults)])
@@ -122,17 +107,20 @@ def _typed_column(series: pd.Series[Any], name: str, word: str, group: FeatureGr
     if isinstance(kind, pd.DatetimeTZDtype):
         series = series.dt.tz_convert("UTC")
     try:
-        return plain_array(pa.Array.from_pandas(series), finer_of(name))
+        return plain_array(pa.Array.from_pandas(series), moments_of(name, None).finer)
     except pa.ArrowException as error:
         raise type_error(name, str(kind), word, group) from error
+
+
+def _present(value: Any) -> Any:
+    """The value; None where pandas means that there is none."""
+    return None if is_missing(value) or is_not_a_number(value) else value
 
 
 def _row_of(frame: pd.DataFrame, position: int) -> str:
     """A row as it came, with null for what is missing."""
     values = (frame.iloc[position, column] for column in range(frame.shape[1]))
-    return row_text(
-        {str(name): None if is_missing(value, nan=True) else value for name, value in zip(frame, values, strict=True)}
-    )
+    return row_text({str(name): _present(value) for name, value in zip(frame, values, strict=True)})
 
 
 def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = None) -> pa.Table:
@@ -147,42 +135,28 @@ def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = No
     for name in table.column_names:
         column = table.column(name)
         try:
-            columns[name] = plain_array(column, finer_of(name))
+            columns[name] = plain_array(column, moments_of(name, None).finer)
         except pa.ArrowException as error:
             raise type_error(name, str(column.type), words[name], group) from error
     return pa.table(columns)
 
 
-def finer_of(name: str) -> Finer:
-    """Where a batch's timestamps finer than a microsecond go: a row is never true, or known, before it was."""
-    return "up" if name in TIME_COLUMNS else "down"
-
-
 def read_values(
-    values: Sequence[Any],
-    name: str,
-    word: str,
-    zone: str | None,
-    faults: list[list[str]],
-    finer: Finer = "down",
+    values: Sequence[Any], name: str, word: str, faults: list[list[str]], moments: Moments = STRICT
 ) -> pa.Array:
     """Read each value as the type ``word``; what cannot be read becomes null, with a reason in its row's faults."""
-    read_value = reader(word, zone, finer)
+    kind = kind_of(word)
     read = []
     for value, reasons in zip(values, faults, strict=True):
         try:
-            read.append(None if is_missing(value) else read_value(value))
+            read.append(None if is_missing(value) else kind.read_python(value, moments))
         except UnreadableError as error:
             reasons.append(f"{name}: {error}")
             read.append(None)
         except Exception as error:  # A value is an object of the caller's, and any of its methods may raise.
-            reasons.append(f"{name}: {not_readable(word)} ({type(error).__name__})")
+            reasons.append(f"{name}: {unforeseen(word, error)}")
             read.append(None)
-    return pa.array(read, type=arrow_type(word))
-
-
-def arrow_type(word: str) -> pa.DataType:
-    return pa.list_(pa.float32()) if word.startswith("embedding") else _ARROW[word]
+    return pa.array(read, type=kind.arrow_type)
 
 
 def _with_faults(columns: dict[str, Any], faults: list[list[str]], rows: list[str | None]) -> pa.Table:

@@ -12,9 +12,10 @@ from pyspark.sql import functions as F
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column, those_present
 from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, targets
-from featurestore.frames.values.json_columns import is_json
-from featurestore.frames.values.spark_values import Reading
-from featurestore.frames.values.text_values import read_cell, read_json_value
+from featurestore.kinds.json_text.json_columns import is_json
+from featurestore.kinds.json_text.variants import JsonMember
+from featurestore.kinds.reading import Reading
+from featurestore.kinds.registry import kind_of
 
 _NOT_UTF8 = "the text is not UTF-8"
 # What the reader of CSV puts in the place of bytes that are not UTF-8.
@@ -30,7 +31,7 @@ def rows_from_cells(cells: DataFrame, group: FeatureGroup, malformed: str | None
     given = [name for name in cells.columns if name != malformed]
     check_column_names(given, group)
     words = targets(group) | {"tenant_id": "string"}
-    readings = {name: read_cell(column(name), words[name]) for name in given}
+    readings = {name: kind_of(words[name]).read_cell(column(name)) for name in given}
     faults = _faults(readings)
     original = F.to_json(F.struct(*(column(name) for name in given)), {"ignoreNullFields": "false"})
     faults.append(_fault(_NOT_UTF8, F.contains(original, F.lit(_REPLACED))))
@@ -54,7 +55,7 @@ def rows_from_json_lines(lines: DataFrame, group: FeatureGroup, tenant_id: str) 
     line = column("value")
     parsed = F.when(is_json(line), F.try_parse_json(line))
     words = targets(group)
-    readings = {name: read_json_value(line, parsed, name, word) for name, word in words.items()}
+    readings = {name: kind_of(word).read_json(JsonMember(line, parsed, name)) for name, word in words.items()}
     known = F.array(*(F.lit(name) for name in (*words, "tenant_id")))
     unknown = F.array_except(F.json_object_keys(line), known)
     owner = F.try_variant_get(parsed, "$.tenant_id", "string")

@@ -16,6 +16,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.schema import data_type
 from featurestore.frames.timestamps import date_literal, instant
+from featurestore.kinds.kind import Moments
 
 _ORDERED = ("double", "float", "long", "int", "date", "timestamp")
 FILTERABLE = (*_ORDERED, "string", "boolean")
@@ -108,7 +109,7 @@ def _read_range(name: str, given: Mapping[Any, Any], word: str, zone: str | None
 
 def _read(name: str, values: list[Any], word: str, zone: str | None) -> list[Any]:
     faults: list[list[str]] = [[] for _ in values]
-    read: list[Any] = read_values(values, name, word, zone, faults).to_pylist()
+    read: list[Any] = read_values(values, name, word, faults, Moments(zone)).to_pylist()
     for value, one, reasons in zip(values, read, faults, strict=True):
         if reasons:
             raise InvalidArgumentError(f"filter {'; '.join(reasons)} ({value!r})")

@@ -152,7 +152,7 @@ def read_vector(given: object, search: SimilaritySearch) -> list[float]:
     if len(given) != dims:
         raise InvalidArgumentError(f"the vector has {len(given)} dims, and {wanted}")
     faults: list[list[str]] = [[]]
-    [vector] = read_values([given], "the vector", "array<double>", None, faults).to_pylist()
+    [vector] = read_values([given], "the vector", "array<double>", faults).to_pylist()
     if faults[0] or any(number is None or not math.isfinite(number) for number in vector):
         reason = "; ".join(faults[0]) or "the vector holds a number that is missing or not finite"
         raise InvalidArgumentError(f"{reason}; {wanted}")
