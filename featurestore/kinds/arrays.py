@@ -150,7 +150,7 @@ class Embedding(NumberArray):
         return [*super().broken_rules(value), (reasons.wrong_dims(dims), F.size(value) != F.lit(dims))]
 
     def _number_of(self, value: Column) -> Column:
-        """The square root of the sum of the squares, in doubles: a float's square is exact, sums are rounded one by one."""
+        """The Euclidean norm, summed in doubles: a float's square is exact, sums are rounded one by one."""
         squares = F.reduce(value.cast("array<double>"), F.lit(0.0), lambda total, number: total + number * number)
         return F.sqrt(squares)
 

@@ -1,4 +1,4 @@
-"""``json``: JSON text as it came, and objects as JSON text. Whether a text is valid JSON is read in Spark, for every route."""
+"""``json``: JSON text as it came, and objects as JSON text. Spark checks for every route that a text is valid JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Document(Kind):
         return None if json is None else Reading(*json)
 
     def read_json(self, member: JsonMember) -> Reading:
-        """A string is JSON text; any other value is copied, in its order, or as Spark reads it where a copy loses digits."""
+        """A string is JSON text. Any other value is copied as written, or as Spark reads it where that loses digits."""
         copy = F.from_json(member.line, T.StructType([T.StructField(member.name, T.StringType())])).getField(
             member.name
         )

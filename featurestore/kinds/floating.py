@@ -1,4 +1,4 @@
-"""``double`` and ``float``. Doubles are rounded to floats, as who declares float wants; whole numbers and decimals never are."""
+"""``double`` and ``float``: doubles are rounded to floats; whole numbers and decimals are never rounded."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class Floating(Kind):
 
 
 def _keeps(value: Any, nearest: Any) -> bool:
-    """Whether ``nearest`` is the number ``value``: exactly where that is whole, by its shortest digits where it is a decimal."""
+    """Whether ``nearest`` is the number ``value``: exactly where that is whole, by shortest digits for a decimal."""
     if isinstance(value, int | np.integer):
         return int(nearest) == int(value)
     if isinstance(value, Decimal):

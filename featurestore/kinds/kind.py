@@ -20,7 +20,10 @@ from featurestore.kinds.reading import Reading, good
 
 @dataclass(frozen=True)
 class Moments:
-    """How timestamps are read: ``zone`` of those without one (None refuses them); where those finer than a microsecond go."""
+    """How timestamps are read.
+
+    ``zone``: of those that have none; None refuses them. ``finer``: where those finer than a microsecond go.
+    """
 
     zone: str | None = None
     finer: Finer = "down"
@@ -34,8 +37,8 @@ STRICT = Moments()
 class Kind(ABC):
     """One feature type: how each route reads its values, the rules that all of them keep, and how it words a fault.
 
-    All routes store the same value, or give the same reason (``reasons``). A column form in Arrow or NumPy belongs beside
-    the Python and the Spark form of the same cast.
+    All routes store the same value, or give the same reason (``reasons``). A cast's form for Arrow or NumPy columns
+    belongs beside its forms for Python values and Spark columns.
     """
 
     # The type as users write it, such as ``embedding(3)``.

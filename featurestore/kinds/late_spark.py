@@ -1,4 +1,4 @@
-"""PySpark's functions and types, imported when one is first used: without Spark, a kind reads Python values all the same."""
+"""PySpark's functions and types, imported when one is first used, so that kinds read Python values without Spark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``timestamp``: instants of the years 1 to 9999 with microseconds, and ISO 8601 text by the grammar of ``iso_times``."""
+"""``timestamp``: instants of the years 1 to 9999, to the microsecond, and ISO 8601 text (grammar: ``iso_times``)."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from featurestore.columnar.arrow_types import plain_array
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import nearest
 from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, moments_of, targets, type_error
+from featurestore.frames.rows.faults import Fault, arrow_faults
 from featurestore.kinds.json_text.json_values import printable, row_text
 from featurestore.kinds.kind import STRICT, Moments, is_missing
 from featurestore.kinds.python_numbers import is_not_a_number
@@ -29,11 +30,11 @@ def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None)
     An unknown key, a missing join key or a value of the wrong type is a reason on that row alone.
     """
     words = targets(group) | {"tenant_id": "string"}
-    faults: list[list[str]] = [[] for _ in rows]
-    read = [_as_dict(row, reasons) for row, reasons in zip(rows, faults, strict=True)]
-    for row, reasons in zip(read, faults, strict=True):
+    faults: list[list[Fault]] = [[] for _ in rows]
+    read = [_as_dict(row, of_row) for row, of_row in zip(rows, faults, strict=True)]
+    for row, of_row in zip(read, faults, strict=True):
         unknown = [printable(name) for name in row if not isinstance(name, str) or name not in words]
-        reasons.extend(f"{name}: not a column of the group. {nearest(name, words)}" for name in unknown)
+        of_row.extend(Fault(None, f"{name}: not a column of the group. {nearest(name, words)}") for name in unknown)
     named = [name for name in words if any(name in row for row in read)]
     needed = [*group.join_keys, "event_timestamp"]
     columns = {}
@@ -45,15 +46,15 @@ def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None)
     return _with_faults(columns, faults, [row_text(rows[n]) if why else None for n, why in enumerate(faults)])
 
 
-def _as_dict(row: Any, reasons: list[str]) -> dict[Any, Any]:
+def _as_dict(row: Any, faults: list[Fault]) -> dict[Any, Any]:
     """The row as a plain dict, whose methods are Python's own; empty, with a reason, where it is none."""
     if not isinstance(row, Mapping):
-        reasons.append(f"not a mapping of column names to values but {type(row).__name__}")
+        faults.append(Fault(None, f"not a mapping of column names to values but {type(row).__name__}"))
         return {}
     try:
         return dict(row.items())
     except Exception as error:  # The mapping is the caller's, and so are its methods.
-        reasons.append(f"not readable as a mapping ({type(error).__name__})")
+        faults.append(Fault(None, f"not readable as a mapping ({type(error).__name__})"))
         return {}
 
 
@@ -67,7 +68,7 @@ def arrow_from_pandas(frame: pd.DataFrame, group: FeatureGroup, zone: str | None
     more = _beside(text, group)
     check_column_names([name for name in names if name not in more], group, needs_feature=text is None)
     words = targets(group) | {"tenant_id": "string"} | more
-    faults: list[list[str]] = [[] for _ in range(len(frame))]
+    faults: list[list[Fault]] = [[] for _ in range(len(frame))]
     columns: dict[str, pa.Array] = {}
     for position, name in enumerate(names):
         series = frame.iloc[:, position]
@@ -142,22 +143,22 @@ def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = No
 
 
 def read_values(
-    values: Sequence[Any], name: str, word: str, faults: list[list[str]], moments: Moments = STRICT
+    values: Sequence[Any], name: str, word: str, faults: list[list[Fault]], moments: Moments = STRICT
 ) -> pa.Array:
     """Read each value as the type ``word``; what cannot be read becomes null, with a reason in its row's faults."""
     kind = kind_of(word)
     read = []
-    for value, reasons in zip(values, faults, strict=True):
+    for value, of_row in zip(values, faults, strict=True):
         try:
             read.append(None if is_missing(value) else kind.read_python(value, moments))
         except UnreadableError as error:
-            reasons.append(f"{name}: {error}")
+            of_row.append(Fault(name, str(error)))
             read.append(None)
         except Exception as error:  # A value is an object of the caller's, and any of its methods may raise.
-            reasons.append(f"{name}: {unforeseen(word, error)}")
+            of_row.append(Fault(name, unforeseen(word, error)))
             read.append(None)
     return pa.array(read, type=kind.arrow_type)
 
 
-def _with_faults(columns: dict[str, Any], faults: list[list[str]], rows: list[str | None]) -> pa.Table:
-    return pa.table(columns | {FAULTS: pa.array(faults, pa.list_(pa.string())), ROW: pa.array(rows, pa.string())})
+def _with_faults(columns: dict[str, Any], faults: list[list[Fault]], rows: list[str | None]) -> pa.Table:
+    return pa.table(columns | {FAULTS: arrow_faults(faults), ROW: pa.array(rows, pa.string())})

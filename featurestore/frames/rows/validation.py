@@ -10,32 +10,36 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.bounds import greatest_value, least_value, number_text
 from featurestore.frames.columns import column, those_present
 from featurestore.frames.rows.conform import FAULTS, ROW, input_columns, read_columns
+from featurestore.frames.rows.faults import faults_present, is_unreadable, no_faults, reasons_of
 from featurestore.kinds.json_text.json_columns import json_of
 from featurestore.kinds.registry import kind_of
 
+_UNREADABLE = "__unreadable"
+
 
 def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str | None = None) -> DataFrame:
-    """One row a row given: the group's columns, ``__faults`` (every reason; empty for a good row), ``__row``.
+    """One row a row given: the group's columns, ``__faults`` (every reason as text; empty for a good row), ``__row``.
 
+    Rows may bring ``__faults`` of an earlier step, which has read some of their values already (``faults_present``).
     ``__row`` is the row as it came, as JSON, where there is a reason, else null. A null passes every rule but
     ``not_null``; join keys and the event timestamp are always needed. Raises SchemaError for columns that never fit.
     """
     readings = read_columns(rows, group, zone)
     given = input_columns(rows)
-    unreadable = [F.concat(F.lit(f"{name}: "), reading.fault) for name, reading in readings.items()]
+    unreadable: list[tuple[str | None, Column]] = [(name, reading.fault) for name, reading in readings.items()]
     if "tenant_id" in given:
         other = column("tenant_id").cast("string") != F.lit(tenant_id)
-        unreadable.append(F.when(other, F.lit("tenant_id: not the tenant of this store")))
-    reasons = those_present(unreadable)
+        unreadable.append(("tenant_id", F.when(other, F.lit("not the tenant of this store"))))
+    faults = faults_present(unreadable)
     if FAULTS in rows.columns:
-        reasons = F.concat(reasons, F.coalesce(column(FAULTS), F.array().cast("array<string>")))
+        faults = F.concat(faults, F.coalesce(column(FAULTS), no_faults()))
     read = rows.select(
         *(reading.good_value.alias(name) for name, reading in readings.items()),
-        reasons.alias("__unreadable"),
+        faults.alias(_UNREADABLE),
         F.struct(*(column(name) for name in given)).alias("__given"),
         *([column(ROW)] if ROW in rows.columns else []),
     )
-    checked = read.withColumn(FAULTS, F.array_distinct(F.concat(column("__unreadable"), _broken_rules(group))))
+    checked = read.withColumn(FAULTS, F.array_distinct(F.concat(reasons_of(column(_UNREADABLE)), _broken_rules(group))))
     return checked.select(*readings, column(FAULTS), _original(checked).alias(ROW))
 
 
@@ -56,7 +60,7 @@ def _broken_rules(group: FeatureGroup) -> Column:
 
 
 def _unreadable(name: str) -> Column:
-    return F.exists("__unreadable", lambda reason: reason.startswith(f"{name}: "))
+    return is_unreadable(column(_UNREADABLE), name)
 
 
 def rules(feature: Feature) -> list[tuple[str, Column]]:
