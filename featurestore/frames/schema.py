@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-from pyspark.sql.types import (
-    ArrayType,
-    BooleanType,
-    DataType,
-    DateType,
-    DoubleType,
-    FloatType,
-    IntegerType,
-    LongType,
-    StringType,
-    StructField,
-    StructType,
-    TimestampType,
-)
+from pyspark.sql.types import ArrayType, DataType, DateType, StringType, StructField, StructType, TimestampType
 
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.types import storage_of_key
+from featurestore.kinds.registry import KINDS
 
 PARTITION_COLUMNS = ("tenant_id", "event_date")
 TIME_COLUMNS = ("event_timestamp", "created_timestamp")
 
-_SCALARS: dict[str, DataType] = {
-    "bigint": LongType(),
-    "boolean": BooleanType(),
-    "date": DateType(),
-    "double": DoubleType(),
-    "float": FloatType(),
-    "int": IntegerType(),
-    "string": StringType(),
-    "timestamp": TimestampType(),
-}
+_SPARK_TYPES: dict[str, DataType] = {kind.storage: kind.spark_type for kind in KINDS.values()}
 
 
 def data_type(storage: str) -> DataType:
     """The Spark type of a storage type's name, such as ``bigint`` or ``array<float>``; needs no session."""
     if storage.startswith("array<"):
-        return ArrayType(_SCALARS[storage.removeprefix("array<").removesuffix(">")])
-    return _SCALARS[storage]
+        return ArrayType(_SPARK_TYPES[storage.removeprefix("array<").removesuffix(">")])
+    return _SPARK_TYPES[storage]
 
 
 def table_schema(columns: str) -> StructType:

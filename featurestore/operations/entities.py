@@ -18,8 +18,10 @@ from featurestore.errors import InvalidArgumentError, SpineError, nearest
 from featurestore.frames.as_of.key_filter import LISTABLE, with_broadcast_keys, with_listed_keys
 from featurestore.frames.as_of.spine import check_keys
 from featurestore.frames.columns import column
+from featurestore.frames.rows.faults import Fault
 from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.schema import key_fields
+from featurestore.kinds.kind import Moments
 from featurestore.operations.context import Context
 from featurestore.stores.arrow import to_spark
 
@@ -38,15 +40,15 @@ def entity_key(entity: Entity, given: object, zone: str | None = None) -> dict[s
 
 def entity_rows(entity: Entity, given: Sequence[object], zone: str | None = None) -> pa.Table:
     """A row an entity, in the order given: its join keys, typed. Raises InvalidArgumentError."""
-    faults: list[list[str]] = [[] for _ in given]
+    faults: list[list[Fault]] = [[] for _ in given]
     keys = [_checked(entity, one) for one in given]
     columns = {
-        name: read_values([key[name] for key in keys], name, kind, zone, faults)
+        name: read_values([key[name] for key in keys], name, kind, faults, Moments(zone))
         for name, kind in entity.join_keys.items()
     }
-    for one, reasons in zip(given, faults, strict=True):
-        if reasons:
-            raise InvalidArgumentError(f"entity {one!r} of {entity.name!r}: {'; '.join(reasons)}")
+    for one, misfits in zip(given, faults, strict=True):
+        if misfits:
+            raise InvalidArgumentError(f"entity {one!r} of {entity.name!r}: {'; '.join(map(str, misfits))}")
     return pa.table(columns)
 
 

@@ -13,7 +13,7 @@ from pyspark.errors import PySparkException
 
 from featurestore.errors import StorageError
 
-# What the file system says -> what to do.
+# What the file system says -> what to do: Hadoop raises an IOException for all of these, and only its text says which.
 _FILE_SYSTEM = {
     "No space left on device": "the disk is full; make room",
     "Disk quota exceeded": "the quota of the disk is used up; make room",
@@ -80,7 +80,7 @@ def _message(error: BaseException, table: str | None) -> str | None:
         if any(condition == known or condition.startswith(f"{known}.") for condition in found):
             return f"{file_of(error) or _line_with(text, known)}: {advice}"
     classes = _CLASSES if table is None else _CLASSES | _CLASSES_OF_A_LOG
-    for cause in _causes(error):
+    for cause in java_causes(error):
         kind = str(cause.getClass().getName())
         if advice := classes.get(kind, _advice_by_thrower(cause, kind, table)):
             return f"{cause.getMessage()}: {advice}"
@@ -101,7 +101,7 @@ def _advice_by_thrower(cause: Any, kind: str, table: str | None) -> str:
 def conditions(error: BaseException) -> list[str]:
     """The conditions by which Spark and Delta name an error and its causes, as far as they name them."""
     own = error.getCondition() if isinstance(error, PySparkException) else None
-    named = [own, *(_condition(cause) for cause in _causes(error))]
+    named = [own, *(_condition(cause) for cause in java_causes(error))]
     return [condition for condition in named if condition]
 
 
@@ -116,13 +116,13 @@ def _condition(cause: Any) -> str | None:
 
 def file_of(error: BaseException) -> str | None:
     """The file that Spark or Delta names in an error or in one of its causes."""
-    for cause in _causes(error):
+    for cause in java_causes(error):
         if _condition(cause) is not None and (path := cause.getMessageParameters().get("path")):
             return unquote(str(path)).removeprefix("file://").removeprefix("file:")
     return None
 
 
-def _causes(error: BaseException) -> Iterator[Any]:
+def java_causes(error: BaseException) -> Iterator[Any]:
     """The error as Java has it, and its causes."""
     cause = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
     for _ in range(_MOST_CAUSES):
@@ -135,7 +135,7 @@ def _causes(error: BaseException) -> Iterator[Any]:
 def _messages(error: BaseException) -> Iterator[str]:
     """What the error and its causes say, in Java, too."""
     yield str(error).partition("\nJVM stacktrace")[0]
-    yield from (str(cause.toString()) for cause in _causes(error))
+    yield from (str(cause.toString()) for cause in java_causes(error))
 
 
 def _line_with(text: str, known: str) -> str:

@@ -248,3 +248,60 @@ def documents_of(values: str) -> Any:
     text = json.loads(values).get("document")
     read = None if text is None else json.loads(text, parse_float=lambda digits: float(np.float32(digits)))
     return None if read is None else [(name, read[name]) for name in FIELDS]
+
+
+# Feature -> its type, a value that breaks it, the value's Arrow type, its JSON, and the reason on every route.
+FAULTY: dict[str, tuple[str, Any, pa.DataType, str, str]] = {
+    "rest": ("long", 2.5, pa.float64(), "2.5", "not a whole number, for long"),
+    "far": ("int", 2**31, pa.int64(), "2147483648", "beyond the range of int"),
+    "large": ("float", 1e39, pa.float64(), "1e39", "beyond the range of float"),
+    "rounded": ("double", 2**53 + 1, pa.int64(), "9007199254740993", "a number that double cannot hold exactly"),
+    "day": ("date", "2026-02-30", pa.string(), '"2026-02-30"', "not readable as date"),
+    "word": ("timestamp", "noon", pa.string(), '"noon"', "not readable as timestamp"),
+    "local": ("timestamp", "2026-11-01T12:00", pa.string(), '"2026-11-01T12:00"', "timestamp without a time zone"),
+    "clockless": ("timestamp", "2026-11-01", pa.string(), '"2026-11-01"', "a date without a time"),
+    "open": ("json", "{", pa.string(), '"{"', "not readable as json"),
+    "numbers": (
+        "array<double>",
+        [2**53 + 1],
+        pa.list_(pa.int64()),
+        "[9007199254740993]",
+        "a number that double cannot hold exactly",
+    ),
+    "gap": (
+        "array<double>",
+        [0.5, None],
+        pa.list_(pa.float64()),
+        "[0.5,null]",
+        "holds a number that is missing or not finite",
+    ),
+    "short": ("embedding(2)", [0.5], pa.list_(pa.float32()), "[0.5]", "not of 2 dims"),
+}
+
+
+def test_a_fault_reads_the_same_on_every_route(spark: SparkSession) -> None:
+    group = FeatureGroup("faulty", ROW, features=[Feature(name, word) for name, (word, *_) in FAULTY.items()])
+    row = {"id": 0, "event_timestamp": NOON} | {name: value for name, (_, value, *_) in FAULTY.items()}
+    columns = {name: pa.array([value], kind) for name, (_, value, kind, *_) in FAULTY.items()}
+    table = pa.table({"id": [0], "event_timestamp": pa.array([NOON], pa.timestamp("us", "UTC")), **columns})
+    written = {"id": "0", "event_timestamp": json.dumps(NOON.isoformat())}
+    written |= {name: text for name, (_, _, _, text, _) in FAULTY.items()}
+    line = "{" + ",".join(f'"{name}": {text}' for name, text in written.items()) + "}"
+    # A cell of text has no quotes around it.
+    cells = {name: json.loads(text) if text.startswith('"') else text for name, text in written.items()}
+
+    found = outcomes(
+        spark,
+        group,
+        {
+            "dicts": arrow_from_dicts([row], group, None),
+            "pandas objects": objects([row], group),
+            "pandas": arrow_from_pandas(table.to_pandas(types_mapper=pd.ArrowDtype), group, None),
+            "arrow": arrow_from_table(table, group),
+            "csv": rows_from_cells(spark.createDataFrame(pa.Table.from_pylist([cells])), group),
+            "json lines": rows_from_json_lines(spark.createDataFrame(pa.table({"value": [line]})), group, "acme"),
+        },
+    )
+
+    expected = tuple(sorted(f"{name}: {reason}" for name, (*_, reason) in FAULTY.items()))
+    assert {route: rows[0][1] for route, rows in found.items()} == dict.fromkeys(found, expected)

@@ -15,7 +15,8 @@ from featurestore.definitions.values.time_window import from_micros, to_micros
 from featurestore.errors import SpineError, nearest
 from featurestore.frames.as_of.spine_types import check_carried
 from featurestore.frames.columns import column
-from featurestore.frames.values.spark_values import read_as
+from featurestore.kinds.kind import Moments
+from featurestore.kinds.moment import TIMESTAMP
 
 _WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
@@ -74,7 +75,11 @@ def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None, nam
     Raises SpineError where the type cannot give one.
     """
     found = spine.schema[timestamp_column].dataType
-    reading = None if isinstance(found, T.StringType) else read_as(column(timestamp_column), found, "timestamp", zone)
+    reading = (
+        None
+        if isinstance(found, T.StringType)
+        else TIMESTAMP.read_column(column(timestamp_column), found, Moments(zone))
+    )
     if reading is None:
         raise SpineError(
             f"spine: column {timestamp_column!r} is {found.simpleString()}, not an instant; give timestamps with a time "

@@ -13,11 +13,12 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.values.time_window import Finer
 from featurestore.errors import SchemaError, nearest
 from featurestore.frames.columns import column
-from featurestore.frames.schema import TIME_COLUMNS, data_type
-from featurestore.frames.values.spark_values import Reading, read_as, storage
+from featurestore.frames.schema import TIME_COLUMNS
+from featurestore.kinds.kind import Moments
+from featurestore.kinds.reading import Reading, good
+from featurestore.kinds.registry import kind_of
 
 # Made by this package and carried beside the group's columns.
 FAULTS, ROW = "__faults", "__row"
@@ -35,7 +36,7 @@ def read_columns(rows: DataFrame, group: FeatureGroup, zone: str | None = None) 
         if name in given:
             readings[name] = _read(rows.schema[name], word, group, zone)
         else:
-            readings[name] = Reading(F.lit(None).cast(data_type(storage(word))), F.lit(None).cast("string"))
+            readings[name] = good(F.lit(None).cast(kind_of(word).storage))
     return readings
 
 
@@ -73,13 +74,16 @@ def check_column_names(given: Sequence[str], group: FeatureGroup, needs_feature:
 
 
 def _read(field: T.StructField, word: str, group: FeatureGroup, zone: str | None) -> Reading:
-    # A row is never true, or known, before it was.
-    finer: Finer = "up" if field.name in TIME_COLUMNS else "down"
-    reading = read_as(column(field.name), field.dataType, word, zone, finer)
+    reading = kind_of(word).read_column(column(field.name), field.dataType, moments_of(field.name, zone))
     if reading is None:
         advice = _time_advice(field.dataType, word)
         raise type_error(field.name, field.dataType.simpleString(), word, group, advice)
     return reading
+
+
+def moments_of(name: str, zone: str | None) -> Moments:
+    """How a batch's column of timestamps is read: a row is never true, or known, before it was."""
+    return Moments(zone, finer="up" if name in TIME_COLUMNS else "down")
 
 
 def type_error(name: str, found: str, word: str, group: FeatureGroup, advice: str = "") -> SchemaError:

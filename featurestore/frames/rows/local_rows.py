@@ -12,30 +12,16 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
+from featurestore.columnar.arrow_types import plain_array
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.values.time_window import Finer
 from featurestore.errors import nearest
-from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, targets, type_error
-from featurestore.frames.schema import TIME_COLUMNS
-from featurestore.frames.values.arrow_types import INSTANT, plain_array
-from featurestore.frames.values.json_values import UnreadableError, printable, row_text
-from featurestore.frames.values.python_values import is_missing, reader
-from featurestore.frames.values.reasons import not_readable
-
-_TEXTS = ("string", "json", "timestamp", "date")
-_ARROW = {
-    "double": pa.float64(),
-    "float": pa.float32(),
-    "long": pa.int64(),
-    "int": pa.int32(),
-    "boolean": pa.bool_(),
-    "string": pa.string(),
-    "json": pa.string(),
-    "timestamp": INSTANT,
-    "date": pa.date32(),
-    "array<double>": pa.list_(pa.float64()),
-    "array<string>": pa.list_(pa.string()),
-}
+from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, moments_of, targets, type_error
+from featurestore.frames.rows.faults import Fault, arrow_faults
+from featurestore.kinds.json_text.json_values import printable, row_text
+from featurestore.kinds.kind import STRICT, Moments, is_missing
+from featurestore.kinds.python_numbers import is_not_a_number
+from featurestore.kinds.reasons import UnreadableError, unforeseen
+from featurestore.kinds.registry import kind_of
 
 
 def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None) -> pa.Table:
@@ -44,31 +30,31 @@ def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None)
     An unknown key, a missing join key or a value of the wrong type is a reason on that row alone.
     """
     words = targets(group) | {"tenant_id": "string"}
-    faults: list[list[str]] = [[] for _ in rows]
-    read = [_as_dict(row, reasons) for row, reasons in zip(rows, faults, strict=True)]
-    for row, reasons in zip(read, faults, strict=True):
+    faults: list[list[Fault]] = [[] for _ in rows]
+    read = [_as_dict(row, of_row) for row, of_row in zip(rows, faults, strict=True)]
+    for row, of_row in zip(read, faults, strict=True):
         unknown = [printable(name) for name in row if not isinstance(name, str) or name not in words]
-        reasons.extend(f"{name}: not a column of the group. {nearest(name, words)}" for name in unknown)
+        of_row.extend(Fault(None, f"{name}: not a column of the group. {nearest(name, words)}") for name in unknown)
     named = [name for name in words if any(name in row for row in read)]
     needed = [*group.join_keys, "event_timestamp"]
     columns = {}
     for name in dict.fromkeys((*needed, *named)):
         values = [row.get(name) for row in read]
-        columns[name] = read_values(values, name, words[name], zone, faults, finer_of(name))
+        columns[name] = read_values(values, name, words[name], faults, moments_of(name, zone))
     if not any(name in columns for name in group.feature_names):
-        columns[group.feature_names[0]] = pa.nulls(len(read), arrow_type(words[group.feature_names[0]]))
+        columns[group.feature_names[0]] = pa.nulls(len(read), kind_of(words[group.feature_names[0]]).arrow_type)
     return _with_faults(columns, faults, [row_text(rows[n]) if why else None for n, why in enumerate(faults)])
 
 
-def _as_dict(row: Any, reasons: list[str]) -> dict[Any, Any]:
+def _as_dict(row: Any, faults: list[Fault]) -> dict[Any, Any]:
     """The row as a plain dict, whose methods are Python's own; empty, with a reason, where it is none."""
     if not isinstance(row, Mapping):
-        reasons.append(f"not a mapping of column names to values but {type(row).__name__}")
+        faults.append(Fault(None, f"not a mapping of column names to values but {type(row).__name__}"))
         return {}
     try:
         return dict(row.items())
     except Exception as error:  # The mapping is the caller's, and so are its methods.
-        reasons.append(f"not readable as a mapping ({type(error).__name__})")
+        faults.append(Fault(None, f"not readable as a mapping ({type(error).__name__})"))
         return {}
 
 
@@ -82,13 +68,13 @@ def arrow_from_pandas(frame: pd.DataFrame, group: FeatureGroup, zone: str | None
     more = _beside(text, group)
     check_column_names([name for name in names if name not in more], group, needs_feature=text is None)
     words = targets(group) | {"tenant_id": "string"} | more
-    faults: list[list[str]] = [[] for _ in range(len(frame))]
+    faults: list[list[Fault]] = [[] for _ in range(len(frame))]
     columns: dict[str, pa.Array] = {}
     for position, name in enumerate(names):
         series = frame.iloc[:, position]
-        if _holds_objects(series) or (_is_python_text(series.dtype) and words[name] in _TEXTS):
-            values = [None if is_missing(value, nan=True) else value for value in series]
-            columns[name] = read_values(values, name, words[name], zone, faults, finer_of(name))
+        if _holds_objects(series) or (_is_python_text(series.dtype) and kind_of(words[name]).is_read_from_text):
+            values = [_present(value) for value in series]
+            columns[name] = read_values(values, name, words[name], faults, moments_of(name, zone))
         else:
             columns[name] = _typed_column(series, name, words[name], group)
     return _with_faults(columns, faults, [_row_of(frame, n) if why else None for n, why in enumerate(faults)])
@@ -122,17 +108,20 @@ def _typed_column(series: pd.Series[Any], name: str, word: str, group: FeatureGr
     if isinstance(kind, pd.DatetimeTZDtype):
         series = series.dt.tz_convert("UTC")
     try:
-        return plain_array(pa.Array.from_pandas(series), finer_of(name))
+        return plain_array(pa.Array.from_pandas(series), moments_of(name, None).finer)
     except pa.ArrowException as error:
         raise type_error(name, str(kind), word, group) from error
+
+
+def _present(value: Any) -> Any:
+    """The value; None where pandas means that there is none."""
+    return None if is_missing(value) or is_not_a_number(value) else value
 
 
 def _row_of(frame: pd.DataFrame, position: int) -> str:
     """A row as it came, with null for what is missing."""
     values = (frame.iloc[position, column] for column in range(frame.shape[1]))
-    return row_text(
-        {str(name): None if is_missing(value, nan=True) else value for name, value in zip(frame, values, strict=True)}
-    )
+    return row_text({str(name): _present(value) for name, value in zip(frame, values, strict=True)})
 
 
 def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = None) -> pa.Table:
@@ -147,43 +136,29 @@ def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = No
     for name in table.column_names:
         column = table.column(name)
         try:
-            columns[name] = plain_array(column, finer_of(name))
+            columns[name] = plain_array(column, moments_of(name, None).finer)
         except pa.ArrowException as error:
             raise type_error(name, str(column.type), words[name], group) from error
     return pa.table(columns)
 
 
-def finer_of(name: str) -> Finer:
-    """Where a batch's timestamps finer than a microsecond go: a row is never true, or known, before it was."""
-    return "up" if name in TIME_COLUMNS else "down"
-
-
 def read_values(
-    values: Sequence[Any],
-    name: str,
-    word: str,
-    zone: str | None,
-    faults: list[list[str]],
-    finer: Finer = "down",
+    values: Sequence[Any], name: str, word: str, faults: list[list[Fault]], moments: Moments = STRICT
 ) -> pa.Array:
     """Read each value as the type ``word``; what cannot be read becomes null, with a reason in its row's faults."""
-    read_value = reader(word, zone, finer)
+    kind = kind_of(word)
     read = []
-    for value, reasons in zip(values, faults, strict=True):
+    for value, of_row in zip(values, faults, strict=True):
         try:
-            read.append(None if is_missing(value) else read_value(value))
+            read.append(None if is_missing(value) else kind.read_python(value, moments))
         except UnreadableError as error:
-            reasons.append(f"{name}: {error}")
+            of_row.append(Fault(name, str(error)))
             read.append(None)
         except Exception as error:  # A value is an object of the caller's, and any of its methods may raise.
-            reasons.append(f"{name}: {not_readable(word)} ({type(error).__name__})")
+            of_row.append(Fault(name, unforeseen(word, error)))
             read.append(None)
-    return pa.array(read, type=arrow_type(word))
+    return pa.array(read, type=kind.arrow_type)
 
 
-def arrow_type(word: str) -> pa.DataType:
-    return pa.list_(pa.float32()) if word.startswith("embedding") else _ARROW[word]
-
-
-def _with_faults(columns: dict[str, Any], faults: list[list[str]], rows: list[str | None]) -> pa.Table:
-    return pa.table(columns | {FAULTS: pa.array(faults, pa.list_(pa.string())), ROW: pa.array(rows, pa.string())})
+def _with_faults(columns: dict[str, Any], faults: list[list[Fault]], rows: list[str | None]) -> pa.Table:
+    return pa.table(columns | {FAULTS: arrow_faults(faults), ROW: pa.array(rows, pa.string())})

@@ -25,9 +25,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from featurestore.definitions.values.types import storage_of_key
-from featurestore.frames.rows.local_rows import arrow_type
+from featurestore.frames.rows.key_spellings import Spelling, spelling_of, unescaped, values_in
 from featurestore.frames.schema import data_type
-from featurestore.frames.values.key_spellings import Spelling, spelling_of, unescaped, values_in
+from featurestore.kinds.registry import kind_of
 
 # Of a text that may be about more entities than so many, the others are not tried.
 _MOST_CANDIDATES = 10_000
@@ -73,7 +73,7 @@ def may_be_about(rows: DataFrame, text: str, reasons: str, kinds: Mapping[str, s
     fields = [StructField("text", StringType())]
     fields += [StructField(name, data_type(storage_of_key(kind))) for name, kind in kinds.items()]
     arrow = pa.schema(
-        [pa.field("text", pa.string()), *(pa.field(name, arrow_type(kind)) for name, kind in kinds.items())]
+        [pa.field("text", pa.string()), *(pa.field(name, kind_of(kind).arrow_type) for name, kind in kinds.items())]
     )
 
     def candidates(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

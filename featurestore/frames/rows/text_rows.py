@@ -10,11 +10,16 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.frames.columns import column, those_present
+from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, targets
-from featurestore.frames.values.json_columns import is_json
-from featurestore.frames.values.spark_values import Reading
-from featurestore.frames.values.text_values import read_cell, read_json_value
+from featurestore.frames.rows.faults import faults_present
+from featurestore.kinds.json_text.json_columns import is_json
+from featurestore.kinds.json_text.variants import JsonMember
+from featurestore.kinds.reading import Reading
+from featurestore.kinds.registry import kind_of
+
+# The column that it is about, None for the row as a whole, and a reason or null.
+_Reason = tuple[str | None, Column]
 
 _NOT_UTF8 = "the text is not UTF-8"
 # What the reader of CSV puts in the place of bytes that are not UTF-8.
@@ -30,17 +35,17 @@ def rows_from_cells(cells: DataFrame, group: FeatureGroup, malformed: str | None
     given = [name for name in cells.columns if name != malformed]
     check_column_names(given, group)
     words = targets(group) | {"tenant_id": "string"}
-    readings = {name: read_cell(column(name), words[name]) for name in given}
+    readings = {name: kind_of(words[name]).read_cell(column(name)) for name in given}
     faults = _faults(readings)
     original = F.to_json(F.struct(*(column(name) for name in given)), {"ignoreNullFields": "false"})
-    faults.append(_fault(_NOT_UTF8, F.contains(original, F.lit(_REPLACED))))
+    faults.append(_of_row(_NOT_UTF8, F.contains(original, F.lit(_REPLACED))))
     if malformed is not None:
-        faults.append(_fault("the line has not as many cells as the header", column(malformed).isNotNull()))
+        faults.append(_of_row("the line has not as many cells as the header", column(malformed).isNotNull()))
         line = F.to_json(F.struct(column(malformed).alias("line")))
         original = F.when(column(malformed).isNotNull(), line).otherwise(original)
     return cells.select(
         *(reading.good_value.alias(name) for name, reading in readings.items()),
-        those_present(faults).alias(FAULTS),
+        faults_present(faults).alias(FAULTS),
         original.alias(ROW),
     )
 
@@ -54,30 +59,33 @@ def rows_from_json_lines(lines: DataFrame, group: FeatureGroup, tenant_id: str) 
     line = column("value")
     parsed = F.when(is_json(line), F.try_parse_json(line))
     words = targets(group)
-    readings = {name: read_json_value(line, parsed, name, word) for name, word in words.items()}
+    readings = {name: kind_of(word).read_json(JsonMember(line, parsed, name)) for name, word in words.items()}
     known = F.array(*(F.lit(name) for name in (*words, "tenant_id")))
     unknown = F.array_except(F.json_object_keys(line), known)
     owner = F.try_variant_get(parsed, "$.tenant_id", "string")
     faults = [
-        _fault(_NOT_UTF8, ~F.is_valid_utf8(line)),
-        _fault(
+        _of_row(_NOT_UTF8, ~F.is_valid_utf8(line)),
+        _of_row(
             "the line is not one JSON object",
             ~F.coalesce(F.schema_of_variant(parsed).startswith("OBJECT"), F.lit(False)),
         ),
-        F.when(F.size(unknown) > 0, F.concat(F.lit("not columns of the group: "), F.array_join(unknown, ", "))),
-        _fault("tenant_id: not the tenant of this store", owner != F.lit(tenant_id)),
+        (
+            None,
+            F.when(F.size(unknown) > 0, F.concat(F.lit("not columns of the group: "), F.array_join(unknown, ", "))),
+        ),
+        ("tenant_id", F.when(owner != F.lit(tenant_id), F.lit("not the tenant of this store"))),
         *_faults(readings),
     ]
     return lines.where(F.trim(line) != "").select(
         *(reading.good_value.alias(name) for name, reading in readings.items()),
-        those_present(faults).alias(FAULTS),
+        faults_present(faults).alias(FAULTS),
         line.alias(ROW),
     )
 
 
-def _faults(readings: dict[str, Reading]) -> list[Column]:
-    return [F.concat(F.lit(f"{name}: "), reading.fault) for name, reading in readings.items()]
+def _faults(readings: dict[str, Reading]) -> list[_Reason]:
+    return [(name, reading.fault) for name, reading in readings.items()]
 
 
-def _fault(reason: str, applies: Column) -> Column:
-    return F.when(applies, F.lit(reason))
+def _of_row(reason: str, applies: Column) -> _Reason:
+    return None, F.when(applies, F.lit(reason))

@@ -10,31 +10,36 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.bounds import greatest_value, least_value, number_text
 from featurestore.frames.columns import column, those_present
 from featurestore.frames.rows.conform import FAULTS, ROW, input_columns, read_columns
-from featurestore.frames.values.json_columns import json_of
+from featurestore.frames.rows.faults import faults_present, is_unreadable, no_faults, reasons_of
+from featurestore.kinds.json_text.json_columns import json_of
+from featurestore.kinds.registry import kind_of
+
+_UNREADABLE = "__unreadable"
 
 
 def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str | None = None) -> DataFrame:
-    """One row a row given: the group's columns, ``__faults`` (every reason; empty for a good row), ``__row``.
+    """One row a row given: the group's columns, ``__faults`` (every reason as text; empty for a good row), ``__row``.
 
+    Rows may bring ``__faults`` of an earlier step, which has read some of their values already (``faults_present``).
     ``__row`` is the row as it came, as JSON, where there is a reason, else null. A null passes every rule but
     ``not_null``; join keys and the event timestamp are always needed. Raises SchemaError for columns that never fit.
     """
     readings = read_columns(rows, group, zone)
     given = input_columns(rows)
-    unreadable = [F.concat(F.lit(f"{name}: "), reading.fault) for name, reading in readings.items()]
+    unreadable: list[tuple[str | None, Column]] = [(name, reading.fault) for name, reading in readings.items()]
     if "tenant_id" in given:
         other = column("tenant_id").cast("string") != F.lit(tenant_id)
-        unreadable.append(F.when(other, F.lit("tenant_id: not the tenant of this store")))
-    reasons = those_present(unreadable)
+        unreadable.append(("tenant_id", F.when(other, F.lit("not the tenant of this store"))))
+    faults = faults_present(unreadable)
     if FAULTS in rows.columns:
-        reasons = F.concat(reasons, F.coalesce(column(FAULTS), F.array().cast("array<string>")))
+        faults = F.concat(faults, F.coalesce(column(FAULTS), no_faults()))
     read = rows.select(
         *(reading.good_value.alias(name) for name, reading in readings.items()),
-        reasons.alias("__unreadable"),
+        faults.alias(_UNREADABLE),
         F.struct(*(column(name) for name in given)).alias("__given"),
         *([column(ROW)] if ROW in rows.columns else []),
     )
-    checked = read.withColumn(FAULTS, F.array_distinct(F.concat(column("__unreadable"), _broken_rules(group))))
+    checked = read.withColumn(FAULTS, F.array_distinct(F.concat(reasons_of(column(_UNREADABLE)), _broken_rules(group))))
     return checked.select(*readings, column(FAULTS), _original(checked).alias(ROW))
 
 
@@ -55,56 +60,39 @@ def _broken_rules(group: FeatureGroup) -> Column:
 
 
 def _unreadable(name: str) -> Column:
-    return F.exists("__unreadable", lambda reason: reason.startswith(f"{name}: "))
+    return is_unreadable(column(_UNREADABLE), name)
 
 
 def rules(feature: Feature) -> list[tuple[str, Column]]:
     """The feature's rules: how each is called in a reason, and when a value breaks it (null never does)."""
-    value = column(feature.name)
-    kind = feature.feature_type
-    found: list[tuple[str, Column]] = []
+    value, kind = column(feature.name), kind_of(feature.type)
+    broken: list[tuple[str, Column]] = []
     if feature.not_null:
-        found.append(("missing", value.isNull() & ~_unreadable(feature.name)))
-    if kind.word in ("double", "float"):
-        found.append(("not a finite number", _not_finite(value)))
-    if kind.is_embedding or kind.word == "array<double>":
-        found.append(
-            ("holds a number that is missing or not finite", F.exists(value, lambda x: x.isNull() | _not_finite(x)))
-        )
-    if kind.is_embedding:
-        found.append((f"not of {kind.dims} dims", F.size(value) != F.lit(kind.dims)))
-    found += _out_of_bounds(feature)
+        broken.append(("missing", value.isNull() & ~_unreadable(feature.name)))
+    broken += [*kind.broken_rules(value), *_out_of_bounds(feature)]
     if feature.allowed_values is not None:
-        found.append(("not among allowed_values", ~value.isin(list(feature.allowed_values))))
+        broken.append(("not among allowed_values", ~value.isin(list(feature.allowed_values))))
     if feature.pattern is not None:
-        found.append(("does not match pattern", ~value.rlike(rf"^(?:{feature.pattern})\z")))
-    length = F.size(value) if kind.is_array else F.length(value)
+        broken.append(("does not match pattern", ~value.rlike(rf"^(?:{feature.pattern})\z")))
+    length = kind.length(value)
     if feature.min_length is not None:
-        found.append((f"shorter than min_length {feature.min_length}", length < F.lit(feature.min_length)))
+        broken.append((f"shorter than min_length {feature.min_length}", length < F.lit(feature.min_length)))
     if feature.max_length is not None:
-        found.append((f"longer than max_length {feature.max_length}", length > F.lit(feature.max_length)))
+        broken.append((f"longer than max_length {feature.max_length}", length > F.lit(feature.max_length)))
     # size(null) is -1 in some sessions: a null breaks none of these.
-    return [(rule, broken if rule == "missing" else value.isNotNull() & broken) for rule, broken in found]
+    return [(rule, breaks if rule == "missing" else value.isNotNull() & breaks) for rule, breaks in broken]
 
 
 def _out_of_bounds(feature: Feature) -> list[tuple[str, Column]]:
     """A whole number is compared with a whole number: as doubles, 2**53 and the next one are equal."""
     value, word = column(feature.name), feature.type
+    is_comparable = kind_of(word).is_comparable(value)
     broken: list[tuple[str, Column]] = []
     if feature.min is not None and (least := least_value(word, feature.min)) is not None:
-        broken.append((f"less than min {number_text(feature.min)}", (value < F.lit(least)) & _finite(feature)))
+        broken.append((f"less than min {number_text(feature.min)}", (value < F.lit(least)) & is_comparable))
     if feature.max is not None and (greatest := greatest_value(word, feature.max)) is not None:
-        broken.append((f"greater than max {number_text(feature.max)}", (value > F.lit(greatest)) & _finite(feature)))
+        broken.append((f"greater than max {number_text(feature.max)}", (value > F.lit(greatest)) & is_comparable))
     return broken
-
-
-def _finite(feature: Feature) -> Column:
-    """NaN is greater than every number to Spark; it has its own reason already."""
-    return ~_not_finite(column(feature.name)) if feature.type in ("double", "float") else F.lit(True)
-
-
-def _not_finite(value: Column) -> Column:
-    return F.isnan(value) | (F.abs(value) == F.lit(float("inf")))
 
 
 def good_rows(checked: DataFrame) -> DataFrame:

@@ -8,11 +8,11 @@ from typing import Literal
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from featurestore.definitions.values.types import parse_type
 from featurestore.frames.columns import column
 from featurestore.frames.latest import latest_values
 from featurestore.frames.statistics.even_points import at_shares, is_point, merged_grid, merged_points
 from featurestore.frames.statistics.feature_statistics import QUANTILES
+from featurestore.kinds.registry import kind_of
 
 # Features side by side in one aggregation. Corrections are resolved by comparing rows as wide as these, so that twice as
 # many cost four times as much; of wider groups each slice of columns is a pass of its own.
@@ -25,27 +25,6 @@ MERGED_TOP = 200
 # The tasks that share a date's rows.
 _SHARES = 16
 _SHARE, _THERE, _FEATURE, _RANK = "__share", "__there", "__feature", "__rank"
-
-_MEASURES = {
-    "double": "value",
-    "float": "value",
-    "long": "value",
-    "int": "value",
-    "boolean": "truth",
-    "string": "length",
-    "timestamp": "microseconds",
-    "date": "days",
-    "array<double>": "length",
-    "array<string>": "length",
-    "embedding": "norm",
-    "json": "none",
-}
-_TOP_TYPE = "array<struct<value:string,rows:bigint>>"
-
-
-def measure_of(kind: str) -> str:
-    """What the numbers of a feature of this type are of; see ``FeatureStatistics.measure``."""
-    return _MEASURES[parse_type(kind).word]
 
 
 def date_lines(
@@ -81,24 +60,9 @@ def lines(rows: DataFrame, kinds: Mapping[str, str]) -> DataFrame:
     return _lines(narrow.withColumn(_SHARE, share).repartition(_SHARE), kinds, [])
 
 
-def _narrow(name: str, kind: str) -> Column:
-    """All that is needed of a value: of an array its hash and its number, of a JSON text that it is there."""
-    feature = parse_type(kind)
-    value = column(name)
-    if feature.word == "json":
-        narrow = F.lit(True)
-    elif feature.is_array:
-        number = _norm(value) if feature.is_embedding else F.size(value)
-        narrow = F.struct(F.xxhash64(value).alias("hash"), number.cast("double").alias("number"))
-    else:
-        return value.alias(name)
-    return F.when(value.isNotNull(), narrow).alias(name)
-
-
-def _norm(vector: Column) -> Column:
-    """The square root of the sum of the squares, all in doubles: a float's square is exact, sums are rounded one by one."""
-    squares = F.reduce(vector.cast("array<double>"), F.lit(0.0), lambda total, number: total + number * number)
-    return F.sqrt(squares)
+def _narrow(name: str, word: str) -> Column:
+    """All that is needed of a value."""
+    return kind_of(word).narrowed(column(name)).alias(name)
 
 
 def _lines(rows: DataFrame, kinds: Mapping[str, str], by: Sequence[str]) -> DataFrame:
@@ -119,21 +83,16 @@ def _lines(rows: DataFrame, kinds: Mapping[str, str], by: Sequence[str]) -> Data
     return whole.select(*by, *_line(kinds))
 
 
-def _value(place: int, name: str, kind: str) -> Column:
+def _value(place: int, name: str, word: str) -> Column:
     """A value as its feature's place and what is needed of it, of the same fields for every type."""
-    feature, value = parse_type(kind), column(name)
-    hashed = value["hash"] if feature.is_array else F.when(value.isNotNull(), F.xxhash64(value))
+    kind, value = kind_of(word), column(name)
     return F.struct(
         F.lit(place).alias(_FEATURE),
         value.isNotNull().alias(_THERE),
-        _number(name, kind).alias("number"),
-        (F.lit(None).cast("bigint") if feature.word == "json" else hashed).alias("hash"),
-        (value.cast("string") if _has_top(kind) else F.lit(None).cast("string")).alias("text"),
+        kind.number(value).alias("number"),
+        kind.hashed(value).alias("hash"),
+        (value.cast("string") if kind.has_frequent_values else F.lit(None).cast("string")).alias("text"),
     )
-
-
-def _has_top(kind: str) -> bool:
-    return kind in ("string", "boolean")
 
 
 def _summary() -> list[Column]:
@@ -182,21 +141,6 @@ def _merged_counts(top: Column) -> Column:
     return F.reduce(maps, empty, lambda whole, part: F.map_zip_with(whole, part, both))
 
 
-def _number(name: str, kind: str) -> Column:
-    value, measure = column(name), measure_of(kind)
-    if parse_type(kind).is_array:
-        return value["number"]
-    numbers = {
-        "value": value,
-        "truth": value.cast("int"),
-        "length": F.char_length(value),
-        "microseconds": F.unix_micros(value),
-        "days": F.unix_date(value),
-        "none": F.lit(None),
-    }
-    return numbers[measure].cast("double")
-
-
 def _first(pairs: Column, most: int) -> Column:
     """Of (minus the rows, value) the first ones; values that are equally frequent in their own order."""
     return F.transform(
@@ -214,15 +158,15 @@ def _line(kinds: Mapping[str, str]) -> list[Column]:
     pairs = F.transform(
         F.map_entries("counts"), lambda entry: F.struct((-entry["value"]).alias("minus"), entry["key"].alias("value"))
     )
-    has_top = of_feature([_has_top(kind) for kind in kinds.values()])
+    has_top = of_feature([kind_of(word).has_frequent_values for word in kinds.values()])
     distinct_sketch = F.when(
-        of_feature([measure_of(kind) for kind in kinds.values()]) != "none", F.col("distinct_sketch")
+        of_feature([kind_of(word).measure for word in kinds.values()]) != "none", F.col("distinct_sketch")
     )
     points = F.coalesce(merged_points(F.col("parts"), F.col("numbers")), F.array().cast("array<double>"))
     return [
         of_feature(list(kinds)).alias("feature"),
         of_feature(list(kinds.values())).alias("type"),
-        of_feature([measure_of(kind) for kind in kinds.values()]).alias("measure"),
+        of_feature([kind_of(word).measure for word in kinds.values()]).alias("measure"),
         *(F.col(name) for name in ("rows", "nulls", "numbers", "minimum", "maximum")),
         *_moments(),
         at_shares(points, QUANTILES).alias("quantiles"),

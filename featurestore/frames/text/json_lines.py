@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from featurestore.frames.columns import column
-from featurestore.frames.values.iso_text import with_iso_times
+from featurestore.kinds.json_text.iso_text import with_iso_times
 
 LINE_END = "\n"
 

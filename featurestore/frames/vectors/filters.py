@@ -13,9 +13,11 @@ from pyspark.sql import functions as F
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.errors import InvalidArgumentError, nearest
 from featurestore.frames.columns import column
+from featurestore.frames.rows.faults import Fault
 from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.schema import data_type
 from featurestore.frames.timestamps import date_literal, instant
+from featurestore.kinds.kind import Moments
 
 _ORDERED = ("double", "float", "long", "int", "date", "timestamp")
 FILTERABLE = (*_ORDERED, "string", "boolean")
@@ -107,11 +109,11 @@ def _read_range(name: str, given: Mapping[Any, Any], word: str, zone: str | None
 
 
 def _read(name: str, values: list[Any], word: str, zone: str | None) -> list[Any]:
-    faults: list[list[str]] = [[] for _ in values]
-    read: list[Any] = read_values(values, name, word, zone, faults).to_pylist()
-    for value, one, reasons in zip(values, read, faults, strict=True):
-        if reasons:
-            raise InvalidArgumentError(f"filter {'; '.join(reasons)} ({value!r})")
+    faults: list[list[Fault]] = [[] for _ in values]
+    read: list[Any] = read_values(values, name, word, faults, Moments(zone)).to_pylist()
+    for value, one, misfits in zip(values, read, faults, strict=True):
+        if misfits:
+            raise InvalidArgumentError(f"filter {'; '.join(map(str, misfits))} ({value!r})")
         if one is None or (isinstance(one, float) and not math.isfinite(one)):
             raise InvalidArgumentError(f"filter {name!r}: {value!r} is no value to filter by; give one of type {word}")
     return read

@@ -18,6 +18,7 @@ from featurestore.display.displayed import Displayed
 from featurestore.errors import ExpectationError, TransformationError
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS
+from featurestore.frames.rows.faults import faults_present
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import instant
 from featurestore.operations.context import Scope
@@ -208,8 +209,8 @@ def _inside_window(rows: DataFrame, window: TimeWindow) -> DataFrame:
     if rows.schema["event_timestamp"].dataType.typeName() != "timestamp":
         return rows
     outside = ~column("event_timestamp").between(instant(window.start), instant(window.end))
-    reason = F.array(F.lit("event_timestamp: outside the window that was materialized"))
-    return rows.withColumn(FAULTS, F.when(outside, reason))
+    reason = F.when(outside, F.lit("outside the window that was materialized"))
+    return rows.withColumn(FAULTS, faults_present([("event_timestamp", reason)]))
 
 
 def _changed_rows(scope: Scope, group: FeatureGroup, rows: DataFrame, window: TimeWindow) -> DataFrame:

@@ -18,6 +18,7 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.columns import column
+from featurestore.frames.rows.faults import Fault
 from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.vectors.filters import ColumnFilter, read_filters
 from featurestore.frames.vectors.similarity import VectorColumns
@@ -155,10 +156,10 @@ def read_vector(query: object, search: SimilaritySearch) -> list[float]:
         )
     if len(query) != dims:
         raise InvalidArgumentError(f"the vector has {len(query)} dims, and {wanted}")
-    faults: list[list[str]] = [[]]
-    [vector] = read_values([query], "the vector", "array<double>", None, faults).to_pylist()
+    faults: list[list[Fault]] = [[]]
+    [vector] = read_values([query], "the vector", "array<double>", faults).to_pylist()
     if faults[0] or any(number is None or not math.isfinite(number) for number in vector):
-        reason = "; ".join(faults[0]) or "the vector holds a number that is missing or not finite"
+        reason = "; ".join(map(str, faults[0])) or "the vector holds a number that is missing or not finite"
         raise InvalidArgumentError(f"{reason}; {wanted}")
     if not any(vector):
         raise InvalidArgumentError("the vector is zero in all dims: it has no direction, and nothing is similar to it")

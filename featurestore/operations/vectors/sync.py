@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -49,6 +48,7 @@ from featurestore.stores.postgres.sync import (
     write_watermark,
 )
 from featurestore.stores.postgres.tables import VectorTable, has_partition
+from featurestore.stores.spark_failures import failure_name, worker_message
 
 SYNC = "sync_embeddings"
 
@@ -230,7 +230,7 @@ class _Sync:
         except (PySparkException, Py4JJavaError) as error:
             return (
                 f"the change feed of versions {(plan.from_version or 0) + 1} to {plan.to_version} cannot be read any more "
-                f"({_kind(error)})"
+                f"({failure_name(error)})"
             )
 
     def _counted(self) -> list[Merged]:
@@ -284,8 +284,8 @@ class _Sync:
             return copy_to_staging(rows, self.table, staging, self.context.postgres.worker_dsn)
         except (PySparkException, Py4JJavaError) as error:
             raise SyncError(
-                f"vectors of {self.group.name}:{self.feature.name} could not be copied to PostgreSQL: {_cause(error)}. What is "
-                "there is as it was; run the sync again"
+                f"vectors of {self.group.name}:{self.feature.name} could not be copied to PostgreSQL: "
+                f"{worker_message(error)}. What is there is as it was; run the sync again"
             ) from error
 
     def _ensure_partitions(self, models: Sequence[str]) -> None:
@@ -368,20 +368,3 @@ class _Sync:
 
 def _seconds_between(before: datetime, after: datetime) -> float:
     return max(0.0, (after - before).total_seconds())
-
-
-def _kind(error: Exception) -> str:
-    """Spark's name for what went wrong, or that of Java's innermost error."""
-    condition = error.getCondition() if isinstance(error, PySparkException) else None
-    causes: Sequence[str] = re.findall(r"^Caused by: [\w.$]*?(\w+)(?::|$)", str(error), re.MULTILINE)
-    return condition or (causes[-1] if causes else _first_line(error))
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300]
-
-
-def _cause(error: Exception) -> str:
-    """What the worker said, without the stack around it."""
-    told: Sequence[str] = re.findall(r"^(?:psycopg|featurestore)[\w.]*?(\w+: .*)$", str(error), re.MULTILINE)
-    return told[-1] if told else _first_line(error)

@@ -26,7 +26,7 @@ from featurestore.frames.rows.expectations import broken_expectations
 from featurestore.frames.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
 from featurestore.frames.rows.suppression import REASON, SUPPRESSED, without_suppressed
 from featurestore.frames.rows.validation import bad_rows, check_rows, good_rows
-from featurestore.frames.values.json_columns import json_of
+from featurestore.kinds.json_text.json_columns import json_of
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.groups import erase_again
 from featurestore.operations.erasure.suppress import of_group, suppressions, with_mark, with_rejected_marked

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-
-from featurestore.frames.timestamps import utc_date
+from featurestore.kinds.late_spark import Column, F, T
 
 _DAY, _HOUR, _MINUTE, _SECOND = 86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000
 
 
 def instant_text(timestamp: Column) -> Column:
     """UTC with microseconds: ``2026-11-01T12:00:00.000000Z``; null for null."""
-    of_day = F.pmod(F.unix_micros(timestamp), F.lit(_DAY))
+    micros = F.unix_micros(timestamp)
+    of_day = F.pmod(micros, F.lit(_DAY))
+    day = F.date_from_unix_date(((micros - of_day) / F.lit(_DAY)).cast("int"))
     parts = [
         F.floor(of_day / F.lit(_HOUR)),
         F.floor(F.pmod(of_day, F.lit(_HOUR)) / F.lit(_MINUTE)),
@@ -21,7 +19,7 @@ def instant_text(timestamp: Column) -> Column:
         F.pmod(of_day, F.lit(_SECOND)),
     ]
     clock = F.format_string("T%02d:%02d:%02d.%06dZ", *parts)
-    return F.concat(utc_date(timestamp).cast("string"), clock)
+    return F.concat(day.cast("string"), clock)
 
 
 def local_text(timestamp: Column) -> Column:

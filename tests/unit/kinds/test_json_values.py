@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from featurestore.frames.values import reasons
-from featurestore.frames.values.json_values import UnreadableError, json_text, row_text
+from featurestore.kinds import reasons
+from featurestore.kinds.json_text.json_values import json_text, row_text
+from featurestore.kinds.reasons import UnreadableError
 
 MOMENT = datetime(2026, 11, 1, 1, 2, 3, 456789, tzinfo=UTC)
 

@@ -9,7 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from featurestore.frames.values.arrow_types import INSTANT, plain_array
+from featurestore.columnar.arrow_types import plain_array
+from featurestore.kinds.moment import INSTANT
 
 LISTS = [[1], [2, 3], None, [4], []]
 

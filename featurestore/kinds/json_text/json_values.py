@@ -16,7 +16,15 @@ import numpy as np
 import pandas as pd
 
 from featurestore.definitions.values.time_window import OutsideYearsError, to_instant
-from featurestore.frames.values.reasons import JSON_KEY, JSON_NOT_FINITE, NOT_UNICODE, TOO_DEEP, inexact, outside_years
+from featurestore.kinds.reasons import (
+    JSON_KEY,
+    JSON_NOT_FINITE,
+    NOT_UNICODE,
+    TOO_DEEP,
+    UnreadableError,
+    inexact,
+    outside_years,
+)
 
 # Levels that readers of JSON in Python and Java can follow, with room for the row around.
 _DEEPEST = 500
@@ -24,10 +32,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
 _SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LONGEST = 1000
-
-
-class UnreadableError(ValueError):
-    """A value that has no lossless form in the type that is wanted."""
 
 
 def json_text(value: Any) -> str:

@@ -6,9 +6,14 @@ DATE_WITHOUT_TIME = "a date without a time"
 NO_TIME_ZONE = "timestamp without a time zone"
 NOT_UNICODE = "not valid Unicode text"
 NOT_FINITE = "not a finite number"
+ELEMENT_NOT_FINITE = "holds a number that is missing or not finite"
 TOO_DEEP = "nested too deeply for JSON, or holds itself"
 JSON_NOT_FINITE = "holds a number that is not finite, which JSON has not"
 JSON_KEY = "holds a key that is not a text, which JSON has not"
+
+
+class UnreadableError(ValueError):
+    """A value that has no lossless form in the type that is wanted; its text is the reason."""
 
 
 def wrong_type(word: str, found: str) -> str:
@@ -36,3 +41,12 @@ def inexact(word: str) -> str:
 
 def outside_years(word: str) -> str:
     return f"{word} outside the years 1 to 9999"
+
+
+def wrong_dims(dims: int | None) -> str:
+    return f"not of {dims} dims"
+
+
+def unforeseen(word: str, error: Exception) -> str:
+    """A value is an object of the caller's, and any of its methods may raise."""
+    return f"{not_readable(word)} ({type(error).__name__})"

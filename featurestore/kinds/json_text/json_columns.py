@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-
-from featurestore.frames.values import reasons
-from featurestore.frames.values.iso_text import with_iso_times
+from featurestore.kinds import reasons
+from featurestore.kinds.json_text.iso_text import with_iso_times
+from featurestore.kinds.late_spark import Column, F, T
+from featurestore.kinds.number_columns import is_not_finite
 
 _EVERY_FIELD = {"ignoreNullFields": "false"}
-_SCALARS = (
-    T.BooleanType,
-    T.ByteType,
-    T.ShortType,
-    T.IntegerType,
-    T.LongType,
-    T.FloatType,
-    T.DoubleType,
-    T.DecimalType,
-)
-_WITHIN = (*_SCALARS, T.StringType, T.NullType, T.DateType, T.TimestampType, T.TimestampNTZType)
 
 
 def is_json(text: Column) -> Column:
@@ -55,10 +42,14 @@ def read_json(value: Column, found: T.DataType) -> tuple[Column, Column] | None:
 def json_of(value: Column, kind: T.DataType) -> Column:
     """The value as JSON: every field, moments in ISO 8601; null for null."""
     within = with_iso_times(value, kind)
-    if not isinstance(kind, _SCALARS):
+    if not _is_scalar(kind):
         return F.to_json(within, _EVERY_FIELD)
     # Spark writes arrays and objects, so that a number or truth value is one of an array.
     return F.when(value.isNotNull(), F.regexp_replace(F.to_json(F.array(within)), r"^\[|\]$", ""))
+
+
+def _is_scalar(kind: T.DataType) -> bool:
+    return isinstance(kind, T.NumericType | T.BooleanType)
 
 
 def _parts(kind: T.DataType) -> Iterator[T.DataType]:
@@ -75,7 +66,7 @@ def _parts(kind: T.DataType) -> Iterator[T.DataType]:
 
 
 def _has_json(kind: T.DataType) -> bool:
-    if not isinstance(kind, (T.StructType, T.MapType, T.ArrayType, *_SCALARS)):
+    if not (_is_scalar(kind) or isinstance(kind, T.StructType | T.MapType | T.ArrayType)):
         return False
     return all(_is_known(part) for part in _parts(kind))
 
@@ -86,13 +77,14 @@ def _is_known(part: T.DataType) -> bool:
     if isinstance(part, T.StructType):
         # Spark finds a field by its name, ignoring case.
         return len({name.lower() for name in part.names}) == len(part.names)
-    return isinstance(part, (T.ArrayType, *_WITHIN))
+    is_time = isinstance(part, T.DateType | T.TimestampType | T.TimestampNTZType)
+    return is_time or _is_scalar(part) or isinstance(part, T.ArrayType | T.StringType | T.NullType)
 
 
 def _not_finite(value: Column, kind: T.DataType) -> Column | None:
     """Whether a number within is not finite; None where none can be."""
     if isinstance(kind, T.FloatType | T.DoubleType):
-        return F.isnan(value) | (F.abs(value) == F.lit(float("inf")))
+        return is_not_finite(value)
     if not any(isinstance(part, T.FloatType | T.DoubleType) for part in _parts(kind)):
         return None
     if isinstance(kind, T.ArrayType):

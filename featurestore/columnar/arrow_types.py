@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 
 from featurestore.definitions.values.time_window import Finer
 
-INSTANT = pa.timestamp("us", tz="UTC")
 _NANOS = 1000
 # Microseconds of the years 1 to 9999, and one more to either side, which the readers tell of.
 _EARLIEST, _LATEST = -62135596800000001, 253402300800000000

@@ -1,0 +1,57 @@
+"""Why a row may not be stored: faults know their column until the row has been checked, then they become text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import pyarrow as pa
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+_ARROW_TYPE = pa.list_(pa.struct([("column", pa.string()), ("reason", pa.string())]))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """``column``: the column of the value that could not be read; None where the fault is of the row as a whole."""
+
+    column: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason if self.column is None else f"{self.column}: {self.reason}"
+
+
+def arrow_faults(faults: Sequence[Sequence[Fault]]) -> pa.Array:
+    """The faults of each row as a column, as ``faults_present`` makes them in Spark."""
+    return pa.array([[asdict(fault) for fault in of_row] for of_row in faults], _ARROW_TYPE)
+
+
+def faults_present(reasons: Sequence[tuple[str | None, Column]]) -> Column:
+    """An array of the faults, in their order, without those that have no reason.
+
+    Each pair: a column's name (None: the row as a whole), and the reason or null.
+    """
+    faults = [F.struct(F.lit(name).cast("string").alias("column"), reason.alias("reason")) for name, reason in reasons]
+    return F.filter(F.array(*faults), lambda fault: fault["reason"].isNotNull())
+
+
+def no_faults() -> Column:
+    return faults_present([(None, F.lit(None).cast("string"))])
+
+
+def is_unreadable(faults: Column, name: str) -> Column:
+    """Whether the value of the column ``name`` could not be read; never null."""
+    return F.exists(faults, lambda fault: fault["column"].eqNullSafe(F.lit(name)))
+
+
+def reasons_of(faults: Column) -> Column:
+    """Each fault as text: ``age: not a whole number, for long``."""
+    return F.transform(
+        faults,
+        lambda fault: F.concat(
+            F.coalesce(F.concat(fault["column"], F.lit(": ")), F.lit("")),
+            fault["reason"],
+        ),
+    )

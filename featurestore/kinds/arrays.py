@@ -1,0 +1,159 @@
+"""``array<double>``, ``array<string>`` and ``embedding(dims)``: lists, tuples and NumPy's arrays of one dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from featurestore.definitions.values.types import parse_type
+from featurestore.kinds import reasons
+from featurestore.kinds.floating import DOUBLE, FLOAT, FLOAT_LIMIT, Floating
+from featurestore.kinds.json_text.json_columns import is_json
+from featurestore.kinds.json_text.variants import NUMBERS, JsonMember, first_misfit
+from featurestore.kinds.kind import STRICT, Kind, Moments, is_missing
+from featurestore.kinds.late_spark import Column, F, T
+from featurestore.kinds.number_columns import DIGITS, is_not_finite, is_number_type
+from featurestore.kinds.reading import Reading, first_of, good
+from featurestore.kinds.reasons import UnreadableError
+from featurestore.kinds.text import STRING
+
+# A whole number in a JSON array that may be beyond what a float or a double can hold.
+_LONG_NUMBER = {"float": "-?[0-9]{8,}", "double": "-?[0-9]{16,}"}
+
+
+class Array(Kind):
+    """Elements of one other kind."""
+
+    json_kinds: ClassVar[tuple[str, ...]] = ("ARRAY",)
+    element: ClassVar[Kind]
+    measure = "length"
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        return pa.list_(self.element.arrow_type)
+
+    @property
+    def spark_type(self) -> T.DataType:
+        return T.ArrayType(self.element.spark_type)
+
+    def read_python(self, value: Any, moments: Moments = STRICT) -> list[Any]:
+        return [None if is_missing(item) else self.element.read_python(item) for item in self._items(value)]
+
+    def _items(self, value: Any) -> list[Any]:
+        if isinstance(value, np.ndarray):
+            if value.ndim != 1:
+                raise UnreadableError(reasons.wrong_type(self.word, f"an array of {value.ndim} dimensions"))
+            # NumPy's list of moments and durations would be one of integers.
+            return list(value) if value.dtype.kind in "mM" else list(value.tolist())
+        if isinstance(value, list | tuple):
+            return list(value)
+        raise self.wrong_type(value)
+
+    def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
+        if not isinstance(stored, T.ArrayType):
+            return None
+        if stored.elementType == self.element.spark_type or isinstance(stored.elementType, T.NullType):
+            return good(value.cast(self.spark_type))
+        return self._read_elements(value, stored.elementType)
+
+    def _read_elements(self, value: Column, stored: T.DataType) -> Reading | None:
+        """An array of elements of another type."""
+        return None
+
+    def read_cell(self, text: Column) -> Reading:
+        """Arrays are JSON."""
+        value = F.when(is_json(text), text)
+        reading = self._read_array_text(value)
+        broken = text.isNotNull() & value.isNull()
+        return Reading(reading.value, F.when(broken, F.lit(reasons.not_readable(self.word))).otherwise(reading.fault))
+
+    def _read_json_text(self, text: Column, member: JsonMember) -> Reading:
+        return self._read_array_text(text)
+
+    def _read_array_text(self, text: Column) -> Reading:
+        """An array of valid JSON."""
+        value = F.from_json(text, "array<string>")
+        broken = first_of([(text.isNotNull() & value.isNull(), reasons.not_readable(self.word))])
+        return Reading(value, F.coalesce(first_misfit(text, self.element.json_kinds, self.element.word), broken))
+
+    def length(self, value: Column) -> Column:
+        return F.size(value)
+
+    def narrowed(self, value: Column) -> Column:
+        """Its hash and its number, which are much shorter."""
+        of_value = F.struct(F.xxhash64(value).alias("hash"), self._number_of(value).cast("double").alias("number"))
+        return F.when(value.isNotNull(), of_value)
+
+    def _number_of(self, value: Column) -> Column:
+        return F.size(value)
+
+    def number(self, narrowed: Column) -> Column:
+        return narrowed["number"]
+
+    def hashed(self, narrowed: Column) -> Column:
+        return narrowed["hash"]
+
+
+class StringArray(Array):
+    element = STRING
+
+
+class NumberArray(Array):
+    element: ClassVar[Floating] = DOUBLE
+
+    def read_python(self, value: Any, moments: Moments = STRICT) -> list[Any]:
+        items = self._items(value)
+        # Long vectors of plain numbers in range, which need no closer look.
+        if all(type(item) is float for item in items) and _are_in_range(items):
+            return items
+        return [None if is_missing(item) else self.element.read_python(item) for item in items]
+
+    def _read_elements(self, value: Column, stored: T.DataType) -> Reading | None:
+        if not is_number_type(stored):
+            return None
+        faults = F.transform(value, lambda number: self.element.read_number(number, stored).fault)
+        first = F.get(F.filter(faults, lambda fault: fault.isNotNull()), F.lit(0))
+        return Reading(F.transform(value, lambda number: self.element.read_number(number, stored).value), first)
+
+    def _read_array_text(self, text: Column) -> Reading:
+        word = self.element.word
+        value = F.from_json(text, "array<double>")
+        # Reading it as doubles is fast; only where a long whole number stands in it, each element is looked at.
+        holds_long = text.rlike(rf"[\[,\s]{_LONG_NUMBER[word]}\s*[,\]]")
+        rounded = F.exists(F.from_json(text, "array<string>"), self._is_rounded)
+        faults = [
+            (text.isNotNull() & value.isNull(), reasons.not_readable(self.word)),
+            (F.when(holds_long, F.coalesce(rounded, F.lit(False))), reasons.inexact(word)),
+        ]
+        misfit = F.when(value.isNull(), first_misfit(text, NUMBERS, word))
+        return Reading(value, F.coalesce(misfit, first_of(faults)))
+
+    def _is_rounded(self, item: Column) -> Column:
+        digits = T.DecimalType(38, 0)
+        exact = item.try_cast(digits)
+        fault = self.element.read_number(exact, digits).fault
+        return F.coalesce(item.rlike(DIGITS) & (fault.isNotNull() | exact.isNull()), F.lit(False))
+
+    def broken_rules(self, value: Column) -> list[tuple[str, Column]]:
+        return [(reasons.ELEMENT_NOT_FINITE, F.exists(value, lambda item: item.isNull() | is_not_finite(item)))]
+
+
+class Embedding(NumberArray):
+    element = FLOAT
+    measure = "norm"
+
+    def broken_rules(self, value: Column) -> list[tuple[str, Column]]:
+        dims = parse_type(self.word).dims
+        return [*super().broken_rules(value), (reasons.wrong_dims(dims), F.size(value) != F.lit(dims))]
+
+    def _number_of(self, value: Column) -> Column:
+        """The Euclidean norm, summed in doubles: a float's square is exact, sums are rounded one by one."""
+        squares = F.reduce(value.cast("array<double>"), F.lit(0.0), lambda total, number: total + number * number)
+        return F.sqrt(squares)
+
+
+def _are_in_range(numbers: Sequence[float]) -> bool:
+    return not numbers or (min(numbers) > -FLOAT_LIMIT and max(numbers) < FLOAT_LIMIT)

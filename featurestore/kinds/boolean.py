@@ -1,0 +1,46 @@
+"""``boolean``: Python's and NumPy's own, and in CSV ``true`` and ``false`` in any case."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from featurestore.kinds import reasons
+from featurestore.kinds.kind import STRICT, Kind, Moments
+from featurestore.kinds.late_spark import Column, F, T
+from featurestore.kinds.reading import Reading, first_of, good
+
+
+class Boolean(Kind):
+    json_kinds: ClassVar[tuple[str, ...]] = ("BOOLEAN",)
+    measure = "truth"
+    has_frequent_values = True
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        return pa.bool_()
+
+    @property
+    def spark_type(self) -> T.DataType:
+        return T.BooleanType()
+
+    def read_python(self, value: Any, moments: Moments = STRICT) -> bool:
+        if not isinstance(value, bool | np.bool_):
+            raise self.wrong_type(value)
+        return bool(value)
+
+    def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
+        return good(value) if isinstance(stored, T.BooleanType) else None
+
+    def read_cell(self, text: Column) -> Reading:
+        wanted = F.lower(F.trim(text))
+        value = F.when(wanted == "true", F.lit(True)).when(wanted == "false", F.lit(False))
+        return Reading(value, first_of([(text.isNotNull() & value.isNull(), reasons.not_readable(self.word))]))
+
+    def number(self, narrowed: Column) -> Column:
+        return narrowed.cast("int").cast("double")
+
+
+BOOLEAN = Boolean("boolean")

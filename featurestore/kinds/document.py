@@ -1,0 +1,64 @@
+"""``json``: JSON text as it came, and objects as JSON text. Spark checks for every route that a text is valid JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from featurestore.kinds import reasons
+from featurestore.kinds.json_text.json_columns import read_json
+from featurestore.kinds.json_text.json_values import json_text
+from featurestore.kinds.json_text.variants import JsonMember
+from featurestore.kinds.kind import STRICT, Kind, Moments
+from featurestore.kinds.late_spark import Column, F, T
+from featurestore.kinds.reading import Reading, first_of
+from featurestore.kinds.text import unicode_text
+
+
+class Document(Kind):
+    is_read_from_text = True
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        return pa.string()
+
+    @property
+    def spark_type(self) -> T.DataType:
+        return T.StringType()
+
+    def read_python(self, value: Any, moments: Moments = STRICT) -> str:
+        return unicode_text(value) if isinstance(value, str) else json_text(value)
+
+    def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
+        json = read_json(value, stored)
+        return None if json is None else Reading(*json)
+
+    def read_json(self, member: JsonMember) -> Reading:
+        """A string is JSON text. Any other value is copied as written, or as Spark reads it where that loses digits."""
+        copy = F.from_json(member.line, T.StructType([T.StructField(member.name, T.StringType())])).getField(
+            member.name
+        )
+        copied = F.try_parse_json(copy)
+        is_text = member.kind == "STRING"
+        same = F.coalesce(F.try_variant_get(copied, "$", "string") == member.text, F.lit(False))
+        # Spark writes a number beyond the doubles as the text "Infinity".
+        changed = ~is_text & (_any_number(copied) != _any_number(member.variant))
+        return Reading(
+            F.when(~is_text & same, copy).otherwise(member.text),
+            first_of([(F.coalesce(changed, F.lit(False)), reasons.JSON_NOT_FINITE)]),
+        )
+
+    def narrowed(self, value: Column) -> Column:
+        return F.when(value.isNotNull(), F.lit(True))
+
+    def hashed(self, narrowed: Column) -> Column:
+        return F.lit(None).cast("bigint")
+
+
+def _any_number(variant: Column) -> Column:
+    """The schema of a JSON value, with one word for all kinds of numbers."""
+    return F.regexp_replace(F.schema_of_variant(variant), r"DECIMAL\([0-9, ]+\)|BIGINT", "DOUBLE")
+
+
+JSON = Document("json")

@@ -1,0 +1,125 @@
+"""``double`` and ``float``: doubles are rounded to floats; whole numbers and decimals are never rounded."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from featurestore.kinds import reasons
+from featurestore.kinds.json_text.variants import NUMBERS, JsonMember
+from featurestore.kinds.kind import STRICT, Kind, Moments
+from featurestore.kinds.late_spark import Column, F, T
+from featurestore.kinds.number_columns import (
+    DIGITS,
+    NUMBER,
+    is_floating_type,
+    is_infinite,
+    is_not_finite,
+    is_number_type,
+    is_same_decimal,
+    is_same_whole,
+    is_whole_type,
+)
+from featurestore.kinds.python_numbers import is_finite, is_number
+from featurestore.kinds.reading import Reading, first_of, good
+from featurestore.kinds.reasons import UnreadableError
+
+# From here on a double is nearer to a float's infinity than to its greatest number.
+FLOAT_LIMIT = (2 - 2**-24) * 2.0**127
+
+
+class Floating(Kind):
+    json_kinds: ClassVar[tuple[str, ...]] = NUMBERS
+    measure = "value"
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        return pa.float64() if self.word == "double" else pa.float32()
+
+    @property
+    def spark_type(self) -> T.DataType:
+        return T.DoubleType() if self.word == "double" else T.FloatType()
+
+    def read_python(self, value: Any, moments: Moments = STRICT) -> float:
+        if not is_number(value):
+            raise self.wrong_type(value)
+        if isinstance(value, Decimal) and value.is_nan():
+            return math.nan
+        try:
+            number = float(value)
+        except OverflowError as error:
+            raise UnreadableError(reasons.beyond(self.word)) from error
+        if not math.isfinite(number):
+            if is_finite(value):
+                raise UnreadableError(reasons.beyond(self.word))
+            return number
+        if self.word == "float" and abs(number) >= FLOAT_LIMIT:
+            raise UnreadableError(reasons.beyond(self.word))
+        # The usual ones, which need no closer look.
+        is_plain = type(value) is float or (type(value) is int and abs(value) < 2**24)
+        if not is_plain and not _keeps(value, np.float32(number) if self.word == "float" else np.float64(number)):
+            raise UnreadableError(reasons.inexact(self.word))
+        return number
+
+    def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
+        return self.read_number(value, stored) if is_number_type(stored) else None
+
+    def read_number(self, value: Column, stored: T.DataType) -> Reading:
+        """``stored``: a type of numbers."""
+        if stored == self.spark_type:
+            return good(value)
+        read = value.try_cast(self.storage)
+        if is_floating_type(stored):
+            return Reading(read, first_of([(~is_infinite(value) & is_infinite(read), reasons.beyond(self.word))]))
+        is_exact = is_same_whole(value, read) if is_whole_type(stored) else is_same_decimal(value, read, stored)
+        inexact = value.isNotNull() & ~F.coalesce(is_exact, F.lit(False))
+        return Reading(read, first_of([(inexact, reasons.inexact(self.word))]))
+
+    def read_cell(self, text: Column) -> Reading:
+        return self._read_text(text, text.rlike(DIGITS))
+
+    def _read_json_text(self, text: Column, member: JsonMember) -> Reading:
+        # A whole number beyond the longs is a decimal; others of no fraction were written with a point.
+        is_beyond_long = member.text.rlike(DIGITS) & member.text.try_cast("bigint").isNull()
+        return self._read_text(text, (member.kind == "BIGINT") | is_beyond_long)
+
+    def _read_text(self, text: Column, is_whole: Column) -> Reading:
+        """``is_whole``: the text is a whole number, which is never rounded; others are doubles, the nearest."""
+        number = F.when(text.rlike(NUMBER), F.trim(text))
+        digits = T.DecimalType(38, 0)
+        whole = self.read_number(number.try_cast(digits), digits)
+        fraction = self.read_number(number.try_cast("double"), T.DoubleType())
+        faults = [
+            (text.isNotNull() & number.isNull(), reasons.not_readable(self.word)),
+            (is_whole & number.try_cast(digits).isNull(), reasons.inexact(self.word)),
+        ]
+        fault = F.coalesce(first_of(faults), F.when(is_whole, whole.fault).otherwise(fraction.fault))
+        return Reading(F.when(is_whole, whole.value).otherwise(fraction.value), fault)
+
+    def broken_rules(self, value: Column) -> list[tuple[str, Column]]:
+        return [(reasons.NOT_FINITE, is_not_finite(value))]
+
+    def is_comparable(self, value: Column) -> Column:
+        # To Spark, NaN is greater than every number; it has its own reason already.
+        return ~is_not_finite(value)
+
+    def number(self, narrowed: Column) -> Column:
+        return narrowed.cast("double")
+
+
+def _keeps(value: Any, nearest: Any) -> bool:
+    """Whether ``nearest`` is the number ``value``: exactly where that is whole, by shortest digits for a decimal."""
+    if isinstance(value, int | np.integer):
+        return int(nearest) == int(value)
+    if isinstance(value, Decimal):
+        if value == value.to_integral_value():
+            return int(nearest) == int(value)
+        return Decimal(np.format_float_scientific(nearest)) == value
+    return not isinstance(value, np.longdouble) or bool(np.longdouble(float(value)) == value)
+
+
+DOUBLE, FLOAT = Floating("double"), Floating("float")

@@ -1,0 +1,60 @@
+"""JSON values as Spark reads them (variants): their kinds, and a member of a JSON line's object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from featurestore.kinds import reasons
+from featurestore.kinds.late_spark import Column, F
+
+NUMBERS = ("BIGINT", "DOUBLE", "DECIMAL")
+# The kinds of JSON values as Spark calls them, and the classes that Python reads them as.
+_PYTHON = {
+    "BIGINT": "int",
+    "DOUBLE": "float",
+    "DECIMAL": "float",
+    "BOOLEAN": "bool",
+    "STRING": "str",
+    "OBJECT": "dict",
+    "ARRAY": "list",
+}
+
+
+@dataclass(frozen=True)
+class JsonMember:
+    """A member of a JSON line's object. ``parsed``: the line as a variant, null where it is not JSON."""
+
+    line: Column
+    parsed: Column
+    name: str
+
+    @property
+    def text(self) -> Column:
+        """A string as it is, any other value as JSON; null for null and for a member that is absent."""
+        return F.try_variant_get(self.parsed, f"$.{self.name}", "string")
+
+    @property
+    def variant(self) -> Column:
+        return F.try_variant_get(self.parsed, f"$.{self.name}", "variant")
+
+    @property
+    def kind(self) -> Column:
+        return json_kind(self.variant)
+
+
+def json_kind(variant: Column) -> Column:
+    """The kind of a JSON value, without what it holds."""
+    return F.regexp_extract(F.schema_of_variant(variant), "^[A-Z]+", 0)
+
+
+def wrong_json_kind(kind: Column, word: str) -> Column:
+    """The reason of a JSON value of another kind than the type's."""
+    found = F.coalesce(*(F.when(kind == spark, F.lit(python)) for spark, python in _PYTHON.items()))
+    return F.concat(F.lit(reasons.wrong_type(word, "")), found)
+
+
+def first_misfit(text: Column, kinds: tuple[str, ...], word: str) -> Column:
+    """The reason why the first element of a JSON array that is of another kind cannot be read; null where all fit."""
+    elements = F.try_variant_get(F.try_parse_json(text), "$", "array<variant>")
+    others = F.filter(elements, lambda item: ~json_kind(item).isin(*kinds, "VOID"))
+    return wrong_json_kind(json_kind(F.get(others, F.lit(0))), word)

@@ -1,0 +1,101 @@
+"""``timestamp``: instants of the years 1 to 9999, to the microsecond, and ISO 8601 text (grammar: ``iso_times``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from featurestore.definitions.values.iso_times import MOMENT
+from featurestore.definitions.values.time_window import (
+    DateWithoutTimeError,
+    NaiveMomentError,
+    OutsideYearsError,
+    to_instant,
+)
+from featurestore.kinds import reasons
+from featurestore.kinds.kind import STRICT, Kind, Moments
+from featurestore.kinds.late_spark import Column, F, T
+from featurestore.kinds.reading import Reading, first_of
+from featurestore.kinds.reasons import UnreadableError
+
+INSTANT = pa.timestamp("us", tz="UTC")
+_EARLIEST, _LATEST = -62135596800000000, 253402300799999999  # years 0001 to 9999, in microseconds
+_WHOLE_TEXT = rf"^(?:{MOMENT})\z"
+
+
+class Moment(Kind):
+    is_read_from_text = True
+    measure = "microseconds"
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        return INSTANT
+
+    @property
+    def spark_type(self) -> T.DataType:
+        return T.TimestampType()
+
+    def read_python(self, value: Any, moments: Moments = STRICT) -> datetime:
+        if not isinstance(value, str | date | np.datetime64):
+            raise self.wrong_type(value)
+        try:
+            return to_instant(value, moments.zone, moments.finer)
+        except NaiveMomentError as error:
+            raise UnreadableError(reasons.NO_TIME_ZONE) from error
+        except DateWithoutTimeError as error:
+            raise UnreadableError(reasons.DATE_WITHOUT_TIME) from error
+        except OutsideYearsError as error:
+            raise UnreadableError(reasons.outside_years(self.word)) from error
+        except ValueError as error:
+            raise UnreadableError(reasons.not_readable(self.word)) from error
+
+    def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
+        if isinstance(stored, T.StringType):
+            return self._read_text(value, moments)
+        if isinstance(stored, T.TimestampType):
+            return self._in_years(value, [])
+        if isinstance(stored, T.TimestampNTZType | T.DateType) and moments.zone is not None:
+            return self._in_years(_in_zone(value.cast("timestamp_ntz"), moments.zone), [])
+        return None
+
+    def _read_text(self, text: Column, moments: Moments) -> Reading:
+        """By a spelling that Spark casts alike in every session."""
+        parts = F.split(F.regexp_replace(text, _WHOLE_TEXT, "$1|$3|$4|$5|$7|$8|$9|$10"), r"\|")
+        year, month, day, hour, minute, second, fraction, offset = (F.get(parts, F.lit(n)) for n in range(8))
+        clock = [F.when(part == "", F.lit("00")).otherwise(part) for part in (hour, minute, second)]
+        micros = F.rpad(F.substring(fraction, 1, 6), 6, "0")
+        local = F.concat(F.concat_ws("-", year, month, day), F.lit("T"), F.concat_ws(":", *clock), F.lit("."), micros)
+        naive = F.when(text.rlike(_WHOLE_TEXT), local.try_cast("timestamp_ntz"))
+        known = F.lit(None).cast("timestamp") if moments.zone is None else _in_zone(naive, moments.zone)
+        instant = F.when(offset != "", F.concat(local, F.upper(offset)).try_cast("timestamp")).otherwise(known)
+        if moments.finer == "up":
+            more = F.substring(fraction, 7, 2**30).rlike("[1-9]").cast("bigint")
+            instant = F.timestamp_micros(F.unix_micros(instant) + more)
+        faults = [(text.isNotNull() & naive.isNull(), reasons.not_readable(self.word))]
+        if moments.zone is None:
+            faults.append((naive.isNotNull() & (hour == ""), reasons.DATE_WITHOUT_TIME))
+            faults.append((naive.isNotNull() & (offset == ""), reasons.NO_TIME_ZONE))
+        return self._in_years(F.when(naive.isNotNull(), instant), faults)
+
+    def _in_years(self, instant: Column, faults: Sequence[tuple[Column, str]]) -> Reading:
+        inside = F.unix_micros(instant).between(_EARLIEST, _LATEST)
+        outside = (instant.isNotNull() & ~inside, reasons.outside_years(self.word))
+        return Reading(F.when(inside, instant), first_of([*faults, outside]))
+
+    def number(self, narrowed: Column) -> Column:
+        return F.unix_micros(narrowed).cast("double")
+
+
+def _in_zone(naive: Column, zone: str) -> Column:
+    """The instant that a clock in ``zone`` shows so; independent of the session's zone, unlike a cast."""
+    seconds = F.date_part(F.lit("SECOND"), naive)
+    return F.make_timestamp(
+        F.year(naive), F.month(naive), F.day(naive), F.hour(naive), F.minute(naive), seconds, F.lit(zone)
+    )
+
+
+TIMESTAMP = Moment("timestamp")

@@ -1,0 +1,24 @@
+"""Which Python objects are numbers."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+
+def is_number(value: Any) -> bool:
+    # To NumPy a duration is an integer, and to Python a truth value.
+    return isinstance(value, int | float | Decimal | np.integer | np.floating) and not isinstance(
+        value, bool | np.timedelta64
+    )
+
+
+def is_finite(number: Any) -> bool:
+    return number.is_finite() if isinstance(number, Decimal) else isinstance(number, int) or bool(np.isfinite(number))
+
+
+def is_not_a_number(value: Any) -> bool:
+    """pandas has no other way to say missing in a column of floats or decimals."""
+    return value.is_qnan() if isinstance(value, Decimal) else isinstance(value, float | np.floating) and value != value

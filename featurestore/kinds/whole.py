@@ -1,0 +1,102 @@
+"""``long`` and ``int``: whole numbers in range, of any type of numbers that holds one exactly."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from featurestore.definitions.values.types import WHOLE_RANGES
+from featurestore.kinds import reasons
+from featurestore.kinds.json_text.variants import NUMBERS
+from featurestore.kinds.kind import STRICT, Kind, Moments
+from featurestore.kinds.late_spark import Column, F, T
+from featurestore.kinds.number_columns import (
+    BEYOND_LONG,
+    FRACTION,
+    NUMBER,
+    is_floating_type,
+    is_number_type,
+    is_whole_type,
+)
+from featurestore.kinds.python_numbers import is_finite, is_number
+from featurestore.kinds.reading import Reading, first_of, good
+from featurestore.kinds.reasons import UnreadableError
+
+
+class Whole(Kind):
+    json_kinds: ClassVar[tuple[str, ...]] = NUMBERS
+    measure = "value"
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        return pa.int64() if self.word == "long" else pa.int32()
+
+    @property
+    def spark_type(self) -> T.DataType:
+        return T.LongType() if self.word == "long" else T.IntegerType()
+
+    def read_python(self, value: Any, moments: Moments = STRICT) -> int:
+        if not is_number(value):
+            raise self.wrong_type(value)
+        if not _is_whole(value):
+            raise UnreadableError(reasons.not_whole(self.word))
+        least, greatest = WHOLE_RANGES[self.word]
+        # A decimal of twelve signs may have a billion digits.
+        if (isinstance(value, Decimal) and value.adjusted() > 30) or not least <= int(value) <= greatest:
+            raise UnreadableError(reasons.beyond(self.word))
+        return int(value)
+
+    def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
+        return self.read_number(value, stored) if is_number_type(stored) else None
+
+    def read_number(self, value: Column, stored: T.DataType) -> Reading:
+        """``stored``: a type of numbers."""
+        if stored == self.spark_type:
+            return good(value)
+        read = value.try_cast(self.storage)
+        faults = []
+        if not is_whole_type(stored):
+            rest = value % (F.lit(1).cast("decimal(1,0)") if isinstance(stored, T.DecimalType) else F.lit(1.0))
+            # Of infinities and not-a-number, nothing remains that is a number.
+            has_rest = value.isNotNull() & ~F.coalesce(rest == F.lit(0), F.lit(False))
+            faults.append((has_rest, reasons.not_whole(self.word)))
+        if is_floating_type(stored):
+            read = F.when(value < F.lit(BEYOND_LONG), read)
+        faults.append((value.isNotNull() & read.isNull(), reasons.beyond(self.word)))
+        return Reading(read, first_of(faults))
+
+    def read_cell(self, text: Column) -> Reading:
+        number = F.trim(text)
+        exact, nearest = number.try_cast("decimal(38,10)"), number.try_cast("double")
+        no_rest = (nearest % F.lit(1.0) == F.lit(0.0)) & F.coalesce(exact % F.lit(1) == F.lit(0), F.lit(True))
+        whole = F.coalesce(no_rest & ~text.rlike(FRACTION), F.lit(False))
+        value = F.when(text.rlike(NUMBER) & whole, exact.try_cast(self.storage))
+        faults = [
+            (~text.rlike(NUMBER), reasons.not_readable(self.word)),
+            (text.isNotNull() & ~whole, reasons.not_whole(self.word)),
+            (text.isNotNull() & value.isNull(), reasons.beyond(self.word)),
+        ]
+        # With an exponent it is a double, whose digits in text are fewer than those of the whole number that it is.
+        double = self.read_number(nearest, T.DoubleType())
+        has_exponent = text.rlike(NUMBER) & text.rlike("[eE]")
+        return Reading(
+            F.when(has_exponent, double.value).otherwise(value),
+            F.when(has_exponent, double.fault).otherwise(first_of(faults)),
+        )
+
+    def number(self, narrowed: Column) -> Column:
+        return narrowed.cast("double")
+
+
+def _is_whole(number: Any) -> bool:
+    if isinstance(number, int | np.integer):
+        return True
+    if not is_finite(number):
+        return False
+    return bool(number == (number.to_integral_value() if isinstance(number, Decimal) else np.floor(number)))
+
+
+LONG, INT = Whole("long"), Whole("int")
