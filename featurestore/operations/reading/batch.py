@@ -24,14 +24,14 @@ from featurestore.frames.timestamps import in_window, partitions_of
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import Entities, of_entities
 from featurestore.operations.instants import argument_window
-from featurestore.operations.reading.as_of import Features, ResolvedLookup, columns_asked, resolve
+from featurestore.operations.reading.request import Features, ResolvedLookup, columns_asked, resolve
 
 
 @dataclass(frozen=True)
 class BatchFeatures:
-    """``rows`` is a Spark DataFrame, not run yet: join keys, ``event_timestamp``, the features in the order asked.
+    """``rows`` is a Spark DataFrame, not run yet: join keys, ``event_timestamp``, the features in the order requested.
 
-    Grain: a row an entity and event timestamp in ``window`` at which a group has a value of any asked feature.
+    Grain: a row an entity and event timestamp in ``window`` at which a group has a value of any requested feature.
     """
 
     rows: DataFrame
@@ -40,8 +40,8 @@ class BatchFeatures:
 
     @checked
     def metadata(self, count_rows: bool = False) -> dict[str, Any]:
-        """What was asked; with ``count_rows`` also ``row_count``, and ``seconds``, how long reading the rows took."""
-        told: dict[str, Any] = {
+        """The request; with ``count_rows`` also ``row_count``, and ``seconds``, how long reading the rows took."""
+        metadata: dict[str, Any] = {
             "start": self.window.start,
             "end": self.window.end,
             "features": list(self.feature_names),
@@ -50,9 +50,9 @@ class BatchFeatures:
         }
         if count_rows:
             before = time.monotonic()
-            told["row_count"] = self.rows.count()
-            told["seconds"] = time.monotonic() - before
-        return told
+            metadata["row_count"] = self.rows.count()
+            metadata["seconds"] = time.monotonic() - before
+        return metadata
 
 
 def get_batch_features(
@@ -66,14 +66,14 @@ def get_batch_features(
     """The values with event timestamps in ``[start, end)``, corrected, of these entities or of all.
 
     Nothing is carried from one moment to another: where a group has no row at a moment that another has, its features
-    are null. Raises NotFoundError, InvalidArgumentError (features of several entities, a window that is none),
+    are null. Raises NotFoundError, InvalidArgumentError (features of several entities, a window without time),
     SpineError (two columns of one name).
     """
-    asked = listed(features)
-    lookups = resolve(scope.context, asked, full_feature_names)
+    references = listed(features)
+    lookups = resolve(scope.context, references, full_feature_names)
     keys = _shared_keys(lookups)
     window = argument_window(start, end, scope.settings.timestamp_zone)
-    names = columns_asked(asked, lookups)
+    names = columns_asked(references, lookups)
     check_outputs([*keys, "event_timestamp"], names)
     parts = [_values(scope, lookup, window, entities) for lookup in lookups]
     on = [*keys, "event_timestamp"]
@@ -99,9 +99,9 @@ def _shared_keys(lookups: Sequence[ResolvedLookup]) -> list[str]:
 
 def _values(scope: Scope, lookup: ResolvedLookup, window: TimeWindow, entities: Entities | None) -> DataFrame:
     group = lookup.group
-    asked = [name for name in group.feature_names if name in lookup.features]
-    values = values_in(scope, group, asked, window, entities)
-    latest = latest_values(values, group.join_keys, asked, group.nulls)
+    features = [name for name in group.feature_names if name in lookup.features]
+    values = values_in(scope, group, features, window, entities)
+    latest = latest_values(values, group.join_keys, features, group.nulls)
     outputs = [column(name).alias(lookup.outputs[name]) for name in lookup.features]
     return latest.select(*(column(key) for key in group.join_keys), F.col("event_timestamp"), *outputs)
 

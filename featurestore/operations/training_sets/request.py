@@ -21,7 +21,7 @@ from featurestore.frames.schema import values_schema
 from featurestore.frames.training_sets.missing import check_missing
 from featurestore.frames.training_sets.splits import SPLIT
 from featurestore.operations.context import Context
-from featurestore.operations.reading.as_of import (
+from featurestore.operations.reading.request import (
     AsOfRequest,
     Features,
     ResolvedLookup,
