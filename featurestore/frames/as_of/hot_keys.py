@@ -18,7 +18,8 @@ from pyspark.sql import functions as F
 
 CHUNK = "__chunk"
 _STARTS, _FIRST, _LATEST = "__starts", "__first", "__latest_event"
-# Enough for a key of 255 times the rows that make a key hot; the cost of finding a row's chunk grows with its logarithm.
+# Enough for a key of 255 times the rows that make a key hot. The cost of finding a row's chunk grows with the logarithm
+# of this number.
 MOST_CHUNKS = 256
 
 

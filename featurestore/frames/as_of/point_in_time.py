@@ -78,8 +78,8 @@ def _looked_up(
     of_values = value_rows(lookup)
     if hot is not None:
         of_values = in_chunks(of_values, hot, MOMENT)
-    # Spine rows that an earlier lookup spread by the key stay where they are: a union of equally spread frames is spread
-    # so. Of the first lookup, both are spread in one shuffle of the union.
+    # Spine rows that an earlier lookup spread by the key stay where they are, because a union of equally spread frames
+    # keeps their spread. The first lookup spreads both sides in one shuffle of the union.
     beside = of_values.repartition(*by) if is_spread else of_values
     union = rows.unionByName(beside, allowMissingColumns=True)
     taken = union.select(*rows.columns, *latest.running(by)).where(F.col(SPINE).isNotNull())

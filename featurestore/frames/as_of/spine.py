@@ -140,7 +140,8 @@ def spine_bounds(spine: DataFrame, instants: str, keys: Sequence[tuple[str, ...]
 def guarded(spine: DataFrame, instants: str, bounds: SpineBounds) -> DataFrame:
     """The spine, failing loudly where a timestamp lies outside the bounds that the scan was pruned by.
 
-    Otherwise a spine whose query gives other rows each time it runs (``rand()``, a table that changed) would lose matches.
+    Otherwise a spine whose query gives other rows each time it runs (``rand()``, a table that changed) would lose
+    matches.
     """
     time = F.unix_micros(column(instants))
     outside: Column = time.isNotNull()
@@ -158,7 +159,7 @@ def check_outputs(spine_columns: Iterable[str], outputs: Iterable[str]) -> None:
         if other is not None:
             beside = "" if other == name else f" (beside {other!r}, which is the same to Spark: it ignores case)"
             raise SpineError(
-                f"column {name!r} would stand twice in the output{beside}; ask with full_feature_names=True, give the lookup "
-                "a prefix (Lookup(..., prefix=...)), or rename the spine's column"
+                f"column {name!r} would stand twice in the output{beside}; ask with full_feature_names=True, give the "
+                "lookup a prefix (Lookup(..., prefix=...)), or rename the spine's column"
             )
         taken[without_case(name)] = name

@@ -87,8 +87,8 @@ def _shared_keys(lookups: Sequence[ResolvedLookup]) -> list[str]:
         group = lookup.group
         if group.entity.join_keys != first.entity.join_keys:
             raise InvalidArgumentError(
-                f"{first.name!r} has the join keys {first.join_keys} and {group.name!r} has {group.join_keys}; ask for features "
-                "of one entity, or join them to a spine with get_point_in_time"
+                f"{first.name!r} has the join keys {first.join_keys} and {group.name!r} has {group.join_keys}; ask "
+                "for features of one entity, or join them to a spine with get_point_in_time"
             )
         if any(key != name for key, name in lookup.keys.items()):
             raise InvalidArgumentError(

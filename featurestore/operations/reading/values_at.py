@@ -89,8 +89,8 @@ def _require_one_entity(groups: Sequence[FeatureGroup]) -> None:
     for group in groups:
         if group.entity.join_keys != first.entity.join_keys:
             raise InvalidArgumentError(
-                f"{first.name!r} has the join keys {first.join_keys} and {group.name!r} has {group.join_keys}: ask for features "
-                "of one entity at a time, or join them to a spine with get_point_in_time"
+                f"{first.name!r} has the join keys {first.join_keys} and {group.name!r} has {group.join_keys}: ask "
+                "for features of one entity at a time, or join them to a spine with get_point_in_time"
             )
 
 
