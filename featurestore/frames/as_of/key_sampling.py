@@ -14,7 +14,7 @@ _SAMPLED_OF_A_HOT_KEY = 1000
 
 @dataclass(frozen=True)
 class KeySpread:
-    """Estimated rows, of all keys and of those that may be hot, and the sample's counts of keys, which bound their number."""
+    """Estimated rows of all keys and of those that may be hot; and the sample's counts of keys, which estimate all."""
 
     rows: int
     rows_by_key: dict[tuple[int, ...], int]

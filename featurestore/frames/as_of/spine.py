@@ -112,7 +112,10 @@ def check_keys(
 
 def _cast_advice(actual: T.DataType, wanted: T.DataType) -> str:
     if isinstance(actual, T.DecimalType) and actual.scale == 0 and isinstance(wanted, _WHOLE):
-        return f" (numbers beyond the range of {wanted.simpleString()} are no entity's key: make them null, or leave them out)"
+        return (
+            f" (numbers beyond the range of {wanted.simpleString()} are no entity's key: make them null, or leave "
+            "them out)"
+        )
     return ""
 
 
