@@ -19,7 +19,7 @@ from featurestore.frames.text.csv_cells import CsvOptions
 from featurestore.offline_store import OfflineStore
 from featurestore.operations.auditing.audit import audit_training_set
 from featurestore.operations.entities import Entities
-from featurestore.operations.reading.as_of import Features, Spine
+from featurestore.operations.reading.request import Features, Spine
 from featurestore.operations.training_sets.build import build_training_set
 from featurestore.operations.training_sets.declared import build_declared
 from featurestore.operations.training_sets.delete import delete_training_set

@@ -34,17 +34,10 @@ from featurestore.operations.jobs.backfill import (
 from featurestore.operations.jobs.materialize import MaterializeResult, materialize
 from featurestore.operations.jobs.materialize_all import materialize_all
 from featurestore.operations.reading.aggregate import DEFAULT_PERCENTILE, AggregateRequest, aggregate_feature
-from featurestore.operations.reading.as_of import (
-    AsOfRequest,
-    Features,
-    Spine,
-    as_spine,
-    parse_known_at,
-    point_in_time,
-    resolve,
-)
+from featurestore.operations.reading.as_of import point_in_time
 from featurestore.operations.reading.batch import BatchFeatures, BatchRequest, get_batch_features
 from featurestore.operations.reading.history import HistoryRequest, get_feature_history
+from featurestore.operations.reading.request import AsOfRequest, Features, Spine, as_spine, parse_known_at, resolve
 from featurestore.operations.reading.values_at import FeatureValue, get_features_at_time
 from featurestore.operations.statistics.drift import Compared, DriftRequest, DriftResult, drift
 from featurestore.operations.statistics.metrics import write_metrics

@@ -15,7 +15,7 @@ from featurestore.columnar.user_frames import exact_table
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import InvalidArgumentError, SpineError, nearest
-from featurestore.frames.as_of.key_filter import LISTABLE, with_broadcast_keys, with_listed_keys
+from featurestore.frames.as_of.key_filter import with_broadcast_keys, with_keys
 from featurestore.frames.as_of.spine import check_keys
 from featurestore.frames.columns import column
 from featurestore.frames.rows.faults import Fault
@@ -28,54 +28,51 @@ from featurestore.stores.arrow import to_spark
 EntityKey: TypeAlias = Mapping[str, Any]
 Entities: TypeAlias = EntityKey | Sequence[EntityKey] | DataFrame | pd.DataFrame | pa.Table
 
-# So many keys are named in the plan, so that files and row groups without them are skipped.
-_LISTED = 100
 
-
-def entity_key(entity: Entity, given: object, zone: str | None = None) -> dict[str, Any]:
+def entity_key(entity: Entity, key: object, zone: str | None = None) -> dict[str, Any]:
     """One entity's join keys, each read as its type; raises InvalidArgumentError for anything else."""
-    [key] = entity_rows(entity, [given], zone).to_pylist()
-    return dict(key)
+    [row] = entity_rows(entity, [key], zone).to_pylist()
+    return dict(row)
 
 
-def entity_rows(entity: Entity, given: Sequence[object], zone: str | None = None) -> pa.Table:
-    """A row an entity, in the order given: its join keys, typed. Raises InvalidArgumentError."""
-    faults: list[list[Fault]] = [[] for _ in given]
-    keys = [_checked(entity, one) for one in given]
+def entity_rows(entity: Entity, keys: Sequence[object], zone: str | None = None) -> pa.Table:
+    """A row an entity, in the order of ``keys``: its join keys, typed. Raises InvalidArgumentError."""
+    faults: list[list[Fault]] = [[] for _ in keys]
+    mappings = [_checked(entity, key) for key in keys]
     columns = {
-        name: read_values([key[name] for key in keys], name, kind, faults, Moments(zone))
+        name: read_values([mapping[name] for mapping in mappings], name, kind, faults, Moments(zone))
         for name, kind in entity.join_keys.items()
     }
-    for one, misfits in zip(given, faults, strict=True):
+    for key, misfits in zip(keys, faults, strict=True):
         if misfits:
-            raise InvalidArgumentError(f"entity {one!r} of {entity.name!r}: {'; '.join(map(str, misfits))}")
+            raise InvalidArgumentError(f"entity {key!r} of {entity.name!r}: {'; '.join(map(str, misfits))}")
     return pa.table(columns)
 
 
-def _checked(entity: Entity, given: object) -> EntityKey:
+def _checked(entity: Entity, key: object) -> EntityKey:
     example = {name: f"<{kind}>" for name, kind in entity.join_keys.items()}
-    if not isinstance(given, Mapping):
+    if not isinstance(key, Mapping):
         raise InvalidArgumentError(
-            f"entity {given!r} is {type(given).__name__}; give a mapping of the join keys of {entity.name!r}, as in {example}"
+            f"entity {key!r} is {type(key).__name__}; give a mapping of the join keys of {entity.name!r}, as in {example}"
         )
-    unknown = [str(name) for name in given if name not in entity.join_keys]
+    unknown = [str(name) for name in key if name not in entity.join_keys]
     if unknown:
         raise InvalidArgumentError(
-            f"entity {dict(given)!r}: {unknown} are not join keys of {entity.name!r}. {nearest(unknown[0], entity.keys)}"
+            f"entity {dict(key)!r}: {unknown} are not join keys of {entity.name!r}. {nearest(unknown[0], entity.keys)}"
         )
-    missing = [name for name in entity.join_keys if given.get(name) is None]
+    missing = [name for name in entity.join_keys if key.get(name) is None]
     if missing:
         raise InvalidArgumentError(
-            f"entity {dict(given)!r}: join keys {missing} of {entity.name!r} are missing; give {example}"
+            f"entity {dict(key)!r}: join keys {missing} of {entity.name!r} are missing; give {example}"
         )
-    return given
+    return key
 
 
 def of_entities(context: Context, values: DataFrame, group: FeatureGroup, entities: Entities | None) -> DataFrame:
-    """The values of these entities; of all, where none are named.
+    """The values of these entities; of all, where ``entities`` is None.
 
-    Few are named in the plan, many are broadcast. A frame's other columns are passed over, and keys that come twice
-    count once. Raises InvalidArgumentError, or SpineError for a frame without the keys or with keys of another type.
+    The plan names few keys and broadcasts many. A frame's other columns are ignored, and a repeated key counts once.
+    Raises InvalidArgumentError, or SpineError for a frame without the keys or with keys of another type.
     """
     if entities is None:
         return values
@@ -83,11 +80,11 @@ def of_entities(context: Context, values: DataFrame, group: FeatureGroup, entiti
         return with_broadcast_keys(values, _typed_keys(entities, group))
     # Of equal keys, the first: compared as the types that they are read as, in which 1 and True differ.
     table = _as_table(context, group.entity, entities).group_by(group.join_keys, use_threads=False).aggregate([])
-    listable = all(isinstance(field.dataType, LISTABLE) for field in key_fields(group))
-    if listable and table.num_rows <= _LISTED:
-        rows = list(zip(*(part.to_pylist() for part in table.columns), strict=True))
-        return with_listed_keys(values, table.column_names, rows) if rows else values.limit(0)
-    return with_broadcast_keys(values, _typed_keys(to_spark(context.spark, table), group))
+
+    def broadcast(rows: DataFrame) -> DataFrame:
+        return with_broadcast_keys(rows, _typed_keys(to_spark(context.spark, table), group))
+
+    return with_keys(values, table, table.num_rows, broadcast)
 
 
 def _as_table(context: Context, entity: Entity, entities: Any) -> pa.Table:

@@ -24,7 +24,8 @@ from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup
 from featurestore.definitions.values.time_window import to_micros
 from featurestore.frames.as_of.hot_keys import HotKey, hot_table
 from featurestore.frames.as_of.join_keys import key_longs
-from featurestore.frames.as_of.point_in_time import AsOfJoin, point_in_time_join
+from featurestore.frames.as_of.join_rules import AsOfJoin
+from featurestore.frames.as_of.point_in_time import point_in_time_join
 from featurestore.operations.reading import as_of_plan
 from tests.conftest import Clock, OpenFeatureStore
 from tests.reference.as_of import AsOfLookup, Ordered, Row, as_of_join

@@ -1,7 +1,6 @@
-"""The examples of a spine: its distinct (keys, instant). Rows of one example get the same features, which is asked once.
+"""The examples of a spine: its distinct (keys, instant). Rows of one example get the same features, looked up once.
 
-It also keeps what else a spine holds out of the join's shuffles and sorts: wide rows wait, and get their features at
-the end.
+This also keeps a spine's other columns out of the join's shuffles and sorts: wide rows get their features at the end.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from pyspark.sql import types as T
 from featurestore.frames.columns import column
 
 _IDENTITY = ("__example_1", "__example_2")
-_ASKED = "__asked"
-# Estimates, in bytes; what is beyond them is better read twice than sorted.
+_JOINED = "__joined"
+# Estimates, in bytes; it costs less to read wider rows twice than to sort them.
 _WIDE_ROW, _TEXT, _NESTED = 256, 32, 256
 
 
@@ -42,9 +41,9 @@ def joined_by_example(
 ) -> DataFrame:
     """The spine with ``outputs``, which ``join`` gives for a frame of the distinct values of ``columns``."""
     named = [part.alias(name) for part, name in zip(identity([column(c) for c in columns]), _IDENTITY, strict=True)]
-    asked = spine.select(*named, *(column(name) for name in columns)).distinct()
-    found = join(asked).select(*_IDENTITY, *(column(name) for name in outputs), F.lit(True).alias(_ASKED))
-    rows = spine.select(*(column(name) for name in spine.columns), *named).join(found, list(_IDENTITY), "left")
+    examples = spine.select(*named, *(column(name) for name in columns)).distinct()
+    joined = join(examples).select(*_IDENTITY, *(column(name) for name in outputs), F.lit(True).alias(_JOINED))
+    rows = spine.select(*(column(name) for name in spine.columns), *named).join(joined, list(_IDENTITY), "left")
     message = F.lit("INVARIANT: the spine changed between two reads of it; save or cache it first, then join")
-    was_asked = F.when(F.col(_ASKED).isNull(), F.raise_error(message).cast("boolean")).otherwise(F.lit(True))
-    return rows.where(was_asked).select(*(column(name) for name in (*spine.columns, *outputs)))
+    is_example = F.when(F.col(_JOINED).isNull(), F.raise_error(message).cast("boolean")).otherwise(F.lit(True))
+    return rows.where(is_example).select(*(column(name) for name in (*spine.columns, *outputs)))

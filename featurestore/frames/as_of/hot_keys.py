@@ -2,7 +2,7 @@
 
 A key with very many rows is cut into chunks of time, and each chunk is joined as a key of its own. What a chunk lacks
 is what its past would have carried on to it: per feature the latest value of all earlier chunks. One small aggregation
-finds that, and it is broadcast to the spine rows of the chunk. Rows tied in time always share a chunk; a TTL is applied
+finds it, and it is broadcast to the spine rows of the chunk. Rows tied in time always share a chunk; a TTL is applied
 afterwards, to the value that was taken.
 """
 
@@ -18,7 +18,8 @@ from pyspark.sql import functions as F
 
 CHUNK = "__chunk"
 _STARTS, _FIRST, _LATEST = "__starts", "__first", "__latest_event"
-# Enough for a key of 255 times the rows that make a key hot; the cost of finding a row's chunk grows with its logarithm.
+# Enough for a key of 255 times the rows that make a key hot. The cost of finding a row's chunk grows with the logarithm
+# of this number.
 MOST_CHUNKS = 256
 
 
@@ -94,29 +95,29 @@ def carried_on(
 
 
 def hot_keys(
-    rows: DataFrame, moment: str, chunks: Mapping[tuple[int, ...], int], asked: DataFrame, sample_rate: float
+    rows: DataFrame, moment: str, chunks: Mapping[tuple[int, ...], int], keys: DataFrame, sample_rate: float
 ) -> list[HotKey]:
     """Where to cut keys so that each has about so many ``chunks`` of equally many rows; runs one job.
 
-    ``rows`` are keys (longs) and moments; ``asked`` has the keys of ``chunks``. A key of which all rows are of one moment
+    ``rows`` are keys (longs) and moments; ``keys`` are the keys of ``chunks``. A key with all its rows at one moment
     cannot be cut, and is left out.
     """
-    keys = asked.columns
-    sampled = rows.where(F.col(moment).isNotNull()).join(F.broadcast(asked), keys, "left_semi")
+    names = keys.columns
+    sampled = rows.where(F.col(moment).isNotNull()).join(F.broadcast(keys), names, "left_semi")
     if sample_rate < 1.0:
         sampled = sampled.sample(sample_rate, seed=0)
     # A spine row's moment is odd; the even one before it is that of the values of its instant.
     even = F.col(moment) - F.pmod(F.col(moment), F.lit(2))
     shares = [part / MOST_CHUNKS for part in range(1, MOST_CHUNKS)]
-    told = (
-        sampled.groupBy(*keys)
+    distributions = (
+        sampled.groupBy(*names)
         .agg(F.min(even).alias(_FIRST), F.percentile_approx(even, shares, 10_000).alias(_STARTS))
         .collect()
     )
-    found = []
-    for row in told:
-        key = tuple(row)[: len(keys)]
-        wanted = min(chunks[key], MOST_CHUNKS)
-        cuts = {row[_STARTS][part * MOST_CHUNKS // wanted - 1] for part in range(1, wanted)}
-        found.append(HotKey(key, tuple(sorted(cut for cut in cuts if cut > row[_FIRST]))))
-    return [key for key in found if key.starts]
+    cut_keys = []
+    for row in distributions:
+        key = tuple(row)[: len(names)]
+        number = min(chunks[key], MOST_CHUNKS)
+        cuts = {row[_STARTS][part * MOST_CHUNKS // number - 1] for part in range(1, number)}
+        cut_keys.append(HotKey(key, tuple(sorted(cut for cut in cuts if cut > row[_FIRST]))))
+    return [key for key in cut_keys if key.starts]

@@ -1,9 +1,10 @@
-"""Which keys the spine asks for: a scan that keeps only theirs reads, shuffles and sorts less."""
+"""Scans that keep only some keys: they read, shuffle and sort less."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -11,7 +12,9 @@ from pyspark.sql import types as T
 from featurestore.frames.columns import column
 
 # Key types whose literals are the same in Python and in Spark, whatever the session.
-LISTABLE = (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+_LISTABLE = (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+# A plan names at most so many keys; Spark does not compare more with the statistics of files.
+_LISTED = 100
 
 _WORD, _BITS = "__word", "__bits"
 _BITS_A_WORD = 64
@@ -19,15 +22,31 @@ _BITS_A_WORD = 64
 _BITS_A_KEY = 16
 
 
-def asked_keys(spine: DataFrame, keys: Mapping[str, str], values: DataFrame) -> DataFrame:
-    """The complete keys of the spine, each once, named and typed as the values' join keys; ``keys``: join key -> column
-    of the spine."""
+def spine_keys(spine: DataFrame, keys: Mapping[str, str], values: DataFrame) -> DataFrame:
+    """The complete keys of the spine, each once, named and typed as the values' join keys.
+
+    ``keys``: join key -> column of the spine.
+    """
     typed = [column(name).try_cast(values.schema[key].dataType).alias(key) for key, name in keys.items()]
     return spine.select(*typed).dropna().distinct()
 
 
-def with_listed_keys(values: DataFrame, names: Sequence[str], keys: Sequence[tuple[object, ...]]) -> DataFrame:
-    """The values of these keys, which the plan names: files and row groups whose statistics exclude them are skipped."""
+def with_keys(
+    values: DataFrame, keys: pa.Table | DataFrame, number: int, of_many: Callable[[DataFrame], DataFrame]
+) -> DataFrame:
+    """The values of these ``number`` complete keys; the columns of ``keys`` are named and typed as those of the values.
+
+    The plan names up to 100 keys, so that files and row groups without them are skipped; a DataFrame of so few keys is
+    collected for that. ``of_many`` restricts the values to more keys, or to keys of types that a plan cannot name.
+    """
+    names = keys.column_names if isinstance(keys, pa.Table) else keys.columns
+    if number > _LISTED or not all(isinstance(values.schema[name].dataType, _LISTABLE) for name in names):
+        return of_many(values)
+    table = keys if isinstance(keys, pa.Table) else keys.toArrow()
+    return _with_listed_keys(values, names, list(zip(*(part.to_pylist() for part in table.columns), strict=True)))
+
+
+def _with_listed_keys(values: DataFrame, names: Sequence[str], keys: Sequence[tuple[object, ...]]) -> DataFrame:
     if len(names) == 1:
         return values.where(column(names[0]).isin([key[0] for key in keys]))
     wanted = F.lit(False)

@@ -1,4 +1,4 @@
-"""How a frame's rows are spread over keys, told from a sample: which keys are hot, and how many keys there are."""
+"""How a frame's rows are spread over keys, estimated from a sample: which keys are hot, and how many keys there are."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-# Rows of the sample that a key has which has just as many rows as make it hot: its estimate is within a tenth (three
-# standard deviations).
+# Sampled rows of a key with just enough rows to be hot: its estimate is within a tenth (three standard deviations).
 _SAMPLED_OF_A_HOT_KEY = 1000
 
 
 @dataclass(frozen=True)
 class KeySpread:
-    """Estimated rows, and of the keys that may be hot; and what of the sample tells how many keys there are."""
+    """Estimated rows of all keys and of those that may be hot; and the sample's counts of keys, which estimate all."""
 
     rows: int
     rows_by_key: dict[tuple[int, ...], int]

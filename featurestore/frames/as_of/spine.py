@@ -23,7 +23,7 @@ _WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 @dataclass(frozen=True)
 class SpineBounds:
-    """Rows, the earliest and latest timestamp (none where no row has one), and about how many keys and examples."""
+    """Rows, the earliest and latest timestamp (None where no row has one), and about how many keys and examples."""
 
     rows: int
     earliest: datetime | None
@@ -34,9 +34,9 @@ class SpineBounds:
     examples: int = 0
 
     def dates(self, ttl: timedelta | None, offset: timedelta = timedelta(0)) -> tuple[date | None, date] | None:
-        """The UTC dates, both ends included, on which a value can lie that a row may take; none: no row takes any.
+        """The UTC dates, both ends included, on which a value can lie that a row may take; None where no row takes any.
 
-        ``offset``: how long after its timestamp a row looks. The first is none where there is no lower end.
+        ``offset``: how long after its timestamp a row looks. The first date is None where there is no lower end.
         """
         if self.earliest is None or self.latest is None:
             return None
@@ -74,15 +74,12 @@ def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None, nam
 
     Raises SpineError where the type cannot give one.
     """
-    found = spine.schema[timestamp_column].dataType
-    reading = (
-        None
-        if isinstance(found, T.StringType)
-        else TIMESTAMP.read_column(column(timestamp_column), found, Moments(zone))
-    )
+    kind = spine.schema[timestamp_column].dataType
+    is_text = isinstance(kind, T.StringType)
+    reading = None if is_text else TIMESTAMP.read_column(column(timestamp_column), kind, Moments(zone))
     if reading is None:
         raise SpineError(
-            f"spine: column {timestamp_column!r} is {found.simpleString()}, not an instant; give timestamps with a time "
+            f"spine: column {timestamp_column!r} is {kind.simpleString()}, not an instant; give timestamps with a time "
             "zone, or name the zone to read them in as timestamp_zone in the settings"
         )
     return spine.withColumn(name, reading.value)
@@ -106,22 +103,25 @@ def check_keys(
                 f"{what}: it has no column {name!r}, by which {group!r} is looked up; "
                 f"{remedy.format(key=key, group=group)}. {nearest(name, rows.columns)}"
             )
-        found, wanted = rows.schema[name].dataType, types[key]
-        both_whole = isinstance(found, _WHOLE) and isinstance(wanted, _WHOLE)
-        if found != wanted and not both_whole and not isinstance(found, T.NullType):
+        actual, wanted = rows.schema[name].dataType, types[key]
+        both_whole = isinstance(actual, _WHOLE) and isinstance(wanted, _WHOLE)
+        if actual != wanted and not both_whole and not isinstance(actual, T.NullType):
             raise SpineError(
-                f"{what}: column {name!r} is {found.simpleString()} and join key {key!r} of {group!r} is "
-                f"{wanted.simpleString()}; cast the column{_cast_advice(found, wanted)}"
+                f"{what}: column {name!r} is {actual.simpleString()} and join key {key!r} of {group!r} is "
+                f"{wanted.simpleString()}; cast the column{_cast_advice(actual, wanted)}"
             )
 
 
-def _cast_advice(found: T.DataType, wanted: T.DataType) -> str:
-    if isinstance(found, T.DecimalType) and found.scale == 0 and isinstance(wanted, _WHOLE):
-        return f" (numbers beyond the range of {wanted.simpleString()} are no entity's key: make them null, or leave them out)"
+def _cast_advice(actual: T.DataType, wanted: T.DataType) -> str:
+    if isinstance(actual, T.DecimalType) and actual.scale == 0 and isinstance(wanted, _WHOLE):
+        return (
+            f" (numbers beyond the range of {wanted.simpleString()} are no entity's key: make them null, or leave "
+            "them out)"
+        )
     return ""
 
 
-def bounds(spine: DataFrame, instants: str, keys: Sequence[tuple[str, ...]] = ()) -> SpineBounds:
+def spine_bounds(spine: DataFrame, instants: str, keys: Sequence[tuple[str, ...]] = ()) -> SpineBounds:
     """Runs one job over the spine's column of instants and its keys."""
     time = F.unix_micros(column(instants))
     every = [column(name) for name in dict.fromkeys(name for names in keys for name in names)]
@@ -142,15 +142,16 @@ def bounds(spine: DataFrame, instants: str, keys: Sequence[tuple[str, ...]] = ()
     )
 
 
-def guarded(spine: DataFrame, instants: str, found: SpineBounds) -> DataFrame:
+def guarded(spine: DataFrame, instants: str, bounds: SpineBounds) -> DataFrame:
     """The spine, failing loudly where a timestamp lies outside the bounds that the scan was pruned by.
 
-    A spine whose query gives other rows each time it runs (``rand()``, a table that changed) would else lose matches.
+    Otherwise a spine whose query gives other rows each time it runs (``rand()``, a table that changed) would lose
+    matches.
     """
     time = F.unix_micros(column(instants))
     outside: Column = time.isNotNull()
-    if found.earliest is not None and found.latest is not None:
-        outside = ~time.between(to_micros(found.earliest), to_micros(found.latest))
+    if bounds.earliest is not None and bounds.latest is not None:
+        outside = ~time.between(to_micros(bounds.earliest), to_micros(bounds.latest))
     message = F.lit("INVARIANT: the spine changed between two reads of it; save or cache it first, then join")
     return spine.where(F.when(outside, F.raise_error(message).cast("boolean")).otherwise(F.lit(True)))
 
@@ -163,7 +164,7 @@ def check_outputs(spine_columns: Iterable[str], outputs: Iterable[str]) -> None:
         if other is not None:
             beside = "" if other == name else f" (beside {other!r}, which is the same to Spark: it ignores case)"
             raise SpineError(
-                f"column {name!r} would stand twice in the output{beside}; ask with full_feature_names=True, give the lookup "
-                "a prefix (Lookup(..., prefix=...)), or rename the spine's column"
+                f"column {name!r} would stand twice in the output{beside}; ask with full_feature_names=True, give the "
+                "lookup a prefix (Lookup(..., prefix=...)), or rename the spine's column"
             )
         taken[without_case(name)] = name

@@ -29,7 +29,7 @@ from featurestore.frames.training_sets.leakage import (
 from featurestore.operations.auditing import audit_findings as findings
 from featurestore.operations.auditing.audit_join import SpineSample, as_served, expired, lookups_of
 from featurestore.operations.context import Scope
-from featurestore.operations.reading.as_of import ResolvedLookup
+from featurestore.operations.reading.request import ResolvedLookup
 from featurestore.stores.training_sets.manifests import PART, Manifest
 
 # Rows that are joined again, and rows whose values are compared with the label: shares of a hundredth are then told to

@@ -9,14 +9,15 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from featurestore.frames.as_of.point_in_time import KnownAt
+from featurestore.frames.as_of.join_rules import KnownAt
 from featurestore.frames.as_of.spine import with_instants
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.schema import feature_fields
 from featurestore.frames.training_sets.missing import with_missing
 from featurestore.operations.context import Context, Scope
-from featurestore.operations.reading.as_of import AsOfRequest, ResolvedLookup, point_in_time, resolve_lookup
+from featurestore.operations.reading.as_of import point_in_time
+from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup, resolve_lookup
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.training_sets.manifests import Manifest
 

@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import uuid4
 
-import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from featurestore.errors import ErasureError
-from featurestore.frames.as_of.key_filter import LISTABLE, with_listed_keys
+from featurestore.frames.as_of.key_filter import with_keys
 from featurestore.frames.rows.rows_of_entity import TARGET, rows_met
 from featurestore.frames.timestamps import date_literal
 from featurestore.operations.context import Context
@@ -34,8 +33,8 @@ MARK, FILES = "featurestore_erasure", "files"
 BARRIER = "featurestore.erasure"
 # A write that is under way when it is first looked for is over, or fails, by one of the next times.
 _ATTEMPTS = 10
-# So many keys are named in a scan, and so many dates in a condition; of more the statistics would not be looked at.
-_LISTED_KEYS, _LISTED_DATES = 100, 1000
+# A condition names at most so many dates; Spark does not compare more with the statistics of files.
+_LISTED_DATES = 1000
 
 
 @dataclass(frozen=True)
@@ -111,10 +110,10 @@ def sweep(context: Context, what: Sweep, erasure_id: str) -> Swept:
             context.step("erase.files")
             if len(over) < len(doomed):
                 continue
-        if not _found(what):
+        if not _dates_of_rows(what):
             changed = LogCleaner(spark, files.log, live, what.partition, version, barrier).clean()
             context.step("erase.log")
-            return _told(files.log, mark, changed)
+            return _swept(files.log, mark, changed)
     raise ErasureError(
         f"table {what.table}: after {_ATTEMPTS} passes there is still a write under way of an entity that is to be erased; end "
         "the jobs that write it, and erase again"
@@ -134,7 +133,7 @@ def _holding(what: Sweep, files: TableFiles, live: Set[str]) -> tuple[list[Store
 
 def _delete_rows(what: Sweep, files: TableFiles) -> bool:
     """Whether there were any."""
-    dates = _found(what)
+    dates = _dates_of_rows(what)
     if not dates:
         return False
     theirs = what.condition
@@ -153,7 +152,7 @@ def _delete_rows(what: Sweep, files: TableFiles) -> bool:
     return True
 
 
-def _found(what: Sweep) -> list[date | None]:
+def _dates_of_rows(what: Sweep) -> list[date | None]:
     """The dates of the rows that are theirs in the newest version; [None] where rows have none."""
     rows = _inside(what)
     if what.listed:
@@ -169,13 +168,9 @@ def _inside(what: Sweep) -> DataFrame:
 
 
 def _listed(rows: DataFrame, what: Sweep) -> DataFrame:
-    keys: pa.Table = what.keys.toArrow()
-    listable = all(isinstance(what.keys.schema[name].dataType, LISTABLE) for name in what.listed)
-    if not listable or keys.num_rows > _LISTED_KEYS:
-        return rows
-    return with_listed_keys(
-        rows, what.listed, list(zip(*(keys[name].to_pylist() for name in what.listed), strict=True))
-    )
+    """The rows of few keys, which the scan names; of many keys, all rows. The condition decides either way."""
+    keys = what.keys.toArrow().select(what.listed)
+    return with_keys(rows, keys, keys.num_rows, lambda unlisted: unlisted)
 
 
 def _barrier(table: DeltaTable, files: TableFiles) -> int:
@@ -188,7 +183,7 @@ def _barrier(table: DeltaTable, files: TableFiles) -> int:
     raise ErasureError(f"table {table}: its log does not tell of a commit that was just made; erase again")
 
 
-def _told(log: DeltaLog, mark: Mapping[str, str], log_files: int) -> Swept:
+def _swept(log: DeltaLog, mark: Mapping[str, str], log_files: int) -> Swept:
     """What the commits of all tries of the erasure say."""
     ours = [commit for commit in log.commits() if mark.items() <= commit.metadata.items()]
     removed: dict[str, int] = {}

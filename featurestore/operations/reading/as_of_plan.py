@@ -1,59 +1,160 @@
-"""How an as-of join will be done: which keys its scans keep, which keys are cut in time, whether examples are asked once.
+"""How an as-of join will be done: what its scans read, which keys they keep, which keys are cut in time.
 
-Whatever is chosen, the answer is the same; docs/scaling.md says when each way is taken.
+These are decisions alone: nothing here reads a table or runs a job. Whatever is decided, the answer is the same;
+docs/scaling.md says when each way is taken.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from functools import reduce
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Literal, TypeAlias
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
 from pyspark.sql import types as T
 
+from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.as_of.examples import is_wide
-from featurestore.frames.as_of.hot_keys import hot_keys, hot_table
-from featurestore.frames.as_of.key_filter import (
-    LISTABLE,
-    asked_keys,
-    with_bloom_filter,
-    with_broadcast_keys,
-    with_listed_keys,
-)
-from featurestore.frames.as_of.key_sampling import KeySpread, key_spread, sample_rate
-from featurestore.frames.as_of.point_in_time import MOMENT, AsOfJoin, spread_of_spine, spread_of_values
+from featurestore.frames.as_of.hot_keys import HotKey
+from featurestore.frames.as_of.join_rules import AsOfJoin
+from featurestore.frames.as_of.key_sampling import KeySpread
 from featurestore.frames.as_of.spine import SpineBounds
-from featurestore.stores.arrow import to_spark
+from featurestore.frames.schema import TIME_COLUMNS
+from featurestore.frames.timestamps import partition_of
+from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup
 
-# Keys of the spine: up to so many are named in the plan, known to the driver, broadcast, in a bloom filter.
-_LISTED, _KNOWN, _BROADCAST, _BLOOM = 100, 10_000, 200_000, 4_000_000
+# Most keys of a spine that the driver holds, that are broadcast, and that go into a bloom filter.
+_KNOWN, _BROADCAST, _BLOOM = 10_000, 200_000, 4_000_000
 # A spine this small is answered before anything could be gained by sampling.
 _SMALL_SPINE = 1_000
-# A filter pays where the values have so many times the keys of the spine; examples asked once, where they are so few.
+# A filter pays where the values have this many times the spine's keys; looking examples up once pays where the spine
+# has this many times their number of rows.
 _SELECTIVE, _REPEATED = 2, 2
+# No value lies between these dates.
+_NO_DATES = date(1970, 1, 2), date(1970, 1, 1)
 
-KeyFilter = Literal["broadcast", "bloom", "none"]
+# Which keys a scan keeps: all; those that the driver knows; those of the spine, broadcast or in a bloom filter.
+KeyFilter: TypeAlias = Literal["none", "known", "broadcast", "bloom"]
 
 
-def asks_examples_once(schema: T.StructType, needed: Sequence[str], spine: SpineBounds) -> bool:
-    """Whether the spine's rows repeat examples, or are wide beside the ``needed`` columns."""
-    if spine.rows <= _SMALL_SPINE:
+@dataclass(frozen=True)
+class Scan:
+    """What one lookup reads of its group's table, and how that is joined.
+
+    - ``lookup``: its place among the request's lookups;
+    - ``dates``: the partitions that it reads, both ends included; a first of None has no lower end;
+    - ``table_version``: None reads the newest.
+    """
+
+    lookup: int
+    group: FeatureGroup
+    columns: tuple[str, ...]
+    dates: tuple[date | None, date]
+    table_version: int | None
+    join: AsOfJoin
+    key_filter: KeyFilter = "none"
+
+
+@dataclass(frozen=True)
+class KeyedScans:
+    """Scans that are looked up by the same columns of the spine and at the same time: they share one shuffle of it.
+
+    - ``timestamp_column``: the spine's column of instants, ``offset`` later than the spine's own;
+    - ``spine_keys``: about how many keys the spine has;
+    - ``known_keys``: these keys, in the order of ``key_columns``, where the driver holds them;
+    - ``hot_keys``: those that are cut in time.
+    """
+
+    key_columns: tuple[str, ...]
+    timestamp_column: str
+    offset: timedelta
+    scans: tuple[Scan, ...]
+    spine_keys: int
+    known_keys: pa.Table | None = field(default=None, repr=False)
+    hot_keys: tuple[HotKey, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlannedSpine:
+    """The spine's own columns, the column that its instants have beside them, and what bounds its rows."""
+
+    columns: tuple[str, ...]
+    instants: str
+    bounds: SpineBounds
+
+
+@dataclass(frozen=True)
+class AsOfPlan:
+    """A whole as-of join as it will be done.
+
+    - ``examples_once``: whether rows of the same keys and instants are looked up once for all of them;
+    - ``outputs``: the columns that the join puts behind the spine's own.
+    """
+
+    spine: PlannedSpine
+    keyed_scans: tuple[KeyedScans, ...]
+    outputs: tuple[str, ...]
+    examples_once: bool = False
+
+    @property
+    def scans(self) -> list[Scan]:
+        """In the order of the request's lookups."""
+        return sorted((scan for keyed in self.keyed_scans for scan in keyed.scans), key=lambda scan: scan.lookup)
+
+    @property
+    def example_columns(self) -> list[str]:
+        """The columns that tell one example from another: all instants and keys."""
+        times = (keyed.timestamp_column for keyed in self.keyed_scans)
+        keys = (name for keyed in self.keyed_scans for name in keyed.key_columns)
+        return list(dict.fromkeys((self.spine.instants, *times, *keys)))
+
+
+def plan_as_of(request: AsOfRequest, schema: T.StructType, instants: str, bounds: SpineBounds) -> AsOfPlan:
+    """The plan as far as the request and the spine decide it: scans keep all keys, and no key is cut.
+
+    ``schema``: of the spine's own columns; ``instants``: the column that its instants have beside them.
+    """
+    plan = AsOfPlan(
+        spine=PlannedSpine(tuple(schema.names), instants, bounds),
+        keyed_scans=_keyed_scans(request, instants, bounds),
+        outputs=tuple(request.columns),
+    )
+    return replace(plan, examples_once=looks_up_examples_once(schema, plan.example_columns, bounds))
+
+
+def moment_column(instants: str, offset: timedelta) -> str:
+    """The spine's column of its instants, ``offset`` later; only a label has an offset."""
+    return f"{instants}_later" if offset else instants
+
+
+def looks_up_examples_once(schema: T.StructType, example_columns: Sequence[str], spine: SpineBounds) -> bool:
+    """Whether the spine's rows repeat examples, or are wide beside the columns of an example."""
+    if is_small(spine):
         return False
-    return spine.rows >= _REPEATED * spine.examples or is_wide(schema, needed)
+    return spine.rows >= _REPEATED * spine.examples or is_wide(schema, example_columns)
 
 
-def key_filter(asked: int, there: int) -> KeyFilter:
-    """For a spine of more keys than the driver should know, by the (estimated) keys of it and of the values."""
-    if there < _SELECTIVE * asked or asked > _BLOOM:
+def is_small(spine: SpineBounds) -> bool:
+    """Whether the spine has so few rows that its values are not worth a sample."""
+    return spine.rows <= _SMALL_SPINE
+
+
+def are_known(spine_keys: int) -> bool:
+    """Whether the driver holds the spine's keys."""
+    return spine_keys <= _KNOWN
+
+
+def key_filter(spine_keys: int, value_keys: int) -> KeyFilter:
+    """For a spine of more keys than the driver should hold, by the (estimated) keys of it and of the values."""
+    if value_keys < _SELECTIVE * spine_keys or spine_keys > _BLOOM:
         return "none"
-    return "broadcast" if asked <= _BROADCAST else "bloom"
+    return "broadcast" if spine_keys <= _BROADCAST else "bloom"
 
 
 def chunks_by_key(spreads: Sequence[KeySpread], hot_key_rows: int) -> dict[tuple[int, ...], int]:
-    """Keys whose rows in all frames together make them hot, each with the chunks to cut it into."""
+    """Keys that the rows of all frames together make hot, each with the chunks to cut it into."""
     rows: Counter[tuple[int, ...]] = Counter()
     for spread in spreads:
         rows.update(spread.rows_by_key)
@@ -61,71 +162,37 @@ def chunks_by_key(spreads: Sequence[KeySpread], hot_key_rows: int) -> dict[tuple
     return {key: -(-2 * number // hot_key_rows) for key, number in rows.items() if number >= hot_key_rows}
 
 
-def plan_key(
-    spine: DataFrame, lookups: Sequence[tuple[DataFrame, AsOfJoin]], found: SpineBounds, hot_key_rows: int
-) -> tuple[list[tuple[DataFrame, AsOfJoin]], DataFrame | None]:
-    """For lookups by one key of the spine: the same, their values filtered by key; and the keys to cut in time.
-
-    Runs a job over the key columns of each frame of values, and few more where that tells to.
-    """
-    _, join = lookups[0]
-    spine_keys = found.keys[tuple(join.keys.values())]
-    if spine_keys <= _KNOWN:
-        lookups = _with_known_keys(spine, lookups)
-    if found.rows <= _SMALL_SPINE:
-        return list(lookups), None
-    spreads = [_spread(spread_of_values(values, join), hot_key_rows) for values, join in lookups]
-    hot = _hot_keys(spine, lookups, found, spreads, hot_key_rows)
-    if spine_keys > _KNOWN:
-        lookups = [
-            (_with_asked_keys(spine, values, join, spine_keys, spread.keys), join)
-            for (values, join), spread in zip(lookups, spreads, strict=True)
-        ]
-    return list(lookups), hot
+def _keyed_scans(request: AsOfRequest, instants: str, bounds: SpineBounds) -> tuple[KeyedScans, ...]:
+    """The scans, together where columns of the spine, their types and the offset are the same."""
+    together: dict[tuple[tuple[str, ...], tuple[str, ...], timedelta], list[Scan]] = {}
+    for place, lookup in enumerate(request.all_lookups):
+        types = tuple(lookup.group.entity.join_keys[key] for key in lookup.keys)
+        scan = _scan(place, lookup, request, instants, bounds)
+        together.setdefault((tuple(lookup.keys.values()), types, lookup.offset), []).append(scan)
+    return tuple(
+        KeyedScans(columns, moment_column(instants, offset), offset, tuple(scans), bounds.keys[columns])
+        for (columns, _, offset), scans in together.items()
+    )
 
 
-def _with_known_keys(
-    spine: DataFrame, lookups: Sequence[tuple[DataFrame, AsOfJoin]]
-) -> list[tuple[DataFrame, AsOfJoin]]:
-    values, join = lookups[0]
-    known = asked_keys(spine, join.keys, values).toArrow()
-    listable = all(isinstance(values.schema[key].dataType, LISTABLE) for key in join.keys)
-    if known.num_rows <= _LISTED and listable:
-        rows = list(zip(*(column.to_pylist() for column in known.columns), strict=True))
-        return [(with_listed_keys(values, list(join.keys), rows), join) for values, join in lookups]
-    keys = to_spark(spine.sparkSession, known)
-    return [(with_broadcast_keys(values, keys.toDF(*join.keys)), join) for values, join in lookups]
+def _scan(place: int, lookup: ResolvedLookup, request: AsOfRequest, instants: str, bounds: SpineBounds) -> Scan:
+    group = lookup.group
+    with_timestamps = request.with_timestamps and lookup is not request.label
+    join = lookup.join(moment_column(instants, lookup.offset), request.known_at, with_timestamps)
+    return Scan(
+        lookup=place,
+        group=group,
+        columns=(*group.join_keys, *TIME_COLUMNS, *join.features),
+        dates=_dates(lookup, bounds),
+        table_version=(request.table_versions or {}).get((group.name, group.version)),
+        join=join,
+    )
 
 
-def _with_asked_keys(spine: DataFrame, values: DataFrame, join: AsOfJoin, asked: int, there: int) -> DataFrame:
-    chosen = key_filter(asked, there)
-    if chosen == "none":
-        return values
-    keys = asked_keys(spine, join.keys, values)
-    return with_broadcast_keys(values, keys) if chosen == "broadcast" else with_bloom_filter(values, keys, asked)
-
-
-def _hot_keys(
-    spine: DataFrame,
-    lookups: Sequence[tuple[DataFrame, AsOfJoin]],
-    found: SpineBounds,
-    spreads: Sequence[KeySpread],
-    hot_key_rows: int,
-) -> DataFrame | None:
-    """The keys to cut in time, and where; none where no key is hot."""
-    of_spine = spread_of_spine(spine, *lookups[0])
-    if 2 * found.rows >= hot_key_rows:
-        spreads = [*spreads, _spread(of_spine, hot_key_rows)]
-    chunks = chunks_by_key(spreads, hot_key_rows)
-    if not chunks:
-        return None
-    names = [name for name in of_spine.columns if name != MOMENT]
-    asked = pa.table(dict(zip(names, zip(*chunks, strict=True), strict=True)))
-    rows = reduce(DataFrame.unionByName, (spread_of_values(values, join) for values, join in lookups), of_spine)
-    session = spine.sparkSession
-    hot = hot_keys(rows, MOMENT, chunks, to_spark(session, asked), sample_rate(hot_key_rows))
-    return to_spark(session, hot_table(hot, names)) if hot else None
-
-
-def _spread(rows: DataFrame, hot_key_rows: int) -> KeySpread:
-    return key_spread(rows, [name for name in rows.columns if name != MOMENT], hot_key_rows)
+def _dates(lookup: ResolvedLookup, bounds: SpineBounds) -> tuple[date | None, date]:
+    """The partitions that can hold a value for the spine; none of them where the spine has no timestamps."""
+    dates = bounds.dates(lookup.group.ttl, lookup.offset)
+    if dates is None:
+        return _NO_DATES
+    first, last = dates
+    return (None if first is None else partition_of(first, lookup.group.partition_by)), last

@@ -24,7 +24,7 @@ from featurestore.frames.timestamps import in_window, partitions_of
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import Entities, of_entities
 from featurestore.operations.instants import argument_window
-from featurestore.operations.reading.as_of import Features, ResolvedLookup, columns_asked, resolve
+from featurestore.operations.reading.request import Features, ResolvedLookup, columns_asked, resolve
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def _shared_keys(lookups: Sequence[ResolvedLookup]) -> list[str]:
         group = lookup.group
         if group.entity.join_keys != first.entity.join_keys:
             raise InvalidArgumentError(
-                f"{first.name!r} has the join keys {first.join_keys} and {group.name!r} has {group.join_keys}; ask for features "
-                "of one entity, or join them to a spine with get_point_in_time"
+                f"{first.name!r} has the join keys {first.join_keys} and {group.name!r} has {group.join_keys}; ask "
+                "for features of one entity, or join them to a spine with get_point_in_time"
             )
         if any(key != name for key, name in lookup.keys.items()):
             raise InvalidArgumentError(

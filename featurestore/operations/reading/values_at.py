@@ -18,7 +18,7 @@ from featurestore.definitions.values.time_window import in_utc
 from featurestore.display.description import Display, text_of, utc_text
 from featurestore.display.displayed import Displayed
 from featurestore.errors import InvalidArgumentError
-from featurestore.frames.as_of.point_in_time import KnownAt
+from featurestore.frames.as_of.join_rules import KnownAt
 from featurestore.frames.columns import column
 from featurestore.frames.latest import sort_value
 from featurestore.frames.schema import TIME_COLUMNS
@@ -26,7 +26,7 @@ from featurestore.frames.timestamps import first_of_partition, instant
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import EntityKey, entity_key, of_entities
 from featurestore.operations.instants import argument_instant
-from featurestore.operations.reading.as_of import parse_known_at
+from featurestore.operations.reading.request import parse_known_at
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ def get_features_at_time(
     key = entity_key(groups[0][0].entity, entity, zone)
     moment = argument_instant("at", at, zone, "down")
     known = parse_known_at(known_at, zone)
-    found: dict[str, FeatureValue | None] = {}
+    values: dict[str, FeatureValue | None] = {}
     for group, names in groups:
-        found |= _of_group(scope, group, names, key, moment, known)
-    return {reference: found[reference] for reference in references}
+        values |= _of_group(scope, group, names, key, moment, known)
+    return {reference: values[reference] for reference in references}
 
 
 def _require_one_entity(groups: Sequence[FeatureGroup]) -> None:
@@ -89,8 +89,8 @@ def _require_one_entity(groups: Sequence[FeatureGroup]) -> None:
     for group in groups:
         if group.entity.join_keys != first.entity.join_keys:
             raise InvalidArgumentError(
-                f"{first.name!r} has the join keys {first.join_keys} and {group.name!r} has {group.join_keys}: ask for features "
-                "of one entity at a time, or join them to a spine with get_point_in_time"
+                f"{first.name!r} has the join keys {first.join_keys} and {group.name!r} has {group.join_keys}: ask "
+                "for features of one entity at a time, or join them to a spine with get_point_in_time"
             )
 
 
@@ -102,14 +102,14 @@ def _of_group(
     at: datetime,
     known_at: KnownAt,
 ) -> dict[str, FeatureValue | None]:
-    asked = [feature for feature in group.features if feature.name in names]
+    features = [feature for feature in group.features if feature.name in names]
     for name in names:
         group.feature(name)
-    models = [feature.model_version_column for feature in asked if feature.model_version_column is not None]
+    models = [feature.model_version_column for feature in features if feature.model_version_column is not None]
     values = scope.table(group).read_values(
         scope.spark,
         scope.tenant_id,
-        [*group.join_keys, *TIME_COLUMNS, *(feature.name for feature in asked), *models],
+        [*group.join_keys, *TIME_COLUMNS, *(feature.name for feature in features), *models],
         (first_of_partition(at, group.ttl, group.partition_by), at.date()),
     )
     values = of_entities(scope.context, values, group, key).where(F.col("event_timestamp") <= instant(at))
@@ -120,15 +120,15 @@ def _of_group(
     if known_at is not None:
         known_until = at if known_at == "event" else known_at
         values = values.where(F.col("created_timestamp") <= instant(known_until))
-    order = F.struct(*TIME_COLUMNS, *(sort_value(values, feature.name) for feature in asked))
+    order = F.struct(*TIME_COLUMNS, *(sort_value(values, feature.name) for feature in features))
     latest = [
         _latest(feature.name, feature.model_version_column, order, group.nulls).alias(f"taken_{index}")
-        for index, feature in enumerate(asked)
+        for index, feature in enumerate(features)
     ]
     [row] = values.agg(*latest).toArrow().to_pylist()
     return {
         f"{group.name}:{feature.name}": _value(group, feature.name, row[f"taken_{index}"])
-        for index, feature in enumerate(asked)
+        for index, feature in enumerate(features)
     }
 
 

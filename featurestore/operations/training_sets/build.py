@@ -22,7 +22,8 @@ from featurestore.operations.auditing.audit import audit
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import left_after_suppression, suppressions
 from featurestore.operations.erasure.training_sets import erase_again_from_set
-from featurestore.operations.reading.as_of import AsOfRequest, Spine, as_spine, point_in_time
+from featurestore.operations.reading.as_of import point_in_time
+from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine
 from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split
 from featurestore.operations.training_sets.request import TrainingSetPlan, check_columns
 from featurestore.stores.delta.table import DeltaTable

@@ -23,8 +23,8 @@ from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import Entities
 from featurestore.operations.instants import argument_window
 from featurestore.operations.jobs.transform import isolated
-from featurestore.operations.reading.as_of import ResolvedLookup, Spine, as_spine
 from featurestore.operations.reading.batch import values_in
+from featurestore.operations.reading.request import ResolvedLookup, Spine, as_spine
 from featurestore.operations.training_sets.request import ExamplesPlan
 from featurestore.stores.sources import read_source
 

@@ -25,7 +25,8 @@ from featurestore.frames.training_sets.splits import PARTS, SPLIT
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import left_after_suppression
 from featurestore.operations.instants import argument_count
-from featurestore.operations.reading.as_of import Spine, as_spine, columns_asked, point_in_time
+from featurestore.operations.reading.as_of import point_in_time
+from featurestore.operations.reading.request import Spine, as_spine, columns_asked
 from featurestore.operations.training_sets.export import record_export
 from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split
 from featurestore.operations.training_sets.request import ExamplesPlan, FineTuningRequest, check_columns, plan_examples

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 from featurestore.errors import SpineError
 from featurestore.frames.as_of.spine import check_spine
 from featurestore.operations.context import Context
-from featurestore.operations.reading.as_of import AsOfRequest, Spine, as_spine
+from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine
 from featurestore.stores.training_sets.manifests import Manifest
 
 

@@ -11,7 +11,7 @@ from featurestore.definitions.training_set import EntitySplit, TimeSplit
 from featurestore.frames.as_of.spine import instant_column, with_instants
 from featurestore.frames.training_sets.splits import hash_cuts, split_by_hash, split_by_time, time_boundaries
 from featurestore.operations.context import Context
-from featurestore.operations.reading.as_of import ResolvedLookup
+from featurestore.operations.reading.request import ResolvedLookup
 from featurestore.operations.training_sets.request import ExamplesPlan
 from featurestore.stores.training_sets.manifests import GroupSnapshot, SplitCuts
 

@@ -12,7 +12,7 @@ from featurestore.errors import RebuildError, StorageError
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import content_hash
 from featurestore.operations.context import Context, Scope
-from featurestore.operations.reading.as_of import Spine
+from featurestore.operations.reading.request import Spine
 from featurestore.operations.training_sets.build import PartToBuild, build_parts
 from featurestore.operations.training_sets.manifest_spine import spine_of_manifest
 from featurestore.operations.training_sets.request import join_of_manifest, plan_of_manifest

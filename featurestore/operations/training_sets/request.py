@@ -23,7 +23,7 @@ from featurestore.frames.text.chat import FormatFunction
 from featurestore.frames.training_sets.missing import check_missing
 from featurestore.frames.training_sets.splits import SPLIT
 from featurestore.operations.context import Context
-from featurestore.operations.reading.as_of import (
+from featurestore.operations.reading.request import (
     AsOfRequest,
     Features,
     ResolvedLookup,

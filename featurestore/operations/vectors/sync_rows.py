@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.frames.as_of.key_filter import LISTABLE, with_listed_keys
+from featurestore.frames.as_of.key_filter import with_keys
 from featurestore.frames.columns import column
 from featurestore.frames.schema import TIME_COLUMNS, key_fields
 from featurestore.frames.timestamps import instant, partition_of
@@ -21,8 +21,6 @@ from featurestore.operations.vectors.sync_plan import DeltaState, SyncPlan
 from featurestore.stores.postgres.sync import Watermark
 from featurestore.stores.postgres.tables import VectorTable, filter_time
 
-# So many entities are named in the scan, so that files and row groups without them are skipped.
-_LISTED = 100
 _LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
 
 
@@ -45,8 +43,8 @@ class SyncRows:
         synced = None
         if watermark is not None and watermark.delta_version <= version:
             commits = values.history(spark, limit=version - watermark.delta_version + 1)
-            found = [one["timestamp"] for one in commits if int(one["version"]) == watermark.delta_version]
-            synced = found[0].astimezone(UTC) if found else None
+            times = [commit["timestamp"] for commit in commits if int(commit["version"]) == watermark.delta_version]
+            synced = times[0].astimezone(UTC) if times else None
         return DeltaState(table_id, version, newest["timestamp"].astimezone(UTC), synced)
 
     def _values(self, version: int) -> DataFrame:
@@ -65,8 +63,8 @@ class SyncRows:
         """The newest valid vectors of all entities."""
         values = self._values(version)
         # Counting keys reads no vectors, and where each has one row, which is usual, no vector need be shuffled.
-        [found] = most_rows_an_entity(values, self.group.join_keys).toArrow().to_pylist()
-        if (found["rows"] or 0) > 1:
+        [most] = most_rows_an_entity(values, self.group.join_keys).toArrow().to_pylist()
+        if (most["rows"] or 0) > 1:
             return self._newest(values)
         return only_vectors(values, self._columns, self._times)
 
@@ -111,11 +109,7 @@ class SyncRows:
     def of_touched(self, touched: DataFrame, number: int, version: int) -> DataFrame:
         """The newest vectors of these entities; a row without a vector for one that has none."""
         values, keys = self._values(version), self.group.join_keys
-        if number <= _LISTED and all(isinstance(key.dataType, LISTABLE) for key in key_fields(self.group)):
-            listed = [tuple(row.values()) for row in touched.toArrow().to_pylist()]
-            theirs = with_listed_keys(values, keys, listed)
-        else:
-            theirs = values.join(touched, keys, "left_semi")
+        theirs = with_keys(values, touched, number, lambda rows: rows.join(touched, keys, "left_semi"))
         return touched.join(self._newest(theirs), keys, "left")
 
     def next_event_timestamp(self, version: int) -> datetime | None:

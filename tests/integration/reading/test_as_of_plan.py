@@ -143,10 +143,10 @@ def test_a_bloom_filter_keeps_every_asked_key_and_few_others(spark: SparkSession
 
 
 def test_the_key_filter_is_chosen_by_how_many_keys_are_asked_and_there() -> None:
-    assert key_filter(asked=50_000, there=90_000) == "none"
-    assert key_filter(asked=50_000, there=100_000) == "broadcast"
-    assert key_filter(asked=1_000_000, there=9_000_000) == "bloom"
-    assert key_filter(asked=9_000_000, there=90_000_000) == "none"
+    assert key_filter(spine_keys=50_000, value_keys=90_000) == "none"
+    assert key_filter(spine_keys=50_000, value_keys=100_000) == "broadcast"
+    assert key_filter(spine_keys=1_000_000, value_keys=9_000_000) == "bloom"
+    assert key_filter(spine_keys=9_000_000, value_keys=90_000_000) == "none"
 
 
 def test_the_number_of_keys_is_told_by_a_sample(spark: SparkSession) -> None:

@@ -1,0 +1,50 @@
+"""Arrays stay out of the sort: a hash orders them, and their row's identity brings them back afterwards."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.frames.as_of.join_rules import AsOfJoin, JoinedValues
+from featurestore.frames.columns import column
+
+# Of an array's slot: what orders it, and the array, or the identity of its row.
+_ORDER, _HELD = "order", "held"
+_HELD_ROW, _ARRAY = "__held_row", "__array"
+
+
+def held(values: DataFrame, feature: str, join: AsOfJoin) -> Column:
+    """What stands for a feature in the sort: itself; of an array, its hash, and itself or its row's identity."""
+    value = column(feature)
+    if not _is_array(values, feature):
+        return value
+    content = value if join.row_identity is None else column(join.row_identity)
+    return F.when(value.isNotNull(), F.struct(F.xxhash64(value).alias(_ORDER), content.alias(_HELD)))
+
+
+def with_arrays(joined: DataFrame, lookup: JoinedValues) -> DataFrame:
+    """The rows with arrays in place of what was held for them in the sort."""
+    values, join = lookup.values, lookup.join
+    for feature in join.features:
+        if _is_array(values, feature):
+            joined = _with_array(joined, values, feature, join)
+    return joined
+
+
+def _with_array(joined: DataFrame, values: DataFrame, feature: str, join: AsOfJoin) -> DataFrame:
+    name = join.output(feature)
+    content = column(name)[_HELD]
+    if join.row_identity is None:
+        return joined.withColumn(name, content)
+    # No row's identity is negative: rows that hold none meet none, and are spread.
+    anywhere = F.xxhash64(*(column(key) for key in join.keys.values()), column(join.timestamp_column))
+    identified = joined.withColumn(_HELD_ROW, F.coalesce(content, F.lit(-1) - F.pmod(anywhere, F.lit(1 << 40))))
+    arrays = values.select(column(join.row_identity).alias(_HELD_ROW), column(feature).alias(_ARRAY))
+    # The side of the spine, which has no arrays, is the one that is hashed; the arrays stream past it, unsorted.
+    both = identified.hint("shuffle_hash").join(arrays, _HELD_ROW, "left")
+    return both.select(*(F.col(_ARRAY).alias(name) if other == name else column(other) for other in joined.columns))
+
+
+def _is_array(values: DataFrame, feature: str) -> bool:
+    return isinstance(values.schema[feature].dataType, T.ArrayType)

@@ -1,0 +1,63 @@
+"""What one lookup joins to a spine, and by which rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+
+from pyspark.sql import DataFrame
+from pyspark.sql import types as T
+
+KnownAt: TypeAlias = datetime | Literal["event"] | None
+
+
+@dataclass(frozen=True)
+class AsOfJoin:
+    """What to join, and by which rules.
+
+    - ``keys``: join key of the values -> column of the spine;
+    - ``features``: columns of the values, in declared order;
+    - ``outputs``: feature -> name in the output;
+    - ``event_timestamp_output``: where the newest event timestamp of what was taken goes, if anywhere;
+    - ``row_identity``: a column of the values, a long from 0 on that no two rows share. With it, arrays stay out of the
+      sort and are joined to the result afterwards.
+    """
+
+    keys: Mapping[str, str]
+    features: tuple[str, ...]
+    timestamp_column: str = "event_timestamp"
+    ttl: timedelta | None = None
+    nulls: Literal["skip", "keep"] = "skip"
+    known_at: KnownAt = None
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    event_timestamp_output: str | None = None
+    row_identity: str | None = None
+
+    def output(self, feature: str) -> str:
+        return self.outputs.get(feature, feature)
+
+    @property
+    def output_columns(self) -> list[str]:
+        names = [self.output(feature) for feature in self.features]
+        return names if self.event_timestamp_output is None else [*names, self.event_timestamp_output]
+
+    @property
+    def needs_event_times(self) -> bool:
+        return self.ttl is not None or self.event_timestamp_output is not None
+
+
+@dataclass(frozen=True)
+class JoinedValues:
+    """Value rows, and how the spine is joined to them.
+
+    ``values`` has the join keys, ``event_timestamp``, ``created_timestamp`` and the join's features.
+    """
+
+    values: DataFrame
+    join: AsOfJoin
+
+    @property
+    def key_types(self) -> list[T.DataType]:
+        return [self.values.schema[key].dataType for key in self.join.keys]

@@ -1,0 +1,149 @@
+"""How the latest value is carried on to spine rows: in the order of event time, or in the order of knowledge.
+
+Without ``known_at="event"`` a value row becomes visible at its event time, so the latest is the last row so far. With
+it, a row becomes visible when it is known, which is not the order of event time: the latest is then the greatest
+candidate so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pyspark.sql import Column, WindowSpec
+from pyspark.sql import Window as W
+from pyspark.sql import functions as F
+
+from featurestore.frames.as_of.hot_keys import carried
+from featurestore.frames.as_of.join_rules import AsOfJoin
+from featurestore.frames.as_of.union_columns import CREATED, EVENT, MOMENT, ROW, is_value, micros, row, slots, units
+
+_NEWEST = "__newest_event"
+
+
+class Latest(Protocol):
+    """One order in which value rows become visible. Times are in microseconds since 1970."""
+
+    def times(self, event: Column, created: Column) -> list[Column]:
+        """The time columns of a value row in the union, from its two timestamps."""
+
+    def candidate(self, unit: str) -> Column:
+        """A value row as what the unit may take: the greatest is the latest. Null where the row has no value."""
+
+    def running(self, by: Sequence[str]) -> list[Column]:
+        """Running columns, which carry each unit's latest value on to the spine rows."""
+
+    def completed(self) -> dict[str, Column]:
+        """The running columns by name, completed by what earlier chunks of a hot key carried on."""
+
+    def value(self, unit: str, slot: str) -> Column:
+        """The value that a spine row takes for a slot of the unit, whatever its age."""
+
+    def event_time(self, unit: str) -> Column:
+        """The event time of the value that was taken."""
+
+    def newest_event(self) -> Column:
+        """The newest event time that a spine row saw."""
+
+
+def latest_of(join: AsOfJoin) -> Latest:
+    return ByKnowledge(join) if join.known_at == "event" else ByEventTime(join)
+
+
+@dataclass(frozen=True)
+class ByEventTime:
+    """The last value so far, and its event time where the join needs it."""
+
+    join: AsOfJoin
+
+    def times(self, event: Column, created: Column) -> list[Column]:
+        return [(event * 2).alias(MOMENT), created.alias(CREATED)]
+
+    def candidate(self, unit: str) -> Column:
+        return _candidate(self.join, unit, micros())
+
+    def running(self, by: Sequence[str]) -> list[Column]:
+        # The sort compares the features only where event and created timestamps tie.
+        window = _running(by, MOMENT, CREATED, *slots(self.join))
+        present = {unit: F.when(is_value(), row(self.join)) if unit == ROW else F.col(unit) for unit in self._units}
+        latest = [F.last(value, ignorenulls=True).over(window).alias(unit) for unit, value in present.items()]
+        if not self.join.needs_event_times:
+            return [*latest, F.max(F.when(is_value(), micros())).over(window).alias(_NEWEST)]
+        times = {unit: F.when(is_value() & value.isNotNull(), micros()) for unit, value in present.items()}
+        return [
+            *latest,
+            *(F.last(time, ignorenulls=True).over(window).alias(_time(unit)) for unit, time in times.items()),
+        ]
+
+    def completed(self) -> dict[str, Column]:
+        completed = {}
+        for unit in self._units:
+            before = F.col(carried(unit))
+            # Whatever the chunk itself has is later than all that was before it.
+            completed[unit] = F.coalesce(F.col(unit), before[ROW] if unit == ROW else before[ROW][unit])
+            if self.join.needs_event_times:
+                completed[_time(unit)] = F.coalesce(F.col(_time(unit)), before[EVENT])
+        return completed
+
+    def value(self, unit: str, slot: str) -> Column:
+        return F.col(ROW)[slot] if unit == ROW else F.col(unit)
+
+    def event_time(self, unit: str) -> Column:
+        return F.col(_time(unit))
+
+    def newest_event(self) -> Column:
+        return greatest(
+            [self.event_time(unit) for unit in self._units] if self.join.needs_event_times else [F.col(_NEWEST)]
+        )
+
+    @property
+    def _units(self) -> list[str]:
+        return units(self.join)
+
+
+@dataclass(frozen=True)
+class ByKnowledge:
+    """The greatest candidate so far, as a whole: a row that is known later may be of an earlier event."""
+
+    join: AsOfJoin
+
+    def times(self, event: Column, created: Column) -> list[Column]:
+        return [(F.greatest(event, created) * 2).alias(MOMENT), event.alias(EVENT), created.alias(CREATED)]
+
+    def candidate(self, unit: str) -> Column:
+        return _candidate(self.join, unit, F.col(EVENT))
+
+    def running(self, by: Sequence[str]) -> list[Column]:
+        known = {unit: F.when(is_value(), self.candidate(unit)) for unit in units(self.join)}
+        return [F.max(candidate).over(_running(by, MOMENT)).alias(unit) for unit, candidate in known.items()]
+
+    def completed(self) -> dict[str, Column]:
+        return {unit: F.greatest(F.col(unit), F.col(carried(unit))) for unit in units(self.join)}
+
+    def value(self, unit: str, slot: str) -> Column:
+        return F.col(unit)[ROW][slot]
+
+    def event_time(self, unit: str) -> Column:
+        return F.col(unit)[EVENT]
+
+    def newest_event(self) -> Column:
+        return greatest([self.event_time(unit) for unit in units(self.join)])
+
+
+def greatest(columns: Sequence[Column]) -> Column:
+    """The greatest, nulls left out; Spark's own function refuses a single column."""
+    return F.greatest(*columns) if len(columns) > 1 else columns[0]
+
+
+def _candidate(join: AsOfJoin, unit: str, event: Column) -> Column:
+    candidate = F.struct(event.alias(EVENT), F.col(CREATED), row(join).alias(ROW))
+    return candidate if unit == ROW else F.when(F.col(unit).isNotNull(), candidate)
+
+
+def _running(by: Sequence[str], *order: str) -> WindowSpec:
+    return W.partitionBy(*by).orderBy(*order).rowsBetween(W.unboundedPreceding, W.currentRow)
+
+
+def _time(unit: str) -> str:
+    return f"{unit}_event"

@@ -1,0 +1,63 @@
+"""Spine rows and value rows as they stand in the union that an as-of join sorts: key as longs, and moment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.frames.as_of.arrays import held
+from featurestore.frames.as_of.join_keys import key_longs, key_names
+from featurestore.frames.as_of.join_rules import AsOfJoin, JoinedValues
+from featurestore.frames.as_of.latest import latest_of
+from featurestore.frames.as_of.union_columns import MOMENT, SPINE, slots
+from featurestore.frames.columns import column
+from featurestore.frames.timestamps import instant
+
+
+def spine_rows(spine: DataFrame, join: AsOfJoin, types: Sequence[T.DataType]) -> DataFrame:
+    """A row a spine row; ``types``: of the values' join keys."""
+    time = F.unix_micros(column(join.timestamp_column))
+    # try_cast: a key beyond the range of the values' type is a key that no value has.
+    keys = [column(name).try_cast(kind) for name, kind in zip(join.keys.values(), types, strict=True)]
+    complete = time.isNotNull()
+    for key in keys:
+        complete = complete & key.isNotNull()
+    # A row without a moment sorts before all values of whatever key it has: it finds none, and any key spreads it.
+    anywhere = F.xxhash64(*keys, time)
+    return spine.select(
+        *(
+            F.when(complete, long).otherwise(anywhere).alias(name)
+            for long, name in zip(key_longs(keys, types), key_names(types), strict=True)
+        ),
+        F.when(complete, time * 2 + 1).alias(MOMENT),
+        F.struct(*(column(name) for name in spine.columns)).alias(SPINE),
+    )
+
+
+def value_rows(lookup: JoinedValues) -> DataFrame:
+    """A row a value row that may be known."""
+    values, join = lookup.values, lookup.join
+    if isinstance(join.known_at, datetime):
+        values = values.where(F.col("created_timestamp") <= instant(join.known_at))
+    return values.select(
+        *key_longs([column(key) for key in join.keys], lookup.key_types),
+        *latest_of(join).times(F.unix_micros("event_timestamp"), F.unix_micros("created_timestamp")),
+        *(held(values, name, join).alias(slot) for name, slot in zip(join.features, slots(join), strict=True)),
+    )
+
+
+def spread_of_spine(spine: DataFrame, lookup: JoinedValues) -> DataFrame:
+    """Key and moment of the complete spine rows: what hot keys are found by."""
+    rows = spine_rows(spine, lookup.join, lookup.key_types)
+    return rows.where(F.col(MOMENT).isNotNull()).select(*key_names(lookup.key_types), MOMENT)
+
+
+def spread_of_values(lookup: JoinedValues) -> DataFrame:
+    """Key and moment of the value rows."""
+    rows = value_rows(replace(lookup, join=replace(lookup.join, features=())))
+    return rows.select(*key_names(lookup.key_types), MOMENT)

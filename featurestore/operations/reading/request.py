@@ -1,0 +1,171 @@
+"""What an as-of join is to give: lookups resolved against the registry, and the spine, checked against them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeAlias
+
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from featurestore.columnar.user_frames import MomentColumn, exact_table
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.lookup import Lookup, as_lookups, listed, with_places
+from featurestore.definitions.names import parse_reference
+from featurestore.definitions.values.time_window import to_instant
+from featurestore.errors import DefinitionError, SpineError
+from featurestore.frames.as_of.join_rules import AsOfJoin, KnownAt
+from featurestore.frames.as_of.spine import check_keys, check_outputs, check_spine
+from featurestore.frames.schema import key_fields
+from featurestore.operations.context import Context
+from featurestore.stores.arrow import to_spark
+
+Spine: TypeAlias = DataFrame | pd.DataFrame | pa.Table
+Features: TypeAlias = str | Lookup | Iterable[str | Lookup]
+
+
+@dataclass(frozen=True)
+class ResolvedLookup:
+    """A lookup with its group as defined, and the columns it gives."""
+
+    group: FeatureGroup
+    features: tuple[str, ...]
+    keys: dict[str, str]
+    outputs: dict[str, str]
+    event_timestamp_output: str
+    # How long after the spine row's timestamp: a label's, never a feature's.
+    offset: timedelta = timedelta(0)
+
+    def join(self, timestamp_column: str, known_at: KnownAt, with_timestamps: bool) -> AsOfJoin:
+        return AsOfJoin(
+            keys=self.keys,
+            features=tuple(name for name in self.group.feature_names if name in self.features),
+            timestamp_column=timestamp_column,
+            ttl=self.group.ttl,
+            nulls=self.group.nulls,
+            known_at=known_at,
+            outputs=self.outputs,
+            event_timestamp_output=self.event_timestamp_output if with_timestamps else None,
+        )
+
+    def columns(self, with_timestamps: bool) -> list[str]:
+        """Output columns, in the order of the request."""
+        names = [self.outputs[feature] for feature in self.features]
+        return [*names, self.event_timestamp_output] if with_timestamps else names
+
+
+@dataclass(frozen=True)
+class AsOfRequest:
+    """A whole as-of join, resolved: its lookups, the time they go by, what is known, and the table versions."""
+
+    lookups: tuple[ResolvedLookup, ...]
+    timestamp_column: str = "event_timestamp"
+    known_at: KnownAt = None
+    with_timestamps: bool = False
+    # Of one feature, under the label's name; it may look ahead of the spine row's timestamp.
+    label: ResolvedLookup | None = None
+    # Table version by (group name, major version); a group not named is read at its newest.
+    table_versions: Mapping[tuple[str, int], int] | None = None
+
+    @property
+    def feature_columns(self) -> list[str]:
+        return [name for lookup in self.lookups for name in lookup.columns(False)]
+
+    @property
+    def columns(self) -> list[str]:
+        """Output columns of the features, and of the label where that is a feature."""
+        names = [name for lookup in self.lookups for name in lookup.columns(self.with_timestamps)]
+        return names if self.label is None else [*names, *self.label.columns(False)]
+
+    @property
+    def key_lookups(self) -> list[dict[str, str]]:
+        """The ways in which a row of the spine names entities: join key -> column."""
+        return [lookup.keys for lookup in self.all_lookups]
+
+    @property
+    def spine_keys(self) -> list[tuple[str, ...]]:
+        """The columns of the spine that lookups go by, each combination once."""
+        return list(dict.fromkeys(tuple(keys.values()) for keys in self.key_lookups))
+
+    @property
+    def all_lookups(self) -> tuple[ResolvedLookup, ...]:
+        return self.lookups if self.label is None else (*self.lookups, self.label)
+
+
+def resolve(context: Context, features: Features, full_feature_names: bool = False) -> tuple[ResolvedLookup, ...]:
+    """Feature references and lookups, checked against the registry.
+
+    Raises NotFoundError (with the nearest names), InvalidNameError, DefinitionError (a lookup ``on`` a key that is not
+    one of the group's).
+    """
+    lookups = as_lookups(features)
+    if not lookups:
+        raise DefinitionError("no features were asked; name at least one as 'group:feature'")
+    return tuple(resolve_lookup(context.group(lookup.group), lookup, full_feature_names) for lookup in lookups)
+
+
+def columns_asked(features: Features, lookups: Sequence[ResolvedLookup]) -> tuple[str, ...]:
+    """The features' columns in the order of ``features``; ``lookups`` are these features, resolved."""
+    names: list[str] = []
+    for place, item in with_places(listed(features)):
+        lookup = lookups[place]
+        names += lookup.columns(False) if isinstance(item, Lookup) else [lookup.outputs[parse_reference(item)[1]]]
+    return tuple(names)
+
+
+def resolve_lookup(group: FeatureGroup, lookup: Lookup, full_feature_names: bool) -> ResolvedLookup:
+    names = lookup.features or tuple(group.feature_names)
+    for name in names:
+        group.feature(name)
+    unknown = sorted(lookup.on.keys() - set(group.join_keys))
+    if unknown:
+        raise DefinitionError(f"lookup of {group.name!r}: on= names {unknown}; its join keys are {group.join_keys}")
+    if lookup.prefix is not None:
+        prefix = lookup.prefix
+    else:
+        prefix = f"{group.name}__" if full_feature_names else ""
+    return ResolvedLookup(
+        group=group,
+        features=names,
+        keys={key: lookup.on.get(key, key) for key in group.join_keys},
+        outputs={name: f"{prefix}{name}" for name in names},
+        event_timestamp_output=f"{lookup.prefix or ''}{group.name}__event_timestamp",
+    )
+
+
+def parse_known_at(known_at: object, zone: str | None) -> KnownAt:
+    """None, ``"event"``, or an instant; raises DefinitionError for anything else."""
+    if known_at is None:
+        return None
+    if isinstance(known_at, str) and known_at == "event":
+        return "event"
+    try:
+        return to_instant(known_at, zone, "down")
+    except ValueError as error:
+        raise DefinitionError(f"known_at: {error}; possible: None, 'event', or an instant") from error
+
+
+def as_spine(context: Context, spine: Spine, request: AsOfRequest) -> DataFrame:
+    """A pandas or pyarrow spine as a Spark DataFrame, every value as it was; see ``columnar.user_frames.exact_table``.
+
+    Raises SpineError for values that Spark does not hold unchanged, and for anything that is not a frame.
+    """
+    if isinstance(spine, DataFrame):
+        return spine
+    if isinstance(spine, pd.DataFrame | pa.Table):
+        moments = MomentColumn(request.timestamp_column, context.settings.timestamp_zone)
+        keys = [name for lookup in request.key_lookups for name in lookup.values()]
+        return to_spark(context.spark, exact_table(spine, "spine", moments, may_be_untyped=keys))
+    raise SpineError(f"spine is {type(spine).__name__}; give a Spark or pandas DataFrame or a pyarrow Table")
+
+
+def check_joinable(spine: DataFrame, request: AsOfRequest) -> None:
+    """Raise SpineError where the spine lacks what the request needs, or has columns that collide with its results."""
+    check_spine(spine, request.timestamp_column)
+    check_outputs(spine.columns, request.columns)
+    for lookup in request.all_lookups:
+        types = {field.name: field.dataType for field in key_fields(lookup.group)}
+        check_keys(spine, lookup.keys, types, lookup.group.name)
