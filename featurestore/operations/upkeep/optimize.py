@@ -135,7 +135,7 @@ def rewrite_partition(scope: Scope, group: FeatureGroup, event_date: date, files
         # By the partition's columns first, as the writer wants it: it would else sort by these again, and lose the rest.
         return spread.sortWithinPartitions(*PARTITION_COLUMNS, *order)
 
-    where = f"scope.tenant_id = {literal(scope.tenant_id)} AND event_date = DATE{literal(event_date.isoformat())}"
+    where = f"tenant_id = {literal(scope.tenant_id)} AND event_date = DATE{literal(event_date.isoformat())}"
     scope.table(group).values.lay_out_anew(scope.spark, where, laid_out)
 
 

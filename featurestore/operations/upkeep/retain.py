@@ -168,7 +168,7 @@ def _clean(scope: Scope, old: _Old) -> RetentionResult:
         return old.result(0, None, dry_run=False)
     values = scope.table(old.group).values
     if old.doomed is None:
-        where = f"scope.tenant_id = {literal(scope.tenant_id)} AND event_date < DATE{literal(old.before.isoformat())}"
+        where = f"tenant_id = {literal(scope.tenant_id)} AND event_date < DATE{literal(old.before.isoformat())}"
         deleted = values.delete_partitions(scope.spark, where)
     else:
         # Row by row: a late row that another writer appends meanwhile is not among them, and stays.
