@@ -149,7 +149,7 @@ def _run(scope: Scope, group: FeatureGroup, window: TimeWindow, earlier: Sequenc
     with recorded_run(scope, MATERIALIZE, group, window, attempt=len(earlier) + 1) as job:
         result = _write(scope, group, window, done)
         unpublished = bool(result.broken) and result.table_version is None and result.written == 0 and result.failed > 0
-        job.tell(
+        job.report(
             {"broken": result.broken} if result.broken else None,
             rows_written=result.written,
             rows_failed=result.failed,

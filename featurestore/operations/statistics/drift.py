@@ -160,7 +160,7 @@ def drift(scope: Scope, group: FeatureGroup, request: DriftRequest) -> DriftResu
             bring_up_to_date(scope, group)
         found = _compared(scope, group, before, now, chosen)
         result = DriftResult(scope.tenant_id, group.name, group.version, str(before), str(now), group.drift, found)
-        job.tell(
+        job.report(
             {status: result.of_status(status) for status in ("drifted", "warning")}
             | {"periods": [str(before), str(now)]}
         )

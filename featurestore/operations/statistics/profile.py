@@ -276,7 +276,7 @@ def _carry_out(scope: Scope, group: FeatureGroup, plan: _Plan, job: RunningJob) 
             )
         finally:
             lines.unpersist()
-    job.tell({"dates": dates, "rows": rows}, table_version=plan.table_version)
+    job.report({"dates": dates, "rows": rows}, table_version=plan.table_version)
     return GroupProfile(group.name, group.version, plan.table_version, dates, rows)
 
 

@@ -102,7 +102,7 @@ def optimize(scope: Scope, groups: Sequence[str] | None, *, dry_run: bool) -> Li
         return Listing((_planned(group, _files(scope, group)) for group in chosen), describe_optimized)
     with recorded_run(scope, OPTIMIZE) as job:
         results = [_optimize_group(scope, group) for group in chosen]
-        job.tell({"groups": [asdict(result) for result in results if result.rewritten or result.busy]})
+        job.report({"groups": [asdict(result) for result in results if result.rewritten or result.busy]})
     return Listing(results, describe_optimized)
 
 

@@ -111,7 +111,7 @@ def cleanup(
         return Listing((), describe_retention)
     with recorded_run(scope, CLEANUP) as job:
         results = [_clean(scope, _old(scope, group, before)) for group, before in chosen]
-        job.tell({"groups": [asdict(result) for result in results if result.deleted_rows]})
+        job.report({"groups": [asdict(result) for result in results if result.deleted_rows]})
     return Listing(results, describe_retention)
 
 

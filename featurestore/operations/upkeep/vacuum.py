@@ -70,7 +70,7 @@ def vacuum(context: Context, *, older_than: timedelta | str, force: bool, dry_ru
         for table in _tables(context):
             results.append(VacuumResult(str(table), *vacuum_table(context.spark, table, horizon), False))
             context.step("vacuum.table")
-        job.tell(
+        job.report(
             {"tables": [asdict(result) for result in results if result.files], "older_than": format_duration(horizon)}
         )
     return Listing(results, describe_vacuumed)

@@ -77,7 +77,7 @@ def sync_embeddings(scope: Scope, reference: str, *, full: bool, verify: bool) -
             )
             with locked(sync.target):
                 result = sync.run(full, verify)
-        job.tell(asdict(result), rows_written=result.rows_upserted, table_version=result.to_version)
+        job.report(asdict(result), rows_written=result.rows_upserted, table_version=result.to_version)
     return result
 
 

@@ -147,7 +147,7 @@ def test_nothing_that_could_not_be_read_back_is_written(
 
     def tell_of_nan() -> None:
         with recorded_run(Scope(context, "acme"), "measured") as job:
-            job.tell({"psi": math.nan})
+            job.report({"psi": math.nan})
 
     writes: list[Callable[[], Any]] = [
         lambda: context.training_sets.publish(spark, manifest.model_copy(update={"missing": math.nan})),
