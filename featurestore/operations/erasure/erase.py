@@ -68,8 +68,8 @@ class ErasureCertificate(Displayed):
         if self.left:
             places = "".join(f"\n- {place}" for place in self.left)
             raise ErasureError(
-                f"erasure {self.erasure_id} removed {self.rows} rows, but could not search everything; erase again once "
-                f"these are resolved:{places}"
+                f"erasure {self.erasure_id} removed {self.rows} rows, but could not search everything; erase again "
+                f"once these are resolved:{places}"
             )
 
     def display(self) -> Display:

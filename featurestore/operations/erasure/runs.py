@@ -16,7 +16,7 @@ ERASED_ERROR = "this message quoted an entity that was erased"
 
 
 def erase_run_errors(erasing: Erasing) -> list[ErasedTable]:
-    """Replace messages that contain all join keys of an entity: Spark and databases quote the values that they refuse."""
+    """Replace messages that contain all join keys of an entity: Spark and databases quote values that they refuse."""
     ledger = erasing.context.layout.runs
     entities = erasing.keys.toArrow().to_pylist()
     errors = Sweep(

@@ -98,8 +98,9 @@ def checked_secret(scope: Scope, suppressed: Sequence[Suppression]) -> Suppressi
     secret = SuppressionSecret.of(scope.context.environ, why)
     if any(suppression.secret_check != secret.check for suppression in suppressed):
         raise ConfigurationError(
-            f"{SECRET} is not the secret with which entities of tenant {scope.tenant_id!r} were erased; set that secret "
-            "again: without it the store would not recognise these entities, and they would come back. Nothing was written"
+            f"{SECRET} is not the secret with which entities of tenant {scope.tenant_id!r} were erased; set that "
+            "secret again: without it the store would not recognise these entities, and they would come back. "
+            "Nothing was written"
         )
     return secret
 

@@ -117,8 +117,8 @@ def sweep(context: Context, plan: Sweep, erasure_id: str) -> Swept:
             context.step("erase.log")
             return _swept(files.log, mark, changed)
     raise ErasureError(
-        f"table {plan.table}: after {_ATTEMPTS} passes a write in progress still holds an entity that is being erased; end "
-        "the jobs that write it, and erase again"
+        f"table {plan.table}: after {_ATTEMPTS} passes a write in progress still holds an entity that is being erased; "
+        "end the jobs that write it, and erase again"
     )
 
 

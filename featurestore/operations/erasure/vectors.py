@@ -23,8 +23,8 @@ _LOGS = (
     "were written; the server's administrator must remove them"
 )
 _STATISTICS = (
-    "PostgreSQL's planner statistics may hold values of filters in their old pages, and this role may not rewrite them; "
-    "as a superuser, or the database's owner, run: VACUUM (FULL) pg_catalog.pg_statistic"
+    "PostgreSQL's planner statistics may hold values of filters in their old pages, and this role may not rewrite "
+    "them; as a superuser, or the database's owner, run: VACUUM (FULL) pg_catalog.pg_statistic"
 )
 
 

@@ -71,7 +71,7 @@ def test_cleanup_tells_and_then_deletes(machine: Answer) -> None:
 
 
 def test_vacuum_has_a_least_horizon_and_stands_in_the_ledger_of_the_store(machine: Answer) -> None:
-    assert "at least 1d" in machine("vacuum", "--older-than", "1h", code=17)["error"]["message"]
+    assert "the shortest possible is 1d" in machine("vacuum", "--older-than", "1h", code=17)["error"]["message"]
     assert all(table["files"] == 0 for table in machine("vacuum"))
     assert [(one["job"], one["state"]) for one in machine("runs", "list", "--store")] == [("vacuum", "succeeded")]
 
