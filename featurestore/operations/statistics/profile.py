@@ -59,7 +59,8 @@ class ProfileResult(Displayed):
             (result.group, result.version, result.table_version, count(result.dates), count(result.rows))
             for result in self.groups
         )
-        title = f"{counted(len(self.groups), 'group')} profiled: {counted(sum(result.dates for result in self.groups), 'date')}"
+        dates = sum(result.dates for result in self.groups)
+        title = f"{counted(len(self.groups), 'group')} profiled: {counted(dates, 'date')}"
         return Display(title, tables=(Table(columns, rows),))
 
     def __str__(self) -> str:

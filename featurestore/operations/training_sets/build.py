@@ -145,8 +145,8 @@ def _check_sample(part: PartToBuild, rows: int, plan: TrainingSetPlan) -> None:
         return
     if rows != min(plan.request.sample_size, part.sampled_from):
         raise InvariantError(
-            f"training set {plan.request.name!r}: a sample of {plan.request.sample_size} of {part.sampled_from} rows came out with {rows}; "
-            "the spine changed between two reads of it. Save or cache it first"
+            f"training set {plan.request.name!r}: a sample of {plan.request.sample_size} of {part.sampled_from} rows "
+            f"came out with {rows}; the spine changed between two reads of it. Save or cache it first"
         )
 
 
@@ -215,8 +215,8 @@ def _written(
     _check_unchanged(parts, plan, version)
     if base is not None and fingerprint_text(saved.get) != base.content_hash:
         raise InvariantError(
-            f"training set {plan.request.name!r}: the saved rows of version {base.version}, which was to be extended, are not those "
-            f"that it was published with; version {version} is not published. Build a new one instead"
+            f"training set {plan.request.name!r}: the saved rows of version {base.version}, which was to be extended, "
+            f"are not those that it was published with; version {version} is not published. Build a new one instead"
         )
     snapshots = (*(base.all_parts if base is not None else ()), *(part.snapshot for part in parts))
     spine_rows = sum(part.before["rows"] for part in parts)
@@ -267,8 +267,8 @@ def _audited(scope: Scope, table: DeltaTable, manifest: Manifest, plan: Training
     if plan.request.strict and grave:
         faults = "".join(f"\n- {finding}" for finding in grave)
         raise LeakageError(
-            f"training set {plan.request.name!r}: the audit found {len(grave)} faults, and strict=True, so that version "
-            f"{manifest.version} is not published:{faults}"
+            f"training set {plan.request.name!r}: the audit found {len(grave)} faults, and strict=True, so that "
+            f"version {manifest.version} is not published:{faults}"
         )
     return findings
 
@@ -277,8 +277,9 @@ def _check_unchanged(parts: Sequence[_Joined], plan: TrainingSetPlan, version: i
     for part in parts:
         if part.is_changed:
             raise InvariantError(
-                f"training set {plan.request.name!r}: the spine had {part.before['rows']} rows and {part.after.get['rows']} came out, or "
-                f"their own columns changed; version {version} is not published. Please report this with the definitions"
+                f"training set {plan.request.name!r}: the spine had {part.before['rows']} rows and "
+                f"{part.after.get['rows']} came out, or their own columns changed; version {version} is not "
+                "published. Please report this with the definitions"
             )
 
 

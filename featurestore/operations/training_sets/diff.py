@@ -106,8 +106,8 @@ class TrainingSetDiff(Displayed):
     def __str__(self) -> str:
         lines = [
             f"{self.name} v{self.version_a} -> v{self.version_b}",
-            f"rows: {self.rows_a:,} -> {self.rows_b:,}; {self.both:,} in both, {self.only_a:,} only in v{self.version_a}, "
-            f"{self.only_b:,} only in v{self.version_b}",
+            f"rows: {self.rows_a:,} -> {self.rows_b:,}; {self.both:,} in both, {self.only_a:,} only in "
+            f"v{self.version_a}, {self.only_b:,} only in v{self.version_b}",
             f"of those in both, {self.changed:,} have other feature values",
         ]
         for what, names in self._columns_apart():

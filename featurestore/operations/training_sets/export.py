@@ -140,8 +140,8 @@ def _check_columns(rows: DataFrame, format: ExportFormat, csv: CsvOptions) -> No
         raise ExportError(f"the rows have the columns {rows.columns}; files need columns, each with a name")
     if format == "csv" and len(rows.columns) == 1 and rows.schema[0].nullable and not csv.null:
         raise ExportError(
-            f"the rows have one column, {rows.columns[0]!r}, and its nulls would be blank lines, which readers of CSV pass "
-            "over; give a marker, such as null='NA'"
+            f"the rows have one column, {rows.columns[0]!r}, and its nulls would be blank lines, which readers of CSV "
+            "pass over; give a marker, such as null='NA'"
         )
 
 

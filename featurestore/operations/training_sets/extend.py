@@ -62,6 +62,6 @@ def _defined(manifest: Manifest, was: Feature, group: FeatureGroup) -> Feature:
 
 def _incompatible(manifest: Manifest, was: Feature, group: FeatureGroup, message: str) -> IncompatibleChangeError:
     return IncompatibleChangeError(
-        f"training set {manifest.name!r} v{manifest.version} cannot be extended: feature '{group.name}:{was.name}', which was "
-        f"{was.type}, {message}; build a new set"
+        f"training set {manifest.name!r} v{manifest.version} cannot be extended: feature '{group.name}:{was.name}', "
+        f"which was {was.type}, {message}; build a new set"
     )

@@ -65,7 +65,8 @@ class FineTuningSet(Displayed):
         left_out = Table(("left out because", "rows"), tuple((why, count(rows)) for why, rows in self.left_out.items()))
         missing = Table(("missing input", "lines"), tuple((name, count(n)) for name, n in self.missing_inputs.items()))
         return Display(
-            f"Fine-tuning set of {counted(self.row_count, 'line')}, {counted(sum(self.left_out.values()), 'row')} left out",
+            f"Fine-tuning set of {counted(self.row_count, 'line')}, {counted(sum(self.left_out.values()), 'row')} "
+            "left out",
             facts=(("folder", self.path), ("files", count(len(self.files)))),
             tables=(parts, *(table for table in (left_out, missing) if table.rows)),
         )
@@ -235,15 +236,16 @@ def _counts(made: DataFrame, spine_rows: int, request: FineTuningRequest) -> _Co
     total = sum(parts.values()) + sum(reasons.values())
     if total != spine_rows:
         raise InvariantError(
-            f"fine-tuning set {request.name!r}: the spine had {spine_rows} rows and {total} came out; nothing was written"
+            f"fine-tuning set {request.name!r}: the spine had {spine_rows} rows and {total} came out; nothing was "
+            "written"
         )
     failed = {reason: count for reason, count in sorted(reasons.items()) if reason not in LEFT_OUT}
     samples = _samples(made) if failed else ()
     if REFUSED in failed or (failed and request.on_invalid == "fail"):
         reasons_text = "; ".join(f"{reason}: {count}" for reason, count in failed.items())
         raise TransformationError(
-            f"fine-tuning set {request.name!r}: no messages came of {sum(failed.values())} of {total} rows, and nothing was "
-            f"written ({reasons_text}), such as {' | '.join(samples)}. Mend it"
+            f"fine-tuning set {request.name!r}: no messages came of {sum(failed.values())} of {total} rows, and "
+            f"nothing was written ({reasons_text}), such as {' | '.join(samples)}. Mend it"
             + ("" if REFUSED in failed else ", or leave such rows out with on_invalid='skip'")
         )
     missing = {row["name"]: row["count"] for row in missing_inputs(made).collect()}

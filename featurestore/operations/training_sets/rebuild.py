@@ -47,17 +47,18 @@ def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None) 
 def _check_same(manifest: Manifest, built: Manifest) -> None:
     if built.content_hash != manifest.content_hash:
         raise RebuildError(
-            f"training set {manifest.name!r} v{manifest.version}: built again, its content hash is {built.content_hash[:12]}... and "
-            f"was {manifest.content_hash[:12]}..., so that it is not published; a source table was changed in place, or this "
-            "version of the package computes otherwise. The saved rows stay readable"
+            f"training set {manifest.name!r} v{manifest.version}: built again, its content hash is "
+            f"{built.content_hash[:12]}... and was {manifest.content_hash[:12]}..., so that it is not published; a "
+            "source table was changed in place, or this version of the package computes otherwise. The saved rows "
+            "stay readable"
         )
 
 
 def _parts_as_they_were(context: Context, manifest: Manifest, spine: Spine | None) -> list[PartToBuild]:
     if spine is not None and manifest.parts:
         raise RebuildError(
-            f"training set {manifest.name!r} v{manifest.version} was extended: which of its {len(manifest.parts)} parts a row "
-            "of a given spine belongs to cannot be told; rebuild it from its saved rows, without spine="
+            f"training set {manifest.name!r} v{manifest.version} was extended: which of its {len(manifest.parts)} "
+            "parts a row of a given spine belongs to cannot be told; rebuild it from its saved rows, without spine="
         )
     if spine is None:
         saved = context.training_sets.read_with_part(context.spark, manifest)

@@ -226,7 +226,8 @@ def _with_label(context: Context, plan: ExamplesPlan, offset: timedelta) -> Exam
     for other in plan.join.lookups:
         if other.group.name == group_name and feature in other.features and not offset:
             raise DefinitionError(
-                f"{plan.label!r} is the label and among the features; ask for it once, or give label_offset= for its later value"
+                f"{plan.label!r} is the label and among the features; ask for it once, or give label_offset= for its "
+                "later value"
             )
     output = lookup.outputs[feature]
     if output in plan.join.feature_columns:

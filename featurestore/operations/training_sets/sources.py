@@ -19,8 +19,8 @@ def check_sources(context: Context, manifest: Manifest) -> None:
     if manifest.erasures:
         rows = sum(note.rows for note in manifest.erasures)
         raise RebuildError(
-            f"{_named(manifest)}: {rows} of its rows were erased, and with them the old versions of the tables that it was built "
-            f"from. {_ADVICE}"
+            f"{_named(manifest)}: {rows} of its rows were erased, and with them the old versions of the tables that "
+            f"it was built from. {_ADVICE}"
         )
     for snapshot in _snapshots(manifest):
         try:
@@ -35,8 +35,8 @@ def check_sources(context: Context, manifest: Manifest) -> None:
 
 def _gone(manifest: Manifest, snapshot: GroupSnapshot, told: str) -> RebuildError:
     return RebuildError(
-        f"{_named(manifest)}: version {snapshot.table_version} of {snapshot.table}, from which it was built, is gone from the "
-        f"table's log ({told}). {_ADVICE}"
+        f"{_named(manifest)}: version {snapshot.table_version} of {snapshot.table}, from which it was built, is gone "
+        f"from the table's log ({told}). {_ADVICE}"
     )
 
 
@@ -50,9 +50,9 @@ def explain_missing_files(context: Context, manifest: Manifest, error: Exception
         needed = {file_name(path) for path in rows.inputFiles()}
         if needed - there:
             raise RebuildError(
-                f"{_named(manifest)}: {len(needed - there)} of {len(needed)} files of version {snapshot.table_version} of "
-                f"{snapshot.table}, from which it was built, are gone: removed by a vacuum with a shorter horizon, or by an "
-                f"erasure. {_ADVICE}"
+                f"{_named(manifest)}: {len(needed - there)} of {len(needed)} files of version "
+                f"{snapshot.table_version} of {snapshot.table}, from which it was built, are gone: removed by a "
+                f"vacuum with a shorter horizon, or by an erasure. {_ADVICE}"
             ) from error
 
 
