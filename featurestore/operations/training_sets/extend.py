@@ -1,4 +1,4 @@
-"""Extend a saved training set by new spine rows, of which alone features are computed."""
+"""Extend a saved training set by new spine rows, and compute features for these only."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from featurestore.stores.training_sets.manifests import GroupSnapshot, Manifest
 
 
 def extend_training_set(scope: Scope, manifest: Manifest, spine: Spine) -> Manifest:
-    """Publish a new version: the saved rows of a version as they are, and the features joined to new spine rows.
+    """Publish a new version: a version's saved rows unchanged, and new spine rows with their features.
 
-    Only the new rows are computed, from the tables as they are now; each part is built again from its own versions.
-    ``spine`` has the manifest's spine columns, of the same types, and no others; all its rows are taken, also where the
-    version was sampled. A split keeps its cuts: an entity stays in its part. The new rows are joined by the rules (TTL,
-    nulls) that the version was built by, and their features have the types of now: where a feature was widened since, the
-    new version has the wider type, in which the saved rows keep their values exactly. Raises SpineError, InvariantError,
-    IncompatibleChangeError (a feature is of now gone, or of a type that its saved values do not fit).
+    Only the new rows are computed, from the tables as they are now; a rebuild reads each part's own table versions.
+    ``spine`` has exactly the manifest's spine columns, of the same types; all its rows are used, even if the version
+    was sampled. A split keeps its cuts: an entity stays in its part. The new rows are joined by the rules (TTL, nulls)
+    that the version was built by, but their features have their current types: if a feature was widened since, the new
+    version has the wider type, in which the saved rows keep their values exactly. Raises SpineError, InvariantError,
+    IncompatibleChangeError (a feature no longer exists, or its type no longer fits the saved values).
     """
     join = join_of_manifest(manifest, _defined_now(scope.context, manifest))
     plan = replace(plan_of_manifest(manifest), join=join, rebuilt_from=None)
@@ -40,7 +40,7 @@ def extend_training_set(scope: Scope, manifest: Manifest, spine: Spine) -> Manif
 
 
 def _defined_now(context: Context, manifest: Manifest) -> list[GroupSnapshot]:
-    """The groups as the version was built by them, but with their features as they are now."""
+    """The groups as they were when the version was built, but with the current definitions of their features."""
     state = context.refresh()
     snapshots = []
     for snapshot in manifest.groups:
@@ -53,10 +53,10 @@ def _defined_now(context: Context, manifest: Manifest) -> list[GroupSnapshot]:
 
 def _defined(manifest: Manifest, was: Feature, group: FeatureGroup) -> Feature:
     if was.name not in group.feature_names:
-        raise _incompatible(manifest, was, group, "is not there any more")
+        raise _incompatible(manifest, was, group, "does not exist any more")
     now = group.feature(was.name)
     if now.type != was.type and now.type not in LOSSLESS_WIDENING.get(was.type, ()):
-        raise _incompatible(manifest, was, group, f"is {now.type} now, which not all values of {was.type} fit")
+        raise _incompatible(manifest, was, group, f"is {now.type} now, which cannot hold all values of {was.type}")
     return now
 
 
