@@ -187,8 +187,8 @@ def _joined_again(scope: Scope, rows: DataFrame, manifest: Manifest, counts: Any
     newest, total = rows, counts["rows"]
     if PART in rows.columns:
         newest, total = rows.where(F.col(PART) == F.lit(len(manifest.all_parts) - 1)), manifest.all_parts[-1].row_count
-    some = sampled(newest, manifest.spine_columns, JOINED_ROWS, total)
-    sample = SpineSample.of(scope, some, manifest)
+    sample_rows = sampled(newest, manifest.spine_columns, JOINED_ROWS, total)
+    sample = SpineSample.of(scope, sample_rows, manifest)
     if manifest.known_at != "event":
         for name, reality in zip(named, as_served(sample), strict=True):
             yield from _if_any(findings.known_later(name, reality, manifest.known_at))

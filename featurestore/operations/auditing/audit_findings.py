@@ -22,7 +22,7 @@ EQUAL = 0.99
 # Above this a feature is the label on another scale; yesterday's value of a slow series reaches 0.99.
 CORRELATED = 0.999
 # Shares of errors avoided when the label is guessed from the feature. The best honest models avoid fewer.
-TOLD, ALL_TOLD = 0.97, 0.995
+MOST_SAVED, NEARLY_ALL_SAVED = 0.97, 0.995
 # Fewer errors could all be avoided by luck: a feature that avoids four in five of 20 avoids all once in a hundred
 # times.
 MIN_BASE_ERRORS = 20
@@ -68,8 +68,8 @@ def like_label(feature: str, label: str, agreement: Agreement, many_numbers: boo
             measured={"rows": agreement.rows, "equal": agreement.equal, "equal_share": share},
         )
     errors_saved = agreement.told if agreement.base_errors >= MIN_BASE_ERRORS else 0.0
-    if errors_saved >= TOLD:
-        severity: Severity = "error" if errors_saved >= ALL_TOLD and not many_numbers else "warning"
+    if errors_saved >= MOST_SAVED:
+        severity: Severity = "error" if errors_saved >= NEARLY_ALL_SAVED and not many_numbers else "warning"
         right = 1 - agreement.errors / agreement.guessed
         base = 1 - agreement.base_errors / agreement.guessed
         return Finding(

@@ -105,15 +105,14 @@ class ErasureCertificate(Displayed):
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
-    def of(cls, document: Mapping[str, Any]) -> ErasureCertificate:
+    def of(cls, told: Mapping[str, Any]) -> ErasureCertificate:
         """The certificate in a parsed document of ``to_json``."""
         # Certificates of older code lack out_of_reach.
         lists = {
-            name: tuple(document.get(name, ()))
-            for name in ("join_keys", "key_hashes", "exports", "left", "out_of_reach")
+            name: tuple(told.get(name, ())) for name in ("join_keys", "key_hashes", "exports", "left", "out_of_reach")
         }
-        tables = tuple(ErasedTable(**table) for table in document["tables"])
-        return cls(**(dict(document) | lists | {"tables": tables}))
+        tables = tuple(ErasedTable(**table) for table in told["tables"])
+        return cls(**(dict(told) | lists | {"tables": tables}))
 
 
 def describe_certificates(done: Sequence[ErasureCertificate]) -> Display:
@@ -169,9 +168,9 @@ def erase(scope: Scope, entity: str, keys: EntityKey | Sequence[EntityKey]) -> E
 
 def _erase(context: Context, entity: Entity, keys: pa.Table, erasure: Erasure, log: ErasureLog) -> ErasureCertificate:
     erasing = Erasing.of(context, entity, keys, erasure, log)
-    exports_left = erase_exports(erasing)
+    exports_not_removed = erase_exports(erasing)
     groups, vectors = erase_groups(erasing), erase_vectors(erasing)
-    sets, sets_left = erase_training_sets(erasing)
+    sets, sets_not_searched = erase_training_sets(erasing)
     runs = erase_run_errors(erasing)
     return ErasureCertificate(
         erasure_id=erasure.erasure_id,
@@ -183,7 +182,7 @@ def _erase(context: Context, entity: Entity, keys: pa.Table, erasure: Erasure, l
         code_version=context.code_version,
         tables=(*groups, *vectors.tables, *sets, *runs),
         exports=tuple(erasing.removed_folders()),
-        left=(*exports_left, *groups_not_searched(context), *sets_left),
+        left=(*exports_not_removed, *groups_not_searched(context), *sets_not_searched),
         out_of_reach=(*vectors.out_of_reach, *_NEVER_SEARCHED),
     )
 

@@ -13,8 +13,7 @@ from featurestore.stores.training_sets.manifests import Manifest
 
 
 def erase_exports(erasing: Erasing) -> list[str]:
-    """Delete exports of training sets that hold the entities, and all the tenant's other exports: their rows are
-    unknown.
+    """Delete exports of training sets that hold the entities, and all exports of other kinds: their rows are unknown.
 
     This runs before the erasure from training sets, because their rows show which of their exports hold the entities.
     Returns messages about what is left: exported folders that no longer look like an export of this tenant.

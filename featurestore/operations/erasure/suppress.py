@@ -94,8 +94,8 @@ def _distinct(lookups: Lookups, suppression: Suppression) -> list[Mapping[str, s
 
 def checked_secret(scope: Scope, suppressed: Sequence[Suppression]) -> SuppressionSecret:
     """The secret that keyed the tenant's suppressions; raises ConfigurationError if the environment has another."""
-    why = f"entities of tenant {scope.tenant_id!r} were erased, and writes need it to recognise them"
-    secret = SuppressionSecret.of(scope.context.environ, why)
+    purpose = f"entities of tenant {scope.tenant_id!r} were erased, and writes need it to recognise them"
+    secret = SuppressionSecret.of(scope.context.environ, purpose)
     if any(suppression.secret_check != secret.check for suppression in suppressed):
         raise ConfigurationError(
             f"{SECRET} is not the secret with which entities of tenant {scope.tenant_id!r} were erased; set that "
@@ -105,7 +105,7 @@ def checked_secret(scope: Scope, suppressed: Sequence[Suppression]) -> Suppressi
     return secret
 
 
-def left_after_suppression(scope: Scope, rows: DataFrame, lookups: Lookups) -> tuple[DataFrame, int]:
+def without_erased_entities(scope: Scope, rows: DataFrame, lookups: Lookups) -> tuple[DataFrame, int]:
     """The rows without those of erased entities, and how many were left out; the same rows if nothing was erased."""
     suppressed = suppressions(scope)
     if not suppressed:

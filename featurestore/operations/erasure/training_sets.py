@@ -37,19 +37,21 @@ def erase_training_sets(erasing: Erasing) -> tuple[list[ErasedTable], list[str]]
     context = erasing.context
     manifests = context.training_sets.manifests(context.spark, erasing.tenant_id)
     published = {(manifest.name, manifest.version): manifest for manifest in manifests.readable}
-    erased, left = [], []
+    erased, not_erased = [], []
     for name, version, table in context.training_sets.rows_tables(context.spark, context.files, erasing.tenant_id):
         manifest = published.get((name, version))
         if manifest is not None:
             erased += erase_training_set(erasing, manifest)
         elif (erasing.tenant_id, name, version) in manifests.unreadable:
-            left.append(str(manifests.unreadable[(erasing.tenant_id, name, version)]))
+            not_erased.append(str(manifests.unreadable[(erasing.tenant_id, name, version)]))
         elif _is_being_built(context, table):
-            left.append(f"training set {name} v{version} is being built; its build removes the rows when it is done")
+            not_erased.append(
+                f"training set {name} v{version} is being built; its build removes the rows when it is done"
+            )
         else:
             erased.append(_remove_whole(erasing, name, version, table))
             context.step("erase.unpublished")
-    return erased, left
+    return erased, not_erased
 
 
 def _remove_whole(erasing: Erasing, name: str, version: int, table: DeltaTable) -> ErasedTable:
@@ -91,8 +93,10 @@ def erase_training_set(erasing: Erasing, manifest: Manifest) -> list[ErasedTable
 
 
 def lookups_of(erasing: Erasing, manifest: Manifest, schema: StructType) -> list[Mapping[str, str]]:
-    """The ways in which a set's rows identify the entity: by the lookups of its features and label, and by columns of
-    the spine with the names of the join keys."""
+    """The ways in which a set's rows identify the entity.
+
+    These are the lookups of its features and label, and columns of the spine with the names of the join keys.
+    """
     groups = {snapshot.name: snapshot.group for part in manifest.all_parts for snapshot in part.groups}
     lookups = [*manifest.features, *([manifest.label_lookup] if manifest.label_lookup is not None else [])]
     ways = [

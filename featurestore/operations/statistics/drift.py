@@ -139,8 +139,7 @@ class DriftRequest:
 
 
 def drift(scope: Scope, group: FeatureGroup, request: DriftRequest) -> DriftResult:
-    """Compare two periods of a group's statistics, or a training set with a period, by the group's ``drift``
-    thresholds.
+    """Compare two periods of a group's statistics, or a training set with a period, by the group's thresholds.
 
     - A period is ``"2026-11-01/2026-11-08"`` or a pair of dates (the first day is included, the end is not), or a
       length such as ``"7d"``: the current period then ends with yesterday (UTC), and the baseline ends where the
@@ -263,7 +262,7 @@ def _name_in(side: _Side, name: str, feature: Feature) -> str:
 def _statistics(scope: Scope, group: FeatureGroup, sides: Sequence[_Side]) -> list[dict[str, FeatureStatistics]]:
     """Each side's statistics by the feature's name in that side; raises NotFoundError if a side has no rows."""
     lines_by_side = [_lines_of(scope, group, side).withColumn("side", F.lit(i)) for i, side in enumerate(sides)]
-    whole = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), lines_by_side)
+    whole = reduce(lambda first, second: first.unionByName(second, allowMissingColumns=True), lines_by_side)
     by_side: list[dict[str, FeatureStatistics]] = [{} for _ in sides]
     for row in merged_lines(whole, ("side", "feature")).collect():
         by_side[row["side"]][row["feature"]] = FeatureStatistics.of(row.asDict(recursive=True))

@@ -20,7 +20,7 @@ from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import SPLIT
 from featurestore.operations.auditing.audit import audit
 from featurestore.operations.context import Context, Scope
-from featurestore.operations.erasure.suppress import left_after_suppression, suppressions
+from featurestore.operations.erasure.suppress import suppressions, without_erased_entities
 from featurestore.operations.erasure.training_sets import erase_again_from_set
 from featurestore.operations.reading.as_of import AsOfRequest, Spine, as_spine, point_in_time
 from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split
@@ -48,7 +48,7 @@ def build_training_set(scope: Scope, spine: Spine, plan: TrainingSetPlan) -> Man
     """
     whole = as_spine(scope.context, spine, plan.join)
     check_columns(whole, plan)
-    whole, suppressed = left_after_suppression(scope, whole, plan.join.key_lookups)
+    whole, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
     if plan.request.sample_size is None:
         return build_parts(scope, [PartToBuild(whole, suppressed=suppressed)], plan)
     # Persist: the same rows must be counted, sampled and joined.

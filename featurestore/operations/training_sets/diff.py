@@ -89,7 +89,7 @@ class TrainingSetDiff(Displayed):
             ("in both", f"{self.both:,}, of which {self.changed:,} have other feature values"),
             (f"only in {a}", count(self.only_a)),
             (f"only in {b}", count(self.only_b)),
-            *((what, ", ".join(names)) for what, names in self._columns_apart() if names),
+            *((title, ", ".join(names)) for title, names in self._columns_apart() if names),
         ]
         rows = tuple(
             (feature.name, feature.type, count(feature.changed), str(feature.a), str(feature.b))
@@ -116,9 +116,9 @@ class TrainingSetDiff(Displayed):
             f"v{self.version_a}, {self.only_b:,} only in v{self.version_b}",
             f"of those in both, {self.changed:,} have other feature values",
         ]
-        for what, names in self._columns_apart():
+        for title, names in self._columns_apart():
             if names:
-                lines.append(f"{what}: {', '.join(names)}")
+                lines.append(f"{title}: {', '.join(names)}")
         for feature in self.features:
             lines.append(f"{feature.name} ({feature.type}): {feature.changed:,} changed")
             lines += [f"  v{self.version_a}: {feature.a}", f"  v{self.version_b}: {feature.b}"]

@@ -93,11 +93,10 @@ def examples(
     entities: Entities | None,
     time_range: TimeRange | None,
 ) -> DataFrame:
-    """The rows of ``spine`` within ``time_range``; without a spine, the keys and event timestamps of stored values
-    there.
+    """The rows of ``spine`` within ``time_range``; without a spine, the times of stored values in that range.
 
-    These are the values of the label if it is a feature, else of the features. Raises InvalidArgumentError without a
-    spine and a time range, and for ``entities`` together with a spine.
+    The values are those of the label if it is a feature, otherwise those of the features. Raises InvalidArgumentError
+    without a spine and a time range, and for ``entities`` together with a spine.
     """
     zone = scope.settings.timestamp_zone
     window = None if time_range is None else time_range_window(time_range, zone)

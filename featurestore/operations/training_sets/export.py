@@ -95,10 +95,10 @@ def export(
 def record_export(context: Context, record: ExportRecord) -> None:
     """Record an export before it is written; raises ExportError if the path exists."""
     try:
-        taken = context.files.exists(record.path)
+        exists = context.files.exists(record.path)
     except OSError as error:
         raise ExportError(f"{record.path} cannot be written: {error}") from error
-    if taken:
+    if exists:
         raise ExportError(f"{record.path} is there already; remove it, or name another folder")
     ExportLog(context.layout.exports).record(context.spark, record, context.clock())
 

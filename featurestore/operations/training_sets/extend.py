@@ -11,7 +11,7 @@ from featurestore.errors import IncompatibleChangeError
 from featurestore.frames.columns import column
 from featurestore.frames.training_sets.missing import check_missing
 from featurestore.operations.context import Context, Scope
-from featurestore.operations.erasure.suppress import left_after_suppression
+from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.reading.as_of import Spine
 from featurestore.operations.training_sets.build import PartToBuild, build_parts
 from featurestore.operations.training_sets.manifest_spine import spine_of_manifest
@@ -34,7 +34,7 @@ def extend_training_set(scope: Scope, manifest: Manifest, spine: Spine) -> Manif
     check_missing(plan.request.missing, {field.name: field.dataType for field in plan.feature_types})
     added = spine_of_manifest(scope.context, manifest, spine, join)
     check_columns(added, plan)
-    new, suppressed = left_after_suppression(scope, added, join.key_lookups)
+    new, suppressed = without_erased_entities(scope, added, join.key_lookups)
     in_order = new.select(*(column(name) for name in manifest.spine_columns))
     return build_parts(scope, [PartToBuild(in_order, suppressed=suppressed)], plan, base=manifest)
 

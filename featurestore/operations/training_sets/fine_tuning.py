@@ -23,7 +23,7 @@ from featurestore.frames.text.json_lines import LINE_END
 from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import PARTS, SPLIT
 from featurestore.operations.context import Context, Scope
-from featurestore.operations.erasure.suppress import left_after_suppression
+from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.instants import argument_count
 from featurestore.operations.reading.as_of import Spine, as_spine, columns_asked, point_in_time
 from featurestore.operations.training_sets.export import record_export
@@ -62,7 +62,9 @@ class FineTuningSet(Displayed):
     def display(self) -> Display:
         """The folder, the lines by part, the reasons for rows left out, and the inputs missing in lines."""
         parts = Table(("part", "lines"), tuple((part, count(lines)) for part, lines in self.parts.items()))
-        left_out = Table(("left out because", "rows"), tuple((why, count(rows)) for why, rows in self.left_out.items()))
+        left_out = Table(
+            ("left out because", "rows"), tuple((reason, count(rows)) for reason, rows in self.left_out.items())
+        )
         missing = Table(("missing input", "lines"), tuple((name, count(n)) for name, n in self.missing_inputs.items()))
         return Display(
             f"Fine-tuning set of {counted(self.row_count, 'line')}, {counted(sum(self.left_out.values()), 'row')} "
@@ -102,9 +104,9 @@ def _check_options(request: FineTuningRequest) -> None:
         raise InvalidArgumentError(
             f"format_fn is {type(request.format_fn).__name__}; give a function of a row (a dict)"
         )
-    for what, text in (("system", request.system), ("template", request.template)):
+    for option, text in (("system", request.system), ("template", request.template)):
         if text is not None and (not isinstance(text, str) or not text.strip()):
-            raise InvalidArgumentError(f"{what} is {text!r}; give a Jinja2 text, or leave it out")
+            raise InvalidArgumentError(f"{option} is {text!r}; give a Jinja2 text, or leave it out")
     if request.shards is not None:
         argument_count("shards", request.shards, MOST_SHARDS, ", or None")
     if not isinstance(request.on_invalid, str) or request.on_invalid not in ("fail", "skip"):
@@ -146,7 +148,7 @@ def load_for_fine_tuning(scope: Scope, spine: Spine, request: FineTuningRequest)
     plan = _planned(scope.context, request)
     whole = as_spine(scope.context, spine, plan.join)
     plan = replace(plan, format=_checked(whole, plan))
-    whole, suppressed = left_after_suppression(scope, whole, plan.join.key_lookups)
+    whole, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
     record_export(scope.context, ExportRecord(scope.tenant_id, full_path(request.path), "fine_tuning", request.name))
     with new_folder(scope.spark, scope.files, request.path) as staging, ExitStack() as stack:
         # Persist each frame: the same rows must be sampled, split, joined and counted, and a user's function may return
@@ -192,7 +194,7 @@ def _checked(spine: DataFrame, plan: _Plan) -> ChatFormat:
     check_columns(spine, plan)
     columns = [*spine.columns, *join.columns]
     texts = {"system": form.system, "template": form.template}
-    used = [check_template(what, text, columns, form.output) for what, text in texts.items() if text is not None]
+    used = [check_template(option, text, columns, form.output) for option, text in texts.items() if text is not None]
     if form.format_fn is not None:
         return form
     needed = {*form.identified_by, form.output, *(form.inputs if form.template is None else ())}

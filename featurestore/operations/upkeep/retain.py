@@ -25,8 +25,7 @@ CLEANUP = "cleanup"
 
 @dataclass(frozen=True)
 class RetentionResult:
-    """One feature group: its rows with an event date before ``before`` (UTC) that were deleted, or would be
-    (``dry_run``).
+    """One feature group: its rows dated before ``before`` (UTC) that were deleted, or would be (``dry_run``).
 
     ``deleted_bytes``: of the files that readers of the newest version no longer need; the files stay on disk until a
     vacuum. For a file that keeps some of its rows, the deleted rows' share of its bytes counts. ``kept_latest``: older

@@ -46,7 +46,7 @@ class Need:
     """How long, back from now, files that left the newest version are still needed, and by whom."""
 
     duration: timedelta
-    whom: str
+    needed_by: str
 
 
 def vacuum(context: Context, *, older_than: timedelta | str, force: bool, dry_run: bool) -> Listing[VacuumResult]:
@@ -92,8 +92,8 @@ def check_horizon(context: Context, horizon: timedelta) -> None:
         least = timedelta(hours=-(-need.duration // timedelta(hours=1)))
         raise InvalidArgumentError(
             f"older_than is {format_duration(horizon)}; the shortest possible is {format_duration(least)}, because "
-            f"{need.whom} needs files that left the newest version that long ago. Delete what you no longer need, or "
-            "pass force=True to remove the files anyway"
+            f"{need.needed_by} needs files that left the newest version that long ago. Delete what you no longer "
+            "need, or pass force=True to remove the files anyway"
         )
 
 
@@ -117,8 +117,8 @@ def _of_training_sets(context: Context) -> Iterator[Need]:
                 histories[table] = commits(context.spark, tables[table])
             needed_since = first_removal(histories[table], version)
             if needed_since is not None:
-                whom = f"training set {manifest.name!r} v{manifest.version} of tenant {manifest.tenant_id!r}"
-                yield Need(now - needed_since, f"{whom}, built from version {version} of {table},")
+                needed_by = f"training set {manifest.name!r} v{manifest.version} of tenant {manifest.tenant_id!r}"
+                yield Need(now - needed_since, f"{needed_by}, built from version {version} of {table},")
 
 
 def _pinned(manifest: Manifest) -> set[tuple[str, int]]:

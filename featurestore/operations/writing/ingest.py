@@ -81,8 +81,8 @@ def reasons(
     if not failed:
         return ()
     if not samples:
-        return (Table(("rejected because", "rows"), tuple((why, count(rows)) for why, rows in errors.items())),)
-    lines = tuple((why, count(rows), next(iter(samples.get(why, ())), "")) for why, rows in errors.items())
+        return (Table(("rejected because", "rows"), tuple((reason, count(rows)) for reason, rows in errors.items())),)
+    lines = tuple((reason, count(rows), next(iter(samples.get(reason, ())), "")) for reason, rows in errors.items())
     return (Table(("rejected because", "rows", "such as"), lines),)
 
 
@@ -117,7 +117,7 @@ def write_batch(
     try:
         marked = with_rejected_marked(scope, persisted, erased, group)
         record = _summary(marked, scope.tenant_id, chosen_id)
-        left = without_suppressed(marked)
+        remaining = without_suppressed(marked)
         if record.written + record.failed == 0:
             return WriteResult(0, 0, chosen_id, None)
         if record.invalid and on_invalid == "fail":
@@ -125,13 +125,13 @@ def write_batch(
                 f"group {group.name!r}: {record.invalid} of {record.written + record.failed} rows break rules, and "
                 f"nothing was written: {_most_frequent(record.errors)}"
             )
-        broken = _broken(left, group, window_end, record)
+        broken = _broken(remaining, group, window_end, record)
         if broken and group.expect is not None and group.expect.on_breach == "reject":
-            result = _left_unpublished(scope.context, table, left, record, broken)
+            result = _reject_run(scope.context, table, remaining, record, broken)
         else:
-            batch = _Batch(scope.context, table, left, record, bool(erased))
+            batch = _Batch(scope.context, table, remaining, record, bool(erased))
             result = _earlier(batch) or _append(batch)
-            result = replace(result, samples=_samples(left) if record.invalid else {}, broken=broken)
+            result = replace(result, samples=_samples(remaining) if record.invalid else {}, broken=broken)
         # An erasure that began in the meantime may have searched the table before these rows were written.
         if of_group(suppressions(scope), group) != erased or _may_have_been_late(result, record):
             erase_again(scope, group, persisted.drop(SUPPRESSED))
@@ -153,7 +153,7 @@ def _broken(
     return tuple(broken_expectations(good_rows(checked), group, window_end, record.invalid))
 
 
-def _left_unpublished(
+def _reject_run(
     context: Context, table: GroupTable, checked: DataFrame, record: BatchRecord, broken: tuple[str, ...]
 ) -> WriteResult:
     """Write all rows of a run to the rejected rows, with their own reasons and the run's.
@@ -246,12 +246,13 @@ def _samples(checked: DataFrame) -> dict[str, list[str]]:
 class _Batch:
     """A batch in progress.
 
-    ``left``: its checked rows, without those of erased entities. ``any_erased``: whether erasures concern the group.
+    ``remaining``: its checked rows, without those of erased entities. ``any_erased``: whether erasures concern the
+    group.
     """
 
     context: Context
     table: GroupTable
-    left: DataFrame
+    remaining: DataFrame
     record: BatchRecord
     any_erased: bool
 
@@ -270,9 +271,9 @@ def _append(batch: _Batch) -> WriteResult:
     now = table.next_created(context.spark, context.clock())
     # Rejected rows come first, so that stored values mean that the whole batch is stored.
     if record.invalid:
-        table.append_rejected(bad_rows(batch.left), record.tenant_id, record.batch_id, now)
+        table.append_rejected(bad_rows(batch.remaining), record.tenant_id, record.batch_id, now)
         context.step("write.rejected")
-    table.append_values(good_rows(batch.left), replace(record, created_at=now.astimezone(UTC).isoformat()), now)
+    table.append_values(good_rows(batch.remaining), replace(record, created_at=now.astimezone(UTC).isoformat()), now)
     context.step("write.values")
     return _result(batch, *_find(batch))
 
@@ -281,7 +282,7 @@ def _result(batch: _Batch, version: int, stored: BatchRecord) -> WriteResult:
     """The result in the commit that holds this batch id, which may be an earlier one; raises BatchConflictError."""
     table, record = batch.table, batch.record
     is_same = stored.fingerprint == record.fingerprint
-    if not is_same and not (batch.any_erased and is_rest_of(batch.context, table, batch.left, record, stored)):
+    if not is_same and not (batch.any_erased and is_rest_of(batch.context, table, batch.remaining, record, stored)):
         raise BatchConflictError(
             f"group {table.group.name!r}: batch id {record.batch_id!r} was used before (table version {version}) for "
             "other rows; nothing was written. Give this batch an id of its own"

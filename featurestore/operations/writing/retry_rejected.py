@@ -16,11 +16,11 @@ from featurestore.operations.writing.ingest import WriteResult, write_batch
 
 
 def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None) -> WriteResult:
-    """Check a batch's rejected rows (all of the group's if ``batch_id`` is None) by the current rules; write the good
-    ones.
+    """Check a batch's rejected rows by the current rules, and write the good ones.
 
-    Rows that are good now move to the group's values, with the current time as created timestamp unless the row has
-    one. The others stay rejected, with their old reasons; ``failed`` and ``errors`` count these.
+    ``batch_id``: None for all rejected rows of the group. Rows that are good now move to the group's values, with the
+    current time as created timestamp unless the row has one. The others stay rejected, with their old reasons;
+    ``failed`` and ``errors`` count these.
 
     This takes three commits: the good rows are claimed, written as a batch with the claim as its id, and removed from
     the rejected rows. A run that finds an earlier claim finishes it: rows that were written are removed, and a claim
