@@ -252,6 +252,6 @@ def _check_size(manifest: Manifest, call: str, rows: int, needed: int, max_bytes
         raise ResultTooLargeError(
             f"training set {manifest.name!r} v{manifest.version}: {call} would take about {size(needed)} for {rows:,} "
             f"rows, more than max_bytes={max_bytes} ({size(max_bytes)}); give a larger max_bytes (None: no limit) "
-            "where the memory is there, load one part (split=), build it with sample_size=, or export() it and read "
+            "if there is enough memory, load one part (split=), build it with sample_size=, or export() it and read "
             "the files in pieces"
         )
