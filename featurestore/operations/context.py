@@ -1,4 +1,4 @@
-"""What every operation is given: session, settings, tables, clock. Nothing is reached for."""
+"""The context that every operation receives as an argument: session, settings, tables, clock."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ Step = Callable[[str], None]
 
 
 def no_step(name: str) -> None:
-    """What happens between two side effects of a job, unless somebody looks: nothing."""
+    """Do nothing between two side effects of a job; the default."""
 
 
 def named_files(spark: SparkSession) -> NamedFiles:
-    """The files that this session can read, by their names."""
+    """The files that this session can read, by name."""
     return NamedFiles(spark, None if is_remote() else HadoopFiles(spark))
 
 
 @dataclass
 class Context:
-    """One opened store. The registry's state is read once and again after an apply, or when a name is not in it."""
+    """One opened store. It reads the registry once, and again after an apply or when the registry lacks a name."""
 
     spark: SparkSession
     settings: Settings
     clock: Clock
     code_version: str
-    # Called between any two side effects of a job, with the name of what was just done.
+    # Called between any two side effects of a job, with the name of the step that just ended.
     step: Step = no_step
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     _state: RegistryState | None = field(default=None, repr=False)
@@ -87,7 +87,7 @@ class Context:
         return self.state
 
     def group(self, name: str, version: int | None = None) -> FeatureGroup:
-        """The group in force; raises NotFoundError with the nearest names."""
+        """The current definition of the group; raises NotFoundError with the nearest names."""
         if not self._knows(name):
             self.refresh()
         return self.state.feature_group(name, version)
@@ -101,7 +101,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Scope:
-    """One opened store and one of its tenants: what an operation works on. No operation can reach another tenant."""
+    """One opened store and one of its tenants. An operation works within a scope and reaches no other tenant."""
 
     context: Context
     tenant_id: str
@@ -139,15 +139,15 @@ class Scope:
         return self.context.named_files
 
     def now(self) -> datetime:
-        """The clock's instant, in UTC."""
+        """The current instant by the clock, in UTC."""
         return self.context.clock().astimezone(UTC)
 
     def step(self, name: str) -> None:
-        """Say that a side effect of a job is done; called between any two of them."""
+        """Report that a side effect of a job is done; called between any two of them."""
         self.context.step(name)
 
     def group(self, name: str, version: int | None = None) -> FeatureGroup:
-        """The group in force; raises NotFoundError with the nearest names."""
+        """The current definition of the group; raises NotFoundError with the nearest names."""
         return self.context.group(name, version)
 
     def table(self, group: FeatureGroup) -> GroupTable:

@@ -1,4 +1,4 @@
-"""Every job's run stands in the ledger: from its start, to its end or to what stopped it."""
+"""Record every run of a job in the ledger: its start, and then its end or the error that stopped it."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ from featurestore.stores.small_tables.rows import written_json
 from featurestore.stores.small_tables.runs import Run
 from featurestore.stores.storage_faults import storage_error
 
-# Whose the runs are that work for all tenants alike; no tenant can have this id.
+# The tenant id of store-wide runs; no tenant can have it.
 STORE = "_store"
 
 
 class RunningJob:
-    """A run that is under way; ``tell`` what its end shall say."""
+    """A run in progress. ``report`` adds the facts that its last record in the ledger will hold."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.facts: dict[str, Any] = {}
         self.state: Literal["succeeded", "failed"] = "succeeded"
 
-    def tell(self, details: dict[str, Any] | None = None, **facts: Any) -> None:
-        """Facts for the run's last state: ``rows_written``, ``rows_failed``, ``table_version``, and the job's own."""
+    def report(self, details: dict[str, Any] | None = None, **facts: Any) -> None:
+        """Add facts to the run's last record: ``rows_written``, ``rows_failed``, ``table_version``, and ``details``.
+
+        ``details`` holds what only this job reports; it is stored as JSON.
+        """
         self.facts |= facts
         if details is not None:
-            self.facts["details"] = written_json(details, f"what {self.run.job} run {self.run.run_id} says")
+            self.facts["details"] = written_json(details, f"the details of {self.run.job} run {self.run.run_id}")
 
     def fail(self, error: str) -> None:
-        """End as a failure that is told by the job's result, not raised."""
+        """End the run as failed without raising; the job's result reports the failure."""
         self.state = "failed"
         self.facts["error"] = error[:4000]
 
@@ -49,9 +52,9 @@ def recorded_run(
     window: TimeWindow | None = None,
     attempt: int = 1,
 ) -> Iterator[RunningJob]:
-    """Record that a job runs, and then how it ended; what it raises is recorded as a failure, and raised.
+    """Record that a job runs, and then how it ended; an exception is recorded as a failure and re-raised.
 
-    Earlier runs of the same job on the same group and window whose process is gone are marked as abandoned first.
+    First, earlier runs of the same job on the same group and window are marked as abandoned if their process is gone.
     """
     scope.runs.create(scope.spark)
     name, version = ("", 0) if group is None else (group.name, group.version)
@@ -87,17 +90,18 @@ def recorded_run(
     scope.step(f"{job}.recorded")
 
 
-def abandon(context: Context, run: Run, why: str) -> Run:
+def abandon(context: Context, run: Run, reason: str) -> Run:
     """Mark a run as abandoned."""
-    ended = replace(run, state="abandoned", sequence=run.sequence + 1, error=why)
+    ended = replace(run, state="abandoned", sequence=run.sequence + 1, error=reason)
     context.runs.record(context.spark, ended, context.clock())
     return ended
 
 
 def abandon_run(context: Context, run: Run) -> Run:
-    """The same, by a person who knows that it does not run any more; raises InvalidArgumentError for a run that ended."""
+    """Mark a run as abandoned for a person who knows that it has stopped.
+
+    Raises InvalidArgumentError for a run that ended.
+    """
     if run.state != "running":
-        raise InvalidArgumentError(
-            f"run {run.run_id!r} is {run.state}; only one that is said to be running can be abandoned"
-        )
+        raise InvalidArgumentError(f"run {run.run_id!r} is {run.state}; only a running run can be abandoned")
     return abandon(context, run, "abandoned by hand")

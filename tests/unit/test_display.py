@@ -250,7 +250,7 @@ incremental  by the feed
 models       small
 was behind   2 versions, 1.5 min
 speed        2,000 rows a second, 0 graphs built
-verified     1 row differed and is mended now
+verified     1 row differed and is repaired now
 """,
         ),
         (

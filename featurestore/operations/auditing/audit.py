@@ -1,7 +1,7 @@
-"""The leakage audit of a built training set: whether its rows could have been known when they are said to be.
+"""The leakage audit of a built training set: whether its values could have been known at each row's time.
 
-A few passes over the rows, whatever their number: one that counts everything, one of hashes that finds doubled rows, one
-that samples. What needs more than counting (the label's likeness, joins by other rules) is done on the sample.
+The audit makes a fixed number of passes over the rows: one counts everything, one hashes rows to find doubled ones, and
+one samples. What needs more than counting (comparing features with the label, joining by other rules) uses the sample.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import ResolvedLookup
 from featurestore.stores.training_sets.manifests import PART, Manifest
 
-# Rows that are joined again, and rows whose values are compared with the label: shares of a hundredth are then told to
-# within a fifth of themselves (two standard deviations).
+# Sample sizes for joining again and for comparing with the label: they measure a share of one hundredth to within a
+# fifth of itself (two standard deviations).
 JOINED_ROWS, COMPARED_ROWS = 10_000, 20_000
-# Sets of at most so many rows are read once for all passes.
-_KEPT_ROWS = 10_000
-# Values that are held in memory to be compared, of all features together.
+# Sets of at most this many rows are read once for all passes.
+_CACHED_ROWS = 10_000
+# The values of all features together that are held in memory for the comparison.
 _COMPARED_VALUES = 4_000_000
-# Features of a lookup that are looked at for a short TTL: those that are missing most often.
+# The features of a lookup that are checked for a short TTL: those missing most often.
 _EXPIRING_FEATURES = 3
 
 _ORDER = {"error": 0, "warning": 1, "info": 2}
@@ -51,57 +51,59 @@ def audit_training_set(scope: Scope, manifest: Manifest) -> tuple[Finding, ...]:
 
 
 def audit(scope: Scope, rows: DataFrame, manifest: Manifest) -> tuple[Finding, ...]:
-    """The findings on written rows, published or not; errors first, then warnings, then what is worth knowing.
+    """The findings on written rows, published or not; errors first, then warnings, then infos.
 
-    ``rows`` has the manifest's columns. Where it has ``PART``, too, only the newest part is joined again: of the others the
-    manifest's table versions are not those that they were built from.
+    ``rows`` has the manifest's columns. If it also has ``PART``, only the newest part is joined again: the other parts
+    were not built from the manifest's table versions.
     """
-    if manifest.row_count > _KEPT_ROWS:
+    if manifest.row_count > _CACHED_ROWS:
         return _findings(scope, rows, manifest)
-    # Reading the table costs more than the rows do, so it is done once.
-    kept = rows.persist()
+    # Reading a table takes longer than computing on so few rows, so the audit reads it once.
+    cached = rows.persist()
     try:
-        return _findings(scope, kept, manifest)
+        return _findings(scope, cached, manifest)
     finally:
-        kept.unpersist()
+        cached.unpersist()
 
 
 def _findings(scope: Scope, rows: DataFrame, manifest: Manifest) -> tuple[Finding, ...]:
     instants = instant_column(rows)
     timed = with_instants(rows, manifest.timestamp_column, scope.settings.timestamp_zone, instants)
-    told = overview(
+    counts = overview(
         timed, instants, manifest.event_timestamp_columns, manifest.feature_columns, manifest.label
     ).collect()[0]
-    if not told["rows"]:
+    if not counts["rows"]:
         return ()
-    found = [
-        *_counted(manifest, told),
-        *_doubled(rows, manifest, told["rows"]),
-        *_like_label(rows, manifest, told),
-        *_joined_again(scope, rows, manifest, told),
+    all_findings = [
+        *_counted(manifest, counts),
+        *_doubled(rows, manifest, counts["rows"]),
+        *_like_label(rows, manifest, counts),
+        *_joined_again(scope, rows, manifest, counts),
     ]
-    return tuple(sorted(found, key=lambda finding: _ORDER[finding.severity]))
+    return tuple(sorted(all_findings, key=lambda finding: _ORDER[finding.severity]))
 
 
-def _counted(manifest: Manifest, told: Any) -> Iterator[Finding]:
+def _counted(manifest: Manifest, counts: Any) -> Iterator[Finding]:
     for index, lookup in enumerate(_lookup_names(manifest)):
-        newer = findings.newer_than_spine(lookup, told["rows"], told[f"newer_{index}"], told[f"seconds_{index}"] or 0.0)
+        newer = findings.newer_than_spine(
+            lookup, counts["rows"], counts[f"newer_{index}"], counts[f"seconds_{index}"] or 0.0
+        )
         if newer is not None:
             yield newer
-    for feature, missing in _missing(manifest, told).items():
-        if missing == told["rows"]:
+    for feature, missing in _missing(manifest, counts).items():
+        if missing == counts["rows"]:
             yield findings.always_missing(feature, missing)
     if manifest.label is not None:
-        yield from findings.about_label(manifest.label, told["rows"], told["unlabelled"], told["one_label"])
+        yield from findings.about_label(manifest.label, counts["rows"], counts["unlabelled"], counts["one_label"])
 
 
-def _missing(manifest: Manifest, told: Any) -> dict[str, int]:
-    """By feature, the rows without a value of it, also where they were filled since."""
-    counts = {name: told[f"missing_{index}"] for index, name in enumerate(manifest.feature_columns)}
+def _missing(manifest: Manifest, counts: Any) -> dict[str, int]:
+    """By feature, the number of rows without a value, including rows that were filled later."""
+    missing = {name: counts[f"missing_{index}"] for index, name in enumerate(manifest.feature_columns)}
     for index, lookup in enumerate(lookups_of(manifest)):
         for name in lookup.outputs.values():
-            counts[name] = max(counts[name], told[f"unmatched_{index}"])
-    return counts
+            missing[name] = max(missing[name], counts[f"unmatched_{index}"])
+    return missing
 
 
 def _lookup_names(manifest: Manifest) -> list[str]:
@@ -110,18 +112,18 @@ def _lookup_names(manifest: Manifest) -> list[str]:
 
 def _doubled(rows: DataFrame, manifest: Manifest, total: int) -> Iterator[Finding]:
     example = list(dict.fromkeys((*manifest.key_columns, manifest.timestamp_column)))
-    told = doubled(rows, example, manifest.spine_columns).collect()[0]
+    counts = doubled(rows, example, manifest.spine_columns).collect()[0]
     only_the_label = set(manifest.spine_columns) <= {*example, manifest.label}
-    finding = findings.doubled_rows(told.asDict(), total, only_the_label)
+    finding = findings.doubled_rows(counts.asDict(), total, only_the_label)
     if finding is not None:
         yield finding
 
 
-def _like_label(rows: DataFrame, manifest: Manifest, told: Any) -> Iterator[Finding]:
+def _like_label(rows: DataFrame, manifest: Manifest, counts: Any) -> Iterator[Finding]:
     label = manifest.label
-    if label is None or told["one_label"] or not is_comparable(rows.schema[label].dataType):
+    if label is None or counts["one_label"] or not is_comparable(rows.schema[label].dataType):
         return
-    labelled = told["rows"] - told["unlabelled"]
+    labelled = counts["rows"] - counts["unlabelled"]
     if labelled < findings.MIN_ROWS:
         yield findings.not_compared(label, labelled)
         return
@@ -132,28 +134,30 @@ def _like_label(rows: DataFrame, manifest: Manifest, told: Any) -> Iterator[Find
         if is_comparable(rows.schema[output].dataType)
     }
     size = min(COMPARED_ROWS, max(findings.MIN_ROWS * 100, _COMPARED_VALUES // max(1, len(by_feature))))
-    sample = sampled(rows, manifest.spine_columns, size, told["rows"]).where(comparable_values(rows, label).isNotNull())
-    held = _held(sample, label, by_feature, manifest.spine_columns)
-    values = _values(held, label)
+    sample = sampled(rows, manifest.spine_columns, size, counts["rows"]).where(
+        comparable_values(rows, label).isNotNull()
+    )
+    table = _in_memory(sample, label, by_feature, manifest.spine_columns)
+    values = _values(table, label)
     if len(values.held) < findings.MIN_ROWS:
         yield findings.not_compared(label, len(values.held))
         return
     many_numbers = is_many_numbers(values)
-    row_hashes = held.column("rows").to_numpy()
+    row_hashes = table.column("rows").to_numpy()
     for feature, lookup in by_feature.items():
-        found = agreement(
-            _values(held, feature),
+        agreement_with_label = agreement(
+            _values(table, feature),
             values,
             can_be_equal(rows, feature, label),
-            held.column(_entity(lookup)).to_numpy(),
+            table.column(_entity(lookup)).to_numpy(),
             row_hashes,
         )
-        finding = findings.like_label(feature, label, found, many_numbers)
+        finding = findings.like_label(feature, label, agreement_with_label, many_numbers)
         if finding is not None:
             yield finding
 
 
-def _held(sample: DataFrame, label: str, by_feature: dict[str, ResolvedLookup], spine: Sequence[str]) -> pa.Table:
+def _in_memory(sample: DataFrame, label: str, by_feature: dict[str, ResolvedLookup], spine: Sequence[str]) -> pa.Table:
     """The sample as numbers in memory: each feature, the label, and hashes of each lookup's keys and of the rows."""
     entities = {_entity(lookup): hashed(list(lookup.keys.values())) for lookup in by_feature.values()}
     return sample.select(
@@ -167,42 +171,44 @@ def _entity(lookup: ResolvedLookup) -> str:
     return f"keys {list(lookup.keys.values())}"
 
 
-def _values(held: pa.Table, name: str) -> Values:
-    values = held.column(f"value {name}")
+def _values(table: pa.Table, name: str) -> Values:
+    values = table.column(f"value {name}")
     missing = values.is_null().to_numpy().astype(bool)
     if pa.types.is_floating(values.type):
         return Values(values.fill_null(np.nan).to_numpy(), missing)
     return Values(values.fill_null(0).to_numpy(), missing)
 
 
-def _joined_again(scope: Scope, rows: DataFrame, manifest: Manifest, told: Any) -> Iterator[Finding]:
+def _joined_again(scope: Scope, rows: DataFrame, manifest: Manifest, counts: Any) -> Iterator[Finding]:
     named = dict(zip(_lookup_names(manifest), lookups_of(manifest), strict=True))
-    expiring = {name: features for name, lookup in named.items() if (features := _expiring(lookup, manifest, told))}
+    expiring = {name: features for name, lookup in named.items() if (features := _expiring(lookup, manifest, counts))}
     if manifest.known_at == "event" and not expiring:
         return
-    newest, total = rows, told["rows"]
+    newest, total = rows, counts["rows"]
     if PART in rows.columns:
         newest, total = rows.where(F.col(PART) == F.lit(len(manifest.all_parts) - 1)), manifest.all_parts[-1].row_count
-    some = sampled(newest, manifest.spine_columns, JOINED_ROWS, total)
-    sample = SpineSample.of(scope, some, manifest)
+    sample_rows = sampled(newest, manifest.spine_columns, JOINED_ROWS, total)
+    sample = SpineSample.of(scope, sample_rows, manifest)
     if manifest.known_at != "event":
         for name, reality in zip(named, as_served(sample), strict=True):
-            yield from _one(findings.known_later(name, reality, manifest.known_at))
+            yield from _if_any(findings.known_later(name, reality, manifest.known_at))
     for name, features in expiring.items():
         ttl = named[name].group.ttl
         assert ttl is not None
-        yield from _one(findings.ttl_too_short(name, ttl, expired(sample, named[name], features)))
+        yield from _if_any(findings.ttl_too_short(name, ttl, expired(sample, named[name], features)))
 
 
-def _one(finding: Finding | None) -> Iterator[Finding]:
+def _if_any(finding: Finding | None) -> Iterator[Finding]:
     if finding is not None:
         yield finding
 
 
-def _expiring(lookup: ResolvedLookup, manifest: Manifest, told: Any) -> list[str]:
-    """The features that are missing so often that the lookup's TTL may be why, the worst first."""
+def _expiring(lookup: ResolvedLookup, manifest: Manifest, counts: Any) -> list[str]:
+    """The features missing so often that the lookup's TTL may be the reason, most often missing first."""
     if lookup.group.ttl is None:
         return []
-    missing = _missing(manifest, told)
-    often = [name for name in lookup.features if missing[lookup.outputs[name]] >= findings.EXPIRED_ROWS * told["rows"]]
+    missing = _missing(manifest, counts)
+    often = [
+        name for name in lookup.features if missing[lookup.outputs[name]] >= findings.EXPIRED_ROWS * counts["rows"]
+    ]
     return sorted(often, key=lambda name: -missing[lookup.outputs[name]])[:_EXPIRING_FEATURES]

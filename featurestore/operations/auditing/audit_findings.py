@@ -1,6 +1,6 @@
-"""From the audit's numbers to findings: what is a leak, what is a doubt, what is nothing; and the words for it.
+"""Turn the audit's numbers into findings: decide whether a number means a leak, a doubt or nothing, and word it.
 
-Every threshold is here, with its reason. docs/leakage_audit.md tells them to users.
+Every threshold is here, with its reason. docs/leakage_audit.md explains them to users.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from featurestore.definitions.values.durations import format_duration, spoken
 from featurestore.frames.training_sets.label_agreement import Agreement
 from featurestore.operations.auditing.audit_join import Expired, Reality
 
-# Of fewer labelled rows, or fewer with another than the commonest label, any feature may agree by chance.
+# With fewer labelled rows, or fewer rows outside the commonest label, any feature may agree by chance.
 MIN_ROWS, MIN_OTHERS = 10, 3
-# No feature that was known before is right about 99 of 100 of the rarer labels.
+# No feature that was known before the label is right about 99 of 100 rows with the rarer labels.
 EQUAL = 0.99
-# Beyond it a feature is the label on another scale; yesterday's value of a slow series reaches 0.99.
+# Above this a feature is the label on another scale; yesterday's value of a slow series reaches 0.99.
 CORRELATED = 0.999
-# Shares of errors that are saved where the label is guessed from the feature. The best of honest models save less.
-TOLD, ALL_TOLD = 0.97, 0.995
-# Fewer errors to save could all be saved by luck: a feature that saves four in five does it once in a hundred times.
+# Shares of errors avoided when the label is guessed from the feature. The best honest models avoid fewer.
+MOST_SAVED, NEARLY_ALL_SAVED = 0.97, 0.995
+# Fewer errors could all be avoided by luck: a feature that avoids four in five of 20 avoids all once in a hundred
+# times.
 MIN_BASE_ERRORS = 20
-# Values that come late are a fact of life; from here on the model learns from what it will not be given.
+# Some values always come late; from this share on, the model learns from values that serving will not have.
 KNOWN_LATER = 0.01
-# A TTL is there to leave something out; from here on it leaves out much of what there is.
+# A TTL is meant to leave some values out; from these shares on, it leaves out much of the data.
 EXPIRED_ROWS, EXPIRED_MISSES = 0.05, 0.25
 UNLABELLED = 0.2
 
@@ -39,47 +40,52 @@ def newer_than_spine(lookup: str, rows: int, newer: int, seconds: float) -> Find
         check="newer_than_spine",
         severity="error",
         subject=lookup,
-        message=f"{newer:,} of {rows:,} rows have a value of {lookup} from after their own time, by up to {spoken(seconds)}",
+        message=(
+            f"{newer:,} of {rows:,} rows have a value of {lookup} from after their own time, by up to {spoken(seconds)}"
+        ),
         advice="Values from the future: do not train on this set. Build it again; if this stays, please report it",
         measured={"rows": rows, "newer": newer, "seconds": seconds},
     )
 
 
-def like_label(feature: str, label: str, found: Agreement, many_numbers: bool) -> Finding | None:
-    """The strongest of: it equals the label, it is the label on another scale, it tells the label."""
-    if found.rows < MIN_ROWS or found.others < MIN_OTHERS:
+def like_label(feature: str, label: str, agreement: Agreement, many_numbers: bool) -> Finding | None:
+    """The strongest finding of three: equal to the label, predicts the label, or is the label on another scale."""
+    if agreement.rows < MIN_ROWS or agreement.others < MIN_OTHERS:
         equality, correlation = 0.0, 0.0
     else:
-        equality, correlation = found.equality, abs(found.correlation or 0.0)
-    if equality >= EQUAL and found.equal is not None:
-        share = found.equal / found.rows
+        equality, correlation = agreement.equality, abs(agreement.correlation or 0.0)
+    if equality >= EQUAL and agreement.equal is not None:
+        share = agreement.equal / agreement.rows
         return Finding(
             check="equals_label",
             severity="error",
             subject=feature,
-            message=f"{feature} equals the label {label} in {share:.1%} of the {found.rows:,} sampled rows that have both",
+            message=(
+                f"{feature} equals the label {label} in {share:.1%} of the {agreement.rows:,} sampled rows that have "
+                "both"
+            ),
             advice=_ADVICE_LABEL,
-            measured={"rows": found.rows, "equal": found.equal, "equal_share": share},
+            measured={"rows": agreement.rows, "equal": agreement.equal, "equal_share": share},
         )
-    told = found.told if found.base_errors >= MIN_BASE_ERRORS else 0.0
-    if told >= TOLD:
-        severity: Severity = "error" if told >= ALL_TOLD and not many_numbers else "warning"
-        right = 1 - found.errors / found.guessed
-        base = 1 - found.base_errors / found.guessed
+    errors_saved = agreement.told if agreement.base_errors >= MIN_BASE_ERRORS else 0.0
+    if errors_saved >= MOST_SAVED:
+        severity: Severity = "error" if errors_saved >= NEARLY_ALL_SAVED and not many_numbers else "warning"
+        right = 1 - agreement.errors / agreement.guessed
+        base = 1 - agreement.base_errors / agreement.guessed
         return Finding(
             check="tells_label",
             severity=severity,
             subject=feature,
             message=(
-                f"{feature} alone tells the label {label}: guessed from it, {right:.1%} of {found.guessed:,} sampled rows are "
-                f"right, and {base:.1%} by the commonest label"
+                f"{feature} alone tells the label {label}: guessed from it, {right:.1%} of {agreement.guessed:,} "
+                f"sampled rows are right, and {base:.1%} by the commonest label"
             ),
             advice=_ADVICE_LABEL,
             measured={
-                "rows": found.guessed,
-                "errors": found.errors,
-                "base_errors": found.base_errors,
-                "errors_saved": told,
+                "rows": agreement.guessed,
+                "errors": agreement.errors,
+                "base_errors": agreement.base_errors,
+                "errors_saved": errors_saved,
             },
         )
     if correlation >= CORRELATED:
@@ -88,68 +94,77 @@ def like_label(feature: str, label: str, found: Agreement, many_numbers: bool) -
             severity="warning",
             subject=feature,
             message=(
-                f"{feature} is all but the label {label} on another scale: their correlation is {found.correlation:.4f} over "
-                f"{found.rows:,} sampled rows"
+                f"{feature} is nearly the label {label} on another scale: their correlation is "
+                f"{agreement.correlation:.4f} over {agreement.rows:,} sampled rows"
             ),
             advice=_ADVICE_LABEL,
-            measured={"rows": found.rows, "correlation": found.correlation or 0.0},
+            measured={"rows": agreement.rows, "correlation": agreement.correlation or 0.0},
         )
     return None
 
 
 _ADVICE_LABEL = (
-    "Find out when its value is written. If that is with the label or after it, leave the feature out, or give its values the "
-    "event timestamp at which they are known"
+    "Find out when its value is written. If that is with the label or after it, leave the feature out, or give its "
+    "values the event timestamp at which they are known"
 )
 
 
-def known_later(lookup: str, found: Reality, known_at: object) -> Finding | None:
-    """Whether serving would have given other values; nothing is said of a set that was built as of serving."""
-    if known_at == "event" or not found.other:
+def known_later(lookup: str, reality: Reality, known_at: object) -> Finding | None:
+    """A finding if serving would have given other values; None for a set built with ``known_at="event"``."""
+    if known_at == "event" or not reality.other:
         return None
-    share = found.other / found.rows
+    share = reality.other / reality.rows
     severity: Severity = "warning" if known_at is None and share >= KNOWN_LATER else "info"
     return Finding(
         check="known_later",
         severity=severity,
         subject=lookup,
         message=(
-            f"in {found.other:,} of {found.rows:,} sampled rows ({share:.1%}) values of {lookup} were written after the row's own "
-            f"time: serving would have seen nothing in {found.nothing:,} of them and other values in {found.other - found.nothing:,}"
+            f"in {reality.other:,} of {reality.rows:,} sampled rows ({share:.1%}) values of {lookup} were written "
+            f"after the row's own time: serving would have seen nothing in {reality.nothing:,} of them and other "
+            f"values in {reality.other - reality.nothing:,}"
         ),
         advice=(
-            'Build with known_at="event" to train on what serving sees. If the history was only loaded late, write it with the '
-            "created_timestamp at which it was known"
+            'Build with known_at="event" to train on what serving sees. If the history was only loaded late, write it '
+            "with the created_timestamp at which it was known"
         ),
-        measured={"rows": found.rows, "other": found.other, "nothing": found.nothing, "share": share},
+        measured={"rows": reality.rows, "other": reality.other, "nothing": reality.nothing, "share": share},
     )
 
 
-def doubled_rows(found: Mapping[str, Any], rows: int, only_the_label_differs: bool) -> Finding | None:
-    """``only_the_label_differs``: the spine has keys, timestamp and label alone, so that rows of one example contradict."""
-    if not found["rows"]:
+def doubled_rows(doubled: Mapping[str, Any], rows: int, only_the_label_differs: bool) -> Finding | None:
+    """A finding if several spine rows are of the same example.
+
+    ``only_the_label_differs``: the spine has only keys, timestamp and label, so rows of the same example contradict.
+    """
+    if not doubled["rows"]:
         return None
-    contradicting = found["rows"] - found["copies"]
-    suspicious = found["copies"] > 0 or only_the_label_differs
+    contradicting = doubled["rows"] - doubled["copies"]
+    suspicious = doubled["copies"] > 0 or only_the_label_differs
     return Finding(
         check="doubled_rows",
         severity="warning" if suspicious else "info",
         subject="spine",
         message=(
-            f"{found['rows']:,} of {rows:,} spine rows have the keys and the timestamp of another: {found['copies']:,} are copies "
-            f"of it, {contradicting:,} differ in other columns of the spine"
+            f"{doubled['rows']:,} of {rows:,} spine rows have the keys and the timestamp of another: "
+            f"{doubled['copies']:,} are copies of it, {contradicting:,} differ in other columns of the spine"
         ),
         advice=(
-            "Take copies out of the spine: they weigh double, and may be in train and in test. Keep them only where they are "
-            "examples of their own"
+            "Take copies out of the spine: they weigh double, and may be in train and in test. Keep them only where "
+            "they are examples of their own"
         ),
-        measured={"rows": rows, "doubled": found["rows"], "copies": found["copies"], "examples": found["examples"]},
+        measured={
+            "rows": rows,
+            "doubled": doubled["rows"],
+            "copies": doubled["copies"],
+            "examples": doubled["examples"],
+        },
     )
 
 
-def ttl_too_short(lookup: str, ttl: timedelta, found: Mapping[str, Expired]) -> Finding | None:
-    """Of the lookup's features, that which loses most; the TTL that would keep nine in ten of its older values."""
-    feature, most = max(found.items(), key=lambda item: item[1].older)
+def ttl_too_short(lookup: str, ttl: timedelta, by_feature: Mapping[str, Expired]) -> Finding | None:
+    """A finding on the lookup's feature that loses most, with a TTL that would keep nine in ten of its older values."""
+    feature, most = max(by_feature.items(), key=lambda item: item[1].older)
     if most.older < max(1.0, EXPIRED_ROWS * most.rows) or most.older < EXPIRED_MISSES * most.missing:
         return None
     median, high = most.ages
@@ -159,13 +174,13 @@ def ttl_too_short(lookup: str, ttl: timedelta, found: Mapping[str, Expired]) -> 
         severity="warning",
         subject=lookup,
         message=(
-            f"{most.missing:,} of {most.rows:,} sampled rows ({most.missing / most.rows:.1%}) have no {feature} within the TTL of "
-            f"{format_duration(ttl)}; {most.older:,} of them have an older one, of age {spoken(median)} in the median and up to "
-            f"{spoken(high)} in nine of ten"
+            f"{most.missing:,} of {most.rows:,} sampled rows ({most.missing / most.rows:.1%}) have no {feature} "
+            f"within the TTL of {format_duration(ttl)}; {most.older:,} of them have an older one, of age "
+            f"{spoken(median)} in the median and up to {spoken(high)} in nine of ten"
         ),
         advice=(
-            f"A TTL of {format_duration(enough)} would fill nine in ten of these. Raise it if a value that old still says "
-            "something; if not, find out why newer ones were not written"
+            f"A TTL of {format_duration(enough)} would fill nine in ten of these. Raise it if a value that old still "
+            "says something; if not, find out why newer ones were not written"
         ),
         measured={
             "rows": most.rows,
@@ -184,26 +199,28 @@ def always_missing(feature: str, rows: int) -> Finding:
         severity="warning",
         subject=feature,
         message=f"{feature} has no value in any of {rows:,} rows",
-        advice="See whether its group has values for these keys before these times, and within its TTL; or leave it out",
+        advice=(
+            "See whether its group has values for these keys before these times, and within its TTL; or leave it out"
+        ),
         measured={"rows": rows},
     )
 
 
 def about_label(label: str, rows: int, unlabelled: int, one_label: bool | None) -> list[Finding]:
-    found = []
+    findings = []
     if unlabelled >= UNLABELLED * rows:
-        found.append(
+        findings.append(
             Finding(
                 check="label_missing",
                 severity="info",
                 subject=label,
                 message=f"the label {label} is missing in {unlabelled:,} of {rows:,} rows ({unlabelled / rows:.1%})",
-                advice="Leave rows without a label out of training; they count in every share that is told of this set",
+                advice="Leave rows without a label out of training; every share reported for this set counts them",
                 measured={"rows": rows, "missing": unlabelled},
             )
         )
     if one_label:
-        found.append(
+        findings.append(
             Finding(
                 check="label_constant",
                 severity="info",
@@ -213,7 +230,7 @@ def about_label(label: str, rows: int, unlabelled: int, one_label: bool | None) 
                 measured={"rows": rows, "labelled": rows - unlabelled},
             )
         )
-    return found
+    return findings
 
 
 def not_compared(label: str, labelled: int) -> Finding:
@@ -222,7 +239,7 @@ def not_compared(label: str, labelled: int) -> Finding:
         severity="info",
         subject=label,
         message=f"with {labelled:,} labelled rows, features could not be compared with the label {label}",
-        advice=f"From {MIN_ROWS} labelled rows on, {MIN_OTHERS} of them not of the commonest label, it is done",
+        advice=f"The comparison needs {MIN_ROWS} labelled rows, {MIN_OTHERS} of them outside the commonest label",
         measured={"labelled": labelled},
     )
 
@@ -240,7 +257,7 @@ _STEPS = tuple(
 
 
 def rounded_up(seconds: float) -> timedelta:
-    """The least duration that people would write and that is not shorter."""
+    """The shortest round duration that is at least this long."""
     for step in _STEPS:
         if step.total_seconds() >= seconds:
             return step

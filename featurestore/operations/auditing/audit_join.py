@@ -1,4 +1,4 @@
-"""The audit's own as-of joins: a few thousand rows of a training set, joined again by other rules than it was built by."""
+"""The audit's own as-of joins: a few thousand rows of a training set, joined again by different rules."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ _MICROS_A_SECOND = 1e6
 
 @dataclass(frozen=True)
 class Reality:
-    """A lookup as it would have been served: of ``rows``, those in which something else would have come, and in how many
-    of them nothing at all."""
+    """A lookup as serving would have answered it.
+
+    Of ``rows``, ``other`` would have got other values, and ``nothing`` of these would have got no value at all.
+    """
 
     rows: int
     other: int
@@ -38,8 +40,11 @@ class Reality:
 
 @dataclass(frozen=True)
 class Expired:
-    """A feature under its group's TTL: of ``rows``, those without a value, and those of them that have an older one;
-    ``ages``: seconds, of the older ones, at AGE_PERCENTILES."""
+    """A feature under its group's TTL.
+
+    Of ``rows``, ``missing`` have no value, and ``older`` of these have a value older than the TTL. ``ages``: the age of
+    the older values in seconds, at AGE_PERCENTILES.
+    """
 
     rows: int
     missing: int
@@ -48,7 +53,7 @@ class Expired:
 
 
 def lookups_of(manifest: Manifest) -> tuple[ResolvedLookup, ...]:
-    """The lookups as they were built, with the definitions in the manifest."""
+    """The lookups that the set was built with, with the definitions in the manifest."""
     groups = {snapshot.name: snapshot.group for snapshot in manifest.groups}
     return tuple(
         resolve_lookup(groups[lookup.group], lookup, manifest.full_feature_names) for lookup in manifest.features
@@ -57,8 +62,10 @@ def lookups_of(manifest: Manifest) -> tuple[ResolvedLookup, ...]:
 
 @dataclass(frozen=True)
 class SpineSample:
-    """Some rows' keys and instants, and a hash of what each lookup gave them, held in memory: each join is of the very
-    same rows."""
+    """The keys and instants of some rows, with a hash of each lookup's saved values.
+
+    The sample is held in memory, so that every join has exactly the same rows.
+    """
 
     context: Context
     tenant_id: str
@@ -68,15 +75,15 @@ class SpineSample:
 
     @classmethod
     def of(cls, scope: Scope, rows: DataFrame, manifest: Manifest) -> SpineSample:
-        """``rows`` are so few that they can be held."""
-        lookups = tuple(_told_by(lookup) for lookup in lookups_of(manifest))
+        """Read the sample into memory; ``rows`` must be few enough for that."""
+        lookups = tuple(_compared_part(lookup) for lookup in lookups_of(manifest))
         timed = with_instants(rows, manifest.timestamp_column, scope.settings.timestamp_zone, _AT)
         saved = [_content(lookup).alias(_saved(index)) for index, lookup in enumerate(lookups)]
         table = timed.select(*(column(name) for name in manifest.key_columns), F.col(_AT), *saved).toArrow()
         return cls(scope.context, scope.tenant_id, manifest, lookups, to_spark(scope.spark, table))
 
     def joined(self, lookups: Sequence[ResolvedLookup], known_at: KnownAt) -> DataFrame:
-        """The sample with what the lookups give."""
+        """The sample with the values of the lookups."""
         request = AsOfRequest(
             lookups=tuple(lookups),
             timestamp_column=_AT,
@@ -88,10 +95,10 @@ class SpineSample:
 
 
 def as_served(sample: SpineSample) -> list[Reality]:
-    """One a lookup: its saved values beside those that were known at each row's own time.
+    """One result per lookup: its saved values compared with the values known at each row's own time.
 
-    An array is compared only where its lookup has nothing else: it is long to read, and its group's other features
-    tell the same.
+    Arrays are compared only if the lookup has nothing else: they take long to read, and the group's other features show
+    the same.
     """
     served = _filled(sample.joined(sample.lookups, "event"), sample)
     figures = [F.count(F.lit(1)).alias("rows")]
@@ -102,12 +109,12 @@ def as_served(sample: SpineSample) -> list[Reality]:
             F.count_if(differs).alias(f"other_{index}"),
             F.count_if(differs & nothing).alias(f"nothing_{index}"),
         ]
-    told = served.agg(*figures).collect()[0]
-    return [Reality(told["rows"], told[f"other_{i}"], told[f"nothing_{i}"]) for i in range(len(sample.lookups))]
+    counts = served.agg(*figures).collect()[0]
+    return [Reality(counts["rows"], counts[f"other_{i}"], counts[f"nothing_{i}"]) for i in range(len(sample.lookups))]
 
 
 def _filled(served: DataFrame, sample: SpineSample) -> DataFrame:
-    """Where the set's missing values were filled, what is missing here, too."""
+    """Fill missing values here, too, if the set's missing values were filled."""
     missing = sample.manifest.missing
     if missing in ("keep", "drop"):
         return served
@@ -126,7 +133,7 @@ def _saved(index: int) -> str:
 
 
 def expired(sample: SpineSample, lookup: ResolvedLookup, features: Sequence[str]) -> dict[str, Expired]:
-    """By feature of a lookup with a TTL: what the TTL left out."""
+    """What the TTL left out, by feature of a lookup with a TTL."""
     lasting = replace(lookup, group=lookup.group.model_copy(update={"ttl": None}))
     built = _renamed(_only(lookup, features), "__built")
     older = [_renamed(_only(lasting, [name]), f"__older_{index}") for index, name in enumerate(features)]
@@ -134,23 +141,25 @@ def expired(sample: SpineSample, lookup: ResolvedLookup, features: Sequence[str]
     figures = [F.count(F.lit(1)).alias("rows")]
     for index, name in enumerate(features):
         missing = column(built.outputs[name]).isNull()
-        there = missing & column(older[index].outputs[name]).isNotNull()
+        has_older = missing & column(older[index].outputs[name]).isNotNull()
         age = F.unix_micros(F.col(_AT)) - F.unix_micros(column(older[index].event_timestamp_output))
         figures += [
             F.count_if(missing).alias(f"missing_{index}"),
-            F.count_if(there).alias(f"older_{index}"),
-            F.percentile(F.when(there, age / F.lit(_MICROS_A_SECOND)), list(AGE_PERCENTILES)).alias(f"ages_{index}"),
+            F.count_if(has_older).alias(f"older_{index}"),
+            F.percentile(F.when(has_older, age / F.lit(_MICROS_A_SECOND)), list(AGE_PERCENTILES)).alias(
+                f"ages_{index}"
+            ),
         ]
-    told = rows.agg(*figures).collect()[0]
+    counts = rows.agg(*figures).collect()[0]
     return {
         name: Expired(
-            told["rows"], told[f"missing_{index}"], told[f"older_{index}"], tuple(told[f"ages_{index}"] or ())
+            counts["rows"], counts[f"missing_{index}"], counts[f"older_{index}"], tuple(counts[f"ages_{index}"] or ())
         )
         for index, name in enumerate(features)
     }
 
 
-def _told_by(lookup: ResolvedLookup) -> ResolvedLookup:
+def _compared_part(lookup: ResolvedLookup) -> ResolvedLookup:
     scalars = [name for name in lookup.features if not _is_array(lookup, name)]
     return _only(lookup, scalars or lookup.features)
 
@@ -165,6 +174,6 @@ def _only(lookup: ResolvedLookup, features: Sequence[str]) -> ResolvedLookup:
 
 
 def _renamed(lookup: ResolvedLookup, prefix: str) -> ResolvedLookup:
-    """Its outputs under names that neither the spine nor another lookup has."""
+    """The lookup with outputs under names that neither the spine nor another lookup has."""
     outputs = {name: f"{prefix}_{name}" for name in lookup.features}
     return replace(lookup, outputs=outputs, event_timestamp_output=f"{prefix}__at")

@@ -1,6 +1,6 @@
-"""What a catalogue shows: definitions as they are in force and, of one tenant alone, what the store knows of its data.
+"""The catalogue's model: the current definitions, and what the store knows about one tenant's data.
 
-Values only: nothing here reads a table or a clock.
+These are values only: nothing here reads a table or a clock.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from featurestore.stores.small_tables.runs import Run
 class GroupNumbers:
     """One tenant's part of a group.
 
-    - ``rows``: as written, corrections beside what they corrected; ``oldest``, ``newest``: event timestamps, UTC, none
-      without rows; ``last_write``: when the tenant's last batch was committed, UTC.
-    - ``statistics``: of every profiled date together, a feature each, in the group's order; of features that were profiled
-      only. ``profiled_at``: when the newest of them was computed, UTC; none before the first profile.
-    - ``rows_by_date``: the last event dates (or months) that were profiled, oldest first, with their rows as corrected.
-    - ``runs``: the newest of each job, by the job's name.
+    - ``rows``: as written; corrections and the rows that they corrected both count. ``oldest``, ``newest``: event
+      timestamps, UTC, None without rows. ``last_write``: when the tenant's last batch was committed, UTC.
+    - ``statistics``: of all profiled dates together, one per profiled feature, in the group's order. ``profiled_at``:
+      when the newest of them was computed, UTC; None before the first profile.
+    - ``rows_by_date``: the last profiled event dates (or months), oldest first, with their rows after corrections.
+    - ``runs``: the newest run of each job, by the job's name.
     """
 
     rows: int
@@ -39,13 +39,13 @@ class GroupNumbers:
     runs: tuple[Run, ...] = ()
 
     def of_feature(self, name: str) -> FeatureStatistics | None:
-        return next((one for one in self.statistics if one.feature == name), None)
+        return next((statistics for statistics in self.statistics if statistics.feature == name), None)
 
     @property
     def null_share(self) -> float | None:
-        """Of all profiled values of all features, the share that is null; none where none is profiled."""
-        rows = sum(one.rows for one in self.statistics)
-        return sum(one.nulls for one in self.statistics) / rows if rows else None
+        """The share of nulls among all profiled values of all features; None without a profiled value."""
+        rows = sum(statistics.rows for statistics in self.statistics)
+        return sum(statistics.nulls for statistics in self.statistics) / rows if rows else None
 
     @property
     def written_since_profile(self) -> bool:
@@ -53,14 +53,17 @@ class GroupNumbers:
         return self.profiled_at is not None and self.last_write is not None and self.last_write > self.profiled_at
 
     def age(self, at: datetime) -> timedelta | None:
-        """How old the newest value is at that moment; none without rows. Negative for an event timestamp yet to come."""
+        """The age of the newest value at ``at``; None without rows, negative for an event timestamp in the future."""
         return None if self.newest is None else at - self.newest
 
 
 @dataclass(frozen=True)
 class GroupEntry:
-    """A feature group in its highest major version; ``revision`` counts that version's states, ``applied_at`` is of the
-    newest, UTC. ``numbers``: none in a catalogue of definitions alone."""
+    """A feature group in its highest major version.
+
+    ``revision`` counts this version's states; ``applied_at`` is the time of the newest, UTC. ``numbers``: None in a
+    catalogue of definitions only.
+    """
 
     group: FeatureGroup
     revision: int
@@ -69,14 +72,14 @@ class GroupEntry:
     numbers: GroupNumbers | None = None
 
     def is_stale(self, at: datetime) -> bool:
-        """Whether at that moment even the newest value is older than the group's TTL: examples of then get nulls."""
+        """Whether even the newest value is older than the group's TTL at ``at``: examples of that time get nulls."""
         age = None if self.numbers is None else self.numbers.age(at)
         return age is not None and self.group.ttl is not None and age > self.group.ttl
 
 
 @dataclass(frozen=True)
 class SavedVersion:
-    """A published version of one tenant's training set: ``groups`` are the groups it was built from, by name."""
+    """A published version of one tenant's training set; ``groups`` names the groups that it was built from, sorted."""
 
     version: int
     created_at: datetime
@@ -91,7 +94,7 @@ class SavedVersion:
 
 @dataclass(frozen=True)
 class TrainingSetEntry:
-    """A training set that is declared, or saved, or both; ``versions`` are one tenant's, oldest first."""
+    """A training set that is declared, saved, or both; ``versions`` are one tenant's, oldest first."""
 
     name: str
     definition: TrainingSetDefinition | None = None
@@ -104,8 +107,11 @@ class TrainingSetEntry:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All that is in force, each kind by name. ``tenant_id``: whose numbers and saved training sets these are; none for
-    definitions alone. ``built_at``: UTC; ages are told as of then."""
+    """All current definitions, each kind sorted by name.
+
+    ``tenant_id``: the tenant of the numbers and saved training sets; None for definitions only. ``built_at``: UTC; ages
+    are as of then.
+    """
 
     tenant_id: str | None
     built_at: datetime
@@ -120,12 +126,12 @@ class Catalog:
 
     @property
     def rows(self) -> int:
-        """All of the tenant's rows, as written."""
+        """The number of the tenant's rows in all groups, as written."""
         return sum(entry.numbers.rows for entry in self.groups if entry.numbers is not None)
 
     @property
     def owners(self) -> list[str]:
-        """Every owner of a group, by name."""
+        """The owners of groups, sorted."""
         return sorted({entry.group.owner for entry in self.groups if entry.group.owner})
 
     @checked

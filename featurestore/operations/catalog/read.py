@@ -1,4 +1,4 @@
-"""Read what a catalogue shows: from the registry and, for one tenant, the profiles, the run ledger and the manifests."""
+"""Read a catalogue: from the registry and, for one tenant, from profiles, the run ledger and manifests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from featurestore.stores.small_tables.runs import Run
 from featurestore.stores.small_tables.statistics import Statistics
 from featurestore.stores.training_sets.manifests import Manifest
 
-# Steps of rank that a distribution is drawn from, and the dates that a group's rows are drawn of.
+# The rank steps in a drawing of a distribution, and the dates in a drawing of a group's rows.
 _STEPS = 200
 _DATES = 90
 
@@ -35,10 +35,10 @@ Version = tuple[str, int]
 
 
 def read_catalog(context: Context, scope: Scope | None = None) -> Catalog:
-    """The definitions in force and, where a tenant is given, what the store knows of this tenant's data.
+    """The current definitions and, if a scope is given, what the store knows about its tenant's data.
 
-    Reads what profiles, runs and builds left behind, and computes no statistics. Of values themselves only the event
-    timestamps are read, one scan a group, for the newest. Nothing of another tenant is read.
+    This reads what profiles, runs and builds recorded, and computes no statistics. Of the values themselves it reads
+    only event timestamps, one scan per group, to find the newest. It reads nothing of other tenants.
     """
     state = context.refresh()
     numbers = {} if scope is None else _numbers(scope)
@@ -72,7 +72,7 @@ def _entry(
 
 
 def _applied(context: Context) -> dict[Version, datetime]:
-    """When each group's newest state was applied."""
+    """The time when each group's newest state was applied."""
     if not context.registry.table.exists(context.spark):
         return {}
     rows = context.registry.history(context.spark).where(F.col("kind") == F.lit("feature_group"))
@@ -115,8 +115,9 @@ class _Profile:
 def _numbers(scope: Scope) -> dict[Version, GroupNumbers]:
     profiled = _profiled(scope)
     runs = _last_runs(scope)
-    stats = {(one.group, one.version): one for one in get_stats(scope, entities=False, profiled=False)}
-    return {key: _group_numbers(one, profiled, runs.get(key, [])) for key, one in stats.items()}
+    all_stats = get_stats(scope, entities=False, profiled=False)
+    stats_by_group = {(stats.group, stats.version): stats for stats in all_stats}
+    return {key: _group_numbers(stats, profiled, runs.get(key, [])) for key, stats in stats_by_group.items()}
 
 
 def _group_numbers(stats: GroupStats, profiled: _Profile, runs: Sequence[Run]) -> GroupNumbers:
@@ -136,15 +137,15 @@ def _group_numbers(stats: GroupStats, profiled: _Profile, runs: Sequence[Run]) -
 
 
 def _profiled(scope: Scope) -> _Profile:
-    """All that is stored of the tenant's profiles, each in one query for all groups."""
+    """The tenant's stored profiles: statistics, and rows by date, each in one query for all groups."""
     if not scope.layout.statistics.exists(scope.spark):
         return _Profile({}, {}, {})
     stored = Statistics(scope.layout.statistics).of_tenant(scope.spark, scope.tenant_id)
     lines = stored.where(F.col("event_date").isNotNull())
     statistics: dict[Version, dict[str, FeatureStatistics]] = defaultdict(dict)
     for row in merged_lines(lines, ("feature_group", "group_version", "feature"), _STEPS).collect():
-        one = FeatureStatistics.of(row.asDict(recursive=True))
-        statistics[(row["feature_group"], row["group_version"])][one.feature] = one
+        line = FeatureStatistics.of(row.asDict(recursive=True))
+        statistics[(row["feature_group"], row["group_version"])][line.feature] = line
     dates: dict[Version, list[tuple[date, int]]] = defaultdict(list)
     computed: dict[Version, datetime] = {}
     by_group = ("feature_group", "group_version")
@@ -154,15 +155,15 @@ def _profiled(scope: Scope) -> _Profile:
     newest = F.slice(F.sort_array(F.collect_list(F.struct("event_date", "rows")), asc=False), 1, _DATES)
     for row in by_date.groupBy(*by_group).agg(newest.alias("dates"), F.max("computed").alias("computed")).collect():
         key = (row["feature_group"], row["group_version"])
-        dates[key] = [(one["event_date"], one["rows"]) for one in reversed(row["dates"])]
+        dates[key] = [(day["event_date"], day["rows"]) for day in reversed(row["dates"])]
         computed[key] = from_micros(row["computed"])
     return _Profile(statistics, dates, computed)
 
 
 def _last_runs(scope: Scope) -> dict[Version, list[Run]]:
-    found: dict[Version, list[Run]] = defaultdict(list)
+    last: dict[Version, list[Run]] = defaultdict(list)
     if not scope.runs.table.exists(scope.spark):
-        return found
+        return last
     for run in sorted(scope.runs.last_of_each(scope.spark, scope.tenant_id), key=lambda run: run.job):
-        found[(run.feature_group, run.group_version)].append(run)
-    return found
+        last[(run.feature_group, run.group_version)].append(run)
+    return last

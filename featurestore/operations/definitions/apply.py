@@ -9,10 +9,10 @@ from featurestore.operations.definitions.plan import Plan, make_plan
 
 
 def apply(context: Context, definitions: Definitions) -> Plan:
-    """Make the store as the definitions say; returns what was changed.
+    """Bring the store in line with the definitions; return what changed.
 
-    Tables come before the registry's row, so that a definition in force always has its tables; applying again after
-    a crash completes what is missing. Raises IncompatibleChangeError before anything is changed.
+    Tables come before the registry's row, so that a current definition always has its tables; applying again after a
+    crash completes what is missing. Raises IncompatibleChangeError before anything changes.
     """
     plan = make_plan(definitions, context.refresh())
     context.registry.create(context.spark)

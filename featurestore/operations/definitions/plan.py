@@ -1,4 +1,4 @@
-"""What applying definitions would change: decided here, carried out by ``apply``."""
+"""Decide what applying definitions would change; ``apply`` carries it out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TONES: dict[Action, Tone] = {"create": "good", "update": "warning", "unchanged"
 
 @dataclass(frozen=True)
 class Change:
-    """What happens to one definition; ``details`` are the lines of a readable diff."""
+    """The change of one definition; ``details`` are the lines of a readable diff."""
 
     action: Action
     kind: Kind
@@ -45,7 +45,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan(Displayed):
-    """Changes in the order in which they are applied."""
+    """The changes, in the order in which apply makes them."""
 
     changes: tuple[Change, ...]
 
@@ -54,49 +54,49 @@ class Plan(Displayed):
         return any(change.action != "unchanged" for change in self.changes)
 
     def __str__(self) -> str:
-        shown = [str(change) for change in self.changes if change.action != "unchanged"]
-        unchanged = len(self.changes) - len(shown)
-        tail = f"{unchanged} unchanged" if shown else f"Nothing to change: {unchanged} unchanged"
-        return "\n".join([*shown, tail])
+        texts = [str(change) for change in self.changes if change.action != "unchanged"]
+        unchanged = len(self.changes) - len(texts)
+        tail = f"{unchanged} unchanged" if texts else f"Nothing to change: {unchanged} unchanged"
+        return "\n".join([*texts, tail])
 
     def __repr__(self) -> str:
         return f"Plan({self._numbers()})"
 
     def _numbers(self) -> str:
-        made = Counter(change.action for change in self.changes)
-        return f"{made['create']} to create, {made['update']} to update, {made['unchanged']} unchanged"
+        counts = Counter(change.action for change in self.changes)
+        return f"{counts['create']} to create, {counts['update']} to update, {counts['unchanged']} unchanged"
 
     def display(self) -> Display:
-        """What changes, a row a definition; those that stay are counted."""
+        """One row per definition that changes; the title counts the unchanged ones."""
         rows = tuple(
             (
-                Mark(f"{_MARK[one.action]} {one.action}", _TONES[one.action]),
-                one.kind.replace("_", " "),
-                f"{one.name} v{one.version}" if one.kind == "feature_group" else one.name,
-                "\n".join(one.details),
+                Mark(f"{_MARK[change.action]} {change.action}", _TONES[change.action]),
+                change.kind.replace("_", " "),
+                f"{change.name} v{change.version}" if change.kind == "feature_group" else change.name,
+                "\n".join(change.details),
             )
-            for one in self.changes
-            if one.action != "unchanged"
+            for change in self.changes
+            if change.action != "unchanged"
         )
         table = Table(("change", "kind", "name", "what"), rows)
         return Display(f"Plan: {self._numbers()}", tables=(table,) if rows else ())
 
 
-def read_definitions(given: str | Path | Definitions | Iterable[object]) -> Definitions:
+def read_definitions(source: str | Path | Definitions | Iterable[object]) -> Definitions:
     """Definitions from a YAML file or folder, or from a list; raises DefinitionError."""
-    if isinstance(given, Definitions):
-        return given
-    if isinstance(given, str | Path):
-        return load_definitions(given)
-    return Definitions.of(given)
+    if isinstance(source, Definitions):
+        return source
+    if isinstance(source, str | Path):
+        return load_definitions(source)
+    return Definitions.of(source)
 
 
 def make_plan(definitions: Definitions, state: RegistryState) -> Plan:
     """Compare definitions with the registry's state.
 
-    Raises IncompatibleChangeError, naming every fault, for what stored rows could not follow: a changed entity or
+    Raises IncompatibleChangeError, naming every fault, for changes that stored rows cannot follow: a changed entity or
     join key, a dropped feature, a type that is not widened losslessly, another partitioning. Raises DefinitionError for
-    a group that reads one that there is not, and for groups that read each other in a circle.
+    a group that reads a missing group, and for groups that read each other in a circle.
     """
     _check_upstream(definitions, state)
     faults: list[str] = []
@@ -115,12 +115,12 @@ def _check_upstream(definitions: Definitions, state: RegistryState) -> None:
     readers: list[tuple[str, Iterable[Source]]] = [
         (f"feature group {group.name!r}", group.sources.values()) for group in definitions.feature_groups
     ]
-    readers += [(f"training set {one.name!r}", one.spine.sources.values()) for one in definitions.training_sets]
+    readers += [(f"training set {each.name!r}", each.spine.sources.values()) for each in definitions.training_sets]
     for reader, sources in readers:
         for source in sources:
             if source.group is not None and source.group not in groups:
                 raise DefinitionError(
-                    f"{reader} reads group {source.group!r}, which is not there. {nearest(source.group, groups)}"
+                    f"{reader} reads group {source.group!r}, which does not exist. {nearest(source.group, groups)}"
                 )
     in_order(groups.values())
 
@@ -135,8 +135,8 @@ def _change(kind: Kind, name: str, version: int, item: Definition, state: Regist
     try:
         before = type(item).from_json(known.definition)
     except DefinitionError as error:
-        # Applying it again is what mends it.
-        return Change("update", kind, name, version, (f"what is stored cannot be read: {error}",), entry)
+        # Applying the definition again repairs the stored one.
+        return Change("update", kind, name, version, (f"the stored definition cannot be read: {error}",), entry)
     if _plain_numbers(known.definition) == _plain_numbers(text):
         return Change("unchanged", kind, name, version, (), known)
     faults.extend(_faults(kind, before, item))
@@ -144,7 +144,7 @@ def _change(kind: Kind, name: str, version: int, item: Definition, state: Regist
 
 
 def _plain_numbers(definition: str) -> str:
-    """A stored ``0.0`` is the ``0`` of a definition that keeps whole numbers whole; 1 and true differ."""
+    """The definition with whole floats as integers: a stored ``0.0`` equals a ``0``, but 1 and true differ."""
     return json.dumps(json.loads(definition, parse_float=lambda text: _plain(float(text))))
 
 
@@ -189,7 +189,7 @@ def _group_faults(before: FeatureGroup, after: FeatureGroup) -> list[str]:
 
 
 def _differences(before: Definition, after: Definition) -> list[str]:
-    """A line for each field that differs, features one by one."""
+    """One line per field that differs, and per feature that differs."""
     lines = []
     for name in type(after).model_fields:
         old, new = getattr(before, name), getattr(after, name)
@@ -198,7 +198,7 @@ def _differences(before: Definition, after: Definition) -> list[str]:
         if name == "features" and isinstance(after, FeatureGroup):
             lines += _feature_differences({f.name: f for f in old}, {f.name: f for f in new})
         else:
-            lines.append(f"~ {name}: {_shown(old)} -> {_shown(new)}")
+            lines.append(f"~ {name}: {_as_text(old)} -> {_as_text(new)}")
     return lines
 
 
@@ -212,7 +212,7 @@ def _feature_differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _shown(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, Definition):
         return value.to_json()
     return "none" if value is None else str(value)

@@ -1,4 +1,4 @@
-"""Erase: an entity is forgotten, in every table and export of the tenant, and does not come back."""
+"""Erase entities from every table and export of a tenant, and keep them from coming back."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ from featurestore.stores.small_tables.erasures import Erasure, ErasureLog
 from featurestore.stores.small_tables.suppression import SuppressionList, SuppressionSecret
 
 ERASE = "erase"
-# The store cannot tell a key in what people wrote, and does not know the places of what was taken out of it.
+# The store cannot recognise a key in free text, and does not know where data went that people took out of it.
 _NEVER_SEARCHED = (
     "what people wrote: batch ids, definitions and their SQL, and texts in features of other entities",
-    "what was taken out of the store: reports and catalogue pages, files of notebooks, backups, Spark's event logs, and versions "
-    "of files that an object store keeps",
+    "what was taken out of the store: reports and catalogue pages, files of notebooks, backups, Spark's event logs, "
+    "and versions of files that an object store keeps",
 )
 
 
 @dataclass(frozen=True)
 class ErasureCertificate(Displayed):
-    """What was removed where. Entities stand in it as keyed hashes alone (HMAC-SHA256), in no order.
+    """What an erasure removed, and where. Entities appear only as keyed hashes (HMAC-SHA256), in no particular order.
 
     ``tables``: every table that was searched. ``exports``: folders that were removed. ``left``: what could not be
-    searched yet, and why; erase again once that is over. ``out_of_reach``: where the keys may still be that no erasure can
-    search, and whose that is. ``finished_at``: by the store's clock, ISO 8601.
+    searched yet, and why; erase again once the reason is gone. ``out_of_reach``: places that may still hold the keys
+    and that no erasure can search, and who is responsible for them. ``finished_at``: by the store's clock, ISO 8601.
     """
 
     erasure_id: str
@@ -60,30 +60,37 @@ class ErasureCertificate(Displayed):
 
     @property
     def rows(self) -> int:
-        """Those that were removed; runs stay, and lose their message."""
+        """The number of rows removed. Runs do not count: they stay and only lose their message."""
         return sum(table.rows for table in self.tables if table.kind != RUNS)
 
     def require_complete(self) -> None:
-        """Raise ErasureError where something could not be searched yet."""
+        """Raise ErasureError if something could not be searched yet."""
         if self.left:
-            told = "".join(f"\n- {one}" for one in self.left)
+            places = "".join(f"\n- {place}" for place in self.left)
             raise ErasureError(
-                f"erasure {self.erasure_id} removed {self.rows} rows, and could not search all there is; erase again once "
-                f"these are over:{told}"
+                f"erasure {self.erasure_id} removed {self.rows} rows, but could not search everything; erase again "
+                f"once these are resolved:{places}"
             )
 
     def display(self) -> Display:
-        """A line a table that was searched; exports that were removed, and what could not be searched."""
+        """One line per searched table, the exports that were removed, and what could not be searched."""
         columns = ("kind", "name", "version", "rows", "files removed", "size removed")
         rows = tuple(
-            (one.kind, one.name, one.version, count(one.rows), count(one.files_removed), size(one.bytes_removed))
-            for one in self.tables
+            (
+                table.kind,
+                table.name,
+                table.version,
+                count(table.rows),
+                count(table.files_removed),
+                size(table.bytes_removed),
+            )
+            for table in self.tables
         )
         return Display(
             f"Erasure {self.erasure_id}: {counted(self.rows, 'row')} removed",
             lines=(
                 *(f"Removed {folder}" for folder in self.exports),
-                *(Mark(f"Not searched yet: {one}", "bad") for one in self.left),
+                *(Mark(f"Not searched yet: {place}", "bad") for place in self.left),
                 *(f"Out of reach: {place}" for place in self.out_of_reach),
             ),
             facts=(
@@ -99,33 +106,35 @@ class ErasureCertificate(Displayed):
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> ErasureCertificate:
-        """From what ``to_json`` says, parsed."""
-        # Certificates of older code do not tell what was out of reach.
+        """The certificate in a parsed document of ``to_json``."""
+        # Certificates of older code lack out_of_reach.
         lists = {
             name: tuple(told.get(name, ())) for name in ("join_keys", "key_hashes", "exports", "left", "out_of_reach")
         }
-        return cls(**(dict(told) | lists | {"tables": tuple(ErasedTable(**table) for table in told["tables"])}))
+        tables = tuple(ErasedTable(**table) for table in told["tables"])
+        return cls(**(dict(told) | lists | {"tables": tables}))
 
 
 def describe_certificates(done: Sequence[ErasureCertificate]) -> Display:
-    """A line an erasure."""
-    rows = tuple((one.erasure_id, one.entity, one.finished_at, count(one.rows)) for one in done)
+    """One line per erasure."""
+    rows = tuple((each.erasure_id, each.entity, each.finished_at, count(each.rows)) for each in done)
     return Display(counted(len(done), "erasure"), tables=(Table(("erasure", "entity", "finished at", "rows"), rows),))
 
 
 def erase(scope: Scope, entity: str, keys: EntityKey | Sequence[EntityKey]) -> ErasureCertificate:
-    """Remove all that the tenant has of some entities, and keep it from coming back; gives a certificate.
+    """Remove everything that the tenant stores about some entities, keep it from coming back, and return a certificate.
 
-    ``keys``: the join keys of one entity, or of several. First they are put on the suppression list, as hashes keyed
-    with the secret in ``FEATURESTORE_SUPPRESSION_SECRET``: from then on no write, and no new training set, has rows of
-    theirs. Then they are removed from every group of the entity, and of every entity whose join keys are those and
-    more, in every major version; from rejected rows; from their vectors in PostgreSQL; from saved training sets; from messages of failed runs; and
-    exports that may hold them are deleted. No old version, change file or log entry of a table holds any of it afterwards.
+    ``keys``: the join keys of one entity, or of several. First the keys go on the suppression list, as hashes keyed
+    with the secret in ``FEATURESTORE_SUPPRESSION_SECRET``: from then on no write and no new training set has rows of
+    these entities. Then their rows are removed from every group of the entity, and from groups of every entity that has
+    these join keys and more, in every major version; from rejected rows; from vectors in PostgreSQL; from saved
+    training sets; and from messages of failed runs. Exports that may hold the entities are deleted. Afterwards no old
+    version, change file or log entry of a table holds anything about them.
 
-    Old versions of the tables cannot be read any more where they held the entities, so training sets that were built
-    from these cannot be built again. Safe to repeat; what was interrupted goes on where it was. Raises
-    ConfigurationError (no secret, or another than before; nothing is done), NotFoundError, InvalidArgumentError,
-    ErasureError (interrupted; erase again).
+    Old versions of a table that held the entities can no longer be read, so training sets that were built from these
+    versions cannot be built again. Safe to repeat: an interrupted erasure continues where it stopped. Raises
+    ConfigurationError (the secret is missing, or differs from the earlier one; nothing is done), NotFoundError,
+    InvalidArgumentError, ErasureError (interrupted; erase again).
     """
     definition = _entity(scope.context, entity)
     typed = _typed(scope.context, definition, keys)
@@ -137,7 +146,7 @@ def erase(scope: Scope, entity: str, keys: EntityKey | Sequence[EntityKey]) -> E
     unfinished = log.unfinished(spark, scope.tenant_id, entity, hashes)
     erasure = Erasure(scope.tenant_id, unfinished or uuid4().hex, entity, tuple(hashes))
     with recorded_run(scope, ERASE) as job:
-        job.tell({"erasure_id": erasure.erasure_id, "entity": entity, "key_hashes": hashes})
+        job.report({"erasure_id": erasure.erasure_id, "entity": entity, "key_hashes": hashes})
         try:
             listed.add(spark, scope.tenant_id, entity, definition.keys, hashes, secret, erasure.erasure_id, now())
             scope.step("erase.suppressed")
@@ -149,19 +158,19 @@ def erase(scope: Scope, entity: str, keys: EntityKey | Sequence[EntityKey]) -> E
         except FeatureStoreError:
             raise
         except Exception as error:
-            # What Spark and file systems say may quote the keys, which the ledger must not hold.
+            # Messages of Spark and file systems may quote the keys, which the ledger must not hold.
             raise ErasureError(
                 f"erasure {erasure.erasure_id} of {len(hashes)} of {entity!r} stopped before its end "
-                f"({type(error).__name__}); erase again, and it goes on where it was"
+                f"({type(error).__name__}); erase again, and it continues where it stopped"
             ) from error
     return certificate
 
 
 def _erase(context: Context, entity: Entity, keys: pa.Table, erasure: Erasure, log: ErasureLog) -> ErasureCertificate:
     erasing = Erasing.of(context, entity, keys, erasure, log)
-    exports_left = erase_exports(erasing)
+    exports_not_removed = erase_exports(erasing)
     groups, vectors = erase_groups(erasing), erase_vectors(erasing)
-    sets, sets_left = erase_training_sets(erasing)
+    sets, sets_not_searched = erase_training_sets(erasing)
     runs = erase_run_errors(erasing)
     return ErasureCertificate(
         erasure_id=erasure.erasure_id,
@@ -173,36 +182,36 @@ def _erase(context: Context, entity: Entity, keys: pa.Table, erasure: Erasure, l
         code_version=context.code_version,
         tables=(*groups, *vectors.tables, *sets, *runs),
         exports=tuple(erasing.removed_folders()),
-        left=(*exports_left, *groups_not_searched(context), *sets_left),
+        left=(*exports_not_removed, *groups_not_searched(context), *sets_not_searched),
         out_of_reach=(*vectors.out_of_reach, *_NEVER_SEARCHED),
     )
 
 
 def _entity(context: Context, name: str) -> Entity:
     state = context.refresh()
-    found = state.entity(name) if isinstance(name, str) else None
-    if found is None:
+    entity = state.entity(name) if isinstance(name, str) else None
+    if entity is None:
         known = [known for kind, known, _ in state.entries if kind == "entity"]
         raise NotFoundError(f"entity {name!r} was never applied. {nearest(str(name), known)}")
-    return found
+    return entity
 
 
 def _typed(context: Context, entity: Entity, keys: EntityKey | Sequence[EntityKey]) -> pa.Table:
-    given: list[Any] = list(keys) if isinstance(keys, list | tuple) else [keys]
-    if not given:
+    all_keys: list[Any] = list(keys) if isinstance(keys, list | tuple) else [keys]
+    if not all_keys:
         raise InvalidArgumentError(f"no keys of {entity.name!r} are given; name at least one entity to erase")
-    return entity_rows(entity, given, context.settings.timestamp_zone)
+    return entity_rows(entity, all_keys, context.settings.timestamp_zone)
 
 
 def _secret(scope: Scope) -> SuppressionSecret:
-    found = suppressions(scope)
-    if found:
-        return checked_secret(scope, found)
+    earlier = suppressions(scope)
+    if earlier:
+        return checked_secret(scope, earlier)
     return SuppressionSecret.of(scope.context.environ, "an erasure is remembered by hashes that are made with it")
 
 
 def certificates(scope: Scope) -> Listing[ErasureCertificate]:
-    """Of every erasure of the tenant, oldest first."""
+    """The certificates of the tenant's erasures, oldest first."""
     log = ErasureLog(scope.layout.erasures)
     done = log.certificates(scope.spark, scope.tenant_id, lambda text: ErasureCertificate.of(json.loads(text)))
     return Listing(done, describe_certificates)

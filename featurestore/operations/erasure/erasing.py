@@ -1,4 +1,4 @@
-"""What the parts of an erasure share: the entities, the session, what was planned, and how a table is swept."""
+"""The state that all parts of an erasure share: the entities, their session, planned removals, and the table sweep."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _WHOLE = frozenset({"int", "long"})
 
 @dataclass(frozen=True)
 class ErasedTable:
-    """One table that was searched: its rows that were deleted, and the files that were removed.
+    """One table that was searched, with the numbers of rows deleted and files removed.
 
-    ``kind``: values, rejected, statistics, vectors, training_set, unpublished_training_set (one that a crash left; removed
-    as a whole), or runs (the ledger: rows are those whose message was replaced). ``name`` and ``version``: of the group, or of the training set. The
-    table's versions are those between which it was changed; none where nothing was. ``log_files``: of the table's log,
-    those that told of values.
+    ``kind``: values, rejected, statistics, vectors, training_set, unpublished_training_set (left by a crash and removed
+    as a whole), or runs (the ledger; ``rows`` counts the runs that got another message). ``name`` and ``version``:
+    those of the group or the training set. ``table_version_before`` and ``table_version_after``: the table's versions
+    before and after the changes; None if nothing changed. ``log_files``: the files of the table's log that held values.
     """
 
     kind: str
@@ -45,13 +45,13 @@ class ErasedTable:
 
 @dataclass(frozen=True)
 class Erasing:
-    """An erasure under way. ``keys``: the entities, a row each, in a session of the erasure's own."""
+    """An erasure in progress. ``keys``: one row per entity, in a session that only this erasure uses."""
 
     context: Context
     entity: Entity
     keys: DataFrame
     erasure: Erasure
-    # None where rows are taken out again that a write under way brought back: there is no certificate then.
+    # None when a concurrent write brought rows back and they are removed again: that makes no certificate.
     log: ErasureLog | None
 
     @classmethod
@@ -61,7 +61,7 @@ class Erasing:
 
     @classmethod
     def again(cls, scope: Scope, entity: Entity, keys: pa.Table) -> Erasing:
-        """Of entities that were erased before, and of whom rows were written meanwhile."""
+        """A second erasure of entities whose rows a concurrent write brought back."""
         return cls.of(scope.context, entity, keys, Erasure(scope.tenant_id, uuid4().hex, entity.name, ()), None)
 
     @property
@@ -70,7 +70,7 @@ class Erasing:
 
     @property
     def of_tenant(self) -> dict[str, str]:
-        """The partitions of tables that tenants share."""
+        """The tenant's partition in tables that tenants share."""
         return {"tenant_id": self.tenant_id}
 
     @property
@@ -82,34 +82,34 @@ class Erasing:
         return [StructField(name, data_type(storage_of_key(kind))) for name, kind in self.entity.join_keys.items()]
 
     def is_part_of(self, other: Entity) -> bool:
-        """Whether the other's rows tell this entity: its join keys are all of this one's, of the same types."""
+        """Whether rows of the other entity identify this one: it has all of this one's join keys, of the same types."""
         return all(
             name in other.join_keys and (kind == other.join_keys[name] or {kind, other.join_keys[name]} <= _WHOLE)
             for name, kind in self.entity.join_keys.items()
         )
 
-    def sweep(self, kind: str, name: str, version: int, what: Sweep) -> ErasedTable:
-        """Sweep a table, of the group or training set of that name and version."""
-        done = sweep(self.context, what, self.erasure.erasure_id)
+    def sweep(self, kind: str, name: str, version: int, plan: Sweep) -> ErasedTable:
+        """Sweep one table of the group or training set with this name and version."""
+        swept = sweep(self.context, plan, self.erasure.erasure_id)
         return ErasedTable(
             kind=kind,
             name=name,
             version=version,
-            table=str(what.table),
-            rows=done.rows,
-            table_version_before=done.version_before,
-            table_version_after=done.version_after,
-            files_removed=done.files,
-            bytes_removed=done.bytes,
-            log_files=done.log_files,
+            table=str(plan.table),
+            rows=swept.rows,
+            table_version_before=swept.version_before,
+            table_version_after=swept.version_after,
+            files_removed=swept.files,
+            bytes_removed=swept.bytes,
+            log_files=swept.log_files,
         )
 
     def plan(self, paths: Sequence[str]) -> None:
-        """Record folders that are about to be removed."""
+        """Record the folders that the erasure is about to remove."""
         if self.log is not None:
             self.log.record(self.context.spark, self.erasure, "planned", {"folders": list(paths)}, self.context.clock())
 
     def removed_folders(self) -> list[str]:
-        """In this try or an earlier one."""
+        """The folders that this attempt or an earlier one removed, sorted."""
         planned = [] if self.log is None else self.log.planned(self.context.spark, self.erasure)
         return sorted({path for detail in planned for path in detail["folders"]})

@@ -1,4 +1,4 @@
-"""The exports' part of an erasure: folders that the store wrote, and that may hold the entities, are deleted."""
+"""Erase exports: delete the folders that the store wrote and that may hold the entities."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from featurestore.stores.training_sets.manifests import Manifest
 
 
 def erase_exports(erasing: Erasing) -> list[str]:
-    """Delete exports of training sets that hold the entities, and all others of the tenant: what is in these is not known.
+    """Delete exports of training sets that hold the entities, and all exports of other kinds: their rows are unknown.
 
-    Before the training sets are erased from, which tell which of their exports hold the entities. Gives what is left:
-    a folder that was written to, and does not look like an export of the tenant's any more.
+    This runs before the erasure from training sets, because their rows show which of their exports hold the entities.
+    Returns messages about what is left: exported folders that no longer look like an export of this tenant.
     """
     context = erasing.context
-    # A path that was exported to again, after its folder was removed, holds what came last.
+    # A path may have been exported to more than once; its folder holds the last export.
     newest = {
         record.path: record for record in ExportLog(context.layout.exports).of_tenant(context.spark, erasing.tenant_id)
     }
@@ -30,28 +30,30 @@ def erase_exports(erasing: Erasing) -> list[str]:
     doomed = [
         record for record in newest.values() if _may_hold(erasing, record, sets.get((record.name, record.version)))
     ]
-    there = [record for record in doomed if context.files.exists(record.path)]
-    known = [record for record in there if _is_ours(erasing, record)]
-    folders = [record.path for record in known] + [folder for record in doomed for folder in _begun(erasing, record)]
+    existing = [record for record in doomed if context.files.exists(record.path)]
+    ours = [record for record in existing if _is_ours(erasing, record)]
+    folders = [record.path for record in ours]
+    folders += [folder for record in doomed for folder in _unfinished(erasing, record)]
     if folders:
         erasing.plan(folders)
         for folder in folders:
             context.files.delete(folder)
         context.step("erase.exports")
     return [
-        f"{record.path} was exported to, and now lacks {MARKS[record.kind]} of this tenant; look at it, and remove it by hand"
-        for record in there
-        if record not in known
+        f"{record.path} was exported to, and now lacks {MARKS[record.kind]} of this tenant; "
+        "look at it, and remove it by hand"
+        for record in existing
+        if record not in ours
     ]
 
 
 def _is_ours(erasing: Erasing, record: ExportRecord) -> bool:
-    """Whether the folder still says that it is the export."""
+    """Whether the folder's mark still says that it is this tenant's export."""
     try:
-        told = json.loads(erasing.context.files.read_text(f"{record.path}/{MARKS[record.kind]}"))
+        mark = json.loads(erasing.context.files.read_text(f"{record.path}/{MARKS[record.kind]}"))
     except (OSError, ValueError):
         return False
-    return isinstance(told, dict) and told.get("tenant_id") == erasing.tenant_id
+    return isinstance(mark, dict) and mark.get("tenant_id") == erasing.tenant_id
 
 
 def _may_hold(erasing: Erasing, record: ExportRecord, manifest: Manifest | None) -> bool:
@@ -62,9 +64,9 @@ def _may_hold(erasing: Erasing, record: ExportRecord, manifest: Manifest | None)
     return bool(lookups) and not rows_met(rows, erasing.keys, by_columns(lookups)).isEmpty()
 
 
-def _begun(erasing: Erasing, record: ExportRecord) -> list[str]:
-    """What tries of the export left beside it that never ended, or are under way."""
+def _unfinished(erasing: Erasing, record: ExportRecord) -> list[str]:
+    """The temporary folders beside the export, of attempts that never ended or still run."""
     parent, _, name = record.path.rpartition("/")
-    beside = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{32}}")
-    found = erasing.context.files.folders_in(parent or "/")
-    return [f"{parent}/{folder}" for folder in found if beside.fullmatch(folder)]
+    temporary = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{32}}")
+    folders = erasing.context.files.folders_in(parent or "/")
+    return [f"{parent}/{folder}" for folder in folders if temporary.fullmatch(folder)]

@@ -1,4 +1,4 @@
-"""The feature groups' part of an erasure: values and rejected rows, in every major version."""
+"""Erase entities from feature groups: values, rejected rows and statistics, in every major version."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from featurestore.stores.delta.table import DeltaTable
 
 
 def erase_groups(erasing: Erasing) -> list[ErasedTable]:
-    """Every group whose rows tell the entity: its own, and those with more join keys beside."""
+    """Sweep every group with rows that identify the entity: groups with its join keys, alone or among others."""
     groups = [group for group in erasing.context.state.all_feature_groups() if erasing.is_part_of(group.entity)]
     tables = [table for group in groups for table in _erase_group(erasing, group)]
     return [*tables, *_erase_statistics(erasing, groups)]
 
 
 def groups_not_searched(context: Context) -> list[str]:
-    """Groups whose definitions cannot be read: whether their tables hold the entity cannot be told."""
+    """Messages about groups with unreadable definitions: the store cannot know whether their tables hold the entity."""
     return [str(problem) for problem in context.state.unreadable("feature_group")]
 
 
@@ -39,7 +39,7 @@ def _erase_group(erasing: Erasing, group: FeatureGroup) -> list[ErasedTable]:
     keys = tuple(erasing.entity.keys)
     fields = [field for field in key_fields(group) if field.name in keys]
     by_key = by_columns([{key: key for key in keys}])
-    # Files are sorted by the group's first key: named keys are found by their statistics.
+    # Files are sorted by the group's first key, so their statistics find listed keys.
     values = Sweep(table.values, erasing.keys, by_key, StructType(fields), erasing.of_tenant, listed=keys)
     swept = [erasing.sweep("values", group.name, group.version, values)]
     if table.rejected.exists(erasing.spark):
@@ -48,7 +48,7 @@ def _erase_group(erasing: Erasing, group: FeatureGroup) -> list[ErasedTable]:
 
 
 def _of_rejected(erasing: Erasing, rejected: DeltaTable) -> Sweep:
-    """Rejected rows by their texts: which are the entities' is told by a text as a whole, and by the reasons."""
+    """The sweep of rejected rows: a row's whole text and its reasons decide whether it is about an entity."""
     entities = erasing.keys.toArrow().to_pylist()
     return Sweep(
         rejected,
@@ -61,8 +61,10 @@ def _of_rejected(erasing: Erasing, rejected: DeltaTable) -> Sweep:
 
 
 def _erase_statistics(erasing: Erasing, groups: Sequence[FeatureGroup]) -> list[ErasedTable]:
-    """All statistics of these groups: whose values a minimum or a frequent text are cannot be told. They are computed
-    again by the next profile."""
+    """Delete all statistics of these groups; the next profile computes them again.
+
+    A minimum or a frequent text does not show which entity it came from.
+    """
     table = erasing.context.layout.statistics
     if not table.exists(erasing.spark):
         return []
@@ -81,24 +83,24 @@ def _erase_statistics(erasing: Erasing, groups: Sequence[FeatureGroup]) -> list[
 
 
 def erase_again(scope: Scope, group: FeatureGroup, rows: DataFrame) -> int:
-    """Take those of the written rows out again that are of suppressed entities; gives how many the table had.
+    """Remove written rows of suppressed entities again, and return how many the table had.
 
-    For a write that was under way while they were erased: whichever of the two looks last sees what the other did.
+    A write calls this because an erasure may have run at the same time: whichever of the two checks last sees what the
+    other did.
     """
-    found = of_group(suppressions(scope), group)
-    taken = 0
-    for suppression in found:
+    removed = 0
+    for suppression in of_group(suppressions(scope), group):
         lookup: Mapping[str, str] = {key: key for key in suppression.join_keys}
         keys = suppressed_keys(scope, rows, suppression, lookup)
         if keys.num_rows:
             entity = entity_of(suppression.entity, suppression.join_keys, group)
             erased = _erase_group(Erasing.again(scope, entity, keys), group)
-            taken += sum(table.rows for table in erased if table.kind == "values")
-            # A sync may have read them meanwhile.
+            removed += sum(table.rows for table in erased if table.kind == "values")
+            # A sync may have read the rows in the meantime.
             erase_vectors(Erasing.again(scope, entity, keys))
-    return taken
+    return removed
 
 
 def entity_of(name: str, join_keys: Sequence[str], group: FeatureGroup) -> Entity:
-    """An entity as the rows of a group tell it."""
+    """The entity with these join keys, with their types from the group."""
     return Entity(name, join_keys={key: group.entity.join_keys[key] for key in join_keys})

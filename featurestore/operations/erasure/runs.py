@@ -1,4 +1,4 @@
-"""The run ledger's part of an erasure: messages of failed runs that quote an entity's keys."""
+"""Erase from the run ledger: replace messages of failed runs that quote an entity's keys."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from featurestore.operations.erasure.erasing import ErasedTable, Erasing
 from featurestore.operations.erasure.sweep import Sweep
 
 RUNS = "runs"
-# What stands in the place of such a message; the run itself stays, with its state and counts.
+# This replaces such a message; the run itself stays, with its state and counts.
 ERASED_ERROR = "this message quoted an entity that was erased"
 
 
 def erase_run_errors(erasing: Erasing) -> list[ErasedTable]:
-    """Replace messages that have all join keys of an entity anywhere: Spark and databases quote values that they refuse."""
+    """Replace messages that contain all join keys of an entity: Spark and databases quote values that they refuse."""
     ledger = erasing.context.layout.runs
     entities = erasing.keys.toArrow().to_pylist()
     errors = Sweep(
@@ -31,5 +31,5 @@ def erase_run_errors(erasing: Erasing) -> list[ErasedTable]:
         ),
     )
     swept = erasing.sweep(RUNS, RUNS, 1, errors)
-    # A certificate names the ledger where it had such a message, now or in an earlier try.
+    # A certificate names the ledger if this attempt or an earlier one found such a message.
     return [swept] if swept.rows or swept.table_version_after != swept.table_version_before else []

@@ -1,4 +1,4 @@
-"""Rows about entities that were erased: found among rows that come, and left out."""
+"""Find rows of erased entities among incoming rows, and leave them out."""
 
 from __future__ import annotations
 
@@ -18,49 +18,49 @@ from featurestore.operations.context import Scope
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.small_tables.suppression import SECRET, Suppression, SuppressionList, SuppressionSecret
 
-# A way in which rows tell an entity: its join keys -> the columns that hold them.
+# Each mapping is one way in which rows identify an entity: its join keys -> the columns that hold them.
 Lookups = Sequence[Mapping[str, str]]
 _TEXT = "__text_of_erased"
 
 
 def suppressions(scope: Scope) -> list[Suppression]:
-    """What was erased of the tenant; the one check that every write makes, and cheap where nothing was."""
+    """The tenant's suppressions. Every write makes this check; it is cheap if nothing was ever erased."""
     return SuppressionList(scope.layout.suppressed).of_tenant(scope.spark, scope.tenant_id)
 
 
-def of_group(found: Sequence[Suppression], group: FeatureGroup) -> list[Suppression]:
-    """Those whose join keys are among the group's: of its own entity, or of one that is part of it."""
-    return [one for one in found if set(one.join_keys) <= set(group.join_keys)]
+def of_group(suppressed: Sequence[Suppression], group: FeatureGroup) -> list[Suppression]:
+    """The suppressions with join keys among the group's: of its own entity, or of an entity that is part of it."""
+    return [suppression for suppression in suppressed if set(suppression.join_keys) <= set(group.join_keys)]
 
 
-def with_mark(scope: Scope, rows: DataFrame, found: Sequence[Suppression], lookups: Lookups) -> DataFrame:
-    """The rows with the column ``SUPPRESSED``, where any suppression can apply to them at all.
+def with_mark(scope: Scope, rows: DataFrame, suppressed: Sequence[Suppression], lookups: Lookups) -> DataFrame:
+    """Add the column ``SUPPRESSED`` to the rows if any suppression can apply to them.
 
-    ``lookups`` name columns of the rows. Raises ConfigurationError where the hashes cannot be compared.
+    ``lookups`` name columns of the rows. Raises ConfigurationError if the secret is missing or is not the earlier one.
     """
     applying = [
         (suppression, {key: column(lookup[key]) for key in suppression.join_keys})
-        for suppression in found
+        for suppression in suppressed
         for lookup in _distinct(lookups, suppression)
     ]
     if not applying:
         return rows
-    secret = checked_secret(scope, found)
+    secret = checked_secret(scope, suppressed)
     return SuppressionList(scope.layout.suppressed).mark(rows, scope.tenant_id, applying, secret)
 
 
 def with_rejected_marked(
-    scope: Scope, checked: DataFrame, found: Sequence[Suppression], group: FeatureGroup
+    scope: Scope, checked: DataFrame, suppressed: Sequence[Suppression], group: FeatureGroup
 ) -> DataFrame:
-    """Checked rows with ``SUPPRESSED`` also where a rejected row's text may be about an erased entity.
+    """Set ``SUPPRESSED`` also for rejected rows with a text that may be about an erased entity.
 
-    Its key may be in a list, or be spelled otherwise, and could not be read; its text would be kept. Runs a job for each
-    suppression.
+    The key of such a row could not be read, because it is in a list or spelled differently, but the row's text would be
+    stored. Runs one Spark job per suppression.
     """
     if SUPPRESSED not in checked.columns:
         return checked
-    secret = checked_secret(scope, found)
-    for suppression in found:
+    secret = checked_secret(scope, suppressed)
+    for suppression in suppressed:
         texts = _texts_about(scope, checked.where(~column(SUPPRESSED)), suppression, group, secret)
         if texts.num_rows:
             erased = F.broadcast(to_spark(scope.spark, texts))
@@ -84,7 +84,7 @@ def _texts_about(
 
 
 def _distinct(lookups: Lookups, suppression: Suppression) -> list[Mapping[str, str]]:
-    """The ways in which the rows tell this entity, each once."""
+    """The distinct ways in which the rows identify this entity."""
     ways: dict[tuple[str, ...], Mapping[str, str]] = {}
     for lookup in lookups:
         if set(suppression.join_keys) <= lookup.keys():
@@ -92,31 +92,32 @@ def _distinct(lookups: Lookups, suppression: Suppression) -> list[Mapping[str, s
     return list(ways.values())
 
 
-def checked_secret(scope: Scope, found: Sequence[Suppression]) -> SuppressionSecret:
-    """The secret by which the tenant's suppressions were made; raises ConfigurationError where it is not that one."""
-    why = f"entities of tenant {scope.tenant_id!r} were erased, whom writes must recognise by it"
-    secret = SuppressionSecret.of(scope.context.environ, why)
-    if any(one.secret_check != secret.check for one in found):
+def checked_secret(scope: Scope, suppressed: Sequence[Suppression]) -> SuppressionSecret:
+    """The secret that keyed the tenant's suppressions; raises ConfigurationError if the environment has another."""
+    purpose = f"entities of tenant {scope.tenant_id!r} were erased, and writes need it to recognise them"
+    secret = SuppressionSecret.of(scope.context.environ, purpose)
+    if any(suppression.secret_check != secret.check for suppression in suppressed):
         raise ConfigurationError(
-            f"{SECRET} is not the one by which entities of tenant {scope.tenant_id!r} were erased; set that one again: with another "
-            "they would not be recognised, and come back. Nothing was written"
+            f"{SECRET} is not the secret with which entities of tenant {scope.tenant_id!r} were erased; set that "
+            "secret again: without it the store would not recognise these entities, and they would come back. "
+            "Nothing was written"
         )
     return secret
 
 
-def left_after_suppression(scope: Scope, rows: DataFrame, lookups: Lookups) -> tuple[DataFrame, int]:
-    """The rows of all but erased entities, and how many were left out; the rows themselves where nobody was erased."""
-    found = suppressions(scope)
-    if not found:
+def without_erased_entities(scope: Scope, rows: DataFrame, lookups: Lookups) -> tuple[DataFrame, int]:
+    """The rows without those of erased entities, and how many were left out; the same rows if nothing was erased."""
+    suppressed = suppressions(scope)
+    if not suppressed:
         return rows, 0
-    marked = with_mark(scope, rows, found, lookups)
+    marked = with_mark(scope, rows, suppressed, lookups)
     if SUPPRESSED not in marked.columns:
         return rows, 0
     return without_suppressed(marked), marked.where(column(SUPPRESSED)).count()
 
 
 def suppressed_keys(scope: Scope, rows: DataFrame, suppression: Suppression, lookup: Mapping[str, str]) -> pa.Table:
-    """The join keys of those entities among the rows that are on the list."""
+    """The distinct join keys of the rows' entities that are on the suppression list."""
     marked = with_mark(scope, rows, [suppression], [lookup])
     named: list[Column] = [column(lookup[key]).alias(key) for key in suppression.join_keys]
     return marked.where(column(SUPPRESSED)).select(*named).distinct().toArrow()

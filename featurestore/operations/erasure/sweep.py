@@ -1,9 +1,10 @@
-"""Sweep one table clean of some entities: their rows, every file that ever held them, and what the log tells of them.
+"""Sweep some entities out of one table: their rows, every file that ever held them, and their values in the log.
 
-Nothing here needs writers to stand aside. Rows are deleted; then a commit changes the table's properties, which no write
-that began before it survives (it begins anew). So a file that is older than that commit and not in the newest version
-will never be in one: where it holds a row of the entities, it is removed. A file that is younger and holds one belongs to
-a write that is under way: then all of this is done again.
+Writers need not stop. The sweep deletes the rows and then commits a change of the table's properties, called the
+barrier. A write that began before the barrier cannot commit after it; the write starts again. So a file that is older
+than the barrier and not in the newest version will never be in any version: if it holds a row of the entities, the
+sweep removes it. A younger file that holds such a row belongs to a write in progress: then the sweep makes another
+pass.
 """
 
 from __future__ import annotations
@@ -31,18 +32,19 @@ from featurestore.stores.sessions import separate_session
 
 MARK, FILES = "featurestore_erasure", "files"
 BARRIER = "featurestore.erasure"
-# A write that is under way when it is first looked for is over, or fails, by one of the next times.
+# A write that is in progress during the first pass ends or fails before one of the next passes.
 _ATTEMPTS = 10
-# A condition names at most so many dates; Spark does not compare more with the statistics of files.
+# A condition names at most this many dates; with longer lists Spark would not use file statistics.
 _LISTED_DATES = 1000
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is to be erased from a table.
+    """The plan of one table's sweep: what to erase from it.
 
-    ``keys``: the entities, a row each. ``condition``: which rows of the table are theirs (``frames.rows_of_entity``),
-    by the columns of ``schema``. ``partition``: the values of the partitions that are meant, of a table that is shared.
+    ``keys``: one row per entity. ``condition``: matches the entities' rows in the table
+    (``frames.rows.rows_of_entity``), on the columns of ``schema``. ``partition``: partition columns and their values,
+    to sweep only a part of a shared table.
     """
 
     table: DeltaTable
@@ -50,21 +52,21 @@ class Sweep:
     condition: Column
     schema: StructType
     partition: Mapping[str, str] = field(default_factory=dict)
-    # Join keys by which the files are sorted, where they are columns of the table.
+    # The join keys by which the table's files are sorted, if they are columns of the table.
     listed: tuple[str, ...] = ()
-    # Columns that the rows get another value in, in the place of being deleted.
+    # New values of columns, for rows that are updated instead of deleted.
     replaced: Mapping[str, Column] | None = None
-    # Gives what the condition compares rows with, where that depends on the rows and is not just the keys.
+    # Computes from the table's rows what the condition compares them with, if that is more than the keys.
     compared_with: Callable[[DataFrame], DataFrame] | None = None
 
     def sources(self, rows: DataFrame) -> DataFrame:
-        """What the condition compares these rows with."""
+        """The rows that the condition compares these rows with."""
         return self.keys if self.compared_with is None else self.compared_with(rows)
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What was done, with what earlier tries did that were interrupted: the table's own log tells it."""
+    """What a sweep did, including interrupted earlier attempts; all of it is read from the table's own log."""
 
     rows: int
     version_before: int | None
@@ -75,116 +77,115 @@ class Swept:
 
 
 def erasing_session(spark: SparkSession) -> SparkSession:
-    """Ours: its commits say what they are for."""
+    """A separate session for an erasure: the metadata of its commits names the erasure."""
     session = separate_session(spark)
     session.conf.set("spark.sql.session.timeZone", "UTC")
-    # Files of the log are written again as Delta writes them.
+    # Write files of the log again in the format that Delta uses.
     session.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     session.conf.set("spark.sql.parquet.datetimeRebaseModeInWrite", "CORRECTED")
     return session
 
 
-def sweep(context: Context, what: Sweep, erasure_id: str) -> Swept:
-    """Erase. Safe to repeat. Raises ErasureError, ConfigurationError."""
-    spark = what.keys.sparkSession
-    files = TableFiles(spark, context.files, what.table, what.partition)
+def sweep(context: Context, plan: Sweep, erasure_id: str) -> Swept:
+    """Erase what the plan names. Safe to repeat. Raises ErasureError, ConfigurationError."""
+    spark = plan.keys.sparkSession
+    files = TableFiles(spark, context.files, plan.table, plan.partition)
     files.check_names()
-    mark = {MARK: erasure_id, **what.partition}
-    _say(spark, mark)
+    mark = {MARK: erasure_id, **plan.partition}
+    _set_commit_metadata(spark, mark)
     barrier = 0
-    # Until a pass leaves nothing.
     for _ in range(_ATTEMPTS):
-        if _delete_rows(what, files):
+        if _delete_rows(plan, files):
             context.step("erase.rows")
         version, live = files.log.newest_version(), files.live()
-        met, unreadable = _holding(what, files, live)
-        # What cannot be read may be of a crash, or of a write under way, which goes on: one barrier tells them apart.
-        if met or (unreadable and not barrier):
-            doomed = [*met, *unreadable]
-            _say(spark, {**mark, FILES: {file.name: file.bytes for file in doomed}})
-            barrier = _barrier(what.table, files)
-            _say(spark, mark)
+        holding, unreadable = _unreferenced_files(plan, files, live)
+        # An unreadable file belongs to a crashed write or to one in progress; one barrier distinguishes them.
+        if holding or (unreadable and not barrier):
+            doomed = [*holding, *unreadable]
+            _set_commit_metadata(spark, {**mark, FILES: {file.name: file.bytes for file in doomed}})
+            barrier = _commit_barrier(plan.table, files)
+            _set_commit_metadata(spark, mark)
             version, live = files.log.newest_version(), files.live()
-            over = [file for file in doomed if file.modified < barrier and file.name not in live]
-            files.remove(over)
+            removable = [file for file in doomed if file.modified < barrier and file.name not in live]
+            files.remove(removable)
             context.step("erase.files")
-            if len(over) < len(doomed):
+            if len(removable) < len(doomed):
                 continue
-        if not _dates_of_rows(what):
-            changed = LogCleaner(spark, files.log, live, what.partition, version, barrier).clean()
+        if not _dates_of_rows(plan):
+            changed = LogCleaner(spark, files.log, live, plan.partition, version, barrier).clean()
             context.step("erase.log")
             return _swept(files.log, mark, changed)
     raise ErasureError(
-        f"table {what.table}: after {_ATTEMPTS} passes there is still a write under way of an entity that is to be erased; end "
-        "the jobs that write it, and erase again"
+        f"table {plan.table}: after {_ATTEMPTS} passes a write in progress still holds an entity that is being erased; "
+        "end the jobs that write it, and erase again"
     )
 
 
-def _say(spark: SparkSession, metadata: Mapping[str, object]) -> None:
-    """What the next commits of the session tell: what they are for, and which files are removed after them."""
+def _set_commit_metadata(spark: SparkSession, metadata: Mapping[str, object]) -> None:
+    """Set the metadata of the session's next commits: the erasure, and the files that are removed after them."""
     spark.conf.set("spark.databricks.delta.commitInfo.userMetadata", json.dumps(metadata))
 
 
-def _holding(what: Sweep, files: TableFiles, live: Set[str]) -> tuple[list[StoredFile], list[StoredFile]]:
-    """Files that are not live: those that hold a row of theirs, and those that cannot be read."""
+def _unreferenced_files(plan: Sweep, files: TableFiles, live: Set[str]) -> tuple[list[StoredFile], list[StoredFile]]:
+    """Among the files that are not live, those that hold a row of the entities, and those that cannot be read."""
     unreferenced = [file for file in files.stored() if file.name not in live]
-    return files.holding(unreferenced, what.schema, what.sources, what.condition)
+    return files.holding(unreferenced, plan.schema, plan.sources, plan.condition)
 
 
-def _delete_rows(what: Sweep, files: TableFiles) -> bool:
-    """Whether there were any."""
-    dates = _dates_of_rows(what)
+def _delete_rows(plan: Sweep, files: TableFiles) -> bool:
+    """Delete or update the entities' rows in the newest version; return whether there were any."""
+    dates = _dates_of_rows(plan)
     if not dates:
         return False
-    theirs = what.condition
-    for name, value in what.partition.items():
-        theirs = theirs & (F.col(f"{TARGET}.{name}") == F.lit(value))
+    condition = plan.condition
+    for name, value in plan.partition.items():
+        condition = condition & (F.col(f"{TARGET}.{name}") == F.lit(value))
     days = [date_literal(day) for day in dates if day is not None]
     if days and len(dates) <= _LISTED_DATES:
-        theirs = theirs & F.col(f"{TARGET}.event_date").isin(days)
-    sources = what.sources(_inside(what))
-    if what.replaced is None:
-        what.table.delete_matched(sources, theirs)
+        condition = condition & F.col(f"{TARGET}.event_date").isin(days)
+    sources = plan.sources(_inside(plan))
+    if plan.replaced is None:
+        plan.table.delete_matched(sources, condition)
     else:
-        what.table.update_matched(sources, theirs, what.replaced)
+        plan.table.update_matched(sources, condition, plan.replaced)
     if files.deletes_by_vector:
-        what.table.purge_deletion_vectors(files.spark)
+        plan.table.purge_deletion_vectors(files.spark)
     return True
 
 
-def _dates_of_rows(what: Sweep) -> list[date | None]:
-    """The dates of the rows that are theirs in the newest version; [None] where rows have none."""
-    rows = _inside(what)
-    if what.listed:
-        rows = _listed(rows, what)
-    met = rows_met(rows, what.sources(rows), what.condition)
-    if "event_date" not in rows.columns or not what.listed:
-        return [] if met.isEmpty() else [None]
-    return sorted(row["event_date"] for row in met.select("event_date").distinct().collect())
+def _dates_of_rows(plan: Sweep) -> list[date | None]:
+    """The event dates of the entities' rows in the newest version; empty without rows, [None] if rows have no date."""
+    rows = _inside(plan)
+    if plan.listed:
+        rows = _listed(rows, plan)
+    matches = rows_met(rows, plan.sources(rows), plan.condition)
+    if "event_date" not in rows.columns or not plan.listed:
+        return [] if matches.isEmpty() else [None]
+    return sorted(row["event_date"] for row in matches.select("event_date").distinct().collect())
 
 
-def _inside(what: Sweep) -> DataFrame:
-    return inside(what.table.read(what.keys.sparkSession), what.partition)
+def _inside(plan: Sweep) -> DataFrame:
+    return inside(plan.table.read(plan.keys.sparkSession), plan.partition)
 
 
-def _listed(rows: DataFrame, what: Sweep) -> DataFrame:
+def _listed(rows: DataFrame, plan: Sweep) -> DataFrame:
     """The rows of few keys, which the scan names; of many keys, all rows. The condition decides either way."""
-    keys = what.keys.toArrow().select(what.listed)
+    keys = plan.keys.toArrow().select(plan.listed)
     return with_keys(rows, keys, keys.num_rows, lambda unlisted: unlisted)
 
 
-def _barrier(table: DeltaTable, files: TableFiles) -> int:
-    """Commit a change of the table's properties; gives when, in milliseconds since 1970."""
+def _commit_barrier(table: DeltaTable, files: TableFiles) -> int:
+    """Commit a change of the table's properties and return the commit's time, in milliseconds since 1970."""
     name = uuid4().hex
     table.set_properties(files.spark, {BARRIER: name})
     for commit in files.log.commits():
         if name in str(commit.info.get("operationParameters")):
             return commit.written
-    raise ErasureError(f"table {table}: its log does not tell of a commit that was just made; erase again")
+    raise ErasureError(f"table {table}: its log lacks a commit that was just made; erase again")
 
 
 def _swept(log: DeltaLog, mark: Mapping[str, str], log_files: int) -> Swept:
-    """What the commits of all tries of the erasure say."""
+    """The totals of the commits of all attempts of the erasure."""
     ours = [commit for commit in log.commits() if mark.items() <= commit.metadata.items()]
     removed: dict[str, int] = {}
     for commit in ours:

@@ -1,4 +1,4 @@
-"""The training sets' part of an erasure: rows are taken out, and the manifests say so."""
+"""Erase from training sets: remove rows, and record the removal in the manifests."""
 
 from __future__ import annotations
 
@@ -24,41 +24,42 @@ from featurestore.stores.runner import is_gone
 from featurestore.stores.training_sets.manifests import PART, ErasureNote, Manifest
 
 _WHOLE = frozenset({"tinyint", "smallint", "int", "bigint"})
-# Of a build on another machine it cannot be told whether it still runs; none takes so long.
+# The store cannot see whether a build on another machine still runs; no build takes longer than this.
 _LONGEST_BUILD = timedelta(hours=24)
 
 
 def erase_training_sets(erasing: Erasing) -> tuple[list[ErasedTable], list[str]]:
-    """The tables of saved sets that tell the entity; and what is left, because it is being built just now.
+    """Erase from all saved sets. Returns the tables that identify the entity, and messages about sets left out.
 
-    Rows of sets that were never published and never will be are removed as a whole.
+    A set is left out while it is being built, and if its manifest cannot be read. Rows of sets that were never
+    published and never will be are removed as a whole.
     """
     context = erasing.context
     manifests = context.training_sets.manifests(context.spark, erasing.tenant_id)
     published = {(manifest.name, manifest.version): manifest for manifest in manifests.readable}
-    erased, left = [], []
+    erased, not_erased = [], []
     for name, version, table in context.training_sets.rows_tables(context.spark, context.files, erasing.tenant_id):
         manifest = published.get((name, version))
         if manifest is not None:
             erased += erase_training_set(erasing, manifest)
         elif (erasing.tenant_id, name, version) in manifests.unreadable:
-            left.append(str(manifests.unreadable[(erasing.tenant_id, name, version)]))
+            not_erased.append(str(manifests.unreadable[(erasing.tenant_id, name, version)]))
         elif _is_being_built(context, table):
-            left.append(
-                f"training set {name} v{version} is being built; who builds it takes the rows out when it is done"
+            not_erased.append(
+                f"training set {name} v{version} is being built; its build removes the rows when it is done"
             )
         else:
             erased.append(_remove_whole(erasing, name, version, table))
             context.step("erase.unpublished")
-    return erased, left
+    return erased, not_erased
 
 
 def _remove_whole(erasing: Erasing, name: str, version: int, table: DeltaTable) -> ErasedTable:
     context = erasing.context
     files = TableFiles(erasing.spark, context.files, table)
-    there = table.exists(erasing.spark)
-    stored = files.stored() if there else []
-    rows = table.read(erasing.spark).count() if there else 0
+    exists = table.exists(erasing.spark)
+    stored = files.stored() if exists else []
+    rows = table.read(erasing.spark).count() if exists else 0
     context.training_sets.remove_rows(context.spark, context.files, table)
     size = sum(file.bytes for file in stored)
     return ErasedTable(
@@ -68,7 +69,7 @@ def _remove_whole(erasing: Erasing, name: str, version: int, table: DeltaTable) 
 
 def _is_being_built(context: Context, table: DeltaTable) -> bool:
     if not table.exists(context.spark):
-        # Files without a commit yet.
+        # The folder has files but no commit yet.
         return False
     newest = table.history(context.spark, limit=1)[0]
     if newest["userMetadata"] is None or is_gone(newest["userMetadata"]):
@@ -77,7 +78,7 @@ def _is_being_built(context: Context, table: DeltaTable) -> bool:
 
 
 def erase_training_set(erasing: Erasing, manifest: Manifest) -> list[ErasedTable]:
-    """A set's table, where its rows tell the entity at all."""
+    """Erase from one set's table; returns an empty list if its rows cannot identify the entity."""
     context = erasing.context
     table = context.training_sets.rows_table(manifest.tenant_id, manifest.name, manifest.version)
     schema = table.read(erasing.spark).schema
@@ -85,20 +86,22 @@ def erase_training_set(erasing: Erasing, manifest: Manifest) -> list[ErasedTable
     if not lookups:
         return []
     fields = [schema[name] for name in dict.fromkeys(name for lookup in lookups for name in lookup.values())]
-    what = Sweep(table, erasing.keys, by_columns(lookups), StructType(fields))
-    swept = erasing.sweep("training_set", manifest.name, manifest.version, what)
-    _tell(erasing, manifest)
+    plan = Sweep(table, erasing.keys, by_columns(lookups), StructType(fields))
+    swept = erasing.sweep("training_set", manifest.name, manifest.version, plan)
+    _replace_manifest(erasing, manifest)
     return [swept]
 
 
 def lookups_of(erasing: Erasing, manifest: Manifest, schema: StructType) -> list[Mapping[str, str]]:
-    """The ways in which the rows of a set tell the entity: by the lookups of its features and label, and by columns of
-    the spine that are named like the join keys."""
+    """The ways in which a set's rows identify the entity.
+
+    These are the lookups of its features and label, and columns of the spine with the names of the join keys.
+    """
     groups = {snapshot.name: snapshot.group for part in manifest.all_parts for snapshot in part.groups}
-    asked = [*manifest.features, *([manifest.label_lookup] if manifest.label_lookup is not None else [])]
+    lookups = [*manifest.features, *([manifest.label_lookup] if manifest.label_lookup is not None else [])]
     ways = [
         {key: lookup.on.get(key, key) for key in erasing.entity.keys}
-        for lookup in asked
+        for lookup in lookups
         if erasing.is_part_of(groups[lookup.group].entity)
     ]
     ways.append({key: key for key in erasing.entity.keys})
@@ -108,46 +111,48 @@ def lookups_of(erasing: Erasing, manifest: Manifest, schema: StructType) -> list
 
 def _fits(erasing: Erasing, way: Mapping[str, str], columns: Sequence[str], schema: StructType) -> bool:
     kinds = {field.name: field.dataType.simpleString() for field in erasing.key_fields}
-    found = {key: schema[name].dataType.simpleString() for key, name in way.items() if name in columns}
-    return len(found) == len(way) and all(
-        kinds[key] == kind or {kinds[key], kind} <= _WHOLE for key, kind in found.items()
+    stored = {key: schema[name].dataType.simpleString() for key, name in way.items() if name in columns}
+    return len(stored) == len(way) and all(
+        kinds[key] == kind or {kinds[key], kind} <= _WHOLE for key, kind in stored.items()
     )
 
 
-def _tell(erasing: Erasing, manifest: Manifest) -> None:
-    """Publish the manifest anew, where the set's rows are fewer than it says."""
+def _replace_manifest(erasing: Erasing, manifest: Manifest) -> None:
+    """Publish the manifest again if the set now has fewer rows than the manifest says."""
     context = erasing.context
     rows = context.training_sets.read_with_part(context.spark, manifest)
     [content] = rows.agg(*fingerprint_columns([column(name) for name in sorted(manifest.columns)])).collect()
-    left = content["rows"]
-    if left == manifest.row_count:
+    row_count = content["rows"]
+    if row_count == manifest.row_count:
         return
-    note = ErasureNote(erasure_id=erasing.erasure.erasure_id, erased_at=context.clock(), rows=manifest.row_count - left)
-    told = manifest.model_copy(
+    note = ErasureNote(
+        erasure_id=erasing.erasure.erasure_id, erased_at=context.clock(), rows=manifest.row_count - row_count
+    )
+    updated = manifest.model_copy(
         update={
-            "row_count": left,
+            "row_count": row_count,
             "content_hash": fingerprint_text(content),
             "spine_fingerprint": content_hash(rows, manifest.spine_columns),
             "parts": _parts(rows, manifest),
             "erasures": (*manifest.erasures, note),
         }
     )
-    context.training_sets.replace_manifest(context.spark, told)
+    context.training_sets.replace_manifest(context.spark, updated)
     context.step("erase.manifest")
 
 
 def _parts(rows: DataFrame, manifest: Manifest) -> tuple[object, ...]:
-    """The parts of an extended set with the rows that are left; one of which none is left stays, with none."""
+    """The parts of an extended set with their remaining rows; a part without rows stays, with a row count of 0."""
     if not manifest.parts:
         return ()
     fingerprint = fingerprint_columns([column(name) for name in sorted(manifest.spine_columns)])
-    told = {row[PART]: row for row in rows.groupBy(PART).agg(*fingerprint).collect()}
+    contents = {row[PART]: row for row in rows.groupBy(PART).agg(*fingerprint).collect()}
     empty = rows.where(F.lit(False)).agg(*fingerprint).collect()[0]
     return tuple(
         part.model_copy(
             update={
-                "row_count": told.get(index, empty)["rows"],
-                "spine_fingerprint": fingerprint_text(told.get(index, empty)),
+                "row_count": contents.get(index, empty)["rows"],
+                "spine_fingerprint": fingerprint_text(contents.get(index, empty)),
             }
         )
         for index, part in enumerate(manifest.parts)
@@ -155,7 +160,7 @@ def _parts(rows: DataFrame, manifest: Manifest) -> tuple[object, ...]:
 
 
 def erase_again_from_set(context: Context, manifest: Manifest, lookups: Lookups) -> None:
-    """Take the rows out of a set that was built while entities were erased."""
+    """Remove rows of suppressed entities from a set that was built during their erasure."""
     rows = context.training_sets.read(context.spark, manifest)
     groups = {tuple(sorted(snapshot.group.join_keys)): snapshot.group for snapshot in manifest.groups}
     for suppression in suppressions(Scope(context, manifest.tenant_id)):

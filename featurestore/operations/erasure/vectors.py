@@ -1,4 +1,4 @@
-"""The vectors' part of an erasure: rows in PostgreSQL, of every group, feature and model version."""
+"""Erase from vectors: rows in PostgreSQL, of every group, feature and model version."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 _LOGS = (
-    "PostgreSQL's write-ahead log (pg_wal), its archives, replicas, backups and the server's own log hold rows as they were "
-    "written; they are the server's administrator's to remove"
+    "PostgreSQL's write-ahead log (pg_wal), its archives, replicas, backups and the server's own log hold rows as they "
+    "were written; the server's administrator must remove them"
 )
 _STATISTICS = (
-    "PostgreSQL's planner statistics may hold values of filters in their old pages, and this role may not write them anew; "
-    "as a superuser, or the database's owner, run: VACUUM (FULL) pg_catalog.pg_statistic"
+    "PostgreSQL's planner statistics may hold values of filters in their old pages, and this role may not rewrite "
+    "them; as a superuser, or the database's owner, run: VACUUM (FULL) pg_catalog.pg_statistic"
 )
 
 
 @dataclass(frozen=True)
 class ErasedVectors:
-    """The tables that were searched, and what of the server is beyond this role's reach."""
+    """The tables that were searched, and the places on the server that this role cannot reach."""
 
     tables: tuple[ErasedTable, ...] = ()
     out_of_reach: tuple[str, ...] = ()
 
 
 def erase_vectors(erasing: Erasing) -> ErasedVectors:
-    """Every table of vectors of groups whose rows tell the entity; nothing is started where nothing was ever synced.
+    """Erase from every table of vectors of groups with rows that identify the entity.
 
-    After the groups' own part: a sync under way, which may have read the entity before, is waited for, and a later one
-    finds nothing of it.
+    No server is started if nothing was ever synced. This runs after the erasure from the groups: it waits for a sync in
+    progress, which may have read the entity before, and a later sync finds nothing of the entity.
     """
     context = erasing.context
     groups = [
         group
         for group in context.state.all_feature_groups()
-        if erasing.is_part_of(group.entity) and any(one.feature_type.is_embedding for one in group.features)
+        if erasing.is_part_of(group.entity) and any(feature.feature_type.is_embedding for feature in group.features)
     ]
     if not groups or not context.postgres.may_have_rows:
         return ErasedVectors()
@@ -65,14 +65,14 @@ def erase_vectors(erasing: Erasing) -> ErasedVectors:
 
 
 def _erase(erasing: Erasing, group: FeatureGroup, table: VectorTable, target: SyncTarget) -> list[ErasedTable]:
-    """The tenant's rows of a table; of a tenant whose first sync failed, just what that left behind."""
+    """Erase the tenant's rows from a table; if the tenant's first sync failed, only what that sync left behind."""
     context, keys = erasing.context, erasing.keys.toArrow().to_pylist()
     with locked(target, wait=True):
-        left = drop_left_behind(target)
-        if left:
+        busy = drop_left_behind(target)
+        if busy:
             raise PostgresError(
-                f"staging tables {left} of {group.name}:{table.feature} are still written to, by a task of a sync that ended; "
-                "end it (see pg_stat_activity), and erase again"
+                f"staging tables {busy} of {group.name}:{table.feature} are still written to, by a task of a sync that "
+                "ended; end the task (see pg_stat_activity), and erase again"
             )
         if not has_partition(target.connection, table, target.tenant_id):
             return []
@@ -100,7 +100,7 @@ def _erase(erasing: Erasing, group: FeatureGroup, table: VectorTable, target: Sy
 
 
 def _erase_traces(erasing: Erasing, connection: Connection[Any]) -> tuple[str, ...]:
-    """What the server keeps of rows beside its tables: statistics and logs. Gives what cannot be reached."""
+    """Erase what the server keeps of rows outside its tables: statistics and logs. Returns what is out of reach."""
     postgres = erasing.context.postgres
     is_rewritten = rewrite_statistics(connection)
     postgres.drop_old_logs()

@@ -1,4 +1,4 @@
-"""Backfill: cut a range of time into windows, and materialize those that are missing."""
+"""Backfill: cut a range of time into windows, and materialize the missing ones."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from featurestore.stores.small_tables.runs import Run
 
 WindowState = Literal["done", "running", "failed", "interrupted", "missing"]
 Order = Literal["oldest", "newest"]
-# Called with the window's result, or with None where it failed.
+# Called with the window's result, or with None if the window failed.
 OnWindowDone: TypeAlias = Callable[[MaterializeResult | None], None]
 
 MOST_WINDOWS = 100_000
-# Each window that is worked on has a thread.
+# Each window in progress uses a thread.
 MOST_PARALLEL = 256
 _TONES: dict[WindowState, Tone] = {
     "done": "good",
@@ -39,20 +39,20 @@ _TONES: dict[WindowState, Tone] = {
 
 @dataclass(frozen=True)
 class PlannedWindow:
-    """A window and how it stands: ``interrupted`` where a run of it began and its process is gone."""
+    """A window and its state: ``interrupted`` if a run of it began and the run's process is gone."""
 
     window: TimeWindow
     state: WindowState
 
     @property
     def is_due(self) -> bool:
-        """Also what seems to be running is due: where it really is, its batch id keeps the rows from being doubled."""
+        """Whether to materialize the window. One that seems to run is due, too: its batch id prevents doubled rows."""
         return self.state != "done"
 
 
 @dataclass(frozen=True)
 class BackfillResult(Displayed):
-    """What a backfill did: a result a window that was due, in the order of time, and how many had been done before."""
+    """What a backfill did: one result per due window, ordered by time, and how many windows were done before."""
 
     group: str
     results: tuple[MaterializeResult, ...]
@@ -67,7 +67,7 @@ class BackfillResult(Displayed):
         return sum(result.failed for result in self.results)
 
     def display(self) -> Display:
-        """A line a window that was done now."""
+        """One line per window that this backfill did."""
         title = (
             f"{self.group}: {counted(len(self.results), 'window')} done, {self.done_before:,} were before; "
             f"{counted(self.written, 'row')} written, {self.failed:,} rejected"
@@ -76,8 +76,8 @@ class BackfillResult(Displayed):
 
 
 def describe_planned(planned: Sequence[PlannedWindow]) -> Display:
-    """A line a window, with its state."""
-    due = sum(planned_window.is_due for planned_window in planned)
+    """One line per window, with its state."""
+    due = sum(each.is_due for each in planned)
     rows = tuple((each.window, Mark(each.state, _TONES[each.state])) for each in planned)
     return Display(f"{counted(len(planned), 'window')}, {due:,} to do", tables=(Table(("window", "state"), rows),))
 
@@ -87,7 +87,8 @@ def plan_backfill(
 ) -> Listing[PlannedWindow]:
     """The windows of length ``every`` that cover ``[start, end)``, oldest first, each with its state in the ledger.
 
-    The last may be shorter. Raises InvalidArgumentError, and TransformationError for a group that computes nothing.
+    The last window may be shorter. Raises InvalidArgumentError, and TransformationError for a group without a
+    transformation.
     """
     if group.transformation is None:
         raise TransformationError(f"feature group {group.name!r} has no transformation to backfill")
@@ -106,7 +107,8 @@ def _length(every: timedelta | str, window: TimeWindow) -> timedelta:
         raise InvalidArgumentError(f"every: {error}") from error
     if (window.end - window.start) / length > MOST_WINDOWS:
         raise InvalidArgumentError(
-            f"every {format_duration(length)} cuts {window} into more than {MOST_WINDOWS} windows; name longer ones"
+            f"every {format_duration(length)} cuts {window} into more than {MOST_WINDOWS} windows; "
+            "give a longer duration"
         )
     return length
 
@@ -124,7 +126,7 @@ def _state(runs: Sequence[Run]) -> WindowState:
 
 @dataclass(frozen=True, kw_only=True)
 class BackfillRequest:
-    """The planned windows, how many to work on at once, which come first, and whom to call after each."""
+    """The planned windows, how many run at once, which come first, and the callback after each."""
 
     windows: Sequence[PlannedWindow]
     parallel: int
@@ -133,11 +135,11 @@ class BackfillRequest:
 
 
 def backfill(scope: Scope, group: FeatureGroup, request: BackfillRequest) -> BackfillResult:
-    """Materialize the windows that are due, up to ``parallel`` at once; each is done or not on its own.
+    """Materialize the due windows, up to ``parallel`` at once; each succeeds or fails on its own.
 
-    After an interruption the same call does what is still missing. A window that fails stops none of the others;
-    JobFailedError then names those that failed. ``on_window_done`` is called after each window, with its result, or with
-    None where it failed. Raises ExpectationError where windows broke what the group expects.
+    After an interruption the same call does what is still missing. A window that fails does not stop the others;
+    JobFailedError then names the windows that failed. ``on_window_done`` is called after each window, with its result,
+    or with None if it failed. Raises ExpectationError if windows broke the group's expectations.
     """
     argument_count("parallel", request.parallel, MOST_PARALLEL)
     if request.order not in ("oldest", "newest"):
@@ -174,7 +176,7 @@ def _as_they_end(
         for ended in as_completed(running):
             yield running[ended], ended
     finally:
-        # Where the caller is interrupted, windows that have not begun are left for the next call.
+        # If the caller is interrupted, windows that have not begun are left for the next call.
         for future in running:
             future.cancel()
 
@@ -187,8 +189,8 @@ def _require_all(
     faults = "".join(f"\n- {window}: {type(error).__name__}: {error}" for window, error in failures[:5])
     more = f"\n- and {len(failures) - 5} more" if len(failures) > 5 else ""
     raise JobFailedError(
-        f"backfill of {group.name!r}: {len(failures)} of {len(due)} windows failed, the others are done. Mend what is wrong and "
-        f"run the same again:{faults}{more}"
+        f"backfill of {group.name!r}: {len(failures)} of {len(due)} windows failed, the others are done. Fix the "
+        f"cause and run the same command again:{faults}{more}"
     ) from failures[0][1]
 
 
@@ -196,4 +198,4 @@ def _require_expectations(done: BackfillResult) -> None:
     broken = [result for result in done.results if result.broken]
     if broken:
         faults = "".join(f"\n- {result.window}: {'; '.join(result.broken)} ({result.state})" for result in broken[:5])
-        raise ExpectationError(f"backfill of {done.group!r}: {len(broken)} windows break what it expects:{faults}")
+        raise ExpectationError(f"backfill of {done.group!r}: {len(broken)} windows break its expectations:{faults}")

@@ -34,10 +34,10 @@ _TONES: dict[str, Tone] = {"succeeded": "good", "skipped": "muted", "unpublished
 
 @dataclass(frozen=True)
 class MaterializeResult(Displayed):
-    """What a run did: ``skipped`` where the window had been done before.
+    """What a run did: ``skipped`` if the window was done before.
 
-    ``broken``: which of its group's expectations the run broke; ``unpublished`` where its rows were rejected for that.
-    ``corrected``: earlier windows that were computed again, for late rows of the sources (``lookback``).
+    ``broken``: the group's expectations that the run broke; the state is ``unpublished`` if its rows were rejected for
+    that. ``corrected``: earlier windows that were computed again because sources got late rows (``lookback``).
     """
 
     run_id: str | None
@@ -52,56 +52,57 @@ class MaterializeResult(Displayed):
     corrected: tuple[MaterializeResult, ...] = ()
 
     def display(self) -> Display:
-        """What became of the window, and of earlier ones that were computed again."""
+        """The outcome of the window, and of earlier windows that were computed again."""
         if self.state == "skipped":
-            told = "done before, nothing to do; --rerun (rerun=True) computes it again"
+            outcome = "done before, nothing to do; --rerun (rerun=True) computes it again"
         elif self.state == "unpublished":
-            told = f"left unpublished, {counted(self.failed, 'row')} among the rejected ones"
+            outcome = f"left unpublished, {counted(self.failed, 'row')} among the rejected ones"
         else:
-            told = f"{counted(self.written, 'row')} written, {self.failed:,} rejected"
+            outcome = f"{counted(self.written, 'row')} written, {self.failed:,} rejected"
         corrections = (
-            f"{one.window}: computed again, {counted(one.written, 'row')} corrected, {one.failed:,} rejected"
-            for one in self.corrected
+            f"{result.window}: computed again, {counted(result.written, 'row')} corrected, {result.failed:,} rejected"
+            for result in self.corrected
         )
-        expected = (Mark(f"Not as expected: {one}", "bad") for one in self.broken)
+        breaches = (Mark(f"Not as expected: {breach}", "bad") for breach in self.broken)
         facts = (("run", self.run_id), ("table version", self.table_version))
         return Display(
-            f"{self.group} over {self.window}: {told}",
-            lines=(*corrections, *expected),
+            f"{self.group} over {self.window}: {outcome}",
+            lines=(*corrections, *breaches),
             facts=tuple(fact for fact in facts if fact[1] is not None),
             tables=reasons(self.failed, self.errors),
         )
 
     def require_expectations(self) -> None:
-        """Raise ExpectationError where the run, or a correction, broke what its group expects."""
+        """Raise ExpectationError if the run or a correction broke an expectation of its group."""
         for result in (*self.corrected, self):
             if result.broken:
-                kept = (
+                outcome = (
                     "were left unpublished, among the rejected rows"
                     if result.state == "unpublished"
                     else "were written"
                 )
                 raise ExpectationError(
-                    f"{result.group} over {result.window} breaks what it expects: {'; '.join(result.broken)}. Its rows {kept}"
+                    f"{result.group} over {result.window} breaks its expectations: {'; '.join(result.broken)}. "
+                    f"Its rows {outcome}"
                 )
 
 
 def describe_windows(results: Sequence[MaterializeResult]) -> Display:
-    """A line a group and window."""
+    """One line per group and window."""
     columns = ("group", "window", "state", "written", "rejected", "table version", "not as expected")
     rows = tuple(
         (
-            one.group,
-            one.window,
-            Mark(one.state, _TONES[one.state]),
-            count(one.written),
-            count(one.failed),
-            one.table_version,
-            "\n".join(one.broken),
+            result.group,
+            result.window,
+            Mark(result.state, _TONES[result.state]),
+            count(result.written),
+            count(result.failed),
+            result.table_version,
+            "\n".join(result.broken),
         )
-        for one in results
+        for result in results
     )
-    written, failed = sum(one.written for one in results), sum(one.failed for one in results)
+    written, failed = sum(result.written for result in results), sum(result.failed for result in results)
     title = f"{counted(len(results), 'window')}: {counted(written, 'row')} written, {failed:,} rejected"
     return Display(title, tables=(Table(columns, rows),))
 
@@ -114,16 +115,17 @@ def materialize(
     rerun: bool = False,
     lookback: timedelta | None = None,
 ) -> MaterializeResult:
-    """Compute a window's values and append them; a window that was done is skipped, unless ``rerun``.
+    """Compute a window's values and append them; a window that is done is skipped unless ``rerun``.
 
-    ``rerun`` computes it again and appends only rows that differ from what is stored, as corrections. ``lookback``
-    does the same first with the windows that were done and end within so long before this one's start, so that source
-    rows that came late are picked up. The run is in the ledger from its start; a failure is recorded there and raised.
-    After a crash the window is simply run again: if its rows had been written, they are found and not written twice.
+    ``rerun`` computes the window again and appends only rows that differ from the stored ones, as corrections.
+    ``lookback`` first does the same with done windows that end less than that long before this one's start, to pick up
+    late rows of the sources. The ledger holds the run from its start; a failure is recorded there and raised. After a
+    crash, run the window again: if its rows were written, they are found and not written twice.
     """
     if group.transformation is None:
         raise TransformationError(
-            f"feature group {group.name!r} has no transformation to materialize; write it with write_batch, or declare one"
+            f"feature group {group.name!r} has no transformation to materialize; write its rows with write_batch, or "
+            "declare a transformation"
         )
     runs = scope.runs.of_job(scope.spark, scope.tenant_id, MATERIALIZE, group.name, group.version)
     corrected = [
@@ -137,12 +139,12 @@ def materialize(
 
 
 def _looked_back(runs: Sequence[Run], window: TimeWindow, lookback: timedelta | None) -> list[TimeWindow]:
-    """The windows that were done and end in ``(start - lookback, start]``, oldest first."""
+    """The done windows that end in ``(start - lookback, start]``, oldest first."""
     if lookback is None:
         return []
     done = {run.window for run in runs if run.state == "succeeded" and run.window is not None}
-    near = (one for one in done if one.end <= window.start and window.start - one.end < lookback)
-    return sorted(near, key=lambda one: (one.start, one.end))
+    near = (earlier for earlier in done if earlier.end <= window.start and window.start - earlier.end < lookback)
+    return sorted(near, key=lambda earlier: (earlier.start, earlier.end))
 
 
 def _run(scope: Scope, group: FeatureGroup, window: TimeWindow, earlier: Sequence[Run]) -> MaterializeResult:
@@ -150,7 +152,7 @@ def _run(scope: Scope, group: FeatureGroup, window: TimeWindow, earlier: Sequenc
     with recorded_run(scope, MATERIALIZE, group, window, attempt=len(earlier) + 1) as job:
         result = _write(scope, group, window, done)
         unpublished = bool(result.broken) and result.table_version is None and result.written == 0 and result.failed > 0
-        job.tell(
+        job.report(
             {"broken": result.broken} if result.broken else None,
             rows_written=result.written,
             rows_failed=result.failed,
@@ -172,11 +174,11 @@ def _run(scope: Scope, group: FeatureGroup, window: TimeWindow, earlier: Sequenc
 
 
 def _write(scope: Scope, group: FeatureGroup, window: TimeWindow, done: int) -> WriteResult:
-    # The batch id counts the successes before it: a retry after a crash has the id of the run that crashed.
+    # The batch id ends with the number of earlier successes, so a retry after a crash has the id of the crashed run.
     batch_id = f"{MATERIALIZE}/{window.start.isoformat()}/{window.end.isoformat()}/{done}"
-    found = scope.table(group).find_batch(scope.spark, scope.tenant_id, batch_id)
-    if found is not None:
-        version, record = found
+    batch = scope.table(group).find_batch(scope.spark, scope.tenant_id, batch_id)
+    if batch is not None:
+        version, record = batch
         return WriteResult(record.written, record.failed, batch_id, version, record.errors, duplicate=True)
     inside = isolated(scope)
     assert group.transformation is not None
@@ -195,7 +197,7 @@ def _write(scope: Scope, group: FeatureGroup, window: TimeWindow, done: int) -> 
 
 
 def _with_event_timestamp(rows: DataFrame, window: TimeWindow) -> DataFrame:
-    """A row without its own event timestamp gets the window's end: then, all of the window was known."""
+    """Rows without an event timestamp get the window's end, when the whole window was known."""
     end = instant(window.end)
     if "event_timestamp" not in rows.columns:
         return rows.withColumn("event_timestamp", end)
@@ -205,7 +207,7 @@ def _with_event_timestamp(rows: DataFrame, window: TimeWindow) -> DataFrame:
 
 
 def _inside_window(rows: DataFrame, window: TimeWindow) -> DataFrame:
-    """A reason for each row outside ``[start, end]``: another window's run would write it a second time."""
+    """Add a reason to each row outside ``[start, end]``: another window's run would write it a second time."""
     if rows.schema["event_timestamp"].dataType.typeName() != "timestamp":
         return rows
     outside = ~column("event_timestamp").between(instant(window.start), instant(window.end))
@@ -214,7 +216,7 @@ def _inside_window(rows: DataFrame, window: TimeWindow) -> DataFrame:
 
 
 def _changed_rows(scope: Scope, group: FeatureGroup, rows: DataFrame, window: TimeWindow) -> DataFrame:
-    """Those rows of which the store does not already hold the same values as its newest for that key and moment."""
+    """The rows that differ from the newest stored row of the same key and event timestamp."""
     features = [name for name in group.feature_names if name in rows.columns]
     identity = [*group.join_keys, "event_timestamp"]
     stored = scope.table(group).read_values(scope.spark, scope.tenant_id, [*group.join_keys, *TIME_COLUMNS, *features])

@@ -15,10 +15,10 @@ from featurestore.operations.jobs.materialize import MaterializeResult, describe
 def materialize_all(
     scope: Scope, window: TimeWindow, *, rerun: bool, lookback: timedelta | None
 ) -> Listing[MaterializeResult]:
-    """One window of all groups with a transformation, in the order of their dependencies.
+    """Materialize one window of all groups with a transformation, in the order of their dependencies.
 
-    A group that fails, or leaves its rows unpublished, stops those that read it, and no others; JobFailedError then
-    tells of all of them, and a next call does what is missing.
+    A group that fails, or leaves its rows unpublished, stops only the groups that read it. JobFailedError then names
+    all of these groups, and the next call does what is missing.
     """
     groups = [group for group in in_order(scope.context.refresh().feature_groups()) if group.transformation is not None]
     results: list[MaterializeResult] = []
@@ -30,15 +30,15 @@ def materialize_all(
             continue
         try:
             result = materialize(scope, group, window, rerun=rerun, lookback=lookback)
-        except Exception as error:  # whatever a transformation raises: it is told, and stops only what reads it
+        except Exception as error:  # a transformation may raise anything; only its readers stop
             stopped[group.name] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
             continue
         results.append(result)
         if result.state == "unpublished":
             stopped[group.name] = f"ExpectationError: {'; '.join(result.broken)}"
     if stopped:
-        told = "".join(f"\n- {name}: {why}" for name, why in stopped.items())
+        reasons = "".join(f"\n- {name}: {reason}" for name, reason in stopped.items())
         raise JobFailedError(
-            f"{len(stopped)} of {len(groups)} groups were not materialized over {window}; the others are done:{told}"
+            f"{len(stopped)} of {len(groups)} groups were not materialized over {window}; the others are done:{reasons}"
         )
     return Listing(results, describe_windows)

@@ -27,13 +27,13 @@ _FILES_AS_TABLES = "spark.sql.runSQLOnFiles"
 
 
 def isolated(scope: Scope) -> Scope:
-    """The same store in a new session: its views are seen by nobody else, and its time zone is UTC."""
+    """The same store in a new session: nobody else sees its views, and its time zone is UTC."""
     session = separate_session(scope.spark)
     session.conf.set("spark.sql.session.timeZone", "UTC")
-    # Delta's SQL parser drops the parameters that newer Spark binds while parsing (delta-io/delta#7640); so they are
-    # bound during analysis, as Spark did before.
+    # Delta's SQL parser drops parameters that newer Spark binds while parsing (delta-io/delta#7640), so this session
+    # binds them during analysis, as Spark did before.
     session.conf.set("spark.sql.legacy.parameterSubstitution.constantsOnly", "true")
-    # SQL is read here as it was checked: no ${env:...} is put in, a quoted text is a text, a backslash escapes.
+    # Spark reads SQL as it was checked: no ${env:...} is substituted, a quoted text is a text, a backslash escapes.
     session.conf.set("spark.sql.variable.substitute", "false")
     session.conf.set("spark.sql.ansi.doubleQuotedIdentifiers", "false")
     session.conf.set("spark.sql.parser.escapedStringLiterals", "false")
@@ -47,10 +47,10 @@ def transform(
     transformation: Transformation,
     window: TimeWindow,
 ) -> DataFrame:
-    """The transformation's rows, lazily; ``scope`` is an isolated one.
+    """The transformation's rows, as a lazy DataFrame; ``scope`` must come from ``isolated``.
 
-    What SQL may say is checked before it is run, what Spark reads in it before anything is executed, and its parameters are
-    bound by Spark, never put into the text. Raises TransformationError, or NotFoundError for a source that is not there.
+    The SQL's text is checked before it runs, and Spark's plan of it before anything is executed. Spark binds its
+    parameters; they are never put into the text. Raises TransformationError, or NotFoundError for a missing source.
     """
     sql = transformation.sql
     text = None if sql is None else _checked(scope, sql, sources)
@@ -61,13 +61,14 @@ def transform(
     result = transformation.load()(frames, window)
     if not isinstance(result, DataFrame):
         raise TransformationError(
-            f"transformation {transformation.function!r} returned {type(result).__name__}; it must return a Spark DataFrame"
+            f"transformation {transformation.function!r} returned {type(result).__name__}; "
+            "it must return a Spark DataFrame"
         )
     return result
 
 
 def _checked(scope: Scope, sql: str, sources: Iterable[str]) -> str:
-    """The text to run in place of a user's SQL; what may be named in it is settled before any source is opened."""
+    """The text to run in place of a user's SQL; every name in it is checked before any source is opened."""
     registered = scope.spark.sql("SHOW USER FUNCTIONS").collect()
     text = check_select(sql, sources, [row["function"].rpartition(".")[2] for row in registered])
     with sql_that_runs(sql, text):
@@ -81,12 +82,12 @@ def _run(scope: Scope, text: str, frames: Mapping[str, DataFrame], window: TimeW
     arguments = {"tenant_id": scope.tenant_id, "start_time": window.start, "end_time": window.end}
     conf = scope.spark.conf
     before = conf.get(_FILES_AS_TABLES, "true")
-    # A name such as parquet.`/data` is no table meanwhile, also over Spark Connect, which has no plan to look at.
+    # Meanwhile a name such as parquet.`/data` is not a table. Spark Connect gives no plan to check, so it needs this.
     conf.set(_FILES_AS_TABLES, "false")
     try:
         rows = scope.spark.sql(text, args=arguments)
         check_analyzed_plan(rows, frames)
-        # Asking for the columns is what makes Spark Connect analyse it.
+        # Reading the columns makes Spark Connect analyse the query.
         if not rows.columns:
             raise TransformationError("the SQL gives rows without columns")
         return rows

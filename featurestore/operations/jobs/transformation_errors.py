@@ -1,4 +1,4 @@
-"""What Spark objects to in a transformation, in the user's words: which part of the SQL, and where it stands."""
+"""Turn Spark's errors in a transformation into errors that name the part of the user's SQL and its place."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from featurestore.definitions.sql.select_statement import check_select
 from featurestore.definitions.transformation import Transformation
 from featurestore.errors import TransformationError
 
-# Beginnings of the SQLSTATE that the values of rows bring about: data exceptions, a subquery of two rows, a key that is
-# twice in a map, a pattern or name that a value gives, an array that is too long, raise_error and assert_true.
+# Prefixes of the SQLSTATEs that values of rows cause: data exceptions, a subquery with two rows, a duplicate key in a
+# map, a pattern or name from a value, an array that is too long, raise_error and assert_true.
 _OF_VALUES = ("22", "21", "23505", "42", "54", "P0")
-# Java's own, of functions that do not check their pattern.
+# Java's own errors, from functions that do not check their pattern.
 _JAVA_OF_VALUES = frozenset({"java.util.regex.PatternSyntaxException", "java.util.IllegalFormatException"})
 _LONGEST_REASON = 400
 
 
 @contextmanager
 def sql_that_runs(sql: str, text: str) -> Iterator[None]:
-    """Where Spark cannot analyse ``text``, written from the user's ``sql``: TransformationError, with the place in ``sql``."""
+    """Raise TransformationError, with the place in the user's ``sql``, if Spark cannot analyse its ``text``."""
     with _quiet():
         try:
             yield
@@ -39,9 +39,10 @@ def sql_that_runs(sql: str, text: str) -> Iterator[None]:
 
 @contextmanager
 def rows_that_compute(transformation: Transformation, sources: Iterable[str]) -> Iterator[None]:
-    """Where a value of a row cannot be computed while a job runs: TransformationError, with the place where it is SQL.
+    """Raise TransformationError, with the place if it is SQL, if a row's value cannot be computed while a job runs.
 
-    Recognised by SQLSTATE and class; what is wrong with storage, with the cluster or with a plan of ours is raised as it came.
+    SQLSTATE and class identify these errors. Errors of storage, of the cluster or of the store's own plans are
+    re-raised unchanged.
     """
     with _quiet():
         try:
@@ -61,7 +62,7 @@ def _failed(cause: PySparkException, transformation: Transformation, sources: It
 
 
 def _causes(error: PySparkException | Py4JJavaError) -> Iterator[PySparkException]:
-    """The error as PySpark knows it; where it does not, Java's, and what caused each."""
+    """The error if it is PySpark's own; otherwise Java's error and each of its causes, as PySpark errors."""
     if isinstance(error, PySparkException):
         yield error
         return
@@ -83,29 +84,29 @@ def _is_of_values(error: PySparkException) -> bool:
 
 
 def _reason(error: PySparkException) -> str:
-    """Spark's own sentences, without the places in the text that ran, which the user has not seen."""
+    """Spark's own sentences, without places in the text that ran: the user has never seen that text."""
     sentences, state, _ = str(error).partition(" SQLSTATE: ")
     lines = [line.strip() for line in sentences.splitlines() if line.strip()] or [type(error).__name__]
-    # Java's own errors have no state, and may go on with a stack.
+    # Java's own errors have no SQLSTATE, and a stack may follow.
     sentence = " ".join(lines) if state else lines[0]
     return sentence if len(sentence) <= _LONGEST_REASON else f"{sentence[:_LONGEST_REASON]}..."
 
 
 def _place(error: PySparkException, sql: str, text: str) -> str:
-    """`` (line 1, column 8: sum(`amont`))`` in the user's SQL; what was written there, where the place is not clear."""
+    """The place in the user's SQL: `` (line 1, column 8: sum(`amont`))``; only the fragment if it is ambiguous."""
     for context in error.getQueryContext() or []:
         if context.contextType().name == "SQL":
             place = place_in_original(sql, text, context.startIndex())
             fragment = context.fragment()
-            shown = fragment if len(fragment) <= _LONGEST_REASON else f"{fragment[:_LONGEST_REASON]}..."
-            return f" ({place}: {shown})" if place else f" (at {shown})"
+            excerpt = fragment if len(fragment) <= _LONGEST_REASON else f"{fragment[:_LONGEST_REASON]}..."
+            return f" ({place}: {excerpt})" if place else f" (at {excerpt})"
     return ""
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """PySpark logs errors with their Java stack before anybody can catch them; the reason is in the error that is raised."""
-    # By PySpark's own function: a logger keeps the class that it was first made with, and PySpark passes more to its own.
+    """Silence PySpark's log of errors, which prints a Java stack before anybody can catch the error itself."""
+    # PySpark's own function must make the loggers: a logger keeps its first class, and PySpark passes extra arguments.
     loggers = [PySparkLogger.getLogger(f"{kind}QueryContextLogger") for kind in ("SQL", "DataFrame")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""Drift: whether a group's features are spread as they were, in an earlier period or in a training set."""
+"""Drift: compare the distributions of a group's features with an earlier period or a training set."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Compared: TypeAlias = PeriodLike | TrainingSet
 
 Argument: TypeAlias = Literal["baseline", "current"]
 
-# What is compared where nothing is said.
+# The default periods, for groups partitioned by day and by month.
 _DAYS: dict[Argument, str] = {"baseline": "28d", "current": "7d"}
 _MONTHS: dict[Argument, int] = {"baseline": 3, "current": 1}
 _ORDER: dict[Status, int] = {"drifted": 0, "warning": 1, "ok": 2}
-# A sign beside the word, so that a column can be read at a glance without colours.
+# A sign beside the word makes a column readable at a glance without colours.
 MARKS: dict[Status, str] = {"drifted": "▲ drifted", "warning": "△ warning", "ok": "ok"}
 _TONES: dict[Status, Tone] = {"drifted": "bad", "warning": "warning", "ok": "good"}
 _MEASURES = ("psi", "jensen_shannon", "kolmogorov_smirnov", "null_share_change")
@@ -47,7 +47,7 @@ _MEASURES = ("psi", "jensen_shannon", "kolmogorov_smirnov", "null_share_change")
 
 @dataclass(frozen=True)
 class DriftResult(Displayed):
-    """A group's features in two periods, those that drifted first, then by name; ``docs/statistics_and_drift.md``."""
+    """A group's features in two periods, the worst status first, then by name; see ``docs/statistics_and_drift.md``."""
 
     tenant_id: str
     group: str
@@ -60,23 +60,24 @@ class DriftResult(Displayed):
     @checked
     def of_status(self, status: Status) -> list[str]:
         """The names of the features that are ``ok``, ``warning`` or ``drifted``."""
-        return [one.feature for one in self.features if one.status == status]
+        return [drift.feature for drift in self.features if drift.status == status]
 
     @property
     def drifted(self) -> list[str]:
         return self.of_status("drifted")
 
     def require_none(self) -> None:
-        """Raise DriftError where a feature drifted."""
-        told = [f"\n- {one.feature}: {'; '.join(one.reasons)}" for one in self.features if one.status == "drifted"]
-        if told:
+        """Raise DriftError if any feature drifted."""
+        drifted = [drift for drift in self.features if drift.status == "drifted"]
+        if drifted:
+            reasons = "".join(f"\n- {drift.feature}: {'; '.join(drift.reasons)}" for drift in drifted)
             raise DriftError(
-                f"{len(told)} of {len(self.features)} features of {self.group!r} drifted from {self.baseline} to "
-                f"{self.current}:{''.join(told)}"
+                f"{len(drifted)} of {len(self.features)} features of {self.group!r} drifted from {self.baseline} to "
+                f"{self.current}:{reasons}"
             )
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a feature: feature, status, the measures, null shares and rows of both sides, reasons."""
+        """One row per feature: feature, type, status, the measures, null shares and rows of both sides, reasons."""
         columns = [
             "feature",
             "type",
@@ -89,28 +90,28 @@ class DriftResult(Displayed):
         ]
         rows = [
             (
-                *(getattr(one, name) for name in ("feature", "type", "status", *_MEASURES)),
-                one.baseline.null_share,
-                one.current.null_share,
-                one.baseline.rows,
-                one.current.rows,
-                "; ".join(one.reasons),
+                *(getattr(drift, name) for name in ("feature", "type", "status", *_MEASURES)),
+                drift.baseline.null_share,
+                drift.current.null_share,
+                drift.baseline.rows,
+                drift.current.rows,
+                "; ".join(drift.reasons),
             )
-            for one in self.features
+            for drift in self.features
         ]
         return pd.DataFrame(rows, columns=[*columns, "reasons"])
 
     def display(self) -> Display:
-        """A line a feature: its status, and each measure."""
+        """One line per feature: its status, and each measure."""
         columns = ("feature", "status", *(name.replace("_", " ") for name in _MEASURES), "why")
         rows = [
             (
-                one.feature,
-                Mark(MARKS[one.status], _TONES[one.status]),
-                *(None if (value := getattr(one, name)) is None else Amount(f"{value:.3f}") for name in _MEASURES),
-                "\n".join(one.reasons),
+                drift.feature,
+                Mark(MARKS[drift.status], _TONES[drift.status]),
+                *(None if (value := getattr(drift, name)) is None else Amount(f"{value:.3f}") for name in _MEASURES),
+                "\n".join(drift.reasons),
             )
-            for one in self.features
+            for drift in self.features
         ]
         title = f"{self.group}: {self.baseline} -> {self.current}"
         numbers = ", ".join(f"{len(self.of_status(status))} {status}" for status in _ORDER)
@@ -123,7 +124,7 @@ class DriftResult(Displayed):
     def __str__(self) -> str:
         head = f"{self.group}: {self.baseline} -> {self.current}"
         return "\n".join(
-            [head, *(f"  {one.feature}: {'; '.join((one.status, *one.reasons))}" for one in self.features)]
+            [head, *(f"  {drift.feature}: {'; '.join((drift.status, *drift.reasons))}" for drift in self.features)]
         )
 
 
@@ -138,16 +139,18 @@ class DriftRequest:
 
 
 def drift(scope: Scope, group: FeatureGroup, request: DriftRequest) -> DriftResult:
-    """Compare two periods of a group's statistics, or a saved training set with a period; judged by the group's ``drift``.
+    """Compare two periods of a group's statistics, or a training set with a period, by the group's thresholds.
 
-    - A period is ``"2026-11-01/2026-11-08"`` or a pair of dates (the first day is included, the end is not), or a length as
-      ``"7d"``: the current one ends with yesterday (UTC), the baseline before the current one begins.
-    - A training set is ``"training_set:churn"``, ``"training_set:churn@3"`` or the set itself; its features are those that were
-      looked up in this group, under their names there. Its nulls are rows without a match, and are told, not judged.
-    - Without any: the last 7 days against the 28 before, or the last month against the 3 before.
+    - A period is ``"2026-11-01/2026-11-08"`` or a pair of dates (the first day is included, the end is not), or a
+      length such as ``"7d"``: the current period then ends with yesterday (UTC), and the baseline ends where the
+      current period begins.
+    - A training set is ``"training_set:churn"``, ``"training_set:churn@3"`` or the set itself. Its features are those
+      that were looked up in this group, under their names in the set. Its nulls are rows without a match; the result
+      reports them but does not judge them.
+    - By default the last 7 days are compared with the 28 before, or the last month with the 3 before.
     - ``refresh`` brings the group's statistics up to date first.
 
-    Raises NotFoundError (also where a side has no rows), InvalidArgumentError. It does not raise for drift: see
+    Raises NotFoundError (also if a side has no rows), InvalidArgumentError. Drift itself raises nothing: see
     ``DriftResult.require_none``.
     """
     names = group.feature_names if request.features is None else request.features
@@ -158,9 +161,9 @@ def drift(scope: Scope, group: FeatureGroup, request: DriftRequest) -> DriftResu
     with recorded_run(scope, DRIFT, group) as job:
         if request.refresh and (isinstance(before, Period) or isinstance(now, Period)):
             bring_up_to_date(scope, group)
-        found = _compared(scope, group, before, now, chosen)
-        result = DriftResult(scope.tenant_id, group.name, group.version, str(before), str(now), group.drift, found)
-        job.tell(
+        compared = _compared(scope, group, before, now, chosen)
+        result = DriftResult(scope.tenant_id, group.name, group.version, str(before), str(now), group.drift, compared)
+        job.report(
             {status: result.of_status(status) for status in ("drifted", "warning")}
             | {"periods": [str(before), str(now)]}
         )
@@ -178,13 +181,13 @@ def _compared(
         raise NotFoundError(
             f"features {missing} of {group.name!r} are not profiled yet; profile the group, or leave refresh on"
         )
-    found = [compare(a[in_a], b[in_b], group.drift, name, judge_nulls) for name, in_a, in_b in pairs]
-    return tuple(sorted(found, key=lambda one: (_ORDER[one.status], one.feature)))
+    compared = [compare(a[in_a], b[in_b], group.drift, name, judge_nulls) for name, in_a, in_b in pairs]
+    return tuple(sorted(compared, key=lambda drift: (_ORDER[drift.status], drift.feature)))
 
 
 @dataclass(frozen=True)
 class _Saved:
-    """A training set, with the group's features by their names there."""
+    """A training set, and the group's features by their column names in the set."""
 
     training_set: TrainingSet
     columns: Mapping[str, Feature]
@@ -196,39 +199,41 @@ class _Saved:
 _Side: TypeAlias = Period | _Saved
 
 
-def _side(scope: Scope, group: FeatureGroup, name: Argument, given: Compared | None, ends_at: date) -> _Side:
-    """What an argument means; a period that is given by its length ends at ``ends_at``."""
-    if isinstance(given, str) and given.startswith(TRAINING_SET):
-        manifest = scope.training_sets.get(scope.spark, scope.tenant_id, *_reference(name, given))
-        given = TrainingSet(scope.context, manifest)
-    if isinstance(given, TrainingSet):
-        return _saved(scope.tenant_id, group, name, given)
-    if given is None and group.partition_by == "month":
+def _side(scope: Scope, group: FeatureGroup, name: Argument, value: Compared | None, ends_at: date) -> _Side:
+    """The side that an argument means; a period that is a length ends at ``ends_at``."""
+    if isinstance(value, str) and value.startswith(TRAINING_SET):
+        manifest = scope.training_sets.get(scope.spark, scope.tenant_id, *_reference(name, value))
+        value = TrainingSet(scope.context, manifest)
+    if isinstance(value, TrainingSet):
+        return _saved(scope.tenant_id, group, name, value)
+    if value is None and group.partition_by == "month":
         return months_before(ends_at, _MONTHS[name])
-    return read_period(name, _DAYS[name] if given is None else given, ends_at, group.partition_by)
+    return read_period(name, _DAYS[name] if value is None else value, ends_at, group.partition_by)
 
 
-def _reference(name: str, given: str) -> tuple[str, int | None]:
-    named, at, version = given.removeprefix(TRAINING_SET).partition("@")
+def _reference(argument: str, reference: str) -> tuple[str, int | None]:
+    name, at, version = reference.removeprefix(TRAINING_SET).partition("@")
     if at and not version.isdigit():
-        raise InvalidArgumentError(f"{name}: {given!r} names no version; write 'training_set:churn@3', or leave it out")
-    return check_name(named), int(version) if at else None
-
-
-def _saved(tenant_id: str, group: FeatureGroup, name: str, given: TrainingSet) -> _Saved:
-    if given.manifest.tenant_id != tenant_id:
-        raise InvalidArgumentError(f"{name}: the training set is not of tenant {tenant_id!r}; give one of its own")
-    columns = _columns_of(given.manifest, group)
-    if not columns:
-        looked_up = sorted({lookup.group for lookup in given.manifest.features})
-        raise NotFoundError(
-            f"{name}: training set {given.name!r} has no features of {group.name!r}; it has those of {looked_up}"
+        raise InvalidArgumentError(
+            f"{argument}: {reference!r} names no version; write 'training_set:churn@3', or leave the version out"
         )
-    return _Saved(given, columns)
+    return check_name(name), int(version) if at else None
+
+
+def _saved(tenant_id: str, group: FeatureGroup, name: str, training_set: TrainingSet) -> _Saved:
+    if training_set.manifest.tenant_id != tenant_id:
+        raise InvalidArgumentError(f"{name}: the training set is not of tenant {tenant_id!r}; give one of its own")
+    columns = _columns_of(training_set.manifest, group)
+    if not columns:
+        looked_up = sorted({lookup.group for lookup in training_set.manifest.features})
+        raise NotFoundError(
+            f"{name}: training set {training_set.name!r} has no features of {group.name!r}; it has those of {looked_up}"
+        )
+    return _Saved(training_set, columns)
 
 
 def _columns_of(manifest: Manifest, group: FeatureGroup) -> dict[str, Feature]:
-    """Each column that was looked up in the group, with its feature as it was then."""
+    """Each column that was looked up in the group, with its feature as it was defined then."""
     definitions = {snapshot.name: snapshot.group for snapshot in manifest.groups}
     looked_up = [(lookup.group, feature) for lookup in manifest.features for feature in lookup.features]
     return {
@@ -239,32 +244,32 @@ def _columns_of(manifest: Manifest, group: FeatureGroup) -> dict[str, Feature]:
 
 
 def _pairs(before: _Side, now: _Side, chosen: Sequence[str]) -> list[tuple[str, str, str]]:
-    """What is compared: its name, and what it is called in the two sides. A training set's names count."""
+    """Triples of a name and its names in the two sides; the name is a training set's column if a side is one."""
     sets = [side for side in (before, now) if isinstance(side, _Saved)]
     if not sets:
         return [(name, name, name) for name in chosen]
     return [
-        (name, _called(before, name, feature), _called(now, name, feature))
+        (name, _name_in(before, name, feature), _name_in(now, name, feature))
         for name, feature in sets[0].columns.items()
-        if feature.name in chosen and all(name in one.columns for one in sets)
+        if feature.name in chosen and all(name in each.columns for each in sets)
     ]
 
 
-def _called(side: _Side, name: str, feature: Feature) -> str:
+def _name_in(side: _Side, name: str, feature: Feature) -> str:
     return name if isinstance(side, _Saved) else feature.name
 
 
 def _statistics(scope: Scope, group: FeatureGroup, sides: Sequence[_Side]) -> list[dict[str, FeatureStatistics]]:
-    """Of each side, every feature's by its name there; raises NotFoundError where a side has no rows."""
-    found = [_lines_of(scope, group, side).withColumn("side", F.lit(i)) for i, side in enumerate(sides)]
-    whole = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), found)
-    told: list[dict[str, FeatureStatistics]] = [{} for _ in sides]
+    """Each side's statistics by the feature's name in that side; raises NotFoundError if a side has no rows."""
+    lines_by_side = [_lines_of(scope, group, side).withColumn("side", F.lit(i)) for i, side in enumerate(sides)]
+    whole = reduce(lambda first, second: first.unionByName(second, allowMissingColumns=True), lines_by_side)
+    by_side: list[dict[str, FeatureStatistics]] = [{} for _ in sides]
     for row in merged_lines(whole, ("side", "feature")).collect():
-        told[row["side"]][row["feature"]] = FeatureStatistics.of(row.asDict(recursive=True))
-    for side, features in zip(sides, told, strict=True):
-        if not any(one.rows for one in features.values()):
+        by_side[row["side"]][row["feature"]] = FeatureStatistics.of(row.asDict(recursive=True))
+    for side, statistics in zip(sides, by_side, strict=True):
+        if not any(each.rows for each in statistics.values()):
             raise NotFoundError(f"{group.name!r} has no profiled rows in {side}; there is nothing to compare")
-    return told
+    return by_side
 
 
 def _lines_of(scope: Scope, group: FeatureGroup, side: _Side) -> DataFrame:

@@ -44,9 +44,9 @@ class Metric:
 def write_metrics(scope: Scope, path: str | Path) -> Path:
     """Write the tenant's metrics to a file on a local disk, in place of one that is there; returns the path.
 
-    For the node exporter's textfile collector: the file's name ends in ``.prom``, one file a tenant. It appears when all
-    of it is written. Costs a pass over the run ledger, and one over each group's event timestamps. Raises ExportError for
-    another name or a path that cannot be written.
+    For the node exporter's textfile collector: the file's name ends in ``.prom``, one file a tenant. It appears when
+    all of it is written. Costs a pass over the run ledger, and one over each group's event timestamps. Raises
+    ExportError for another name or a path that cannot be written.
     """
     if "://" in str(path) or Path(path).suffix != ".prom":
         raise ExportError(f"metrics are written to a local file whose name ends in .prom, and {path} is none; name one")

@@ -1,4 +1,4 @@
-"""Profile: what every feature's values are like, date by date, computed again only for dates whose rows changed."""
+"""Profile: statistics of every feature's values by date, recomputed only for dates with changed rows."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from featurestore.operations.job_run import RunningJob, recorded_run
 from featurestore.stores.small_tables.statistics import Dates, Statistics, changed_dates
 
 PROFILE = "profile"
-# Lines that were computed in another way are computed again.
+# The number of the lines' format; lines of another format are computed again.
 _FORMAT = 2
 _MEASURED = "Numbers of texts and arrays are of their lengths, of embeddings of their norms; times are UTC."
-# Of dates side by side fewer ranks are kept than of a period.
+# Statistics by date keep fewer ranks than statistics of a whole period.
 _STEPS_A_DATE = 100
 
 
 @dataclass(frozen=True)
 class GroupProfile:
-    """One feature group: ``dates``, event dates (or months) that were profiled, with their ``rows``, as corrected.
+    """One feature group: the number of event ``dates`` (or months) profiled, and of their ``rows``, after corrections.
 
-    ``table_version``: of the group's table, up to which the tenant's rows count.
+    ``table_version``: the version of the group's table that was read.
     """
 
     group: str
@@ -53,25 +53,26 @@ class ProfileResult(Displayed):
     groups: tuple[GroupProfile, ...]
 
     def display(self) -> Display:
-        """A line a group."""
+        """One line per group."""
         columns = ("group", "version", "table version", "dates", "rows")
         rows = tuple(
-            (one.group, one.version, one.table_version, count(one.dates), count(one.rows)) for one in self.groups
+            (result.group, result.version, result.table_version, count(result.dates), count(result.rows))
+            for result in self.groups
         )
-        title = (
-            f"{counted(len(self.groups), 'group')} profiled: {counted(sum(one.dates for one in self.groups), 'date')}"
-        )
+        dates = sum(result.dates for result in self.groups)
+        title = f"{counted(len(self.groups), 'group')} profiled: {counted(dates, 'date')}"
         return Display(title, tables=(Table(columns, rows),))
 
     def __str__(self) -> str:
         return "\n".join(
-            f"{one.group}: {counted(one.dates, 'date')} profiled, {counted(one.rows, 'row')}" for one in self.groups
+            f"{result.group}: {counted(result.dates, 'date')} profiled, {counted(result.rows, 'row')}"
+            for result in self.groups
         )
 
 
 @dataclass(frozen=True)
 class ProfiledGroup(Displayed):
-    """What the profiles of a group say: each feature over all dates asked for, and ``by_date``, oldest first."""
+    """The profiles of a group: each feature over all requested dates, and ``by_date``, oldest first."""
 
     tenant_id: str
     group: FeatureGroup
@@ -80,10 +81,10 @@ class ProfiledGroup(Displayed):
 
     @property
     def dates(self) -> list[date]:
-        return sorted({one.date for one in self.by_date if one.date is not None})
+        return sorted({line.date for line in self.by_date if line.date is not None})
 
     def display(self) -> Display:
-        """A line a feature."""
+        """One line per feature."""
         dates = self.dates
         period = f"{dates[0]} to {dates[-1]}" if dates else "no rows yet"
         return describe_statistics(self.features).about(f"{self.group.name} v{self.group.version}, {period}")
@@ -93,10 +94,10 @@ class ProfiledGroup(Displayed):
 
 
 def describe_statistics(features: Sequence[FeatureStatistics]) -> Display:
-    """A line a feature, or a date and feature."""
+    """One line per feature, or per date and feature."""
     if not features:
         return Display("no statistics yet; profile the group")
-    with_dates = any(one.date is not None for one in features)
+    with_dates = any(line.date is not None for line in features)
     columns = (
         "feature",
         "type",
@@ -112,36 +113,37 @@ def describe_statistics(features: Sequence[FeatureStatistics]) -> Display:
         "deviation",
     )
     rows = []
-    for one in features:
-        told = (
-            one.minimum,
-            one.quantiles.get(0.05),
-            one.quantiles.get(0.5),
-            one.quantiles.get(0.95),
-            one.maximum,
-            one.mean,
+    for line in features:
+        measures = (
+            line.minimum,
+            line.quantiles.get(0.05),
+            line.quantiles.get(0.5),
+            line.quantiles.get(0.95),
+            line.maximum,
+            line.mean,
         )
-        numbers = [Amount(as_text(number, one.measure)) for number in told]
-        deviation = Amount(deviation_as_text(one.stddev, one.measure))
+        numbers = [Amount(as_text(number, line.measure)) for number in measures]
+        deviation = Amount(deviation_as_text(line.stddev, line.measure))
         facts = (
-            one.feature,
-            one.type,
-            count(one.rows),
-            share(one.null_share),
-            count(one.distinct),
+            line.feature,
+            line.type,
+            count(line.rows),
+            share(line.null_share),
+            count(line.distinct),
             *numbers,
             deviation,
         )
-        rows.append((one.date, *facts) if with_dates else facts)
-    title = f"{counted(len({one.feature for one in features}), 'feature')}"
+        rows.append((line.date, *facts) if with_dates else facts)
+    title = f"{counted(len({line.feature for line in features}), 'feature')}"
     return Display(title, tables=(Table(("date", *columns) if with_dates else columns, tuple(rows), _MEASURED),))
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """What to profile: the dates named, or (none named) all from a first to a last.
+    """What to profile: the ``dates``, or if they are None all dates ``within`` a first and a last.
 
-    ``contents``: what the group's mark will say; none where it stays, since not all dates were asked for.
+    ``contents``: the new contents of the group's mark; None keeps the mark, because the request does not cover all
+    dates.
     """
 
     table_version: int
@@ -163,13 +165,13 @@ def profile(
     end: Any,
     full: bool,
 ) -> ProfileResult:
-    """Bring the statistics of these groups (None: all in force) up to date; one result per group, by name.
+    """Bring the statistics of these groups (None: all current ones) up to date; one result per group, by name.
 
-    Event dates whose rows changed since the last profile are computed again, and no others; ``full`` computes all. With
-    ``start`` and ``end`` only the dates (or months) that hold a part of ``[start, end)`` count: until all of a group was
+    Only event dates with rows that changed since the last profile are computed again; ``full`` computes all dates. With
+    ``start`` and ``end``, only dates (or months) that overlap ``[start, end)`` count: until the whole group was
     profiled once, they are computed each time. Raises NotFoundError, InvalidArgumentError.
     """
-    dates = _asked(scope.context, start, end)
+    dates = _requested_dates(scope.context, start, end)
     results = []
     for group in _chosen(scope.context, groups):
         plan = _plan(scope, group, dates(group), full)
@@ -179,7 +181,7 @@ def profile(
 
 
 def bring_up_to_date(scope: Scope, group: FeatureGroup) -> None:
-    """Profile a group where anything changed; where nothing did, nothing is recorded either."""
+    """Profile a group if anything changed; otherwise do nothing and record no run."""
     plan = _plan(scope, group, (None, None), False)
     if not plan.is_done:
         with recorded_run(scope, PROFILE, group) as job:
@@ -187,32 +189,32 @@ def bring_up_to_date(scope: Scope, group: FeatureGroup) -> None:
 
 
 def statistics(scope: Scope, group: FeatureGroup, *, start: Any, end: Any, by_date: bool) -> Listing[FeatureStatistics]:
-    """What the stored lines say of the dates that hold a part of ``[start, end)``: one a feature, or a date and feature."""
-    lines = of_dates(scope, group, _asked(scope.context, start, end)(group))
+    """The stored statistics of dates that overlap ``[start, end)``: one per feature, or per date and feature."""
+    lines = of_dates(scope, group, _requested_dates(scope.context, start, end)(group))
     by, steps = (("event_date", "feature"), _STEPS_A_DATE) if by_date else (("feature",), 1_000)
-    found = [FeatureStatistics.of(row.asDict(recursive=True)) for row in merged_lines(lines, by, steps).collect()]
+    merged = [FeatureStatistics.of(row.asDict(recursive=True)) for row in merged_lines(lines, by, steps).collect()]
     order = {name: place for place, name in enumerate(group.feature_names)}
-    return Listing(sorted(found, key=lambda one: (one.date or date.min, order[one.feature])), describe_statistics)
+    return Listing(sorted(merged, key=lambda line: (line.date or date.min, order[line.feature])), describe_statistics)
 
 
 def profiled(scope: Scope, group: FeatureGroup, *, start: Any, end: Any) -> ProfiledGroup:
-    """The same over all the dates and by date, together."""
+    """The group's statistics over all the dates, together with those by date."""
     whole, by_date = (statistics(scope, group, start=start, end=end, by_date=dated) for dated in (False, True))
     return ProfiledGroup(scope.tenant_id, group, tuple(whole), tuple(by_date))
 
 
 def null_shares(scope: Scope, group: FeatureGroup) -> dict[str, float] | None:
-    """By feature, the share of rows (as corrected) without a value, exact; none where rows changed since the last profile."""
+    """By feature, the exact share of rows (after corrections) without a value; None if rows changed since then."""
     if not scope.layout.statistics.exists(scope.spark):
         return None
     if _plan(scope, group, (None, None), False).dates != ():
         return None
-    found = statistics(scope, group, start=None, end=None, by_date=False)
-    return {one.feature: one.null_share for one in found if one.null_share is not None}
+    lines = statistics(scope, group, start=None, end=None, by_date=False)
+    return {line.feature: line.null_share for line in lines if line.null_share is not None}
 
 
 def of_dates(scope: Scope, group: FeatureGroup, dates: Dates) -> DataFrame:
-    """The stored lines of the group's features in force, of these event dates, both ends included."""
+    """The stored lines of the group's current features on these event dates, both bounds included."""
     lines = Statistics(scope.layout.statistics).lines(scope.spark, scope.tenant_id, group, dates)
     return lines.where(F.col("feature").isin(group.feature_names))
 
@@ -224,8 +226,8 @@ def _chosen(context: Context, groups: str | Iterable[str] | None) -> list[Featur
     return sorted((context.group(name) for name in names), key=lambda group: group.name)
 
 
-def _asked(context: Context, start: Any, end: Any) -> Callable[[FeatureGroup], Dates]:
-    """From a group to the event dates that hold a part of the window."""
+def _requested_dates(context: Context, start: Any, end: Any) -> Callable[[FeatureGroup], Dates]:
+    """A function from a group to the event dates that overlap the window."""
     if start is None and end is None:
         return lambda group: (None, None)
     if start is None or end is None:
@@ -239,16 +241,16 @@ def _plan(scope: Scope, group: FeatureGroup, within: Dates, full: bool) -> _Plan
     version = values.version(scope.spark)
     contents = _contents(group)
     mark = Statistics(scope.layout.statistics).mark(scope.spark, scope.tenant_id, group)
-    moved = contents if within == (None, None) else None
+    new_mark = contents if within == (None, None) else None
     if full or mark is None or mark.contents != contents or mark.table_version > version:
-        return _Plan(version, None, within, moved)
+        return _Plan(version, None, within, new_mark)
     if mark.table_version == version:
         return _Plan(version, (), within, None, is_done=True)
     changed = changed_dates(scope.spark, values, scope.tenant_id, mark.table_version, version)
     if changed is None:
-        return _Plan(version, None, within, moved)
+        return _Plan(version, None, within, new_mark)
     dates = tuple(sorted(day for day in changed if _inside(day, within)))
-    return _Plan(version, dates, within, moved, is_done=not dates and moved is None)
+    return _Plan(version, dates, within, new_mark, is_done=not dates and new_mark is None)
 
 
 def _contents(group: FeatureGroup) -> str:
@@ -264,11 +266,11 @@ def _inside(day: date, within: Dates) -> bool:
 def _carry_out(scope: Scope, group: FeatureGroup, plan: _Plan, job: RunningJob) -> GroupProfile:
     rows = dates = 0
     if not plan.is_done:
-        # Kept, so that a write that meets another one does not compute it again.
+        # Persisted, so that a write that conflicts with another does not compute the lines again.
         lines = _lines(scope, group, plan).persist()
         try:
-            told = lines.groupBy("event_date").agg(F.max("rows").alias("rows")).agg(F.count("*"), F.sum("rows"))
-            dates, rows = (number or 0 for number in told.collect()[0])
+            totals = lines.groupBy("event_date").agg(F.max("rows").alias("rows")).agg(F.count("*"), F.sum("rows"))
+            dates, rows = (number or 0 for number in totals.collect()[0])
             scope.step("profile.computed")
             where = plan.within if plan.dates is None else list(plan.dates)
             Statistics(scope.layout.statistics).replace(
@@ -276,7 +278,7 @@ def _carry_out(scope: Scope, group: FeatureGroup, plan: _Plan, job: RunningJob) 
             )
         finally:
             lines.unpersist()
-    job.tell({"dates": dates, "rows": rows}, table_version=plan.table_version)
+    job.report({"dates": dates, "rows": rows}, table_version=plan.table_version)
     return GroupProfile(group.name, group.version, plan.table_version, dates, rows)
 
 

@@ -1,4 +1,4 @@
-"""What a tenant has in the store: rows, entities, times, files, a line a feature group."""
+"""Totals of a tenant's data, per feature group: rows, entities, times, files."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from featurestore.operations.context import Scope
 from featurestore.operations.statistics.profile import null_shares
 from featurestore.stores.group_table import BatchRecord
 
-# Commits in which a tenant's last batch is looked for before the table's whole history is read.
+# Commits searched for a tenant's last batch before the table's whole history is read.
 _RECENT = 100
 
 
 @dataclass(frozen=True)
 class GroupStats:
-    """One tenant's part of a feature group, all of one version of its table.
+    """One tenant's part of a feature group, all from one version of its table.
 
-    ``rows``: as written, corrections beside what they corrected. ``entities``: distinct join keys, exact; none where
-    they were not asked. ``oldest``, ``newest``: event timestamps, UTC; none without rows. ``files``, ``bytes``: of the
-    table's current version (older ones are kept for a while, too). ``last_write``: when the tenant's last batch was
-    committed, UTC; none without one in the table's history. ``null_shares``: by feature, of the rows as corrected, from
-    the last ``profile``; none where rows changed since.
+    ``rows``: as written; corrections and the rows that they corrected both count. ``entities``: distinct join keys,
+    exact; None if they were not requested. ``oldest``, ``newest``: event timestamps, UTC; None without rows. ``files``,
+    ``bytes``: of the table's current version (older versions stay on disk for a while, too). ``last_write``: when the
+    tenant's last batch was committed, UTC; None without one in the table's history. ``null_shares``: by feature, of the
+    rows after corrections, from the last ``profile``; None if rows changed since.
     """
 
     group: str
@@ -48,28 +48,28 @@ class GroupStats:
 
 
 def describe_stats(stats: Sequence[GroupStats]) -> Display:
-    """A line a group."""
+    """One line per group."""
     columns = ("group", "rows", "entities", "oldest", "newest", "files", "size", "last write", "most often null")
     rows = [
         (
-            f"{one.group} v{one.version}",
-            count(one.rows),
-            count(one.entities),
-            utc_text(one.oldest),
-            utc_text(one.newest),
-            count(one.files),
-            size(one.bytes),
-            utc_text(one.last_write),
-            _most_often_null(one.null_shares),
+            f"{group.group} v{group.version}",
+            count(group.rows),
+            count(group.entities),
+            utc_text(group.oldest),
+            utc_text(group.newest),
+            count(group.files),
+            size(group.bytes),
+            utc_text(group.last_write),
+            _most_often_null(group.null_shares),
         )
-        for one in stats
+        for group in stats
     ]
-    total = f"{counted(len(stats), 'feature group')}: {counted(sum(one.rows for one in stats), 'row')}"
-    return Display(f"{total}, {size(sum(one.bytes for one in stats))}", tables=(Table(columns, tuple(rows)),))
+    total = f"{counted(len(stats), 'feature group')}: {counted(sum(group.rows for group in stats), 'row')}"
+    return Display(f"{total}, {size(sum(group.bytes for group in stats))}", tables=(Table(columns, tuple(rows)),))
 
 
 def _most_often_null(shares: dict[str, float] | None) -> str:
-    """Nothing where the shares are not known, or no value is missing."""
+    """The feature with the largest null share; empty if the shares are unknown or no value is missing."""
     if not shares or not any(shares.values()):
         return ""
     name = max(shares, key=lambda feature: shares[feature])
@@ -77,14 +77,14 @@ def _most_often_null(shares: dict[str, float] | None) -> str:
 
 
 def get_stats(scope: Scope, *, entities: bool, profiled: bool = True) -> Listing[GroupStats]:
-    """One ``GroupStats`` a feature group in force (its highest version), by name; also of groups without rows.
+    """One ``GroupStats`` per current feature group (its highest version), by name; groups without rows are included.
 
-    A group costs one scan of its event timestamps (Delta's own statistics cut them to milliseconds) and, for
-    ``entities``, one of its join keys, whose distinct values are shuffled. Without ``profiled`` there are no null shares,
-    and the profiles are not read.
+    A group costs one scan of its event timestamps (Delta's own statistics truncate them to milliseconds) and, for
+    ``entities``, one scan of its join keys with a shuffle of their distinct values. Without ``profiled`` there are no
+    null shares, and the profiles are not read.
     """
-    found = (_stats(scope, group, entities, profiled) for group in scope.context.refresh().feature_groups())
-    return Listing(found, describe_stats)
+    stats = (_stats(scope, group, entities, profiled) for group in scope.context.refresh().feature_groups())
+    return Listing(stats, describe_stats)
 
 
 def _stats(scope: Scope, group: FeatureGroup, entities: bool, profiled: bool) -> GroupStats:
@@ -92,7 +92,7 @@ def _stats(scope: Scope, group: FeatureGroup, entities: bool, profiled: bool) ->
     recent = table.values.history(scope.spark, limit=_RECENT)
     version = int(recent[0]["version"])
     values = table.read_values(scope.spark, scope.tenant_id, [*group.join_keys, "event_timestamp"], version=version)
-    told = _count(values)
+    totals = _count(values)
     last_write = _last_write(recent, scope.tenant_id)
     if last_write is None and version >= _RECENT:
         last_write = _last_write(table.values.history(scope.spark), scope.tenant_id)
@@ -100,12 +100,12 @@ def _stats(scope: Scope, group: FeatureGroup, entities: bool, profiled: bool) ->
         group=group.name,
         version=group.version,
         features=tuple(group.feature_names),
-        rows=told["rows"],
+        rows=totals["rows"],
         entities=_count_entities(values, group) if entities else None,
-        oldest=None if told["oldest"] is None else from_micros(told["oldest"]),
-        newest=None if told["newest"] is None else from_micros(told["newest"]),
-        files=told["files"],
-        bytes=told["bytes"],
+        oldest=None if totals["oldest"] is None else from_micros(totals["oldest"]),
+        newest=None if totals["newest"] is None else from_micros(totals["newest"]),
+        files=totals["files"],
+        bytes=totals["bytes"],
         last_write=last_write,
         table_version=version,
         null_shares=null_shares(scope, group) if profiled else None,
@@ -113,19 +113,19 @@ def _stats(scope: Scope, group: FeatureGroup, entities: bool, profiled: bool) ->
 
 
 def _count(values: DataFrame) -> Row:
-    """Rows, times, and the files that the rows are in: a line a file first, then all together."""
+    """Totals of rows, times and files: first one row per file, then all files together."""
     micros = F.unix_micros("event_timestamp")
     by_file = values.groupBy("_metadata.file_path", "_metadata.file_size").agg(
         F.count(F.lit(1)).alias("rows"), F.min(micros).alias("oldest"), F.max(micros).alias("newest")
     )
-    [told] = by_file.agg(
+    [totals] = by_file.agg(
         F.coalesce(F.sum("rows"), F.lit(0)).alias("rows"),
         F.min("oldest").alias("oldest"),
         F.max("newest").alias("newest"),
         F.count(F.lit(1)).alias("files"),
         F.coalesce(F.sum("file_size"), F.lit(0)).alias("bytes"),
     ).collect()
-    return told
+    return totals
 
 
 def _count_entities(values: DataFrame, group: FeatureGroup) -> int:
@@ -133,11 +133,11 @@ def _count_entities(values: DataFrame, group: FeatureGroup) -> int:
 
 
 def _last_write(commits: Sequence[Row], tenant_id: str) -> datetime | None:
-    """From the newest commit that holds a batch of the tenant."""
+    """The time of the newest commit that holds a batch of the tenant, UTC."""
     for commit in commits:
         record = BatchRecord.from_json(commit["userMetadata"])
         if record is not None and record.tenant_id == tenant_id:
             moment: datetime = commit["timestamp"]
-            # Spark gives the process's local time, with the fold of an hour that comes twice.
+            # Spark returns the process's local time, with the fold of an hour that occurs twice.
             return moment.astimezone(UTC)
     return None

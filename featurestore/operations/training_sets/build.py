@@ -20,7 +20,7 @@ from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import SPLIT
 from featurestore.operations.auditing.audit import audit
 from featurestore.operations.context import Context, Scope
-from featurestore.operations.erasure.suppress import left_after_suppression, suppressions
+from featurestore.operations.erasure.suppress import suppressions, without_erased_entities
 from featurestore.operations.erasure.training_sets import erase_again_from_set
 from featurestore.operations.reading.as_of import point_in_time
 from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine
@@ -30,47 +30,48 @@ from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.runner import this_runner
 from featurestore.stores.training_sets.manifests import PART, GroupSnapshot, Manifest, PartSnapshot, SplitCuts
 
-# Called with the manifest of rows that are written but not published; raises where the rows are wrong.
+# Called with the manifest of rows that are written but not published; raises if the rows are wrong.
 Check = Callable[[Manifest], None]
 
 
 def no_check(manifest: Manifest) -> None:
-    """The check of a build that is compared with no other: none beyond the checks of every build."""
+    """Make no check beyond those of every build; for builds that are not compared with another."""
 
 
 def build_training_set(scope: Scope, spine: Spine, plan: TrainingSetPlan) -> Manifest:
-    """Build and publish a new version; returns its manifest.
+    """Build and publish a new version; return its manifest.
 
-    Grain: one row a spine row (or row of the sample), without rows in which a feature is missing, where those are
-    dropped, and without rows of erased entities, which the manifest counts: the spine's columns, the features, one ``<group>__event_timestamp`` a lookup, a label that is a
-    feature, ``split``. Before it is published, the rows are checked: as many as the spine has, with the spine's own
-    content unchanged; nothing is published otherwise. Raises SpineError, InvariantError.
+    Grain: one row per spine row (or row of the sample), without rows of erased entities, which the manifest counts,
+    and, with ``missing="drop"``, without rows that lack a feature. Columns: the spine's, the features, one
+    ``<group>__event_timestamp`` per lookup, a label that is a feature, and ``split``. Before the version is published,
+    its rows are checked: they must be as many as the spine's, with the spine's own content unchanged. Raises
+    SpineError, InvariantError.
     """
     whole = as_spine(scope.context, spine, plan.join)
     check_columns(whole, plan)
-    whole, suppressed = left_after_suppression(scope, whole, plan.join.key_lookups)
+    whole, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
     if plan.request.sample_size is None:
         return build_parts(scope, [PartToBuild(whole, suppressed=suppressed)], plan)
-    # Counted, sampled and joined must be the same rows.
-    kept = whole.persist()
+    # Persist: the same rows must be counted, sampled and joined.
+    persisted = whole.persist()
     try:
-        rows = kept.count()
-        sample = sample_rows(kept, plan.request.sample_size, plan.request.seed, plan.request.strata)
+        rows = persisted.count()
+        sample = sample_rows(persisted, plan.request.sample_size, plan.request.seed, plan.request.strata)
         return build_parts(scope, [PartToBuild(sample, sampled_from=rows, suppressed=suppressed)], plan)
     finally:
-        kept.unpersist()
+        persisted.unpersist()
 
 
 @dataclass(frozen=True)
 class PartToBuild:
-    """Spine rows, by which lookups to join them (None: the plan's), and at which table versions (None: the newest)."""
+    """Spine rows, the lookups to join them by (None: the plan's), and the table versions to read (None: the newest)."""
 
     spine: DataFrame
     join: AsOfRequest | None = None
     table_versions: Mapping[tuple[str, int], int] | None = None
-    # How many rows the spine was sampled from, where it is a sample.
+    # The number of rows that the spine was sampled from; None if it is not a sample.
     sampled_from: int | None = None
-    # Rows that the spine had before, of entities that were erased.
+    # The number of rows of erased entities that were removed from the spine.
     suppressed: int = 0
 
 
@@ -105,22 +106,22 @@ def build_parts(
     base: Manifest | None = None,
     check: Check = no_check,
 ) -> Manifest:
-    """Join the parts, put them behind the saved rows of ``base`` (if any), verify and publish.
+    """Join the parts, append them to the saved rows of ``base`` (if any), verify and publish.
 
-    ``check`` is called with the manifest before it is published; nothing is, where it raises.
+    ``check`` is called with the manifest before it is published; if it raises, nothing is published.
     """
-    # Read once and kept: what is fingerprinted, bounded and joined must be the same rows.
-    kept = [replace(part, spine=part.spine.persist()) for part in parts]
+    # Persist: the same rows must be fingerprinted, bounded and joined.
+    persisted = [replace(part, spine=part.spine.persist()) for part in parts]
     erased = suppressions(scope)
     try:
-        joined = [_joined(scope, part, plan) for part in kept]
+        joined = [_joined(scope, part, plan) for part in persisted]
         manifest = _publish(scope, joined, plan, parts[0], base, check)
     finally:
-        for part in kept:
+        for part in persisted:
             part.spine.unpersist()
     if suppressions(scope) == erased:
         return manifest
-    # An erasure that began meanwhile may have looked for sets before this one was published.
+    # An erasure that began in the meantime may have searched the sets before this one was published.
     erase_again_from_set(scope.context, manifest, plan.join.key_lookups)
     return scope.training_sets.get(scope.spark, scope.tenant_id, manifest.name, manifest.version)
 
@@ -146,8 +147,8 @@ def _check_sample(part: PartToBuild, rows: int, plan: TrainingSetPlan) -> None:
         return
     if rows != min(plan.request.sample_size, part.sampled_from):
         raise InvariantError(
-            f"training set {plan.request.name!r}: a sample of {plan.request.sample_size} of {part.sampled_from} rows came out with {rows}; "
-            "the spine changed between two reads of it. Save or cache it first"
+            f"training set {plan.request.name!r}: a sample of {plan.request.sample_size} of {part.sampled_from} rows "
+            f"came out with {rows}; the spine changed between two reads of it. Save or cache it first"
         )
 
 
@@ -174,9 +175,9 @@ def _publish(
 
 @contextmanager
 def _removed_unless_checked(context: Context, table: DeltaTable) -> Iterator[None]:
-    """Take the rows of a version away again where a check of them fails: nobody would ever read or remove them.
+    """Remove a version's rows if a check of them fails: nobody would ever read or remove them.
 
-    Where somebody else has written to the table meanwhile, its rows are not this build's alone, and stay.
+    If another writer has written to the table in the meantime, its rows are not only this build's, and stay.
     """
     try:
         yield
@@ -194,13 +195,13 @@ def _written(
     first: PartToBuild,
     base: Manifest | None,
 ) -> Manifest:
-    """Write the rows, and compare them with the spine; gives the manifest of what was written, which the audit lacks."""
+    """Write the rows and compare them with the spine; return the manifest of the written rows, still without audit."""
     now = scope.now()
     sampled_from = first.sampled_from
     table = scope.training_sets.rows_table(scope.tenant_id, plan.request.name, version)
     columns = parts[0].rows.columns
-    made = {*plan.join.columns, *([SPLIT] if plan.request.split else [])}
-    spine_columns = [name for name in columns if name not in made]
+    added = {*plan.join.columns, *([SPLIT] if plan.request.split else [])}
+    spine_columns = [name for name in columns if name not in added]
 
     saved = Observation()
     frames = [part.rows.withColumn(PART, F.lit(index + _parts_of(base))) for index, part in enumerate(parts)]
@@ -210,14 +211,14 @@ def _written(
     rows = reduce(DataFrame.unionByName, frames)
     whole_spine, whole = Observation(), Observation()
     observed = rows.observe(whole_spine, *_content(spine_columns)).observe(whole, *_content(columns))
-    # The commit names its runner, so that an erasure can tell rows that are being built from rows that a crash left.
+    # The commit names its runner, so that an erasure can distinguish rows in progress from rows that a crash left.
     table.append(observed if len(frames) > 1 else observed.drop(PART), metadata=this_runner())
 
     _check_unchanged(parts, plan, version)
     if base is not None and fingerprint_text(saved.get) != base.content_hash:
         raise InvariantError(
-            f"training set {plan.request.name!r}: the saved rows of version {base.version}, which was to be extended, are not those "
-            f"that it was published with; version {version} is not published. Build a new one instead"
+            f"training set {plan.request.name!r}: the saved rows of version {base.version}, the version to extend, "
+            f"are not the rows that it was published with; version {version} is not published. Build a new set instead"
         )
     snapshots = (*(base.all_parts if base is not None else ()), *(part.snapshot for part in parts))
     spine_rows = sum(part.before["rows"] for part in parts)
@@ -262,14 +263,14 @@ def _written(
 
 
 def _audited(scope: Scope, table: DeltaTable, manifest: Manifest, plan: TrainingSetPlan) -> tuple[Finding, ...]:
-    """The audit's findings in the rows as they were written; a strict plan raises LeakageError for any fault."""
+    """The audit's findings in the written rows; a strict plan raises LeakageError for any error or warning."""
     findings = audit(scope, table.read(scope.spark), manifest)
-    grave = [finding for finding in findings if finding.severity != "info"]
-    if plan.request.strict and grave:
-        faults = "".join(f"\n- {finding}" for finding in grave)
+    faults = [finding for finding in findings if finding.severity != "info"]
+    if plan.request.strict and faults:
+        lines = "".join(f"\n- {finding}" for finding in faults)
         raise LeakageError(
-            f"training set {plan.request.name!r}: the audit found {len(grave)} faults, and strict=True, so that version "
-            f"{manifest.version} is not published:{faults}"
+            f"training set {plan.request.name!r}: the audit found {len(faults)} faults; with strict=True "
+            f"version {manifest.version} is not published:{lines}"
         )
     return findings
 
@@ -278,8 +279,9 @@ def _check_unchanged(parts: Sequence[_Joined], plan: TrainingSetPlan, version: i
     for part in parts:
         if part.is_changed:
             raise InvariantError(
-                f"training set {plan.request.name!r}: the spine had {part.before['rows']} rows and {part.after.get['rows']} came out, or "
-                f"their own columns changed; version {version} is not published. Please report this with the definitions"
+                f"training set {plan.request.name!r}: the spine had {part.before['rows']} rows and "
+                f"{part.after.get['rows']} came out, or their own columns changed; version {version} is not "
+                "published. Please report this with the definitions"
             )
 
 

@@ -1,4 +1,4 @@
-"""Build a training set from its definition: its spine is run first, then the set is built from it."""
+"""Build a training set from its definition: run its spine, then build the set from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from featurestore.stores.training_sets.manifests import Manifest
 
 
 def build_declared(scope: Scope, definition: TrainingSetDefinition) -> Manifest:
-    """Build a training set from its definition: run its spine, and build, in a session of its own."""
+    """Run the definition's spine and build the training set, in a separate session."""
     inside = isolated(scope)
     window = _window(definition, scope.now())
     with rows_that_compute(definition.spine.transformation, definition.spine.sources):
@@ -25,6 +25,6 @@ def build_declared(scope: Scope, definition: TrainingSetDefinition) -> Manifest:
 
 
 def _window(definition: TrainingSetDefinition, now: datetime) -> TimeWindow:
-    """``:start_time`` and ``:end_time`` of the spine; from the year 1 to now, where the definition does not say."""
+    """``:start_time`` and ``:end_time`` of the spine; by default the year 1 and now."""
     start = definition.start_time or datetime(1, 1, 1, tzinfo=now.tzinfo)
     return TimeWindow(start, definition.end_time or now)

@@ -8,11 +8,12 @@ from featurestore.stores.delta.table import DeltaTable
 
 
 def delete_training_set(scope: Scope, name: str, version: int | None, *, all_versions: bool) -> tuple[int, ...]:
-    """Delete one version, or all; returns the versions that are gone.
+    """Delete one version, or all; return the deleted versions.
 
-    A version that was unpublished before, and whose rows a crash left, loses them now; one that is wholly gone is no
-    error. Its number is never given again. Sets that were extended from a deleted one hold their own rows. Raises
-    NotFoundError with the nearest names or the versions there are, InvalidArgumentError where it is not said which.
+    If a crash left rows of a version that was unpublished before, they are removed now; a version that is wholly gone
+    raises no error. Its number is never used again. Sets that were extended from a deleted one have their own rows.
+    Raises NotFoundError with the nearest names or the existing versions, InvalidArgumentError if the version is
+    ambiguous.
     """
     store = scope.training_sets
     versions = store.versions(scope.spark, scope.tenant_id, name)
@@ -27,7 +28,7 @@ def delete_training_set(scope: Scope, name: str, version: int | None, *, all_ver
 
 
 def _chosen(name: str, versions: dict[int, bool], version: int | None, all_versions: bool) -> tuple[int, ...]:
-    published = [number for number, there in versions.items() if there]
+    published = [number for number, is_published in versions.items() if is_published]
     if version is not None and all_versions:
         raise InvalidArgumentError(f"training set {name!r}: give version={version} or all_versions=True, not both")
     if version is not None:
@@ -38,7 +39,7 @@ def _chosen(name: str, versions: dict[int, bool], version: int | None, all_versi
         return tuple(versions)
     if len(published) > 1:
         raise InvalidArgumentError(
-            f"training set {name!r} has the versions {published}; name one (version=) or say all_versions=True"
+            f"training set {name!r} has the versions {published}; give version= or all_versions=True"
         )
     return (published[0],)
 

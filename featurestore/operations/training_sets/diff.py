@@ -1,4 +1,4 @@
-"""What changed between two versions of a training set: rows, features, how their values are spread."""
+"""Compare two versions of a training set: their rows, their features, and the distributions of values."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ TOP = 3
 
 @dataclass(frozen=True)
 class FeatureSummary:
-    """A feature in one version. ``missing``: share of the rows. ``mean`` and ``stddev``: of numbers (true counts 1). ``top``:
-    of texts and booleans, the most frequent values, each with its share of the rows that have one."""
+    """A feature in one version.
+
+    ``missing``: the share of rows without a value. ``mean`` and ``stddev``: of numbers (true counts as 1). ``top``: of
+    texts and booleans, the most frequent values, each with its share of the rows that have a value.
+    """
 
     missing: float | None
     mean: float | None
@@ -28,18 +31,18 @@ class FeatureSummary:
     top: tuple[tuple[str, float], ...] = ()
 
     def __str__(self) -> str:
-        told = [] if self.missing is None else [f"missing {self.missing:.1%}"]
+        facts = [] if self.missing is None else [f"missing {self.missing:.1%}"]
         if self.mean is not None:
-            told.append(f"mean {self.mean:.4g}")
+            facts.append(f"mean {self.mean:.4g}")
         if self.stddev is not None:
-            told.append(f"stddev {self.stddev:.4g}")
-        told += [f"{value} {share:.1%}" for value, share in self.top]
-        return ", ".join(told) or "no rows"
+            facts.append(f"stddev {self.stddev:.4g}")
+        facts += [f"{value} {share:.1%}" for value, share in self.top]
+        return ", ".join(facts) or "no rows"
 
 
 @dataclass(frozen=True)
 class FeatureDiff:
-    """A feature that both versions have, or their label where it is a feature; ``changed``: rows in both whose value differs."""
+    """A feature that both versions have, or a label that is a feature; ``changed``: common rows with another value."""
 
     name: str
     type: str
@@ -50,11 +53,11 @@ class FeatureDiff:
 
 @dataclass(frozen=True)
 class TrainingSetDiff(Displayed):
-    """Version ``b`` beside version ``a``.
+    """Version ``b`` compared with version ``a``.
 
-    Rows are told apart by the columns of the spine that both have, copies counted as often as they are there: ``only_a``,
-    ``only_b``, ``both``; ``changed``: of those in both, rows in which any common feature differs. A feature or a spine column
-    whose type differs counts as another one: removed and added, each as ``name (type)``.
+    The spine columns that both have identify rows, and every copy counts: ``only_a``, ``only_b``, ``both``.
+    ``changed``: the rows in both in which any common feature differs. A feature or a spine column with another type
+    counts as removed and added, each as ``name (type)``.
     """
 
     name: str
@@ -79,16 +82,19 @@ class TrainingSetDiff(Displayed):
         return not apart and self.only_a == self.only_b == self.changed == 0
 
     def display(self) -> Display:
-        """The rows, the columns that are not in both, and a line a feature."""
+        """The numbers of rows, the columns that are not in both, and one line per feature."""
         a, b = f"v{self.version_a}", f"v{self.version_b}"
         facts = [
             ("rows", f"{self.rows_a:,} -> {self.rows_b:,}"),
             ("in both", f"{self.both:,}, of which {self.changed:,} have other feature values"),
             (f"only in {a}", count(self.only_a)),
             (f"only in {b}", count(self.only_b)),
-            *((what, ", ".join(names)) for what, names in self._columns_apart() if names),
+            *((title, ", ".join(names)) for title, names in self._columns_apart() if names),
         ]
-        rows = tuple((one.name, one.type, count(one.changed), str(one.a), str(one.b)) for one in self.features)
+        rows = tuple(
+            (feature.name, feature.type, count(feature.changed), str(feature.a), str(feature.b))
+            for feature in self.features
+        )
         return Display(
             f"{self.name} {a} -> {b}" + (": the same" if self.is_same else ""),
             facts=tuple(facts),
@@ -106,13 +112,13 @@ class TrainingSetDiff(Displayed):
     def __str__(self) -> str:
         lines = [
             f"{self.name} v{self.version_a} -> v{self.version_b}",
-            f"rows: {self.rows_a:,} -> {self.rows_b:,}; {self.both:,} in both, {self.only_a:,} only in v{self.version_a}, "
-            f"{self.only_b:,} only in v{self.version_b}",
+            f"rows: {self.rows_a:,} -> {self.rows_b:,}; {self.both:,} in both, {self.only_a:,} only in "
+            f"v{self.version_a}, {self.only_b:,} only in v{self.version_b}",
             f"of those in both, {self.changed:,} have other feature values",
         ]
-        for what, names in self._columns_apart():
+        for title, names in self._columns_apart():
             if names:
-                lines.append(f"{what}: {', '.join(names)}")
+                lines.append(f"{title}: {', '.join(names)}")
         for feature in self.features:
             lines.append(f"{feature.name} ({feature.type}): {feature.changed:,} changed")
             lines += [f"  v{self.version_a}: {feature.a}", f"  v{self.version_b}: {feature.b}"]
@@ -120,37 +126,37 @@ class TrainingSetDiff(Displayed):
 
 
 def diff(context: Context, a: Manifest, b: Manifest) -> TrainingSetDiff:
-    """Compare two versions on Spark: one pass for the rows, and two over each version for how its values are spread."""
+    """Compare two versions on Spark: one pass for the rows, and two over each version for its distributions."""
     rows_a, rows_b = (context.training_sets.read(context.spark, manifest) for manifest in (a, b))
     spine_a, spine_b = (_types(rows, manifest.spine_columns) for rows, manifest in ((rows_a, a), (rows_b, b)))
     values_a, values_b = (_types(rows, _values(manifest)) for rows, manifest in ((rows_a, a), (rows_b, b)))
     spine = [name for name, kind in spine_a.items() if spine_b.get(name) == kind]
     values = [name for name, kind in values_a.items() if values_b.get(name) == kind]
-    told = compared(rows_a, rows_b, spine, values).collect()[0]
+    counts = compared(rows_a, rows_b, spine, values).collect()[0]
     summaries = zip(_summaries(rows_a, values), _summaries(rows_b, values), strict=True)
     return TrainingSetDiff(
         name=a.name,
         version_a=a.version,
         version_b=b.version,
-        rows_a=told["both"] + told["only_a"],
-        rows_b=told["both"] + told["only_b"],
-        only_a=told["only_a"],
-        only_b=told["only_b"],
-        both=told["both"],
-        changed=told["changed"],
+        rows_a=counts["both"] + counts["only_a"],
+        rows_b=counts["both"] + counts["only_b"],
+        only_a=counts["only_a"],
+        only_b=counts["only_b"],
+        both=counts["both"],
+        changed=counts["changed"],
         spine_removed=_without(spine_a, spine),
         spine_added=_without(spine_b, spine),
         features_removed=_without(values_a, values),
         features_added=_without(values_b, values),
         features=tuple(
-            FeatureDiff(name, values_a[name], told[f"changed_{index}"], in_a, in_b)
+            FeatureDiff(name, values_a[name], counts[f"changed_{index}"], in_a, in_b)
             for index, (name, (in_a, in_b)) in enumerate(zip(values, summaries, strict=True))
         ),
     )
 
 
 def _values(manifest: Manifest) -> list[str]:
-    """The features, and a label that is not the spine's."""
+    """The features, and a label that is not a column of the spine."""
     label = [] if manifest.label is None or manifest.label in manifest.spine_columns else [manifest.label]
     return [*manifest.feature_columns, *label]
 
@@ -164,7 +170,7 @@ def _without(types: dict[str, str], common: Sequence[str]) -> tuple[str, ...]:
 
 
 def _summaries(rows: DataFrame, features: Sequence[str]) -> list[FeatureSummary]:
-    told = summarised(rows, features).collect()[0]
+    counts = summarised(rows, features).collect()[0]
     categories = [name for name in features if is_category(rows, name)]
     top = defaultdict(list)
     if categories:
@@ -172,13 +178,13 @@ def _summaries(rows: DataFrame, features: Sequence[str]) -> list[FeatureSummary]
             top[categories[row["feature"]]].append((row["value"], row["n"]))
     summaries = []
     for index, name in enumerate(features):
-        there = told["rows"] - told[f"missing_{index}"]
+        with_value = counts["rows"] - counts[f"missing_{index}"]
         summaries.append(
             FeatureSummary(
-                missing=told[f"missing_{index}"] / told["rows"] if told["rows"] else None,
-                mean=told[f"mean_{index}"],
-                stddev=told[f"stddev_{index}"],
-                top=tuple((value, n / there) for value, n in top[name]),
+                missing=counts[f"missing_{index}"] / counts["rows"] if counts["rows"] else None,
+                mean=counts[f"mean_{index}"],
+                stddev=counts[f"stddev_{index}"],
+                top=tuple((value, n / with_value) for value, n in top[name]),
             )
         )
     return summaries

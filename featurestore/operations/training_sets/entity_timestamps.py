@@ -1,9 +1,10 @@
-"""Spines made by the store: (entity, timestamp) pairs from events, or from when features were written."""
+"""Spines made by the store: (entity, timestamp) pairs of events, or of stored feature values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
+from operator import or_
 from typing import Any, TypeAlias
 
 from pyspark.sql import DataFrame
@@ -32,7 +33,7 @@ TimeRange: TypeAlias = TimeWindow | tuple[Any, Any]
 
 
 def time_range_window(time_range: object, zone: str | None) -> TimeWindow:
-    """``[start, end)`` of a window or a pair; raises InvalidArgumentError."""
+    """The window ``[start, end)`` of a TimeWindow or a pair; raises InvalidArgumentError."""
     if isinstance(time_range, TimeWindow):
         return time_range
     if not isinstance(time_range, tuple | list) or len(time_range) != 2:
@@ -49,11 +50,11 @@ def get_entity_timestamps(
     timestamp_column: str,
     on: Mapping[str, str],
 ) -> DataFrame:
-    """The distinct (join keys, ``event_timestamp``) of a source's rows, to be used as a spine.
+    """The distinct (join keys, ``event_timestamp``) of a source's rows, for use as a spine.
 
-    ``source``: a declared one by its name (``orders``, or ``user_orders.orders`` where several groups declare that
-    name), or a Source. ``on``: join key -> column of the source, where the names differ. ``time_range``: ``[start,
-    end)``. Rows without a key or a timestamp are left out. Raises NotFoundError, SpineError, InvalidArgumentError.
+    ``source``: a Source, or the name of a declared one (``orders``, or ``user_orders.orders`` if several groups declare
+    that name). ``on``: join key -> column of the source, if the names differ. ``time_range``: ``[start, end)``. Rows
+    without a key or a timestamp are left out. Raises NotFoundError, SpineError, InvalidArgumentError.
     """
     known = _entity(scope.context, entity)
     unknown = sorted(on.keys() - set(known.keys))
@@ -92,9 +93,10 @@ def examples(
     entities: Entities | None,
     time_range: TimeRange | None,
 ) -> DataFrame:
-    """The spine that is given, within ``time_range``; without one, when the label or the features were written there.
+    """The rows of ``spine`` within ``time_range``; without a spine, the times of stored values in that range.
 
-    Raises InvalidArgumentError where neither a spine nor a time range is given, or entities beside a spine.
+    The values are those of the label if it is a feature, otherwise those of the features. Raises InvalidArgumentError
+    without a spine and a time range, and for ``entities`` together with a spine.
     """
     zone = scope.settings.timestamp_zone
     window = None if time_range is None else time_range_window(time_range, zone)
@@ -121,9 +123,9 @@ def written_timestamps(
     window: TimeWindow,
     entities: Entities | None,
 ) -> DataFrame:
-    """The distinct (join keys, ``event_timestamp``) at which any of the looked up features has a value in the window.
+    """The distinct (join keys, ``event_timestamp``) in the window with a value of any of the looked-up features.
 
-    Raises InvalidArgumentError where the lookups are of several entities.
+    Raises InvalidArgumentError if the lookups are of several entities.
     """
     first = lookups[0].group
     for lookup in lookups:
@@ -136,8 +138,8 @@ def written_timestamps(
     for lookup in lookups:
         values = values_in(scope, lookup.group, lookup.features, window, entities)
         if lookup.group.nulls == "skip":
-            there = (column(name).isNotNull() for name in lookup.features)
-            values = values.where(reduce(lambda one, other: one | other, there))
+            conditions = (column(name).isNotNull() for name in lookup.features)
+            values = values.where(reduce(or_, conditions))
         pairs.append(values.select(*(column(key) for key in first.join_keys), F.col("event_timestamp")))
     return reduce(DataFrame.unionByName, pairs).distinct()
 
@@ -145,11 +147,11 @@ def written_timestamps(
 def _entity(context: Context, entity: str | Entity) -> Entity:
     if isinstance(entity, Entity):
         return entity
-    known_entity = context.state.entity(entity) or context.refresh().entity(entity)
-    if known_entity is None:
+    definition = context.state.entity(entity) or context.refresh().entity(entity)
+    if definition is None:
         known = [name for kind, name, _ in context.state.entries if kind == "entity"]
         raise NotFoundError(f"entity {entity!r} was never applied. {nearest(entity, known)}")
-    return known_entity
+    return definition
 
 
 def _source(context: Context, source: str | Source) -> tuple[str, Source]:
@@ -163,14 +165,14 @@ def _source(context: Context, source: str | Source) -> tuple[str, Source]:
         raise NotFoundError(f"source {source!r} is not declared by any group or training set. {nearest(source, names)}")
     if any(other != matches[0][1] for _, other in matches):
         raise InvalidArgumentError(
-            f"source {source!r} is declared differently by {sorted(group for group, _ in matches)}; say whose: "
-            f"'{matches[0][0]}.{name}'"
+            f"source {source!r} is declared differently by {sorted(group for group, _ in matches)}; name one of them, "
+            f"as in '{matches[0][0]}.{name}'"
         )
     return source, matches[0][1]
 
 
 def _declared(context: Context) -> Iterator[tuple[str, str, Source]]:
-    """Who declares it, its name, and the source, of groups and training sets."""
+    """Every declared source, with the group or training set that declares it, and its name."""
     state = context.refresh()
     for group in state.feature_groups():
         yield from ((group.name, name, source) for name, source in group.sources.items())

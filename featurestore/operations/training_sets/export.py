@@ -1,4 +1,4 @@
-"""Export rows as Parquet, CSV, JSON lines or Arrow IPC files: one new folder, visible only when whole."""
+"""Export rows as Parquet, CSV, JSON lines or Arrow IPC files: one new folder, visible only when complete."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMATS: tuple[ExportFormat, ...] = ("parquet", "csv", "jsonl", "arrow")
 
 
 class HasRows(Protocol):
-    """Something read, such as ``get_batch_features`` gives."""
+    """The result of a read, such as of ``get_batch_features``."""
 
     @property
     def rows(self) -> DataFrame: ...
@@ -32,7 +32,7 @@ class HasRows(Protocol):
 
 @runtime_checkable
 class Exportable(Protocol):
-    """A training set, or a fine-tuning set: it knows what its files are to say of it."""
+    """A training set or a fine-tuning set: it writes its own manifest beside its files."""
 
     def export(self, path: str, format: ExportFormat = ..., *, null: str = ..., guard_formulas: bool = ...) -> str: ...
 
@@ -41,7 +41,7 @@ Data: TypeAlias = DataFrame | HasRows | Exportable
 
 
 def export_data(scope: Scope, data: Data, path: str, format: ExportFormat, csv: CsvOptions) -> str:
-    """Export a training set, a fine-tuning set, what a read gave, or any Spark DataFrame; see ``export``."""
+    """Export a training set, a fine-tuning set, the result of a read, or any Spark DataFrame; see ``export``."""
     if isinstance(data, DataFrame):
         return export(scope, data, path, format, csv=csv)
     if isinstance(data, Exportable):
@@ -50,7 +50,8 @@ def export_data(scope: Scope, data: Data, path: str, format: ExportFormat, csv: 
     if isinstance(rows, DataFrame):
         return export(scope, rows, path, format, csv=csv)
     raise InvalidArgumentError(
-        f"data is {type(data).__name__}; give a training set, a fine-tuning set, what a read gave, or a Spark DataFrame"
+        f"data is {type(data).__name__}; give a training set, a fine-tuning set, the result of a read, or a Spark "
+        "DataFrame"
     )
 
 
@@ -65,16 +66,16 @@ def export(
     row_count: int | None = None,
     training_set: tuple[str, int] | None = None,
 ) -> str:
-    """Write the rows to files in a new folder; gives its full path.
+    """Write the rows to files in a new folder; return its full path.
 
-    The executors write beside the path; when the rows in the files have been counted (``row_count`` says how many
-    they must be; by default as many as the rows were) one rename makes the folder visible, with ``manifest`` as
-    ``_manifest.json``. Where anything fails nothing is left. An object store has no rename of a folder: its files
-    appear there one by one, after all else has gone well. The path is recorded first, with the ``training_set`` (name
-    and version) that the rows are, so that an erasure finds it.
+    The executors write beside the path. Then the rows in the files are counted: there must be ``row_count``, by default
+    as many as were written. One rename makes the folder visible, with ``manifest`` as ``_manifest.json``; after a
+    failure nothing is left. An object store cannot rename a folder: its files appear one by one, after everything else
+    has succeeded. The path is recorded first, with the name and version if the rows are a ``training_set``, so that an
+    erasure finds it.
 
-    Raises ExportError (the path is taken or cannot be written, the format is not known, columns that no file can
-    hold), InvalidArgumentError (options), InvariantError (the files hold other rows).
+    Raises ExportError (the path exists or cannot be written, an unknown format, columns that no file can hold),
+    InvalidArgumentError (options), InvariantError (the files hold other rows).
     """
     if not isinstance(format, str) or format not in FORMATS:
         raise ExportError(f"format {format!r} is not known. {nearest(str(format), FORMATS)}")
@@ -92,12 +93,12 @@ def export(
 
 
 def record_export(context: Context, record: ExportRecord) -> None:
-    """Raises ExportError where something is at the path already, which the record must not speak of."""
+    """Record an export before it is written; raises ExportError if the path exists."""
     try:
-        taken = context.files.exists(record.path)
+        exists = context.files.exists(record.path)
     except OSError as error:
         raise ExportError(f"{record.path} cannot be written: {error}") from error
-    if taken:
+    if exists:
         raise ExportError(f"{record.path} is there already; remove it, or name another folder")
     ExportLog(context.layout.exports).record(context.spark, record, context.clock())
 
@@ -115,7 +116,7 @@ def _write(staging: Staging, rows: DataFrame, format: ExportFormat, csv: CsvOpti
 
 
 def _write_text(staging: Staging, lines: DataFrame, line_end: str, suffix: str, empty: str) -> int:
-    """``empty``: the content of the one file that there is where there are no rows."""
+    """Write lines to files; ``empty`` is the content of the only file if there are no rows."""
     written, files = write_lines(staging, lines, line_end)
     for index, file in enumerate(files):
         staging.take(file.path, f"part-{index:05d}{suffix}")
@@ -135,18 +136,18 @@ def _check_columns(rows: DataFrame, format: ExportFormat, csv: CsvOptions) -> No
     lower = [name.lower() for name in rows.columns]
     doubled = [name for name in rows.columns if lower.count(name.lower()) > 1]
     if doubled:
-        raise ExportError(f"columns {doubled} are the same to Spark, which tells no case; rename or drop one of each")
+        raise ExportError(f"columns {doubled} differ only in case, and Spark ignores case; rename or drop one of each")
     if not rows.columns or "" in rows.columns:
         raise ExportError(f"the rows have the columns {rows.columns}; files need columns, each with a name")
     if format == "csv" and len(rows.columns) == 1 and rows.schema[0].nullable and not csv.null:
         raise ExportError(
-            f"the rows have one column, {rows.columns[0]!r}, and its nulls would be blank lines, which readers of CSV pass "
-            "over; give a marker, such as null='NA'"
+            f"the rows have one column, {rows.columns[0]!r}, and its nulls would be blank lines, which readers of CSV "
+            "pass over; give a marker, such as null='NA'"
         )
 
 
 def _without_void(rows: DataFrame) -> DataFrame:
-    """A column of nothing but nulls as text: files cannot hold a column without a type."""
+    """The rows with columns of type void as text: files cannot hold a column without a type."""
     if not any(isinstance(field.dataType, T.NullType) for field in rows.schema):
         return rows
     typed = [

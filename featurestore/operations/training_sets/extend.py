@@ -1,4 +1,4 @@
-"""Extend a saved training set by new spine rows, of which alone features are computed."""
+"""Extend a saved training set by new spine rows, and compute features for these only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from featurestore.errors import IncompatibleChangeError
 from featurestore.frames.columns import column
 from featurestore.frames.training_sets.missing import check_missing
 from featurestore.operations.context import Context, Scope
-from featurestore.operations.erasure.suppress import left_after_suppression
+from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.reading.request import Spine
 from featurestore.operations.training_sets.build import PartToBuild, build_parts
 from featurestore.operations.training_sets.manifest_spine import spine_of_manifest
@@ -20,27 +20,27 @@ from featurestore.stores.training_sets.manifests import GroupSnapshot, Manifest
 
 
 def extend_training_set(scope: Scope, manifest: Manifest, spine: Spine) -> Manifest:
-    """Publish a new version: the saved rows of a version as they are, and the features joined to new spine rows.
+    """Publish a new version: a version's saved rows unchanged, and new spine rows with their features.
 
-    Only the new rows are computed, from the tables as they are now; each part is built again from its own versions.
-    ``spine`` has the manifest's spine columns, of the same types, and no others; all its rows are taken, also where the
-    version was sampled. A split keeps its cuts: an entity stays in its part. The new rows are joined by the rules (TTL,
-    nulls) that the version was built by, and their features have the types of now: where a feature was widened since, the
-    new version has the wider type, in which the saved rows keep their values exactly. Raises SpineError, InvariantError,
-    IncompatibleChangeError (a feature is of now gone, or of a type that its saved values do not fit).
+    Only the new rows are computed, from the tables as they are now; a rebuild reads each part's own table versions.
+    ``spine`` has exactly the manifest's spine columns, of the same types; all its rows are used, even if the version
+    was sampled. A split keeps its cuts: an entity stays in its part. The new rows are joined by the rules (TTL, nulls)
+    that the version was built by, but their features have their current types: if a feature was widened since, the new
+    version has the wider type, in which the saved rows keep their values exactly. Raises SpineError, InvariantError,
+    IncompatibleChangeError (a feature no longer exists, or its type no longer fits the saved values).
     """
     join = join_of_manifest(manifest, _defined_now(scope.context, manifest))
     plan = replace(plan_of_manifest(manifest), join=join, rebuilt_from=None)
     check_missing(plan.request.missing, {field.name: field.dataType for field in plan.feature_types})
     added = spine_of_manifest(scope.context, manifest, spine, join)
     check_columns(added, plan)
-    new, suppressed = left_after_suppression(scope, added, join.key_lookups)
+    new, suppressed = without_erased_entities(scope, added, join.key_lookups)
     in_order = new.select(*(column(name) for name in manifest.spine_columns))
     return build_parts(scope, [PartToBuild(in_order, suppressed=suppressed)], plan, base=manifest)
 
 
 def _defined_now(context: Context, manifest: Manifest) -> list[GroupSnapshot]:
-    """The groups as the version was built by them, but with their features as they are now."""
+    """The groups as they were when the version was built, but with the current definitions of their features."""
     state = context.refresh()
     snapshots = []
     for snapshot in manifest.groups:
@@ -53,15 +53,15 @@ def _defined_now(context: Context, manifest: Manifest) -> list[GroupSnapshot]:
 
 def _defined(manifest: Manifest, was: Feature, group: FeatureGroup) -> Feature:
     if was.name not in group.feature_names:
-        raise _incompatible(manifest, was, group, "is not there any more")
+        raise _incompatible(manifest, was, group, "does not exist any more")
     now = group.feature(was.name)
     if now.type != was.type and now.type not in LOSSLESS_WIDENING.get(was.type, ()):
-        raise _incompatible(manifest, was, group, f"is {now.type} now, which not all values of {was.type} fit")
+        raise _incompatible(manifest, was, group, f"is {now.type} now, which cannot hold all values of {was.type}")
     return now
 
 
 def _incompatible(manifest: Manifest, was: Feature, group: FeatureGroup, message: str) -> IncompatibleChangeError:
     return IncompatibleChangeError(
-        f"training set {manifest.name!r} v{manifest.version} cannot be extended: feature '{group.name}:{was.name}', which was "
-        f"{was.type}, {message}; build a new set"
+        f"training set {manifest.name!r} v{manifest.version} cannot be extended: feature '{group.name}:{was.name}', "
+        f"which was {was.type}, {message}; build a new set"
     )

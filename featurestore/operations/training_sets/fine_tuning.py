@@ -1,4 +1,4 @@
-"""Fine-tuning sets: examples joined as of their moments, as chat messages in sharded JSONL files."""
+"""Fine-tuning sets: examples joined as of their timestamps, as chat messages in sharded JSONL files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from featurestore.frames.text.json_lines import LINE_END
 from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import PARTS, SPLIT
 from featurestore.operations.context import Context, Scope
-from featurestore.operations.erasure.suppress import left_after_suppression
+from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.instants import argument_count
 from featurestore.operations.reading.as_of import point_in_time
 from featurestore.operations.reading.request import Spine, as_spine, columns_asked
@@ -35,7 +35,7 @@ from featurestore.stores.small_tables.export_log import ExportRecord
 from featurestore.stores.training_sets.fine_tuning_sets import FineTuningFile, FineTuningManifest, write_shards
 from featurestore.stores.training_sets.manifests import GroupSnapshot, SplitCuts
 
-# A shard holds about so many lines, where the caller does not say how many shards there are.
+# The lines in a shard, roughly, if the caller does not set the number of shards.
 ROWS_A_SHARD = 100_000
 MOST_SHARDS = 100_000
 _SAMPLES = 5
@@ -43,12 +43,12 @@ _SAMPLES = 5
 
 @dataclass(frozen=True)
 class FineTuningSet(Displayed):
-    """What was written: a folder of JSONL files, one below ``path`` for each part of a split.
+    """A written fine-tuning set: JSONL files in the folder ``path``, in one subfolder per part of a split.
 
-    ``row_count`` lines, and ``left_out`` rows by reason: together as many as the spine had (after sampling). ``parts``:
-    lines by part (``train``, ``validation``, ``test``; ``all`` without a split). ``samples`` describe a few rows
-    that were skipped, and why. ``missing_inputs``: by column, the lines whose prompt uses it and in which it is null; a
-    column that is never null is not listed.
+    ``row_count`` lines, and ``left_out`` rows by reason, are together as many as the spine had (after sampling).
+    ``parts``: the number of lines by part (``train``, ``validation``, ``test``; ``all`` without a split). ``samples``
+    describe a few skipped rows and the reasons. ``missing_inputs``: by column, the number of lines with a prompt that
+    uses the column where it is null; columns that are never null are not listed.
     """
 
     context: Context = field(repr=False)
@@ -61,19 +61,22 @@ class FineTuningSet(Displayed):
     missing_inputs: dict[str, int] = field(default_factory=dict)
 
     def display(self) -> Display:
-        """Where it is, its lines by part, why rows were left out, and which inputs are missing in lines."""
+        """The folder, the lines by part, the reasons for rows left out, and the inputs missing in lines."""
         parts = Table(("part", "lines"), tuple((part, count(lines)) for part, lines in self.parts.items()))
-        left_out = Table(("left out because", "rows"), tuple((why, count(rows)) for why, rows in self.left_out.items()))
+        left_out = Table(
+            ("left out because", "rows"), tuple((reason, count(rows)) for reason, rows in self.left_out.items())
+        )
         missing = Table(("missing input", "lines"), tuple((name, count(n)) for name, n in self.missing_inputs.items()))
         return Display(
-            f"Fine-tuning set of {counted(self.row_count, 'line')}, {counted(sum(self.left_out.values()), 'row')} left out",
+            f"Fine-tuning set of {counted(self.row_count, 'line')}, {counted(sum(self.left_out.values()), 'row')} "
+            "left out",
             facts=(("folder", self.path), ("files", count(len(self.files)))),
             tables=(parts, *(table for table in (left_out, missing) if table.rows)),
         )
 
     @property
     def rows(self) -> DataFrame:
-        """The lines as they were written: ``part``, and ``messages``, an array of ``role`` and ``content``."""
+        """The written lines: ``part``, and ``messages``, an array of ``role`` and ``content``."""
         reader = self.context.spark.read.schema("messages array<struct<role string, content string>>")
         folders = {part: self.path if part == ALL else f"{self.path}/{part}" for part in self.parts}
         frames = [
@@ -87,7 +90,7 @@ class FineTuningSet(Displayed):
 
 @dataclass(frozen=True)
 class _Plan(ExamplesPlan):
-    """The examples' plan, and how a row becomes messages."""
+    """The examples' plan, and the format that turns a row into messages."""
 
     request: FineTuningRequest
     format: ChatFormat
@@ -95,27 +98,31 @@ class _Plan(ExamplesPlan):
 
 def _check_options(request: FineTuningRequest) -> None:
     if request.template is not None and request.format_fn is not None:
-        raise InvalidArgumentError("template and format_fn are given; give one of them, or none for a line an input")
+        raise InvalidArgumentError(
+            "template and format_fn are both given; give one of them, or neither for one line per input"
+        )
     if request.format_fn is not None and not callable(request.format_fn):
         raise InvalidArgumentError(
             f"format_fn is {type(request.format_fn).__name__}; give a function of a row (a dict)"
         )
-    for what, text in (("system", request.system), ("template", request.template)):
+    for option, text in (("system", request.system), ("template", request.template)):
         if text is not None and (not isinstance(text, str) or not text.strip()):
-            raise InvalidArgumentError(f"{what} is {text!r}; give a Jinja2 text, or leave it out")
+            raise InvalidArgumentError(f"{option} is {text!r}; give a Jinja2 text, or leave it out")
     if request.shards is not None:
-        argument_count("shards", request.shards, MOST_SHARDS, ", or none")
+        argument_count("shards", request.shards, MOST_SHARDS, ", or None")
     if not isinstance(request.on_invalid, str) or request.on_invalid not in ("fail", "skip"):
         raise InvalidArgumentError(f"on_invalid is {request.on_invalid!r}; possible: 'fail', 'skip'")
 
 
 def _planned(context: Context, request: FineTuningRequest) -> _Plan:
-    """Raises what ``plan_examples`` raises, and InvalidArgumentError for the other options."""
+    """Check a request; raises what ``plan_examples`` raises, and InvalidArgumentError for the other options."""
     request = replace(request, features=listed(request.features))
     examples = plan_examples(context, request)
     _check_options(request)
     if examples.label is None:
-        raise InvalidArgumentError("output_feature is none; name what the assistant is to answer")
+        raise InvalidArgumentError(
+            "output_feature is None; name the feature or column that the assistant should answer"
+        )
     form = ChatFormat(
         inputs=columns_asked(request.features, examples.join.lookups),
         output=examples.label,
@@ -129,32 +136,33 @@ def _planned(context: Context, request: FineTuningRequest) -> _Plan:
 
 
 def load_for_fine_tuning(scope: Scope, spine: Spine, request: FineTuningRequest) -> FineTuningSet:
-    """Join inputs and output as of each row's time, make messages of each row, and write them; visible only when whole.
+    """Join inputs and output as of each row's time, make messages of each row, and write them to a new folder.
 
-    Grain: one line per spine row (or row of the sample). Rows are left out and counted where the output is missing (null,
-    or blank text), the entity was erased, the row is in no part of the split, or, with ``on_invalid="skip"``, the row
-    gives no messages. A row's shard and its place there are a hash of (seed, row).
+    Grain: one line per spine row (or row of the sample). A row is left out and counted if its output is missing (null
+    or blank text), its entity was erased, it is in no part of the split, or, with ``on_invalid="skip"``, it gives no
+    messages. A hash of (seed, row) decides a row's shard and its place there. The folder becomes visible only when
+    complete.
 
-    Raises TransformationError (a template that cannot be right, before any job; rows of which no messages came, unless
-    they are skipped), ExportError (the path), SpineError, InvariantError.
+    Raises TransformationError (a faulty template, before any job; rows that give no messages, unless they are skipped),
+    ExportError (the path), SpineError, InvariantError.
     """
     plan = _planned(scope.context, request)
     whole = as_spine(scope.context, spine, plan.join)
     plan = replace(plan, format=_checked(whole, plan))
-    whole, suppressed = left_after_suppression(scope, whole, plan.join.key_lookups)
+    whole, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
     record_export(scope.context, ExportRecord(scope.tenant_id, full_path(request.path), "fine_tuning", request.name))
-    with new_folder(scope.spark, scope.files, request.path) as staging, ExitStack() as kept:
-        # Each frame is read once and kept: the same rows must be sampled, split, joined and counted, and a function may
-        # give another text the next time.
-        whole = _kept(whole, kept)
+    with new_folder(scope.spark, scope.files, request.path) as staging, ExitStack() as stack:
+        # Persist each frame: the same rows must be sampled, split, joined and counted, and a user's function may return
+        # another text the next time.
+        whole = _persisted(whole, stack)
         size = request.sample_size
-        sample = whole if size is None else _kept(sample_rows(whole, size, request.seed, request.strata), kept)
+        sample = whole if size is None else _persisted(sample_rows(whole, size, request.seed, request.strata), stack)
         rows, cuts, groups = _joined(scope, sample, plan)
-        made = _kept(_made(rows, plan), kept)
-        counts = _counts(made, sample.count(), request)
+        lines = _persisted(_chat_lines(rows, plan), stack)
+        counts = _counts(lines, sample.count(), request)
         if suppressed:
             counts = replace(counts, left_out=counts.left_out | {REASON: suppressed})
-        files = write_shards(staging, made, request.shards or counts.shards, counts.parts)
+        files = write_shards(staging, lines, request.shards or counts.shards, counts.parts)
         manifest = _manifest(scope, plan, counts, files, cuts, groups)
         staging.write_text("_manifest.json", manifest.model_dump_json(indent=2))
     return FineTuningSet(
@@ -169,14 +177,15 @@ def load_for_fine_tuning(scope: Scope, spine: Spine, request: FineTuningRequest)
     )
 
 
-def _kept(rows: DataFrame, until: ExitStack) -> DataFrame:
-    kept = rows.persist()
-    until.callback(kept.unpersist)
-    return kept
+def _persisted(rows: DataFrame, stack: ExitStack) -> DataFrame:
+    """The rows, persisted until the stack closes."""
+    persisted = rows.persist()
+    stack.callback(persisted.unpersist)
+    return persisted
 
 
 def _checked(spine: DataFrame, plan: _Plan) -> ChatFormat:
-    """The format with the columns that it uses; raises SpineError and TransformationError before any job."""
+    """The format with the columns that it uses; raises SpineError and TransformationError before any Spark job."""
     form, join = plan.format, plan.join
     if join.label is None and form.output not in spine.columns:
         raise SpineError(
@@ -186,7 +195,7 @@ def _checked(spine: DataFrame, plan: _Plan) -> ChatFormat:
     check_columns(spine, plan)
     columns = [*spine.columns, *join.columns]
     texts = {"system": form.system, "template": form.template}
-    used = [check_template(what, text, columns, form.output) for what, text in texts.items() if text is not None]
+    used = [check_template(option, text, columns, form.output) for option, text in texts.items() if text is not None]
     if form.format_fn is not None:
         return form
     needed = {*form.identified_by, form.output, *(form.inputs if form.template is None else ())}
@@ -196,14 +205,14 @@ def _checked(spine: DataFrame, plan: _Plan) -> ChatFormat:
 def _joined(
     scope: Scope, spine: DataFrame, plan: _Plan
 ) -> tuple[DataFrame, SplitCuts | None, tuple[GroupSnapshot, ...]]:
-    """The rows with their part, where the split was cut, and the tables as they were read."""
+    """The rows with their part, the cuts of the split, and the groups with the table versions that were read."""
     groups = group_snapshots(scope.context, plan, {})
     versions = {(group.name, group.version): group.table_version for group in groups}
     joined = point_in_time(scope, spine, replace(plan.join, table_versions=versions))
     return *with_split(scope.context, spine, joined, plan), groups
 
 
-def _made(rows: DataFrame, plan: _Plan) -> DataFrame:
+def _chat_lines(rows: DataFrame, plan: _Plan) -> DataFrame:
     try:
         return chat_lines(rows, plan.format, plan.request.seed, None if plan.request.split is None else SPLIT)
     except PicklingError as error:
@@ -224,43 +233,43 @@ class _Counts:
         return max(1, -(-max(self.parts.values()) // ROWS_A_SHARD))
 
 
-def _counts(made: DataFrame, spine_rows: int, request: FineTuningRequest) -> _Counts:
-    """Lines by part, and rows without one by reason; raises TransformationError where such rows are not skipped."""
-    counted = made.groupBy("part", "reason").count().collect()
+def _counts(lines: DataFrame, spine_rows: int, request: FineTuningRequest) -> _Counts:
+    """Count lines by part, and rows without a line by reason; raises TransformationError unless these are skipped."""
+    counted = lines.groupBy("part", "reason").count().collect()
     parts = dict.fromkeys(_parts(request.split), 0)
     reasons: dict[str, int] = {}
     for row in counted:
-        of = parts if row["reason"] is None else reasons
-        key = row["part"] if row["reason"] is None else row["reason"]
-        of[key] = of.get(key, 0) + row["count"]
+        counts, key = (parts, row["part"]) if row["reason"] is None else (reasons, row["reason"])
+        counts[key] = counts.get(key, 0) + row["count"]
     total = sum(parts.values()) + sum(reasons.values())
     if total != spine_rows:
         raise InvariantError(
-            f"fine-tuning set {request.name!r}: the spine had {spine_rows} rows and {total} came out; nothing was written"
+            f"fine-tuning set {request.name!r}: the spine had {spine_rows} rows and {total} came out; nothing was "
+            "written"
         )
     failed = {reason: count for reason, count in sorted(reasons.items()) if reason not in LEFT_OUT}
-    samples = _samples(made) if failed else ()
+    samples = _samples(lines) if failed else ()
     if REFUSED in failed or (failed and request.on_invalid == "fail"):
         reasons_text = "; ".join(f"{reason}: {count}" for reason, count in failed.items())
         raise TransformationError(
-            f"fine-tuning set {request.name!r}: no messages came of {sum(failed.values())} of {total} rows, and nothing was "
-            f"written ({reasons_text}), such as {' | '.join(samples)}. Mend it"
+            f"fine-tuning set {request.name!r}: {sum(failed.values())} of {total} rows give no messages, and nothing "
+            f"was written ({reasons_text}), such as {' | '.join(samples)}. Fix the cause"
             + ("" if REFUSED in failed else ", or leave such rows out with on_invalid='skip'")
         )
-    missing = {row["name"]: row["count"] for row in missing_inputs(made).collect()}
+    missing = {row["name"]: row["count"] for row in missing_inputs(lines).collect()}
     return _Counts(parts, dict(sorted(reasons.items())), samples, missing)
 
 
 def _parts(split: Split | SplitCuts | None) -> Sequence[str]:
-    """The parts of the split, whether they get rows or not."""
+    """The parts of the split, including parts without rows."""
     if split is None:
         return (ALL,)
     validates = any(getattr(split, name, None) for name in ("validation", "validation_from", "until_validation"))
     return [part for part in PARTS if part != "validation" or validates]
 
 
-def _samples(made: DataFrame) -> tuple[str, ...]:
-    samples = made.where(F.col("detail").isNotNull()).orderBy("hash_1", "hash_2", "detail").limit(_SAMPLES)
+def _samples(lines: DataFrame) -> tuple[str, ...]:
+    samples = lines.where(F.col("detail").isNotNull()).orderBy("hash_1", "hash_2", "detail").limit(_SAMPLES)
     return tuple(row["detail"] for row in samples.select("detail").collect())
 
 

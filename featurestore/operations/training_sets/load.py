@@ -1,4 +1,4 @@
-"""Load a saved training set into this process's memory: as pandas, or as one numeric matrix; never more than was allowed."""
+"""Load a saved training set into this process's memory, as pandas or as one numeric matrix, within a memory limit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from featurestore.frames.training_sets.pandas_columns import pandas_column, spre
 from featurestore.stores.training_sets.manifests import Manifest
 
 _GIB = 1024**3
-# What a laptop can hold beside Spark; while it is being loaded, it is there about twice.
+# A laptop can hold this much beside Spark; during loading, memory holds the data about twice.
 DEFAULT_MAX_BYTES = 2 * _GIB
 
 
@@ -41,12 +41,12 @@ DEFAULT_MAX_BYTES = 2 * _GIB
 class TrainingFrame:
     """A training set in memory; all parts have the same rows in the same order (time, then a hash of the row).
 
-    - ``X``: the features, missing as missing; ``feature_names``: its columns. docs/encodings.md has the types.
-    - ``y``: the label, or none.
+    - ``X``: the features; missing values stay missing. ``feature_names``: its columns. docs/encodings.md has the types.
+    - ``y``: the label, or None.
     - ``entity_ids``: the spine's key columns.
     - ``timestamps``: UTC.
     - ``spine``: the spine's other columns.
-    - ``metadata``: as ``TrainingSet.metadata`` says.
+    - ``metadata``: see ``TrainingSet.metadata``.
     """
 
     X: pd.DataFrame
@@ -60,10 +60,10 @@ class TrainingFrame:
 
 @dataclass(frozen=True)
 class TrainingMatrix:
-    """The same, with features and label as float64: missing is NaN, and ``encoding`` gives the values back.
+    """A TrainingFrame with features and label as float64: missing is NaN, and ``encoding`` decodes the values.
 
-    ``unseen``: by feature (or label), the rows whose value ``encoding`` does not know, where it was fitted on others:
-    they are NaN, and of a vector that is too long the end is cut.
+    ``unseen``: by feature (or label), the number of rows with a value that ``encoding``, fitted on other rows, does not
+    know: these values are NaN, and a vector that is too long loses its end.
     """
 
     X: npt.NDArray[np.float64]
@@ -79,7 +79,7 @@ class TrainingMatrix:
 
 @dataclass(frozen=True)
 class SavedRows:
-    """The rows of a version, of which those ``inside`` are asked for; ``zone`` is that of naive timestamps."""
+    """The rows of a version; ``inside`` selects the requested ones, ``zone`` is the time zone of naive timestamps."""
 
     rows: DataFrame
     manifest: Manifest
@@ -96,7 +96,7 @@ class SavedRows:
 
     @property
     def types(self) -> dict[str, T.DataType]:
-        """The columns that are loaded: keys, timestamp, label, features, the spine's others."""
+        """The columns to load, with their types: keys, timestamp, label, features, the spine's other columns."""
         manifest = self.manifest
         label = [] if manifest.label is None else [manifest.label]
         names = dict.fromkeys((*manifest.spine_columns, *label, *manifest.feature_columns))
@@ -119,7 +119,7 @@ class SavedRows:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one pass over the rows told: their metadata, the bytes of texts, the numbers of vectors."""
+    """The results of one pass over the rows: their metadata, the bytes of texts, the lengths of vectors."""
 
     metadata: dict[str, Any]
     texts: dict[str, int]
@@ -131,7 +131,7 @@ class Measured:
 
 
 def measure(saved: SavedRows) -> Measured:
-    """Runs one job over the rows."""
+    """Measure the requested rows in one Spark job."""
     manifest, inside = saved.manifest, saved.inside
     time = F.when(inside, F.unix_micros(column(saved.instants)))
     missing = [
@@ -141,24 +141,24 @@ def measure(saved: SavedRows) -> Measured:
     dims = {name: kind.dims for name, kind in feature_types(manifest) if kind.dims is not None}
     unknown = {name: kind for name, kind in saved.types.items() if name not in dims}
     figures = [F.count_if(inside).alias("rows"), F.min(time).alias("low"), F.max(time).alias("high")]
-    told = saved.timed.agg(*figures, *missing, *length_columns(unknown, inside)).collect()[0].asDict()
-    return Measured(_metadata(manifest, told), lengths(told), longest(told) | dims)
+    counts = saved.timed.agg(*figures, *missing, *length_columns(unknown, inside)).collect()[0].asDict()
+    return Measured(_metadata(manifest, counts), lengths(counts), longest(counts) | dims)
 
 
-def _metadata(manifest: Manifest, told: dict[str, Any]) -> dict[str, Any]:
+def _metadata(manifest: Manifest, counts: dict[str, Any]) -> dict[str, Any]:
     time_range: tuple[datetime, datetime] | None = None
-    if told["low"] is not None:
-        time_range = (from_micros(told["low"]), from_micros(told["high"]))
+    if counts["low"] is not None:
+        time_range = (from_micros(counts["low"]), from_micros(counts["high"]))
     return {
-        "total_samples": told["rows"],
+        "total_samples": counts["rows"],
         "feature_count": len(manifest.feature_columns),
         "time_range": time_range,
-        "missing_values": {name: told[f"missing_{index}"] for index, name in enumerate(manifest.feature_columns)},
+        "missing_values": {name: counts[f"missing_{index}"] for index, name in enumerate(manifest.feature_columns)},
     }
 
 
 def feature_types(manifest: Manifest) -> Iterator[tuple[str, FeatureType]]:
-    """Each feature column with its type as it was defined."""
+    """Each feature column with its type, as defined when the set was built."""
     groups = {snapshot.name: snapshot.group for snapshot in manifest.groups}
     columns = iter(manifest.feature_columns)
     for lookup in manifest.features:
@@ -167,7 +167,10 @@ def feature_types(manifest: Manifest) -> Iterator[tuple[str, FeatureType]]:
 
 
 def load_frame(saved: SavedRows, expand_vectors: bool, max_bytes: int | None) -> TrainingFrame:
-    """Raises ResultTooLargeError before anything is loaded, InvalidArgumentError where expanded names would meet."""
+    """Load the rows as pandas.
+
+    Raises ResultTooLargeError before anything is loaded, and InvalidArgumentError if names of expanded vectors collide.
+    """
     measured = measure(saved)
     spread = vector_columns(saved.features, measured.widths) if expand_vectors else {}
     needed = bytes_in_pandas(saved.types, measured.rows, measured.texts, measured.widths, spread)
@@ -189,7 +192,10 @@ def load_frame(saved: SavedRows, expand_vectors: bool, max_bytes: int | None) ->
 
 
 def load_matrix(saved: SavedRows, encoding: Encoding | None, max_bytes: int | None) -> TrainingMatrix:
-    """As above, the features as one matrix by ``encoding``, or by one that is fitted on these rows."""
+    """Load the features as one matrix, by ``encoding`` or, if it is None, by one fitted on these rows.
+
+    Raises ResultTooLargeError before anything is loaded.
+    """
     measured = measure(saved)
     spread = vector_columns(saved.features, measured.widths)
     columns = sum(len(spread.get(name, [name])) for name in saved.features) + 1
@@ -219,7 +225,7 @@ def load_matrix(saved: SavedRows, encoding: Encoding | None, max_bytes: int | No
 
 
 def _load(saved: SavedRows, measured: Measured) -> pd.DataFrame:
-    """The rows in order of time, then of a hash of all that they hold; and their instants."""
+    """The rows with their instants, ordered by time, then by a hash of the whole row."""
     every = [column(name) for name in saved.rows.columns]
     in_order = saved.timed.where(saved.inside).orderBy(column(saved.instants), row_hash(every))
     table = in_order.select(*(column(name) for name in (*saved.types, saved.instants))).toArrow()
@@ -244,7 +250,8 @@ def _check_size(manifest: Manifest, call: str, rows: int, needed: int, max_bytes
         raise InvalidArgumentError(f"max_bytes is {max_bytes}; give a number of bytes, or None for no limit")
     if max_bytes is not None and needed > max_bytes:
         raise ResultTooLargeError(
-            f"training set {manifest.name!r} v{manifest.version}: {call} would take about {size(needed)} for {rows:,} rows, "
-            f"more than max_bytes={max_bytes} ({size(max_bytes)}); give a larger max_bytes (None: no limit) where the "
-            "memory is there, load one part (split=), build it with sample_size=, or export() it and read the files in pieces"
+            f"training set {manifest.name!r} v{manifest.version}: {call} would take about {size(needed)} for {rows:,} "
+            f"rows, more than max_bytes={max_bytes} ({size(max_bytes)}); give a larger max_bytes (None: no limit) "
+            "if there is enough memory, load one part (split=), build it with sample_size=, or export() it and read "
+            "the files in pieces"
         )

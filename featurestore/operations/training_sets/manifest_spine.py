@@ -1,4 +1,4 @@
-"""A spine that is given for a saved training set: it has the columns that the version's own spine had."""
+"""Check a caller's spine for a saved training set: it must have the columns of the version's own spine."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from featurestore.stores.training_sets.manifests import Manifest
 
 
 def spine_of_manifest(context: Context, manifest: Manifest, spine: Spine, request: AsOfRequest) -> DataFrame:
-    """The spine as a Spark DataFrame; raises SpineError unless it has the columns and types of the version's own spine."""
-    given = as_spine(context, spine, request)
-    check_spine(given, manifest.timestamp_column)
-    _check_same_columns(given, context.training_sets.read(context.spark, manifest), manifest)
-    return given
+    """The spine as a Spark DataFrame; raises SpineError unless its columns and types are the saved spine's."""
+    rows = as_spine(context, spine, request)
+    check_spine(rows, manifest.timestamp_column)
+    _check_same_columns(rows, context.training_sets.read(context.spark, manifest), manifest)
+    return rows
 
 
 def _check_same_columns(spine: DataFrame, saved: DataFrame, manifest: Manifest) -> None:
     kinds = {field.name: field.dataType.simpleString() for field in spine.schema}
-    wanted = {name: saved.schema[name].dataType.simpleString() for name in manifest.spine_columns}
-    faults = [f"{name!r} is missing" for name in wanted if name not in kinds]
-    faults += [f"{name!r} is not among them" for name in kinds if name not in wanted]
+    expected = {name: saved.schema[name].dataType.simpleString() for name in manifest.spine_columns}
+    faults = [f"{name!r} is missing" for name in expected if name not in kinds]
+    faults += [f"{name!r} is not among them" for name in kinds if name not in expected]
     faults += [
-        f"{name!r} is {kinds[name]} and was {kind}" for name, kind in wanted.items() if kinds.get(name, kind) != kind
+        f"{name!r} is {kinds[name]} and was {kind}" for name, kind in expected.items() if kinds.get(name, kind) != kind
     ]
     if faults:
         raise SpineError(

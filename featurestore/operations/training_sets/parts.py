@@ -1,4 +1,4 @@
-"""What a training set is made from and how it is split, as its manifest records it."""
+"""Parts of a manifest: the groups that a training set is built from, its split, and its lookups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from featurestore.stores.training_sets.manifests import GroupSnapshot, SplitCuts
 def group_snapshots(
     context: Context, plan: ExamplesPlan, pinned: Mapping[tuple[str, int], int]
 ) -> tuple[GroupSnapshot, ...]:
-    """Each group once, pinned to the version its table has now, or had for the build that is repeated."""
+    """Each group once, with the current version of its table, or the version in ``pinned`` for a repeated build."""
     snapshots: dict[tuple[str, int], GroupSnapshot] = {}
     for lookup in plan.join.all_lookups:
         group = lookup.group
@@ -41,7 +41,7 @@ def group_snapshots(
 def with_split(
     context: Context, spine: DataFrame, joined: DataFrame, plan: ExamplesPlan
 ) -> tuple[DataFrame, SplitCuts | None]:
-    """The joined rows with the column ``split``, where the plan has one, and where the spine was cut."""
+    """The joined rows with the column ``split``, and the cuts; without a split, the unchanged rows and None."""
     if plan.request.split is None:
         return joined, None
     split = plan.request.split
@@ -56,7 +56,7 @@ def with_split(
 
 
 def _cuts(context: Context, spine: DataFrame, plan: ExamplesPlan) -> SplitCuts:
-    """Where the plan's split cuts this spine."""
+    """The cuts of the plan's split in this spine."""
     split = plan.request.split
     if isinstance(split, TimeSplit):
         instants = instant_column(spine)
@@ -74,7 +74,7 @@ def _cuts(context: Context, spine: DataFrame, plan: ExamplesPlan) -> SplitCuts:
 
 
 def lookup_of(resolved: ResolvedLookup) -> Lookup:
-    """The lookup as it was resolved: features spelled out, and keys where they differ from the spine's names."""
+    """The lookup in resolved form: all features by name, and the keys that have other names in the spine."""
     renamed = {key: name for key, name in resolved.keys.items() if key != name}
     prefix = None
     first = resolved.features[0]

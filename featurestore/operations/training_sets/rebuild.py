@@ -1,4 +1,4 @@
-"""Build a saved training set again: from the tables and definitions as they were, and only if it comes out the same."""
+"""Rebuild a saved training set from the same tables and definitions; publish it only if the content is the same."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from featurestore.stores.training_sets.manifests import PART, Manifest
 
 
 def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None) -> Manifest:
-    """Build a version again, from the table versions and definitions in its manifest; publishes a new version.
+    """Build a version again from the table versions and definitions in its manifest, and publish a new version.
 
-    The spine is taken from the saved rows, or given; either way it must have the manifest's fingerprint. Raises
-    RebuildError where it has not, where rows were erased from it, where a table's version is gone, or where the content
-    came out different; nothing is published then.
+    ``spine``: None for the spine of the saved rows; either way it must have the manifest's fingerprint. Raises
+    RebuildError if the fingerprint differs, rows were erased from the set, a table's version is gone, or the content
+    differs; then nothing is published.
     """
     check_sources(scope.context, manifest)
     parts = _parts_as_they_were(scope.context, manifest, spine)
-    # Where rows of the user's spine were dropped, its fingerprint can only be compared after the drop, with the content's.
+    # If the build dropped rows of the user's spine, only the content hash can check it, after the drop.
     is_whole = spine is not None and manifest.rows_dropped > 0
     for part, was in zip(parts, manifest.all_parts, strict=True):
         if not is_whole and content_hash(part.spine) != was.spine_fingerprint:
@@ -47,17 +47,18 @@ def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None) 
 def _check_same(manifest: Manifest, built: Manifest) -> None:
     if built.content_hash != manifest.content_hash:
         raise RebuildError(
-            f"training set {manifest.name!r} v{manifest.version}: built again, its content hash is {built.content_hash[:12]}... and "
-            f"was {manifest.content_hash[:12]}..., so that it is not published; a source table was changed in place, or this "
-            "version of the package computes otherwise. The saved rows stay readable"
+            f"training set {manifest.name!r} v{manifest.version}: built again, its content hash is "
+            f"{built.content_hash[:12]}... and was {manifest.content_hash[:12]}..., so it is not published; a source "
+            "table was changed in place, or this version of the package computes differently. The saved rows stay "
+            "readable"
         )
 
 
 def _parts_as_they_were(context: Context, manifest: Manifest, spine: Spine | None) -> list[PartToBuild]:
     if spine is not None and manifest.parts:
         raise RebuildError(
-            f"training set {manifest.name!r} v{manifest.version} was extended: which of its {len(manifest.parts)} parts a row "
-            "of a given spine belongs to cannot be told; rebuild it from its saved rows, without spine="
+            f"training set {manifest.name!r} v{manifest.version} was extended, and the rows of spine= do not show "
+            f"which of its {len(manifest.parts)} parts they belong to; rebuild it from its saved rows, without spine="
         )
     if spine is None:
         saved = context.training_sets.read_with_part(context.spark, manifest)

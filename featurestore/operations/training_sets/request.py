@@ -1,4 +1,4 @@
-"""The request for a training set, and its plan: the request resolved against the registry and checked against a spine."""
+"""The request for a training set, and its plan: the request resolved by the registry and checked with a spine."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FORBIDDEN_IN_NAMES = frozenset(" ,;{}()\n\t=")
 
 @dataclass(frozen=True, kw_only=True)
 class ExamplesRequest:
-    """Labelled examples: which features, which label, which sample, which split.
+    """Labelled examples: the features, the label, the sample and the split.
 
     ``FeatureDataLoader`` explains each field. A manifest's split is already cut (``SplitCuts``).
     """
@@ -66,7 +66,7 @@ class ExamplesRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSetRequest(ExamplesRequest):
-    """The examples of a training set, and how it is saved. A caller, a definition and a manifest all build one."""
+    """The examples of a training set, and the options of saving it, from a caller, a definition or a manifest."""
 
     missing: Missing
     expand_vectors: bool
@@ -75,7 +75,7 @@ class TrainingSetRequest(ExamplesRequest):
 
     @classmethod
     def of_definition(cls, definition: TrainingSetDefinition) -> TrainingSetRequest:
-        """A definition has a field of the same name for each field of a request."""
+        """The request in a definition, which has a field of the same name for each field of a request."""
         return cls(**{field.name: getattr(definition, field.name) for field in fields(cls)})
 
     @classmethod
@@ -102,7 +102,7 @@ class TrainingSetRequest(ExamplesRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuningRequest(ExamplesRequest):
-    """The examples, whose label is the output, and how they become messages and files."""
+    """The examples, with the output as their label, and the options that turn them into messages and files."""
 
     path: str
     system: str | None
@@ -150,9 +150,9 @@ def plan_examples(context: Context, request: ExamplesRequest) -> ExamplesPlan:
     """
     size = request.sample_size
     if size is not None and (isinstance(size, bool) or size < 1):
-        raise SpineError(f"sample_size is {size}; give a number of rows from 1 on, or none for all")
+        raise SpineError(f"sample_size is {size}; give a number of rows from 1 on, or None for all")
     if request.strata and size is None:
-        raise InvalidArgumentError("stratify_by says how a sample is taken; give sample_size, too")
+        raise InvalidArgumentError("stratify_by is an option of a sample; give sample_size, too")
     join = AsOfRequest(
         lookups=resolve(context, request.features, request.full_feature_names),
         timestamp_column=request.timestamp_column,
@@ -164,7 +164,7 @@ def plan_examples(context: Context, request: ExamplesRequest) -> ExamplesPlan:
 
 
 def plan_training_set(context: Context, request: TrainingSetRequest) -> TrainingSetPlan:
-    """Check a request against the registry; raises what ``plan_examples`` raises, also for the options of saving."""
+    """Check a request against the registry; raises what ``plan_examples`` raises, and checks the options of saving."""
     description = request.description
     if not isinstance(description, str) or not is_unicode(description):
         raise InvalidArgumentError(f"description is {description!r}; give a text, or leave it out")
@@ -175,7 +175,7 @@ def plan_training_set(context: Context, request: TrainingSetRequest) -> Training
 
 
 def plan_of_manifest(manifest: Manifest) -> TrainingSetPlan:
-    """The plan that a saved version was built by; a rebuild follows the same plan."""
+    """The plan that a saved version was built by; a rebuild uses the same plan."""
     return TrainingSetPlan(
         TrainingSetRequest.of_manifest(manifest),
         join_of_manifest(manifest, manifest.groups),
@@ -185,7 +185,7 @@ def plan_of_manifest(manifest: Manifest) -> TrainingSetPlan:
 
 
 def join_of_manifest(manifest: Manifest, snapshots: Iterable[GroupSnapshot]) -> AsOfRequest:
-    """The version's lookups, over groups as they are defined in ``snapshots``."""
+    """The as-of join of the version's lookups, with the definitions of groups in ``snapshots``."""
     groups = {snapshot.name: snapshot.group for snapshot in snapshots}
 
     def resolved(lookup: Lookup) -> ResolvedLookup:
@@ -213,7 +213,7 @@ def _offset(label_offset: timedelta | str | None) -> timedelta:
 
 
 def _with_label(context: Context, plan: ExamplesPlan, offset: timedelta) -> ExamplesPlan:
-    """The plan with a lookup of the label, where the label is a feature reference."""
+    """The plan, with a lookup of the label if the label is a feature reference."""
     if plan.label is None or ":" not in plan.label:
         if offset:
             raise InvalidArgumentError(
@@ -226,18 +226,19 @@ def _with_label(context: Context, plan: ExamplesPlan, offset: timedelta) -> Exam
     for other in plan.join.lookups:
         if other.group.name == group_name and feature in other.features and not offset:
             raise DefinitionError(
-                f"{plan.label!r} is the label and among the features; ask for it once, or give label_offset= for its later value"
+                f"{plan.label!r} is the label and among the features; name it once, or give label_offset= for its "
+                "later value"
             )
     output = lookup.outputs[feature]
     if output in plan.join.feature_columns:
-        # The same feature, earlier, is a feature.
+        # The same feature at an earlier time is among the features, so the label gets another name.
         output = f"label__{feature}"
     labelled = replace(lookup, outputs={feature: output}, offset=offset)
     return replace(plan, label=output, join=replace(plan.join, label=labelled))
 
 
 def check_columns(spine: DataFrame, plan: ExamplesPlan) -> None:
-    """Raise SpineError where the spine cannot be joined, labelled, sampled, split or saved as planned."""
+    """Raise SpineError if the spine cannot be joined, labelled, sampled, split or saved as planned."""
     check_joinable(spine, plan.join)
     outputs = [*plan.join.columns, *([SPLIT] if plan.request.split else [])]
     check_outputs(spine.columns, outputs)
@@ -252,10 +253,10 @@ def check_columns(spine: DataFrame, plan: ExamplesPlan) -> None:
         _check_label(spine, plan, plan.label)
     split = plan.request.split
     by = split.by if isinstance(split, EntitySplit) else ()
-    for what, names in (("stratify_by", plan.request.strata), ("split by", by)):
+    for option, names in (("stratify_by", plan.request.strata), ("split by", by)):
         for name in names:
             if name not in spine.columns:
-                raise SpineError(f"{what} {name!r} is not a column of the spine. {nearest(name, spine.columns)}")
+                raise SpineError(f"{option} {name!r} is not a column of the spine. {nearest(name, spine.columns)}")
 
 
 def _check_label(spine: DataFrame, plan: ExamplesPlan, label: str) -> None:

@@ -1,4 +1,4 @@
-"""Whether the table versions that a training set was built from are still there, and who to ask where they are not."""
+"""Check that the table versions that a training set was built from still exist, and explain what removed them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _ADVICE = "Its saved rows stay readable; build a new version to have it from the
 
 
 def check_sources(context: Context, manifest: Manifest) -> None:
-    """Raise RebuildError where rows were erased from the set, or where a version of a table cannot be read any more."""
+    """Raise RebuildError if rows were erased from the set, or if a table's version can no longer be read."""
     if manifest.erasures:
         rows = sum(note.rows for note in manifest.erasures)
         raise RebuildError(
-            f"{_named(manifest)}: {rows} of its rows were erased, and with them the old versions of the tables that it was built "
-            f"from. {_ADVICE}"
+            f"{_cannot_rebuild(manifest)}: {rows} of its rows were erased, and with them the old versions of the "
+            f"tables that it was built from. {_ADVICE}"
         )
     for snapshot in _snapshots(manifest):
         try:
@@ -33,34 +33,34 @@ def check_sources(context: Context, manifest: Manifest) -> None:
             raise _gone(manifest, snapshot, str(error.getCondition())) from error
 
 
-def _gone(manifest: Manifest, snapshot: GroupSnapshot, told: str) -> RebuildError:
+def _gone(manifest: Manifest, snapshot: GroupSnapshot, reason: str) -> RebuildError:
     return RebuildError(
-        f"{_named(manifest)}: version {snapshot.table_version} of {snapshot.table}, from which it was built, is gone from the "
-        f"table's log ({told}). {_ADVICE}"
+        f"{_cannot_rebuild(manifest)}: version {snapshot.table_version} of {snapshot.table}, from which it was built, "
+        f"is gone from the table's log ({reason}). {_ADVICE}"
     )
 
 
 def explain_missing_files(context: Context, manifest: Manifest, error: Exception) -> None:
-    """Raise RebuildError where a version's files are not there any more; called when a rebuild failed."""
+    """Raise RebuildError if files of a table's version no longer exist; called when a rebuild failed."""
     for snapshot in _snapshots(manifest):
         table = context.table(snapshot.group).values
         of_tenant = {"tenant_id": manifest.tenant_id}
-        there = {file.name for file in TableFiles(context.spark, context.files, table, of_tenant).stored()}
+        existing = {file.name for file in TableFiles(context.spark, context.files, table, of_tenant).stored()}
         rows = table.read(context.spark, snapshot.table_version).where(F.col("tenant_id") == F.lit(manifest.tenant_id))
         needed = {file_name(path) for path in rows.inputFiles()}
-        if needed - there:
+        if needed - existing:
             raise RebuildError(
-                f"{_named(manifest)}: {len(needed - there)} of {len(needed)} files of version {snapshot.table_version} of "
-                f"{snapshot.table}, from which it was built, are gone: removed by a vacuum with a shorter horizon, or by an "
-                f"erasure. {_ADVICE}"
+                f"{_cannot_rebuild(manifest)}: {len(needed - existing)} of {len(needed)} files of version "
+                f"{snapshot.table_version} of {snapshot.table}, from which it was built, are gone: removed by a "
+                f"vacuum with a shorter horizon, or by an erasure. {_ADVICE}"
             ) from error
 
 
 def _snapshots(manifest: Manifest) -> list[GroupSnapshot]:
-    """Each version of each table once."""
+    """The snapshots with distinct tables and versions."""
     every = [snapshot for part in manifest.all_parts for snapshot in part.groups]
     return list({(snapshot.table, snapshot.table_version): snapshot for snapshot in every}.values())
 
 
-def _named(manifest: Manifest) -> str:
+def _cannot_rebuild(manifest: Manifest) -> str:
     return f"training set {manifest.name!r} v{manifest.version} cannot be built again"

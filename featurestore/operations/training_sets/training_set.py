@@ -1,4 +1,4 @@
-"""A saved training set in the hand: its rows, as pandas, as files."""
+"""The object for a saved training set: its rows as Spark, pandas, NumPy and files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TrainingSet(Displayed):
         return self.manifest.version
 
     def display(self) -> Display:
-        """The manifest's: what it holds, and what it was made from."""
+        """The manifest's display: the set's content, and what it was built from."""
         return self.manifest.display()
 
     def __repr__(self) -> str:
@@ -54,11 +54,11 @@ class TrainingSet(Displayed):
 
     @property
     def rows(self) -> DataFrame:
-        """The spine's columns, the features, ``<group>__event_timestamp`` a lookup, and ``split`` where one was made."""
+        """The spine's columns, the features, one ``<group>__event_timestamp`` per lookup, and ``split``, if any."""
         return self.context.training_sets.read(self.context.spark, self.manifest)
 
     def part(self, split: str | None) -> DataFrame:
-        """The rows of one part (train, validation, test), or all; raises NotFoundError where there is no such part."""
+        """The rows of one part (train, validation, test), or of all; raises NotFoundError for a missing part."""
         return self.rows if split is None else self.rows.where(self._inside(split))
 
     def _inside(self, split: str | None) -> Column:
@@ -67,15 +67,16 @@ class TrainingSet(Displayed):
         if SPLIT not in self.manifest.columns or split not in ("train", "validation", "test"):
             parts = ["train", "validation", "test"] if self.manifest.split else []
             raise NotFoundError(
-                f"training set {self.name!r} has no part {split!r}; possible: {parts or 'none, it is not split'}"
+                f"training set {self.name!r} has no part {split!r}; possible: "
+                f"{parts or 'none, because it is not split'}"
             )
         return F.col(SPLIT) == F.lit(split)
 
     def metadata(self, split: str | None = None) -> dict[str, Any]:
-        """Counted over the rows that there are, so after sampling.
+        """Metadata of the saved rows, which are those after sampling.
 
-        ``total_samples``, ``feature_count``, ``time_range`` (earliest and latest timestamp, UTC; none without rows),
-        ``missing_values`` (feature -> rows in which it is null).
+        ``total_samples``, ``feature_count``, ``time_range`` (earliest and latest timestamp, UTC; None without rows),
+        ``missing_values`` (feature -> number of rows in which it is null).
         """
         return measure(self._saved(split)).metadata
 
@@ -88,9 +89,9 @@ class TrainingSet(Displayed):
     ) -> TrainingFrame:
         """Load the rows, or one part of them, into this process's memory.
 
-        A vector is one column of arrays of equal length, or with ``expand_vectors`` a column a number (none: as was
-        asked when the set was built). docs/encodings.md has every type. Raises ResultTooLargeError, before anything is loaded, where the
-        result would take more than ``max_bytes`` (none: no limit; 2 GiB where nothing is said).
+        A vector is one column of arrays of equal length, or with ``expand_vectors`` one column per number (None: as
+        requested when the set was built). docs/encodings.md has every type. Raises ResultTooLargeError, before anything
+        is loaded, if the result would take more than ``max_bytes`` (None: no limit; by default 2 GiB).
         """
         expand = self.manifest.expand_vectors if expand_vectors is None else expand_vectors
         return load_frame(self._saved(split), expand, max_bytes)
@@ -102,11 +103,11 @@ class TrainingSet(Displayed):
         encoding: Encoding | None = None,
         max_bytes: int | None = DEFAULT_MAX_BYTES,
     ) -> TrainingMatrix:
-        """The same as one float64 matrix, which ``encoding.decode`` turns back into the frame.
+        """Load the features as one float64 matrix, which ``encoding.decode`` turns back into the frame.
 
-        Fit on one part and apply to the others: ``to_numpy("test", encoding=train.encoding)``; values that the encoding
-        does not know are NaN and counted in ``unseen``. Raises ResultTooLargeError as above, and InvalidArgumentError for
-        values that a float64 cannot hold exactly.
+        To fit the encoding on one part and apply it to another, call ``to_numpy("test", encoding=train.encoding)``.
+        Values that the encoding does not know are NaN and counted in ``unseen``. Raises ResultTooLargeError like
+        ``to_pandas``, and InvalidArgumentError for values that a float64 cannot hold exactly.
         """
         return load_matrix(self._saved(split), encoding, max_bytes)
 
@@ -116,10 +117,10 @@ class TrainingSet(Displayed):
     def export(
         self, path: str, format: ExportFormat = "parquet", *, null: str = "", guard_formulas: bool = True
     ) -> str:
-        """Write all rows and the manifest to a new folder, visible only when whole; gives its full path.
+        """Write all rows and the manifest to a new folder, visible only when complete; return its full path.
 
-        ``format`` is ``"parquet"``, ``"csv"``, ``"jsonl"`` or ``"arrow"``; ``null`` and ``guard_formulas`` are of CSV
-        (docs/exports.md). Raises ExportError, and InvariantError where the files hold other rows than the set.
+        ``format`` is ``"parquet"``, ``"csv"``, ``"jsonl"`` or ``"arrow"``; ``null`` and ``guard_formulas`` are options
+        of CSV (docs/exports.md). Raises ExportError, and InvariantError if the files do not hold the set's rows.
         """
         manifest = self.manifest
         return export(

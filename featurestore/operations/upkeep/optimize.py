@@ -1,4 +1,4 @@
-"""Optimize: a partition that is many small files becomes few large ones, in the order in which joins read them."""
+"""Optimize: rewrite partitions of many small files as few large ones, in the order in which joins read them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from featurestore.stores.delta.table import CONFLICTS, literal
 
 OPTIMIZE = "optimize"
 _MIB = 1024**2
-# A file that one task reads, sorts and writes in seconds, and that holds a range of keys narrow enough for others to be
-# skipped; ten times more, as is usual for tables that are scanned whole, would make a lookup of few keys read too much.
+# One task reads, sorts and writes a file of this size in seconds, and the file's range of keys is narrow enough that
+# lookups skip other files. Files ten times larger, as is usual for tables that are scanned whole, would make a lookup
+# of few keys read too much.
 TARGET_BYTES = 128 * _MIB
-# Rewriting larger files than this gains nothing; a partition cut into files of about the target has no smaller ones.
+# Rewriting files larger than this gains nothing: a partition cut into files of about the target has no smaller ones.
 GOOD_BYTES = TARGET_BYTES // 2
 
 
 @dataclass(frozen=True)
 class OptimizeResult:
-    """One feature group: of its ``partitions`` (the tenant's event dates), how many were rewritten.
+    """One feature group: how many of its ``partitions`` (the tenant's event dates) were ``rewritten``.
 
-    ``busy``: partitions that other writers changed again and again, and that were left as they were; the next run looks
-    at them again. ``files`` and ``bytes`` are of all the partitions, in the newest version of the table; the files that
-    are not in it any more stay on disk until a vacuum. ``table_version``: of the last rewrite; none without one.
-    With ``dry_run`` nothing is rewritten, and ``rewritten`` and ``files_after`` tell what would be.
+    ``busy``: partitions that other writers kept changing, so they were left as they were; the next run tries them
+    again. Numbers of files and bytes are of all the partitions, in the newest version of the table; files that this
+    version no longer has stay on disk until a vacuum. ``table_version``: of the last rewrite; None without one. With
+    ``dry_run`` nothing is rewritten, and ``rewritten`` and ``files_after`` are what a run would give.
     """
 
     group: str
@@ -52,25 +53,25 @@ class OptimizeResult:
 
 
 def describe_optimized(results: Sequence[OptimizeResult]) -> Display:
-    """A line a group."""
+    """One line per group."""
     columns = ("group", "partitions", "rewritten", "busy", "files before", "files after", "size before", "size after")
     rows = tuple(
         (
-            f"{one.group} v{one.version}",
-            *map(count, (one.partitions, one.rewritten, one.busy, one.files_before, one.files_after)),
-            size(one.bytes_before),
-            size(one.bytes_after),
+            f"{result.group} v{result.version}",
+            *map(count, (result.partitions, result.rewritten, result.busy, result.files_before, result.files_after)),
+            size(result.bytes_before),
+            size(result.bytes_after),
         )
-        for one in results
+        for result in results
     )
-    before, after = sum(one.files_before for one in results), sum(one.files_after for one in results)
-    verb = "would become" if any(one.dry_run for one in results) else "became"
+    before, after = sum(result.files_before for result in results), sum(result.files_after for result in results)
+    verb = "would become" if any(result.dry_run for result in results) else "became"
     return Display(f"{counted(before, 'file')} {verb} {after:,}", tables=(Table(columns, rows),))
 
 
 @dataclass(frozen=True)
 class PartitionFiles:
-    """The files of one event date, by their bytes."""
+    """The sizes in bytes of one event date's files."""
 
     event_date: date
     sizes: tuple[int, ...]
@@ -80,29 +81,29 @@ class PartitionFiles:
         return sum(self.sizes)
 
     @property
-    def wanted(self) -> int:
-        """How many files its bytes should be."""
+    def target_count(self) -> int:
+        """The number of files that the partition's bytes should be in."""
         return max(1, -(-self.bytes // TARGET_BYTES))
 
     @property
     def is_good(self) -> bool:
-        return len(self.sizes) <= self.wanted or all(size >= GOOD_BYTES for size in self.sizes)
+        return len(self.sizes) <= self.target_count or all(size >= GOOD_BYTES for size in self.sizes)
 
 
 def optimize(scope: Scope, groups: Sequence[str] | None, *, dry_run: bool) -> Listing[OptimizeResult]:
-    """Rewrite the tenant's partitions that are more files than their bytes need, each in a commit of its own.
+    """Rewrite the tenant's partitions that have more files than their bytes need, each in a commit of its own.
 
-    The rows stay what they are, sorted by join keys and event timestamp, in files with new statistics: every query gives
-    the same answer, the Change Data Feed shows nothing, and rows that are appended meanwhile stay where they are. A
-    partition that is good is not touched: it is one file, or no more than its bytes need, or its files are large. Every
-    major version of a group is looked at. Safe to interrupt and to repeat. Raises NotFoundError.
+    The rows stay the same, sorted by join keys and event timestamp, in files with new statistics: every query gives the
+    same answer, the Change Data Feed shows nothing, and rows that others append during the run stay where they are. A
+    good partition is not touched: it is one file, or has no more files than its bytes need, or its files are large. The
+    run covers every major version of a group. Safe to interrupt and to repeat. Raises NotFoundError.
     """
     chosen = chosen_groups(scope.context, groups)
     if dry_run:
         return Listing((_planned(group, _files(scope, group)) for group in chosen), describe_optimized)
     with recorded_run(scope, OPTIMIZE) as job:
         results = [_optimize_group(scope, group) for group in chosen]
-        job.tell({"groups": [asdict(result) for result in results if result.rewritten or result.busy]})
+        job.report({"groups": [asdict(result) for result in results if result.rewritten or result.busy]})
     return Listing(results, describe_optimized)
 
 
@@ -115,9 +116,9 @@ def _optimize_group(scope: Scope, group: FeatureGroup) -> OptimizeResult:
     for partition in before:
         if not partition.is_good:
             try:
-                rewrite_partition(scope, group, partition.event_date, partition.wanted)
+                rewrite_partition(scope, group, partition.event_date, partition.target_count)
             except CONFLICTS:
-                # After minutes of trying: the partition is good as it was, and the result tells of it.
+                # Minutes of retries failed. The partition is still correct as it was; the result counts it as busy.
                 busy += 1
             scope.step("optimize.rewritten")
     version = scope.table(group).values.version(scope.spark)
@@ -126,16 +127,16 @@ def _optimize_group(scope: Scope, group: FeatureGroup) -> OptimizeResult:
 
 
 def rewrite_partition(scope: Scope, group: FeatureGroup, event_date: date, files: int) -> None:
-    """Write one event date's rows anew, sorted, as so many files; nothing but the layout changes."""
+    """Rewrite one event date's rows, sorted, as this many files; only the layout changes."""
     order = [column(name) for name in (*group.join_keys, "event_timestamp")]
 
     def laid_out(rows: DataFrame) -> DataFrame:
-        # Several files are ranges of keys, so that each of them can be skipped by its statistics.
+        # Each of several files is a range of keys, so that readers can skip it by its statistics.
         spread = rows.coalesce(1) if files == 1 else rows.repartitionByRange(files, *order)
-        # By the partition's columns first, as the writer wants it: it would else sort by these again, and lose the rest.
+        # The partition's columns come first, as the writer expects; it would otherwise sort again, by these alone.
         return spread.sortWithinPartitions(*PARTITION_COLUMNS, *order)
 
-    where = f"scope.tenant_id = {literal(scope.tenant_id)} AND event_date = DATE{literal(event_date.isoformat())}"
+    where = f"tenant_id = {literal(scope.tenant_id)} AND event_date = DATE{literal(event_date.isoformat())}"
     scope.table(group).values.lay_out_anew(scope.spark, where, laid_out)
 
 
@@ -145,16 +146,18 @@ def _files(scope: Scope, group: FeatureGroup) -> list[PartitionFiles]:
     rows = table.read(scope.spark).where(F.col("tenant_id") == F.lit(scope.tenant_id))
     by_file = rows.groupBy("event_date", "_metadata.file_path", "_metadata.file_size").agg(F.count(F.lit(1)))
     by_date = by_file.groupBy("event_date").agg(F.collect_list("file_size").alias("sizes"))
-    told = by_date.toArrow().to_pylist()
-    found = [PartitionFiles(row["event_date"], tuple(sorted(row["sizes"]))) for row in told]
-    return sorted(found, key=lambda partition: partition.event_date)
+    rows_by_date = by_date.toArrow().to_pylist()
+    partitions = [PartitionFiles(row["event_date"], tuple(sorted(row["sizes"]))) for row in rows_by_date]
+    return sorted(partitions, key=lambda partition: partition.event_date)
 
 
 def _planned(group: FeatureGroup, partitions: Sequence[PartitionFiles]) -> OptimizeResult:
     to_do = [partition for partition in partitions if not partition.is_good]
     after = [
-        PartitionFiles(one.event_date, one.sizes if one.is_good else (one.bytes // one.wanted,) * one.wanted)
-        for one in partitions
+        partition
+        if partition.is_good
+        else PartitionFiles(partition.event_date, (partition.bytes // partition.target_count,) * partition.target_count)
+        for partition in partitions
     ]
     return _result(group, partitions, after, len(to_do), 0, None, dry_run=True)
 
@@ -176,8 +179,8 @@ def _result(
         busy=busy,
         files_before=_count(before),
         files_after=_count(after),
-        bytes_before=sum(one.bytes for one in before),
-        bytes_after=sum(one.bytes for one in before) if dry_run else sum(one.bytes for one in after),
+        bytes_before=sum(partition.bytes for partition in before),
+        bytes_after=sum(partition.bytes for partition in (before if dry_run else after)),
         table_version=version,
         dry_run=dry_run,
     )

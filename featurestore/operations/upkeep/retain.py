@@ -1,4 +1,4 @@
-"""Retention: rows whose time has passed are deleted, whole partitions at a time."""
+"""Retention: delete rows that are older than their group keeps them, whole partitions at a time."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ CLEANUP = "cleanup"
 
 @dataclass(frozen=True)
 class RetentionResult:
-    """One feature group: the rows with an event date before ``before`` (UTC) that were deleted, or would be (``dry_run``).
+    """One feature group: its rows dated before ``before`` (UTC) that were deleted, or would be (``dry_run``).
 
-    ``deleted_bytes``: of the files that no reader of the newest version needs any more; they stay on disk until a
-    vacuum. Where rows of a file are kept it is their rows' share of the bytes. ``kept_latest``: older rows that were
-    kept, because reads after the cut need them. ``table_version``: of the delete; none where nothing was.
+    ``deleted_bytes``: of the files that readers of the newest version no longer need; the files stay on disk until a
+    vacuum. For a file that keeps some of its rows, the deleted rows' share of its bytes counts. ``kept_latest``: older
+    rows that were kept because reads after the cut need them. ``table_version``: of the delete; None if nothing was
+    deleted.
     """
 
     group: str
@@ -43,20 +44,20 @@ class RetentionResult:
 
 
 def describe_retention(results: Sequence[RetentionResult]) -> Display:
-    """A line a group."""
+    """One line per group."""
     columns = ("group", "before", "deleted rows", "size", "kept as latest")
     rows = tuple(
         (
-            f"{one.group} v{one.version}",
-            one.before,
-            count(one.deleted_rows),
-            size(one.deleted_bytes),
-            count(one.kept_latest),
+            f"{result.group} v{result.version}",
+            result.before,
+            count(result.deleted_rows),
+            size(result.deleted_bytes),
+            count(result.kept_latest),
         )
-        for one in results
+        for result in results
     )
-    deleted = counted(sum(one.deleted_rows for one in results), "row")
-    verb = "would be deleted" if any(one.dry_run for one in results) else "deleted"
+    deleted = counted(sum(result.deleted_rows for result in results), "row")
+    verb = "would be deleted" if any(result.dry_run for result in results) else "deleted"
     return Display(
         f"{counted(len(results), 'group')} with a retention: {deleted} {verb}", tables=(Table(columns, rows),)
     )
@@ -64,7 +65,7 @@ def describe_retention(results: Sequence[RetentionResult]) -> Display:
 
 @dataclass(frozen=True)
 class _Old:
-    """What of a group is older than its cut: the rows, and those of them that are to go (none: all)."""
+    """A group's rows older than its cut, and the rows among them to delete: ``doomed``, or all if it is None."""
 
     group: FeatureGroup
     before: date
@@ -95,31 +96,31 @@ def cleanup(
 ) -> Listing[RetentionResult]:
     """Delete the tenant's rows that are older than their group's ``retention``, or than ``retention_days``.
 
-    Every major version of a group is cleaned, by its own definition. A partition is deleted when all of it is older, so
-    that no file is read or written: rows live at least as long as they are to, and at most a partition (a day, or a
-    month) longer. With ``keep_latest`` in the group's definition those rows stay that an as-of read after the cut still
-    needs: per entity and feature the last value before it, while its TTL lasts. Groups without a retention are passed
-    over. Training sets are not touched. Safe to repeat. Raises NotFoundError, InvalidArgumentError.
+    Every major version of a group is cleaned by its own definition. A partition is deleted once all of it is older, so
+    that no file is read or written: rows live at least as long as declared, and at most one partition (a day or a
+    month) longer. With ``keep_latest`` in the group's definition, the rows stay that an as-of read after the cut still
+    needs: the last value before the cut per entity and feature, while its TTL lasts. Groups without a retention are
+    skipped. Training sets are not touched. Safe to repeat. Raises NotFoundError, InvalidArgumentError.
     """
     if retention_days is not None and (isinstance(retention_days, bool) or retention_days < 1):
         raise InvalidArgumentError(f"retention_days is {retention_days!r}; give a number of days from 1 on")
     chosen = _with_cut(scope.context, chosen_groups(scope.context, groups), retention_days)
     if dry_run:
-        found = [_old(scope, group, before) for group, before in chosen]
-        return Listing((old.result(old.doomed_rows, None, dry_run=True) for old in found), describe_retention)
+        old_rows = [_old(scope, group, before) for group, before in chosen]
+        return Listing((old.result(old.doomed_rows, None, dry_run=True) for old in old_rows), describe_retention)
     if not chosen:
         return Listing((), describe_retention)
     with recorded_run(scope, CLEANUP) as job:
         results = [_clean(scope, _old(scope, group, before)) for group, before in chosen]
-        job.tell({"groups": [asdict(result) for result in results if result.deleted_rows]})
+        job.report({"groups": [asdict(result) for result in results if result.deleted_rows]})
     return Listing(results, describe_retention)
 
 
 def chosen_groups(context: Context, names: Sequence[str] | None) -> list[FeatureGroup]:
-    """Every major version of the named groups, or of all; raises NotFoundError."""
+    """Every major version of the named groups, or of all groups; raises NotFoundError."""
     state = context.refresh()
-    wanted = None if names is None else {state.feature_group(name).name for name in names}
-    return [group for group in state.all_feature_groups() if wanted is None or group.name in wanted]
+    selected = None if names is None else {state.feature_group(name).name for name in names}
+    return [group for group in state.all_feature_groups() if selected is None or group.name in selected]
 
 
 def _with_cut(
@@ -134,7 +135,7 @@ def _with_cut(
             if retention is not None:
                 chosen.append((group, partition_of((now - retention).date(), group.partition_by)))
         except OverflowError:
-            # Longer than all time: nothing is so old.
+            # The retention reaches back before the year 1: no row is that old.
             continue
     return chosen
 
@@ -148,7 +149,7 @@ def _old(scope: Scope, group: FeatureGroup, before: date) -> _Old:
     if not rows or not group.keep_latest:
         return _Old(group, before, rows, size, rows, None)
     doomed = superseded(values, group, datetime.combine(before, time.min, UTC))
-    # Of rows that are wholly the same, an identity stands for all.
+    # One identity in `doomed` represents all rows that are wholly the same.
     return _Old(group, before, rows, size, _count_of(values, doomed, group), doomed)
 
 
@@ -157,10 +158,10 @@ def _count_of(values: DataFrame, doomed: DataFrame, group: FeatureGroup) -> int:
 
 
 def _size(values: DataFrame) -> tuple[int, int]:
-    """Rows, and the bytes of the files that they are in."""
+    """The number of rows, and the bytes of the files that hold them."""
     by_file = values.groupBy("_metadata.file_path", "_metadata.file_size").agg(F.count(F.lit(1)).alias("rows"))
-    [told] = by_file.agg(F.sum("rows").alias("rows"), F.sum("file_size").alias("bytes")).collect()
-    return told["rows"] or 0, told["bytes"] or 0
+    [total] = by_file.agg(F.sum("rows").alias("rows"), F.sum("file_size").alias("bytes")).collect()
+    return total["rows"] or 0, total["bytes"] or 0
 
 
 def _clean(scope: Scope, old: _Old) -> RetentionResult:
@@ -168,10 +169,10 @@ def _clean(scope: Scope, old: _Old) -> RetentionResult:
         return old.result(0, None, dry_run=False)
     values = scope.table(old.group).values
     if old.doomed is None:
-        where = f"scope.tenant_id = {literal(scope.tenant_id)} AND event_date < DATE{literal(old.before.isoformat())}"
+        where = f"tenant_id = {literal(scope.tenant_id)} AND event_date < DATE{literal(old.before.isoformat())}"
         deleted = values.delete_partitions(scope.spark, where)
     else:
-        # Row by row: a late row that another writer appends meanwhile is not among them, and stays.
+        # Only these rows are deleted: a late row that another writer appends during the run stays.
         inside = (F.col("target.tenant_id") == F.lit(scope.tenant_id)) & (
             F.col("target.event_date") < date_literal(old.before)
         )

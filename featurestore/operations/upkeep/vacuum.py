@@ -1,4 +1,4 @@
-"""Vacuum: files that no reader needs any more leave the disk; how long they are needed is known, and kept to."""
+"""Vacuum: remove from disk the files that no reader and no saved training set needs any more."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from featurestore.stores.delta.vacuuming import Commit, commits, spark_now, unne
 from featurestore.stores.training_sets.manifests import Manifest
 
 VACUUM = "vacuum"
-# A reader that started before a vacuum goes on reading the files of its version for so long at the most.
+# The longest time for which a reader that started before a vacuum may read the files of its version.
 LONGEST_READ = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
 class VacuumResult:
-    """One table, by where it is: the files that were removed, or would be (``dry_run``), and their bytes."""
+    """One table, named by its location: the files that were removed, or would be (``dry_run``), and their bytes."""
 
     table: str
     files: int
@@ -33,44 +33,45 @@ class VacuumResult:
 
 
 def describe_vacuumed(results: Sequence[VacuumResult]) -> Display:
-    """A line a table that had such files."""
-    rows = tuple((one.table, count(one.files), size(one.bytes)) for one in results if one.files)
-    verb = "would be removed" if any(one.dry_run for one in results) else "removed"
-    total = f"{counted(sum(one.files for one in results), 'file')}, {size(sum(one.bytes for one in results))} {verb}"
-    return Display(total, tables=(Table(("table", "files", "size"), rows),) if rows else ())
+    """One line per table with removed files."""
+    rows = tuple((result.table, count(result.files), size(result.bytes)) for result in results if result.files)
+    verb = "would be removed" if any(result.dry_run for result in results) else "removed"
+    files, total = sum(result.files for result in results), sum(result.bytes for result in results)
+    title = f"{counted(files, 'file')}, {size(total)} {verb}"
+    return Display(title, tables=(Table(("table", "files", "size"), rows),) if rows else ())
 
 
 @dataclass(frozen=True)
 class Need:
-    """For how long, back from now, files that are not in the newest version any more are needed, and by whom."""
+    """How long, back from now, files that left the newest version are still needed, and by whom."""
 
     duration: timedelta
-    whom: str
+    needed_by: str
 
 
 def vacuum(context: Context, *, older_than: timedelta | str, force: bool, dry_run: bool) -> Listing[VacuumResult]:
-    """Remove the files that have not been in any table's newest version for ``older_than``, and what crashes left behind.
+    """Remove files that have not been in their table's newest version for ``older_than``, and files that crashes left.
 
     The tables are those of every feature group in every major version, with their rejected rows, and the store's own.
-    They are shared by all tenants, so this is of the store, not of a tenant. Raises InvalidArgumentError, with the least
-    that is possible and who needs it, where a reader that may still be running (``LONGEST_READ``) or a saved training
-    set of any tenant needs files for longer; ``force`` goes on all the same, and such a set can then not be built again.
-    Its saved rows stay.
+    All tenants share them, so a vacuum covers the store, not one tenant. Raises InvalidArgumentError, with the shortest
+    possible time and who needs it, if a reader that may still be running (``LONGEST_READ``) or a saved training set of
+    any tenant needs files for longer. ``force`` removes them anyway; such a set then cannot be built again, but its
+    saved rows stay.
     """
     horizon = _horizon(older_than)
     if not force:
         check_horizon(context, horizon)
     if dry_run:
-        found = (
+        planned = (
             VacuumResult(str(table), *unneeded_files(context.spark, table, horizon), True) for table in _tables(context)
         )
-        return Listing(found, describe_vacuumed)
+        return Listing(planned, describe_vacuumed)
     results = []
     with recorded_run(Scope(context, STORE), VACUUM) as job:
         for table in _tables(context):
             results.append(VacuumResult(str(table), *vacuum_table(context.spark, table, horizon), False))
             context.step("vacuum.table")
-        job.tell(
+        job.report(
             {"tables": [asdict(result) for result in results if result.files], "older_than": format_duration(horizon)}
         )
     return Listing(results, describe_vacuumed)
@@ -84,14 +85,15 @@ def _horizon(older_than: timedelta | str) -> timedelta:
 
 
 def check_horizon(context: Context, horizon: timedelta) -> None:
+    """Raise InvalidArgumentError if a reader or a saved training set needs files for longer than the horizon."""
     need = max([Need(LONGEST_READ, "a reader that is still running"), *_of_training_sets(context)], key=_duration)
     if horizon < need.duration:
-        # Up, so that what is told is enough.
+        # Rounded up, so that the time in the message is long enough.
         least = timedelta(hours=-(-need.duration // timedelta(hours=1)))
         raise InvalidArgumentError(
-            f"older_than is {format_duration(horizon)}; at least {format_duration(least)} is possible, for {need.whom} needs "
-            "files that have not been in the newest version for so long. Delete what is not needed any more, or say "
-            "force=True to go on all the same"
+            f"older_than is {format_duration(horizon)}; the shortest possible is {format_duration(least)}, because "
+            f"{need.needed_by} needs files that left the newest version that long ago. Delete what you no longer "
+            "need, or pass force=True to remove the files anyway"
         )
 
 
@@ -100,12 +102,12 @@ def _duration(need: Need) -> timedelta:
 
 
 def _of_training_sets(context: Context) -> Iterator[Need]:
-    """What saved training sets, of all tenants, need to be built again."""
+    """The files that saved training sets of all tenants need to be built again."""
     now = spark_now(context.spark)
     histories: dict[str, list[Commit]] = {}
     tables = {str(context.table(group).values): context.table(group).values for group in chosen_groups(context, None)}
     manifests = context.training_sets.manifests(context.spark)
-    # Which versions these pin cannot be told, and they cannot be built again from them anyway.
+    # An unreadable manifest does not show which versions it pins, and its set cannot be built again anyway.
     manifests.warn()
     for manifest in manifests.readable:
         for table, version in _pinned(manifest):
@@ -115,24 +117,24 @@ def _of_training_sets(context: Context) -> Iterator[Need]:
                 histories[table] = commits(context.spark, tables[table])
             needed_since = first_removal(histories[table], version)
             if needed_since is not None:
-                whom = f"training set {manifest.name!r} v{manifest.version} of tenant {manifest.tenant_id!r}"
-                yield Need(now - needed_since, f"{whom}, built from version {version} of {table},")
+                needed_by = f"training set {manifest.name!r} v{manifest.version} of tenant {manifest.tenant_id!r}"
+                yield Need(now - needed_since, f"{needed_by}, built from version {version} of {table},")
 
 
 def _pinned(manifest: Manifest) -> set[tuple[str, int]]:
-    """Tables with the versions that a set is built from; none of a set that cannot be built again anyway."""
+    """The tables, with versions, that a set is built from; empty for a set that cannot be built again anyway."""
     if manifest.erasures:
         return set()
     return {(group.table, group.table_version) for part in manifest.all_parts for group in part.groups}
 
 
 def first_removal(history: list[Commit], version: int) -> datetime | None:
-    """When a file of that version left the newest one; none where all are in it, or where a vacuum has removed some.
+    """When a file of that version first left the newest version; None if none did, or if a vacuum removed some of them.
 
-    Appends take nothing away: a version needs no old files until a later commit deletes, merges or compacts.
+    Appends remove no file: a version needs no old files until a later commit deletes, merges or compacts.
     """
     if not any(commit.version <= version for commit in history):
-        # The log does not reach back to it: it cannot be read any more.
+        # The log does not reach back to that version, so nobody can read it any more.
         return None
     later = [commit for commit in history if commit.version > version]
     removals = [commit.at for commit in later if commit.removes_files]

@@ -1,4 +1,4 @@
-"""The request of a similarity search, and the search that it means once it is checked against the registry."""
+"""The request of a similarity search, and the search after the request was checked against the registry."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from featurestore.operations.instants import argument_count, argument_instant
 
 @dataclass(frozen=True, kw_only=True)
 class SearchRequest:
-    """The options of a similarity search as the caller gave them; ``OfflineStore.search_similar_embeddings`` explains each."""
+    """A caller's options of a similarity search; ``OfflineStore.search_similar_embeddings`` explains each."""
 
     feature: str
     limit: int
@@ -42,7 +42,7 @@ class SearchRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class SimilaritySearch:
-    """A checked request: the feature and its group in force, the moment, and the filters with their types."""
+    """A checked request: the feature, its current group, the instant, and the filters with their types."""
 
     group: FeatureGroup
     feature: Feature
@@ -52,7 +52,7 @@ class SimilaritySearch:
     threshold: float
     filters: tuple[ColumnFilter, ...]
     model_version: str | None
-    # The request names no moment, so an index of the vectors that are valid now may answer it.
+    # The request names no instant, so an index of currently valid vectors may answer it.
     present: bool
     exact: bool | None
 
@@ -73,7 +73,7 @@ class SimilaritySearch:
         )
 
     def passes(self, of_keys: bool) -> Column:
-        """The filters on join keys, which never change and are applied before all else, or those on features."""
+        """The condition of the filters on join keys, applied first as keys never change, or of those on features."""
         passes = F.lit(True)
         for filter in self.filters:
             if (filter.name in self.group.join_keys) == of_keys:
@@ -82,14 +82,14 @@ class SimilaritySearch:
 
 
 def check_search(context: Context, request: SearchRequest) -> SimilaritySearch:
-    """Raises NotFoundError with the nearest names, and InvalidArgumentError for options that no search can have."""
+    """Check a request; raises NotFoundError with the nearest names, and InvalidArgumentError for invalid options."""
     group_name, name = parse_reference(request.feature)
     group = context.group(group_name)
     feature = group.feature(name)
     model_column = feature.model_version_column
     if model_column is None:
         raise InvalidArgumentError(
-            f"feature {request.feature!r} is {feature.type}; similar ones are found for embedding(dims)"
+            f"feature {request.feature!r} is {feature.type}; only an embedding(dims) can be searched by similarity"
         )
     zone = context.settings.timestamp_zone
     words: dict[str, str] = {**group.entity.join_keys, **{each.name: each.type for each in group.features}}
@@ -108,8 +108,8 @@ def check_search(context: Context, request: SearchRequest) -> SimilaritySearch:
 
 
 def _check_threshold(threshold: object) -> float:
-    number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
-    if not number or not -1 <= cast(float, threshold) <= 1:
+    is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+    if not is_number or not -1 <= cast(float, threshold) <= 1:
         raise InvalidArgumentError(f"threshold is {threshold!r}; give a cosine similarity from -1 to 1, both included")
     return float(cast(float, threshold))
 
@@ -117,13 +117,13 @@ def _check_threshold(threshold: object) -> float:
 def _check_model_version(model_version: object) -> str | None:
     if model_version is None or (isinstance(model_version, str) and model_version):
         return model_version
-    raise InvalidArgumentError(f"model_version is {model_version!r}; give its name, or none")
+    raise InvalidArgumentError(f"model_version is {model_version!r}; give its name, or None")
 
 
 def _check_exact(exact: object) -> bool | None:
     if exact is None or isinstance(exact, bool):
         return exact
-    raise InvalidArgumentError(f"exact is {exact!r}; give True, False, or none for whichever is at hand")
+    raise InvalidArgumentError(f"exact is {exact!r}; give True, False, or None for whichever is available")
 
 
 @dataclass(frozen=True)
@@ -135,43 +135,43 @@ class SearchQuery:
 
 
 def read_query(context: Context, query: object, search: SimilaritySearch) -> SearchQuery:
-    """Raises InvalidArgumentError where it is neither a vector of the feature's dims nor an entity."""
+    """Read a query; raises InvalidArgumentError unless it is a vector of the feature's dims or an entity."""
     if isinstance(query, Mapping):
         return SearchQuery(entity=entity_key(search.group.entity, query, context.settings.timestamp_zone))
     return SearchQuery(vector=read_vector(query, search))
 
 
 def read_vector(query: object, search: SimilaritySearch) -> list[float]:
-    """The query in double precision; raises InvalidArgumentError where it is no vector of the feature's dims."""
+    """The query in double precision; raises InvalidArgumentError unless it is a vector of the feature's dims."""
     dims = cast(int, search.feature.feature_type.dims)
-    wanted = f"{search.reference!r} has vectors of {dims} finite numbers"
+    requirement = f"{search.reference!r} has vectors of {dims} finite numbers"
     if isinstance(query, pd.Series):
         query = query.to_numpy()
     if not isinstance(query, list | tuple | np.ndarray) or (isinstance(query, np.ndarray) and not _is_vector(query)):
-        kind = _word(query)
+        kind = _kind(query)
         key = {name: f"<{word}>" for name, word in search.group.entity.join_keys.items()}
         raise InvalidArgumentError(
-            f"{'' if isinstance(query, np.ndarray) else f'{query!r} is '}{kind}, which cannot be searched by: {wanted}; give "
-            f"one, or an entity as a mapping of its join keys, as in {key}"
+            f"{'' if isinstance(query, np.ndarray) else f'{query!r} is '}{kind}, which cannot be searched by: "
+            f"{requirement}; give one, or an entity as a mapping of its join keys, as in {key}"
         )
     if len(query) != dims:
-        raise InvalidArgumentError(f"the vector has {len(query)} dims, and {wanted}")
+        raise InvalidArgumentError(f"the vector has {len(query)} dims, and {requirement}")
     faults: list[list[Fault]] = [[]]
     [vector] = read_values([query], "the vector", "array<double>", faults).to_pylist()
     if faults[0] or any(number is None or not math.isfinite(number) for number in vector):
         reason = "; ".join(map(str, faults[0])) or "the vector holds a number that is missing or not finite"
-        raise InvalidArgumentError(f"{reason}; {wanted}")
+        raise InvalidArgumentError(f"{reason}; {requirement}")
     if not any(vector):
         raise InvalidArgumentError("the vector is zero in all dims: it has no direction, and nothing is similar to it")
     return list(vector)
 
 
 def _is_vector(query: np.ndarray[Any, Any]) -> bool:
-    """Whether the array has one dimension, of numbers: NumPy would give those of moments as integers."""
+    """Whether the array is one-dimensional and of numbers: NumPy would convert instants to integers."""
     return query.ndim == 1 and query.dtype.kind in "iufO"
 
 
-def _word(query: object) -> str:
+def _kind(query: object) -> str:
     if not isinstance(query, np.ndarray):
         return type(query).__name__
     return f"an array of {query.dtype}" if query.ndim == 1 else f"an array of shape {query.shape}"

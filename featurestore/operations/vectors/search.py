@@ -1,4 +1,4 @@
-"""Which entities' embeddings are most similar to a vector, or to an entity's own, as they were valid at a moment."""
+"""Find the entities with embeddings most similar to a vector, or to an entity's own, as valid at an instant."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from featurestore.operations.vectors.similar_entities import SimilarEntities, Si
 
 VectorOrEntity: TypeAlias = "Sequence[float] | np.ndarray[Any, Any] | pd.Series[Any] | EntityKey"
 
-# Candidates beyond the limit: single precision cannot rank entities whose similarities are this close.
+# Candidates beyond the limit: single precision cannot rank entities with nearly the same similarity.
 _BESIDE = 50
 
 
 def search_similar_embeddings(
     scope: Scope, vector_or_entity: VectorOrEntity, request: SearchRequest
 ) -> SimilarEntities:
-    """The entities whose vectors, as valid at ``at``, have the greatest cosine similarity; see ``OfflineStore``.
+    """The entities with the greatest cosine similarity among vectors valid at ``at``; see ``OfflineStore``.
 
-    Raises NotFoundError (no such feature; an entity without a valid vector; no vectors of the model version, while
-    there are others), PostgresError, and InvalidArgumentError for a query or an option that no search can have.
+    Raises NotFoundError (no such feature; an entity without a valid vector; vectors of other model versions but not of
+    this one), PostgresError, and InvalidArgumentError for an invalid query or option.
     """
     search = check_search(scope.context, request)
     query = read_query(scope.context, vector_or_entity, search)
@@ -53,7 +53,7 @@ def search_similar_embeddings(
 def search_similar_embeddings_batch(
     scope: Scope, vectors_or_entities: Sequence[VectorOrEntity] | np.ndarray[Any, Any], request: SearchRequest
 ) -> list[SimilarEntities]:
-    """One answer per vector or entity, in their order; those that an index answers go to it together."""
+    """One answer per vector or entity, in their order; queries that an index can answer go to it together."""
     search = check_search(scope.context, request)
     several = vectors_or_entities
     is_number = isinstance(several, np.ndarray) and several.ndim == 0
@@ -127,8 +127,8 @@ def _own_vector(
         )
     if not any(row["own"]["vector"]):
         raise InvalidArgumentError(
-            f"entity {key}: its vector of {search.reference!r} is zero in all dims: it has no direction, and nothing is "
-            "similar to it"
+            f"entity {key}: its vector of {search.reference!r} is zero in all dims: it has no direction, and nothing "
+            "is similar to it"
         )
     return row["own"]["vector"], row["own"]["model"]
 
@@ -136,7 +136,7 @@ def _own_vector(
 def _exact_matches(
     context: Context, values: DataFrame, search: SimilaritySearch, query: Query, model: str
 ) -> list[SimilarEntity]:
-    """The closest among all vectors. First all in single precision; then those that may be among them in double."""
+    """The closest of all vectors: all are compared in single precision, and the candidates again in double."""
     keys = search.group.join_keys
     lowest = search.threshold - query.margin
     near = latest_similarities(values, search.columns, model, query.near).where(search.passes(of_keys=False))
@@ -145,7 +145,7 @@ def _exact_matches(
     if not nearest:
         return []
     if len(nearest) >= search.limit:
-        # No vector further down can be closer than the last one within the limit.
+        # No vector with a lower similarity than this can be closer than the last one within the limit.
         lowest = max(lowest, nearest[search.limit - 1][SIMILARITY] - 2 * query.margin)
     candidates = [row for row in nearest if row[SIMILARITY] >= lowest]
     if len(candidates) < most:
@@ -160,11 +160,11 @@ def _exact_matches(
 
 
 def _require_model_version(values: DataFrame, search: SimilaritySearch, model: str) -> None:
-    """Raise NotFoundError where no valid vector is of the model version, and others are there."""
+    """Raise NotFoundError if there are valid vectors but none of this model version."""
     versions = values.where(column(search.model_column).isNotNull()).select(column(search.model_column)).distinct()
     models = sorted(row[0] for row in versions.collect())
     if models and model not in models:
         raise NotFoundError(
-            f"{search.reference!r} has no vectors of the model version {model!r} that were valid at {search.at.isoformat()}; "
-            f"it has {models}: name one with model_version="
+            f"{search.reference!r} has no vectors of the model version {model!r} that were valid at "
+            f"{search.at.isoformat()}; it has {models}: choose one with model_version="
         )

@@ -1,9 +1,10 @@
-"""Similarity search by every row of a DataFrame of vectors, on Spark's executors, each with its own connection."""
+"""Similarity search for every row of a DataFrame of vectors, on Spark's executors, each with its own connection."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -36,7 +37,7 @@ from featurestore.stores.postgres.search import VectorSearch
 from featurestore.stores.postgres.search import nearest as nearest_vectors
 
 RANK, SIMILAR, EXACT = "rank", "similar", "exact"
-# Queries of one statement, and connections at once, of which a server takes 100 by default, of all its users.
+# The queries in one statement, and the connections at once; a server accepts 100 by default, from all its users.
 _QUERIES = 200
 _CONNECTIONS = 16
 
@@ -44,7 +45,7 @@ Search = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 def search_similar_for(scope: Scope, queries: DataFrame, vector_column: str, request: SearchRequest) -> DataFrame:
-    """A row a query and match, lazily; see ``OfflineStore``. Raises NotFoundError where the vectors were not synced."""
+    """One row per query and match, lazily; see ``OfflineStore``. Raises NotFoundError if vectors were not synced."""
     search = check_search(scope.context, request)
     carried = _carried_columns(queries, vector_column)
     target = _searchable(scope, search)
@@ -66,7 +67,7 @@ def search_similar_for(scope: Scope, queries: DataFrame, vector_column: str, req
 def _carried_columns(queries: DataFrame, vector_column: str) -> list[str]:
     if not isinstance(queries, DataFrame):
         raise SchemaError(
-            f"queries are {type(queries).__name__}; give a Spark DataFrame, as by spark.createDataFrame()"
+            f"queries are {type(queries).__name__}; give a Spark DataFrame, for example from spark.createDataFrame()"
         )
     if vector_column not in check_names(queries.columns, "queries", SchemaError):
         raise SchemaError(f"queries have no column {vector_column!r}. {nearest(vector_column, queries.columns)}")
@@ -76,7 +77,7 @@ def _carried_columns(queries: DataFrame, vector_column: str) -> list[str]:
     carried = [name for name in queries.columns if name != vector_column]
     reserved = [name for name in carried if without_case(name) in (RANK, SIMILAR, EXACT)]
     if reserved:
-        raise SchemaError(f"queries have columns {reserved}, as the answer has; rename them")
+        raise SchemaError(f"queries have columns {reserved}, which the answer also has; rename them")
     check_carried([queries.schema[name] for name in carried], "queries", SchemaError)
     return carried
 
@@ -89,8 +90,8 @@ def _searchable(scope: Scope, search: SimilaritySearch) -> VectorSearch:
         if model in usable:
             return vector_search(usable[model], scope.tenant_id, search, search.limit)
     raise NotFoundError(
-        f"vectors of {search.reference!r} and the model version {model!r} were not synced to PostgreSQL, or their index has "
-        "none of a filter's columns; sync them with sync_embeddings, or search one by one"
+        f"vectors of {search.reference!r} and the model version {model!r} were not synced to PostgreSQL, or their "
+        "index lacks a filter's column; sync them with sync_embeddings, or search for one vector at a time"
     )
 
 
@@ -109,17 +110,19 @@ def _searcher(
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for start in range(0, batch.num_rows, _QUERIES):
-                some = batch.slice(start, _QUERIES)
-                directions = _directions(some.column(vector_column))
+                chunk = batch.slice(start, _QUERIES)
+                directions = _directions(chunk.column(vector_column))
                 if directions:
-                    rows = retrying(lambda directions=directions: _matches(login, search, directions))  # type: ignore[misc]
-                    yield _batch(some, carried, rows, schema)
+                    yield _batch(chunk, carried, retrying(partial(_matches, login, search, directions)), schema)
 
     return run
 
 
 def _directions(vectors: pa.Array) -> dict[int, Query]:
-    """The direction of each row's vector, by row; rows with a null have none. Raises InvalidArgumentError for a vector without one."""
+    """The direction of each row's vector, by row number; rows with a null vector are left out.
+
+    Raises InvalidArgumentError for a vector without a direction.
+    """
     directions = {}
     for row, vector in enumerate(vectors.to_pylist()):
         if vector is None:
@@ -133,10 +136,10 @@ def _directions(vectors: pa.Array) -> dict[int, Query]:
 def _matches(
     login: TenantLogin, search: VectorSearch, directions: dict[int, Query]
 ) -> list[tuple[int, dict[str, Any]]]:
-    wrong = {len(query.unit) for query in directions.values()} - {search.table.dims}
-    if wrong:
+    other_dims = {len(query.unit) for query in directions.values()} - {search.table.dims}
+    if other_dims:
         raise InvalidArgumentError(
-            f"queries have vectors of {sorted(wrong)} dims, and the feature has {search.table.dims}"
+            f"queries have vectors of {sorted(other_dims)} dims, and the feature has {search.table.dims}"
         )
     with login.transaction() as connection:
         answers = nearest_vectors(connection, search, list(directions.values()))

@@ -1,4 +1,4 @@
-"""Similarity search in PostgreSQL, where the feature's vectors were synced; elsewhere it is not what answers."""
+"""Similarity search in PostgreSQL, for features with synced vectors that can answer the request."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from featurestore.stores.postgres.tables import VectorTable
 if TYPE_CHECKING:
     from psycopg import Connection
 
-# Rows with vectors that one statement gives at the most, and queries that it has.
+# The most rows with vectors that one statement returns, and the most queries in one statement.
 _MOST_ROWS, _MOST_QUERIES = 50_000, 1000
 
 
 def search_postgres(
     scope: Scope, search: SimilaritySearch, queries: Sequence[SearchQuery]
 ) -> list[SimilarEntities | None]:
-    """The answer to each query; None where the synced vectors cannot answer it and the group's own table can.
+    """The answer to each query; None if the synced vectors cannot answer it and the group's own table must.
 
-    That is so for a request that names a moment, a model version that was not synced, an entity without a vector there,
-    filters on columns that the index does not have, and after a change of the definition until the next sync. Raises
-    PostgresError after a few tries where PostgreSQL fails.
+    That is the case for a request that names an instant, for a model version that was not synced, for an entity without
+    a synced vector, for filters on columns that the index lacks, and after a change of the definition until the next
+    sync. Raises PostgresError if PostgreSQL still fails after a few attempts.
     """
     if not search.present or not scope.postgres.is_set_up():
         return [None] * len(queries)
     most = max(1, min(_MOST_QUERIES, _MOST_ROWS // search.limit))
     answers: list[SimilarEntities | None] = []
     for start in range(0, len(queries), most):
-        some = queries[start : start + most]
-        answers += retrying(lambda some=some: _answers(scope, search, some))  # type: ignore[misc]
+        chunk = queries[start : start + most]
+        answers += retrying(lambda chunk=chunk: _answers(scope, search, chunk))  # type: ignore[misc]
     return answers
 
 
@@ -52,17 +52,17 @@ def _answers(scope: Scope, search: SimilaritySearch, queries: Sequence[SearchQue
                 for number, direction in enumerate(directions)
                 if direction is not None and direction[0] == model
             }
-            # The queried entity itself is among the nearest, too, where it passes the filters.
+            # The queried entity itself is among the nearest, too, if it passes the filters.
             own = any(queries[number].entity is not None for number in of_model)
             target = vector_search(usable[model], scope.tenant_id, search, limit=search.limit + own)
             nearest_rows = nearest(connection, target, list(of_model.values()))
-            for number, found in zip(of_model, nearest_rows, strict=True):
-                answers[number] = _answer(usable[model], search, queries[number].entity, found)
+            for number, matches in zip(of_model, nearest_rows, strict=True):
+                answers[number] = _answer(usable[model], search, queries[number].entity, matches)
     return answers
 
 
 def usable_tables(connection: Connection[Any], tenant_id: str, search: SimilaritySearch) -> dict[str, Searchable]:
-    """By model version, the tables that were synced for the tenant and can answer the search."""
+    """The tables that were synced for the tenant and can answer the search, by model version."""
     group, feature = search.group, search.feature
     synced = searchable(connection, tenant_id, group.name, group.version, feature.name)
     return {
@@ -88,12 +88,12 @@ def vector_search(target: Searchable, tenant_id: str, search: SimilaritySearch, 
 
 
 def since(search: SimilaritySearch) -> datetime | None:
-    """The first event timestamp that still counts; None without a TTL. Raises OverflowError before the year 1."""
+    """The oldest event timestamp within the TTL; None without a TTL. Raises OverflowError for one before the year 1."""
     return None if search.group.ttl is None else search.at - search.group.ttl
 
 
 def _has_datetimes(search: SimilaritySearch) -> bool:
-    """Whether the first event timestamp that still counts has a datetime: none before the year 1 has."""
+    """Whether the oldest event timestamp within the TTL fits a datetime, which begins with the year 1."""
     try:
         since(search)
     except OverflowError:
@@ -108,7 +108,7 @@ def _directions(
     search: SimilaritySearch,
     queries: Sequence[SearchQuery],
 ) -> list[tuple[str, Query] | None]:
-    """Model version and direction of each query; None where PostgreSQL does not hold them."""
+    """The model version and direction of each query; None for a query that PostgreSQL has no vectors for."""
     model = search.model_version or search.feature.default_model_version
     directions: list[tuple[str, Query] | None] = [
         (model, Query.of(query.vector)) if query.vector is not None and model in usable else None for query in queries
@@ -129,10 +129,10 @@ def _directions(
 
 
 def _answer(
-    target: Searchable, search: SimilaritySearch, itself: Mapping[str, Any] | None, found: Found
+    target: Searchable, search: SimilaritySearch, itself: Mapping[str, Any] | None, matches: Found
 ) -> SimilarEntities:
     keys = target.table.key_names
-    rows = [row for row in found.rows if itself is None or any(row[key] != itself[key] for key in keys)]
+    rows = [row for row in matches.rows if itself is None or any(row[key] != itself[key] for key in keys)]
     return SimilarEntities(
         matches=tuple(match_of(row, search, target.table.model) for row in rows[: search.limit]),
         feature=search.reference,
@@ -140,7 +140,7 @@ def _answer(
         at=search.at,
         join_keys=keys,
         filters=tuple(filter.name for filter in search.filters),
-        exact=found.exact,
+        exact=matches.exact,
         source="postgres",
         synced_at=target.synced_at,
         table_version=target.delta_version,

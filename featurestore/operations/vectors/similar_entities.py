@@ -1,4 +1,4 @@
-"""What a similarity search answers."""
+"""The result of a similarity search."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from featurestore.operations.vectors.request import SimilaritySearch
 
 @dataclass(frozen=True)
 class SimilarEntity:
-    """An entity whose vector is similar: the vector's timestamps (UTC) and model, and the values of the filters' columns."""
+    """An entity with a similar vector: the vector's timestamps (UTC) and model, and values of the filters' columns."""
 
     entity: dict[str, Any]
     similarity: float
@@ -30,12 +30,12 @@ class SimilarEntity:
 
 @dataclass(frozen=True)
 class SimilarEntities(Displayed, Sequence[SimilarEntity]):
-    """The matches, most similar first, ties by key; and what was searched: vectors of one model, valid at ``at``.
+    """The matches, most similar first, ties by key, among the vectors of one model that were valid at ``at``.
 
-    - ``exact``: every vector was compared, so that none of the closest is missing.
-    - ``source``: ``delta``, the group's table, or ``postgres``, its vectors as of the last sync: that of ``synced_at``, which
-      had read the table up to ``table_version``.
-    - ``storage``: ``vector``, single precision, as they were written, or ``halfvec``: compared in half precision.
+    - ``exact``: every vector was compared, so no close one is missing.
+    - ``source``: ``delta``, the group's table, or ``postgres``, its vectors as of the last sync: at ``synced_at``, from
+      ``table_version`` of the table.
+    - ``storage``: ``vector``, single precision as written, or ``halfvec``, compared in half precision.
     """
 
     matches: tuple[SimilarEntity, ...]
@@ -66,7 +66,7 @@ class SimilarEntities(Displayed, Sequence[SimilarEntity]):
         return f"SimilarEntities({self.feature!r}, {counted(len(self), 'match', 'matches')}, at={utc_text(self.at)!r})"
 
     def display(self) -> Display:
-        """A row a match, and what was searched."""
+        """One row per match, and the facts of the search."""
         others = [name for name in self.filters if name not in self.join_keys]
         rows = [
             (
@@ -92,7 +92,7 @@ class SimilarEntities(Displayed, Sequence[SimilarEntity]):
         )
 
     def to_pandas(self) -> pd.DataFrame:
-        """A row a match: join keys, similarity, event_timestamp, created_timestamp, model_version, filters' columns."""
+        """One row per match: join keys, similarity, event_timestamp, created_timestamp, model_version, and filters."""
         others = [name for name in self.filters if name not in self.join_keys]
         columns = [
             *((key, [match.entity[key] for match in self.matches]) for key in self.join_keys),
@@ -102,26 +102,26 @@ class SimilarEntities(Displayed, Sequence[SimilarEntity]):
             ("model_version", [match.model_version for match in self.matches]),
             *((name, [match.filters[name] for match in self.matches]) for name in others),
         ]
-        # By position: a join key or a filter may be named like a column beside it.
+        # Columns are keyed by position, because a join key or a filter may have the name of another column.
         frame = pd.DataFrame({position: values for position, (_, values) in enumerate(columns)})
         return frame.set_axis([name for name, _ in columns], axis=1)
 
 
 def _instants(moments: Iterable[datetime]) -> pd.Series[Any]:
-    # pandas' own choice, nanoseconds, ends in 2262.
+    # pandas' default, nanoseconds, ends in the year 2262.
     return pd.Series(list(moments), dtype="datetime64[us, UTC]")
 
 
 def match_of(row: dict[str, Any], search: SimilaritySearch, model: str) -> SimilarEntity:
-    """A match from its row: join keys, similarity, both timestamps, and the filters' values."""
-    told: dict[str, Any] = {
+    """The match in a row of join keys, similarity, both timestamps, and the filters' values."""
+    values: dict[str, Any] = {
         name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in row.items()
     }
     return SimilarEntity(
-        entity={key: told[key] for key in search.group.join_keys},
-        similarity=told[SIMILARITY],
-        event_timestamp=told["event_timestamp"],
-        created_timestamp=told["created_timestamp"],
+        entity={key: values[key] for key in search.group.join_keys},
+        similarity=values[SIMILARITY],
+        event_timestamp=values["event_timestamp"],
+        created_timestamp=values["created_timestamp"],
         model_version=model,
-        filters={one.name: told[one.name] for one in search.filters},
+        filters={filter.name: values[filter.name] for filter in search.filters},
     )

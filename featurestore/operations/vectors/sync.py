@@ -1,4 +1,4 @@
-"""Sync embeddings: what PostgreSQL has of a feature's vectors is made what the Delta table says, exactly."""
+"""Sync embeddings: make a feature's vectors in PostgreSQL exactly what the Delta table says."""
 
 from __future__ import annotations
 
@@ -56,11 +56,12 @@ SYNC = "sync_embeddings"
 def sync_embeddings(scope: Scope, reference: str, *, full: bool, verify: bool) -> SyncResult:
     """Bring the tenant's vectors of a feature in PostgreSQL up to date with the newest version of the Delta table.
 
-    Afterwards there is a row for each entity and model version whose newest valid vector there is (``newest_vectors``),
-    and no other. The changes are one transaction with the watermark: whatever stops a sync, the rows are as before or as
-    after, and the next sync goes on from there. ``full`` looks at all entities, not just those that changed. ``verify`` then compares all rows by counts and hashes of their content, and mends those that
-    differ. Raises NotFoundError, InvalidArgumentError (no embedding), SyncError (also while another sync of the same
-    vectors runs), PostgresError, ConfigurationError.
+    Afterwards PostgreSQL has one row per entity and model version with a newest valid vector (``newest_vectors``), and
+    no other rows. The changes and the watermark are one transaction: if a sync is stopped, the rows are as before or as
+    after it, and the next sync continues from there. ``full`` reads all entities, not just the changed ones. ``verify``
+    then compares all rows by counts and hashes of their content, and repairs rows that differ. Raises NotFoundError,
+    InvalidArgumentError (not an embedding), SyncError (also while another sync of the same vectors runs),
+    PostgresError, ConfigurationError.
     """
     group, feature = synced_feature(scope.context, reference)
     with recorded_run(scope, SYNC, group) as job:
@@ -77,23 +78,23 @@ def sync_embeddings(scope: Scope, reference: str, *, full: bool, verify: bool) -
             )
             with locked(sync.target):
                 result = sync.run(full, verify)
-        job.tell(asdict(result), rows_written=result.rows_upserted, table_version=result.to_version)
+        job.report(asdict(result), rows_written=result.rows_upserted, table_version=result.to_version)
     return result
 
 
 def synced_feature(context: Context, reference: str) -> tuple[FeatureGroup, Feature]:
-    """The group in force and its embedding; raises NotFoundError, InvalidArgumentError."""
+    """The current group and its embedding; raises NotFoundError, InvalidArgumentError."""
     group_name, name = parse_reference(reference)
     context.refresh()
     group = context.group(group_name)
     feature = group.feature(name)
     if not feature.feature_type.is_embedding:
-        raise InvalidArgumentError(f"feature {reference!r} is {feature.type}; embedding(dims) are synced")
+        raise InvalidArgumentError(f"feature {reference!r} is {feature.type}; only an embedding(dims) can be synced")
     return group, feature
 
 
 def indexed_features(context: Context) -> list[str]:
-    """References of the embeddings, in the groups in force, whose definition says how they are indexed."""
+    """References of the embeddings in current groups that have an ``index`` in their definition."""
     return [
         f"{group.name}:{feature.name}"
         for group in context.refresh().feature_groups()
@@ -103,9 +104,9 @@ def indexed_features(context: Context) -> list[str]:
 
 
 def sync_all_embeddings(scope: Scope, *, full: bool, verify: bool) -> Listing[SyncResult]:
-    """The same of every embedding whose definition has an ``index``; one that fails stops none of the others.
+    """Sync every embedding with an ``index`` in its definition; a failure does not stop the others.
 
-    Raises JobFailedError, which tells of all that failed, when all were tried.
+    After all were tried, JobFailedError names every embedding that failed.
     """
     results, failures = [], []
     references = indexed_features(scope.context)
@@ -115,16 +116,16 @@ def sync_all_embeddings(scope: Scope, *, full: bool, verify: bool) -> Listing[Sy
         except FeatureStoreError as error:
             failures.append((reference, error))
     if failures:
-        told = "".join(f"\n- {reference}: {type(error).__name__}: {error}" for reference, error in failures)
+        reasons = "".join(f"\n- {reference}: {type(error).__name__}: {error}" for reference, error in failures)
         raise JobFailedError(
-            f"sync of {len(failures)} of {len(references)} embeddings failed, the others are done:{told}"
+            f"sync of {len(failures)} of {len(references)} embeddings failed, the others are done:{reasons}"
         ) from failures[0][1]
     return Listing(results, describe_synced)
 
 
 @dataclass(frozen=True)
 class _Sync:
-    """One sync under way, with its lock."""
+    """One sync in progress, which holds its lock."""
 
     context: Context
     group: FeatureGroup
@@ -138,7 +139,7 @@ class _Sync:
 
     @property
     def table(self) -> VectorTable:
-        """That of the feature's own model version; those of others differ by that alone."""
+        """The table of the feature's own model version; tables of other model versions differ only in the model."""
         return self.target.table
 
     def run(self, full: bool, verify: bool) -> SyncResult:
@@ -157,11 +158,11 @@ class _Sync:
             reason=plan.reason,
             from_version=plan.from_version,
             to_version=plan.to_version,
-            model_versions=tuple(one.model for one in merged if one.rows),
+            model_versions=tuple(part.model for part in merged if part.rows),
             entities=entities,
-            rows_upserted=sum(one.upserted for one in merged),
-            rows_deleted=sum(one.deleted for one in merged),
-            rows=sum(one.rows for one in merged),
+            rows_upserted=sum(part.upserted for part in merged),
+            rows_deleted=sum(part.deleted for part in merged),
+            rows=sum(part.rows for part in merged),
             lag_versions=None if watermark is None else max(0, delta.version - watermark.delta_version),
             lag_seconds=None if watermark is None else _seconds_between(watermark.delta_timestamp, delta.timestamp),
             seconds=0.0,
@@ -172,20 +173,18 @@ class _Sync:
             result = self._verified(result, delta)
         return replace(result, seconds=round(perf_counter() - began, 3))
 
-    # What is there.
-
     def _ensure_tables(self) -> str | None:
-        """The feature's tables are as it is defined now; gives why they must be synced again, where they must."""
+        """Make the feature's tables match its current definition; return the reason for a full sync, if any."""
         connection = self.target.connection
         with connection.transaction():
-            wanted = {table.model: table for table in (*self.target.tables(), self.table)}
+            tables = {table.model: table for table in (*self.target.tables(), self.table)}
             changes = [
-                ensure_table(connection, VectorTable.of(self.group, self.feature, model)) for model in sorted(wanted)
+                ensure_table(connection, VectorTable.of(self.group, self.feature, model)) for model in sorted(tables)
             ]
         return next((change for change in changes if change is not None), None)
 
     def _partitions(self) -> list[VectorTable]:
-        """The tables that the tenant has a partition of."""
+        """The tables in which the tenant has a partition."""
         connection, tenant_id = self.target.connection, self.target.tenant_id
         return [table for table in self.target.tables() if has_partition(connection, table, tenant_id)]
 
@@ -195,22 +194,23 @@ class _Sync:
 
     @contextmanager
     def _entered(self) -> Iterator[None]:
-        """A transaction within the tenant."""
+        """A transaction limited to the tenant."""
         with self.target.connection.transaction():
             self.context.postgres.enter(self.target.connection, self.target.tenant_id)
             yield
 
-    # Carrying it out.
-
     def _carry_out(self, plan: SyncPlan, delta: DeltaState) -> tuple[int | None, list[Merged], float | None, SyncPlan]:
-        """The plan as it was carried out is in full where the change feed could not be read."""
+        """Carry out a plan; the returned plan is a full one if the change feed could not be read.
+
+        Returns the number of entities, the merged tables, rows per second, and the plan.
+        """
         if plan.mode == "none":
             return 0, self._counted(), None, plan
         mark = Watermark(
             delta.table_id, delta.version, delta.timestamp, self.now, self.rows.next_event_timestamp(plan.to_version)
         )
         if plan.mode == "incremental":
-            touched = self._touched_or_why(plan)
+            touched = self._touched_or_reason(plan)
             if isinstance(touched, str):
                 plan = plan.in_full(touched)
             else:
@@ -222,8 +222,8 @@ class _Sync:
                     keys.unpersist()
         return None, *self._stage_and_merge(self.rows.newest(plan.to_version), mark, whole=True), plan
 
-    def _touched_or_why(self, plan: SyncPlan) -> tuple[DataFrame, int] | str:
-        """The keys of entities that changed, held in memory, and how many; or why the feed does not tell them."""
+    def _touched_or_reason(self, plan: SyncPlan) -> tuple[DataFrame, int] | str:
+        """The keys of changed entities, persisted, and their number; or the reason why the feed cannot be read."""
         try:
             touched = self.rows.touched(plan).persist()
             return touched, touched.count()
@@ -235,12 +235,12 @@ class _Sync:
 
     def _counted(self) -> list[Merged]:
         with self._entered():
-            found = self.target.connection.execute(
-                "SELECT model_version, row_count FROM featurestore.watermarks JOIN featurestore.vector_tables "
-                "USING (table_name) WHERE tenant_id = %s AND feature_group = %s AND group_version = %s AND feature = %s",
+            counts = self.target.connection.execute(
+                "SELECT model_version, row_count FROM featurestore.watermarks JOIN featurestore.vector_tables USING "
+                "(table_name) WHERE tenant_id = %s AND feature_group = %s AND group_version = %s AND feature = %s",
                 [self.target.tenant_id, self.group.name, self.group.version, self.feature.name],
             ).fetchall()
-        return [Merged(model, 0, 0, rows) for model, rows in sorted(found)]
+        return [Merged(model, 0, 0, rows) for model, rows in sorted(counts)]
 
     def _stage_and_merge(
         self, rows: DataFrame | None, mark: Watermark, whole: bool, buckets: list[int] | None = None
@@ -269,7 +269,7 @@ class _Sync:
     def _bring_in(
         self, staging: str, sent: Sent, mark: Watermark, whole: bool, buckets: list[int] | None, is_first: bool
     ) -> list[Merged]:
-        """What was staged becomes the tenant's partition, or is merged into it."""
+        """Make the staging table the tenant's partition, or merge it into that partition."""
         if is_first and sent.models == (self.table.model,):
             make_partition_of(self.target, self.table, staging)
             self.context.step("sync_embeddings.partitions")
@@ -285,7 +285,7 @@ class _Sync:
         except (PySparkException, Py4JJavaError) as error:
             raise SyncError(
                 f"vectors of {self.group.name}:{self.feature.name} could not be copied to PostgreSQL: "
-                f"{worker_message(error)}. What is there is as it was; run the sync again"
+                f"{worker_message(error)}. The rows there are unchanged; run the sync again"
             ) from error
 
     def _ensure_partitions(self, models: Sequence[str]) -> None:
@@ -295,7 +295,7 @@ class _Sync:
             ensure_partition(self.target.connection, table, self.target.tenant_id)
 
     def _attach(self, staging: str, mark: Watermark, rows: int) -> list[Merged]:
-        """What was staged becomes the tenant's partition, in one transaction with the watermark."""
+        """Make the staging table the tenant's partition, in one transaction with the watermark."""
         with self._entered():
             require_unchanged(self.target, [self.table])
             attach(self.target, self.table, staging)
@@ -307,8 +307,8 @@ class _Sync:
         for table in tables if staging is not None else ():
             mark_written(self.target, table)
         with self._entered():
-            require_unchanged(self.target, [VectorTable.of(self.group, self.feature, one.model) for one in tables])
-            counted = {one.model: one for one in self._counted()} if staging is None else {}
+            require_unchanged(self.target, [VectorTable.of(self.group, self.feature, table.model) for table in tables])
+            counted = {counts.model: counts for counts in self._counted()} if staging is None else {}
             for table in tables:
                 if staging is not None:
                     done = merge(self.target, table, staging, whole, buckets)
@@ -319,7 +319,7 @@ class _Sync:
         return merged
 
     def _ensure_graphs(self, merged: Sequence[Merged]) -> int:
-        changed = {one.model for one in merged if one.upserted or one.deleted}
+        changed = {part.model for part in merged if part.upserted or part.deleted}
         built = 0
         for table in self._partitions():
             if table.model in changed:
@@ -328,13 +328,11 @@ class _Sync:
             self.context.step("sync_embeddings.graph")
         return built
 
-    # Verifying.
-
     def _verified(self, result: SyncResult, delta: DeltaState) -> SyncResult:
-        """Compare both sides at the version that is synced, and mend what differs."""
+        """Compare both sides at the synced version, and repair what differs."""
         newest = self.rows.newest(result.to_version)
-        wanted = row_fingerprints(newest, self.table)
-        buckets = self._differing(wanted)
+        expected = row_fingerprints(newest, self.table)
+        buckets = self._differing(expected)
         if not buckets:
             return replace(result, repaired=0)
         mark = Watermark(
@@ -342,26 +340,26 @@ class _Sync:
         )
         rows = of_buckets(newest, self.table, buckets)
         merged, _ = self._stage_and_merge(rows, mark, whole=True, buckets=buckets)
-        left = self._differing(wanted)
-        if left:
+        still_differing = self._differing(expected)
+        if still_differing:
             raise InvariantError(
-                f"{result.feature}: {len(left)} buckets of rows in PostgreSQL differ from the Delta table's after they were "
-                "mended; sync with full=True"
+                f"{result.feature}: {len(still_differing)} buckets of rows in PostgreSQL still differ from the Delta "
+                "table's after their repair; sync with full=True"
             )
         return replace(
             result,
-            rows=sum(one.rows for one in merged),
-            model_versions=tuple(one.model for one in merged if one.rows),
-            repaired=sum(one.upserted + one.deleted for one in merged),
+            rows=sum(part.rows for part in merged),
+            model_versions=tuple(part.model for part in merged if part.rows),
+            repaired=sum(part.upserted + part.deleted for part in merged),
         )
 
-    def _differing(self, wanted: dict[str, dict[int, tuple[int, int]]]) -> list[int]:
-        """Buckets in which counts or hashes of any model version differ."""
+    def _differing(self, expected: dict[str, dict[int, tuple[int, int]]]) -> list[int]:
+        """The buckets in which counts or hashes of any model version differ."""
         with self._entered():
-            found = {table.model: fingerprints(self.target, table) for table in self._partitions()}
+            stored = {table.model: fingerprints(self.target, table) for table in self._partitions()}
         differing: set[int] = set()
-        for model in wanted.keys() | found.keys():
-            ours, theirs = wanted.get(model, {}), found.get(model, {})
+        for model in expected.keys() | stored.keys():
+            ours, theirs = expected.get(model, {}), stored.get(model, {})
             differing |= {bucket for bucket in ours.keys() | theirs.keys() if ours.get(bucket) != theirs.get(bucket)}
         return sorted(differing)
 

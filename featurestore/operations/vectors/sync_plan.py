@@ -1,4 +1,4 @@
-"""How vectors are brought up to date, decided from what is known: nothing, by the change feed, or all of them again."""
+"""Decide how a sync brings vectors up to date: not at all, by the change feed, or by all rows again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Mode = Literal["none", "incremental", "full"]
 
 @dataclass(frozen=True)
 class DeltaState:
-    """The Delta table now, and when the commit was made that was synced before; none where its log is gone."""
+    """The Delta table now. ``synced_commit``: the time of the commit synced last; None if the log no longer has it."""
 
     table_id: str
     version: int
@@ -23,9 +23,9 @@ class DeltaState:
 
 @dataclass(frozen=True)
 class SyncPlan:
-    """What is to be done, why, and from which version (not included; none: from nothing) to which.
+    """What to do, why, and from which version (not included; None: from nothing) to which.
 
-    ``due_since``: rows with event timestamps from then (not included) on have become valid since the last sync.
+    ``due_since``: rows with event timestamps after this instant have become valid since the last sync.
     """
 
     mode: Mode
@@ -41,11 +41,11 @@ class SyncPlan:
 def make_sync_plan(
     watermark: Watermark | None, delta: DeltaState, now: datetime, full: bool, changed: str | None
 ) -> SyncPlan:
-    """``changed``: what of the tables' columns was changed, so that what was synced before does not count."""
+    """Plan a sync. ``changed``: the change of the tables' columns that invalidates earlier syncs, if any."""
     synced = watermark.delta_version if watermark is not None else None
-    why = _why_full(watermark, delta, now, full, changed)
-    if watermark is None or why is not None:
-        return SyncPlan("full", why or "it was never synced", synced, delta.version)
+    reason_for_full = _reason_for_full(watermark, delta, now, full, changed)
+    if watermark is None or reason_for_full is not None:
+        return SyncPlan("full", reason_for_full or "it was never synced", synced, delta.version)
     due = watermark.next_event_timestamp is not None and watermark.next_event_timestamp <= now
     if watermark.delta_version == delta.version and not due:
         return SyncPlan("none", f"version {delta.version} is synced", synced, delta.version)
@@ -53,7 +53,7 @@ def make_sync_plan(
     return SyncPlan("incremental", reason, synced, delta.version, watermark.synced_at if due else None)
 
 
-def _why_full(
+def _reason_for_full(
     watermark: Watermark | None, delta: DeltaState, now: datetime, full: bool, changed: str | None
 ) -> str | None:
     if changed is not None:
@@ -61,13 +61,13 @@ def _why_full(
     if watermark is None:
         return "it was never synced"
     if watermark.delta_table_id != delta.table_id:
-        return "the Delta table is another one than the one that was synced"
+        return "the Delta table is not the table that was synced"
     if watermark.delta_version > delta.version:
-        return f"version {watermark.delta_version} is synced and the Delta table is at {delta.version}: it was put back"
+        return f"version {watermark.delta_version} is synced and the Delta table is at {delta.version}: it was restored"
     if delta.synced_commit is None:
         return f"the Delta table's log does not reach back to version {watermark.delta_version}, which is synced"
     if watermark.delta_timestamp != delta.synced_commit:
-        return f"version {watermark.delta_version} of the Delta table is another commit than the one that was synced"
+        return f"version {watermark.delta_version} of the Delta table is not the commit that was synced"
     if now < watermark.synced_at:
         return f"the clock is behind the last sync, which was at {watermark.synced_at.isoformat()}"
-    return "it was asked for" if full else None
+    return "it was requested" if full else None

@@ -1,4 +1,4 @@
-"""What a sync of embeddings did."""
+"""The result of a sync of embeddings."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from featurestore.operations.vectors.sync_plan import Mode
 
 @dataclass(frozen=True)
 class SyncResult(Displayed):
-    """One feature of one tenant: how its vectors were brought to ``to_version`` of the Delta table, and why so.
+    """One feature of one tenant: how its vectors were brought to ``to_version`` of the Delta table, and the reason.
 
-    - ``mode``: ``none``, nothing was to do; ``incremental``, by the Change Data Feed after ``from_version``; ``full``.
-    - ``entities``: whose vectors were looked at, with ``incremental``. ``rows_upserted``, ``rows_deleted``: of all model
-      versions; a row that was right already is in neither. ``rows``: how many there are now.
-    - ``lag_versions``, ``lag_seconds``: how far what was synced before was behind, the second between the two commits;
-      none at the first sync.
-    - ``rows_per_second``: rows that were sent, by the seconds from reading them to their merge; none where none were.
-    - ``graphs_built``: HNSW graphs that were built or built anew.
-    - ``repaired``: with ``verify``, how many rows differed and were mended (changed, added, or deleted).
+    - ``mode``: ``none``, nothing to do; ``incremental``, by the Change Data Feed after ``from_version``; ``full``.
+    - ``entities``: the number of entities checked, with ``incremental``. ``rows_upserted``, ``rows_deleted``: of all
+      model versions; a row that was right already counts in neither. ``rows``: the number of rows now.
+    - ``lag_versions``, ``lag_seconds``: how far the earlier sync was behind, in versions and in seconds between the two
+      commits; None at the first sync.
+    - ``rows_per_second``: rows sent, per second from reading them to their merge; None if no rows were sent.
+    - ``graphs_built``: HNSW graphs that were built or rebuilt.
+    - ``repaired``: with ``verify``, the number of rows that differed and were repaired (changed, added, or deleted).
     """
 
     feature: str
@@ -43,38 +43,38 @@ class SyncResult(Displayed):
     repaired: int | None = None
 
     def display(self) -> Display:
-        """What was done, why so, and how far behind it was."""
-        told = f"{counted(self.rows_upserted, 'row')} written, {self.rows_deleted:,} deleted"
+        """What the sync did, why, and how far behind the vectors were."""
+        changes = f"{counted(self.rows_upserted, 'row')} written, {self.rows_deleted:,} deleted"
         behind = f"{counted(self.lag_versions or 0, 'version')}, {spoken(self.lag_seconds)}"
         speed = f"{self.rows_per_second or 0:,.0f} rows a second, {counted(self.graphs_built, 'graph')} built"
-        mended = f"{counted(self.repaired or 0, 'row')} differed" + (
-            f" and {'is' if self.repaired == 1 else 'are'} mended now" if self.repaired else ""
+        repairs = f"{counted(self.repaired or 0, 'row')} differed" + (
+            f" and {'is' if self.repaired == 1 else 'are'} repaired now" if self.repaired else ""
         )
         facts = (
             (self.mode, self.reason),
             ("models", ", ".join(self.model_versions)),
             ("was behind", behind if self.lag_versions else None),
             ("speed", speed if self.rows_per_second is not None else None),
-            ("verified", mended if self.repaired is not None else None),
+            ("verified", repairs if self.repaired is not None else None),
         )
-        what = "nothing to do" if self.mode == "none" else told
+        outcome = "nothing to do" if self.mode == "none" else changes
         return Display(
-            f"{self.feature}: {what}; {counted(self.rows, 'row')} at version {self.to_version}",
+            f"{self.feature}: {outcome}; {counted(self.rows, 'row')} at version {self.to_version}",
             facts=tuple(fact for fact in facts if fact[1]),
         )
 
 
 def describe_synced(results: Sequence[SyncResult]) -> Display:
-    """A line an embedding."""
+    """One line per embedding."""
     columns = ("embedding", "mode", "written", "deleted", "rows", "table version", "was behind")
     rows = tuple(
         (
-            one.feature,
-            one.mode,
-            *map(count, (one.rows_upserted, one.rows_deleted, one.rows)),
-            one.to_version,
-            spoken(one.lag_seconds),
+            result.feature,
+            result.mode,
+            *map(count, (result.rows_upserted, result.rows_deleted, result.rows)),
+            result.to_version,
+            spoken(result.lag_seconds),
         )
-        for one in results
+        for result in results
     )
     return Display(f"{counted(len(results), 'embedding')} synced", tables=(Table(columns, rows),))

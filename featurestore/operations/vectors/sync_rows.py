@@ -1,4 +1,4 @@
-"""Which rows of a group's table a sync of its vectors reads: those of all entities, or of those that changed."""
+"""The rows of a group's table that a sync of its vectors reads: of all entities, or of changed ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class SyncRows:
-    """One feature of one tenant, as of a moment; ``table`` is that of any of its model versions."""
+    """One feature of one tenant at the instant ``now``; ``table`` may be the table of any of its model versions."""
 
     context: Context
     group: FeatureGroup
@@ -48,7 +48,7 @@ class SyncRows:
         return DeltaState(table_id, version, newest["timestamp"].astimezone(UTC), synced)
 
     def _values(self, version: int) -> DataFrame:
-        """The tenant's rows that are valid by now, of one version of the table."""
+        """The tenant's rows that are valid by ``now``, from one version of the table."""
         names = [*self.group.join_keys, *TIME_COLUMNS, self.feature.name, f"{self.feature.name}__model_version"]
         rows = self.context.table(self.group).read_values(
             self.context.spark,
@@ -62,7 +62,7 @@ class SyncRows:
     def newest(self, version: int) -> DataFrame:
         """The newest valid vectors of all entities."""
         values = self._values(version)
-        # Counting keys reads no vectors, and where each has one row, which is usual, no vector need be shuffled.
+        # Counting keys reads no vectors, and if each key has one row, which is usual, no vector is shuffled.
         [most] = most_rows_an_entity(values, self.group.join_keys).toArrow().to_pylist()
         if (most["rows"] or 0) > 1:
             return self._newest(values)
@@ -88,7 +88,7 @@ class SyncRows:
         )
 
     def touched(self, plan: SyncPlan) -> DataFrame:
-        """The join keys of entities that changed, or whose rows became valid, since the last sync; each once."""
+        """The distinct join keys of entities that changed, or got valid rows, since the last sync."""
         spark, table, keys = self.context.spark, self.context.table(self.group), key_fields(self.group)
         parts = []
         assert plan.from_version is not None
@@ -102,18 +102,20 @@ class SyncRows:
             )
             at = F.col("event_timestamp")
             parts.append(rows.where((at > instant(plan.due_since)) & (at <= instant(self.now))))
-        named = [part.select(*(column(key.name).cast(key.dataType).alias(key.name) for key in keys)) for part in parts]
-        both = named[0] if len(named) == 1 else named[0].union(named[1])
-        return both.distinct()
+        key_rows = [
+            part.select(*(column(key.name).cast(key.dataType).alias(key.name) for key in keys)) for part in parts
+        ]
+        union = key_rows[0] if len(key_rows) == 1 else key_rows[0].union(key_rows[1])
+        return union.distinct()
 
     def of_touched(self, touched: DataFrame, number: int, version: int) -> DataFrame:
-        """The newest vectors of these entities; a row without a vector for one that has none."""
+        """One row per entity with its newest vector; the vector is null for an entity without one."""
         values, keys = self._values(version), self.group.join_keys
-        theirs = with_keys(values, touched, number, lambda rows: rows.join(touched, keys, "left_semi"))
-        return touched.join(self._newest(theirs), keys, "left")
+        matching = with_keys(values, touched, number, lambda rows: rows.join(touched, keys, "left_semi"))
+        return touched.join(self._newest(matching), keys, "left")
 
     def next_event_timestamp(self, version: int) -> datetime | None:
-        """The first event timestamp after now."""
+        """The first event timestamp after ``now``; None without one."""
         first = partition_of(self.now.date(), self.group.partition_by)
         rows = self.context.table(self.group).read_values(
             self.context.spark, self.tenant_id, ["event_timestamp"], (first, None), version

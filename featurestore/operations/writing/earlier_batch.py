@@ -1,4 +1,4 @@
-"""Whether a batch is what is left of one that was written before, after entities of it were erased."""
+"""Recognise a batch as the rest of an earlier one whose rows of erased entities were removed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,21 @@ from featurestore.operations.context import Context
 from featurestore.stores.group_table import BatchRecord, GroupTable
 
 
-def is_rest_of(context: Context, table: GroupTable, left: DataFrame, record: BatchRecord, stored: BatchRecord) -> bool:
-    """Whether every row of a retry (``left``: checked, without those of erased entities) is stored already.
+def is_rest_of(
+    context: Context, table: GroupTable, remaining: DataFrame, record: BatchRecord, stored: BatchRecord
+) -> bool:
+    """Whether every row of a retry is stored already.
 
-    Who erases an entity takes it out of their own files, too, so that a retry has fewer rows than the batch had, and
-    another fingerprint. Where all that it would write is there, nothing is lost by calling it written.
+    ``remaining``: the retry's checked rows, without those of erased entities.
+
+    People who erase an entity also remove it from their own files, so a retry has fewer rows than the batch had, and
+    another fingerprint. If every row that it would write is stored, nothing is lost by calling the batch written.
     """
     if record.written > stored.written or record.invalid > stored.failed or stored.created_at is None:
         return False
     spark, tenant_id = context.spark, record.tenant_id
-    good = table.as_stored(good_rows(left), tenant_id, datetime.fromisoformat(stored.created_at))
+    good = table.as_stored(good_rows(remaining), tenant_id, datetime.fromisoformat(stored.created_at))
     if not good.exceptAll(table.read_whole(spark, tenant_id)).isEmpty():
         return False
-    kept = table.read_rejected(spark, tenant_id, record.batch_id).select(column("row").alias(ROW))
-    return bad_rows(left).select(ROW).exceptAll(kept).isEmpty()
+    rejected = table.read_rejected(spark, tenant_id, record.batch_id).select(column("row").alias(ROW))
+    return bad_rows(remaining).select(ROW).exceptAll(rejected).isEmpty()

@@ -1,4 +1,4 @@
-"""Write embeddings of texts: the user's model is called for texts whose vector is not in the group yet, and no others."""
+"""Write embeddings of texts, calling the user's model only for texts that have no vector in the group yet."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from featurestore.stores.arrow import to_spark
 
 @dataclass(frozen=True)
 class EmbedResult(Displayed):
-    """``write`` is what became of the rows; of their distinct texts ``reused`` had a vector already, ``embedded`` got one."""
+    """``write``: the result for the rows. Of their distinct texts, ``reused`` had a vector and ``embedded`` got one."""
 
     write: WriteResult
     reused: int
     embedded: int
 
     def display(self) -> Display:
-        """What became of the rows, and how many texts the model was called for."""
+        """The result of the write, and the number of texts that the model embedded."""
         display = self.write.display()
         texts = (("texts embedded", count(self.embedded)), ("texts that had a vector", count(self.reused)))
         return replace(display, facts=(*display.facts, *texts))
@@ -46,7 +46,7 @@ class EmbedResult(Displayed):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedRequest:
-    """Which column of texts becomes which embedding, and by which model; ``OfflineStore.embed_texts`` explains each part."""
+    """The column of texts, its embedding and the model; ``OfflineStore.embed_texts`` explains each field."""
 
     feature: str
     text: str
@@ -72,10 +72,10 @@ def embed_texts(scope: Scope, rows: DataFrame | pd.DataFrame | pa.Table, request
     frame = _read_rows(scope.context, rows, text, group)
     text_feature = [text] if text in group.feature_names else []
     others = [name for name in frame.columns if name not in (text, feature.name, hashes.name)]
-    # Checked before the model is called: its vectors would be paid for, and lost.
+    # Check before calling the model: its vectors cost money and would be lost.
     users_columns = [name for name in others if name not in (FAULTS, ROW)]
     check_column_names([*users_columns, *text_feature, feature.name, hashes.name], group)
-    # Evaluated once: the same rows are looked up, embedded and written, and a model costs time and money.
+    # Persist: lookup, embedding and write must see the same rows, and calling the model takes time and money.
     hashed = with_text_hash(frame, text).persist()
     known = _known(scope, group, feature, hashes, hashed).persist()
     made = _embedded(new_texts(hashed, text, known), model, reference).persist()
@@ -96,12 +96,12 @@ def embed_texts(scope: Scope, rows: DataFrame | pd.DataFrame | pa.Table, request
 def _read_rows(
     context: Context, rows: DataFrame | pd.DataFrame | pa.Table, text: str, group: FeatureGroup
 ) -> DataFrame:
-    """The rows, read as those of a batch are, with the column of texts; raises SchemaError."""
-    what = f"the rows to embed for {group.name!r}"
+    """The rows, read like those of a batch, with the column of texts as strings; raises SchemaError."""
+    subject = f"the rows to embed for {group.name!r}"
     if not isinstance(rows, DataFrame | pd.DataFrame | pa.Table):
-        raise SchemaError(f"{what} are {type(rows).__name__}; give a Spark or pandas DataFrame or a pyarrow Table")
+        raise SchemaError(f"{subject} are {type(rows).__name__}; give a Spark or pandas DataFrame or a pyarrow Table")
     names = rows.column_names if isinstance(rows, pa.Table) else list(rows.columns)
-    if text not in check_names(names, what, SchemaError):
+    if text not in check_names(names, subject, SchemaError):
         raise SchemaError(f"the rows have no column {text!r} to embed; they have {names}")
     if isinstance(rows, pd.DataFrame):
         frame = to_spark(context.spark, arrow_from_pandas(rows, group, context.settings.timestamp_zone, text))
@@ -111,7 +111,7 @@ def _read_rows(
         frame = rows
     kind = frame.schema[text].dataType
     if not isinstance(kind, T.StringType | T.NullType):
-        raise SchemaError(f"{what}: column {text!r} is {kind.simpleString()}; texts to embed are strings")
+        raise SchemaError(f"{subject}: column {text!r} is {kind.simpleString()}; texts to embed are strings")
     return frame.withColumn(text, column(text).cast("string"))
 
 
@@ -120,8 +120,8 @@ def _embedded(texts: DataFrame, model: TextModel, reference: str) -> DataFrame:
         return embedded(texts, model)
     except PicklingError as error:
         raise TransformationError(
-            f"the model of {reference!r} cannot be sent to the executors: {error}; let it make what it holds, such as locks and "
-            "connections, when it is called"
+            f"the model of {reference!r} cannot be sent to the executors: {error}; make objects such as locks and "
+            "connections inside the call"
         ) from error
 
 
@@ -132,18 +132,20 @@ def _made(made: DataFrame, reference: str) -> int:
         last = [line for line in str(error).splitlines() if line.strip() and not line.startswith((" ", "JVM"))]
         message = next((line for line in reversed(last) if "Error" in line or "Exception" in line), last[-1])
         raise TransformationError(
-            f"the model of {reference!r} failed, and nothing was written: {message.strip()}; mend it, and write the rows again: "
-            "texts that were embedded before are not embedded again"
+            f"the model of {reference!r} failed, and nothing was written: {message.strip()}; fix it, and write the "
+            "rows again: texts that were embedded before are not embedded again"
         ) from error
 
 
 def _model(feature: Feature, request: EmbedRequest) -> TextModel:
     dims = feature.feature_type.dims
     if dims is None:
-        raise InvalidArgumentError(f"feature {request.feature!r} is {feature.type}; vectors are of an embedding(dims)")
+        raise InvalidArgumentError(
+            f"feature {request.feature!r} is {feature.type}; only an embedding(dims) can hold vectors"
+        )
     if not callable(request.model):
         raise InvalidArgumentError(
-            f"model is {request.model!r}; give a function that takes a list of texts and gives a vector each"
+            f"model is {request.model!r}; give a function that takes a list of texts and returns one vector per text"
         )
     for word, number in (("batch_size", request.batch_size), ("attempts", request.attempts)):
         argument_count(word, number)
@@ -154,13 +156,13 @@ def _hash_feature(group: FeatureGroup, name: str) -> Feature:
     feature = group.feature(name)
     if feature.type != "string":
         raise InvalidArgumentError(
-            f"feature {group.name}:{name} is {feature.type}; the hash of the text is kept in a string feature of the group"
+            f"feature {group.name}:{name} is {feature.type}; the hash of the text needs a string feature of the group"
         )
     return feature
 
 
 def _known(scope: Scope, group: FeatureGroup, feature: Feature, hashes: Feature, rows: DataFrame) -> DataFrame:
-    """``HASH`` and ``VECTOR`` of texts that the tenant's rows have, by the model that the feature names."""
+    """``HASH`` and ``VECTOR`` of the rows' texts that the tenant has stored already, by the feature's own model."""
     model_column = str(feature.model_version_column)
     values = scope.table(group).read_values(scope.spark, scope.tenant_id, [feature.name, model_column, hashes.name])
     of_model = values.where(
@@ -169,5 +171,5 @@ def _known(scope: Scope, group: FeatureGroup, feature: Feature, hashes: Feature,
         & column(hashes.name).isNotNull()
     ).select(column(hashes.name).alias(HASH), column(feature.name).alias(VECTOR))
     hashes_of_rows = rows.select(HASH).distinct()
-    # A model may be random, so one text can have several stored vectors: always taking the least is deterministic.
+    # A model may be random, so one text can have several stored vectors; always taking the least is deterministic.
     return of_model.join(hashes_of_rows, HASH, "semi").groupBy(HASH).agg(F.min(VECTOR).alias(VECTOR))

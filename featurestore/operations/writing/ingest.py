@@ -1,4 +1,4 @@
-"""Write a batch: conform, validate, split, append the good rows once, keep the bad ones with their reasons."""
+"""Write a batch: conform, validate, split, append the good rows once, store the bad ones with their reasons."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ Rows: TypeAlias = DataFrame | pd.DataFrame | pa.Table | Sequence[dict[str, Any]]
 
 @dataclass(frozen=True)
 class WriteResult(Displayed):
-    """What became of a batch: ``written + failed`` is the number of rows given.
+    """The result of writing a batch: ``written + failed`` is the number of its rows.
 
-    ``errors`` counts reasons (a row may have several), ``samples`` has for each reason up to three of its rows, as they
-    came, as JSON. ``table_version`` is the version of the values table that holds the batch; none for an empty batch.
-    Rows of erased entities are among the failed, under the reason ``suppressed``, and are kept nowhere.
-    ``duplicate``: this batch id had been written before, and nothing was now.
+    ``errors`` counts reasons (a row may have several). ``samples`` has up to three rows per reason, as they came, as
+    JSON. ``table_version``: the version of the values table that holds the batch; None for an empty batch. Rows of
+    erased entities count as failed, with the reason ``suppressed``, and are stored nowhere. ``duplicate``: this batch
+    id was written before, and nothing was written now.
     """
 
     written: int
@@ -58,17 +58,17 @@ class WriteResult(Displayed):
     errors: dict[str, int] = field(default_factory=dict)
     duplicate: bool = False
     samples: dict[str, list[str]] = field(default_factory=dict, repr=False)
-    # What the rows break that their group expects of a run; see Expectations.
+    # The group's expectations that the rows of a run break; see Expectations.
     broken: tuple[str, ...] = ()
 
     def display(self) -> Display:
-        """How many rows were written and why others were not, with one of them for each reason."""
+        """The number of rows written, and the reasons of rejected rows with one sample each."""
         title = f"{counted(self.written, 'row')} written, {self.failed:,} rejected"
         if self.duplicate:
             title = "this batch was written before; nothing was written now"
         return Display(
             title,
-            lines=tuple(Mark(f"Not as expected: {one}", "bad") for one in self.broken),
+            lines=tuple(Mark(f"Not as expected: {breach}", "bad") for breach in self.broken),
             facts=(("batch", self.batch_id), ("table version", self.table_version)),
             tables=reasons(self.failed, self.errors, self.samples),
         )
@@ -77,13 +77,13 @@ class WriteResult(Displayed):
 def reasons(
     failed: int, errors: Mapping[str, int], samples: Mapping[str, Sequence[str]] | None = None
 ) -> tuple[Table, ...]:
-    """Why rows were rejected, most frequent first; no table where none was."""
+    """A table of the reasons for rejection, most frequent first; no table if no row was rejected."""
     if not failed:
         return ()
     if not samples:
-        return (Table(("rejected because", "rows"), tuple((why, count(rows)) for why, rows in errors.items())),)
-    shown = tuple((why, count(rows), next(iter(samples.get(why, ())), "")) for why, rows in errors.items())
-    return (Table(("rejected because", "rows", "such as"), shown),)
+        return (Table(("rejected because", "rows"), tuple((reason, count(rows)) for reason, rows in errors.items())),)
+    lines = tuple((reason, count(rows), next(iter(samples.get(reason, ())), "")) for reason, rows in errors.items())
+    return (Table(("rejected because", "rows", "such as"), lines),)
 
 
 def write_batch(
@@ -97,12 +97,12 @@ def write_batch(
 ) -> WriteResult:
     """Append a batch's good rows to the group's values, and its bad rows, with reasons, to its rejected rows.
 
-    ``window_end`` is of a run that materializes: the group's expectations are then checked before anything is written.
+    ``window_end`` is set when a run materializes a window: the group's expectations are then checked before any write.
 
-    A batch with a ``batch_id`` is written once, however often it is retried; the id with other rows is refused.
-    Rows of entities that were erased are left out and counted. Raises SchemaError (columns that never fit),
-    InvalidRowsError (``on_invalid="fail"`` and a bad row; nothing is written), BatchConflictError, ConfigurationError
-    (entities were erased, and the secret to recognise them by is missing).
+    A batch with a ``batch_id`` is written once, however often it is retried; the same id with other rows is refused.
+    Rows of erased entities are left out and counted. Raises SchemaError (columns that cannot fit), InvalidRowsError
+    (``on_invalid="fail"`` and a bad row; nothing is written), BatchConflictError, ConfigurationError (entities were
+    erased, and the secret that recognises them is missing).
     """
     if on_invalid not in ("quarantine", "fail"):
         raise InvalidArgumentError(f"on_invalid is {on_invalid!r}; possible: 'quarantine', 'fail'")
@@ -111,56 +111,61 @@ def write_batch(
     checked = check_rows(as_frame(scope.context, rows, group), group, scope.tenant_id, scope.settings.timestamp_zone)
     erased = of_group(suppressions(scope), group)
     by_key = with_mark(scope, checked, erased, [{key: key for key in group.join_keys}])
-    # Checked once and kept: counting, rejecting and appending must see the same rows, also of a query that would not
-    # return the same ones twice.
-    kept = by_key.persist()
+    # Persist: counting, rejecting and appending must see the same rows, and a query may return other rows the next
+    # time.
+    persisted = by_key.persist()
     try:
-        marked = with_rejected_marked(scope, kept, erased, group)
+        marked = with_rejected_marked(scope, persisted, erased, group)
         record = _summary(marked, scope.tenant_id, chosen_id)
-        left = without_suppressed(marked)
+        remaining = without_suppressed(marked)
         if record.written + record.failed == 0:
             return WriteResult(0, 0, chosen_id, None)
         if record.invalid and on_invalid == "fail":
             raise InvalidRowsError(
-                f"group {group.name!r}: {record.invalid} of {record.written + record.failed} rows break rules, and nothing "
-                f"was written: {_told(record.errors)}"
+                f"group {group.name!r}: {record.invalid} of {record.written + record.failed} rows break rules, and "
+                f"nothing was written: {_most_frequent(record.errors)}"
             )
-        broken = _broken(left, group, window_end, record)
+        broken = _broken(remaining, group, window_end, record)
         if broken and group.expect is not None and group.expect.on_breach == "reject":
-            result = _left_unpublished(scope.context, table, left, record, broken)
+            result = _reject_run(scope.context, table, remaining, record, broken)
         else:
-            batch = _Batch(scope.context, table, left, record, bool(erased))
+            batch = _Batch(scope.context, table, remaining, record, bool(erased))
             result = _earlier(batch) or _append(batch)
-            result = replace(result, samples=_samples(left) if record.invalid else {}, broken=broken)
-        # An erasure that began meanwhile may have looked at the table before these rows were there.
+            result = replace(result, samples=_samples(remaining) if record.invalid else {}, broken=broken)
+        # An erasure that began in the meantime may have searched the table before these rows were written.
         if of_group(suppressions(scope), group) != erased or _may_have_been_late(result, record):
-            erase_again(scope, group, kept.drop(SUPPRESSED))
+            erase_again(scope, group, persisted.drop(SUPPRESSED))
         return result
     finally:
-        kept.unpersist()
+        persisted.unpersist()
 
 
 def _may_have_been_late(result: WriteResult, record: BatchRecord) -> bool:
-    """Whether rows of erased entities may have been written by an earlier try, which ended before it looked again."""
+    """Whether an earlier attempt may have written rows of erased entities and stopped before it checked again."""
     return result.duplicate and REASON in record.errors and REASON not in result.errors
 
 
-def _broken(kept: DataFrame, group: FeatureGroup, window_end: datetime | None, record: BatchRecord) -> tuple[str, ...]:
+def _broken(
+    checked: DataFrame, group: FeatureGroup, window_end: datetime | None, record: BatchRecord
+) -> tuple[str, ...]:
     if window_end is None:
         return ()
-    return tuple(broken_expectations(good_rows(kept), group, window_end, record.invalid))
+    return tuple(broken_expectations(good_rows(checked), group, window_end, record.invalid))
 
 
-def _left_unpublished(
-    context: Context, table: GroupTable, kept: DataFrame, record: BatchRecord, broken: tuple[str, ...]
+def _reject_run(
+    context: Context, table: GroupTable, checked: DataFrame, record: BatchRecord, broken: tuple[str, ...]
 ) -> WriteResult:
-    """All rows of a run go to the rejected rows, each with its own reasons and the run's; in place of an earlier try's."""
+    """Write all rows of a run to the rejected rows, with their own reasons and the run's.
+
+    Rows of an earlier attempt of the same run are replaced.
+    """
     reasons = [f"the run breaks {text}" for text in broken]
-    told = F.array(*(F.lit(reason) for reason in reasons))
-    fields = [field for field in kept.schema if field.name not in (FAULTS, ROW)]
+    run_faults = F.array(*(F.lit(reason) for reason in reasons))
+    fields = [field for field in checked.schema if field.name not in (FAULTS, ROW)]
     made = json_of(F.struct(*(column(field.name) for field in fields)), T.StructType(fields))
     row = F.coalesce(column(ROW), made)
-    rows = kept.withColumns({FAULTS: F.concat(column(FAULTS), told), ROW: row})
+    rows = checked.withColumns({FAULTS: F.concat(column(FAULTS), run_faults), ROW: row})
     table.replace_rejected(rows, record.tenant_id, record.batch_id, context.clock())
     failed = record.written + record.failed
     errors = record.errors | dict.fromkeys(reasons, record.written + record.invalid)
@@ -176,7 +181,7 @@ def _batch_id(batch_id: str | None) -> str:
 
 
 def as_frame(context: Context, rows: Rows, group: FeatureGroup) -> DataFrame:
-    """A batch of any kind as a DataFrame; event timestamps finer than microseconds go to the one after."""
+    """A batch of any kind as a DataFrame; event timestamps finer than a microsecond are rounded up to the next one."""
     zone = context.settings.timestamp_zone
     if isinstance(rows, DataFrame):
         return rows
@@ -187,44 +192,48 @@ def as_frame(context: Context, rows: Rows, group: FeatureGroup) -> DataFrame:
     if isinstance(rows, Sequence) and not isinstance(rows, str | bytes):
         return to_spark(context.spark, arrow_from_dicts(rows, group, zone))
     raise SchemaError(
-        f"group {group.name!r}: rows are {type(rows).__name__}; give a Spark or pandas DataFrame, a pyarrow Table or a list of dicts"
+        f"group {group.name!r}: rows are {type(rows).__name__}; give a Spark or pandas DataFrame, a pyarrow Table or a "
+        "list of dicts"
     )
 
 
-def _summary(kept: DataFrame, tenant_id: str, batch_id: str) -> BatchRecord:
+def _summary(checked: DataFrame, tenant_id: str, batch_id: str) -> BatchRecord:
     """Counts, reasons and fingerprint of a checked batch."""
-    # A batch has the same fingerprint before and after an entity of it was erased: its retry is a retry.
-    content = [column(name) for name in kept.columns if name != SUPPRESSED]
-    erased = column(SUPPRESSED) if SUPPRESSED in kept.columns else F.lit(False)
-    told = kept.agg(
+    # The fingerprint does not depend on erasures, so that a retry after an erasure is recognised as a retry.
+    content = [column(name) for name in checked.columns if name != SUPPRESSED]
+    erased = column(SUPPRESSED) if SUPPRESSED in checked.columns else F.lit(False)
+    counts = checked.agg(
         F.count_if((F.size(FAULTS) > 0) & ~erased).alias("invalid"),
         F.count_if(erased).alias("erased"),
         *fingerprint_columns(content),
     ).collect()[0]
     errors: dict[str, int] = {}
-    if told["invalid"]:
-        counts = without_suppressed(kept).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
-        errors = {row["reason"]: row["count"] for row in sorted(counts, key=lambda row: (-row["count"], row["reason"]))}
-    if told["erased"]:
-        errors[REASON] = told["erased"]
-    failed = told["invalid"] + told["erased"]
+    if counts["invalid"]:
+        by_reason = (
+            without_suppressed(checked).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
+        )
+        in_order = sorted(by_reason, key=lambda row: (-row["count"], row["reason"]))
+        errors = {row["reason"]: row["count"] for row in in_order}
+    if counts["erased"]:
+        errors[REASON] = counts["erased"]
+    failed = counts["invalid"] + counts["erased"]
     return BatchRecord(
         tenant_id=tenant_id,
         batch_id=batch_id,
         token=uuid4().hex,
-        fingerprint=fingerprint_text(told),
-        written=told["rows"] - failed,
+        fingerprint=fingerprint_text(counts),
+        written=counts["rows"] - failed,
         failed=failed,
         errors=errors,
     )
 
 
-def _samples(kept: DataFrame) -> dict[str, list[str]]:
-    """Reason -> the rows to show for it: the same ones on every run, as they are chosen by their hash.
+def _samples(checked: DataFrame) -> dict[str, list[str]]:
+    """Reason -> sample rows, chosen by their hash, so that every run chooses the same ones.
 
-    They are not in the batch's record, which stays in the table's history: a row is the tenant's data, and may be erased.
+    Samples are not in the batch's record: the record stays in the table's history, but a row may have to be erased.
     """
-    reasons = kept.select(F.explode(FAULTS).alias("reason"), column(ROW).alias("row"))
+    reasons = checked.select(F.explode(FAULTS).alias("reason"), column(ROW).alias("row"))
     chosen = W.partitionBy("reason").orderBy(F.xxhash64("row"), "row")
     ranked: Any = reasons.withColumn("rank", F.row_number().over(chosen)).where(F.col("rank") <= _SAMPLES)
     samples: dict[str, list[str]] = {}
@@ -235,44 +244,48 @@ def _samples(kept: DataFrame) -> dict[str, list[str]]:
 
 @dataclass(frozen=True)
 class _Batch:
-    """A batch under way. ``left``: its checked rows, without those of erased entities; of whom the group has ``any_erased``."""
+    """A batch in progress.
+
+    ``remaining``: its checked rows, without those of erased entities. ``any_erased``: whether erasures concern the
+    group.
+    """
 
     context: Context
     table: GroupTable
-    left: DataFrame
+    remaining: DataFrame
     record: BatchRecord
     any_erased: bool
 
 
 def _earlier(batch: _Batch) -> WriteResult | None:
-    """The result of an earlier write of this batch, looked for where rejected rows would be written before the values."""
+    """The result of an earlier write of this batch, if any; searched only if rejected rows would be written first."""
     record = batch.record
     if not record.invalid:
         return None
-    found = batch.table.find_batch(batch.context.spark, record.tenant_id, record.batch_id)
-    return None if found is None else _result(batch, *found)
+    earlier = batch.table.find_batch(batch.context.spark, record.tenant_id, record.batch_id)
+    return None if earlier is None else _result(batch, *earlier)
 
 
 def _append(batch: _Batch) -> WriteResult:
     context, table, record = batch.context, batch.table, batch.record
     now = table.next_created(context.spark, context.clock())
-    # Rejected rows first: once the values are there, the whole batch is.
+    # Rejected rows come first, so that stored values mean that the whole batch is stored.
     if record.invalid:
-        table.append_rejected(bad_rows(batch.left), record.tenant_id, record.batch_id, now)
+        table.append_rejected(bad_rows(batch.remaining), record.tenant_id, record.batch_id, now)
         context.step("write.rejected")
-    table.append_values(good_rows(batch.left), replace(record, created_at=now.astimezone(UTC).isoformat()), now)
+    table.append_values(good_rows(batch.remaining), replace(record, created_at=now.astimezone(UTC).isoformat()), now)
     context.step("write.values")
     return _result(batch, *_find(batch))
 
 
 def _result(batch: _Batch, version: int, stored: BatchRecord) -> WriteResult:
-    """What the commit that holds this batch id says, which may be an earlier one; raises BatchConflictError."""
+    """The result in the commit that holds this batch id, which may be an earlier one; raises BatchConflictError."""
     table, record = batch.table, batch.record
     is_same = stored.fingerprint == record.fingerprint
-    if not is_same and not (batch.any_erased and is_rest_of(batch.context, table, batch.left, record, stored)):
+    if not is_same and not (batch.any_erased and is_rest_of(batch.context, table, batch.remaining, record, stored)):
         raise BatchConflictError(
-            f"group {table.group.name!r}: batch id {record.batch_id!r} was used before (table version {version}) for other "
-            "rows; nothing was written. Give this batch an id of its own"
+            f"group {table.group.name!r}: batch id {record.batch_id!r} was used before (table version {version}) for "
+            "other rows; nothing was written. Give this batch an id of its own"
         )
     duplicate = stored.token != record.token
     return WriteResult(stored.written, stored.failed, record.batch_id, version, stored.errors, duplicate)
@@ -281,15 +294,15 @@ def _result(batch: _Batch, version: int, stored: BatchRecord) -> WriteResult:
 def _find(batch: _Batch) -> tuple[int, BatchRecord]:
     spark, table, record = batch.context.spark, batch.table, batch.record
     recent = table.find_batch(spark, record.tenant_id, record.batch_id, limit=20)
-    found = recent or table.find_batch(spark, record.tenant_id, record.batch_id)
-    if found is None:
+    stored = recent or table.find_batch(spark, record.tenant_id, record.batch_id)
+    if stored is None:
         raise BatchConflictError(
-            f"group {table.group.name!r}: batch id {record.batch_id!r} was used before, in a commit older than the table's "
-            "history, so this batch was not written and cannot be compared with it; give it an id of its own"
+            f"group {table.group.name!r}: batch id {record.batch_id!r} was used before, in a commit older than the "
+            "table's history, so this batch was not written and cannot be compared with it; give it an id of its own"
         )
-    return found
+    return stored
 
 
-def _told(errors: dict[str, int]) -> str:
-    shown = [f"{reason} ({count})" for reason, count in list(errors.items())[:5]]
-    return "; ".join(shown) + ("; ..." if len(errors) > 5 else "")
+def _most_frequent(errors: dict[str, int]) -> str:
+    reasons = [f"{reason} ({count})" for reason, count in list(errors.items())[:5]]
+    return "; ".join(reasons) + ("; ..." if len(errors) > 5 else "")

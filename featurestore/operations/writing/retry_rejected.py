@@ -1,4 +1,4 @@
-"""Write rejected rows again, after a rule was mended: each once, whatever is interrupted."""
+"""Write rejected rows again after a rule changed: each row once, even after interruptions."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from featurestore.operations.writing.ingest import WriteResult, write_batch
 
 
 def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None) -> WriteResult:
-    """Check a batch's rejected rows (all of the group's, where none is named) by the rules in force, and write the good.
+    """Check a batch's rejected rows by the current rules, and write the good ones.
 
-    Rows that are good now move to the group's values; the others stay rejected, with their old reasons, and are what
-    ``failed`` and ``errors`` tell of. Their created timestamp is now, unless the row gave one.
+    ``batch_id``: None for all rejected rows of the group. Rows that are good now move to the group's values, with the
+    current time as created timestamp unless the row has one. The others stay rejected, with their old reasons;
+    ``failed`` and ``errors`` count these.
 
-    In three steps, each a commit: the rows that are good are claimed, written as a batch whose id is the claim, and
-    removed from the rejected rows. A run that finds a claim ends what was begun: written rows are removed, and a claim
+    This takes three commits: the good rows are claimed, written as a batch with the claim as its id, and removed from
+    the rejected rows. A run that finds an earlier claim finishes it: rows that were written are removed, and a claim
     that was never written is given up, so that its rows are checked again.
     """
     table = scope.table(group)
@@ -48,11 +49,13 @@ def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None) -> W
         rows = rows_from_json_lines(claimed, group, scope.tenant_id)
         written = write_batch(scope, group, rows, batch_id=claim, on_invalid="fail")
         table.remove_claimed(spark, scope.tenant_id, claim)
-    still = checked.where(~good).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
+    remaining = checked.where(~good).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
     return WriteResult(
         written=0 if written is None else written.written,
         failed=counts.get(False, 0),
         batch_id=claim,
         table_version=None if written is None else written.table_version,
-        errors={row["reason"]: row["count"] for row in sorted(still, key=lambda row: (-row["count"], row["reason"]))},
+        errors={
+            row["reason"]: row["count"] for row in sorted(remaining, key=lambda row: (-row["count"], row["reason"]))
+        },
     )

@@ -1,4 +1,4 @@
-"""Write one value: a batch of one row, which raises where a batch would quarantine."""
+"""Write one value: a batch of one row that raises an error instead of quarantining the row."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def write_feature_value(
 ) -> WriteResult:
     """Write one feature of one entity at one event timestamp, by the rules of a batch.
 
-    Raises InvalidRowsError, which names the rule that the value breaks; nothing is written then. Each call is a commit
-    of its own: write more than a few values as a batch.
+    Raises InvalidRowsError with the rule that the value breaks; then nothing is written. Each call makes a commit of
+    its own: write more than a few values as a batch.
     """
     return _write_row(scope, reference, entity, {_feature(scope.context, reference): value}, event_timestamp)
 
@@ -35,10 +35,10 @@ def write_embedding(
     *,
     model_version: str | None,
 ) -> WriteResult:
-    """Write one embedding: exactly the feature's dims of finite numbers, with the model that made it.
+    """Write one embedding: as many finite numbers as the feature has dims, and the version of the model that made them.
 
-    ``model_version`` none: the feature's own. Raises InvalidArgumentError for a feature that is no embedding, and
-    InvalidRowsError for a vector that breaks a rule.
+    ``model_version``: None for the feature's own. Raises InvalidArgumentError for a feature that is not an embedding,
+    and InvalidRowsError for a vector that breaks a rule.
     """
     group_name, _ = parse_reference(reference)
     feature = scope.group(group_name).feature(_feature(scope.context, reference))

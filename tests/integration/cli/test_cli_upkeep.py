@@ -66,8 +66,8 @@ def test_cleanup_deletes_old_rows_unless_it_is_a_dry_run(machine: Answer) -> Non
     assert machine("cleanup", "visit", code=6)["error"]["kind"] == "NotFoundError"
 
 
-def test_vacuum_has_a_least_age_and_is_a_run_of_the_whole_store(machine: Answer) -> None:
-    assert "at least 1d" in machine("vacuum", "--older-than", "1h", code=17)["error"]["message"]
+def test_vacuum_has_a_shortest_horizon_and_is_a_run_of_the_whole_store(machine: Answer) -> None:
+    assert "the shortest possible is 1d" in machine("vacuum", "--older-than", "1h", code=17)["error"]["message"]
     assert all(table["files"] == 0 for table in machine("vacuum"))
     assert [(row["job"], row["state"]) for row in machine("runs", "list", "--store")] == [("vacuum", "succeeded")]
 

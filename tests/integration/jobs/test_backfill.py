@@ -175,7 +175,7 @@ def test_a_run_whose_process_is_gone_is_marked_by_the_next(feature_store: Featur
     assert len(done.results) == 1
     assert store.run("dead").state == "abandoned"
     assert "its process is gone" in (store.run("dead").error or "")
-    with pytest.raises(InvalidArgumentError, match="is abandoned; only one that is said to be running"):
+    with pytest.raises(InvalidArgumentError, match="is abandoned; only a running run can be abandoned"):
         store.abandon_run("dead")
     with pytest.raises(NotFoundError, match="is not in the ledger"):
         store.run("nothing")

@@ -79,14 +79,14 @@ def store(open_feature_store: OpenFeatureStore) -> OfflineStore:
     store.write_batch("stats", [{"user_id": "ann", "event_timestamp": at, "score": score} for score in (0.5, 7.0)])
     fs.tenant("other").write_batch("stats", [{"user_id": "bob", "event_timestamp": NOW, "score": 0.1}])
     with recorded_run(Scope(store._scope.context, "acme"), "copy", STATS) as job:
-        job.tell({}, rows_written=10, rows_failed=2)
+        job.report({}, rows_written=10, rows_failed=2)
         clock.now = NOW + timedelta(seconds=90)
     clock.now = NOW + timedelta(hours=1)
     with suppress(ZeroDivisionError), recorded_run(Scope(store._scope.context, "acme"), "copy", STATS):
         clock.now += timedelta(seconds=5)
         raise ZeroDivisionError
     with recorded_run(Scope(store._scope.context, "acme"), "drift", STATS) as job:
-        job.tell({"drifted": ["score"], "warning": []})
+        job.report({"drifted": ["score"], "warning": []})
     with recorded_run(Scope(store._scope.context, "other"), "copy", STATS):
         pass
     clock.now = NOW + timedelta(hours=2)

@@ -176,9 +176,7 @@ def test_deleted_versions_are_gone_and_their_numbers_are_not_used_again(
 ) -> None:
     store, session = kept.context.training_sets, kept.context.spark
     folders = [saved_as(kept, "deleted", version) for version in (1, 2)]
-    with pytest.raises(
-        InvalidArgumentError, match=r"has the versions \[1, 2\]; name one \(version=\) or say all_versions"
-    ):
+    with pytest.raises(InvalidArgumentError, match=r"has the versions \[1, 2\]; give version= or all_versions"):
         loader.delete("deleted")
 
     assert loader.delete("deleted", 2) == (2,)

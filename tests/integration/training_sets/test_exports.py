@@ -345,7 +345,7 @@ def test_what_cannot_be_written_is_refused_before_any_job(
     for path, options, message in refusals(tmp_path):
         with pytest.raises(ExportError, match=message):
             loader.export(rows, path, **options)
-    with pytest.raises(ExportError, match=r"columns \['id', 'ID'\] are the same to Spark"):
+    with pytest.raises(ExportError, match=r"columns \['id', 'ID'\] differ only in case"):
         loader.export(rows.select("id", F.col("text").alias("ID")), str(tmp_path / "new"))
     with pytest.raises(ExportError, match="give a marker, such as null='NA'"):
         loader.export_to_csv(rows.select("text"), str(tmp_path / "new"))

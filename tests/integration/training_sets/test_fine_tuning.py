@@ -169,8 +169,7 @@ def test_rows_of_which_no_messages_come_fail_the_call_or_are_counted(
         loader.load_for_fine_tuning(spine, **asked, format_fn=two_turns, path=str(tmp_path / "made"))
     message = str(failed.value)
     assert (
-        "no messages came of 2 of 10 rows, and nothing was written (format_fn failed: 1; not valid messages: 1)"
-        in message
+        "2 of 10 rows give no messages, and nothing was written (format_fn failed: 1; not valid messages: 1)" in message
     )
     assert "conversation_id=c0, event_timestamp=2026-11-01T00:30:00Z: ZeroDivisionError" in message
     assert "message 2: the user's content is blank" in message

@@ -233,7 +233,7 @@ def test_a_strict_build_publishes_nothing_that_the_audit_faults(loader: FeatureD
     doubled = pd.concat([spine, spine[:1]])
 
     lenient = loader.load_training_data(doubled, ["stats:score"], label="late", name="lenient")
-    with pytest.raises(LeakageError, match="strict=True, so that version 1 is not published"):
+    with pytest.raises(LeakageError, match="with strict=True version 1 is not published"):
         loader.load_training_data(doubled, ["stats:score"], label="late", name="strict", strict=True)
 
     assert "doubled_rows" in {finding.check for finding in lenient.manifest.audit}

@@ -132,7 +132,7 @@ def test_what_is_good_is_left_alone() -> None:
     assert is_good(GOOD_BYTES, GOOD_BYTES, GOOD_BYTES)
     assert not is_good(GOOD_BYTES, 1)
     assert is_good(TARGET_BYTES, 1)
-    assert PartitionFiles(date(2026, 1, 1), (TARGET_BYTES, 1)).wanted == 2
+    assert PartitionFiles(date(2026, 1, 1), (TARGET_BYTES, 1)).target_count == 2
     # What a partition was cut into is good, however many bytes it has.
     for number in (1, 2, 3, 10):
         size = (number * TARGET_BYTES - TARGET_BYTES + 1) // number

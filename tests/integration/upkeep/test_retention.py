@@ -183,7 +183,7 @@ def test_files_are_vacuumed_unless_somebody_needs_them(open_feature_store: OpenF
     store.cleanup()
 
     with pytest.raises(
-        InvalidArgumentError, match=r"older_than is 1h; at least 1d is possible, for a reader that is still"
+        InvalidArgumentError, match=r"older_than is 1h; the shortest possible is 1d, because a reader that is still"
     ):
         fs.vacuum(older_than="1h")
     with pytest.raises(InvalidArgumentError, match="older_than: duration 'soon' cannot be read"):

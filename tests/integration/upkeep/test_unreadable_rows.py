@@ -132,7 +132,7 @@ def test_an_unreadable_definition_stops_only_its_own_group(feature_store: Featur
 
     assert ([group.name for group in groups], written) == (["stats"], 1)
     assert [("feature group 'other' v1" in problem) for problem in left] == [True]
-    assert "what is stored cannot be read" in str(plan)
+    assert "the stored definition cannot be read" in str(plan)
     assert [group.name for group in feature_store.feature_groups()] == ["other", "stats"]
 
 
@@ -147,7 +147,7 @@ def test_nothing_that_could_not_be_read_back_is_written(
 
     def tell_of_nan() -> None:
         with recorded_run(Scope(context, "acme"), "measured") as job:
-            job.tell({"psi": math.nan})
+            job.report({"psi": math.nan})
 
     writes: list[Callable[[], Any]] = [
         lambda: context.training_sets.publish(spark, manifest.model_copy(update={"missing": math.nan})),

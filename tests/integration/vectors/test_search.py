@@ -384,7 +384,7 @@ def nodes_of(rows: DataFrame) -> Iterator[tuple[str, str, str]]:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"feature": "docs:pages"}, r"'docs:pages' is long; similar ones are found for embedding\(dims\)"),
+        ({"feature": "docs:pages"}, r"'docs:pages' is long; only an embedding\(dims\) can be searched by similarity"),
         ({"query": [1.0] * 5}, "the vector has 5 dims, and 'docs:text' has vectors of 6 finite numbers"),
         ({"query": np.ones((1, 6))}, r"array of shape \(1, 6\), which cannot be searched by"),
         ({"query": [1.0] * 5 + ["1"]}, "the vector: expected double, found str; .* 6 finite numbers"),
@@ -437,7 +437,7 @@ def test_what_cannot_be_searched_is_explained(acme: OfflineStore, changed: dict[
     ("columns", "message"),
     [
         ("array(1.0D) AS vector, 1 AS id, 2 AS Id", r"queries: columns \['id', 'Id'\] differ only in case"),
-        ("array(1.0D) AS vector, 1 AS Rank", r"queries have columns \['Rank'\], as the answer has"),
+        ("array(1.0D) AS vector, 1 AS Rank", r"queries have columns \['Rank'\], which the answer also has"),
         (
             "array(1.0D) AS vector, make_interval(1) AS z",
             "queries: column 'z' is interval, which cannot be carried along",

@@ -304,7 +304,7 @@ def test_a_folder_that_was_put_back_is_followed(store: OfflineStore, tmp_path: P
     put_back = store.sync_embeddings("docs:text")
 
     assert put_back.mode == "full"
-    assert "it was put back" in put_back.reason
+    assert "it was restored" in put_back.reason
     assert stored(store, skip_group()) == expected(Written.rows, "skip")
 
 
@@ -406,7 +406,7 @@ def test_the_ledger_tells_of_a_sync(store: OfflineStore) -> None:
 
 
 def test_what_cannot_be_synced_is_told(store: OfflineStore) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"'docs:pages' is long; embedding\(dims\) are synced"):
+    with pytest.raises(InvalidArgumentError, match=r"'docs:pages' is long; only an embedding\(dims\) can be synced"):
         store.sync_embeddings("docs:pages")
     with pytest.raises(NotFoundError, match="Did you mean 'docs'"):
         store.sync_embeddings("doks:text")

@@ -605,10 +605,15 @@ SYNCED = Watermark("one", 5, NOW, NOW, next_event_timestamp=LATER)
     ("watermark", "delta", "now", "expected"),
     [
         (None, DeltaState("one", 7, LATER, None), NOW, ("full", "it was never synced")),
-        (SYNCED, DeltaState("two", 7, LATER, NOW), NOW, ("full", "the Delta table is another one")),
+        (SYNCED, DeltaState("two", 7, LATER, NOW), NOW, ("full", "the Delta table is not the table that")),
         (SYNCED, DeltaState("one", 4, LATER, None), NOW, ("full", "version 5 is synced and the Delta table is at 4")),
         (SYNCED, DeltaState("one", 7, LATER, None), NOW, ("full", "log does not reach back to version 5")),
-        (SYNCED, DeltaState("one", 7, LATER, LATER), NOW, ("full", "version 5 of the Delta table is another commit")),
+        (
+            SYNCED,
+            DeltaState("one", 7, LATER, LATER),
+            NOW,
+            ("full", "version 5 of the Delta table is not the commit that"),
+        ),
         (SYNCED, DeltaState("one", 7, LATER, NOW), NOW - timedelta(1), ("full", "the clock is behind the last sync")),
         (SYNCED, DeltaState("one", 5, NOW, NOW), NOW, ("none", "version 5 is synced")),
         (SYNCED, DeltaState("one", 7, LATER, NOW), NOW, ("incremental", "version 5 is synced")),
@@ -633,5 +638,5 @@ def test_how_to_sync_follows_from_the_watermark_and_the_delta_table(
 def test_a_full_sync_is_one_that_is_asked_for_or_that_a_change_needs() -> None:
     delta = DeltaState("one", 5, NOW, NOW)
 
-    assert make_sync_plan(SYNCED, delta, NOW, full=True, changed=None) == SyncPlan("full", "it was asked for", 5, 5)
+    assert make_sync_plan(SYNCED, delta, NOW, full=True, changed=None) == SyncPlan("full", "it was requested", 5, 5)
     assert make_sync_plan(SYNCED, delta, NOW, full=False, changed="other filters").reason == "other filters"

@@ -127,9 +127,9 @@ def test_each_value_beside_a_text_is_read_on_its_own(store: OfflineStore) -> Non
 
 def test_what_cannot_be_embedded_is_told_before_anything_runs(store: OfflineStore) -> None:
     rows = docs(("d1", 1, "abba", 1))
-    with pytest.raises(InvalidArgumentError, match=r"'docs:pages' is long; vectors are of an embedding"):
+    with pytest.raises(InvalidArgumentError, match=r"'docs:pages' is long; only an embedding"):
         store.embed_texts("docs:pages", rows, "text", letters, hash_feature="text_hash")
-    with pytest.raises(InvalidArgumentError, match=r"docs:pages is long; the hash of the text is kept in a string"):
+    with pytest.raises(InvalidArgumentError, match=r"docs:pages is long; the hash of the text needs a string"):
         store.embed_texts("docs:meaning", rows, "text", letters, hash_feature="pages")
     with pytest.raises(SchemaError, match=r"no column 'body' to embed; they have \['doc_id', 'text'"):
         store.embed_texts("docs:meaning", rows, "body", letters, hash_feature="text_hash")

@@ -334,12 +334,12 @@ def test_periods_are_read(given: Any, partition_by: Any, first: date, end: date)
         ("2026-11-08/2026-11-01", "day", "is not before its end"),
         ("2026-11-01/2026-11-01", "day", "is not before its end"),
         ("2026-11-01T12:00:00Z/2026-11-08", "day", "does not begin a UTC day"),
-        ("12h", "day", "a length is of whole days"),
+        ("12h", "day", "a length must be whole days"),
         ("last week", "day", "write '2026-11-01/2026-11-08'"),
-        (("2026-11-01",), "day", "is no period"),
-        (datetime(2026, 11, 1), "day", "is no period"),  # noqa: DTZ001
-        ("7d", "month", "no whole months"),
-        ("2026-10-02/2026-11-01", "month", "no whole months"),
+        (("2026-11-01",), "day", "is not a period"),
+        (datetime(2026, 11, 1), "day", "is not a period"),  # noqa: DTZ001
+        ("7d", "month", "does not cover whole months"),
+        ("2026-10-02/2026-11-01", "month", "does not cover whole months"),
     ],
 )
 def test_what_is_no_period_is_told(given: Any, partition_by: Any, told: str) -> None:
