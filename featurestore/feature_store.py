@@ -40,16 +40,16 @@ def utc_now() -> datetime:
 def stop_at(environ: Mapping[str, str]) -> Step:
     """A step that kills this process, as a power cut would, after the side effect that FEATURESTORE_STOP_AT names.
 
-    For tests of what the next run makes of it; ``materialize.written#2`` is the second time that it is come by.
+    Tests use it to check how the next run recovers; ``materialize.written#2`` is the second occurrence of the step.
     """
-    wanted = environ.get("FEATURESTORE_STOP_AT")
-    if not wanted:
+    stop = environ.get("FEATURESTORE_STOP_AT")
+    if not stop:
         return no_step
-    name, _, number = wanted.partition("#")
-    passed = count(1)
+    name, _, number = stop.partition("#")
+    occurrences = count(1)
 
     def step(done: str) -> None:
-        if done == name and next(passed) == int(number or 1):
+        if done == name and next(occurrences) == int(number or 1):
             os.kill(os.getpid(), signal.SIGKILL)
 
     return step
@@ -75,9 +75,9 @@ class FeatureStore:
     ) -> FeatureStore:
         """Open a store from ``Settings``, from a folder of settings, or from ``conf/`` and the environment.
 
-        A Spark session that is passed in, or already active, is used as it is; otherwise one is started. ``clock`` gives
-        the created timestamps. ``on_step`` is called with a name, such as ``materialize.written``, after each side effect
-        of a job. Raises ConfigurationError or RuntimeSetupError.
+        A Spark session that is passed in, or already active, is used as it is; otherwise one is started. ``clock``
+        gives the created timestamps. ``on_step`` is called with a name, such as ``materialize.written``, after each
+        side effect of a job. Raises ConfigurationError or RuntimeSetupError.
         """
         settings = Settings.find(source, environ, profile)
         session = open_session(settings, spark, environ)
@@ -139,9 +139,9 @@ class FeatureStore:
     ) -> Listing[VacuumResult]:
         """Remove files that have not been in any table's newest version for ``older_than``; one line per table.
 
-        It concerns the whole store, since a table holds the rows of all tenants. A horizon shorter than a running reader,
-        or a saved training set of any tenant, needs is refused unless ``force``; ``dry_run`` removes nothing. See
-        ``operations.upkeep.vacuum``. Raises InvalidArgumentError.
+        It concerns the whole store, since a table holds the rows of all tenants. Without ``force`` the horizon may not
+        be shorter than a running reader, or a saved training set of any tenant, needs. ``dry_run`` removes nothing.
+        See ``operations.upkeep.vacuum``. Raises InvalidArgumentError.
         """
         return vacuum(self._context, older_than=older_than, force=force, dry_run=dry_run)
 
@@ -150,9 +150,12 @@ class FeatureStore:
         return self._context.runs.runs(self.spark, STORE)
 
     def latest_runs(self, *, limit: int = 20) -> Listing[Run]:
-        """The newest of these runs, newest first."""
+        """The newest store-wide runs in the ledger, newest first."""
         return self._context.runs.latest(self.spark, STORE, argument_count("limit", limit))
 
     def registry_history(self) -> DataFrame:
-        """Every state of every definition: kind, name, version, revision, definition (JSON), applied_at, code_version."""
+        """Every state of every definition, one row each.
+
+        Columns: kind, name, version, revision, definition (JSON), applied_at, code_version.
+        """
         return self._context.registry.history(self.spark)
