@@ -209,10 +209,10 @@ class FeatureDataLoader:
         """Write examples as chat messages, one JSON object per line, to a new folder of JSONL files.
 
         Inputs are joined as of each row's time; the output is a feature, joined then or ``output_offset`` later, or a
-        column of the spine. The user's message comes from ``template`` (Jinja2, sandboxed), from ``format_fn`` (a row as a
-        dict -> the message, or all messages), or has one line per input. Rows without an output are left out and counted;
-        a row that gives no messages fails the call, or is counted (``on_invalid="skip"``). ``shards``: the maximum
-        number of files per part. docs/fine_tuning.md has the details. Raises TransformationError, InvalidArgumentError,
+        column of the spine. The user's message comes from ``template`` (Jinja2, sandboxed), from ``format_fn`` (a row
+        as a dict -> the message, or all messages), or has one line per input. Rows without an output are left out and
+        counted; a row that gives no messages fails the call, or is counted (``on_invalid="skip"``). ``shards``: the
+        maximum number of files per part. docs/fine_tuning.md has the details. Raises TransformationError, InvalidArgumentError,
         ExportError, SpineError, NotFoundError.
         """
         request = FineTuningRequest(

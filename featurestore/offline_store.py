@@ -81,7 +81,7 @@ class OfflineStore:
         return self._scope.tenant_id
 
     def write_feature_value(self, feature: str, entity: EntityKey, value: Any, event_timestamp: Any) -> WriteResult:
-        """Write one value of ``"group:feature"`` for one entity, such as ``{"user_id": "u1"}``, as of an event timestamp.
+        """Write one value of ``"group:feature"`` for one entity, such as ``{"user_id": "u1"}``.
 
         The value passes the same validation as a batch. An invalid value raises InvalidRowsError, which names the
         rule, and nothing is written. Each call is one commit with its own files: write more than a few values as a
@@ -559,10 +559,10 @@ class OfflineStore:
     def erase(self, entity: str, keys: EntityKey | Sequence[EntityKey]) -> ErasureCertificate:
         """Erase entities physically and permanently; returns a certificate.
 
-        An example is ``erase("user", {"user_id": "u1"})``. The entities disappear from every group, rejected row, saved training set and export. The secret must be in
-        ``FEATURESTORE_SUPPRESSION_SECRET``. The same call resumes an interrupted erasure. See
-        ``operations.erasure.erase`` and docs/retention_and_erasure.md. Raises ConfigurationError, NotFoundError,
-        InvalidArgumentError, ErasureError.
+        An example is ``erase("user", {"user_id": "u1"})``. The entities disappear from every group, rejected row, saved
+        training set and export. The secret must be in ``FEATURESTORE_SUPPRESSION_SECRET``. The same call resumes an
+        interrupted erasure. See ``operations.erasure.erase`` and docs/retention_and_erasure.md. Raises
+        ConfigurationError, NotFoundError, InvalidArgumentError, ErasureError.
         """
         return erase(self._scope, entity, keys)
 

@@ -1,5 +1,5 @@
--- One row per scheduled flight, at the moment of decision. Everything but the label is known by then: no times or delays
--- of the flight itself.
+-- One row per scheduled flight, at the moment of decision. Everything but the label is known by then: the row has no
+-- times or delays of the flight itself.
 SELECT
     flight_id,
     scheduled_departure - INTERVAL 2 HOURS AS event_timestamp,

@@ -61,7 +61,7 @@ def alike_picture(alike: AirportsAlike) -> Picture:
             "Delay beyond the mean of all flights that left New York in the same hour, in standard deviations: "
             f"{alike.airport} and the most similar airports."
         )
-        alternative = f"Lines over the hours of the day, of {alike.airport} and its matches with their similarity: {similarities}."
+        alternative = f"Lines over the hours of the day: {alike.airport}, and by similarity {similarities}."
         return picture_of(figure, f"Airports like {alike.airport}", note, alternative)
 
 

@@ -1,4 +1,4 @@
-"""Run the demo, from files to an evaluated model, as ``make demo`` does; every step is a call that a user would make."""
+"""Run the demo, from files to an evaluated model; every step is a call that a user would make."""
 
 from __future__ import annotations
 
@@ -173,8 +173,8 @@ def _sum_up(console: Console, result: DemoResult) -> None:
     console.print()
     console.print(_scores(result.scores))
     console.print(
-        "One small model per join, trained on the same flights and tested on the same later ones. [bold]Offline[/]: the "
-        "score that its author sees. [bold]Served[/]: with the values that exist two hours before departure."
+        "One small model per join, trained on the same flights and tested on the same later ones. [bold]Offline[/]: "
+        "the score that its author sees. [bold]Served[/]: with the values that exist two hours before departure."
     )
     console.print()
     console.print(_alike(result.alike))

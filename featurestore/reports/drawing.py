@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-# matplotlib writes literal colours; each of these is replaced by a CSS variable, so that light, dark and print may differ.
+# matplotlib writes literal colours; a CSS variable replaces each of these, so that light, dark and print may differ.
 INK, MUTED, LINE, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
 _VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", FIRST: "--first", SECOND: "--second"}
 STYLE: Any = {

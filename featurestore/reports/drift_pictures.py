@@ -56,8 +56,8 @@ def distances(features: Sequence[FeatureDrift]) -> Picture:
             f"{worst[0]:.2f} times the threshold."
         )
         note = (
-            "The greatest measure as a share of its threshold, which is the line. A feature beyond it that is ok has too "
-            "few rows to judge."
+            "The greatest measure as a share of its threshold, which is the line. A feature beyond it that is ok has "
+            "too few rows to judge."
         )
         return picture_of(figure, "Distance", note, alternative)
 

@@ -171,6 +171,6 @@ def _alternative(feature: FeatureStatistics, by_date: Sequence[FeatureStatistics
         return f"{text}."
     first, last = by_date[0], by_date[-1]
     return (
-        f"{text}. Over {len(by_date)} dates from {first.date} to {last.date}: null {first.null_share or 0.0:.1%} at first, "
-        f"{last.null_share or 0.0:.1%} at last."
+        f"{text}. Over {len(by_date)} dates from {first.date} to {last.date}: null {first.null_share or 0.0:.1%} at "
+        f"first, {last.null_share or 0.0:.1%} at last."
     )

@@ -17,7 +17,8 @@ _MOST_FEATURES, _MOST_VALUES = 40, 10
 def profile_report(profiled: ProfiledGroup, path: str | Path) -> Path:
     """Write the report of a group's profile, such as ``store.profiled("user_stats")``, to ``path``; returns the path.
 
-    The file appears only when it is complete, and replaces an existing one. Raises ExportError for a path that is not on a local disk.
+    The file appears only when it is complete, and replaces an existing one. Raises ExportError for a path
+    that is not on a local disk.
     """
     return write_page(profile_html(profiled), path)
 

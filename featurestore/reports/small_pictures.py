@@ -16,7 +16,7 @@ _MOST_DISTINCT, _LEAST_ROWS, _MOST_SHOWN = 50, 5, 3
 
 @dataclass(frozen=True)
 class Bars:
-    """A row of bars: ``path`` draws them in a box of ``width`` by ``height``; ``alternative`` describes them in words."""
+    """A row of bars: ``path`` draws them in a box of ``width`` by ``height``; ``alternative`` is a description."""
 
     width: int
     height: int
@@ -77,7 +77,7 @@ def bars(heights: Sequence[float], width: int, height: int) -> str:
 
 
 def frequent(statistics: FeatureStatistics) -> list[ValueShare]:
-    """The most frequent values of a boolean, or of a text with few distinct values; no value that only few rows have."""
+    """The most frequent values of a boolean, or of a text with few distinct values, without rare values."""
     if not statistics.values or (statistics.type == "string" and (statistics.distinct or 0) > _MOST_DISTINCT):
         return []
     return [

@@ -96,8 +96,8 @@ class TrainingSetNumbers:
 def measure(rows: Any, manifest: Manifest) -> TrainingSetNumbers:
     """Measure joined rows that have the manifest's columns.
 
-    If an event timestamp column is missing (``with_timestamps`` was off), its features have no ages and its group has no
-    count of matches; everything else is measured.
+    If an event timestamp column is missing (``with_timestamps`` was off), its features have no ages and its group has
+    no count of matches; everything else is measured.
     """
     described = list(_described(manifest))
     columns = set(rows.columns)

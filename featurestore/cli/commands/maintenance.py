@@ -71,7 +71,7 @@ def erase(
         Path | None,
         typer.Option(
             "--keys",
-            help="Instead of --key: a file of JSON lines, one object of join keys per line; keeps keys out of the shell.",
+            help="Instead of --key: JSON lines, one object of join keys per line; keeps keys out of the shell.",
         ),
     ] = None,
     certificate: Annotated[

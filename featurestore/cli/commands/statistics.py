@@ -59,7 +59,10 @@ def drift(
         bool, typer.Option("--no-refresh", help="Compare the existing profiles; do not profile changed dates first.")
     ] = False,
 ) -> None:
-    """Compare the distributions of a group's features in two periods, or in a training set and now; exit code 22 on drift."""
+    """Compare the distributions of a group's features in two periods, or in a training set and now.
+
+    Exit code 22 on drift.
+    """
     if baseline is not None and training_set is not None:
         raise typer.BadParameter("give either --baseline or --training-set", param_hint="--baseline/--training-set")
     tenant = invocation.required_tenant()

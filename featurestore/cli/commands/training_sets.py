@@ -1,4 +1,4 @@
-"""Commands for training sets (build, load, list, show, rebuild, extend, audit, diff, export, delete) and fine-tuning sets."""
+"""Commands for training sets and fine-tuning sets."""
 
 from __future__ import annotations
 
@@ -135,7 +135,10 @@ def rebuild(invocation: Invocation, name: SetName, version: Version = None) -> N
 
 
 def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Version = None) -> None:
-    """Add the spine rows of a Parquet file or folder to a saved version, as a new version; only new rows are computed."""
+    """Add the spine rows of a Parquet file or folder to a saved version, as a new version.
+
+    Only the new rows are computed.
+    """
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
