@@ -1,1 +1,1 @@
-"""Measurements against peers, on the same rows; see README.md."""
+"""Benchmarks against peers on the same rows; see README.md."""

@@ -1,12 +1,12 @@
-"""Writes a data set: ``python -m benchmarks.data OPTIONS FOLDER``, the options as JSON.
+"""Write a data set: ``python -m benchmarks.data OPTIONS FOLDER``, with the options as JSON.
 
-Every cell is a hash of (seed, column, row), so that the same options give the same rows anywhere. What makes the answers
-of exact joins the same, whatever the engine and the order of the rows:
+Every cell is a hash of (seed, column, row), so that the same options give the same rows anywhere. Exact joins give the
+same answers with every engine and every order of the rows:
 
 - no two rows of a group have the same event timestamp, so no engine has to break a tie;
 - features are doubles that hold whole numbers below 2^20, so their sums are exact in any order;
-- a tenth of the spine asks at the very microsecond of a value, and where there is a TTL another tenth at the last one
-  at which a value counts, so that an engine with other bounds is found out;
+- a tenth of the spine has exactly the timestamp of a value; with a TTL, another tenth has the last microsecond at which
+  a value counts, which reveals an engine with other bounds;
 - a hundredth of the spine's keys have no value at all.
 """
 
@@ -34,9 +34,9 @@ _ROWS_A_BATCH = 5_000_000
 
 
 def write(options: Options, folder: Path) -> None:
-    """A feature store with the groups' values, written as any batch is, and beside it the spine.
+    """Write a feature store with the groups' values, as ordinary batches, and the spine.
 
-    What an interrupted writing left in the folder is removed first.
+    The remains of an interrupted run in the folder are removed first.
     """
     shutil.rmtree(folder, ignore_errors=True)
     settings = Settings(warehouse=str(warehouse(folder)))
@@ -67,7 +67,7 @@ def _definition(options: Options, group: int) -> FeatureGroup:
         features=[Feature(name, "double") for name in options.features(group)],
         ttl=options.ttl,
         nulls=options.nulls,
-        # A year of days would be files of a few kilobytes at the smaller sizes.
+        # At the smaller sizes, partitions by day would have files of a few kilobytes.
         partition_by="month",
     )
 
@@ -77,31 +77,31 @@ def _relative(path: str, folder: Path) -> str:
 
 
 def value_rows(ids: DataFrame, options: Options, group: int) -> DataFrame:
-    """One row of a feature group a row of ``ids`` (``id`` from 0 to ``rows - 1``)."""
+    """One row of a feature group per row of ``ids`` (``id`` from 0 to ``rows - 1``)."""
     row = F.col("id")
     time = _value_time(options, group, row)
     return ids.select(
         *_keys(options, _value_key(options, group, row)),
         F.timestamp_micros(time).alias(TIME),
-        # A minute later: a pure function of the row, not of the moment the benchmark was run.
+        # A minute later, so that it depends on the row and not on the time of the run.
         F.timestamp_micros(time + 60_000_000).alias("created_timestamp"),
         *(_feature(options, name, row).alias(name) for name in options.features(group)),
     )
 
 
 def spine_rows(ids: DataFrame, options: Options) -> DataFrame:
-    """One spine row a row of ``ids`` (``id`` from 0 to ``spine - 1``)."""
+    """One spine row per row of ``ids`` (``id`` from 0 to ``spine - 1``)."""
     row = F.col("id")
     draw = partial(_draw, options, row)
-    # The value row that it meets exactly, for the tenths that do.
-    met = draw("value met", options.rows)
+    # The value row with exactly this row's timestamp, or its last valid one, in two tenths of the rows.
+    match = draw("value met", options.rows)
     lifetime = options.ttl_microseconds or 0
-    key = F.when(row % 10 < 2, _value_key(options, 1, met)).otherwise(
+    key = F.when(row % 10 < 2, _value_key(options, 1, match)).otherwise(
         _with_hot_key(options, row, "spine", draw("spine key", options.keys + options.keys // 100))
     )
     time = (
-        F.when(row % 10 == 0, _value_time(options, 1, met))
-        .when(row % 10 == 1, _value_time(options, 1, met) + lifetime)
+        F.when(row % 10 == 0, _value_time(options, 1, match))
+        .when(row % 10 == 1, _value_time(options, 1, match) + lifetime)
         .otherwise(F.lit(_YEAR_START) + draw("spine time", _YEAR))
     )
     label = draw("label", 2)
@@ -123,7 +123,7 @@ def _value_key(options: Options, group: int, row: Column) -> Column:
 
 
 def _value_time(options: Options, group: int, row: Column) -> Column:
-    """Microseconds: each row has a slot of the year of its own, and a moment within it."""
+    """Microseconds: each row has its own slot of the year, and a moment within it."""
     slot = _YEAR // options.rows
     return F.lit(_YEAR_START) + row * slot + _draw(options, row, f"time {group}", slot)
 
@@ -135,14 +135,14 @@ def _feature(options: Options, name: str, row: Column) -> Column:
 
 
 def _keys(options: Options, number: Column) -> list[Column]:
-    """The key columns of the key of that number."""
+    """The key columns of the key with this number."""
     name = F.concat(F.lit("user-"), F.lpad(number.cast("string"), 10, "0"))
     shop = F.pmod(number, F.lit(100))
-    written: dict[str, dict[KeyKind, Column]] = {
+    columns: dict[str, dict[KeyKind, Column]] = {
         "user_id": {"long": number.cast("bigint"), "string": name},
         "shop_id": {"long": shop.cast("bigint")},
     }
-    return [written[key][kind].alias(key) for key, kind in options.join_keys.items()]
+    return [columns[key][kind].alias(key) for key, kind in options.join_keys.items()]
 
 
 if __name__ == "__main__":

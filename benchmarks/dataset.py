@@ -1,4 +1,4 @@
-"""A data set of the benchmark: its options, its columns, and where its files are. All engines read it, most of them without Spark."""
+"""A data set of the benchmark: its options, columns and files. Most engines read it without Spark."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from featurestore.definitions.values.durations import microseconds, parse_durati
 
 TENANT = "benchmark"
 TIME = "event_timestamp"
-# Written last: a folder with it is complete.
+# Written last, so that a folder that has it is complete.
 _DESCRIPTION = "dataset.json"
 
 Kind = Literal["double", "long", "string", "timestamp"]
@@ -29,12 +29,12 @@ _JOIN_KEYS: dict[KeyType, dict[str, KeyKind]] = {
 
 @dataclass(frozen=True)
 class Options:
-    """What a data set is made from; equal options give equal rows.
+    """The options of a data set; equal options give equal rows.
 
     - ``rows``: value rows in each of ``groups`` feature groups; ``columns``: features of each group, all doubles;
-    - ``spine``: spine rows; ``keys``: how many different keys the values have;
-    - ``skew``: the share of the rows, of values and spine, that one key has; the rest are spread evenly;
-    - ``ttl``: as a feature group's, None for no end; ``nulls``: the feature groups' null policy;
+    - ``spine``: spine rows; ``keys``: the number of distinct keys of the values;
+    - ``skew``: the share of the value and spine rows that have one key; the other rows are spread evenly;
+    - ``ttl``: the feature groups' TTL, None for no end; ``nulls``: their null policy;
     - ``null_share``: the share of the values that are null.
     """
 
@@ -63,7 +63,7 @@ class Options:
         return self.rows * self.groups + self.spine
 
     def features(self, group: int) -> list[str]:
-        """The features of one group; no two groups have one of the same name."""
+        """The features of one group; no two groups share a name."""
         return [f"feature_{group}_{column}" for column in range(1, self.columns + 1)]
 
     @property
@@ -72,7 +72,7 @@ class Options:
 
     @property
     def output_columns(self) -> dict[str, Kind]:
-        """What a join gives: the spine's columns and every group's features."""
+        """The columns of a join: the spine's columns and every group's features."""
         features: dict[str, Kind] = {
             name: "double" for group in range(1, self.groups + 1) for name in self.features(group)
         }
@@ -80,14 +80,14 @@ class Options:
 
     @property
     def folder(self) -> str:
-        """A folder name that tells data sets apart."""
+        """A folder name that is unique to these options."""
         digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
         return f"{self.rows}-{digest[:12]}"
 
 
 @dataclass(frozen=True)
 class GroupFiles:
-    """One feature group: its Delta table, and the data files that are alive in it."""
+    """One feature group: its Delta table, and the data files of the table's newest version."""
 
     name: str
     features: list[str]
@@ -101,7 +101,7 @@ class GroupFiles:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set that is written: a feature store's warehouse and a spine in Parquet. All paths are absolute."""
+    """A written data set: a feature store's warehouse and a spine in Parquet. All paths are absolute."""
 
     options: Options
     folder: Path
@@ -129,9 +129,9 @@ class Dataset:
 
     @classmethod
     def read(cls, folder: Path) -> Dataset:
-        told = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
-        groups = [GroupFiles(**group).under(folder) for group in told["groups"]]
-        return cls(Options(**told["options"]), folder, groups)
+        description = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
+        groups = [GroupFiles(**group).under(folder) for group in description["groups"]]
+        return cls(Options(**description["options"]), folder, groups)
 
 
 def warehouse(folder: Path) -> Path:
@@ -147,6 +147,6 @@ def is_complete(folder: Path) -> bool:
 
 
 def complete(folder: Path, options: Options, groups: list[GroupFiles]) -> None:
-    """Say what is in the folder, whose groups have paths relative to it; it is complete with this."""
-    told = {"options": asdict(options), "groups": [asdict(group) for group in groups]}
-    (folder / _DESCRIPTION).write_text(json.dumps(told, indent=1), encoding="utf-8")
+    """Write the description, which marks the folder as complete; the groups' paths are relative to the folder."""
+    description = {"options": asdict(options), "groups": [asdict(group) for group in groups]}
+    (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Spark's own account of a stretch of time: bytes shuffled and spilled, CPU and garbage collection of its tasks."""
+"""Read Spark's event log: bytes shuffled and spilled, CPU and garbage collection of tasks in a span of time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# One plain file an application.
+# One uncompressed file per application.
 PROPERTIES = {
     "spark.eventLog.enabled": "true",
     "spark.eventLog.compress": "false",
@@ -18,7 +18,7 @@ PROPERTIES = {
 
 @dataclass(frozen=True)
 class TaskTotals:
-    """Sums over tasks; spilled counts what went to disk, as it lies there."""
+    """Sums over tasks; spilled bytes are those on disk."""
 
     shuffled_bytes: int
     spilled_bytes: int
@@ -27,7 +27,7 @@ class TaskTotals:
 
 
 def read_tasks(folder: Path, since: float, until: float) -> TaskTotals:
-    """Of the tasks launched between two moments (seconds of the epoch), in the log of the one application there."""
+    """The totals of the tasks launched between two moments (epoch seconds); the folder has one application's log."""
     [log] = [file for file in folder.iterdir() if not file.name.startswith(".")]
     tasks = list(_metrics(log, since * 1000, until * 1000))
     return TaskTotals(

@@ -1,7 +1,8 @@
-"""Runs one engine once, in this process, and prints what it took as one line of JSON, the last that it prints.
+"""Run one engine once, in this process, and print the measurement as JSON on the last line.
 
-``python -m benchmarks.measure REQUEST``, the request as JSON. The clock runs from the call of the engine to its answers:
-outside are imports, the start of the session, and one reading of all files, so that every engine finds them in memory.
+``python -m benchmarks.measure REQUEST``, with the request as JSON. The clock runs from the call of the engine to its
+answers. It excludes imports, the start of the session, and one read of all files, which brings them into memory for
+every engine.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchmarks.processes import usage
 
 @dataclass(frozen=True)
 class Request:
-    """Which engine, on the data set in which folder, with how many cores; ``memory`` is the JVM's heap, as ``8g``."""
+    """One run: the engine, the folder of the data set, the cores, and ``memory``, the JVM's heap such as ``8g``."""
 
     engine: str
     folder: str
@@ -36,7 +37,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One run. ``cpu_seconds`` are those of all its processes, planning and compiling included; ``tasks`` only on Spark."""
+    """One run's numbers.
+
+    ``cpu_seconds`` are those of all its processes, including planning and compilation; only Spark has ``tasks``.
+    """
 
     seconds: float
     cpu_seconds: float
@@ -46,9 +50,9 @@ class Measurement:
 
     @classmethod
     def from_json(cls, line: str) -> Measurement:
-        told = json.loads(line)
-        tasks = told.pop("tasks")
-        return cls(**told, tasks=None if tasks is None else TaskTotals(**tasks))
+        fields = json.loads(line)
+        tasks = fields.pop("tasks")
+        return cls(**fields, tasks=None if tasks is None else TaskTotals(**tasks))
 
 
 def measure(request: Request) -> Measurement:
@@ -62,7 +66,7 @@ def measure(request: Request) -> Measurement:
 
 
 def read_through(dataset: Dataset) -> None:
-    """Read every file once, so that no engine is the one that waits for the disk."""
+    """Read every file once, so that no engine has to wait for the disk."""
     for name in [*dataset.spine_files, *(file for group in dataset.groups for file in group.files)]:
         with Path(name).open("rb") as file:
             while file.read(1 << 22):
@@ -79,7 +83,7 @@ def _timed(run: Callable[[], Answers]) -> Measurement:
 
 
 def _on_spark(run: Callable[..., Answers], dataset: Dataset, request: Request) -> Measurement:
-    # Not at the top: DuckDB and Polars are measured in a process without Spark.
+    # Imported here, because DuckDB and Polars are measured in a process without Spark.
     from benchmarks.spark import benchmark_session
     from featurestore import Settings
 
@@ -91,7 +95,7 @@ def _on_spark(run: Callable[..., Answers], dataset: Dataset, request: Request) -
             **event_log.PROPERTIES,
         }
         with benchmark_session(Settings(warehouse=dataset.warehouse), **properties) as spark:
-            # Both formats have been read once: their classes are loaded.
+            # Reading both formats once loads their classes.
             for group in dataset.groups:
                 spark.read.format("delta").load(group.table).limit(1).collect()
             spark.read.parquet(dataset.spine).limit(1).collect()

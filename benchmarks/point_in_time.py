@@ -1,4 +1,4 @@
-"""The as-of join beside its peers, on the same rows, turn by turn; see README.md.
+"""Compare the as-of join with its peers on the same rows, turn by turn; see README.md.
 
 python benchmarks/point_in_time.py --rows 1m,10m,50m
 """
@@ -31,7 +31,7 @@ _UNITS = {"k": 1_000, "m": 1_000_000, "b": 1_000_000_000}
 
 
 def count(word: str) -> int:
-    """A number of rows, as ``2500``, ``20k`` or ``1.5m``."""
+    """A number of rows, such as ``2500``, ``20k`` or ``1.5m``."""
     unit = _UNITS.get(word[-1:].lower(), 1)
     try:
         number = float(word[:-1] if unit > 1 else word) * unit
@@ -61,24 +61,24 @@ def lifetime(word: str) -> str | None:
 
 
 def main(
-    rows: Annotated[str, typer.Option(help="Value rows of a group: one size, or several, as 1m,10m,50m")] = "1m",
+    rows: Annotated[str, typer.Option(help="Value rows of a group: one or more sizes, such as 1m,10m,50m")] = "1m",
     spine: Annotated[str | None, typer.Option(help="Spine rows  [default: rows / 5]")] = None,
-    keys: Annotated[str | None, typer.Option(help="Different keys  [default: rows / 100]")] = None,
+    keys: Annotated[str | None, typer.Option(help="Distinct keys  [default: rows / 100]")] = None,
     columns: Annotated[int, typer.Option(min=1, help="Features of a group")] = 8,
     groups: Annotated[int, typer.Option(min=1, help="Feature groups")] = 1,
     skew: Annotated[float, typer.Option(min=0, max=1, help="Share of all rows that one key has")] = 0.0,
     key_type: Annotated[KeyType, typer.Option(help="Type of the join key")] = "long",
-    ttl: Annotated[str, typer.Option(help="none, or how long a value counts, as 30d")] = "none",
+    ttl: Annotated[str, typer.Option(help="How long a value counts, such as 30d; or none")] = "none",
     nulls: Annotated[Nulls, typer.Option(help="The groups' null policy")] = "skip",
     null_share: Annotated[float, typer.Option(min=0, max=0.99, help="Share of the values that are null")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Another seed, other rows")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the rows")] = 0,
     rounds: Annotated[int, typer.Option(min=1, help="How often each engine is run")] = 3,
-    engines: Annotated[str, typer.Option(help="all, or names with commas between")] = "all",
+    engines: Annotated[str, typer.Option(help="all, or names separated by commas")] = "all",
     cores: Annotated[int, typer.Option(min=1, help="Cores for each engine")] = len(os.sched_getaffinity(0)),
     memory: Annotated[str, typer.Option(help="Heap of Spark's JVM")] = "8g",
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a run is ended")] = 1800.0,
-    data: Annotated[Path, typer.Option(help="Where data sets are kept, to be used again")] = _OUTPUT / "data",
-    output: Annotated[Path, typer.Option(help="Where JSON, table and picture go")] = _OUTPUT,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a run is killed")] = 1800.0,
+    data: Annotated[Path, typer.Option(help="Folder of data sets, which are reused")] = _OUTPUT / "data",
+    output: Annotated[Path, typer.Option(help="Folder for JSON, table and picture")] = _OUTPUT,
 ) -> None:
     """Run the as-of join's engines on the same rows, check that their answers are the same, and report."""
     sizes = [count(word) for word in rows.split(",")]
@@ -98,7 +98,7 @@ def main(
         )
         for size in sizes
     ]
-    # In less its cells would be cut, as in the 80 columns that rich takes a file to have.
+    # A narrower table would cut its cells, as in the 80 columns that rich assumes for a file.
     console = Console(width=max(Console().width, _TABLE_WIDTH))
     turns = Turns(cores, memory, timeout, data.absolute() / "logs")
     chosen = chosen_engines(engines)
@@ -107,7 +107,7 @@ def main(
     for result in results:
         console.print(terminal_table(result, results[0]))
     console.print(f"JSON, table and picture are in {output}")
-    raise typer.Exit(code=_told_wrong(results, console))
+    raise typer.Exit(code=_report_faults(results, console))
 
 
 def _measured(
@@ -117,18 +117,18 @@ def _measured(
     reasons = {name: ENGINES[name].left_out(options) for name in engines}
     left_out = {name: reason for name, reason in reasons.items() if reason is not None}
     able = [name for name in engines if name not in left_out]
-    with console.status("writing the data set, unless it is there"):
+    with console.status("writing the data set, unless it exists"):
         folder = write_dataset(options, data)
 
-    def tell(run: Run) -> None:
+    def report(run: Run) -> None:
         took = f"{run.measurement.seconds:.2f} s" if run.measurement else f"failed: {run.failure}"
         console.print(f"  round {run.round}  {run.engine:<14}{took}", highlight=False, markup=False)
 
-    return DatasetResult(options, turns.take(able, folder, rounds, tell), left_out)
+    return DatasetResult(options, turns.take(able, folder, rounds, report), left_out)
 
 
 def settings(turns: Turns, rounds: int, engines: list[str]) -> dict[str, Any]:
-    """What the numbers depend on beside the data: the machine, its software, and how the runs were made."""
+    """The settings that the numbers depend on besides the data: the machine, its software, and the way of running."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     return {
         "cores": turns.cores,
@@ -152,15 +152,15 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _told_wrong(results: list[DatasetResult], console: Console) -> int:
-    """1 where engines differ or ours failed, which is then said; else 0."""
-    wrong = [difference for result in results for difference in result.differences()]
-    wrong += [f"{OURS} failed: {failure}" for result in results if (failure := result.failed(OURS))]
-    if wrong:
-        console.print(f"[bold red]WRONG[/bold red]: {len(wrong)} differences or failures")
-        for line in wrong[:20]:
+def _report_faults(results: list[DatasetResult], console: Console) -> int:
+    """Print where engines differ or ours failed; returns the exit code, 1 if there are such faults, else 0."""
+    faults = [difference for result in results for difference in result.differences()]
+    faults += [f"{OURS} failed: {failure}" for result in results if (failure := result.failed(OURS))]
+    if faults:
+        console.print(f"[bold red]WRONG[/bold red]: {len(faults)} differences or failures")
+        for line in faults[:20]:
             console.print(f"  {line}", highlight=False, markup=False)
-    return 1 if wrong else 0
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":

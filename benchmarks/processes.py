@@ -1,4 +1,4 @@
-"""What this process and those it started have used, as Linux tells under /proc."""
+"""CPU and memory of this process and its descendants, from Linux's /proc."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-# Fields of /proc/PID/stat, counted after the command's name.
+# Positions in /proc/PID/stat, counted after the command's name.
 _PARENT, _USER_TICKS, _SYSTEM_TICKS = 1, 11, 12
 
 
 @dataclass(frozen=True)
 class Usage:
-    """``cpu_seconds`` since the start, and ``peak_bytes`` of resident memory, each process's own peak added up."""
+    """``cpu_seconds`` since the start, and ``peak_bytes`` of resident memory, the sum of each process's own peak."""
 
     cpu_seconds: float
     peak_bytes: int
 
 
 def usage() -> Usage:
-    """Of this process and all below it that are running: the JVM, and the JVM's Python workers."""
+    """The usage of this process and its running descendants: the JVM, and the JVM's Python workers."""
     family = _family()
     return Usage(sum(_cpu_seconds(stat) for stat in family.values()), sum(_peak_bytes(process) for process in family))
 
@@ -37,7 +37,7 @@ def _family() -> dict[int, list[str]]:
 
 
 def _stat(process: int) -> list[str]:
-    """Its fields after the name, which may hold anything; none for a process that has just ended."""
+    """The fields after the name, which may hold any character; empty for a process that has just ended."""
     try:
         return Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -52,4 +52,4 @@ def _peak_bytes(process: int) -> int:
     for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    return 0  # a process that has ended and was not waited for
+    return 0  # a process that has ended but was not waited for

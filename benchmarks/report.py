@@ -1,4 +1,4 @@
-"""What the runs come to: a summary an engine, as a table for the terminal and in Markdown, as JSON, and as a picture."""
+"""Summarize the runs per engine: as a table for the terminal and in Markdown, as JSON, and as a picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchmarks.turns import Run
 
 @dataclass(frozen=True)
 class Spread:
-    """Over the rounds."""
+    """The median, minimum and maximum over the rounds."""
 
     median: float
     min: float
@@ -36,10 +36,10 @@ class Spread:
 class EngineSummary:
     """One engine on one data set.
 
-    - ``ratio``: its seconds by ours of the same round: 2 is twice as slow as the feature store;
-    - ``per_row``: its median seconds a row (of values and spine) by those on the first data set;
+    - ``ratio``: its seconds divided by ours in the same round: 2 is twice as slow as the feature store;
+    - ``per_row``: its median seconds per row (of values and spine), divided by those on the first data set;
     - ``answers``: ``same`` as the others', ``differ``, or ``none`` (the floor is not an as-of join);
-    - ``failure``: why it has no numbers, or not those of all rounds.
+    - ``failure``: the reason why it has no numbers, or not those of all rounds.
     """
 
     engine: str
@@ -56,29 +56,29 @@ class EngineSummary:
 
 @dataclass(frozen=True)
 class DatasetResult:
-    """All runs on one data set; ``left_out`` has the engines that cannot give these answers, and why."""
+    """All runs on one data set; ``left_out``: engine that cannot give these answers -> the reason."""
 
     options: Options
     runs: list[Run]
     left_out: dict[str, str]
 
     def measurements(self, engine: str) -> dict[int, Measurement]:
-        """By round."""
+        """Round -> measurement of an engine."""
         return {run.round: run.measurement for run in self.runs if run.engine == engine and run.measurement is not None}
 
     @property
     def engines(self) -> list[str]:
-        asked = {run.engine for run in self.runs} | self.left_out.keys()
-        return [name for name in ENGINES if name in asked]
+        names = {run.engine for run in self.runs} | self.left_out.keys()
+        return [name for name in ENGINES if name in names]
 
     @property
     def expected(self) -> Answers:
         """The first as-of join's answers, in the order of the engines."""
-        found = (list(self.measurements(name).values()) for name in self.engines if ENGINES[name].is_as_of_join)
-        return next((measurements[0].answers for measurements in found if measurements), {})
+        runs = (list(self.measurements(name).values()) for name in self.engines if ENGINES[name].is_as_of_join)
+        return next((measurements[0].answers for measurements in runs if measurements), {})
 
     def differences(self) -> list[str]:
-        """One line a run and answer that is not the expected one."""
+        """One line per run and answer that is not the expected one."""
         return [
             f"{run.engine}, round {run.round}: {difference}"
             for run in self.runs
@@ -91,7 +91,7 @@ class DatasetResult:
 
 
 def summarize(result: DatasetResult, first: DatasetResult) -> list[EngineSummary]:
-    """In the order of the engines; ``first`` is the result that time a row is compared with."""
+    """One summary per engine, in their order; ``first`` is the result to compare the time per row with."""
     return [_summary(result, first, engine) for engine in result.engines]
 
 
@@ -148,7 +148,7 @@ def _ratio(ratio: Spread | None) -> str:
 
 
 def _short(ratio: float) -> str:
-    """Two decimals, and more where they would be noughts."""
+    """Two decimals, and more if these would be zeros."""
     return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
@@ -163,17 +163,17 @@ def _bytes(count: float | None) -> str:
 def described(options: Options) -> str:
     """A data set in one line."""
     groups = f"{options.groups} groups, each of " if options.groups > 1 else ""
-    told = [
+    parts = [
         f"{groups}{options.rows:,} value rows x {options.columns} doubles",
         f"{options.spine:,} spine rows",
         f"{options.keys:,} {options.key_type} keys",
         f"TTL {options.ttl or 'none'}",
     ]
     if options.skew:
-        told.append(f"{options.skew:.0%} of all rows on one key")
+        parts.append(f"{options.skew:.0%} of all rows on one key")
     if options.null_share:
-        told.append(f"{options.null_share:.0%} nulls, nulls: {options.nulls}")
-    return ", ".join(told)
+        parts.append(f"{options.null_share:.0%} nulls, nulls: {options.nulls}")
+    return ", ".join(parts)
 
 
 def terminal_table(result: DatasetResult, first: DatasetResult) -> Table:
@@ -184,16 +184,16 @@ def terminal_table(result: DatasetResult, first: DatasetResult) -> Table:
 
 
 def write_report(results: list[DatasetResult], settings: Mapping[str, Any], folder: Path) -> None:
-    """``point_in_time.json``, ``.md`` and ``.png`` in the folder."""
+    """Write ``point_in_time.json``, ``.md`` and ``.png`` to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    told = json.dumps(as_json(results, settings), indent=1) + "\n"
-    (folder / "point_in_time.json").write_text(told, encoding="utf-8")
+    text = json.dumps(as_json(results, settings), indent=1) + "\n"
+    (folder / "point_in_time.json").write_text(text, encoding="utf-8")
     (folder / "point_in_time.md").write_text(_markdown(results, settings), encoding="utf-8")
     ratio_picture(results).savefig(folder / "point_in_time.png", dpi=150)
 
 
 def as_json(results: list[DatasetResult], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings, and a data set its options, summaries, single runs, and the answers, which are the same anywhere."""
+    """The settings; per data set its options, summaries, runs, and the answers, which are the same on every machine."""
     datasets = [
         {
             "options": asdict(result.options),
@@ -208,10 +208,10 @@ def as_json(results: list[DatasetResult], settings: Mapping[str, Any]) -> dict[s
 
 
 def _without_answers(run: Run) -> dict[str, Any]:
-    told = asdict(run)
-    if told["measurement"] is not None:
-        del told["measurement"]["answers"]
-    return told
+    fields = asdict(run)
+    if fields["measurement"] is not None:
+        del fields["measurement"]["answers"]
+    return fields
 
 
 def _markdown(results: list[DatasetResult], settings: Mapping[str, Any]) -> str:
@@ -225,14 +225,14 @@ def _markdown(results: list[DatasetResult], settings: Mapping[str, Any]) -> str:
 
 
 def ratio_picture(results: list[DatasetResult]) -> Figure:
-    """Each engine's seconds by ours: a point for the median, a line from the least to the most of the rounds."""
+    """Each engine's seconds divided by ours: a point for the median, a line from the minimum to the maximum."""
     engines = [name for name in ENGINES if any(name in result.engines for result in results)]
     figure = Figure(figsize=(9, 1.2 + 0.3 * len(engines) * (1 + len(results) / 2)), layout="constrained")
     axes = figure.subplots()
     for index, result in enumerate(results):
-        shown = [summary for summary in summarize(result, results[0]) if summary.ratio is not None]
-        heights = [engines.index(summary.engine) + 0.6 * (index + 0.5) / len(results) - 0.3 for summary in shown]
-        ratios = [summary.ratio for summary in shown if summary.ratio is not None]
+        measured = [summary for summary in summarize(result, results[0]) if summary.ratio is not None]
+        heights = [engines.index(summary.engine) + 0.6 * (index + 0.5) / len(results) - 0.3 for summary in measured]
+        ratios = [summary.ratio for summary in measured if summary.ratio is not None]
         medians = [ratio.median for ratio in ratios]
         spread = [[ratio.median - ratio.min for ratio in ratios], [ratio.max - ratio.median for ratio in ratios]]
         axes.errorbar(medians, heights, xerr=spread, fmt="o", capsize=3, label=described(result.options))
@@ -244,6 +244,8 @@ def ratio_picture(results: list[DatasetResult]) -> Figure:
     axes.margins(x=0.1)
     axes.set_yticks(range(len(engines)), engines)
     axes.set_ylim(len(engines) - 0.5, -0.5)
-    axes.set_xlabel("seconds, by the feature store's of the same round (median, least to most; more is slower)")
+    axes.set_xlabel(
+        "seconds, divided by the feature store's in the same round (median, minimum to maximum; more is slower)"
+    )
     figure.legend(loc="outside upper left", frameon=False, fontsize="small")
     return figure

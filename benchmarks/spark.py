@@ -1,4 +1,4 @@
-"""What the engines on Spark share: the session, the tables, and how a result is consumed."""
+"""The session, the tables and the consumption of a result, which all engines on Spark share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PROJECT = Path(__file__).parents[1]
 
 @contextmanager
 def benchmark_session(settings: Settings, **properties: str) -> Iterator[SparkSession]:
-    """The session that the feature store itself starts, with its defaults, for every engine alike."""
+    """The session that the feature store itself starts, with its defaults; every engine uses the same."""
     own = {
         "spark.jars.ivy": str(_PROJECT / ".ivy"),
         "spark.sql.warehouse.dir": settings.warehouse,
@@ -44,17 +44,17 @@ def read_values(spark: SparkSession, dataset: Dataset, group: GroupFiles, times:
 
 
 def consume(frame: DataFrame, columns: dict[str, Kind]) -> Answers:
-    """The number of rows, and of every column its count, its sum and its sum weighted by row."""
+    """The number of rows, and each column's count, sum, and sum weighted by row."""
     weight = F.pmod("id", F.lit(WEIGHTS))
-    asked = [F.count(F.lit(1)).cast("double").alias("rows")]
+    aggregates = [F.count(F.lit(1)).cast("double").alias("rows")]
     for name, kind in columns.items():
         number = _number(name, kind)
-        asked += [
+        aggregates += [
             F.count(name).cast("double").alias(f"{name} count"),
             F.coalesce(F.sum(number), F.lit(0.0)).alias(f"{name} sum"),
             F.coalesce(F.sum(number * weight), F.lit(0.0)).alias(f"{name} weighted"),
         ]
-    return frame.agg(*asked).collect()[0].asDict()
+    return frame.agg(*aggregates).collect()[0].asDict()
 
 
 def _number(name: str, kind: Kind) -> Column:

@@ -1,4 +1,4 @@
-"""Engines turn by turn, each run in a process of its own: all engines in round 1, all in round 2, and so on."""
+"""Run engines turn by turn, each run in its own process: all engines in round 1, all in round 2, and so on."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from benchmarks.dataset import Options, is_complete
 from benchmarks.measure import Measurement, Request
 
 _PROJECT = Path(__file__).parents[1]
-# As Python ends with it, as py4j hands on the JVM's, and its cause, which is the last of them.
+# An error as Python prints it, as py4j passes the JVM's on, and as the last of the JVM's causes.
 _FAULT = re.compile(r"^(?:: |Caused by: )?((?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b.*)")
 
 
 class ProcessFailedError(Exception):
-    """A process of the benchmark ended without a result; the text says why."""
+    """A process of the benchmark ended without a result; the message says why."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One engine's turn in one round: a measurement, or why there is none."""
+    """One engine's turn in one round: a measurement, or the reason why there is none."""
 
     engine: str
     round: int
@@ -36,17 +36,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Turns:
-    """How runs are started: with how many cores, how much heap for Spark, and how many seconds at most."""
+    """The limits of runs: cores, Spark's heap, and the timeout in seconds; ``logs`` is the folder of their logs."""
 
     cores: int
     memory: str
     timeout: float
     logs: Path
 
-    def take(self, engines: Sequence[str], folder: Path, rounds: int, tell: Callable[[Run], None]) -> list[Run]:
-        """All runs on one data set. An engine that failed once is not asked again.
+    def take(self, engines: Sequence[str], folder: Path, rounds: int, report: Callable[[Run], None]) -> list[Run]:
+        """Make all runs on one data set. An engine that failed once does not run again.
 
-        Each round starts with another engine, so that none always follows the same one.
+        Each round starts with another engine, so that no engine always follows the same one.
         """
         runs: list[Run] = []
         for number in range(rounds):
@@ -55,7 +55,7 @@ class Turns:
                 if any(run.engine == engine and run.failure for run in runs):
                     continue
                 runs.append(self._run(engine, folder, number + 1))
-                tell(runs[-1])
+                report(runs[-1])
         return runs
 
     def _run(self, engine: str, folder: Path, number: int) -> Run:
@@ -63,13 +63,13 @@ class Turns:
         log = self.logs / f"{folder.name}-{engine}-{number}.log"
         try:
             printed = run_process("benchmarks.measure", [json.dumps(asdict(request))], log, self.timeout)
-        except ProcessFailedError as failed:
-            return Run(engine, number, failure=str(failed))
+        except ProcessFailedError as error:
+            return Run(engine, number, failure=str(error))
         return Run(engine, number, Measurement.from_json(printed.splitlines()[-1]))
 
 
 def write_dataset(options: Options, data: Path) -> Path:
-    """The folder of the data set with these options, written first where it is not there whole."""
+    """The folder of the data set with these options; it is written first unless it is complete."""
     folder = data / options.folder
     if not is_complete(folder):
         log = data / "logs" / f"{folder.name}-data.log"
@@ -78,14 +78,14 @@ def write_dataset(options: Options, data: Path) -> Path:
 
 
 def run_process(module: str, arguments: Sequence[str], log: Path, timeout: float | None) -> str:
-    """What a module of this package printed; what it said beside that goes to ``log``. Raises ProcessFailedError.
+    """Run a module of this package, with its stderr in ``log``; returns what it printed. Raises ProcessFailedError.
 
-    A process that takes longer than ``timeout`` seconds is killed, and its JVM with it.
+    A process that takes longer than ``timeout`` seconds is killed together with its JVM.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", module, *arguments]
     with log.open("w", encoding="utf-8") as errors:
-        # A session of its own: one process group, which the JVM is part of.
+        # In its own session, so that the process and its JVM are one process group.
         process = subprocess.Popen(
             command, cwd=_PROJECT, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
         )
@@ -101,11 +101,11 @@ def run_process(module: str, arguments: Sequence[str], log: Path, timeout: float
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End what is left of the process and its children."""
+    """Kill the process and its children if they still run."""
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
-        return  # all of them have ended by themselves
+        return  # all of them have ended
     process.wait()
 
 

@@ -1,4 +1,4 @@
-"""Vectors that lie as embeddings do: in clusters of unlike sizes, and in fewer directions than they have dims."""
+"""Make vectors that are distributed like embeddings: in clusters of unequal sizes, in fewer directions than dims."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pyarrow as pa
 Vectors = np.ndarray[Any, Any]
 
 LATENT, CLUSTERS = 48, 2000
-# A row's bucket is any of so many; ``bucket < 10`` is one row in a hundred.
+# The number of buckets; ``bucket < 10`` selects one row in a hundred.
 BUCKETS = 1000
 
 
 @dataclass(frozen=True)
 class VectorData:
-    """Vectors of unit length in single precision, and a bucket each that has nothing to do with where they lie."""
+    """Vectors of unit length in single precision, each with a random bucket that is independent of the vector."""
 
     vectors: Vectors
     buckets: Vectors
@@ -45,28 +45,28 @@ class VectorData:
         ]
 
     def nearest(self, queries: Vectors, most_bucket: int, limit: int) -> list[set[int]]:
-        """The ids of the nearest to each query, in double precision, among rows of a lesser bucket."""
+        """The ids of the rows nearest to each query, in double precision, among buckets below ``most_bucket``."""
         ids = np.flatnonzero(self.buckets < most_bucket)
         cosines = np.empty((len(queries), len(ids)))
-        # Some at a time: all in double would be twice the vectors.
+        # In chunks, because all vectors in double precision would need twice their memory.
         for start in range(0, len(ids), 20_000):
-            some = self.vectors[ids[start : start + 20_000]].astype(np.float64)
-            cosines[:, start : start + 20_000] = queries.astype(np.float64) @ some.T
+            chunk = self.vectors[ids[start : start + 20_000]].astype(np.float64)
+            cosines[:, start : start + 20_000] = queries.astype(np.float64) @ chunk.T
         nearest = np.argsort(-cosines, axis=1, kind="stable")[:, :limit]
-        return [set(ids[one].tolist()) for one in nearest]
+        return [set(ids[positions].tolist()) for positions in nearest]
 
 
 def clustered(rng: np.random.Generator, rows: int, dims: int, seed: int) -> Vectors:
-    """Rows around the seed's centres: whichever ``rng`` draws them, they are of one distribution."""
+    """Rows around the seed's centres; every ``rng`` draws them from the same distribution."""
     fixed = np.random.default_rng(seed)
     plane = fixed.standard_normal((LATENT, dims)) / np.sqrt(LATENT)
     centres = fixed.standard_normal((CLUSTERS, LATENT))
     share = 1 / np.arange(1, CLUSTERS + 1) ** 0.7
-    of_cluster = rng.choice(CLUSTERS, size=rows, p=share / share.sum())
-    found = np.empty((rows, dims), np.float32)
+    clusters = rng.choice(CLUSTERS, size=rows, p=share / share.sum())
+    unit_vectors = np.empty((rows, dims), np.float32)
     for start in range(0, rows, 20_000):
-        some = of_cluster[start : start + 20_000]
-        near = centres[some] + 0.5 * rng.standard_normal((len(some), LATENT))
-        vectors = near @ plane + 0.1 * rng.standard_normal((len(some), dims))
-        found[start : start + 20_000] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return found
+        chunk = clusters[start : start + 20_000]
+        near = centres[chunk] + 0.5 * rng.standard_normal((len(chunk), LATENT))
+        vectors = near @ plane + 0.1 * rng.standard_normal((len(chunk), dims))
+        unit_vectors[start : start + 20_000] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit_vectors

@@ -1,4 +1,4 @@
-"""Searches of one tenant's vectors in PostgreSQL: ours, a sequential scan, and pgvector as it comes."""
+"""Benchmark searches of one tenant's vectors in PostgreSQL: ours, a sequential scan, and pgvector's defaults."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from featurestore.stores.postgres.tables import EMBEDDING, VectorTable, in_schem
 TENANT = "acme"
 SELECTIVITIES = (1.0, 0.1, 0.01, 0.001)
 OURS, BATCH, SEQUENTIAL, PLAIN = "featurestore", "featurestore, in batches", "sequential scan", "pgvector as it comes"
-# Of a search by every query in one call.
+# Queries per call of the search in batches.
 _BATCH = 100
 
 
@@ -50,9 +50,11 @@ class SearchOptions:
 class SearchSummary:
     """One way of searching at one selectivity.
 
-    - ``recall``: the share of the nearest that was found; ``full``: of queries that got as many as were asked for;
-    - ``milliseconds`` of a query; ``speed``: queries a second by those of the sequential scan of the same round;
-    - ``exact``: the share of queries that were answered by comparing all that pass.
+    - ``recall``: the share of the nearest rows that the search returned; ``full``: the share of queries that returned
+      as many rows as the limit allows;
+    - ``milliseconds``: per query; ``speed``: queries per second, divided by those of the sequential scan in the same
+      round;
+    - ``exact``: the share of queries that compared all rows that pass the filter.
     """
 
     selectivity: float
@@ -79,7 +81,7 @@ class SearchResult:
 Find = Callable[[Vectors], list[list[int]]]
 
 
-def measure_search(options: SearchOptions, folder: Path, tell: Callable[[str], None]) -> SearchResult:
+def measure_search(options: SearchOptions, folder: Path, report: Callable[[str], None]) -> SearchResult:
     """Load, build, and search in rounds; the server and its data are under ``folder``."""
     data = VectorData.make(options.rows, options.dims, options.seed)
     queries = clustered(np.random.default_rng([options.seed, 1]), options.queries, options.dims, options.seed)
@@ -87,15 +89,15 @@ def measure_search(options: SearchOptions, folder: Path, tell: Callable[[str], N
     try:
         table = _table(options)
         load = _load(postgres, table, data)
-        tell(f"loaded in {load:.1f} s")
+        report(f"loaded in {load:.1f} s")
         build = _build(postgres, table)
-        tell(f"graph built in {build:.1f} s")
+        report(f"graph built in {build:.1f} s")
         with postgres.tenant(TENANT) as connection:
-            one = searchable(connection, TENANT, table.group, table.version, table.feature)[table.model]
+            target = searchable(connection, TENANT, table.group, table.version, table.feature)[table.model]
         summaries = []
         for selectivity in SELECTIVITIES:
-            summaries += _at(selectivity, options, postgres, one, data, queries)
-            tell(f"selectivity {selectivity:g} done")
+            summaries += _at(selectivity, options, postgres, target, data, queries)
+            report(f"selectivity {selectivity:g} done")
     finally:
         postgres.close()
     return SearchResult(options, load, build, summaries)
@@ -119,7 +121,7 @@ def _table(options: SearchOptions) -> VectorTable:
 
 
 def _load(postgres: Postgres, table: VectorTable, data: VectorData) -> float:
-    """Binary COPY into a table beside, and from there into the tenant's, with its key and the filter's index."""
+    """Load by binary COPY into a temporary table, and from there into the tenant's, with its key and filter index."""
     with postgres.owner() as owner:
         migrate(owner)
         ensure_table(owner, table)
@@ -129,15 +131,15 @@ def _load(postgres: Postgres, table: VectorTable, data: VectorData) -> float:
     began = time.perf_counter()
     with postgres.owner(TENANT) as owner:
         place = in_schema(table.name)
-        beside = sql.SQL("CREATE TEMPORARY TABLE beside ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA")
-        owner.execute(beside.format(columns, place))
-        with owner.cursor().copy("COPY beside FROM STDIN (FORMAT BINARY)") as out:
+        staging = sql.SQL("CREATE TEMPORARY TABLE staging ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA")
+        owner.execute(staging.format(columns, place))
+        with owner.cursor().copy("COPY staging FROM STDIN (FORMAT BINARY)") as out:
             out.write(COPY_BEGIN)
             for batch in data.batches():
                 out.write(copied(encoder.fields(_as_rows(batch))))
             out.write(COPY_END)
         owner.execute(
-            sql.SQL("INSERT INTO {} (tenant_id, {}) SELECT {}, {} FROM beside").format(
+            sql.SQL("INSERT INTO {} (tenant_id, {}) SELECT {}, {} FROM staging").format(
                 place, columns, sql.Literal(TENANT), columns
             )
         )
@@ -150,13 +152,13 @@ def _load(postgres: Postgres, table: VectorTable, data: VectorData) -> float:
 
 def _as_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
     now = pa.array(np.full(batch.num_rows, 1_767_225_600_000_000), pa.timestamp("us", "UTC"))
-    told = {"id": batch["id"], "event_timestamp": now, "created_timestamp": now, EMBEDDING: batch["text"]}
-    return pa.RecordBatch.from_pydict(told | {"bucket": batch["bucket"]})
+    columns = {"id": batch["id"], "event_timestamp": now, "created_timestamp": now, EMBEDDING: batch["text"]}
+    return pa.RecordBatch.from_pydict(columns | {"bucket": batch["bucket"]})
 
 
 def _build(postgres: Postgres, table: VectorTable) -> float:
     with postgres.connect_owner() as owner:
-        # As after a sync: by the number of rows that this tells, the build is given its memory.
+        # As after a sync, because the build's memory depends on the number of rows that ANALYZE records.
         owner.execute(sql.SQL("ANALYZE {}").format(in_schema(table.name)))
         began = time.perf_counter()
         ensure_graph(owner, table, TENANT)
@@ -167,13 +169,13 @@ def _at(
     selectivity: float,
     options: SearchOptions,
     postgres: Postgres,
-    one: Searchable,
+    target: Searchable,
     data: VectorData,
     queries: Vectors,
 ) -> list[SearchSummary]:
     most = round(BUCKETS * selectivity)
     filters = () if selectivity == 1 else (ColumnFilter("bucket", "int", high=most - 1),)
-    search = VectorSearch(one, TENANT, options.limit, -1.0, filters)
+    search = VectorSearch(target, TENANT, options.limit, -1.0, filters)
     exact: list[bool] = []
     engines: dict[str, tuple[Find, Vectors]] = {
         OURS: (_ours(postgres, search, exact), queries),
@@ -185,23 +187,25 @@ def _at(
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     answers: dict[str, list[list[int]]] = {}
     for number in range(options.rounds + 1):
-        # Each round begins with another; the first of all is to fill the caches.
+        # Each round begins with another engine; the first round fills the caches and is not measured.
         order = list(engines)[number % len(engines) :] + list(engines)[: number % len(engines)]
         for name in order:
-            find, asked = engines[name]
+            find, vectors = engines[name]
             began = time.perf_counter()
-            answers[name] = find(asked)
+            answers[name] = find(vectors)
             if number:
-                seconds[name].append((time.perf_counter() - began) / len(asked))
+                seconds[name].append((time.perf_counter() - began) / len(vectors))
     return [
         SearchSummary(
             selectivity=selectivity,
             engine=name,
             recall=_recall(answers[name], expected),
             full=float(
-                np.mean([len(one) == len(wanted) for one, wanted in zip(answers[name], expected, strict=False)])
+                np.mean(
+                    [len(ids) == len(nearest_ids) for ids, nearest_ids in zip(answers[name], expected, strict=False)]
+                )
             ),
-            milliseconds=Spread.of([1000 * one for one in seconds[name]]),
+            milliseconds=Spread.of([1000 * duration for duration in seconds[name]]),
             speed=Spread.of([slow / own for own, slow in zip(seconds[name], seconds[SEQUENTIAL], strict=True)]),
             exact=float(np.mean(exact)) if name == OURS else None,
         )
@@ -209,49 +213,50 @@ def _at(
     ]
 
 
-def _recall(found: Sequence[Sequence[int]], expected: Sequence[set[int]]) -> float:
-    return float(np.mean([len(set(one) & wanted) / len(wanted) for one, wanted in zip(found, expected, strict=False)]))
+def _recall(answers: Sequence[Sequence[int]], expected: Sequence[set[int]]) -> float:
+    pairs = zip(answers, expected, strict=False)
+    return float(np.mean([len(set(ids) & nearest_ids) / len(nearest_ids) for ids, nearest_ids in pairs]))
 
 
 def _ours(postgres: Postgres, search: VectorSearch, exact: list[bool]) -> Find:
-    """As a user's single search: a transaction of its own, the tenant entered."""
+    """Like a user's single search: its own transaction as the tenant."""
 
     def find(queries: Vectors) -> list[list[int]]:
-        found = []
+        answers = []
         exact.clear()
         for query in queries:
             with postgres.tenant(TENANT) as connection:
-                [one] = nearest(connection, search, [Query.of(query)])
-            found.append([row["id"] for row in one.rows])
-            exact.append(one.exact)
-        return found
+                [answer] = nearest(connection, search, [Query.of(query)])
+            answers.append([row["id"] for row in answer.rows])
+            exact.append(answer.exact)
+        return answers
 
     return find
 
 
 def _in_batches(postgres: Postgres, search: VectorSearch) -> Find:
     def find(queries: Vectors) -> list[list[int]]:
-        found: list[list[int]] = []
+        answers: list[list[int]] = []
         for start in range(0, len(queries), _BATCH):
             with postgres.tenant(TENANT) as connection:
-                asked = [Query.of(query) for query in queries[start : start + _BATCH]]
-                found += [[row["id"] for row in one.rows] for one in nearest(connection, search, asked)]
-        return found
+                batch = [Query.of(query) for query in queries[start : start + _BATCH]]
+                answers += [[row["id"] for row in answer.rows] for answer in nearest(connection, search, batch)]
+        return answers
 
     return find
 
 
 def _sequential(postgres: Postgres, search: VectorSearch) -> Find:
-    """Every vector of the tenant is read, by as many workers as the server's settings give; no index helps the filter."""
-    wanted = replace(search, exact=True)
+    """Read every vector of the tenant, with as many workers as the server allows, and filter without index."""
+    exact_search = replace(search, exact=True)
 
     def find(queries: Vectors) -> list[list[int]]:
-        found = []
+        answers = []
         for query in queries:
             with _without_indexes(postgres) as connection:
-                [one] = nearest(connection, wanted, [Query.of(query)])
-            found.append([row["id"] for row in one.rows])
-        return found
+                [answer] = nearest(connection, exact_search, [Query.of(query)])
+            answers.append([row["id"] for row in answer.rows])
+        return answers
 
     return find
 
@@ -266,7 +271,7 @@ def _without_indexes(postgres: Postgres) -> Iterator[Connection[Any]]:
 
 
 def _plain(postgres: Postgres, search: VectorSearch, most: int) -> Find:
-    """``ORDER BY embedding <=> query LIMIT n``, with the server's and the extension's default settings."""
+    """Search with ``ORDER BY embedding <=> query LIMIT n`` and the default settings of server and extension."""
     statement = sql.SQL(
         "SELECT id FROM {table} WHERE tenant_id = %s AND bucket < %s ORDER BY {vector} <=> %s::{storage} LIMIT %s"
     ).format(
@@ -276,11 +281,11 @@ def _plain(postgres: Postgres, search: VectorSearch, most: int) -> Find:
     )
 
     def find(queries: Vectors) -> list[list[int]]:
-        found = []
+        answers = []
         for query in queries:
             with postgres.tenant(TENANT) as connection:
                 rows = connection.execute(statement, [TENANT, most, str(query.tolist()), search.limit]).fetchall()
-            found.append([row[0] for row in rows])
-        return found
+            answers.append([row[0] for row in rows])
+        return answers
 
     return find

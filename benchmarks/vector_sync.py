@@ -1,4 +1,4 @@
-"""Writing vectors to PostgreSQL: a sync from the group's table, beside plain ways to write the same rows."""
+"""Benchmark writes of vectors to PostgreSQL: a sync from the group's table, and plain ways to write the same rows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SYNC, COPY, MANY, VALUES, SINGLE = (
     "row by row upserts",
 )
 _AT = datetime(2026, 1, 1, tzinfo=UTC)
-# Of the slow ways, which need not write all to show how fast they are.
+# Rows for the slow ways, which need not write all rows to show their speed.
 _FEW = 5000
 _INSERT = "INSERT INTO plain VALUES {} ON CONFLICT (tenant_id, id) DO UPDATE SET _embedding = excluded._embedding"
 _ROW = "(%s, %s, %s, %s, %s::vector, %s)"
@@ -46,7 +46,7 @@ class SyncOptions:
 
 @dataclass(frozen=True)
 class SyncSummary:
-    """``ratio``: rows a second of the sync by those of this, in the same round."""
+    """One way of writing; ``ratio``: the sync's rows per second divided by this way's, in the same round."""
 
     engine: str
     rows: int
@@ -56,15 +56,15 @@ class SyncSummary:
 
 @dataclass(frozen=True)
 class SyncMeasured:
-    """``build_by_sync``: how many times as long as reading, sending and merging the rows the graph took."""
+    """All results; ``build_by_sync``: the graph's build time divided by the time to read, send and merge the rows."""
 
     options: SyncOptions
     build_by_sync: float
     summaries: list[SyncSummary]
 
 
-def measure_sync(options: SyncOptions, folder: Path, tell: Callable[[str], None]) -> SyncMeasured:
-    """A first sync of all rows, each round into a new server, and then the others into tables beside."""
+def measure_sync(options: SyncOptions, folder: Path, report: Callable[[str], None]) -> SyncMeasured:
+    """Measure in each round a first sync of all rows into a new server, then the other ways into tables there."""
     files = folder / "rows"
     _write_files(options, files)
     settings = Settings(warehouse=str(folder / "warehouse"))
@@ -87,7 +87,7 @@ def measure_sync(options: SyncOptions, folder: Path, tell: Callable[[str], None]
             for name, rate in _plain_rates(postgres, options, files).items():
                 rates.setdefault(name, []).append(rate)
             postgres.close()
-            tell(f"sync, round {number} done")
+            report(f"sync, round {number} done")
     return SyncMeasured(
         options,
         sorted(builds)[len(builds) // 2],
@@ -95,10 +95,10 @@ def measure_sync(options: SyncOptions, folder: Path, tell: Callable[[str], None]
             SyncSummary(
                 engine=name,
                 rows=options.rows if name in (SYNC, COPY) else min(_FEW, options.rows),
-                rows_per_second=Spread.of(found),
-                ratio=Spread.of([own / other for own, other in zip(rates[SYNC], found, strict=True)]),
+                rows_per_second=Spread.of(of_engine),
+                ratio=Spread.of([own / other for own, other in zip(rates[SYNC], of_engine, strict=True)]),
             )
-            for name, found in rates.items()
+            for name, of_engine in rates.items()
         ],
     )
 
@@ -112,19 +112,19 @@ def _write_files(options: SyncOptions, folder: Path) -> None:
 
 
 def _rows(files: Path, most: int) -> Iterator[Row]:
-    left = most
+    remaining = most
     for file in sorted(files.glob("*.parquet")):
-        if not left:
+        if not remaining:
             return
-        table = pq.read_table(file).slice(0, left)
-        left -= table.num_rows
+        table = pq.read_table(file).slice(0, remaining)
+        remaining -= table.num_rows
         vectors = table["text"].combine_chunks().flatten().to_numpy().reshape(table.num_rows, -1)
-        for one, bucket, vector in zip(table["id"].to_pylist(), table["bucket"].to_pylist(), vectors, strict=True):
-            yield "acme", one, _AT, _AT, Vector(vector), bucket
+        for row_id, bucket, vector in zip(table["id"].to_pylist(), table["bucket"].to_pylist(), vectors, strict=True):
+            yield "acme", row_id, _AT, _AT, Vector(vector), bucket
 
 
 def _plain_rates(postgres: Postgres, options: SyncOptions, files: Path) -> dict[str, float]:
-    """Rows a second of each, into a table with the same columns, key and index as the sync's."""
+    """Rows per second of each plain way, into a table with the same columns, key and index as the sync's."""
     few = min(_FEW, options.rows)
     ways: dict[str, tuple[Callable[[Connection[Any], Iterator[Row]], None], int]] = {
         COPY: (_copy, options.rows),
@@ -134,12 +134,12 @@ def _plain_rates(postgres: Postgres, options: SyncOptions, files: Path) -> dict[
     }
     rates = {}
     for name, (write, rows) in ways.items():
-        # Made before it is filled: what is made and filled in one transaction, a server may leave out of its log.
+        # Created before it is filled: a server may omit rows from its log if their own transaction creates the table.
         with postgres.owner() as connection:
             connection.execute("DROP TABLE IF EXISTS plain")
             connection.execute(
-                f"CREATE TABLE plain (tenant_id text, id bigint, event_timestamp timestamptz, "
-                f"created_timestamp timestamptz, _embedding vector({options.dims}), bucket int, PRIMARY KEY (tenant_id, id))"
+                f"CREATE TABLE plain (tenant_id text, id bigint, event_timestamp timestamptz, created_timestamp "
+                f"timestamptz, _embedding vector({options.dims}), bucket int, PRIMARY KEY (tenant_id, id))"
             )
             connection.execute("ALTER TABLE plain ALTER COLUMN _embedding SET STORAGE PLAIN")
             connection.execute("CREATE INDEX ON plain (bucket)")
@@ -169,11 +169,11 @@ def _many(connection: Connection[Any], rows: Iterator[Row]) -> None:
 
 
 def _values(connection: Connection[Any], rows: Iterator[Row]) -> None:
-    told = list(_texts(rows))
-    for start in range(0, len(told), 1000):
-        some = told[start : start + 1000]
+    texts = list(_texts(rows))
+    for start in range(0, len(texts), 1000):
+        chunk = texts[start : start + 1000]
         connection.execute(
-            _INSERT.format(", ".join([_ROW] * len(some))).encode(), [cell for row in some for cell in row]
+            _INSERT.format(", ".join([_ROW] * len(chunk))).encode(), [cell for row in chunk for cell in row]
         )
 
 

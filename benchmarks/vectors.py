@@ -1,4 +1,4 @@
-"""Vectors in PostgreSQL: recall and speed of searches, and how fast a sync is beside plain ways to write; see README.md.
+"""Benchmark vectors in PostgreSQL: recall and speed of searches, and the speed of a sync; see README.md.
 
 python benchmarks/vectors.py --sizes 200kx384,20kx1536
 """
@@ -29,61 +29,61 @@ from benchmarks.vector_search import OURS, SearchOptions, SearchResult, SearchSu
 from benchmarks.vector_sync import SyncMeasured, SyncOptions, SyncSummary, measure_sync
 
 _OUTPUT = Path("output") / "benchmark"
-# What the project promises of recall: of all, and of any filter.
+# The recall that the project promises: without a filter, and with any filter.
 _LEAST_RECALL, _LEAST_FILTERED = 0.97, 0.95
 Cells = Mapping[str, Callable[[Any], str]]
 
 
-def _spread(one: Spread) -> str:
-    return f"{one.median:.3g} ({one.min:.3g} - {one.max:.3g})"
+def _spread(spread: Spread) -> str:
+    return f"{spread.median:.3g} ({spread.min:.3g} - {spread.max:.3g})"
 
 
 _SEARCH: Cells = {
-    "selectivity": lambda one: f"{one.selectivity:g}",
-    "search": lambda one: one.engine,
-    "recall": lambda one: f"{one.recall:.4f}",
-    "full answers": lambda one: f"{one.full:.3f}",
-    "ms a query": lambda one: _spread(one.milliseconds),
-    "x sequential": lambda one: _spread(one.speed),
-    "exact": lambda one: "" if one.exact is None else f"{one.exact:.2f}",
+    "selectivity": lambda summary: f"{summary.selectivity:g}",
+    "search": lambda summary: summary.engine,
+    "recall": lambda summary: f"{summary.recall:.4f}",
+    "full answers": lambda summary: f"{summary.full:.3f}",
+    "ms a query": lambda summary: _spread(summary.milliseconds),
+    "x sequential": lambda summary: _spread(summary.speed),
+    "exact": lambda summary: "" if summary.exact is None else f"{summary.exact:.2f}",
 }
 _SYNC: Cells = {
-    "write": lambda one: one.engine,
-    "rows": lambda one: f"{one.rows:,}",
-    "rows a second": lambda one: _spread(one.rows_per_second),
-    "sync by this": lambda one: _spread(one.ratio),
+    "write": lambda summary: summary.engine,
+    "rows": lambda summary: f"{summary.rows:,}",
+    "rows a second": lambda summary: _spread(summary.rows_per_second),
+    "sync by this": lambda summary: _spread(summary.ratio),
 }
 
 
 def sizes_of(words: str) -> list[tuple[int, int]]:
-    """``200kx384,20kx1536`` as rows and dims; none for ``none``."""
+    """The rows and dims of ``200kx384,20kx1536``; empty for ``none``."""
     if words == "none":
         return []
-    found = []
+    sizes = []
     for word in words.split(","):
         rows, _, dims = word.partition("x")
         if not dims.isdigit():
-            raise typer.BadParameter(f"{word!r} is no size; write rows and dims as 200kx384")
-        found.append((count(rows), int(dims)))
-    return found
+            raise typer.BadParameter(f"{word!r} is not a size; write rows and dims as 200kx384")
+        sizes.append((count(rows), int(dims)))
+    return sizes
 
 
 def main(
     sizes: Annotated[
-        str, typer.Option(help="Rows and dims to search, with commas between; or none")
+        str, typer.Option(help="Rows and dims to search, separated by commas; or none")
     ] = "200kx384,20kx1536",
     storage: Annotated[str, typer.Option(help="vector or halfvec")] = "vector",
-    queries: Annotated[int, typer.Option(min=1, help="Queries of a round")] = 200,
-    sequential: Annotated[int, typer.Option(min=1, help="Of those, for the sequential scan")] = 20,
-    limit: Annotated[int, typer.Option(min=1, help="Neighbours asked for")] = 10,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each is run")] = 3,
+    queries: Annotated[int, typer.Option(min=1, help="Queries per round")] = 200,
+    sequential: Annotated[int, typer.Option(min=1, help="Queries per round for the sequential scan")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Neighbours per query")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds per engine")] = 3,
     sync: Annotated[str, typer.Option(help="Rows and dims to sync, or none")] = "200kx384",
-    seed: Annotated[int, typer.Option(help="Another seed, other vectors")] = 0,
-    output: Annotated[Path, typer.Option(help="Where JSON and table go")] = _OUTPUT,
+    seed: Annotated[int, typer.Option(help="Seed of the vectors")] = 0,
+    output: Annotated[Path, typer.Option(help="Folder for JSON and table")] = _OUTPUT,
 ) -> None:
-    """Measure searches and syncs on clustered vectors, and report; the exit code is 1 where recall is below the goals."""
+    """Measure searches and syncs on clustered vectors, and report; exit code 1 if recall is below the goals."""
     if storage not in ("vector", "halfvec"):
-        raise typer.BadParameter(f"{storage!r} is no storage; possible: vector, halfvec")
+        raise typer.BadParameter(f"{storage!r} is not a storage; possible: vector, halfvec")
     console = Console(width=max(Console().width, 120))
     searched = []
     for rows, dims in sizes_of(sizes):
@@ -99,7 +99,7 @@ def main(
         console.print(_table(_SYNC, synced.summaries))
     _write(searched, synced, rounds, output)
     console.print(f"JSON and table are in {output}")
-    raise typer.Exit(code=_told_short(searched, console))
+    raise typer.Exit(code=_report_low_recall(searched, console))
 
 
 def _described(options: SearchOptions) -> str:
@@ -111,33 +111,35 @@ def _described(options: SearchOptions) -> str:
 
 def _table(cells: Cells, summaries: Sequence[SearchSummary | SyncSummary]) -> Table:
     table = Table(*cells)
-    for one in summaries:
-        table.add_row(*(cell(one) for cell in cells.values()))
+    for summary in summaries:
+        table.add_row(*(cell(summary) for cell in cells.values()))
     return table
 
 
 def _markdown(cells: Cells, summaries: Sequence[SearchSummary | SyncSummary]) -> list[str]:
-    rows = [f"| {' | '.join(cell(one) for cell in cells.values())} |" for one in summaries]
+    rows = [f"| {' | '.join(cell(summary) for cell in cells.values())} |" for summary in summaries]
     return [f"| {' | '.join(cells)} |", "| --- " * len(cells) + "|", *rows, ""]
 
 
 def _write(searched: list[SearchResult], synced: SyncMeasured | None, rounds: int, folder: Path) -> None:
-    """``vectors.json`` and ``vectors.md`` in the folder."""
+    """Write ``vectors.json`` and ``vectors.md`` to the folder."""
     settings = _settings(rounds)
     lines = [", ".join(f"{name} {value}" for name, value in settings.items()), ""]
     for result in searched:
-        told = f"**{_described(result.options)}**; the graph took {result.build_by_load:.3g} times as long to build as "
-        lines += [told + "the rows to load", "", *_markdown(_SEARCH, result.summaries)]
+        title = (
+            f"**{_described(result.options)}**; the graph took {result.build_by_load:.3g} times as long to build as "
+        )
+        lines += [title + "the rows to load", "", *_markdown(_SEARCH, result.summaries)]
     if synced is not None:
-        told = f"**{synced.options.rows:,} vectors of {synced.options.dims} dims synced**; the graph took "
-        lines += [f"{told}{synced.build_by_sync:.3g} times as long", "", *_markdown(_SYNC, synced.summaries)]
-    told_json = {
+        title = f"**{synced.options.rows:,} vectors of {synced.options.dims} dims synced**; the graph took "
+        lines += [f"{title}{synced.build_by_sync:.3g} times as long", "", *_markdown(_SYNC, synced.summaries)]
+    document = {
         "settings": settings,
         "search": [asdict(result) | {"build_by_load": result.build_by_load} for result in searched],
         "sync": None if synced is None else asdict(synced),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vectors.json").write_text(json.dumps(told_json, indent=1) + "\n", encoding="utf-8")
+    (folder / "vectors.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     (folder / "vectors.md").write_text("\n".join(lines), encoding="utf-8")
 
 
@@ -153,16 +155,21 @@ def _settings(rounds: int) -> dict[str, Any]:
     }
 
 
-def _told_short(searched: list[SearchResult], console: Console) -> int:
-    short = [
-        f"{_described(result.options)}: recall {one.recall:.4f} at selectivity {one.selectivity:g}"
+def _report_low_recall(searched: list[SearchResult], console: Console) -> int:
+    """Print where our recall is below the goals; returns the exit code, 1 if there is such a search, else 0."""
+    faults = [
+        f"{_described(result.options)}: recall {summary.recall:.4f} at selectivity {summary.selectivity:g}"
         for result in searched
-        for one in result.summaries
-        if one.engine.startswith(OURS) and one.recall < (_LEAST_RECALL if one.selectivity == 1 else _LEAST_FILTERED)
+        for summary in result.summaries
+        if summary.engine.startswith(OURS) and summary.recall < _least_recall(summary.selectivity)
     ]
-    for line in short:
+    for line in faults:
         console.print(f"[bold red]BELOW THE GOAL[/bold red] {line}", highlight=False)
-    return 1 if short else 0
+    return 1 if faults else 0
+
+
+def _least_recall(selectivity: float) -> float:
+    return _LEAST_RECALL if selectivity == 1 else _LEAST_FILTERED
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# A tenant's day: materialize, profile, sync embeddings, apply retention. Safe to repeat: what was done is skipped.
+# A tenant's day: materialize, profile, sync embeddings, apply retention. Safe to repeat: finished parts are skipped.
 #
 #   daily.sh TENANT [YYYY-MM-DD]        the day of data, in UTC; yesterday by default
 #
-# RUN_JOB is the command that is given each job's words: featurestore by default (on this machine), or kubernetes/submit.sh.
+# RUN_JOB is the command that runs each job's arguments: featurestore by default (on this machine), or
+# kubernetes/submit.sh.
 # Exit code: 0, or that of the first command that failed (docs/cli.md). After 20 (a group broke its expectations) and 21
-# (some parts failed) the rest is still done, since the other groups are well; after any other code it is not.
+# (some parts failed) the other commands still run, since the other groups are valid; any other code ends the script.
 set -euo pipefail
 
 tenant=${1:?usage: daily.sh TENANT [YYYY-MM-DD]}
@@ -26,7 +27,8 @@ run() {
 }
 
 run materialize --all --start "$start" --end "$end" --lookback 2d
-# Without dates: a value of the day begins at its end, and corrections are of earlier days. It finds what changed by itself.
+# Without dates, because a value of the day begins at its end, and corrections belong to earlier days. The command finds
+# the changed dates itself.
 run profile
 run sync-embeddings --all
 run cleanup

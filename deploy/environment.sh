@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes .venv with the pinned dependencies and fetches Delta's jars, unless that is done; `make` calls it.
-# Nothing is downloaded before a Python and a Java that will do are found.
+# Make .venv with the pinned dependencies and fetch Delta's jars, unless that is done; `make` calls this script.
+# It downloads nothing before it has found a suitable Python and Java.
 #
-# In .venv: .installed and .complete say what it was made from, once the packages are whole and once Spark worked with
-# them; .unfinished is a link that names the process at work, which was interrupted if it is gone.
+# In .venv, .installed holds the fingerprint once all packages are installed, and .complete once Spark worked with them.
+# .unfinished is a link to the id of the process that is installing; if that process is gone, it was interrupted.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -14,32 +14,34 @@ fail() {
 
 require_java() {
     java=${JAVA_HOME:+$JAVA_HOME/bin/}java
-    install='install it with: sudo apt-get install -y openjdk-17-jre-headless (Debian 13: openjdk-21-jre-headless; macOS: brew install openjdk@17), or set JAVA_HOME to one'
-    told=$("$java" -version 2>&1) || fail "Spark needs Java 17 or 21, and '$java' cannot be run here; $install"
-    version=$(printf '%s\n' "$told" | sed -n 's/.*version "\([^"]*\)".*/\1/p' | sed -n 1p)
+    install='install it with: sudo apt-get install -y openjdk-17-jre-headless'
+    install="$install (Debian 13: openjdk-21-jre-headless; macOS: brew install openjdk@17), or set JAVA_HOME"
+    output=$("$java" -version 2>&1) || fail "Spark needs Java 17 or 21, and '$java' cannot be run here; $install"
+    version=$(printf '%s\n' "$output" | sed -n 's/.*version "\([^"]*\)".*/\1/p' | sed -n 1p)
     case $version in
         17 | 17.* | 17-* | 21 | 21.* | 21-* | 25 | 25.* | 25-*) ;;
         *) fail "Spark 4.2 needs Java 17 or 21, and '$java' is ${version:-of an unknown version}; $install" ;;
     esac
 }
 
-# Sets $python to the one that was named, or to the first of the usual ones, that is new enough.
+# Sets $python to $PYTHON, or to the first of the usual names, if it is new enough.
 find_python() {
     for python in ${PYTHON:-python3 python3.13 python3.12 python3.11 python}; do
         if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             return
         fi
     done
-    found=$("${PYTHON:-python3}" --version 2>&1) || found='found none'
-    fail "Python 3.11 or newer is needed ($found); install it with: sudo apt-get install -y python3 python3-venv (macOS: brew install python@3.12), or name one: make PYTHON=/path/to/python3.12 ..."
+    version=$("${PYTHON:-python3}" --version 2>&1) || version='found none'
+    install='install it with: sudo apt-get install -y python3 python3-venv (macOS: brew install python@3.12)'
+    fail "Python 3.11 or newer is needed ($version); $install, or name one: make PYTHON=/path/to/python3.12 ..."
 }
 
 require_venv() {
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-        fail "$python cannot make a virtual environment; install what it lacks with: sudo apt-get install -y python3-venv"
+        fail "$python cannot make a virtual environment; install it with: sudo apt-get install -y python3-venv"
 }
 
-# What .venv is made from. The folder is part of it: scripts and an editable install hold its path.
+# What .venv depends on. The folder is part of it, because scripts and an editable install hold its path.
 fingerprint() {
     pwd
     cksum pyproject.toml constraints.txt
@@ -50,7 +52,7 @@ is() {
     [ -e ".venv/.$1" ] && [ "$(cat ".venv/.$1")" = "$(fingerprint)" ] && .venv/bin/python -c '' 2>/dev/null
 }
 
-# Takes .venv for this process alone: another that is installing is waited for, the remains of one that died are removed.
+# Locks .venv for this process: waits for another process that is installing, and removes what a dead one left.
 claim() {
     mkdir -p .venv
     until ln -s $$ .venv/.unfinished 2>/dev/null; do
@@ -68,7 +70,7 @@ claim() {
     done
 }
 
-# Not venv --clear: .unfinished must outlive all else.
+# Not venv --clear, which would remove .unfinished, the lock.
 empty() {
     find .venv -mindepth 1 -maxdepth 1 ! -name .unfinished -exec rm -rf {} +
 }
@@ -80,7 +82,7 @@ install() {
         empty
         "$python" -m venv .venv
     fi
-    echo 'Installing the pinned dependencies into .venv (some minutes the first time)'
+    echo 'Installing the pinned dependencies into .venv (a few minutes the first time)'
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,embedded]'
     fingerprint >.venv/.installed
 }
@@ -94,7 +96,7 @@ require_venv
 claim
 is installed || install
 if ! is complete; then
-    echo "Fetching Delta's jars into .ivy, and trying Spark out"
+    echo "Fetching Delta's jars into .ivy, and testing Spark"
     .venv/bin/python -m featurestore doctor --conf conf
     fingerprint >.venv/.complete
 fi

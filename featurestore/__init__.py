@@ -1,6 +1,6 @@
 """An offline feature store on Spark and Delta Lake.
 
-Names are loaded when first used, so that ``import featurestore`` starts nothing.
+Names are loaded on first use, so that ``import featurestore`` starts nothing.
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _installed_version() -> str:
-    """The version in the package's metadata; ``unknown`` where only its files are there, as under ``--py-files``."""
+    """The version in the package's metadata; ``unknown`` if there is no metadata, as under ``--py-files``."""
     try:
         return version("offline-feature-store")
     except PackageNotFoundError:

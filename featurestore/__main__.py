@@ -1,4 +1,4 @@
-"""``python -m featurestore`` is the command ``featurestore``."""
+"""Run the command ``featurestore`` with ``python -m featurestore``."""
 
 from featurestore.cli import main
 

@@ -1,7 +1,8 @@
-"""The arguments of public functions, read by their annotations: a signature is the rule, and a wrong value is named.
+"""Check the arguments of public functions against their annotations.
 
-Texts, whole numbers, numbers, switches, words of a list, names and this package's own objects are checked here, before
-anything else runs. What is read by content (moments, durations, entities, vectors, frames) is left to its reader.
+Texts, whole numbers, numbers, booleans, literals, lists of names and this package's own objects are checked here,
+before anything else runs. Values that are read by their content (moments, durations, entities, vectors, frames) have
+readers of their own.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ R = TypeVar("R")
 C = TypeVar("C", bound=type)
 
 _NAMES = (Sequence, Iterable)
-# By name: NumPy is not loaded for it.
+# By name, so that NumPy need not be loaded.
 _NUMPY_SCALARS = frozenset(
     ["bool", "bool_", *(f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64))]
 )
-# pydantic's kinds of faults -> what is possible; what is in braces is its context.
+# pydantic's kind of fault -> what is possible; braces take values from the fault's context.
 _POSSIBLE = {
     "string_type": "a text",
     "string_unicode": "a text without halves of surrogate pairs",
@@ -51,14 +52,15 @@ _POSSIBLE = {
 
 
 class ByContent:
-    """Marks the annotation of an argument that has a reader of its own, with an error of its own kind."""
+    """Mark the annotation of an argument that has its own reader and its own class of error."""
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """The function with its arguments read by their annotations; raises InvalidArgumentError naming the argument.
+    """Wrap a function so that it reads its arguments by their annotations.
 
-    Costs microseconds a call, copies nothing but lists of names, and leaves a call with the wrong number of arguments
-    to Python. Annotations are resolved at the first call.
+    The wrapper raises InvalidArgumentError, which names the argument. It costs microseconds a call and copies only
+    lists of names. Python itself reports a call with the wrong number of arguments. Annotations are resolved at the
+    first call.
     """
     names = tuple(inspect.signature(function).parameters)
     readers = functools.cache(lambda: dict(_readers(function)))
@@ -66,18 +68,18 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         known = readers()
-        given = [
+        positional = [
             *(read(name, value, known) for name, value in zip(names, args, strict=False)),
             *args[len(names) :],
         ]
         named = {name: read(name, value, known) for name, value in kwargs.items()}
-        return function(*given, **named)
+        return function(*positional, **named)
 
     return wrapper
 
 
 def checked_arguments(kind: C) -> C:
-    """A class whose public functions, and ``__init__`` where it is written in the class, are ``checked``."""
+    """Decorate a class: its public functions, and its own ``__init__``, become ``checked``."""
     for name, member in list(vars(kind).items()):
         if name.startswith("_") and name != "__init__":
             continue
@@ -89,12 +91,12 @@ def checked_arguments(kind: C) -> C:
 
 
 def python_scalar(value: Any) -> Any:
-    """A number or switch of NumPy's as Python's own; any other value as it is."""
+    """Convert a NumPy number or boolean to Python's; return any other value as it is."""
     return value.item() if type(value).__module__ == "numpy" and type(value).__name__ in _NUMPY_SCALARS else value
 
 
 def read(name: str, value: Any, readers: Mapping[str, TypeAdapter[Any]]) -> Any:
-    """The value of an argument; a scalar of NumPy's is Python's."""
+    """The value of an argument by its reader; a NumPy scalar becomes Python's."""
     reader = readers.get(name)
     if reader is None:
         return value
@@ -105,7 +107,7 @@ def read(name: str, value: Any, readers: Mapping[str, TypeAdapter[Any]]) -> Any:
 
 
 def _message(name: str, error: ValidationError, or_none: bool) -> str:
-    """``limit is 0 (int); give a number from 1 on``: every possibility that the annotation names."""
+    """A message such as ``limit is 0 (int); give a number from 1 on``, with all that the annotation allows."""
     faults = error.errors(include_url=False)
     places = [part for part in faults[-1]["loc"] if isinstance(part, int)]
     possible: dict[str, None] = dict.fromkeys(_possible(fault) for fault in faults)
@@ -121,7 +123,7 @@ def _possible(fault: Any) -> str:
 
 
 def _readers(function: Callable[..., Any]) -> Iterator[tuple[str, TypeAdapter[Any]]]:
-    """Of each argument whose annotation says all, what reads it."""
+    """Each argument that its annotation alone can check, with its reader."""
     names = vars(sys.modules[function.__module__])
     for parameter in inspect.signature(function).parameters.values():
         hint = parameter.annotation
@@ -131,7 +133,7 @@ def _readers(function: Callable[..., Any]) -> Iterator[tuple[str, TypeAdapter[An
 
 
 def _rule(hint: Any) -> Any:
-    """The annotation as pydantic is to read it; None where it holds a part that is read by its content."""
+    """The annotation in pydantic's terms; None if a part of it is read by its content."""
     if hint in _SCALARS:
         return _SCALARS[hint]
     origin = get_origin(hint)
@@ -155,8 +157,8 @@ def _rule(hint: Any) -> Any:
     return InstanceOf[hint] if is_ours else None  # type: ignore[misc]
 
 
-def _of_characters(text: Any) -> Any:
-    """A text that every file system, PostgreSQL and UTF-8 can hold."""
+def _storable(text: Any) -> Any:
+    """The same text, once it is one that every file system, PostgreSQL and UTF-8 can hold."""
     try:
         is_whole = b"\0" not in str(text).encode()
     except UnicodeEncodeError:
@@ -167,7 +169,7 @@ def _of_characters(text: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """Numbers alone: pydantic would ask any object for its float, as a column of one row."""
+    """The same value if it is a number; pydantic would call ``__float__`` of any object, as of a one-row column."""
     if not isinstance(value, int | float):
         raise PydanticCustomError("float_type", "not a number")
     return value
@@ -179,14 +181,14 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value)
 
 
-_TEXT = Annotated[str, Strict(), AfterValidator(_of_characters)]
+_TEXT = Annotated[str, Strict(), AfterValidator(_storable)]
 _TEXTS = Annotated[tuple[_TEXT, ...], BeforeValidator(_as_tuple)]
-# Every number goes to Java, Arrow or JSON: none is longer than 64 bits.
+# Every number goes to Java, Arrow or JSON, which hold at most 64 bits.
 _SCALARS: dict[Any, Any] = {
     str: _TEXT,
     int: Annotated[int, Strict(), Field(ge=-(2**63), le=2**63 - 1)],
     float: Annotated[float, Strict(), Field(allow_inf_nan=False), BeforeValidator(_number)],
     bool: Annotated[bool, Strict()],
     type(None): type(None),
-    Path: Annotated[InstanceOf[Path], AfterValidator(_of_characters)],
+    Path: Annotated[InstanceOf[Path], AfterValidator(_storable)],
 }

@@ -70,17 +70,18 @@ class FeatureDataLoader:
     ) -> TrainingSet:
         """Join features to a spine as of each row's time and save the result as a new version of ``name``.
 
-        - ``spine``: the examples. Without a spine, they are the moments in ``time_range`` at which the label's feature was
-          written for ``entities`` (or all); where the label is not a feature, the moments at which any feature was.
-        - ``time_range``: ``(start, end)``, the end not included; it also restricts the rows of a spine.
-        - ``label``: a column of the spine, or ``"group:feature"``, joined as of ``label_offset`` after the row's time. It
-          is never among the features.
-        - ``sample_size`` rows are chosen by a hash of ``seed`` and the row; ``stratify_by`` keeps the share of each value
-          of these spine columns to within one row.
+        - ``spine``: the examples. Without a spine, the examples are the moments in ``time_range`` at which the label's
+          feature was written for ``entities`` (or all); if the label is not a feature, the moments at which any feature
+          was written.
+        - ``time_range``: ``(start, end)``, the end exclusive; it also restricts the rows of a spine.
+        - ``label``: a column of the spine, or ``"group:feature"``, joined as of ``label_offset`` after the row's time.
+          It is never among the features.
+        - ``sample_size`` rows are chosen by a hash of ``seed`` and the row; ``stratify_by`` keeps the share of each
+          value of these spine columns to within one row.
         - ``split`` (TimeSplit, RandomSplit, EntitySplit) adds the column ``split``.
-        - ``missing``: ``"keep"``; ``"drop"`` leaves out rows that lack a feature; or a value, or values by feature, to fill
-          in.
-        - ``expand_vectors``: how ``to_pandas`` shows vectors. ``strict``: nothing is published where the audit finds
+        - ``missing``: ``"keep"``; ``"drop"`` leaves out rows that lack a feature; a value fills every gap, and a
+          mapping fills by feature.
+        - ``expand_vectors``: how ``to_pandas`` shows vectors. ``strict``: nothing is published if the audit finds
           anything above the severity ``info``.
 
         Raises SpineError, NotFoundError, InvalidArgumentError, LeakageError, InvariantError.
@@ -117,9 +118,9 @@ class FeatureDataLoader:
     ) -> DataFrame:
         """The distinct (join keys, ``event_timestamp``) of a declared source's rows: a spine.
 
-        An example is conversations by conversation id or by user id. ``on``: join key -> column of the source, where the names
-        differ; ``time_range``: ``(start, end)``, the end not included. Rows without a key or a timestamp are left out.
-        Raises NotFoundError, SpineError, InvalidArgumentError.
+        An example is conversations by conversation id or by user id. ``on``: join key -> column of the source, where
+        the names differ; ``time_range``: ``(start, end)``, the end exclusive. Rows without a key or a timestamp are
+        left out. Raises NotFoundError, SpineError, InvalidArgumentError.
         """
         return get_entity_timestamps(
             self._scope, source, entity, time_range=time_range, timestamp_column=timestamp_column, on=on or {}
@@ -128,7 +129,8 @@ class FeatureDataLoader:
     def build(self, name: str, *, strict: bool = False) -> TrainingSet:
         """Build a new version of a training set that was applied as a definition.
 
-        With ``strict``, here or in the definition, an audit that finds a fault raises LeakageError and nothing is published.
+        With ``strict``, here or in the definition, an audit that finds a fault raises LeakageError, and nothing is
+        published.
         """
         definition = self._scope.context.refresh().training_set(name)
         if strict:
@@ -144,10 +146,11 @@ class FeatureDataLoader:
         return self._loaded(rebuild_training_set(self._scope, manifest, spine))
 
     def extend(self, name: str, spine: Spine, *, version: int | None = None) -> TrainingSet:
-        """Add new spine rows to a saved version (the newest by default), as a new version; only they are computed.
+        """Add new spine rows to a saved version (the newest by default), as a new version.
 
-        The saved rows keep their values; where a feature's type was widened since, the new version has the wider type. Raises SpineError unless ``spine`` has the columns that the version's own spine
-        had, with their types.
+        Only the new rows are computed; the saved rows keep their values. If a feature's type was widened since, the new
+        version has the wider type. Raises SpineError unless ``spine`` has the columns of the version's own spine, with
+        their types.
         """
         manifest = self.get(name, version).manifest
         return self._loaded(extend_training_set(self._scope, manifest, spine))
@@ -163,20 +166,20 @@ class FeatureDataLoader:
     def audit(self, name: str, version: int | None = None) -> Findings:
         """Audit a saved version (the newest by default) for leaks again, with the tables that it was built from.
 
-        ``manifest.audit`` holds what the audit found at build time. Errors come first; docs/leakage_audit.md explains each
+        ``manifest.audit`` holds the findings at build time. Errors come first; docs/leakage_audit.md explains each
         check.
         """
         manifest = self.get(name, version).manifest
         return Findings(audit_training_set(self._scope, manifest))
 
     def diff(self, name: str, version_a: int, version_b: int) -> TrainingSetDiff:
-        """How ``version_b`` differs from ``version_a``: rows, features, distributions of values. Prints as text."""
+        """The differences of ``version_b`` from ``version_a``: rows, features, distributions. Prints as text."""
         return diff(self._scope.context, self.get(name, version_a).manifest, self.get(name, version_b).manifest)
 
     def delete(self, name: str, version: int | None = None, *, all_versions: bool = False) -> tuple[int, ...]:
         """Delete a saved version, or all; returns the deleted versions.
 
-        ``version`` may be left out where there is only one. Safe to repeat; the number of a deleted version is never used
+        ``version`` is optional if there is only one. Safe to repeat; the number of a deleted version is never used
         again. Raises NotFoundError, InvalidArgumentError.
         """
         return delete_training_set(self._scope, name, version, all_versions=all_versions)
@@ -206,11 +209,11 @@ class FeatureDataLoader:
         """Write examples as chat messages, one JSON object per line, to a new folder of JSONL files.
 
         Inputs are joined as of each row's time; the output is a feature, joined then or ``output_offset`` later, or a
-        column of the spine. The user's message comes from ``template`` (Jinja2, sandboxed), from ``format_fn`` (a row as a
-        dict -> the message, or all messages), or has one line per input. Rows without an output are left out and counted;
-        a row that gives no messages fails the call, or is counted (``on_invalid="skip"``). ``shards``: the most files per
-        part. docs/fine_tuning.md has the details. Raises TransformationError, InvalidArgumentError, ExportError,
-        SpineError, NotFoundError.
+        column of the spine. The user's message comes from ``template`` (Jinja2, sandboxed), from ``format_fn`` (a row
+        as a dict -> the message, or all messages), or has one line per input. Rows without an output are left out and
+        counted; a row that gives no messages fails the call, or is counted (``on_invalid="skip"``). ``shards``: the
+        maximum number of files per part. docs/fine_tuning.md has the details. Raises TransformationError, InvalidArgumentError,
+        ExportError, SpineError, NotFoundError.
         """
         request = FineTuningRequest(
             name=name,
@@ -242,7 +245,7 @@ class FeatureDataLoader:
         null: str = "",
         guard_formulas: bool = True,
     ) -> str:
-        """Write a training set, a fine-tuning set, or the result of a read, to a new folder.
+        """Write a training set, a fine-tuning set, or the result of a read to a new folder.
 
         See ``operations.training_sets.export``.
         """
@@ -251,8 +254,8 @@ class FeatureDataLoader:
     def export_to_csv(self, data: Data, path: str, *, null: str = "", guard_formulas: bool = True) -> str:
         """Write the same data as CSV files (RFC 4180), each with a header.
 
-        ``null`` is the text of a missing value, never quoted; an empty text is ``""``. With ``guard_formulas`` a text
-        that a spreadsheet would run gets an apostrophe before it. Raises ExportError, InvalidArgumentError.
+        ``null`` is the text of a missing value, never quoted; an empty text is ``""``. With ``guard_formulas``, an
+        apostrophe precedes a text that a spreadsheet would run. Raises ExportError, InvalidArgumentError.
         """
         return export_data(self._scope, data, path, "csv", CsvOptions(null, guard_formulas))
 

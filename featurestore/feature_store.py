@@ -114,9 +114,9 @@ class FeatureStore:
     ) -> Listing[VacuumResult]:
         """Remove files that have not been in any table's newest version for ``older_than``; one line per table.
 
-        It concerns the whole store, since a table holds the rows of all tenants. A horizon shorter than a running reader,
-        or a saved training set of any tenant, needs is refused unless ``force``; ``dry_run`` removes nothing. See
-        ``operations.upkeep.vacuum``. Raises InvalidArgumentError.
+        It concerns the whole store, since a table holds the rows of all tenants. Without ``force`` the horizon may not
+        be shorter than a running reader, or a saved training set of any tenant, needs. ``dry_run`` removes nothing.
+        See ``operations.upkeep.vacuum``. Raises InvalidArgumentError.
         """
         return vacuum(self._context, older_than=older_than, force=force, dry_run=dry_run)
 
@@ -125,9 +125,12 @@ class FeatureStore:
         return self._context.runs.runs(self.spark, STORE)
 
     def latest_runs(self, *, limit: int = 20) -> Listing[Run]:
-        """The newest of these runs, newest first."""
+        """The newest store-wide runs in the ledger, newest first."""
         return self._context.runs.latest(self.spark, STORE, argument_count("limit", limit))
 
     def registry_history(self) -> DataFrame:
-        """Every state of every definition: kind, name, version, revision, definition (JSON), applied_at, code_version."""
+        """Every state of every definition, one row each.
+
+        Columns: kind, name, version, revision, definition (JSON), applied_at, code_version.
+        """
         return self._context.registry.history(self.spark)

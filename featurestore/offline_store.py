@@ -74,10 +74,11 @@ class OfflineStore:
         return self._scope.tenant_id
 
     def write_feature_value(self, feature: str, entity: EntityKey, value: Any, event_timestamp: Any) -> WriteResult:
-        """Write one value of ``"group:feature"`` for one entity, such as ``{"user_id": "u1"}``, as of an event timestamp.
+        """Write one value of ``"group:feature"`` for one entity, such as ``{"user_id": "u1"}``.
 
-        The value passes the same validation as a batch. An invalid value raises InvalidRowsError, which names the rule,
-        and nothing is written. Each call is one commit with its own files: write more than a few values as a batch.
+        The value passes the same validation as a batch. An invalid value raises InvalidRowsError, which names the
+        rule, and nothing is written. Each call is one commit with its own files: write more than a few values as a
+        batch.
         """
         return write_feature_value(self._scope, feature, entity, value, event_timestamp)
 
@@ -92,8 +93,8 @@ class OfflineStore:
     ) -> WriteResult:
         """Write one embedding: exactly the feature's dims of finite numbers, and the model version that made it.
 
-        A ``model_version`` of None means the feature's own. Write many embeddings as a batch, whose rows have the vector
-        under the feature's name and the model under ``<feature>__model_version``. Raises InvalidRowsError,
+        A ``model_version`` of None means the feature's own. Write many embeddings as a batch: its rows have the vector
+        in a column with the feature's name, and the model in ``<feature>__model_version``. Raises InvalidRowsError,
         InvalidArgumentError.
         """
         return write_embedding(self._scope, feature, entity, vector, event_timestamp, model_version=model_version)
@@ -101,16 +102,19 @@ class OfflineStore:
     def write_batch(
         self, group: str, rows: Rows, *, batch_id: str | None = None, on_invalid: OnInvalid = "quarantine"
     ) -> WriteResult:
-        """Write rows (Spark, pandas, pyarrow, list of dicts) to a group; see ``operations.writing.ingest.write_batch``."""
+        """Write rows (Spark, pandas, pyarrow, list of dicts) to a group.
+
+        See ``operations.writing.ingest.write_batch``.
+        """
         return write_batch(self._scope, self._scope.group(group), rows, batch_id=batch_id, on_invalid=on_invalid)
 
     def rejected(self, group: str, *, batch_id: str | None = None) -> DataFrame:
-        """Rows that were rejected: tenant_id, batch_id, rejected_at, reasons, row (JSON, as it was submitted)."""
+        """The rejected rows: tenant_id, batch_id, rejected_at, reasons, row (JSON, as it was submitted)."""
         table = self._scope.table(self._scope.group(group))
         return table.read_rejected(self._scope.spark, self._scope.tenant_id, batch_id)
 
     def retry_rejected(self, group: str, *, batch_id: str | None = None) -> WriteResult:
-        """Write the rejected rows (of one batch, or all of the group) that the rules in force now allow; each once.
+        """Write the rejected rows of a batch, or of the whole group, that the current rules allow; each row once.
 
         The others stay rejected; ``failed`` and ``errors`` count them. See ``operations.writing.retry_rejected``.
         """
@@ -130,11 +134,12 @@ class OfflineStore:
     ) -> EmbedResult:
         """Write the rows with the vector of each row's ``text`` column as the embedding ``feature``.
 
-        ``model`` takes a list of at most ``batch_size`` texts and returns one vector per text. It runs on Spark's workers
-        and is called up to ``attempts`` times where it fails. A text is not embedded again where the group already has its
-        vector, by the feature's model version and the hash in ``hash_feature``. A null text gives a null vector. Values are
-        read as ``write_batch`` reads them; a value that is not a text is a fault of its row. Raises InvalidArgumentError,
-        NotFoundError, SchemaError, TransformationError (the model failed; nothing is written).
+        ``model`` takes a list of at most ``batch_size`` texts and returns one vector per text. It runs on Spark's
+        workers, and a call that fails is repeated, up to ``attempts`` calls in all. A text is not embedded again if the
+        group already has its vector, by the feature's model version and the hash in ``hash_feature``. A null text gives
+        a null vector. Values are read as ``write_batch`` reads them; a value that is not a text is a fault of its row.
+        Raises InvalidArgumentError, NotFoundError, SchemaError, TransformationError (the model failed; nothing is
+        written).
         """
         request = EmbedRequest(
             feature=feature,
@@ -150,16 +155,20 @@ class OfflineStore:
     def get_feature_at_time(
         self, feature: str, entity: EntityKey, at: Any, *, known_at: Any = None
     ) -> FeatureValue | None:
-        """The value of ``"group:feature"`` that was valid for one entity at a moment, or None; see the next method."""
+        """The value of ``"group:feature"`` that was valid for one entity at ``at``, or None.
+
+        See ``get_features_at_time``.
+        """
         return self.get_features_at_time([feature], entity, at, known_at=known_at)[feature]
 
     def get_features_at_time(
         self, features: str | Iterable[str], entity: EntityKey, at: Any, *, known_at: Any = None
     ) -> dict[str, FeatureValue | None]:
-        """By reference, the value that was valid for one entity at ``at`` (included), or None where there was none.
+        """Each feature reference with the value that was valid for one entity at ``at`` (inclusive), or None.
 
-        The as-of rules of ``get_point_in_time`` for one example; one small job per feature group. For many examples join
-        a spine. Raises NotFoundError, and InvalidArgumentError for an entity or a moment that cannot be read.
+        The rules are those of ``get_point_in_time`` for one example; each feature group takes one small job. For many
+        examples, join a spine. Raises NotFoundError, and InvalidArgumentError for an entity or a moment that cannot be
+        read.
         """
         return get_features_at_time(self._scope, features, entity, at=at, known_at=known_at)
 
@@ -172,12 +181,12 @@ class OfflineStore:
         entities: Entities | None = None,
         full_feature_names: bool = False,
     ) -> BatchFeatures:
-        """Values with event timestamps in ``[start, end)``: one row per entity and event timestamp, features side by side.
+        """Values with event timestamps in ``[start, end)``, one row per entity and event timestamp.
 
-        ``features`` may name several groups of one entity; the columns stand in that order. Corrections are resolved;
-        no value is carried from one moment to another. ``entities``: a mapping of join keys, several, or a frame; None
-        means all. ``.rows`` is a DataFrame that has not run yet; ``.metadata(count_rows=True)`` counts and times it.
-        Raises NotFoundError, InvalidArgumentError, SpineError.
+        The features are columns, in the order of ``features``, which may name several groups of one entity. Corrections
+        are resolved; no value is carried from one moment to another. ``entities``: a mapping of join keys, several
+        mappings, or a frame; None means all. ``.rows`` is a DataFrame that has not run yet;
+        ``.metadata(count_rows=True)`` counts and times it. Raises NotFoundError, InvalidArgumentError, SpineError.
         """
         request = BatchRequest(
             features=features, start=start, end=end, entities=entities, full_feature_names=full_feature_names
@@ -194,7 +203,7 @@ class OfflineStore:
         limit: int | None = None,
         all_versions: bool = False,
     ) -> DataFrame:
-        """One feature of one entity with event timestamps in ``[start, end]``, both included, newest first.
+        """One feature of one entity with event timestamps in ``[start, end]``, both inclusive, newest first.
 
         Columns: join keys, ``event_timestamp``, ``created_timestamp``, the feature. A corrected value appears once, as
         corrected; with ``all_versions`` every row that was written appears. Raises NotFoundError, InvalidArgumentError.
@@ -217,16 +226,19 @@ class OfflineStore:
         by_entity: bool = False,
         percentile: float = DEFAULT_PERCENTILE,
     ) -> DataFrame:
-        """One row per calendar bucket that has values (and per entity, with ``by_entity``); row order is not kept.
+        """Aggregate a feature by calendar bucket: one row per bucket that has values, in no particular order.
 
-        - Columns: join keys (with ``by_entity``), ``bucket_start`` (included), ``bucket_end`` (not), both instants, ``value``.
+        - With ``by_entity`` there is one row per bucket and entity.
+        - Columns: join keys (with ``by_entity``), ``bucket_start`` (inclusive) and ``bucket_end`` (exclusive), both
+          instants, ``value``.
         - ``function``: sum, avg, count, min, max, stddev (of a sample: n - 1; null for one value), or approx_percentile
-          (the least value that at least the share ``percentile`` is at or below, exact). Nulls are not counted.
-        - ``every``: hour, day, week (from Monday), month of the calendar of ``time_zone``. A day of a clock change has 23
-          or 25 hours; a local hour that occurs twice is two buckets.
-        - Each value with an event timestamp in ``[start, end)`` counts once, as corrected. A bucket that the window cuts
-          has its calendar bounds, and the values of the part inside.
-        - The sum of long or int is an exact long (the query fails where it does not fit); other sums are double.
+          (exact: the smallest value with at least the share ``percentile`` of the values at or below it). Nulls are not
+          counted.
+        - ``every``: hour, day, week (from Monday), month of the calendar of ``time_zone``. A day of a clock change has
+          23 or 25 hours; a local hour that occurs twice is two buckets.
+        - Each value with an event timestamp in ``[start, end)`` counts once, as corrected. A bucket that the window
+          cuts keeps its calendar bounds, and aggregates the values inside the window.
+        - The sum of long or int is an exact long (the query fails if it does not fit); other sums are double.
 
         Raises NotFoundError, InvalidArgumentError (also for a feature that is not a number, unless it is counted).
         """
@@ -255,22 +267,22 @@ class OfflineStore:
         model_version: str | None = None,
         exact: bool | None = None,
     ) -> SimilarEntities:
-        """The entities whose embeddings have the greatest cosine similarity.
+        """Search for the entities with the most similar embeddings, by cosine similarity.
 
-        - ``vector_or_entity``: a vector of the feature's dims, or a mapping of join keys. An entity's own latest vector is
-          then the query, and the entity is not among the matches.
-        - ``limit``: the most matches, most similar first, ties by key. ``threshold``: the least similarity, from -1 to 1,
-          included.
+        - ``vector_or_entity``: a vector of the feature's dims, or a mapping of join keys. For an entity, its own latest
+          vector is the query, and the entity is not among the matches.
+        - ``limit``: the maximum number of matches, most similar first, ties by key. ``threshold``: the minimum
+          similarity, from -1 to 1, inclusive.
         - ``at``: vectors as valid at that moment (default: now), by the as-of rules: TTL, null policy, corrections.
-        - ``filters``: by join keys and features of the same group, as valid at ``at``, applied before the limit: a value,
-          a list of possible values, or ``{"min": a, "max": b}``, both included.
+        - ``filters``: by join keys and features of the same group, as valid at ``at``, applied before the limit: a
+          value, a list of possible values, or ``{"min": a, "max": b}``, both inclusive.
         - ``model_version``: only vectors of this model are compared (default: the queried entity's, or the feature's).
-        - ``exact``: without ``at``, vectors that ``sync_embeddings`` brought to PostgreSQL are searched there, as of that
-          sync, through their index; ``True`` compares every one. All others are searched in the group's table, exactly.
-          The answer's ``source`` and ``exact`` say which it was.
+        - ``exact``: without ``at``, the vectors that ``sync_embeddings`` copied to PostgreSQL are searched there, as of
+          that sync, through their index; ``True`` compares every vector. All other vectors are searched in the group's
+          table, exactly. The answer's ``source`` and ``exact`` report which search ran.
 
-        A vector that is zero in all dims has no direction: a query by it is an error, a stored one never matches.
-        Raises NotFoundError (also for an entity without a valid vector, and where all vectors are of other models),
+        A vector of zeros has no direction: such a query is an error, such a stored vector never matches. Raises
+        NotFoundError (also for an entity without a valid vector, and if all vectors are of other models),
         InvalidArgumentError, PostgresError (the answer is never partial).
         """
         request = SearchRequest(
@@ -298,8 +310,8 @@ class OfflineStore:
     ) -> list[SimilarEntities]:
         """The answers of ``search_similar_embeddings`` for many vectors (or entities), in their order.
 
-        Queries that an index answers go to it in one round trip (a thousand at a time); without an index each query is a
-        search of its own. A two-dimensional array holds one query per row.
+        Queries that an index can answer are sent to it in one round trip per thousand; without an index each query is
+        a search of its own. A two-dimensional array holds one query per row.
         """
         request = SearchRequest(
             feature=feature,
@@ -324,16 +336,16 @@ class OfflineStore:
         model_version: str | None = None,
         exact: bool | None = None,
     ) -> DataFrame:
-        """Search by every row of a Spark DataFrame, on its executors, in the vectors that were synced to PostgreSQL.
+        """Search with every row of a Spark DataFrame, on its executors, in the vectors that were synced to PostgreSQL.
 
         - Grain: one row per query and match, computed when it is used; a query without matches, or with a null vector,
           has no rows.
-        - Columns: the queries' columns without the vector; ``rank`` from 1; ``similar``, a struct of join keys, similarity,
-          both timestamps and the filters' columns; ``exact``.
-        - Each task opens its own connection, at most 16 at once. The executors must reach PostgreSQL; an embedded one is
-          reachable from this machine only.
+        - Columns: the queries' columns without the vector; ``rank`` from 1; ``similar``, a struct of join keys,
+          similarity, both timestamps and the filters' columns; ``exact``.
+        - Each task opens its own connection, at most 16 at once. The executors must reach PostgreSQL; an embedded
+          server is reachable from this machine only.
 
-        Raises NotFoundError where the vectors were not synced, SchemaError, InvalidArgumentError.
+        Raises NotFoundError if the vectors were not synced, SchemaError, InvalidArgumentError.
         """
         request = SearchRequest(
             feature=feature,
@@ -349,7 +361,7 @@ class OfflineStore:
     def sync_embeddings(self, feature: str, *, full: bool = False, verify: bool = False) -> SyncResult:
         """Bring the vectors of ``"group:feature"`` in PostgreSQL up to date with the table, so that searches use them.
 
-        The sync reads the table's Change Data Feed since the last sync; where that is not enough, or with ``full``, it
+        The sync reads the table's Change Data Feed since the last sync; if that is not enough, or with ``full``, it
         compares every entity. It is one transaction: an interrupted sync leaves the vectors as they were. ``verify``
         afterwards compares all rows by their content, and repairs those that differ. See docs/vector_index.md.
         Raises NotFoundError, InvalidArgumentError, SyncError (also while another sync of the same feature runs),
@@ -358,7 +370,7 @@ class OfflineStore:
         return sync_embeddings(self._scope, feature, full=full, verify=verify)
 
     def sync_all_embeddings(self, *, full: bool = False, verify: bool = False) -> Listing[SyncResult]:
-        """Sync every embedding whose definition has an ``index``; raises JobFailedError where some failed."""
+        """Sync every embedding that has an ``index`` in its definition; raises JobFailedError if any failed."""
         return sync_all_embeddings(self._scope, full=full, verify=verify)
 
     def get_stats(self, *, entities: bool = True) -> Listing[GroupStats]:
@@ -372,10 +384,10 @@ class OfflineStore:
     def profile(
         self, groups: str | Iterable[str] | None = None, start: Any = None, end: Any = None, *, full: bool = False
     ) -> ProfileResult:
-        """Bring the statistics of these groups, or of all, up to date: only the event dates whose rows changed.
+        """Update the statistics of these groups, or of all, for the event dates whose rows changed.
 
         ``full`` computes every date again. ``start`` and ``end``, always given together, restrict the profile to dates
-        that hold a part of ``[start, end)``. See ``operations.statistics.profile``. Raises NotFoundError,
+        that overlap ``[start, end)``. See ``operations.statistics.profile``. Raises NotFoundError,
         InvalidArgumentError.
         """
         return profile(self._scope, groups, start=start, end=end, full=full)
@@ -383,10 +395,10 @@ class OfflineStore:
     def get_statistics(
         self, group: str, start: Any = None, end: Any = None, *, by_date: bool = False
     ) -> Listing[FeatureStatistics]:
-        """The statistics of a group's features over the profiled dates that hold a part of ``[start, end)``.
+        """The statistics of a group's features over the profiled dates that overlap ``[start, end)``.
 
-        One per feature, in the group's order; with ``by_date`` one per feature and date, oldest first. They are as of the
-        last ``profile``, and empty before the first. Raises NotFoundError, InvalidArgumentError.
+        One per feature, in the group's order; with ``by_date`` one per feature and date, oldest first. They are as of
+        the last ``profile``, and empty before the first. Raises NotFoundError, InvalidArgumentError.
         """
         return statistics(self._scope, self._scope.group(group), start=start, end=end, by_date=by_date)
 
@@ -405,11 +417,12 @@ class OfflineStore:
     ) -> DriftResult:
         """Compare the distributions of a group's features in two periods, or in a saved training set and a period.
 
-        - A period is ``"2026-11-01/2026-11-08"``, a pair of dates (UTC; the first included, the end not), or a length such
-          as ``"7d"``: the current period ends with yesterday, the baseline ends where the current period begins.
+        - A period is ``"2026-11-01/2026-11-08"``, a pair of dates (UTC; the first inclusive, the second exclusive), or
+          a length such as ``"7d"``: the current period ends with yesterday, the baseline ends where the current period
+          begins.
         - A training set is ``"training_set:churn"``, ``"training_set:churn@3"``, or a ``TrainingSet``.
-        - The default compares the last 7 days with the 28 before, or the last month with the 3 before where a group is
-          partitioned by month. ``refresh`` profiles what changed first.
+        - The default compares the last 7 days with the 28 before; for a group that is partitioned by month, the last
+          month with the 3 before. ``refresh`` first profiles the dates that changed.
 
         The group's definition holds the thresholds (``drift``). Drift itself raises nothing; ``require_none()`` raises
         DriftError. Raises NotFoundError (also for a side without rows), InvalidArgumentError.
@@ -445,10 +458,11 @@ class OfflineStore:
     ) -> DataFrame:
         """The spine with each feature's latest value at or before each row's timestamp.
 
-        - Grain: exactly the spine's rows, duplicates included, its columns unchanged; row order is not kept. The features'
-          columns stand in the order of ``features``, references to one group together.
+        - Grain: exactly the spine's rows, duplicates included, its columns unchanged; row order is not kept. The
+          features' columns follow the order of ``features``, references to one group together.
         - ``features``: references ``"group:feature"`` and ``Lookup``s. ``known_at``: None, an instant, or ``"event"``.
-        - ``with_timestamps`` adds ``<group>__event_timestamp``, the newest event timestamp among the values of that group.
+        - ``with_timestamps`` adds ``<group>__event_timestamp``, the newest event timestamp among the values of that
+          group.
         - A null key, a null timestamp, or no match within the group's TTL gives nulls.
 
         Raises SpineError, NotFoundError, DefinitionError, InvalidNameError.
@@ -466,7 +480,7 @@ class OfflineStore:
     ) -> MaterializeResult:
         """Run the group's transformation over ``[start, end)`` and write its values, once.
 
-        ``rerun`` computes a window that is done again. ``lookback`` first recomputes the windows that are done and end
+        ``rerun`` computes a window again that is done. ``lookback`` first recomputes the finished windows that end
         within that duration before ``start``, for late source rows. See ``operations.jobs.materialize``.
         """
         window = argument_window(start, end, self._scope.settings.timestamp_zone)
@@ -478,7 +492,8 @@ class OfflineStore:
     ) -> Listing[MaterializeResult]:
         """Materialize every group with a transformation, each after the groups that it reads.
 
-        Raises JobFailedError where groups failed; groups that do not read them are materialized all the same.
+        If a group fails, the groups that do not read it are still materialized, and JobFailedError is raised at the
+        end.
         """
         window = argument_window(start, end, self._scope.settings.timestamp_zone)
         return materialize_all(self._scope, window, rerun=rerun, lookback=argument_duration("lookback", lookback))
@@ -501,12 +516,12 @@ class OfflineStore:
         order: Order = "oldest",
         on_window_done: Callable[[MaterializeResult | None], None] = lambda result: None,
     ) -> BackfillResult:
-        """Cut ``[start, end)`` into windows and materialize those that are missing, ``parallel`` at once.
+        """Cut ``[start, end)`` into windows and materialize the missing ones, ``parallel`` at once.
 
-        After an interruption the same call does what is missing. ``order`` says which windows come first.
-        ``on_window_done`` is called after each window, with its result, or with None where it failed. Raises
-        JobFailedError where windows failed (the others are done), ExpectationError where windows broke what the group
-        expects.
+        After an interruption the same call does the rest. ``order`` decides which windows run first.
+        ``on_window_done`` is called after each window with its result, or with None if the window failed. Raises
+        JobFailedError if windows failed (the others are done), ExpectationError if windows broke the group's
+        expectations.
         """
         request = BackfillRequest(
             windows=self.plan_backfill(group, start, end, every=every),
@@ -530,17 +545,17 @@ class OfflineStore:
     def optimize(self, groups: Sequence[str] | None = None, *, dry_run: bool = False) -> Listing[OptimizeResult]:
         """Rewrite partitions of many small files as few, sorted ones; one line per group. No answer changes.
 
-        Safe beside writers and readers. See ``operations.upkeep.optimize``. Raises NotFoundError.
+        Safe while others write and read. See ``operations.upkeep.optimize``. Raises NotFoundError.
         """
         return optimize(self._scope, groups, dry_run=dry_run)
 
     def erase(self, entity: str, keys: EntityKey | Sequence[EntityKey]) -> ErasureCertificate:
-        """Erase entities, such as ``erase("user", {"user_id": "u1"})``, physically and permanently; returns a certificate.
+        """Erase entities physically and permanently; returns a certificate.
 
-        They disappear from every group, rejected row, saved training set and export. The secret must be in
-        ``FEATURESTORE_SUPPRESSION_SECRET``. The same call resumes an interrupted erasure. See
-        ``operations.erasure.erase`` and docs/retention_and_erasure.md. Raises ConfigurationError, NotFoundError,
-        InvalidArgumentError, ErasureError.
+        An example is ``erase("user", {"user_id": "u1"})``. The entities disappear from every group, rejected row, saved
+        training set and export. The secret must be in ``FEATURESTORE_SUPPRESSION_SECRET``. The same call resumes an
+        interrupted erasure. See ``operations.erasure.erase`` and docs/retention_and_erasure.md. Raises
+        ConfigurationError, NotFoundError, InvalidArgumentError, ErasureError.
         """
         return erase(self._scope, entity, keys)
 
@@ -561,7 +576,7 @@ class OfflineStore:
         return self._scope.runs.get(self._scope.spark, self._scope.tenant_id, run_id)
 
     def abandon_run(self, run_id: str) -> Run:
-        """Mark a run as abandoned that the ledger shows as running though its process is gone.
+        """Mark a run as abandoned: the ledger shows it as running, but its process is gone.
 
         Raises InvalidArgumentError for any other run.
         """

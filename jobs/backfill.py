@@ -1,4 +1,4 @@
-"""Materialize the windows of a range of time that are missing; run again after an interruption.
+"""Materialize the missing windows of a range of time; run again after an interruption.
 
 spark-submit --properties-file conf/spark-defaults.conf jobs/backfill.py --tenant T GROUP --start S --end E --every 1d
 """

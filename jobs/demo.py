@@ -1,4 +1,4 @@
-"""The whole path on the year's New York flights: what `make demo` runs.
+"""Run the demo on a year of New York flights, as `make demo` does.
 
 spark-submit --properties-file conf/spark-defaults.conf jobs/demo.py
 """

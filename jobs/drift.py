@@ -1,4 +1,4 @@
-"""Compare how a group's features are spread in two periods; exit code 22 on drift.
+"""Compare the distributions of a group's features in two periods; exit code 22 on drift.
 
 spark-submit --properties-file conf/spark-defaults.conf jobs/drift.py --tenant T GROUP --report FILE
 """

@@ -1,4 +1,4 @@
-"""Forget entities, physically and for good; run again after an interruption.
+"""Erase entities physically and permanently; run again after an interruption.
 
 spark-submit --properties-file conf/spark-defaults.conf jobs/erase.py --tenant T ENTITY --keys FILE --certificate FILE
 """

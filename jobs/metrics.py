@@ -1,4 +1,4 @@
-"""Write what the tenant's jobs did and its groups hold to a file in Prometheus text format.
+"""Write metrics of the tenant's jobs and groups to a file in Prometheus text format.
 
 spark-submit --properties-file conf/spark-defaults.conf jobs/metrics.py --tenant T FILE.prom
 """

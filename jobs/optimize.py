@@ -1,4 +1,4 @@
-"""Rewrite partitions that are many small files as few, sorted ones.
+"""Rewrite partitions of many small files as few, sorted ones.
 
 spark-submit --properties-file conf/spark-defaults.conf jobs/optimize.py --tenant T [GROUP...]
 """

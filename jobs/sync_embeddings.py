@@ -1,4 +1,4 @@
-"""Bring vectors in PostgreSQL up to date with the table; safe to run as often as searches shall be fresh.
+"""Bring vectors in PostgreSQL up to date with the table; run it as often as searches need new values.
 
 spark-submit --properties-file conf/spark-defaults.conf jobs/sync_embeddings.py --tenant T GROUP:FEATURE
 """

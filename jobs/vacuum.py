@@ -1,4 +1,4 @@
-"""Remove files from disk that no reader needs any more; of the whole store, all tenants.
+"""Remove files that no reader needs any more from disk, in the whole store, for all tenants.
 
 spark-submit --properties-file conf/spark-defaults.conf jobs/vacuum.py --older-than 7d
 """

@@ -1,4 +1,4 @@
-"""The engines, in the order of the report, and what each can answer."""
+"""The engines in the order of the report, and what each can compute."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ OURS = "featurestore"
 class Engine:
     """A module of this package with ``run``, which takes a data set (on Spark also a session) and returns answers.
 
-    ``nulls`` says what it can do where values are null: both policies, by the latest row only (``keep``), or both,
-    but ``skip`` without TTL.
+    ``nulls`` is what it supports for null values: both policies, only the latest row (``keep``), or both but ``skip``
+    only without TTL.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Engine:
     nulls: Literal["both", "keep", "skip without ttl"] = "both"
 
     def left_out(self, options: Options) -> str | None:
-        """Why it cannot give these answers; None where it can."""
+        """The reason why it cannot give these answers; None if it can."""
         if not options.null_share or options.nulls == "keep" or self.nulls == "both":
             return None
         if self.nulls == "keep":

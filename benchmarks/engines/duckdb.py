@@ -1,4 +1,4 @@
-"""DuckDB's ``ASOF JOIN`` over the same Parquet files: those that the Delta log says are alive. No Spark."""
+"""DuckDB's ``ASOF JOIN`` over the same Parquet files, those of the Delta table's newest version; without Spark."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def run(dataset: Dataset) -> Answers:
         for group in dataset.groups:
             database.read_parquet(group.files).create_view(group.name)
         joined = database.sql(_join(dataset))
-        told = joined.aggregate(", ".join(_answers(dataset.options.output_columns)))
-        return dict(zip(told.columns, told.fetchall()[0], strict=True))
+        answers = joined.aggregate(", ".join(_answers(dataset.options.output_columns)))
+        return dict(zip(answers.columns, answers.fetchall()[0], strict=True))
 
 
 def _join(dataset: Dataset) -> str:
-    """All names in it are the data set's own; none comes from outside."""
+    """The join's SQL; all names are the data set's own, none is a user's."""
     features = [_feature(name, group, dataset) for group in dataset.groups for name in group.features]
     joins = " ".join(_asof_join(group, dataset) for group in dataset.groups)
     return f"SELECT spine.*, {', '.join(features)} FROM spine {joins}"
@@ -39,15 +39,15 @@ def _feature(name: str, group: GroupFiles, dataset: Dataset) -> str:
 
 
 def _answers(columns: dict[str, Kind]) -> list[str]:
-    asked = ["CAST(count(*) AS DOUBLE) AS rows"]
+    aggregates = ["CAST(count(*) AS DOUBLE) AS rows"]
     for name, kind in columns.items():
         number = _number(name, kind)
-        asked += [
+        aggregates += [
             f'CAST(count({name}) AS DOUBLE) AS "{name} count"',
             f'coalesce(sum({number}), 0) AS "{name} sum"',
             f'coalesce(sum({number} * (id % {WEIGHTS})), 0) AS "{name} weighted"',
         ]
-    return asked
+    return aggregates
 
 
 def _number(name: str, kind: Kind) -> str:

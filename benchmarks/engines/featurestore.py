@@ -1,4 +1,4 @@
-"""This project, as a user calls it."""
+"""This project's join, as a user calls it."""
 
 from __future__ import annotations
 

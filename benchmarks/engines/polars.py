@@ -1,4 +1,4 @@
-"""Polars' ``join_asof`` over the same Parquet files: those that the Delta log says are alive. No Spark."""
+"""Polars' ``join_asof`` over the same Parquet files, those of the Delta table's newest version; without Spark."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.dataset import TIME, Dataset, Kind
 
 
 def run(dataset: Dataset) -> Answers:
-    # Polars cannot check the order within keys; both sides are sorted here.
+    # Polars warns that it cannot check the order within keys; both sides are sorted here.
     warnings.filterwarnings("ignore", message="Sortedness of columns cannot be checked")
     lifetime = dataset.options.ttl_microseconds
     tolerance = None if lifetime is None else timedelta(microseconds=lifetime)
@@ -25,15 +25,15 @@ def run(dataset: Dataset) -> Answers:
 
 def _answers(columns: dict[str, Kind]) -> list[pl.Expr]:
     weight = pl.col("id") % WEIGHTS
-    asked = [pl.len().cast(pl.Float64).alias("rows")]
+    aggregates = [pl.len().cast(pl.Float64).alias("rows")]
     for name, kind in columns.items():
         number = _number(name, kind)
-        asked += [
+        aggregates += [
             pl.col(name).count().cast(pl.Float64).alias(f"{name} count"),
             number.sum().alias(f"{name} sum"),
             (number * weight).sum().alias(f"{name} weighted"),
         ]
-    return asked
+    return aggregates
 
 
 def _number(name: str, kind: Kind) -> pl.Expr:

@@ -1,9 +1,9 @@
-"""The floor: not an as-of join, only what every sort-based one on Spark must do at the least.
+"""The floor: not an as-of join, but the minimum that every sort-based one on Spark must do.
 
-The rows of spine and values are put into one frame, with all the columns that are needed to join them (join keys, event
-and created timestamp, features, the spine's other columns), shuffled by key, sorted by (key, time) in each partition,
-and consumed as the joins' results are. Nothing is carried from row to row. Several groups are done one after
-another, the spine with each. Keys are sorted by what is cheapest to compare: one long as it is, anything else by a hash.
+The rows of spine and values become one frame with all columns that a join needs (join keys, event and created
+timestamp, features, the spine's other columns). The frame is shuffled by key, sorted by (key, time) in each partition,
+and consumed like the joins' results. Nothing is carried from row to row. Several groups run one after another, each
+with the spine. Keys are sorted by what is cheapest to compare: a single long as it is, anything else by a hash.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""dbl-tempo's ``TSDF.asofJoin``, with its defaults: one time series a key, several groups one after another.
+"""dbl-tempo's ``TSDF.asofJoin`` with its defaults: one time series per key, several groups one after another.
 
-Its ``tolerance`` is the TTL: both ends included, but of the age of the latest row, so where nulls are skipped it answers
-another question. Its way against skew (``tsPartitionVal``) is not used: it looks back only as far as the time bracket
-before, and loses older values.
+Its ``tolerance`` is the TTL, inclusive at both ends, but it bounds the age of the latest row; if nulls are skipped, the
+answers therefore differ. Its option against skew (``tsPartitionVal``) is not used, because it looks back only to the
+previous time bracket, and loses older values.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def run(dataset: Dataset, spark: SparkSession) -> Answers:
     for group in dataset.groups:
         values = TSDF(read_values(spark, dataset, group), ts_col=TIME, partition_cols=dataset.keys)
         series = TSDF(joined, ts_col=TIME, partition_cols=dataset.keys)
-        found = series.asofJoin(values, right_prefix=_PREFIX, skipNulls=options.nulls == "skip", tolerance=tolerance)
+        result = series.asofJoin(values, right_prefix=_PREFIX, skipNulls=options.nulls == "skip", tolerance=tolerance)
         renamed = {f"{_PREFIX}_{feature}": feature for feature in group.features}
-        joined = found.df.drop(f"{_PREFIX}_{TIME}").withColumnsRenamed(renamed)
+        joined = result.df.drop(f"{_PREFIX}_{TIME}").withColumnsRenamed(renamed)
     return consume(joined, options.output_columns)

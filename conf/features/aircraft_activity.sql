@@ -1,6 +1,6 @@
--- A row an aircraft and landing.
+-- One row per aircraft and landing.
 WITH landings AS (
-    -- Two flights of one aircraft at the gate in the same minute (it is in the data once) are one event.
+    -- Two flights of one aircraft at the gate in the same minute are one event; the data has one such case.
     SELECT
         tailnum,
         actual_arrival,

@@ -1,6 +1,6 @@
--- A row a destination: how late its flights came, by the hour at which they left and by the weather they left in. Each
--- number is the mean delay beyond that of all flights of the same hour, or in the same weather, in units of the standard
--- deviation of all delays. Ten flights of no deviation are added to each, so that few flights make no extreme.
+-- One row per destination: how late its flights arrived, by hour of departure and by weather at departure. Each number
+-- is the mean delay beyond that of all flights of the same hour, or in the same weather, in units of the standard
+-- deviation of all delays. Ten flights without deviation are added to each, so that few flights give no extreme value.
 WITH landed AS (
     SELECT
         flights.dest,
@@ -76,5 +76,5 @@ SELECT
     ) AS profile
 FROM totals
 INNER JOIN by_situation ON by_situation.dest = totals.dest
--- Of fewer flights a year there is nothing to say.
+-- Fewer flights a year give no meaningful profile.
 WHERE totals.flights >= 100

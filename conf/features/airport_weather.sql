@@ -1,5 +1,5 @@
--- A row an airport and hour. `time_hour` names the hour's beginning; what was observed in it is known at its end.
--- A report has gusts only where they exceed the wind. Left missing, an older hour's gusts would be taken for them.
+-- One row per airport and hour. `time_hour` is the start of the hour; its observations are known at its end.
+-- A report has gusts only if they exceed the wind. If they stayed null, a join would take an older hour's gusts.
 SELECT
     origin AS airport,
     time_hour + INTERVAL 1 HOUR AS event_timestamp,

@@ -1,6 +1,6 @@
--- A row a carrier and full hour: the flights that landed in the 24 hours up to it.
+-- One row per carrier and full hour: the flights that landed in the 24 hours up to it.
 WITH landings AS (
-    -- By the first full hour at or after the arrival: the first that can know of it.
+    -- By the first full hour at or after the arrival, the earliest row that may include it.
     SELECT
         carrier,
         date_trunc('HOUR', actual_arrival + INTERVAL 1 HOUR - INTERVAL 1 MICROSECOND) AS hour,
@@ -15,7 +15,7 @@ WITH landings AS (
 ),
 
 hours AS (
-    -- From a day before what is asked on: the sums of its first hours reach back that far.
+    -- The hours start a day before the window, because the sums of its first hours reach back that far.
     SELECT
         carrier,
         explode(

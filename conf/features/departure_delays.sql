@@ -1,5 +1,5 @@
--- A row a scheduled flight, at the moment of decision. Nothing here is known later than that: no times or delays of the
--- flight itself but the label.
+-- One row per scheduled flight, at the moment of decision. Everything but the label is known by then: the row has no
+-- times or delays of the flight itself.
 SELECT
     flight_id,
     scheduled_departure - INTERVAL 2 HOURS AS event_timestamp,

@@ -1,7 +1,7 @@
--- A row a route and full hour by which a flight had landed since the hour before: the flights of the 7 days up to it.
--- (A row every hour, as for the 16 carriers, would be 2 million rows for 224 routes, most of them repeating the last.)
+-- One row per route and full hour, if a flight landed in the hour before it: the flights of the 7 days up to it.
+-- (One row every hour, as for the 16 carriers, would be 2 million rows for 224 routes, most of them repetitions.)
 WITH landings AS (
-    -- By the first full hour at or after the arrival: the first that can know of it.
+    -- By the first full hour at or after the arrival, the earliest row that may include it.
     SELECT
         origin,
         dest,

@@ -1,6 +1,7 @@
-"""What runs every day for a tenant, in order: commands of ``featurestore`` with the words of Airflow's templates in them.
+"""The daily commands of a tenant, in order: jobs of ``featurestore`` whose arguments contain Airflow's templates.
 
-Without Airflow, so that a test reads it: tests/unit/project/test_deployment.py gives every command to the real command line.
+This module does not import Airflow, so that tests/unit/project/test_deployment.py can pass every command to the real
+command line.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ START, END = "{{ data_interval_start | ts }}", "{{ data_interval_end | ts }}"
 
 @dataclass(frozen=True)
 class Step:
-    """A task: the file in ``jobs/`` without its ending, and the words that follow its name."""
+    """A task: the name of a file in ``jobs/`` without its suffix, and the job's arguments."""
 
     job: str
     words: tuple[str, ...] = ()
 
 
-# Each is safe to repeat: a window is computed once, and the others find nothing to do.
+# Each step is safe to repeat: a window is computed once, and the other steps find nothing to do.
 DAILY = (
-    # Every group, after those that it reads; late rows of the two days before are picked up as corrections.
+    # Every group, after the groups that it reads; late rows of the previous two days become corrections.
     Step("materialize", ("--all", "--start", START, "--end", END, "--lookback", "2d")),
-    # Without dates: a value of the day begins at its end, and corrections are of earlier days. It finds what changed by itself.
+    # Without dates, because a value of the day begins at its end, and corrections belong to earlier days. The job finds
+    # the changed dates itself.
     Step("profile_features"),
     Step("sync_embeddings", ("--all",)),
     Step("cleanup"),

@@ -1,12 +1,14 @@
-"""Airflow: a DAG a tenant, a run a day of data: materialize, profile, sync embeddings, apply retention.
+"""Airflow: one DAG per tenant, one run per day of data: materialize, profile, sync embeddings, apply retention.
 
-Airflow 2.10 or newer, or 3, with ``apache-airflow-providers-apache-spark``; put this file and ``daily_commands.py`` into the
-folder of DAGs. The connection ``spark_default`` names the master and the deploy mode.
+It needs Airflow 2.10 or newer, or 3, with ``apache-airflow-providers-apache-spark``. Copy this file and
+``daily_commands.py`` to the folder of DAGs. The connection ``spark_default`` names the master and the deploy mode.
 
-Backfill, a run a day: ``airflow backfill create --dag-id featurestore_daily_acme --from-date 2026-10-01 --to-date 2026-11-01``
-(Airflow 2: ``airflow dags backfill -s 2026-10-01 -e 2026-11-01 featurestore_daily_acme``). Days that were computed are skipped.
+Backfill, one run per day; finished days are skipped:
 
-Tried: imported and rendered with Airflow 3.3.2 and version 6.3.4 of the provider. Not tried: Airflow 2, and a run.
+    airflow backfill create --dag-id featurestore_daily_acme --from-date 2026-10-01 --to-date 2026-11-01
+    airflow dags backfill -s 2026-10-01 -e 2026-11-01 featurestore_daily_acme  # Airflow 2
+
+Tested: import and rendering with Airflow 3.3.2 and version 6.3.4 of the provider. Not tested: Airflow 2, and a run.
 """
 
 from __future__ import annotations
@@ -36,11 +38,11 @@ def daily(tenant: str) -> DAG:
     with DAG(
         dag_id=f"featurestore_daily_{tenant}",
         description=f"Features of {tenant}: materialize, profile, sync, retention",
-        # Not a plain "@daily": from Airflow 3 on, the two ends of its data interval are the same moment.
+        # Not "@daily": since Airflow 3, the start and the end of its data interval are the same moment.
         schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=True,
-        # In the order of the days: a correction of one day is known to the next.
+        # Days run in order, so that a day sees the corrections of the day before.
         max_active_runs=1,
         default_args={
             "retries": 2,
@@ -50,14 +52,14 @@ def daily(tenant: str) -> DAG:
         },
         tags=["featurestore"],
     ) as dag:
-        before = None
+        previous = None
         for step in DAILY:
-            this = task(step, tenant)
-            if before is not None:
-                before >> this
-            before = this
+            operator = task(step, tenant)
+            if previous is not None:
+                previous >> operator
+            previous = operator
     return dag
 
 
-for one in TENANTS:
-    globals()[f"featurestore_daily_{one}"] = daily(one)
+for name in TENANTS:
+    globals()[f"featurestore_daily_{name}"] = daily(name)

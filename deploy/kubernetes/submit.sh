@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
-# Runs one command of featurestore as a Spark driver in a pod of its own, waits for it, and ends with its success or failure.
+# Run one command of featurestore as a Spark driver in its own pod, wait for it, and exit with its success or failure.
 #
-#   submit.sh materialize --all --start 2026-11-01T00:00:00Z --end 2026-11-02T00:00:00Z --tenant acme --conf /opt/featurestore/conf
+#   submit.sh materialize --all --start 2026-11-01T00:00:00Z --end 2026-11-02T00:00:00Z --tenant acme \
+#       --conf /opt/featurestore/conf
 #
-# MASTER: k8s://https://<address of the API server>. IMAGE: what docker/Dockerfile makes, in a registry. NAMESPACE and
-# SERVICE_ACCOUNT: where the pods are, and who may make pods there (kubernetes/service_account.yaml). EXECUTORS: how many.
-# Secrets are not passed here: the drivers' environment takes them from the secret `featurestore` of the namespace.
+# MASTER: k8s://https://<address of the API server>. IMAGE: the image of docker/Dockerfile, in a registry. NAMESPACE:
+# the namespace of the pods. SERVICE_ACCOUNT: the account that may create pods there (kubernetes/service_account.yaml).
+# EXECUTORS: the number of executors. Secrets are not passed here: the drivers' environment takes them from the secret
+# `featurestore` of the namespace.
 #
-# Tried here: its command line, which is parsed. Not tried: a cluster, of which there was none. The exit code of
-# spark-submit is 1 for whatever went wrong in the driver; the driver's log has the code of docs/cli.md.
+# Tested: the parsing of its command line. Not tested: a cluster. The exit code of spark-submit is 1 for any error in
+# the driver; the driver's log has the code of docs/cli.md.
 set -euo pipefail
 
 : "${MASTER:?k8s://https://...}" "${IMAGE:?registry/featurestore:version}"

@@ -1,6 +1,6 @@
-"""Writes the rules of docs/point_in_time.md from their tests: ``python docs/generators/as_of_rules.py``.
+"""Write the rules of docs/point_in_time.md from their tests: ``python docs/generators/as_of_rules.py``.
 
-The docstring of a test states a rule, or a part of it, where it begins with ``Rule N:``.
+A test's docstring that begins with ``Rule N:`` states this rule, or a part of it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def rules(source: str) -> dict[int, str]:
 
 
 def page(text: str, source: str) -> str:
-    """The page's text, with the rules of the tests' source between its markers."""
+    """The page's text with the rules of the tests' source between its markers."""
     before, _, rest = text.partition(_START)
     _, end, after = rest.partition(_END)
     if not end:
@@ -41,7 +41,7 @@ def page(text: str, source: str) -> str:
 
 
 def _item(number: int, rule: str) -> str:
-    """A list's item, its text filled to lines; a table in it stands between empty lines."""
+    """A list item with its text filled to lines, and empty lines around a table."""
     filler = TextWrapper(width=120 - len(_INDENT), break_long_words=False, break_on_hyphens=False)
     paragraphs = [text if text.startswith("|") else filler.fill(text) for text in rule.split("\n\n")]
     item = f"{number}. " + indent("\n\n".join(paragraphs), _INDENT).removeprefix(_INDENT)

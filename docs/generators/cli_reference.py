@@ -1,4 +1,4 @@
-"""Writes docs/cli_reference.md from the commands themselves: ``python docs/generators/cli_reference.py``."""
+"""Write docs/cli_reference.md from the commands themselves: ``python docs/generators/cli_reference.py``."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ COMMON_OPTIONS = frozenset({"--conf", "--profile", "--tenant", "--json", "--log"
 
 _HEAD = """# Commands
 
-Every command with its arguments and options, as `featurestore COMMAND --help` tells them; written from the program, and a
-test compares. The options that every command has, what goes where, and exit codes: [command line](cli.md).
+Every command with its arguments and options, as `featurestore COMMAND --help` shows them. This page is generated from
+the program, and a test compares it. [Command line](cli.md) has the options that every command has, the use of stdout
+and stderr, and the exit codes.
 
-`required` options must be given; one whose type is a `list` may be given several times.
+`required` options must be given; options of the type `list` may be given several times.
 """
 
 
 def reference() -> str:
-    """The page: a section a command, by name."""
+    """The page: one section per command, by name."""
     root = typer.main.get_command(app)
     context = typer.Context(root, info_name="featurestore")
-    found = sorted(_commands(root, context), key=lambda entry: entry[0].command_path)
-    return _HEAD + "".join(_section(context, command) for context, command in found)
+    commands = sorted(_commands(root, context), key=lambda entry: entry[0].command_path)
+    return _HEAD + "".join(_section(context, command) for context, command in commands)
 
 
 def _commands(command: Any, context: Any) -> Iterator[tuple[Any, Any]]:
-    """The commands that do something, each with the context that knows its whole name."""
+    """The commands without the groups of commands, each with the context that has its full name."""
     if not hasattr(command, "list_commands"):
         yield context, command
         return
@@ -49,26 +50,26 @@ def _section(context: Any, command: Any) -> str:
         for parameter in parameters
         if parameter.param_type_name == "option" and not COMMON_OPTIONS & set(parameter.opts)
     ]
-    needed = [_names(option, context) for option in options if option.required]
-    usage = " ".join([context.command_path, *(_names(argument, context) for argument in arguments), *needed])
+    required = [_names(option, context) for option in options if option.required]
+    usage = " ".join([context.command_path, *(_names(argument, context) for argument in arguments), *required])
     rows = [(_names(parameter, context), parameter.get_help_record(context)[1]) for parameter in (*arguments, *options)]
     name = context.command_path.removeprefix("featurestore ")
     return f"\n## {name}\n\n{command.help}\n\n`{usage}`\n" + _table(rows)
 
 
 def _names(parameter: Any, context: Any) -> str:
-    """An option with the type of its value; an argument by its name alone, with how many there may be."""
-    told = str(parameter.get_help_record(context)[0])
+    """An option with the type of its value; an argument's name, with ``...`` if it may be repeated."""
+    record = str(parameter.get_help_record(context)[0])
     if parameter.param_type_name == "option":
-        return told
-    name = told.split()[0].upper() + ("..." if parameter.nargs == -1 else "")
+        return record
+    name = record.split()[0].upper() + ("..." if parameter.nargs == -1 else "")
     return name if parameter.required else f"[{name}]"
 
 
 def _table(rows: list[tuple[str, str]]) -> str:
     if not rows:
         return ""
-    lines = [f"| `{_cell(names)}` | {_cell(told)} |" for names, told in rows]
+    lines = [f"| `{_cell(names)}` | {_cell(meaning)} |" for names, meaning in rows]
     return "\n| argument or option | meaning |\n| --- | --- |\n" + "\n".join(lines) + "\n"
 
 

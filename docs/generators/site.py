@@ -1,9 +1,9 @@
-"""The hook of mkdocs: what differs between these pages on a code host and in the built site.
+"""A hook of mkdocs that adapts pages written for a code host to the built site.
 
-- README.md is the site's first page, and other Markdown outside docs/ is in it, too; links between them are kept.
-- A link to a file that is no part of the site (the licence, a folder) becomes its words.
+- README.md is the site's first page, and other Markdown outside docs/ is included; links between them keep working.
+- A link to a file outside the site (the licence, a folder) becomes its text.
 - A fence that names a file (``yaml conf/base.yml``) gets that name as its title.
-- A picture in SVG is put into the page, so that it has the page's light or dark colours.
+- An SVG picture becomes part of the page, so that it takes the page's light or dark colours.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mkdocs.structure.files import File
 
 PROJECT = Path(__file__).parents[2]
 _PATTERNS = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/**/*.md", "benchmarks/**/*.png")
-# Files of the project that are not in docs/, and are in the site -> where they are there.
+# File of the project outside docs/ -> its path in the site.
 _OUTSIDE = {
     (path := str(file.relative_to(PROJECT))): re.sub(r"README\.md$", "index.md", path)
     for pattern in _PATTERNS
@@ -30,7 +30,7 @@ _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]+)(#[^)]*)?\)")
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the pages and pictures that are not in docs/."""
+    """Add the pages and pictures from outside docs/."""
     for path, place in _OUTSIDE.items():
         files.append(File.generated(config, place, abs_src_path=str(PROJECT / path)))
     return files
@@ -41,7 +41,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def for_site(markdown: str, place: str, known: set[str]) -> str:
-    """The text of the page at ``place`` in the site, which has the files ``known``."""
+    """The text of the page at the site's path ``place``; ``known`` are all paths of the site."""
     source = _in_project(place)
     parts: list[str] = []
     end = 0
@@ -56,32 +56,32 @@ def _titled(fence: str) -> str:
 
 
 def _linked(text: str, source: str, place: str, known: set[str]) -> str:
-    def link(found: re.Match[str]) -> str:
-        picture, words, target, anchor = found.groups()
+    def link(match: re.Match[str]) -> str:
+        picture, words, target, anchor = match.groups()
         if "://" in target:
-            return found[0]
+            return match[0]
         path = posixpath.normpath(posixpath.join(posixpath.dirname(source), target))
-        there = _in_site(path)
-        if there not in known:
+        site_path = _in_site(path)
+        if site_path not in known:
             assert (PROJECT / path).exists(), f"{source}: {target} leads nowhere"
             return words
         if picture and path.endswith(".svg"):
             return _inline(PROJECT / path, words)
-        return f"{picture}[{words}]({posixpath.relpath(there, posixpath.dirname(place) or '.')}{anchor or ''})"
+        return f"{picture}[{words}]({posixpath.relpath(site_path, posixpath.dirname(place) or '.')}{anchor or ''})"
 
     return _LINK.sub(link, text)
 
 
 def _inline(picture: Path, words: str) -> str:
-    drawn = picture.read_text(encoding="utf-8").strip()
-    return f'<figure class="drawing" role="img" aria-label="{escape(words)}">{drawn}</figure>'
+    svg = picture.read_text(encoding="utf-8").strip()
+    return f'<figure class="drawing" role="img" aria-label="{escape(words)}">{svg}</figure>'
 
 
 def _in_site(path: str) -> str | None:
-    """Where a file of the project is in the site, if it is in it at all."""
+    """The path in the site of a file of the project; None if the site does not have it."""
     return path.removeprefix("docs/") if path.startswith("docs/") else _OUTSIDE.get(path)
 
 
 def _in_project(place: str) -> str:
-    """Where a page of the site is in the project."""
-    return next((path for path, there in _OUTSIDE.items() if there == place), f"docs/{place}")
+    """The path in the project of a page of the site."""
+    return next((path for path, site_path in _OUTSIDE.items() if site_path == place), f"docs/{place}")

@@ -1,6 +1,7 @@
-"""Draws the timelines of docs/concepts.md into docs/pictures/: ``python docs/generators/timelines.py``.
+"""Draw the timelines of docs/concepts.md into docs/pictures/: ``python docs/generators/timelines.py``.
 
-Each is text, rectangles and lines in SVG, in colours of a light or a dark page. What a picture says is run beside it.
+Each is SVG of text, rectangles and lines, in the colours of a light or a dark page. The page next to a picture runs the
+code for what the picture shows.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _STYLE = """<style>
 
 @dataclass(frozen=True)
 class Value:
-    """A row that was written: valid from ``start``, seen until ``end``, in days of November."""
+    """A written row, drawn from ``start`` to ``end``, in days of November."""
 
     lane: int
     start: float
@@ -38,16 +39,16 @@ class Value:
 
 @dataclass(frozen=True)
 class Example:
-    """A spine row at ``day``: what it asks is written above, what it gets below."""
+    """A spine row at ``day``, with its ``title`` above and the joined ``values`` below."""
 
     day: float
-    asks: str
-    gets: tuple[str, ...]
+    title: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """A picture: lanes with values, an axis of days, the examples that look back from it."""
+    """A picture: lanes with values, an axis of days, and examples that look back from it."""
 
     name: str
     lanes: tuple[str, ...]
@@ -59,7 +60,7 @@ class Timeline:
     def svg(self) -> str:
         width = _LEFT + self.days * _DAY + 60
         floor = _TOP + len(self.lanes) * _LANE
-        height = floor + 48 + _LINE * max(len(example.gets) + 1 for example in self.examples)
+        height = floor + 48 + _LINE * max(len(example.values) + 1 for example in self.examples)
         parts = [*self._lanes(), *self._axis(floor, width), *self._examples(floor)]
         body = "\n".join(parts)
         return (
@@ -91,9 +92,9 @@ class Timeline:
         for example in self.examples:
             place = _x(example.day)
             yield f'<line class="ask" x1="{place:g}" y1="{_TOP - 8}" x2="{place:g}" y2="{floor}"/>'
-            yield _text(place, _TOP - 14, example.asks, "asked", "middle")
-            for line, got in enumerate(example.gets):
-                yield _text(place, floor + 42 + line * _LINE, got, "got", "middle")
+            yield _text(place, _TOP - 14, example.title, "asked", "middle")
+            for line, value in enumerate(example.values):
+                yield _text(place, floor + 42 + line * _LINE, value, "got", "middle")
         yield _text(8, floor + 42, "the example gets", "dim")
 
 

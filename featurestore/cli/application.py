@@ -1,4 +1,4 @@
-"""The command line: its commands, and how it ends."""
+"""The command line: its commands and its exit code."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ rejected = typer.Typer(no_args_is_help=True)
 training_set = typer.Typer(no_args_is_help=True)
 catalogue = typer.Typer(no_args_is_help=True)
 
-# By what a person wants to do, as the help shows them.
+# Panels of the help, each for something that a user wants to do.
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Start": {"init": projects.init, "doctor": environment.doctor},
     "Define": {"plan": definitions.plan, "apply": definitions.apply},
@@ -67,7 +67,7 @@ for _panel, _commands in _COMMANDS.items():
         app.command(_name, rich_help_panel=_panel)(common_options(_command))
 app.add_typer(groups, name="groups", help="Feature groups in force: list, show.", rich_help_panel="Define")
 app.add_typer(
-    catalogue, name="catalog", help="The catalogue of features, as pages to look at.", rich_help_panel="Define"
+    catalogue, name="catalog", help="The catalogue of features as a static site: build.", rich_help_panel="Define"
 )
 app.add_typer(
     rejected, name="rejected", help="Rows that broke rules, with their reasons: list, retry.", rich_help_panel="Write"
@@ -99,8 +99,8 @@ training_set.command("delete")(common_options(training_sets.delete))
 catalogue.command("build")(common_options(catalog.build))
 
 
-def _tell_version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"featurestore {__version__}")
         raise typer.Exit
 
@@ -114,16 +114,16 @@ def options_before_the_command(
     as_json: AsJson = False,
     log: Log = None,
     version: Annotated[
-        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """An offline feature store on Spark and Delta Lake. The options may stand before or after the command."""
+    """An offline feature store on Spark and Delta Lake. The options may come before or after the command."""
     options = {"conf": conf, "profile": profile, "tenant": tenant, "as_json": as_json, "log": log}
     context.obj = {**(context.obj or {}), **options}
 
 
 def run(arguments: Sequence[str], on_step: Callable[[str], None] | None = None) -> int:
-    """Run one command; returns its exit code. What is not a FeatureStoreError is raised.
+    """Run one command; returns its exit code. Raises any error that is not a FeatureStoreError.
 
     ``on_step``: as in ``FeatureStore.open``.
     """
@@ -135,14 +135,14 @@ def run(arguments: Sequence[str], on_step: Callable[[str], None] | None = None) 
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command that ``arguments`` (by default the process's own) name, and exit with its code."""
+    """Run the command in ``arguments`` (the process's own by default), and exit with its code."""
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 
 def task() -> None:
-    """The process's own command, for a platform that calls an entry point: it returns where ``main`` exits with code 0.
+    """Run the process's own command for a platform that calls an entry point; return, not exit, on success.
 
-    Some, as Databricks' wheel tasks, take any SystemExit for a failure.
+    Some platforms, such as Databricks' wheel tasks, take any SystemExit for a failure.
     """
     code = run(sys.argv[1:])
     if code:

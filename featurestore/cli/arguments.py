@@ -1,4 +1,4 @@
-"""Entities, values and tables as a command line writes and shows them."""
+"""Parse entities, values and instants from the command line, and show rows as tables."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ if TYPE_CHECKING:
     from featurestore.definitions.entity import Entity
 
 
-def pairs(given: Iterable[str], option: str = "--entity") -> dict[str, str]:
+def pairs(texts: Iterable[str], option: str = "--entity") -> dict[str, str]:
     """``KEY=VALUE`` texts as a mapping; a usage error for anything else."""
-    found: dict[str, str] = {}
-    for text in given:
+    values: dict[str, str] = {}
+    for text in texts:
         key, equals, value = text.partition("=")
-        if not equals or not key or key in found:
+        if not equals or not key or key in values:
             raise typer.BadParameter(f"{text!r} is not KEY=VALUE, each key once", param_hint=option)
-        found[key] = value
-    return found
+        values[key] = value
+    return values
 
 
-def checked_pairs(given: list[str] | None) -> list[str] | None:
-    """The same texts, once they are seen to be pairs: before Spark starts."""
-    pairs(given or [])
-    return given
+def checked_pairs(texts: list[str] | None) -> list[str] | None:
+    """The same texts, once they are known to be pairs; the check needs no Spark."""
+    pairs(texts or [])
+    return texts
 
 
-def checked_instant(given: str | None) -> str | None:
-    """The same text, once it is seen to tell a moment; in which zone the settings may say."""
-    if given is not None:
+def checked_instant(text: str | None) -> str | None:
+    """The same text, once it is known to be an instant; the settings may give the zone of one without an offset."""
+    if text is not None:
         try:
-            to_instant(given, "UTC")
+            to_instant(text, "UTC")
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
-    return given
+    return text
 
 
-def checked_known_at(given: str | None) -> str | None:
-    return given if given == "event" else checked_instant(given)
+def checked_known_at(text: str | None) -> str | None:
+    return text if text == "event" else checked_instant(text)
 
 
 def instant(name: str, help: str) -> Any:
-    """An option that takes a moment."""
+    """An option that takes an instant."""
     return typer.Option(name, help=help, callback=checked_instant)
 
 
 def entity_option(help: str) -> Any:
-    """An option that takes an entity's join keys, a pair each."""
+    """An option that takes an entity's join keys, one pair per key."""
     return typer.Option("--entity", help=help, callback=checked_pairs)
 
 
@@ -64,7 +64,7 @@ References = Annotated[list[str], typer.Argument(metavar="GROUP:FEATURE", help="
 EntityPairs = Annotated[list[str], entity_option("A join key as KEY=VALUE; once for each key.")]
 ANY_ENTITY = entity_option("Only this entity: a join key as KEY=VALUE, once for each key.")
 Start = Annotated[str, instant("--start", "First instant: 2026-11-01T00:00:00Z.")]
-End = Annotated[str, instant("--end", "First instant after.")]
+End = Annotated[str, instant("--end", "First instant after the window.")]
 KnownAt = Annotated[
     str | None, typer.Option("--known-at", help="As known at an instant, or 'event'.", callback=checked_known_at)
 ]
@@ -77,16 +77,16 @@ ValidationShare = Annotated[float | None, typer.Option("--validation", help="Sha
 TestShare = Annotated[float | None, typer.Option("--test", help="Share of the test part.")]
 Output = Annotated[str | None, typer.Option("--output", help="Write the rows to this new folder instead.")]
 Format = Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or arrow.")]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="Rows that are shown.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="Maximum number of rows to show.")]
 
 
-def entity_of(entity: Entity, given: Iterable[str]) -> dict[str, Any]:
-    """An entity's keys, read as their types where the text can be; what cannot is told by the operation itself."""
-    return {key: typed(value, entity.join_keys.get(key, "string")) for key, value in pairs(given).items()}
+def entity_of(entity: Entity, texts: Iterable[str]) -> dict[str, Any]:
+    """An entity's keys with their types; the operation itself refuses a text that has no value of its type."""
+    return {key: typed(value, entity.join_keys.get(key, "string")) for key, value in pairs(texts).items()}
 
 
 def typed(text: str, kind: str) -> Any:
-    """A text as a value of a key's or a feature's type; itself where it is none."""
+    """A text as a value of a key's or a feature's type; the text itself if it is no such value."""
     if kind in ("string", "date", "timestamp"):
         return text
     if kind == "boolean":
@@ -103,5 +103,5 @@ def plain_rows(frame: DataFrame, limit: int) -> list[dict[str, Any]]:
 
 
 def rows_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Display:
-    """A table for people, or that there is nothing."""
+    """The rows as a table to display; without rows, it displays ``No rows``."""
     return Display(tables=(table_of(rows, columns),))

@@ -1,6 +1,6 @@
-"""Does everything fit together here: Python, Java, Spark, Delta, the warehouse? Each check says how to mend what is wrong.
+"""Check that Python, Java, Spark, Delta and the warehouse work together, and how to fix what does not.
 
-``judge_*`` decide from facts and touch nothing; ``examine`` finds the facts.
+The functions ``judge_*`` decide from facts and touch nothing; ``examine`` collects the facts.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 OLDEST_PYTHON = (3, 11)
-# The newest that work together; the jar named in session.py is of this Delta.
-WANTED_PACKAGES = {"pyspark": "4.2.", "delta-spark": "4.4."}
+# The newest versions that work together; the jar named in session.py is of this Delta.
+REQUIRED_PACKAGES = {"pyspark": "4.2.", "delta-spark": "4.4."}
 PROBE_ROWS = 3
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing examined: whether it will do, what was found, and where it will not, how to mend it."""
+    """One check: whether it passed, what was found, and how to fix what failed."""
 
     name: str
     ok: bool
@@ -39,13 +39,13 @@ class Check:
 
     @classmethod
     def judged(cls, name: str, ok: bool, found: str, mend: str) -> Check:
-        """A check that keeps ``mend`` only where something is to be mended."""
+        """A check that keeps ``mend`` only if it failed."""
         return cls(name, ok, found, "" if ok else mend)
 
 
 @dataclass(frozen=True)
 class WarehouseFacts:
-    """What is known of the warehouse without Spark: ``nearest`` is the closest folder that exists."""
+    """Facts about the warehouse that need no Spark: ``nearest`` is its closest parent that exists, or itself."""
 
     root: str
     nearest: Path | None
@@ -65,14 +65,14 @@ class WarehouseFacts:
 
 
 def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[Check]:
-    """Each check as soon as it is made; the first that makes the rest pointless is the last.
+    """Yield each check as soon as it is made; stop after a failure that makes the rest pointless.
 
-    Starts a Spark session (which fetches Delta's jars where they are missing) unless one is active, and writes and
-    reads a table of three rows: in the warehouse where it is a folder that exists, under its ``_doctor`` where it is an
-    object store, else in a temporary folder.
+    Starts a Spark session unless one is active, which fetches Delta's jars if they are missing. Writes and reads a
+    table of three rows: in the warehouse if it is an existing folder, under its ``_doctor`` if it is an object store,
+    else in a temporary folder.
     """
     yield judge_python(sys.version_info[:3])
-    packages = judge_packages({name: _installed(name) for name in WANTED_PACKAGES})
+    packages = judge_packages({name: _installed(name) for name in REQUIRED_PACKAGES})
     yield packages
     warehouse = WarehouseFacts.of(settings.warehouse)
     yield judge_warehouse(warehouse)
@@ -86,27 +86,27 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     yield session
     if spark is None:
         return
-    found = settings_of(spark)
-    folder = _jar_folder(found.get("spark.jars.ivy", _ivy_folder(settings)))
-    yield judge_jars(folder, _delta_jars(folder), "spark.jars.packages" in found)
-    yield judge_time_zone(found["spark.sql.session.timeZone"])
+    properties = settings_of(spark)
+    folder = _jar_folder(properties.get("spark.jars.ivy", _ivy_folder(settings)))
+    yield judge_jars(folder, _delta_jars(folder), "spark.jars.packages" in properties)
+    yield judge_time_zone(properties["spark.sql.session.timeZone"])
     yield _delta_round_trip(spark, warehouse)
     yield _worker(spark)
     yield _own_tables(spark, settings)
 
 
-def judge_python(found: tuple[int, ...]) -> Check:
-    shown = ".".join(str(part) for part in found)
+def judge_python(version: tuple[int, ...]) -> Check:
+    text = ".".join(str(part) for part in version)
     oldest = ".".join(str(part) for part in OLDEST_PYTHON)
-    return Check.judged("Python", found >= OLDEST_PYTHON, shown, f"use Python {oldest} or newer")
+    return Check.judged("Python", version >= OLDEST_PYTHON, text, f"use Python {oldest} or newer")
 
 
-def judge_packages(found: dict[str, str | None]) -> Check:
-    """Spark and Delta must be of the pair that fits together."""
-    shown = ", ".join(f"{name} {installed or 'missing'}" for name, installed in found.items())
-    ok = all((found.get(name) or "").startswith(wanted) for name, wanted in WANTED_PACKAGES.items())
-    pins = " ".join(f"'{name}=={wanted}*'" for name, wanted in WANTED_PACKAGES.items())
-    return Check.judged("Spark packages", ok, shown, f"pip install {pins}")
+def judge_packages(installed: dict[str, str | None]) -> Check:
+    """Spark and Delta must have the versions that work together."""
+    text = ", ".join(f"{name} {version or 'missing'}" for name, version in installed.items())
+    ok = all((installed.get(name) or "").startswith(prefix) for name, prefix in REQUIRED_PACKAGES.items())
+    pins = " ".join(f"'{name}=={prefix}*'" for name, prefix in REQUIRED_PACKAGES.items())
+    return Check.judged("Spark packages", ok, text, f"pip install {pins}")
 
 
 def judge_warehouse(facts: WarehouseFacts) -> Check:
@@ -123,14 +123,14 @@ def judge_warehouse(facts: WarehouseFacts) -> Check:
 
 
 def judge_jars(folder: Path, jars: Iterable[str], fetched: bool) -> Check:
-    """``fetched``: the session was told to fetch Delta; else it came with the session."""
-    name, found = "Delta jars", sorted(jars)
-    if found:
-        return Check(name, True, f"{len(found)} in {folder}")
+    """``fetched``: the session's properties name Delta as a package to fetch; otherwise it came with the session."""
+    name, files = "Delta jars", sorted(jars)
+    if files:
+        return Check(name, True, f"{len(files)} in {folder}")
     if not fetched:
         return Check(name, True, "come with the session")
     return Check(
-        name, False, f"none in {folder}", "start once with a way to Maven Central, or set spark.jars.ivySettings"
+        name, False, f"none in {folder}", "start once with access to Maven Central, or set spark.jars.ivySettings"
     )
 
 
@@ -140,7 +140,7 @@ def judge_session(spark_version: str | None, fault: str, jars_there: bool) -> Ch
     mend = "read Spark's own messages above; a wrong property in the settings under 'spark' is the usual cause"
     if not jars_there:
         mend = (
-            "Delta's jars are not here yet and Spark could not fetch them: check the way to Maven Central, or name a "
+            "Delta's jars are missing and Spark could not fetch them: check the connection to Maven Central, or name a "
             "mirror with spark.jars.ivySettings"
         )
     return Check("Spark session", False, fault, mend)
@@ -155,30 +155,30 @@ def judge_time_zone(zone: str) -> Check:
 
 
 def judge_round_trip(place: str, read: int | None, fault: str = "") -> Check:
-    """``read``: how many of the rows written came back; none: ``fault`` says why nothing did."""
+    """``read``: how many of the written rows came back; None if none did, and ``fault`` says why."""
     if read == PROBE_ROWS:
         return Check("Delta table", True, f"written and read in {place}")
     mend = (
-        f"see that Spark's drivers and workers can write to {place} and that Delta's jars are of this Spark's version"
+        f"make sure that Spark's drivers and workers can write to {place}, and that Delta's jars fit this Spark version"
     )
     return Check("Delta table", False, fault or f"{read} of {PROBE_ROWS} rows came back from {place}", mend)
 
 
 def judge_worker(driver: str, worker: str | None, fault: str = "") -> Check:
-    """Workers run the driver's Python, major and minor version alike."""
+    """Workers must run the driver's major and minor version of Python."""
     mend = f"export PYSPARK_PYTHON={sys.executable} before Spark starts"
     if worker is None:
         return Check("worker Python", False, fault, mend)
     same = driver.split(".")[:2] == worker.split(".")[:2]
-    return Check.judged("worker Python", same, worker if same else f"{worker}, and the driver has {driver}", mend)
+    return Check.judged("worker Python", same, worker if same else f"{worker}, but the driver has {driver}", mend)
 
 
 def judge_own_tables(problems: Sequence[str]) -> Check:
-    """``problems``: rows of the store's own tables that cannot be read, each with what mends it."""
+    """``problems``: rows of the store's own tables that cannot be read, each with its remedy."""
     if not problems:
         return Check("own tables", True, "definitions and manifests can be read")
     return Check(
-        "own tables", False, "; ".join(problems), "do what is said of each; nothing else is kept waiting by it"
+        "own tables", False, "; ".join(problems), "apply each problem's remedy; everything else works meanwhile"
     )
 
 
@@ -209,7 +209,7 @@ def _start(settings: Settings, environ: MutableMapping[str, str]) -> tuple[Spark
 
     try:
         spark = open_session(settings, environ=environ)
-    except Exception as error:  # whatever it is, it is the finding
+    except Exception as error:  # any error is the finding
         return None, judge_session(
             None, _first_line(error), jars_there=bool(_delta_jars(_jar_folder(_ivy_folder(settings))))
         )
@@ -245,7 +245,7 @@ def _write_and_read(spark: SparkSession, place: str) -> Check:
     try:
         spark.range(PROBE_ROWS).coalesce(1).write.format("delta").mode("overwrite").save(place)
         return judge_round_trip(place, spark.read.format("delta").load(place).count())
-    except Exception as error:  # whatever it is, it is the finding
+    except Exception as error:  # any error is the finding
         return judge_round_trip(place, None, _first_line(error))
 
 
@@ -256,7 +256,7 @@ def _worker(spark: SparkSession) -> Check:
     worker_version = F.udf(lambda _: platform.python_version(), "string")
     try:
         worker = spark.range(1).select(worker_version("id").alias("version")).collect()[0]["version"]
-    except Exception as error:  # whatever it is, it is the finding
+    except Exception as error:  # any error is the finding
         return judge_worker(driver, None, _first_line(error))
     return judge_worker(driver, worker)
 
@@ -270,7 +270,7 @@ def _own_tables(spark: SparkSession, settings: Settings) -> Check:
     try:
         definitions = Registry(layout.registry).state(spark).unreadable()
         manifests = TrainingSetStore(layout).manifests(spark).unreadable.values()
-    except Exception as error:  # whatever it is, it is the finding
+    except Exception as error:  # any error is the finding
         return judge_own_tables([_first_line(error)])
     return judge_own_tables([str(problem) for problem in (*definitions, *manifests)])
 

@@ -1,4 +1,4 @@
-"""What every command is given: the common options, and how to answer."""
+"""What every command receives: the common options, and ways to answer, report progress and fail."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 TENANT_VARIABLE = "FEATURESTORE_TENANT"
 WIDTH_OF_A_FILE = 200
 
-_TENANT_HELP = f"The tenant whose rows are meant; else that of {TENANT_VARIABLE}."
-Conf = Annotated[Path | None, typer.Option("--conf", help="Folder of settings; conf/ here by default.")]
-Profile = Annotated[str | None, typer.Option("--profile", help="The settings over base.yml, such as dev or prod.")]
+_TENANT_HELP = f"The tenant; {TENANT_VARIABLE} by default."
+Conf = Annotated[Path | None, typer.Option("--conf", help="Folder of settings; ./conf by default.")]
+Profile = Annotated[str | None, typer.Option("--profile", help="Settings that override base.yml, such as dev or prod.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help=_TENANT_HELP)]
 AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on stdout.")]
 Log = Annotated[
     Literal["text", "json"] | None,
-    typer.Option("--log", help="How progress and errors stand on stderr; text by default."),
+    typer.Option("--log", help="Format of progress and errors on stderr; text by default."),
 ]
 
 
 @dataclass(frozen=True)
 class Invocation:
-    """The common options of one command, as given before or after it."""
+    """The common options of one command, from before or after it."""
 
     conf: Path | None = None
     profile: str | None = None
@@ -65,52 +65,52 @@ class Invocation:
             return FeatureStore.open(self.conf, profile=self.profile, on_step=self.step)
 
     def required_tenant(self) -> str:
-        """The tenant: a usage error where none is named, InvalidNameError where its id is none.
+        """The tenant's id; a usage error without one, InvalidNameError for an invalid id.
 
-        Ask before ``open``, so that a mistake is told at once.
+        Call it before ``open``, so that a mistake is reported at once.
         """
         if self.tenant is None:
             raise typer.BadParameter(f"name the tenant with --tenant, or set {TENANT_VARIABLE}", param_hint="--tenant")
         return check_tenant_id(self.tenant)
 
-    def answer(self, document: Any, *shown: RenderableType | Displayed | Display) -> None:
-        """Print the answer: ``document`` for machines, ``shown`` for people, with all of its rows."""
+    def answer(self, document: Any, *parts: RenderableType | Displayed | Display) -> None:
+        """Print the answer on stdout: ``document`` with ``--json``, else ``parts`` for people, with all their rows."""
         if self.as_json:
             sys.stdout.write(json.dumps(document, default=_plain, ensure_ascii=False, indent=2) + "\n")
         else:
-            # A file or a pipe has no width to keep to: names stay whole.
+            # A file or a pipe has no width of its own; in this one, names are not cut.
             width = None if sys.stdout.isatty() else WIDTH_OF_A_FILE
             console = Console(soft_wrap=True, width=width)
-            for part in shown:
-                told = part.display() if isinstance(part, Displayed) else part
-                console.print(as_rich(told, None) if isinstance(told, Display) else told, highlight=False)
+            for part in parts:
+                content = part.display() if isinstance(part, Displayed) else part
+                console.print(as_rich(content, None) if isinstance(content, Display) else content, highlight=False)
 
-    def tell(self, text: str) -> None:
-        """Progress, on stderr."""
+    def notify(self, text: str) -> None:
+        """Print a line about progress on stderr."""
         if self.log == "json":
             self._log_line("info", text)
         elif not self._must_be_silent:
             Console(stderr=True, soft_wrap=True).print(text, highlight=False, markup=False)
 
     @contextmanager
-    def warnings_told(self) -> Iterator[None]:
-        """What the store passes over is named on stderr, as a line of the log where there is one."""
-        shown = warnings.showwarning
+    def warnings_on_stderr(self) -> Iterator[None]:
+        """Report on stderr the rows that the store skips because it cannot read them; in a JSON log, as lines of it."""
+        show_others = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if not issubclass(category, UnreadableRowWarning):
-                shown(message, category, *where, **more)
+                show_others(message, category, *where, **more)
             elif self.log == "json":
                 self._log_line("warning", str(message))
             else:
-                self.tell(f"Warning: {message}")
+                self.notify(f"Warning: {message}")
 
         with warnings.catch_warnings():
             warnings.showwarning = show
             yield
 
     def step(self, done: str) -> None:
-        """Log what a job has just done, in a JSON log only, and pass it to ``on_step``."""
+        """Log a step that a job has just done, with ``--log json`` only, and pass it to ``on_step``."""
         if self.log == "json":
             self._log_line("info", done)
         if self.on_step is not None:
@@ -118,7 +118,7 @@ class Invocation:
 
     @property
     def _must_be_silent(self) -> bool:
-        """spark-submit makes stderr one with stdout, where a document must stay alone."""
+        """Whether stderr must stay empty: spark-submit merges it into stdout, which holds the JSON document."""
         return self.as_json and "PYSPARK_GATEWAY_PORT" in os.environ
 
     def _log_line(self, level: Literal["info", "warning", "error"], event: str, **facts: Any) -> None:
@@ -128,54 +128,54 @@ class Invocation:
 
     @contextmanager
     def working(self, text: str) -> Iterator[None]:
-        """Say on stderr what is going on: a spinner for a person, a line for a log."""
+        """Show on stderr what is going on: a spinner in a terminal, else a line."""
         console = Console(stderr=True, soft_wrap=True)
         if console.is_terminal and self.log == "text":
             with console.status(Text(text)):
                 yield
         else:
-            self.tell(f"{text} ...")
+            self.notify(f"{text} ...")
             yield
 
-    def tell_end(self, seconds: float) -> None:
+    def log_end(self, seconds: float) -> None:
         self._log_line("info", "done", seconds=round(seconds, 3))
 
     def fail(self, error: FeatureStoreError) -> None:
-        """The error's message on stderr; with ``--json`` a document on stdout, too."""
-        told = {"kind": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
+        """Print the error's message on stderr; with ``--json`` also a document on stdout."""
+        fault = {"kind": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
         if self.log == "json":
-            self._log_line("error", str(error), kind=told["kind"], exit_code=error.exit_code)
+            self._log_line("error", str(error), kind=fault["kind"], exit_code=error.exit_code)
         else:
-            self.tell(f"Error: {error}")
+            self.notify(f"Error: {error}")
         if self.as_json:
-            self.answer({"error": told})
+            self.answer({"error": fault})
 
 
 def _plain(value: Any) -> str:
-    """What JSON has no form for: instants in ISO 8601, else their text."""
+    """A value that JSON cannot hold, as text: an instant in ISO 8601, anything else by ``str``."""
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def common_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options that all have; they reach it as an Invocation, its first argument.
+    """Add the common options to a command, which receives them as an Invocation, its first argument.
 
-    An option after the command goes over the same option before it, and that over the environment. A FeatureStoreError
-    ends the command with the exit code of its class.
+    An option after the command overrides the same option before it, and that overrides the environment. A
+    FeatureStoreError ends the command with the exit code of its class.
     """
 
     @functools.wraps(command)
-    def wrapped(context: typer.Context, **given: Any) -> None:
+    def wrapped(context: typer.Context, **values: Any) -> None:
         before: dict[str, Any] = context.obj or {}
-        chosen: dict[str, Any] = {
-            name: given.pop(name) or before.get(name) for name in ("conf", "profile", "tenant", "as_json", "log")
+        options: dict[str, Any] = {
+            name: values.pop(name) or before.get(name) for name in ("conf", "profile", "tenant", "as_json", "log")
         }
-        chosen["tenant"] = chosen["tenant"] or os.environ.get(TENANT_VARIABLE) or None
-        chosen["log"] = chosen["log"] or "text"
-        invocation = Invocation(**chosen, command=context.info_name or "", on_step=before.get("on_step"))
+        options["tenant"] = options["tenant"] or os.environ.get(TENANT_VARIABLE) or None
+        options["log"] = options["log"] or "text"
+        invocation = Invocation(**options, command=context.info_name or "", on_step=before.get("on_step"))
         began = monotonic()
         try:
-            with invocation.warnings_told():
-                command(invocation, **given)
+            with invocation.warnings_on_stderr():
+                command(invocation, **values)
         except FeatureStoreError as error:
             invocation.fail(error)
             raise typer.Exit(error.exit_code) from None
@@ -186,7 +186,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
             invocation.fail(fault)
             raise typer.Exit(fault.exit_code) from None
         if invocation.log == "json":
-            invocation.tell_end(monotonic() - began)
+            invocation.log_end(monotonic() - began)
 
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
     common = inspect.signature(_common, eval_str=True).parameters.values()
@@ -197,8 +197,8 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _storage_fault(error: Exception) -> FeatureStoreError | None:
-    """The fault of the storage that an error tells of, if any."""
-    # Loaded with Spark only: wrong usage is told without it.
+    """The storage fault that caused an error; None if there is none."""
+    # The module needs Spark, which a usage error must not load.
     if not isinstance(error, OSError) and "pyspark" not in sys.modules:
         return None
     from featurestore.stores.storage_faults import storage_error

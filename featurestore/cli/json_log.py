@@ -1,4 +1,4 @@
-"""A command's progress as JSON lines on stderr, for machines that collect logs."""
+"""A command's progress as JSON lines on stderr, for log collectors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 
 
 def open_log(**facts: Any) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose every line is one JSON object: ``timestamp`` (UTC), ``level``, ``event``, and the given facts."""
+    """A logger that writes one JSON object per line: ``timestamp`` (UTC), ``level``, ``event``, and the facts."""
     log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[

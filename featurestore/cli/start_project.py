@@ -1,4 +1,4 @@
-"""Write a small project: what somebody needs to define, compute and test features of their own."""
+"""Write a small project, from which a user defines, computes and tests features of their own."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ from featurestore.errors import ExportError
 from featurestore.session import DELTA_PACKAGE, SHIPPED_WITH_SPARK
 from featurestore.stores.files.local import write_new_folder
 
-# Each file of the project, and what it is; its template has the same name, without a leading dot.
+# File of the project -> its purpose; the template has the same name without a leading dot.
 FILES = {
-    "README.md": "how to start, and how to go on",
-    "pyproject.toml": "what must be installed, and how tests are found",
-    ".gitignore": "what is made anew and not kept",
+    "README.md": "how to start and how to continue",
+    "pyproject.toml": "what must be installed, and where the tests are",
+    ".gitignore": "generated files that are not committed",
     "conf/base.yml": "settings: where the tables and the raw data are",
-    "conf/dev.yml": "the settings of a laptop over them",
-    "conf/prod.yml": "the settings of a cluster over them",
-    "conf/spark-defaults.conf": "what spark-submit must be told",
-    "conf/features/customers.yml": "the definitions: an entity, a feature group, its source",
-    "conf/features/customer_orders.sql": "how the group's values are computed from the source",
-    "jobs/daily.py": "the job: a day of one tenant",
+    "conf/dev.yml": "settings for a laptop, which override base.yml",
+    "conf/prod.yml": "settings for a cluster, which override base.yml",
+    "conf/spark-defaults.conf": "properties for spark-submit",
+    "conf/features/customers.yml": "definitions: an entity, a feature group, its source",
+    "conf/features/customer_orders.sql": "the SQL that computes the group's values from the source",
+    "jobs/daily.py": "the job that computes one day of one tenant",
     "landing/acme/orders/orders.csv": "a few orders to try it with",
-    "tests/test_customer_orders.py": "what a day of orders must give, and that no example sees the future",
+    "tests/test_customer_orders.py": "a test of a day of orders, and that no example sees the future",
 }
 
 
 def start_project(path: str | Path, store_version: str) -> dict[str, str]:
-    """Write the project to a folder that is not there yet, or has hidden files at most; returns its files, each with what
-    it is.
+    """Write the project to a folder that does not exist or has only hidden files; returns its files -> their purpose.
 
-    A new folder appears when all of it is written; one that is there is filled, and stays the same folder. ``store_version``
-    is the oldest version of this package that the project asks for (``unknown``: any). Raises ExportError for a folder that
-    holds something, or cannot be written.
+    A new folder appears only when it is complete; an existing folder is filled, and stays the same folder.
+    ``store_version`` is the oldest version of this package that the project accepts (``unknown``: any). Raises
+    ExportError for a folder that is not empty or cannot be written.
     """
     target = _folder(path)
     write_new_folder(target, _rendered(target.name, store_version))
@@ -42,33 +41,31 @@ def start_project(path: str | Path, store_version: str) -> dict[str, str]:
 
 
 def _folder(path: str | Path) -> Path:
-    """The folder by its full name; raises ExportError for what cannot be one, or is in use."""
+    """The folder's absolute path; raises ExportError for a path that is no folder, or a folder in use."""
     try:
         target = Path(path).expanduser().resolve()
-        taken = _taken(target)
+        names = _names_in_the_way(target)
     except (OSError, RuntimeError, ValueError) as error:
-        raise ExportError(
-            f"{path} cannot be written: {error}; name a folder that is not there yet, or is empty"
-        ) from error
-    if taken:
-        shown = ", ".join(taken[:3]) + (", ..." if len(taken) > 3 else "")
-        raise ExportError(f"{target} is not empty ({shown}); name a folder that is not there yet, or is empty")
+        raise ExportError(f"{path} cannot be written: {error}; name a new or empty folder") from error
+    if names:
+        first = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        raise ExportError(f"{target} is not empty ({first}); name a new or empty folder")
     return target
 
 
-def _taken(target: Path) -> list[str]:
-    """What is in the way: files that are seen, and hidden ones whose names the project has, too."""
+def _names_in_the_way(target: Path) -> list[str]:
+    """The visible files of the folder, and the hidden ones that the project has too."""
     if not target.exists():
         return []
     if not target.is_dir():
-        raise ExportError(f"{target} is a file; name a folder that is not there yet, or is empty")
+        raise ExportError(f"{target} is a file; name a new or empty folder")
     ours = {file.partition("/")[0] for file in FILES}
     names = sorted(entry.name for entry in target.iterdir())
     return [name for name in names if not name.startswith(".") or name in ours]
 
 
 def _rendered(folder: str, store_version: str) -> dict[str, str]:
-    """The text of each file."""
+    """File of the project -> its text."""
     environment = Environment(
         loader=PackageLoader("featurestore", "project_template"),
         undefined=StrictUndefined,
@@ -87,5 +84,5 @@ def _rendered(folder: str, store_version: str) -> dict[str, str]:
 
 
 def _project_name(folder: str) -> str:
-    """A folder's name as the name of a Python project."""
+    """A valid name of a Python project, from the folder's name."""
     return re.sub(r"[^a-z0-9]+", "-", folder.lower()).strip("-") or "features"

@@ -1,1 +1,1 @@
-"""What `make demo` runs: the public API on the year's New York flights."""
+"""The demo, run by `make demo`: the public API on a year of New York flights."""

@@ -1,4 +1,4 @@
-"""The demo's airports that behave alike: vectors that a materialization made, searched in PostgreSQL."""
+"""The demo's similar airports: vectors from a materialization, searched in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from featurestore.reports.drawing import FIRST, MUTED, SECOND, STYLE, Picture, o
 
 PROFILE = "airport_profiles:profile"
 LIKE = "BOS"
-# What the dims of a profile are, as airport_profiles.sql makes them.
+# The hours of departure of a profile's first dims, as airport_profiles.sql makes them.
 HOURS = tuple(range(5, 24))
 MOST = 5
 FLIGHTS_AT_LEAST = 500
@@ -23,28 +23,28 @@ FLIGHTS_AT_LEAST = 500
 
 @dataclass(frozen=True)
 class AirportsAlike:
-    """The airports whose profiles are closest to one airport's, most similar first, and all their profiles."""
+    """The airports with the profiles closest to one airport's, most similar first, and all their profiles."""
 
     airport: str
-    found: SimilarEntities
+    matches: SimilarEntities
     profiles: dict[str, list[float]]
 
 
 def airports_alike(store: OfflineStore, materialized_to: datetime) -> AirportsAlike:
-    """Search by the airport's own vector among those with enough flights; the vectors themselves come from Delta."""
-    found = store.search_similar_embeddings(
+    """Search by the airport's own vector among airports with enough flights; read the vectors themselves from Delta."""
+    matches = store.search_similar_embeddings(
         PROFILE, {"airport": LIKE}, limit=MOST, threshold=0, filters={"flights": {"min": FLIGHTS_AT_LEAST}}
     )
-    named = [{"airport": airport} for airport in (LIKE, *(match.entity["airport"] for match in found))]
-    at_end = (materialized_to, materialized_to.replace(microsecond=1))
-    rows: pa.Table = store.get_batch_features(PROFILE, *at_end, entities=named).rows.toArrow()
+    airports = [{"airport": airport} for airport in (LIKE, *(match.entity["airport"] for match in matches))]
+    window = (materialized_to, materialized_to.replace(microsecond=1))
+    rows: pa.Table = store.get_batch_features(PROFILE, *window, entities=airports).rows.toArrow()
     profiles = dict(zip(rows["airport"].to_pylist(), rows["profile"].to_pylist(), strict=True))
-    return AirportsAlike(LIKE, found, profiles)
+    return AirportsAlike(LIKE, matches, profiles)
 
 
 def alike_picture(alike: AirportsAlike) -> Picture:
-    """A line an airport over the hours of departure: the one searched by, and those that were found."""
-    closest = [match.entity["airport"] for match in alike.found]
+    """One line per airport over the hours of departure: the query's airport and its matches."""
+    closest = [match.entity["airport"] for match in alike.matches]
     with mpl.rc_context(STYLE):
         figure, axes = one_panel(3.2)
         axes.axhline(0, color=MUTED, linewidth=0.8)
@@ -56,12 +56,12 @@ def alike_picture(alike: AirportsAlike) -> Picture:
             axes.annotate(airport, (HOURS[-1] + 0.15, height), va="center", fontsize=9, color=colour)
         axes.set_xticks(HOURS[::3], [f"{hour}:00" for hour in HOURS[::3]])
         axes.grid(axis="y", linewidth=0.6)
-        told = ", ".join(f"{match.entity['airport']} {match.similarity:.2f}" for match in alike.found)
+        similarities = ", ".join(f"{match.entity['airport']} {match.similarity:.2f}" for match in alike.matches)
         note = (
-            "Delay beyond that of all flights that left New York in the same hour, in standard deviations: "
-            f"{alike.airport}, and the airports that behave most like it."
+            "Delay beyond the mean of all flights that left New York in the same hour, in standard deviations: "
+            f"{alike.airport} and the most similar airports."
         )
-        alternative = f"Lines over the hours of the day, of {alike.airport} and by similarity of {told}."
+        alternative = f"Lines over the hours of the day: {alike.airport}, and by similarity {similarities}."
         return picture_of(figure, f"Airports like {alike.airport}", note, alternative)
 
 
@@ -70,10 +70,10 @@ def _of_hours(profile: Sequence[float]) -> Any:
 
 
 def _apart(alike: AirportsAlike, airports: Sequence[str]) -> list[float]:
-    """Where the names stand beside the ends of their lines: in their order, and far enough from each other to be read."""
+    """The heights of the names at the ends of their lines: in the lines' order, and far enough apart to be read."""
     heights = {airport: _of_hours(alike.profiles[airport])[-1] for airport in airports}
-    every = [value for airport in airports for value in _of_hours(alike.profiles[airport])]
-    least = (max(every) - min(every)) / 14
+    values = [value for airport in airports for value in _of_hours(alike.profiles[airport])]
+    least = (max(values) - min(values)) / 14
     placed: dict[str, float] = {}
     for airport in sorted(airports, key=lambda name: heights[name]):
         placed[airport] = max([heights[airport], *(height + least for height in placed.values())])

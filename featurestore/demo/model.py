@@ -1,4 +1,4 @@
-"""What a wrong join costs: one small model, trained on the training set and on the same flights joined wrongly."""
+"""Measure what a wrong join costs: train a small model on the training set, and on the same flights joined wrongly."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ WITHOUT_FEATURES = "without any feature"
 class Score:
     """ROC AUC of a model on the held-out later flights.
 
-    ``offline``: with features joined as for its training, which is what its author sees. ``served``: with those that
-    there are at the moment of decision.
+    ``offline``: with features joined as in its training, which is the score that its author sees. ``served``: with the
+    features that exist at the moment of decision.
     """
 
     join: str
@@ -40,7 +40,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Part:
-    """The labelled flights of one part of the split: what the schedule says of them, and features as of the decision."""
+    """The labelled flights of one part of the split: their schedule, and features as of the decision."""
 
     schedule: pd.DataFrame
     features: pd.DataFrame
@@ -59,17 +59,17 @@ class Part:
         )
 
     def joined_by(self, join: WrongJoin, groups: list[StoredValues]) -> pd.DataFrame:
-        """The same features of the same flights, taken otherwise."""
+        """The same features of the same flights, joined in another way."""
         joined = join(self.schedule, groups)
         assert len(joined) == len(self.schedule), "a join must not multiply rows"
         return joined[self.features.columns].astype("float64")
 
 
 def compare_joins(fs: FeatureStore, training_set: TrainingSet, seed: int = 0) -> list[Score]:
-    """Train on the split's train part and score on its test part, once a join, and once without features.
+    """Train on the split's train part and score on its test part: once per join, and once without features.
 
-    All else is equal: flights, columns, model, seed. Nothing is tuned, so the validation part is not touched. Flights
-    without a label (cancelled, diverted) are left out.
+    Flights, columns, model and seed are the same. Nothing is tuned, so the validation part is not used. Flights without
+    a label (cancelled, diverted) are left out.
     """
     train, test = Part.of(training_set, "train"), Part.of(training_set, "test")
     groups = list(stored_values(fs, training_set))
@@ -108,10 +108,10 @@ class _Model:
         classifier = HistGradientBoostingClassifier(
             categorical_features="from_dtype", early_stopping=False, random_state=seed
         )
-        # A feature without a single value cannot be cut into bins, and says nothing.
+        # The model cannot cut a feature without any value into bins.
         known = list(features.columns[features.notna().any()])
         model = cls(classifier, known, categories)
-        # Its threads wait for each other in busy loops: on a machine with other work they cost more than they gain.
+        # The classifier's threads wait in busy loops; on a machine with other work, several are slower than one.
         with threadpool_limits(1, user_api="openmp"):
             classifier.fit(model.columns(part, features), part.late)
         return model

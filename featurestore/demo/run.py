@@ -1,4 +1,4 @@
-"""The demo, from files to a judged model: what ``make demo`` runs. Every step is a call that a user would make."""
+"""Run the demo, from files to an evaluated model; every step is a call that a user would make."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ START, END = "2013-01-01T00:00:00-05:00", "2014-01-01T00:00:00-05:00"
 
 @dataclass
 class Step:
-    """One step of the demo: what it says when it is done, and how long it took."""
+    """One step of the demo: the lines that it reports at its end, and its duration."""
 
     name: str
-    told: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
-    def tell(self, line: str) -> None:
-        self.told.append(line)
+    def report(self, line: str) -> None:
+        self.lines.append(line)
 
 
 class Steps:
-    """Runs steps one after the other, each seen from its start and timed."""
+    """Run steps one after the other; show each from its start, and time it."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -63,7 +63,7 @@ class Steps:
         step.seconds = perf_counter() - started
         self.done.append(step)
         self.console.print(f"[green]done[/] {escape(name)} [dim]{step.seconds:.1f} s[/]", highlight=False)
-        for line in step.told:
+        for line in step.lines:
             self.console.print(f"     {escape(line)}", style="dim", highlight=False)
 
     def _running(self) -> Progress:
@@ -73,7 +73,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo made, and where."""
+    """The results of the demo and their paths."""
 
     training_set: TrainingSet
     numbers: TrainingSetNumbers
@@ -93,8 +93,8 @@ def run_demo(
 ) -> DemoResult:
     """Land the flights, apply the definitions, materialize the year, build, export, report, train, and sum up.
 
-    Safe to run again: what is landed and the windows that are done are left alone, the training set gets a new
-    version. ``read_tables`` gives the tables to land (the whole year by default).
+    Safe to run again: it skips landed tables and finished windows, and gives the training set a new version.
+    ``read_tables`` gives the tables to land (the whole year by default).
     """
     steps = Steps(console)
     with steps.step("Start Spark, open the store"):
@@ -102,25 +102,27 @@ def run_demo(
     output = Path(fs.settings.output)
     with steps.step("Land the year's flights") as step:
         for table in land_flights(fs.settings.landing, TENANT, read_tables):
-            step.tell(f"{table.name}: {table.rows:,} rows{'' if table.new else ', there already'}")
+            step.report(f"{table.name}: {table.rows:,} rows{'' if table.new else ', landed earlier'}")
     with steps.step("Apply the definitions") as step:
         plan = fs.apply(definitions)
         changes = [change for change in plan.changes if change.action != "unchanged"]
         for change in changes:
-            step.tell(f"{change.action} {change.kind.replace('_', ' ')} {change.name}")
-        step.tell(f"{len(plan.changes) - len(changes)} unchanged")
+            step.report(f"{change.action} {change.kind.replace('_', ' ')} {change.name}")
+        step.report(f"{len(plan.changes) - len(changes)} unchanged")
     store = fs.tenant(TENANT)
     for group in (*GROUPS, PROFILES):
         _materialize(steps, store, group)
     with steps.step("Sync the airports' profiles to PostgreSQL") as step:
         synced = store.sync_embeddings(PROFILE)
-        step.tell(f"{synced.rows_upserted:,} vectors written, {synced.rows:,} there")
+        step.report(f"{synced.rows_upserted:,} vectors written, {synced.rows:,} in all")
     with steps.step(f"Find airports that behave like {LIKE}"):
         alike = airports_alike(store, to_instant(END))
     with steps.step("Build the training set") as step:
         training_set = FeatureDataLoader(store).build(TRAINING_SET)
         manifest = training_set.manifest
-        step.tell(f"{manifest.name} v{manifest.version}: {manifest.row_count:,} rows, {len(manifest.columns)} columns")
+        step.report(
+            f"{manifest.name} v{manifest.version}: {manifest.row_count:,} rows, {len(manifest.columns)} columns"
+        )
     with steps.step("Export the training set"):
         export = _export(training_set, output)
     with steps.step("Measure it, write the report"):
@@ -131,7 +133,7 @@ def run_demo(
             numbers,
             more=[alike_picture(alike)],
         )
-    with steps.step("Train one model a join"):
+    with steps.step("Train one model per join"):
         scores = compare_joins(fs, training_set)
     result = DemoResult(training_set, numbers, scores, alike, steps.done, export, report)
     _sum_up(console, result)
@@ -142,15 +144,15 @@ def _materialize(steps: Steps, store: OfflineStore, group: str) -> None:
     with steps.step(f"Materialize {group}") as step:
         result = store.materialize_feature(group, START, END)
         if result.state == "skipped":
-            step.tell("done in an earlier run: skipped")
+            step.report("done in an earlier run: skipped")
             return
-        step.tell(f"{result.written:,} rows written")
+        step.report(f"{result.written:,} rows written")
         for reason, count in result.errors.items():
-            step.tell(f"{count:,} rejected, kept with the reason: {reason}")
+            step.report(f"{count:,} rejected, kept with the reason: {reason}")
 
 
 def _export(training_set: TrainingSet, output: Path) -> Path:
-    """The folder's name holds the content's hash, so what is there already is the same."""
+    """Export to a folder that is named by the content's hash, so that an existing folder has the same content."""
     manifest = training_set.manifest
     folder = output / "training_sets" / manifest.name / f"v{manifest.version}-{manifest.content_hash[:12]}"
     if not folder.exists():
@@ -165,20 +167,20 @@ def _sum_up(console: Console, result: DemoResult) -> None:
     console.print()
     console.print(_features(result.numbers))
     console.print(
-        f"[bold]{total.rows:,} rows[/], {rate}. {total.rows - total.labelled:,} flights were cancelled or diverted: they stay "
-        "in, without a label."
+        f"[bold]{total.rows:,} rows[/], {rate}. {total.rows - total.labelled:,} flights were cancelled or diverted: "
+        "they stay in, without a label."
     )
     console.print()
     console.print(_scores(result.scores))
     console.print(
-        "One small model a join, on the same flights, judged on the same later ones. [bold]Offline[/]: as its author would "
-        "see it. [bold]Served[/]: with the values that there are two hours before departure."
+        "One small model per join, trained on the same flights and tested on the same later ones. [bold]Offline[/]: "
+        "the score that its author sees. [bold]Served[/]: with the values that exist two hours before departure."
     )
     console.print()
     console.print(_alike(result.alike))
     console.print(
-        f"Airports to which flights from New York are late at the same hours and in the same weather as to {LIKE}: vectors "
-        "of a materialization, searched in PostgreSQL."
+        f"Flights from New York to these airports are late at the same hours and in the same weather as to {LIKE}: "
+        "vectors from a materialization, searched in PostgreSQL."
     )
     console.print()
     console.print(_steps(result.steps))
@@ -195,8 +197,8 @@ def _features(numbers: TrainingSetNumbers) -> Table:
     table.add_column("Found", justify="right")
     table.add_column("Median age", justify="right")
     for feature in numbers.features:
-        found = "-" if feature.found_share is None else f"{feature.found_share:.1%}"
-        table.add_row(feature.name, found, spoken(feature.age_median))
+        share = "-" if feature.value_share is None else f"{feature.value_share:.1%}"
+        table.add_row(feature.name, share, spoken(feature.age_median))
     return table
 
 
@@ -213,7 +215,7 @@ def _alike(alike: AirportsAlike) -> Table:
     table = Table("Airport", title=f"Airports that behave like {alike.airport}", title_justify="left")
     table.add_column("Similarity", justify="right")
     table.add_column("Flights", justify="right")
-    for match in alike.found:
+    for match in alike.matches:
         table.add_row(match.entity["airport"], f"{match.similarity:.3f}", f"{match.filters['flights']:,}")
     return table
 

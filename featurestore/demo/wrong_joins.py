@@ -1,6 +1,6 @@
-"""Two joins that look right and are not, as they are commonly written; for the demo to compare with.
+"""Two common joins that look right but are wrong, for comparison in the demo.
 
-Never build a training set like this. Both read the same stored values as the as-of join; they only take the wrong ones.
+Never build a training set like this. Both read the same stored values as the as-of join, but choose the wrong ones.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _DAY = "__day"
 
 @dataclass(frozen=True)
 class StoredValues:
-    """A group's rows, oldest first, under the names that the training set gave their keys and features."""
+    """A group's rows, oldest first, with the training set's names of keys and features."""
 
     keys: list[str]
     features: list[str]
@@ -25,7 +25,7 @@ class StoredValues:
 
 
 def latest_values(spine: pd.DataFrame, groups: Iterable[StoredValues]) -> pd.DataFrame:
-    """The newest value of each key, for every row of that key: what a table of current values gives.
+    """Join every row with the newest value of its key, as a table of current values would.
 
     A row of January sees the values of December.
     """
@@ -37,9 +37,9 @@ def latest_values(spine: pd.DataFrame, groups: Iterable[StoredValues]) -> pd.Dat
 
 
 def same_day_values(spine: pd.DataFrame, groups: Iterable[StoredValues]) -> pd.DataFrame:
-    """The newest value of each key and UTC day, for every row of that key and day: what joining daily tables gives.
+    """Join every row with the newest value of its key and UTC day, as a join of daily tables would.
 
-    A flight of the morning sees the evening's values, its own delay among them.
+    A morning flight sees the evening's values, including its own delay.
     """
     joined = spine.assign(**{_DAY: spine["event_timestamp"].dt.floor("D")})
     for group in groups:
@@ -50,7 +50,7 @@ def same_day_values(spine: pd.DataFrame, groups: Iterable[StoredValues]) -> pd.D
 
 
 def stored_values(fs: FeatureStore, training_set: TrainingSet) -> Iterator[StoredValues]:
-    """The groups of a training set, at the versions it was built from; all their rows, whenever they became known."""
+    """All rows of a training set's groups at the table versions that it was built from, whenever they became known."""
     manifest = training_set.manifest
     snapshots = {snapshot.name: snapshot for snapshot in manifest.groups}
     columns = iter(manifest.feature_columns)
@@ -63,6 +63,6 @@ def stored_values(fs: FeatureStore, training_set: TrainingSet) -> Iterator[Store
         rows = table.where(table["tenant_id"] == manifest.tenant_id).select(
             *keys, "event_timestamp", "created_timestamp", *features
         )
-        held: pd.DataFrame = rows.toArrow().to_pandas()
-        in_order = held.sort_values(["event_timestamp", "created_timestamp"])
+        frame: pd.DataFrame = rows.toArrow().to_pandas()
+        in_order = frame.sort_values(["event_timestamp", "created_timestamp"])
         yield StoredValues([*keys.values()], [*features.values()], in_order.rename(columns=keys | features))

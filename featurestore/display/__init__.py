@@ -1,1 +1,1 @@
-"""How results show themselves, in a terminal and in a notebook."""
+"""Display results in a terminal and in a notebook."""

@@ -1,4 +1,4 @@
-"""What a result shows of itself: a title, lines, facts, tables."""
+"""Describe a result for display: a title, lines, facts, tables."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any, Literal
 
 Tone = Literal["good", "warning", "bad", "muted"]
 
-# Of a table so many rows are shown, and how many there are is said; all of them are in the result itself.
+# A longer table shows this many rows and their total number; the result itself has all rows.
 MOST_ROWS = 50
 _MOST_ELEMENTS = 4
 _SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 class Amount(str):
-    """A number as people read it, such as ``1.2 MiB``: it stands to the right, as numbers do."""
+    """A number as people read it, such as ``1.2 MiB``; it is aligned to the right like other numbers."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A word that stands out. The tone is never all that tells: the word does."""
+    """A word that stands out. The word alone carries the meaning; the tone only adds to it."""
 
     text: str
     tone: Tone
@@ -31,14 +31,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Table:
-    """``rows`` have a value for each column: any value, an ``Amount`` or a ``Mark``."""
+    """A table; each row has one value per column: any value, an ``Amount`` or a ``Mark``."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     caption: str = ""
 
     def is_of_numbers(self, position: int) -> bool:
-        """Whether a column has numbers alone, so that it is read from the right."""
+        """Whether a column has only numbers and nulls, and is aligned to the right."""
         values = [row[position] for row in self.rows if row[position] is not None]
         return bool(values) and all(
             isinstance(value, int | float | Amount) and not isinstance(value, bool) for value in values
@@ -47,7 +47,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Display:
-    """A description, in the order in which it is shown."""
+    """A description of a result; its parts are shown in this order."""
 
     title: str = ""
     lines: tuple[str | Mark, ...] = ()
@@ -56,21 +56,21 @@ class Display:
 
     @property
     def shown_tables(self) -> tuple[Table, ...]:
-        """Without those that are empty where the title says so: ``0 erasures``."""
+        """The tables without those that are empty where the title already says so, such as ``0 erasures``."""
         return tuple(table for table in self.tables if table.rows or table.caption or not self.title)
 
     def about(self, subject: str) -> Display:
-        """The same, with what it is about before its title."""
+        """The same description, with the subject before its title."""
         return replace(self, title=f"{subject}: {self.title}")
 
 
 def table_of(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], caption: str = "") -> Table:
-    """A table of mappings, each with a value for each column."""
+    """A table of mappings, each with one value per column."""
     return Table(tuple(columns), tuple(tuple(row[name] for name in columns) for row in rows), caption)
 
 
 def text_of(value: Any) -> str:
-    """A value as text, nothing for none. Instants are in UTC; long arrays are cut, and nothing is rounded."""
+    """A value as text, empty for None. Instants are in UTC; long arrays are cut; nothing is rounded."""
     if value is None:
         return ""
     if isinstance(value, Mark):
@@ -83,7 +83,7 @@ def text_of(value: Any) -> str:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Mapping):
-        return ", ".join(f"{key}={text_of(one)}" for key, one in value.items())
+        return ", ".join(f"{key}={text_of(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return _elements(value)
     return str(value)
@@ -96,17 +96,17 @@ def _elements(values: Sequence[Any]) -> str:
 
 
 def count(number: int | None) -> Amount | None:
-    """``1,234``."""
+    """A count such as ``1,234``."""
     return None if number is None else Amount(f"{number:,}")
 
 
-def share(of_one: float | None) -> Amount | None:
-    """``12.5%``, of a share of 1."""
-    return None if of_one is None else Amount(f"{of_one:.1%}")
+def share(fraction: float | None) -> Amount | None:
+    """A fraction of 1 in percent, such as ``12.5%``."""
+    return None if fraction is None else Amount(f"{fraction:.1%}")
 
 
 def size(number: int) -> Amount:
-    """Bytes in the greatest unit of which there is at least one: ``1.2 MiB``."""
+    """Bytes in the largest unit that gives at least 1, such as ``1.2 MiB``."""
     amount, unit = float(number), 0
     while amount >= 1024 and unit < len(_SIZES) - 1:
         amount, unit = amount / 1024, unit + 1
@@ -114,10 +114,10 @@ def size(number: int) -> Amount:
 
 
 def utc_text(moment: datetime | None) -> str | None:
-    """To the second, in UTC: ``2026-11-01 12:00:00Z``."""
+    """An instant to the second in UTC, such as ``2026-11-01 12:00:00Z``."""
     return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
-def counted(number: int, one: str, many: str = "") -> str:
-    """``1 row``, ``2 rows``."""
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """A number with its noun, such as ``1 row`` or ``2 rows``."""
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"

@@ -1,4 +1,4 @@
-"""Results that show themselves: by rich in a terminal, as HTML in a notebook."""
+"""Results that display themselves: by rich in a terminal, as HTML in a notebook."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 
 class Displayed:
-    """Mixed into a result: it shows itself by its ``display()`` where rich prints it, and in a notebook."""
+    """Mixin for a result: rich and notebooks show what its ``display()`` returns."""
 
     __slots__ = ()
 
@@ -22,7 +22,7 @@ class Displayed:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        # Not that of a base such as pydantic's, which tells every field.
+        # A base class such as pydantic's would print every field.
         return repr(self)
 
     def __rich__(self) -> RenderableType:
@@ -37,7 +37,7 @@ class Displayed:
 
 
 class Listing(list[Item], Displayed):
-    """A list like any other, that shows itself as ``describe`` says."""
+    """A list that displays itself with ``describe``."""
 
     def __init__(self, items: Iterable[Item], describe: Callable[[Sequence[Item]], Display]) -> None:
         super().__init__(items)

@@ -1,4 +1,4 @@
-"""A description in a notebook: HTML that needs nothing else, in the colours of the page around it."""
+"""Show a description in a notebook: self-contained HTML in the colours of the page around it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from markupsafe import Markup
 
 from featurestore.display.description import MOST_ROWS, Display, Mark, Table, text_of
 
-# Whether a notebook is light or dark is for its own style to know, and not always the system's: text has the colour of what
-# is around it, or a mixture with it, and nothing has a background.
+# The notebook's own style decides whether it is light or dark, sometimes unlike the system. Text therefore takes its
+# colour from its surroundings, or is mixed with it, and nothing has a background.
 _STYLE = Markup("""<style>
 .featurestore { margin: .5em 0; line-height: 1.45; }
 .featurestore p { margin: .25em 0; }
 .featurestore .scroll { overflow-x: auto; }
 .featurestore table { margin: .5em 0; border-collapse: collapse; font-size: .95em; }
 .featurestore caption { padding: .25em 0; text-align: left; opacity: .75; caption-side: top; }
-.featurestore th, .featurestore td { padding: .25em .9em .25em 0; border: 0; text-align: left; vertical-align: top; white-space: pre-line; max-width: 40em; overflow-wrap: anywhere; }
+.featurestore th, .featurestore td { padding: .25em .9em .25em 0; border: 0; text-align: left; vertical-align: top; }
+.featurestore th, .featurestore td { white-space: pre-line; max-width: 40em; overflow-wrap: anywhere; }
 .featurestore th { font-weight: 600; }
 .featurestore tbody th { font-weight: 400; opacity: .75; white-space: nowrap; }
-.featurestore thead th { white-space: nowrap; border-bottom: 1px solid color-mix(in srgb, currentColor 40%, transparent); }
+.featurestore thead th { white-space: nowrap; }
+.featurestore thead th { border-bottom: 1px solid color-mix(in srgb, currentColor 40%, transparent); }
 .featurestore tbody td { border-bottom: 1px solid color-mix(in srgb, currentColor 15%, transparent); }
 .featurestore .facts td, .featurestore .facts th { border-bottom: 0; }
 .featurestore .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
@@ -33,7 +35,7 @@ _STYLE = Markup("""<style>
 
 
 def as_html(display: Display, most_rows: int | None = MOST_ROWS) -> str:
-    """A ``div``; of a table at most ``most_rows``, and then how many there are (none: all). Every value is escaped."""
+    """A ``div`` with every value escaped; a longer table shows ``most_rows`` (None: all) and their total number."""
     parts = [_STYLE]
     if display.title:
         parts.append(Markup("<p><strong>{}</strong></p>").format(display.title))
@@ -65,13 +67,13 @@ def _table(table: Table, most_rows: int | None) -> Markup:
         for row in table.rows[:most_rows]
     ]
     caption = Markup("<caption>{}</caption>\n").format(table.caption) if table.caption else ""
-    shown = Markup(
+    html = Markup(
         '<div class="scroll"><table>\n{}<thead><tr>{}</tr></thead>\n<tbody>\n{}\n</tbody></table></div>'
     ).format(caption, _joined(head), _joined(body))
     if most_rows is None or len(table.rows) <= most_rows:
-        return shown
-    told = f"The first {most_rows:,} of {len(table.rows):,} rows."
-    return shown + Markup('\n<p class="muted">{}</p>').format(told)
+        return html
+    note = f"The first {most_rows:,} of {len(table.rows):,} rows."
+    return html + Markup('\n<p class="muted">{}</p>').format(note)
 
 
 def _cell(value: Any, is_number: bool) -> Markup:

@@ -1,4 +1,4 @@
-"""A description in a terminal, by rich."""
+"""Show a description in a terminal, by rich."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STYLES = {"good": "green", "warning": "yellow", "bad": "bold red", "muted": "di
 
 
 def as_rich(display: Display, most_rows: int | None = MOST_ROWS) -> RenderableType:
-    """What rich prints; of a table at most ``most_rows``, and then how many there are (none: all)."""
+    """A renderable for rich; a longer table shows ``most_rows`` (None: all) and their total number."""
     parts: list[RenderableType] = [_text(display.title, "bold")] if display.title else []
     parts += [_text(line) for line in display.lines]
     if display.facts:
@@ -35,17 +35,17 @@ def _facts(facts: tuple[tuple[str, Any], ...]) -> RichTable:
 def _table(table: Table, most_rows: int | None) -> list[RenderableType]:
     if not table.rows:
         return [Text(f"{table.caption}: No rows." if table.caption else "No rows.")]
-    shown = RichTable(box=box.SIMPLE_HEAD, title=_text(table.caption) if table.caption else None, title_justify="left")
+    grid = RichTable(box=box.SIMPLE_HEAD, title=_text(table.caption) if table.caption else None, title_justify="left")
     for position, name in enumerate(table.columns):
-        shown.add_column(Text(name), justify="right" if table.is_of_numbers(position) else "left", overflow="fold")
+        grid.add_column(Text(name), justify="right" if table.is_of_numbers(position) else "left", overflow="fold")
     for row in table.rows[:most_rows]:
-        shown.add_row(*map(_text, row))
+        grid.add_row(*map(_text, row))
     if most_rows is None or len(table.rows) <= most_rows:
-        return [shown]
-    return [shown, Text(f"The first {most_rows:,} of {len(table.rows):,} rows.", style="dim")]
+        return [grid]
+    return [grid, Text(f"The first {most_rows:,} of {len(table.rows):,} rows.", style="dim")]
 
 
 def _text(value: Any, style: str = "") -> Text:
-    # What a value holds must not steer the terminal.
+    # A value must not control the terminal.
     text = text_of(value).replace("\x1b", "\u241b")
     return Text(text, style=_STYLES[value.tone] if isinstance(value, Mark) else style)

@@ -1,4 +1,4 @@
-"""The pages of a catalogue: an overview with the search, the whole lineage, a page a group and a training set."""
+"""The pages of a catalogue: an overview with a search, the lineage, one page per group and per training set."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from featurestore.reports.lineage_picture import lineage_picture
 from featurestore.reports.page import templates
 from featurestore.reports.small_pictures import brief, frequent, rows_over_time, spread
 
-# The overview shows the whole lineage where it is no larger.
+# The overview shows the whole lineage if it has at most this many nodes.
 _SMALL_LINEAGE = 30
 _KIND = {"source": "source", "group": "group", "training_set": "training set"}
 
 
 def catalog_pages(catalog: Catalog) -> dict[str, str]:
-    """Every file of the site by its path in it; the same catalogue gives the same texts."""
+    """Path in the site -> text of the file; the same catalogue gives the same texts."""
     return dict(_Site(catalog).files())
 
 
@@ -33,7 +33,7 @@ class _Site:
         self.lineage = lineage_of(catalog)
         self.pages = {Node("group", entry.group.name): f"groups/{entry.group.name}.html" for entry in catalog.groups}
         self.pages |= {
-            Node("training_set", one.name): f"training_sets/{one.name}.html" for one in catalog.training_sets
+            Node("training_set", entry.name): f"training_sets/{entry.name}.html" for entry in catalog.training_sets
         }
         self.notes = _notes(catalog)
         self.templates = templates(_FILTERS)
@@ -47,8 +47,8 @@ class _Site:
         )
         for entry in self.catalog.groups:
             yield self.pages[Node("group", entry.group.name)], self._group(entry)
-        for one in self.catalog.training_sets:
-            yield self.pages[Node("training_set", one.name)], self._training_set(one)
+        for training_set in self.catalog.training_sets:
+            yield self.pages[Node("training_set", training_set.name)], self._training_set(training_set)
         yield "assets/style.css", self.templates.get_template("catalog_style.css.j2").render()
         yield "assets/catalog.js", self.templates.get_template("catalog.js.j2").render()
         yield "assets/search_index.js", search_index(self.catalog)
@@ -62,7 +62,7 @@ class _Site:
         return lineage_picture(lineage, links, self.notes, here)
 
     def _use(self) -> dict[str, int]:
-        """How many groups and training sets read each group."""
+        """Group -> the number of groups and training sets that read it."""
         return {
             entry.group.name: len(self.lineage.readers_of(Node("group", entry.group.name)))
             for entry in self.catalog.groups
@@ -82,15 +82,15 @@ class _Site:
             rows=rows_over_time(numbers.rows_by_date) if numbers else None,
         )
 
-    def _training_set(self, one: TrainingSetEntry) -> str:
-        here = Node("training_set", one.name)
+    def _training_set(self, entry: TrainingSetEntry) -> str:
+        here = Node("training_set", entry.name)
         around = self.lineage.around(here)
-        known = {entry.group.name: entry.group for entry in self.catalog.groups}
-        lookups = [] if one.definition is None else as_lookups(one.definition.features)
+        known = {known_entry.group.name: known_entry.group for known_entry in self.catalog.groups}
+        lookups = [] if entry.definition is None else as_lookups(entry.definition.features)
         return self._page(
             "training_set",
             "../",
-            entry=one,
+            entry=entry,
             lookups=[
                 (lookup, lookup.features or (known[lookup.group].feature_names if lookup.group in known else ()))
                 for lookup in lookups
@@ -102,7 +102,7 @@ class _Site:
 
 def _notes(catalog: Catalog) -> dict[Node, str]:
     """The second line in a box of the lineage."""
-    notes = {Node("training_set", one.name): "training set" for one in catalog.training_sets}
+    notes = {Node("training_set", training_set.name): "training set" for training_set in catalog.training_sets}
     for entry in catalog.groups:
         owner = f" · {entry.group.owner}" if entry.group.owner else ""
         notes[Node("group", entry.group.name)] = counted(len(entry.group.features), "feature") + owner
@@ -110,27 +110,27 @@ def _notes(catalog: Catalog) -> dict[Node, str]:
 
 
 def search_index(catalog: Catalog) -> str:
-    """What the search looks through, as a script: pages from the file system may read no other files.
+    """The search's entries as a script, since a page from the file system cannot read other files.
 
-    Each entry: kind, name, page, description, what else it is found by, and what is told beside its name.
+    Each entry: kind, name, page, description, further words to search for, and a note shown after its name.
     """
     entries: list[list[str]] = []
     for group_entry in catalog.groups:
         group = group_entry.group
         page = f"groups/{group.name}.html"
-        told = " ".join((group.owner, *group.tags, group.entity.name))
-        entries.append(["group", group.name, page, group.description, told, group.owner])
+        group_words = " ".join((group.owner, *group.tags, group.entity.name))
+        entries.append(["group", group.name, page, group.description, group_words, group.owner])
         for feature in group.features:
-            words = " ".join((told, feature.type, *feature.tags))
+            words = " ".join((group_words, feature.type, *feature.tags))
             place = f"{page}#feature-{feature.name}"
-            beside = " · ".join(filter(None, (feature.type, group.owner)))
-            entries.append(["feature", f"{group.name}:{feature.name}", place, feature.description, words, beside])
-    for one in catalog.training_sets:
-        entries.append(["training set", one.name, f"training_sets/{one.name}.html", one.description, "", ""])
+            note = " · ".join(filter(None, (feature.type, group.owner)))
+            entries.append(["feature", f"{group.name}:{feature.name}", place, feature.description, words, note])
+    for entry in catalog.training_sets:
+        entries.append(["training set", entry.name, f"training_sets/{entry.name}.html", entry.description, "", ""])
     for entity in catalog.entities:
         page = f"index.html#entity-{entity.name}"
         entries.append(["entity", entity.name, page, entity.description, " ".join(entity.join_keys), ""])
-    # Without the sign that could begin a tag the text is as safe inside a page as beside it.
+    # Without "<", which could begin a tag, the text is also safe inside a page.
     text = json.dumps(entries, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
     return f"window.catalogEntries = {text};\n"
 
@@ -140,7 +140,7 @@ def _moment(moment: datetime | None) -> str:
 
 
 def _age(age: timedelta | None) -> str:
-    """``3 h old``; of a moment yet to come how far off it is."""
+    """An age such as ``3 h old``; for a moment in the future, ``3 h ahead``."""
     if age is None:
         return "-"
     seconds = age.total_seconds()

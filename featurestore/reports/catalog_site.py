@@ -1,4 +1,4 @@
-"""A catalogue as a folder of pages that open from the file system: no server, no network."""
+"""Write a catalogue as a folder of pages that open from the file system, without server or network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from featurestore.stores.files.local import write_folder
 
 @dataclass(frozen=True)
 class CatalogSite:
-    """What was written: the folder, how many HTML pages are in it, and the bytes of all files."""
+    """The written site: its folder, its number of HTML pages, and the bytes of all its files."""
 
     path: Path
     pages: int
@@ -21,13 +21,13 @@ class CatalogSite:
 
 
 def catalog_site(catalog: Catalog, folder: str | Path) -> CatalogSite:
-    """Write a catalogue's pages to ``folder``, in place of a catalogue that is there; open its ``index.html``.
+    """Write a catalogue's pages to ``folder``, and replace an existing catalogue; open its ``index.html``.
 
-    The folder appears when all of it is written; the same catalogue gives the same bytes. Raises ExportError, also for a
-    folder that has other files in it, or is not on a local disk.
+    The folder appears only when it is complete; the same catalogue gives the same bytes. Raises ExportError, also for a
+    folder that has other files in it or is not on a local disk.
     """
     if "://" in str(folder):
-        raise ExportError(f"a catalogue is written to a local disk, and {folder} is not; name a folder")
+        raise ExportError(f"a catalogue is written to a local disk, but {folder} is not on one; name a local folder")
     files = catalog_pages(catalog)
     path = write_folder(folder, files)
     pages = sum(name.endswith(".html") for name in files)

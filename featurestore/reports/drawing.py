@@ -1,4 +1,4 @@
-"""Drawings as SVG that take their colours from the page around them."""
+"""Draw pictures as SVG that takes its colours from the page around it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-# matplotlib writes colours out; each of these is replaced by a CSS variable, so that light, dark and print may differ.
+# matplotlib writes literal colours; a CSS variable replaces each of these, so that light, dark and print may differ.
 INK, MUTED, LINE, FIRST, SECOND = "#010101", "#020202", "#030303", "#040404", "#050505"
 _VARIABLES = {INK: "--ink", MUTED: "--muted", LINE: "--line", FIRST: "--first", SECOND: "--second"}
 STYLE: Any = {
@@ -34,9 +34,9 @@ WIDTH = 9.0
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG element: ``note`` says how to read it, ``alternative`` what it shows, in words.
+    """An SVG element: ``note`` says how to read it, ``alternative`` describes it in words.
 
-    ``feature``: whose picture it is, where it is of one; links in the page lead to it.
+    ``feature``: the feature that it shows, empty if it shows several; the page links to the picture of a feature.
     """
 
     title: str
@@ -52,22 +52,22 @@ def one_panel(height: float) -> tuple[Figure, Axes]:
 
 
 def picture_of(figure: Figure, title: str, note: str, alternative: str, feature: str = "") -> Picture:
-    # Ids inside an SVG are page-wide; the title keeps those of two pictures apart, and the same on every run.
+    # Ids inside an SVG are page-wide; the title makes them differ between pictures, and equal on every run.
     text = StringIO()
     with mpl.rc_context({"svg.hashsalt": title}):
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return Picture(title, note, alternative, _inline(text.getvalue(), alternative), feature)
 
 
-def told_beside(axes: Axes, text: str, number: float, position: float) -> None:
-    """A bar's number at its end."""
+def label_bar(axes: Axes, text: str, number: float, position: float) -> None:
+    """Write a bar's number at its end."""
     axes.annotate(
         text, (number, position), xytext=(3, 0), textcoords="offset points", va="center", fontsize=9, color=INK
     )
 
 
 class _Dates(ConciseDateFormatter):
-    """Months are named at their first day; beside those the year alone is still to be said, not the last month again."""
+    """Concise dates with only the year as offset where the ticks already name the months."""
 
     def format_ticks(self, values: Any) -> Any:
         labels = super().format_ticks(values)  # type: ignore[no-untyped-call]
@@ -80,7 +80,7 @@ class _Dates(ConciseDateFormatter):
 
 
 def dates_below(axes: Axes) -> None:
-    """The axis below is of dates, said once and shortly."""
+    """Make the horizontal axis one of dates, with short labels."""
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(_Dates(locator))  # type: ignore[no-untyped-call]
@@ -89,19 +89,19 @@ def dates_below(axes: Axes) -> None:
 
 
 def short(text: str) -> str:
-    """One line without what a picture would take for a formula."""
+    """The text on one line of at most 30 characters, with ``$`` escaped, which would begin a formula."""
     line = " ".join(text.split())
     return (line if len(line) <= 30 else f"{line[:29]}…").replace("$", r"\$")
 
 
 def _inline(document: str, alternative: str) -> Markup:
-    """The ``svg`` element alone: no prolog, no metadata, as wide as its place, named for those who cannot see it."""
+    """The ``svg`` element alone: without prolog and metadata, as wide as its container, with its alternative text."""
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(
         r'<svg [^>]*viewBox="([^"]+)"[^>]*>', rf'<svg role="img" aria-label="{escape(alternative)}" viewBox="\1">', svg
     )
-    # Names of its parts, the same in every picture; what is referred to has an id of its own hash.
+    # These ids of groups are the same in every picture and not referred to; referenced elements have hashed ids.
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")

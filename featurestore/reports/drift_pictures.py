@@ -1,4 +1,4 @@
-"""Pictures of drift: how far each feature is from its thresholds, and how its values were and are spread."""
+"""Pictures of drift: each feature's distance to its thresholds, and its distributions before and now."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from featurestore.reports.drawing import (
     SECOND,
     STYLE,
     Picture,
+    label_bar,
     one_panel,
     picture_of,
     short,
-    told_beside,
 )
 
 _MOST_VALUES = 12
 
 
 def distances(features: Sequence[FeatureDrift]) -> Picture:
-    """A bar a feature: its greatest measure as a share of that measure's threshold; a line at the threshold."""
+    """One bar per feature: its greatest measure as a share of that measure's threshold; a line at the threshold."""
     shares = [feature.of_threshold for feature in features]
     with mpl.rc_context(STYLE):
         figure, axes = one_panel(0.8 + 0.24 * len(features))
@@ -39,12 +39,12 @@ def distances(features: Sequence[FeatureDrift]) -> Picture:
             height=0.7,
         )
         for position, (share, feature) in enumerate(zip(shares, features, strict=True)):
-            told_beside(axes, f"{share:.2f} {feature.status}", share, position)
+            label_bar(axes, f"{share:.2f} {feature.status}", share, position)
         axes.axvline(1, color=MUTED, linewidth=1, linestyle="--")
         axes.set_yticks(positions, [feature.feature for feature in features])
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set_ylim(len(features) - 0.4, -0.6)
-        # Up to the threshold as it is, beyond it by powers of ten: a feature far out leaves room for the others.
+        # Linear up to the threshold, logarithmic beyond it, so that one extreme feature does not squeeze the others.
         axes.set_xscale("symlog", linthresh=1, linscale=1)
         axes.set_xlim(0, 4 * max(1.0, *shares))
         ticks = [0.0, 0.5, *(10.0**power for power in range(7) if 10.0**power <= 2 * max(1.0, *shares))]
@@ -52,15 +52,18 @@ def distances(features: Sequence[FeatureDrift]) -> Picture:
         axes.minorticks_off()
         worst = max(zip(shares, features, strict=True), key=lambda pair: pair[0])
         alternative = (
-            f"Bars: how much of its threshold each of {len(features)} features uses; {worst[1].feature} most, {worst[0]:.2f} "
-            "times the threshold."
+            f"Bars: how much of its threshold each of {len(features)} features uses; {worst[1].feature} most, "
+            f"{worst[0]:.2f} times the threshold."
         )
-        note = "The greatest measure as a share of its threshold, which is the line. Beyond it and ok: so few rows tell nothing."
+        note = (
+            "The greatest measure as a share of its threshold, which is the line. A feature beyond it that is ok has "
+            "too few rows to judge."
+        )
         return picture_of(figure, "Distance", note, alternative)
 
 
 def spread(feature: FeatureDrift) -> Picture:
-    """The shares of the values before and now, by number or by value."""
+    """The shares of the values before and now: by range for numbers, by value for others."""
     by_value = feature.histogram[0].value is not None
     with mpl.rc_context(STYLE):
         figure, axes = one_panel(0.9 + 0.4 * min(len(feature.histogram), _MOST_VALUES) if by_value else 2.6)
@@ -74,11 +77,11 @@ def spread(feature: FeatureDrift) -> Picture:
             f"{as_text(furthest.low, feature.current.measure)} to {as_text(furthest.high, feature.current.measure)}"
         )  # fmt: skip
         alternative = (
-            f"Histograms of {feature.feature} before and now. They differ most at {where}: {furthest.shares[0]:.1%} before, "
-            f"{furthest.shares[1]:.1%} now."
+            f"Histograms of {feature.feature} before and now. They differ most at {where}: {furthest.shares[0]:.1%} "
+            f"before, {furthest.shares[1]:.1%} now."
         )
-        what = {"length": "length", "norm": "norm"}.get(feature.current.measure, "value")
-        note = f"Share of the values, by {'value' if by_value else what}; {feature.status}."
+        quantity = {"length": "length", "norm": "norm"}.get(feature.current.measure, "value")
+        note = f"Share of the values, by {'value' if by_value else quantity}; {feature.status}."
         return picture_of(figure, feature.feature, note, alternative, feature.feature)
 
 
@@ -100,13 +103,13 @@ def _numbers(axes: Axes, feature: FeatureDrift) -> None:
 
 
 def _values(axes: Axes, feature: FeatureDrift) -> None:
-    shown = sorted(feature.histogram, key=lambda part: -max(part.shares))[:_MOST_VALUES]
+    parts = sorted(feature.histogram, key=lambda part: -max(part.shares))[:_MOST_VALUES]
     for side, label, color in ((0, "before", FIRST), (1, "now", SECOND)):
-        places = [position + 0.4 * side - 0.2 for position in range(len(shown))]
-        axes.barh(places, [part.shares[side] for part in shown], height=0.38, color=color, label=label)
-    axes.set_yticks(range(len(shown)), [short(part.value or "") for part in shown])
+        places = [position + 0.4 * side - 0.2 for position in range(len(parts))]
+        axes.barh(places, [part.shares[side] for part in parts], height=0.38, color=color, label=label)
+    axes.set_yticks(range(len(parts)), [short(part.value or "") for part in parts])
     axes.tick_params(axis="y", length=0, labelcolor=INK)
-    axes.set_ylim(len(shown) - 0.4, -0.6)
+    axes.set_ylim(len(parts) - 0.4, -0.6)
     axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     axes.grid(axis="x", linewidth=0.6)
     axes.set_axisbelow(True)

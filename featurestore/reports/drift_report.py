@@ -1,4 +1,4 @@
-"""A drift report: one HTML file that needs nothing else, for the screen, the dark and the printer."""
+"""A drift report: a self-contained HTML file for light and dark screens and for print."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from featurestore.reports.drawing import Picture
 from featurestore.reports.drift_pictures import distances, spread
 from featurestore.reports.page import OF_MEASURES, rendered, write_page
 
-# More make no report clearer; the table has all of them.
+# More pictures would not make a report clearer; the table has all features.
 _MOST_BARS, _MOST_HISTOGRAMS = 40, 24
 
 
 def drift_report(result: DriftResult, path: str | Path) -> Path:
-    """Write the report of a comparison to ``path``, in place of one that is there; returns the path.
+    """Write the report of a comparison to ``path``, and replace an existing file; returns the path.
 
-    The file appears when all of it is written. Raises ExportError for a path that is not on a local disk.
+    The file appears only when it is complete. Raises ExportError for a path that is not on a local disk.
     """
     return write_page(drift_html(result), path)
 
 
 def drift_html(result: DriftResult) -> str:
     """The report as text; the same result gives the same text."""
-    sides = [(one.baseline.rows, one.current.rows) for one in result.features] or [(0, 0)]
+    sides = [(feature.baseline.rows, feature.current.rows) for feature in result.features] or [(0, 0)]
     return rendered(
         "drift.html.j2",
         {**OF_MEASURES, "measure": lambda value: "-" if value is None else f"{value:.3f}"},
@@ -37,7 +37,7 @@ def drift_html(result: DriftResult) -> str:
 
 
 def _pictures(result: DriftResult) -> list[Picture]:
-    """Those for which there is something to show, what drifted first."""
+    """The pictures that have something to show, drifted features first."""
     if not result.features:
         return []
     return [
@@ -47,5 +47,5 @@ def _pictures(result: DriftResult) -> list[Picture]:
 
 
 def _with_values(result: DriftResult) -> list[FeatureDrift]:
-    """The features of which a histogram shows anything: one bar that is always full does not."""
+    """The features with a useful histogram; a single bar is always full."""
     return [feature for feature in result.features if len(feature.histogram) > 1]

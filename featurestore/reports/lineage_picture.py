@@ -1,21 +1,23 @@
-"""A lineage as a picture of links: boxes with names, and the lines between them."""
+"""Draw a lineage as a picture with links: named boxes and the lines between them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from featurestore.display.description import counted
 from featurestore.operations.catalog.lineage import Lineage, Node
 from featurestore.reports.lineage_layout import HEIGHT, WIDTH, Line, layout
 
 _MARGIN = 2.0
-# What fits a box, at the width of an average letter.
+# The number of average letters that fit in a box.
 _LONGEST_NAME, _LONGEST_NOTE = 25, 30
 
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """``index`` tells boxes of one picture apart; ``link`` is the page about it, none where it has none."""
+    """A box: ``index`` is its number in the picture; ``link`` is the page about it, None if it has none."""
 
     node: Node
     index: int
@@ -29,6 +31,8 @@ class DrawnBox:
 
 @dataclass(frozen=True)
 class DrawnLine:
+    """A line between two boxes, which ``source`` and ``target`` name by index; ``path`` is an SVG path."""
+
     source: int
     target: int
     path: str
@@ -36,7 +40,7 @@ class DrawnLine:
 
 @dataclass(frozen=True)
 class LineagePicture:
-    """``alternative`` tells in words what is to be seen."""
+    """A drawn lineage; ``alternative`` describes it in words."""
 
     width: float
     height: float
@@ -50,7 +54,7 @@ class LineagePicture:
 def lineage_picture(
     lineage: Lineage, links: Mapping[Node, str], notes: Mapping[Node, str], here: Node | None = None
 ) -> LineagePicture:
-    """Draw a lineage; ``here`` is the node that the page is about."""
+    """Draw a lineage; ``here`` is the node that the page is about, None for the whole lineage."""
     placed = layout(lineage)
     index = {box.node: number for number, box in enumerate(placed.boxes)}
     names = _short_names(lineage)
@@ -73,7 +77,7 @@ def lineage_picture(
 
 
 def _curve(line: Line) -> str:
-    """An SVG path: a curve a stretch, straight on where the line passes a column."""
+    """An SVG path: one curve per stretch, and straight lines across the columns that the line passes."""
     drawn: list[str] = []
     for (x, y), (to_x, to_y) in line.stretches:
         half = (x + to_x) / 2 + _MARGIN
@@ -85,11 +89,11 @@ def _curve(line: Line) -> str:
 
 
 def _short_names(lineage: Lineage) -> dict[Node, str]:
-    """Names; of a source the last part of its path, or more where two would be the same."""
-    last = {node: node.name.rstrip("/").rpartition("/")[2] for node in lineage.nodes if node.kind == "source"}
-    several = [*last.values()]
+    """Node -> name; for a source the last part of its path, or the whole path if two sources share that part."""
+    ends = {node: node.name.rstrip("/").rpartition("/")[2] for node in lineage.nodes if node.kind == "source"}
+    counts = Counter(ends.values())
     names = {node: node.name for node in lineage.nodes}
-    return names | {node: name for node, name in last.items() if name and several.count(name) == 1}
+    return names | {node: name for node, name in ends.items() if name and counts[name] == 1}
 
 
 def _cut(text: str, longest: int) -> str:
@@ -98,17 +102,13 @@ def _cut(text: str, longest: int) -> str:
 
 def _in_words(lineage: Lineage, here: Node | None) -> str:
     kinds = [node.kind for node in lineage.nodes]
-    told = ", ".join(
-        f"{kinds.count(kind)} {one if kinds.count(kind) == 1 else many}"
-        for kind, one, many in (
-            ("source", "source", "sources"),
-            ("group", "feature group", "feature groups"),
-            ("training_set", "training set", "training sets"),
-        )
+    counts = ", ".join(
+        counted(kinds.count(kind), noun)
+        for kind, noun in (("source", "source"), ("group", "feature group"), ("training_set", "training set"))
         if kind in kinds
     )
     if here is None:
-        return f"Lineage of {told}, from left to right; the table beneath lists every line."
+        return f"Lineage of {counts}, from left to right; the table beneath lists every line."
     before = ", ".join(node.name for node in lineage.read_by(here)) or "nothing"
     after = ", ".join(node.name for node in lineage.readers_of(here)) or "nothing"
-    return f"Lineage of {here.name}: it reads {before}, and is read by {after}. {told} in all."
+    return f"Lineage of {here.name}: it reads {before}, and is read by {after}. {counts} in all."

@@ -1,4 +1,4 @@
-"""What every report is: an HTML file that needs nothing else, for the screen, the dark and the printer."""
+"""Render and write reports: self-contained HTML files for light and dark screens and for print."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def _share(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-# What every template can use.
+# Filters of every template.
 _FILTERS: Mapping[str, Callable[..., Any]] = {"count": _count, "share": _share}
-# For pages of statistics: a number of a measure, a date and its time on lines of their own; a difference of such numbers.
+# Filters for pages of statistics: a number in its measure, with date and time on separate lines, and a deviation.
 OF_MEASURES: Mapping[str, Callable[..., str]] = {
     "number": lambda number, measure: as_text(number, measure).replace(" ", "\n"),
     "deviation": deviation_as_text,
@@ -36,7 +36,7 @@ def rendered(template: str, filters: Mapping[str, Callable[..., str]], **values:
 
 
 def templates(filters: Mapping[str, Callable[..., str]]) -> Environment:
-    """The templates of this package, for those who render many pages of few; ``filters`` beside those that all have."""
+    """This package's templates with ``filters`` added, for callers that render many pages."""
     environment = Environment(
         loader=PackageLoader("featurestore.reports", "templates"),
         autoescape=True,
@@ -49,10 +49,10 @@ def templates(filters: Mapping[str, Callable[..., str]]) -> Environment:
 
 
 def write_page(html: str, path: str | Path) -> Path:
-    """Write a report to ``path``, in place of one that is there; returns the path.
+    """Write a report to ``path``, and replace an existing file; returns the path.
 
-    The file appears when all of it is written. Raises ExportError for a path that is not on a local disk.
+    The file appears only when it is complete. Raises ExportError for a path that is not on a local disk.
     """
     if "://" in str(path):
-        raise ExportError(f"a report is written to a local disk, and {path} is not; name a file")
+        raise ExportError(f"a report is written to a local disk, but {path} is not on one; name a local file")
     return write_whole(path, html)

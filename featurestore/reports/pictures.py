@@ -20,9 +20,9 @@ from featurestore.reports.drawing import (
     WIDTH,
     Picture,
     dates_below,
+    label_bar,
     one_panel,
     picture_of,
-    told_beside,
 )
 from featurestore.reports.training_set_numbers import FeatureNumbers, PeriodNumbers
 
@@ -30,12 +30,12 @@ _AGE_TICKS = (1.0, 60.0, 600.0, 3_600.0, 6 * 3_600.0, 86_400.0, 7 * 86_400.0, 30
 
 
 def label_over_time(label: str, periods: Sequence[PeriodNumbers], cuts: Mapping[str, date]) -> Picture:
-    """The label's mean a period, over its labelled rows; a vertical line where each part of the split begins."""
-    shown = [period for period in periods if period.label_rate is not None]
-    rates = [period.label_rate for period in shown if period.label_rate is not None]
+    """The label's mean per period, over its labelled rows; a vertical line at the start of each part of the split."""
+    labelled = [period for period in periods if period.label_rate is not None]
+    rates = [period.label_rate for period in labelled if period.label_rate is not None]
     with mpl.rc_context(STYLE):
         figure, axes = one_panel(3.0)
-        axes.plot(_days(shown), rates, color=FIRST, linewidth=1.8, marker="o", markersize=3)
+        axes.plot(_days(labelled), rates, color=FIRST, linewidth=1.8, marker="o", markersize=3)
         # Room above the line for the names of the parts.
         axes.set_ylim(min(0.0, *rates), max(1.15 * max(rates), 0.01))
         for part, day in cuts.items():
@@ -51,10 +51,10 @@ def label_over_time(label: str, periods: Sequence[PeriodNumbers], cuts: Mapping[
                 color=MUTED,
             )
         dates_below(axes)
-        lowest, highest = min(shown, key=_rate), max(shown, key=_rate)
+        lowest, highest = min(labelled, key=_rate), max(labelled, key=_rate)
         alternative = (
-            f"Line: mean of the label from {shown[0].first_day} to {shown[-1].last_day}; lowest {_rate(lowest):.3f} from "
-            f"{lowest.first_day} on, highest {_rate(highest):.3f} from {highest.first_day} on."
+            f"Line: mean of the label from {labelled[0].first_day} to {labelled[-1].last_day}; lowest "
+            f"{_rate(lowest):.3f} from {lowest.first_day} on, highest {_rate(highest):.3f} from {highest.first_day} on."
         )
         return picture_of(figure, "Label over time", f"Mean of {label} over the rows that have it.", alternative)
 
@@ -69,28 +69,28 @@ def _rate(period: PeriodNumbers) -> float:
 
 
 def missing_shares(features: Sequence[FeatureNumbers]) -> Picture:
-    """A bar a feature: the share of rows in which it is null."""
-    shares = [1 - (feature.found_share or 0.0) for feature in features]
+    """One bar per feature: the share of rows in which it is null."""
+    shares = [1 - (feature.value_share or 0.0) for feature in features]
     with mpl.rc_context(STYLE):
         figure, axes = one_panel(0.8 + 0.24 * len(features))
         positions = range(len(features))
         axes.barh(positions, shares, color=SECOND, height=0.7)
         for position, share in zip(positions, shares, strict=True):
-            told_beside(axes, f"{share:.1%}", share, position)
+            label_bar(axes, f"{share:.1%}", share, position)
         _feature_rows(axes, features)
         axes.set_xlim(0, max(1.1 * max(shares), 0.01))
         axes.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
         worst = max(zip(shares, features, strict=True), key=lambda pair: pair[0])
-        whole = sum(share == 0 for share in shares)
+        complete = sum(share == 0 for share in shares)
         alternative = (
-            f"Bars: share of rows without a value, for {len(features)} features. {whole} miss none; {worst[1].name} misses "
-            f"most, {worst[0]:.1%}."
+            f"Bars: share of rows without a value, for {len(features)} features. {complete} miss none; {worst[1].name} "
+            f"misses most, {worst[0]:.1%}."
         )
         return picture_of(figure, "Missing values", "Share of the rows without a value.", alternative)
 
 
 def matched_over_time(periods: Sequence[PeriodNumbers], lookups: Sequence[str]) -> Picture:
-    """A small panel a lookup: the share of a period's rows for which the group had anything within its TTL."""
+    """One small panel per lookup: the share of a period's rows for which the group had a value within its TTL."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.6 + 1.0 * len(lookups)), layout="constrained")
         panels: Any = figure.subplots(len(lookups), 1, sharex=True, squeeze=False)
@@ -105,13 +105,13 @@ def matched_over_time(periods: Sequence[PeriodNumbers], lookups: Sequence[str]) 
             axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
             axes.set_title(lookup, loc="left", fontsize=10, color=INK)
             dates_below(axes)
-        told = "; ".join(f"{lookup} {mean:.1%}" for lookup, mean in zip(lookups, means, strict=True))
-        note = "Share of the rows for which the group had anything within its TTL."
-        return picture_of(figure, "Matches over time", note, f"Areas over time, one a lookup. On the whole: {told}.")
+        totals = "; ".join(f"{lookup} {mean:.1%}" for lookup, mean in zip(lookups, means, strict=True))
+        note = "Share of the rows for which the group had a value within its TTL."
+        return picture_of(figure, "Matches over time", note, f"Areas over time, one per lookup. In all: {totals}.")
 
 
 def ages(features: Sequence[FeatureNumbers]) -> Picture:
-    """A line a feature, from percentile 5 to 95 of its values' age, a dot at the median, a bar at the TTL."""
+    """One line per feature, from percentile 5 to 95 of its values' age, a dot at the median, a bar at the TTL."""
     measured = [feature for feature in features if feature.age_median is not None]
     floor = _youngest_drawn(measured)
     with mpl.rc_context(STYLE):
@@ -143,7 +143,7 @@ def ages(features: Sequence[FeatureNumbers]) -> Picture:
 
 
 def _youngest_drawn(features: Sequence[FeatureNumbers]) -> float:
-    """Where the logarithmic axis begins: what is younger differs by too little to take up half the picture."""
+    """The start of the logarithmic axis, without which the smallest ages would fill half of the picture."""
     youngest = min(feature.age_median or 0.0 for feature in features)
     return max((tick for tick in _AGE_TICKS if tick <= youngest / 10), default=_AGE_TICKS[0])
 

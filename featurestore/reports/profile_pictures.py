@@ -1,4 +1,4 @@
-"""Pictures of a profile: how a feature's values are spread, and how they go over time."""
+"""Pictures of a profile: the distribution of a feature's values, and their development over time."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from featurestore.reports.drawing import (
     WIDTH,
     Picture,
     dates_below,
+    label_bar,
     one_panel,
     picture_of,
     short,
-    told_beside,
 )
 
 _MOST_VALUES = 8
@@ -42,8 +42,10 @@ _MEASURES = {
 
 
 def rows_over_time(profiled: ProfiledGroup) -> Picture:
-    """A bar an event date: the rows of the group."""
-    rows = {day: max(one.rows for one in profiled.by_date if one.date == day) for day in profiled.dates}
+    """One bar per event date: the rows of the group."""
+    rows = {
+        day: max(statistics.rows for statistics in profiled.by_date if statistics.date == day) for day in profiled.dates
+    }
     month = profiled.group.partition_by == "month"
     with mpl.rc_context(STYLE):
         figure, axes = one_panel(2.2)
@@ -54,15 +56,15 @@ def rows_over_time(profiled: ProfiledGroup) -> Picture:
         dates_below(axes)
         least, most = min(rows, key=lambda day: rows[day]), max(rows, key=lambda day: rows[day])
         alternative = (
-            f"Bars: rows of {len(rows)} {'months' if month else 'event dates'}; fewest {rows[least]:,} on {least}, most "
-            f"{rows[most]:,} on {most}."
+            f"Bars: rows of {len(rows)} {'months' if month else 'event dates'}; fewest {rows[least]:,} on {least}, "
+            f"most {rows[most]:,} on {most}."
         )
         note = f"Rows of each {'month' if month else 'event date'}, as corrected."
         return picture_of(figure, "Rows over time", note, alternative)
 
 
 def feature_picture(feature: FeatureStatistics, by_date: Sequence[FeatureStatistics]) -> Picture:
-    """How its values are spread, and beside it, where there are several dates, their middle and their nulls over time."""
+    """The distribution of a feature's values; with several dates, also their median and nulls over time."""
     several = len(by_date) > 1
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
@@ -87,7 +89,7 @@ def _spread(axes: Axes, feature: FeatureStatistics) -> None:
         axes.tick_params(axis="y", length=0, labelcolor=INK)
         axes.set_ylim(max(len(bars), 4) - 0.4, -0.6)
         for place, (_, share) in enumerate(bars):
-            told_beside(axes, f"{share:.1%}", share, place)
+            label_bar(axes, f"{share:.1%}", share, place)
         axes.set_xlim(0, 1.25 * bars[0][1])
         axes.set_xticks([])
     elif feature.distribution is not None:
@@ -102,7 +104,7 @@ def _spread(axes: Axes, feature: FeatureStatistics) -> None:
 
 
 def _bars(feature: FeatureStatistics) -> list[tuple[str, float]]:
-    """Values with their shares, where they say more than a histogram: of texts, of booleans, of what is always the same."""
+    """Values with their shares, where these say more than a histogram: for texts, booleans and constant values."""
     if feature.top:
         return [(value, rows / feature.values) for value, rows in feature.top[:_MOST_VALUES]]
     if feature.minimum is not None and feature.minimum == feature.maximum:
@@ -111,16 +113,16 @@ def _bars(feature: FeatureStatistics) -> list[tuple[str, float]]:
 
 
 def _middle(axes: Axes, by_date: Sequence[FeatureStatistics]) -> None:
-    measured = [one for one in by_date if one.quantiles]
-    days: Any = [one.date for one in measured]
+    measured = [statistics for statistics in by_date if statistics.quantiles]
+    days: Any = [statistics.date for statistics in measured]
     measure = measured[0].measure if measured else "none"
     axes.set_title(_OVER_TIME.get(measure, _MIDDLE), loc="left", fontsize=10, color=INK)
     if measure == "truth":
-        axes.plot(days, [one.mean or 0.0 for one in measured], color=FIRST, linewidth=1.6)
+        axes.plot(days, [statistics.mean or 0.0 for statistics in measured], color=FIRST, linewidth=1.6)
         axes.set_ylim(0, 1.05)
         axes.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     elif measured:
-        low, median, high = ([one.quantiles[share] for one in measured] for share in (0.05, 0.5, 0.95))
+        low, median, high = ([day.quantiles[share] for day in measured] for share in (0.05, 0.5, 0.95))
         axes.fill_between(days, low, high, color=FIRST, alpha=0.25, linewidth=0)
         axes.plot(days, median, color=FIRST, linewidth=1.6, marker="o", markersize=3 if len(days) < 40 else 0)
         axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -130,8 +132,8 @@ def _middle(axes: Axes, by_date: Sequence[FeatureStatistics]) -> None:
 
 
 def _nulls(axes: Axes, by_date: Sequence[FeatureStatistics]) -> None:
-    shares = [one.null_share or 0.0 for one in by_date]
-    days: Any = [one.date for one in by_date]
+    shares = [statistics.null_share or 0.0 for statistics in by_date]
+    days: Any = [statistics.date for statistics in by_date]
     axes.set_title("Null", loc="left", fontsize=10, color=INK)
     axes.fill_between(days, shares, color=SECOND, alpha=0.35, linewidth=0)
     axes.plot(days, shares, color=SECOND, linewidth=1.2)
@@ -142,30 +144,33 @@ def _nulls(axes: Axes, by_date: Sequence[FeatureStatistics]) -> None:
 
 
 def _tick(number: float, measure: str) -> str:
-    """Times by their date: hours have no room at an axis."""
+    """A tick's text; a time shows only its date, since an axis has no room for hours."""
     return as_text(number, measure).partition(" ")[0]
 
 
 def _note(feature: FeatureStatistics) -> str:
-    told = f"{feature.type}, {feature.values:,} values"
+    note = f"{feature.type}, {feature.values:,} values"
     if feature.nulls:
-        told += f", {feature.nulls:,} null ({feature.null_share:.1%})"
+        note += f", {feature.nulls:,} null ({feature.null_share:.1%})"
     if not feature.top and feature.measure in _MEASURES:
-        told += f"; shown are {_MEASURES[feature.measure]}"
-    return f"{told}."
+        note += f"; the picture shows {_MEASURES[feature.measure]}"
+    return f"{note}."
 
 
 def _alternative(feature: FeatureStatistics, by_date: Sequence[FeatureStatistics]) -> str:
-    told = f"Spread of {feature.feature}: "
+    text = f"Spread of {feature.feature}: "
     bars = _bars(feature)
     if bars:
-        told += f"{bars[0][0]!r} is most frequent, {bars[0][1]:.1%} of the values"
+        text += f"{bars[0][0]!r} is most frequent, {bars[0][1]:.1%} of the values"
     elif feature.quantiles:
         low, median, high = (as_text(feature.quantiles[share], feature.measure) for share in (0.25, 0.5, 0.75))
-        told += f"half of the values are from {low} to {high}, the median is {median}"
+        text += f"half of the values are from {low} to {high}, the median is {median}"
     else:
-        told += "not measured"
+        text += "not measured"
     if len(by_date) < 2:
-        return f"{told}."
-    shares = [one.null_share or 0.0 for one in by_date]
-    return f"{told}. Over {len(by_date)} dates from {by_date[0].date} to {by_date[-1].date}: null {shares[0]:.1%} at first, {shares[-1]:.1%} at last."
+        return f"{text}."
+    first, last = by_date[0], by_date[-1]
+    return (
+        f"{text}. Over {len(by_date)} dates from {first.date} to {last.date}: null {first.null_share or 0.0:.1%} at "
+        f"first, {last.null_share or 0.0:.1%} at last."
+    )

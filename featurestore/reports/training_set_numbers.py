@@ -1,4 +1,4 @@
-"""The numbers of a training set's report: measured by Spark in two passes, then small enough to hold."""
+"""The numbers of a training set's report, which Spark computes in two passes."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from featurestore.stores.training_sets.manifests import Manifest
 
 SPLIT = "split"
 PARTS = ("train", "validation", "test")
-# More points than these make no picture clearer.
+# A picture of more days shows weeks instead.
 _DAYS_IN_A_PICTURE = 120
 
 
 @dataclass(frozen=True)
 class FeatureNumbers:
-    """One feature: how often it was found, and how old it was then (seconds; none where that was not measured)."""
+    """One feature: its rows, those with a value (``values``), and its age in seconds (None if it was not measured)."""
 
     name: str
     group: str
@@ -29,19 +29,19 @@ class FeatureNumbers:
     ttl: timedelta | None
     event_timestamp_column: str
     rows: int
-    found: int
+    values: int
     age_low: float | None
     age_median: float | None
     age_high: float | None
 
     @property
-    def found_share(self) -> float | None:
-        return self.found / self.rows if self.rows else None
+    def value_share(self) -> float | None:
+        return self.values / self.rows if self.rows else None
 
 
 @dataclass(frozen=True)
 class PeriodNumbers:
-    """The rows of a day, of a week, or of a part of the split; ``matched`` is one count a lookup."""
+    """The rows of a day, of a week, or of a part of the split; ``matched`` has one count per lookup."""
 
     first_day: date
     last_day: date
@@ -58,9 +58,9 @@ class PeriodNumbers:
 
 @dataclass(frozen=True)
 class TrainingSetNumbers:
-    """All that a report shows of the rows.
+    """Everything that a report shows about the rows.
 
-    ``days`` are in order of time, one a day and part of the split; ``lookups`` names what their ``matched`` counts.
+    ``days`` are in order of time, one per day and part of the split; ``lookups`` names the counts of ``matched``.
     """
 
     features: tuple[FeatureNumbers, ...]
@@ -74,15 +74,15 @@ class TrainingSetNumbers:
 
     @property
     def total(self) -> PeriodNumbers | None:
-        """All rows that have a timestamp; none where no row has."""
+        """All rows that have a timestamp; None if there are none."""
         return merged(self.days, None) if self.days else None
 
     def parts(self) -> list[PeriodNumbers]:
-        """One a part of the split that has rows, in the order train, validation, test."""
+        """One period per part of the split that has rows, in the order train, validation, test."""
         return [merged(days, part) for part in PARTS if (days := [day for day in self.days if day.split == part])]
 
     def periods(self) -> list[PeriodNumbers]:
-        """Days, or weeks from Monday on where there are many days: the points of a picture over time."""
+        """The points of a picture over time: days, or weeks from Monday if there are many days."""
         if not self.days:
             return []
         weekly = (self.days[-1].last_day - self.days[0].first_day).days > _DAYS_IN_A_PICTURE
@@ -96,13 +96,13 @@ class TrainingSetNumbers:
 def measure(rows: Any, manifest: Manifest) -> TrainingSetNumbers:
     """Measure joined rows that have the manifest's columns.
 
-    Where an event timestamp column is missing (``with_timestamps`` was off), its features have no ages and its group
-    no count of matches; nothing else is lost.
+    If an event timestamp column is missing (``with_timestamps`` was off), its features have no ages and its group has
+    no count of matches; everything else is measured.
     """
     described = list(_described(manifest))
-    there = set(rows.columns)
-    ages = {name: (event if event in there else None) for name, _, _, event in described}
-    events = [name for name in manifest.event_timestamp_columns if name in there]
+    columns = set(rows.columns)
+    ages = {name: (event if event in columns else None) for name, _, _, event in described}
+    events = [name for name in manifest.event_timestamp_columns if name in columns]
     measured = profile_features(rows, manifest.timestamp_column, ages).collect()
     days = profile_days(
         rows, manifest.timestamp_column, manifest.label, events, SPLIT if SPLIT in manifest.columns else None
@@ -118,7 +118,7 @@ def measure(rows: Any, manifest: Manifest) -> TrainingSetNumbers:
 
 
 def _described(manifest: Manifest) -> Iterator[tuple[str, FeatureGroup, str, str]]:
-    """Each feature column with its group, its name there, and the column of its event timestamp."""
+    """Each feature column with its group, its name in the group, and its event timestamp column."""
     groups = {snapshot.name: snapshot.group for snapshot in manifest.groups}
     columns = iter(manifest.feature_columns)
     for lookup, event_timestamp in zip(manifest.features, manifest.event_timestamp_columns, strict=True):
@@ -136,7 +136,7 @@ def _feature(group: FeatureGroup, name: str, event_timestamp: str, row: Any) -> 
         ttl=group.ttl,
         event_timestamp_column=event_timestamp,
         rows=row["rows"],
-        found=row["found"],
+        values=row["found"],
         age_low=row["age_low"],
         age_median=row["age_median"],
         age_high=row["age_high"],
@@ -156,7 +156,7 @@ def _day(row: Any) -> PeriodNumbers:
 
 
 def merged(days: Sequence[PeriodNumbers], split: str | None) -> PeriodNumbers:
-    """Several days as one period."""
+    """The sum of several days as one period."""
     sums = [day.label_sum for day in days if day.label_sum is not None]
     return PeriodNumbers(
         first_day=min(day.first_day for day in days),

@@ -1,4 +1,4 @@
-"""A training set's report: one HTML file that needs nothing else, for the screen, the dark and the printer."""
+"""A training set's report: a self-contained HTML file for light and dark screens and for print."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def training_set_report(
     numbers: TrainingSetNumbers | None = None,
     more: Sequence[Picture] = (),
 ) -> Path:
-    """Write the report of a saved training set to ``path``, in place of one that is there; returns the path.
+    """Write the report of a saved training set to ``path``, and replace an existing file; returns the path.
 
-    ``numbers`` saves measuring the rows again where that was done; ``more`` pictures come after the report's own. The file appears when all of it is written. Raises
-    ExportError for a path that is not on a local disk.
+    ``numbers`` avoids measuring the rows a second time; ``more`` pictures come after the report's own. The file appears
+    only when it is complete. Raises ExportError for a path that is not on a local disk.
     """
     return write_page(
         training_set_html(training_set.manifest, numbers or TrainingSetNumbers.of(training_set), more), path
@@ -53,7 +53,7 @@ def training_set_html(manifest: Manifest, numbers: TrainingSetNumbers, more: Seq
 
 
 def _pictures(manifest: Manifest, numbers: TrainingSetNumbers) -> list[Picture]:
-    """Those for which there is something to show."""
+    """The pictures that have something to show."""
     drawn = []
     periods = numbers.periods()
     if manifest.label is not None and any(period.label_rate is not None for period in periods):
@@ -68,7 +68,7 @@ def _pictures(manifest: Manifest, numbers: TrainingSetNumbers) -> list[Picture]:
 
 
 def _cuts(manifest: Manifest) -> dict[str, date]:
-    """The UTC date on which each part of the split but the first begins."""
+    """Part of the split, except the first -> the UTC date on which it begins."""
     if manifest.split is None:
         return {}
     starts = {"validation": manifest.split.validation_from, "test": manifest.split.test_from}
@@ -76,7 +76,7 @@ def _cuts(manifest: Manifest) -> dict[str, date]:
 
 
 def _readable(manifest: Manifest) -> dict[str, Any]:
-    """The manifest with its groups' definitions unfolded; they are texts in it, kept byte for byte."""
+    """The manifest with its groups' definitions parsed; the manifest keeps them as texts, byte for byte."""
     data = manifest.model_dump(mode="json")
     for group in data["groups"]:
         group["definition"] = json.loads(group["definition"])
@@ -84,7 +84,7 @@ def _readable(manifest: Manifest) -> dict[str, Any]:
 
 
 def _severities(findings: Sequence[Finding]) -> str:
-    """``1 error, 2 warnings, 1 to know``."""
+    """The number of findings by severity, such as ``1 error, 2 warnings, 1 to know``."""
     words: dict[Severity, tuple[str, str]] = {
         "error": ("error", "errors"),
         "warning": ("warning", "warnings"),

@@ -70,7 +70,7 @@ def numbers(ages: bool = True, label_sum: float | None = 2.5, days: int = 120) -
                 ttl=WEATHER.ttl,
                 event_timestamp_column="weather__event_timestamp",
                 rows=10 * days,
-                found=found,
+                values=found,
                 age_low=0.0 if ages else None,
                 age_median=1800.0 if ages else None,
                 age_high=7200.0 if ages else None,

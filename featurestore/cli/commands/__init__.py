@@ -1,1 +1,1 @@
-"""The commands, one module a topic."""
+"""The commands, one module per topic."""

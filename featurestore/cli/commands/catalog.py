@@ -1,4 +1,4 @@
-"""The commands on the catalogue: build."""
+"""Commands for the catalogue: build."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def build(
     invocation: Invocation,
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder, or one that this command wrote.")],
 ) -> None:
-    """Write a static site of groups, features, lineage and, for one tenant, freshness and statistics; open its index.html."""
+    """Write the catalogue as a static site: groups, features, lineage; for one tenant also freshness and statistics.
+
+    Open its index.html.
+    """
     tenant = None if invocation.tenant is None else check_tenant_id(invocation.tenant)
     feature_store = invocation.open()
     with invocation.working("Building the catalogue"):
@@ -34,7 +37,7 @@ def build(
         "pages": site.pages,
         "bytes": site.bytes,
     }
-    of = "definitions alone" if tenant is None else f"tenant {tenant}"
+    scope = "definitions alone" if tenant is None else f"tenant {tenant}"
     groups = counted(len(catalog.groups), "group")
-    told = f"Wrote {site.path / 'index.html'}: {groups}, {counted(catalog.feature_count, 'feature')}, {of}"
-    invocation.answer(document, Text(told))
+    summary = f"Wrote {site.path / 'index.html'}: {groups}, {counted(catalog.feature_count, 'feature')}, {scope}"
+    invocation.answer(document, Text(summary))

@@ -1,4 +1,4 @@
-"""Commands on definitions: plan, apply, groups list, groups show."""
+"""Commands for definitions: plan, apply, groups list, groups show."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ DefinitionsPath = Annotated[
 
 def plan(invocation: Invocation, path: DefinitionsPath) -> None:
     """Show what apply would change; change nothing."""
-    load_definitions(path)  # A fault is told before Spark starts.
-    found = invocation.open().plan(path)
-    invocation.answer(_document(found), Text(str(found)))
+    load_definitions(path)  # reports a fault before Spark starts
+    changes = invocation.open().plan(path)
+    invocation.answer(_document(changes), Text(str(changes)))
 
 
 def apply(invocation: Invocation, path: DefinitionsPath) -> None:
@@ -33,8 +33,8 @@ def apply(invocation: Invocation, path: DefinitionsPath) -> None:
     load_definitions(path)
     feature_store = invocation.open()
     with invocation.working(f"Applying {path}"):
-        done = feature_store.apply(path)
-    invocation.answer(_document(done), Text(str(done)))
+        changes = feature_store.apply(path)
+    invocation.answer(_document(changes), Text(str(changes)))
 
 
 def list_groups(invocation: Invocation) -> None:
@@ -71,5 +71,5 @@ def _document(plan: Plan) -> dict[str, Any]:
 
 
 def _definition(group: FeatureGroup) -> dict[str, Any]:
-    given = group.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-    return {"name": group.name, "version": group.version} | given
+    fields = group.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    return {"name": group.name, "version": group.version} | fields

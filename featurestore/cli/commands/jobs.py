@@ -1,4 +1,4 @@
-"""Commands for a scheduler: materialize, backfill, runs; each is a job for spark-submit, too."""
+"""Commands for a scheduler, materialize and backfill, which are also jobs for spark-submit; and the run ledger."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from featurestore.stores.small_tables.runs import Run
 
 Lookback = Annotated[
-    str | None, typer.Option("--lookback", help="Compute windows done so shortly before again, for late rows: 2d.")
+    str | None,
+    typer.Option("--lookback", help="Also recompute windows that ended this shortly before, for late rows: 2d."),
 ]
 
 
@@ -28,8 +29,12 @@ def materialize(
     start: Start,
     end: End,
     group: Annotated[str | None, typer.Argument(metavar="GROUP", help="The feature group.")] = None,
-    every_group: Annotated[bool, typer.Option("--all", help="Every group, each after those that it reads.")] = False,
-    rerun: Annotated[bool, typer.Option("--rerun", help="Also where it was done: append what differs.")] = False,
+    every_group: Annotated[
+        bool, typer.Option("--all", help="Every group, each after the groups that it reads.")
+    ] = False,
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Compute a finished window again; append what differs.")
+    ] = False,
     lookback: Lookback = None,
 ) -> None:
     """Run a group's transformation over a window of time, and write its values once."""
@@ -56,7 +61,7 @@ def backfill(
     start: Start,
     end: End,
     every: Annotated[str, typer.Option("--every", help="The length of a window: 1d, 6h, 1w.")] = "1d",
-    parallel: Annotated[int, typer.Option("--parallel", min=1, help="Windows at once.")] = 1,
+    parallel: Annotated[int, typer.Option("--parallel", min=1, help="How many windows run at once.")] = 1,
     newest_first: Annotated[bool, typer.Option("--newest-first", help="The latest windows first.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List the windows and their state; run none.")] = False,
 ) -> None:
@@ -67,20 +72,20 @@ def backfill(
     store = feature_store.tenant(tenant)
     planned = store.plan_backfill(group, start, end, every=every)
     if dry_run:
-        return invocation.answer([asdict(one) for one in planned], planned)
-    due = sum(one.is_due for one in planned)
+        return invocation.answer([asdict(window) for window in planned], planned)
+    due = sum(window.is_due for window in planned)
     with _progress(invocation) as progress:
         bar = progress.add_task(f"{group}: windows", total=due)
-        done = store.backfill(
+        result = store.backfill(
             group,
             start,
             end,
             every=every,
             parallel=parallel,
             order="newest" if newest_first else "oldest",
-            on_window_done=lambda result: progress.update(bar, advance=1),
+            on_window_done=lambda _: progress.update(bar, advance=1),
         )
-    return invocation.answer({"tenant": tenant, **asdict(done)}, Text(done.display().title))
+    return invocation.answer({"tenant": tenant, **asdict(result)}, Text(result.display().title))
 
 
 def _progress(invocation: Invocation) -> Progress:
@@ -91,9 +96,9 @@ def _progress(invocation: Invocation) -> Progress:
 
 def show_run(
     invocation: Invocation,
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Its id, or the beginning of it.")],
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.")],
 ) -> None:
-    """Show all that the ledger says of one run."""
+    """Show everything that the ledger records about one run."""
     tenant = invocation.required_tenant()
     run = invocation.open().tenant(tenant).run(run_id)
     invocation.answer(asdict(run), run)
@@ -101,9 +106,9 @@ def show_run(
 
 def abandon_run(
     invocation: Invocation,
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Its id, or the beginning of it.")],
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id, or the beginning of it.")],
 ) -> None:
-    """Mark a run that is said to be running, and is not, as abandoned."""
+    """Mark a run as abandoned: the ledger shows it as running, but its process is gone."""
     tenant = invocation.required_tenant()
     run = invocation.open().tenant(tenant).abandon_run(run_id)
     invocation.answer(asdict(run), Text(f"{run.run_id}: {run.state}"))
@@ -111,12 +116,14 @@ def abandon_run(
 
 def list_runs(
     invocation: Invocation,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="How many, newest first.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=MOST_ROWS, help="Maximum number of runs, newest first.")
+    ] = 20,
     of_store: Annotated[
-        bool, typer.Option("--store", help="Of what is done for all tenants at once, such as vacuum.")
+        bool, typer.Option("--store", help="The runs of store-wide jobs, such as vacuum, instead.")
     ] = False,
 ) -> None:
-    """List the tenant's runs: which job, which window, how it ended."""
+    """List the tenant's runs: job, window, state."""
     if of_store:
         runs = invocation.open().latest_runs(limit=limit)
     else:
@@ -126,7 +133,7 @@ def list_runs(
 
 
 def _row(run: Run) -> dict[str, Any]:
-    """As in the ledger's table."""
+    """The run as a row of the ledger's table."""
     window = {"window_start": run.window and run.window.start, "window_end": run.window and run.window.end}
     return {name: fact for name, fact in asdict(run).items() if name not in ("window", "sequence")} | window
 

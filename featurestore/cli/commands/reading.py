@@ -51,26 +51,26 @@ def get(
 ) -> None:
     """Show the values that were valid for one entity at a moment."""
     fs, store = _open(invocation)
-    found = store.get_features_at_time(
+    values = store.get_features_at_time(
         features, entity_of(_group(fs, features[0]).entity, entity), at, known_at=known_at
     )
     rows = [
         {"feature": name} | ({} if value is None else {k: in_utc(v) for k, v in asdict(value).items()})
-        for name, value in found.items()
+        for name, value in values.items()
     ]
     columns = ["feature", "value", "event_timestamp", "created_timestamp", "model_version"]
-    whole = [{name: row.get(name) for name in columns} for row in rows]
-    invocation.answer({row["feature"]: row if "value" in row else None for row in rows}, rows_of(whole, columns))
+    complete = [{name: row.get(name) for name in columns} for row in rows]
+    invocation.answer({row["feature"]: row if "value" in row else None for row in rows}, rows_of(complete, columns))
 
 
 def history(
     invocation: Invocation,
     feature: Reference,
     entity: EntityPairs,
-    start: Annotated[str | None, instant("--start", "First instant, included; none: no bound.")] = None,
-    end: Annotated[str | None, instant("--end", "Last instant, included; none: no bound.")] = None,
+    start: Annotated[str | None, instant("--start", "First instant, inclusive; no bound by default.")] = None,
+    end: Annotated[str | None, instant("--end", "Last instant, inclusive; no bound by default.")] = None,
     limit: Limit = 20,
-    all_versions: Annotated[bool, typer.Option("--all-versions", help="Also what was corrected.")] = False,
+    all_versions: Annotated[bool, typer.Option("--all-versions", help="Also the values that were corrected.")] = False,
 ) -> None:
     """Show one feature of one entity over time, newest first."""
     fs, store = _open(invocation)
@@ -90,10 +90,10 @@ def batch(
     output: Output = None,
     format: Format = "parquet",
 ) -> None:
-    """Show, or write to files, all values of a time range: a row an entity and event timestamp."""
+    """Show, or write to files, all values of a time range: one row per entity and event timestamp."""
     fs, store = _open(invocation)
-    found = store.get_batch_features(features, start, end, entities=_entities(fs, features[0], entity))
-    _show_or_write(invocation, fs, store, found.rows, limit, output, format)
+    values = store.get_batch_features(features, start, end, entities=_entities(fs, features[0], entity))
+    _show_or_write(invocation, fs, store, values.rows, limit, output, format)
 
 
 def join(
@@ -106,7 +106,7 @@ def join(
         bool, typer.Option("--full-feature-names", help="Name columns group__feature.")
     ] = False,
     with_timestamps: Annotated[
-        bool, typer.Option("--with-timestamps", help="Also when each value became true.")
+        bool, typer.Option("--with-timestamps", help="Also show the newest event timestamp per group.")
     ] = False,
     limit: Limit = 20,
     output: Output = None,
@@ -138,14 +138,16 @@ def aggregate(
     end: End,
     every: Annotated[str, typer.Option("--every", help="hour, day, week or month.")] = "day",
     entity: Annotated[list[str] | None, ANY_ENTITY] = None,
-    time_zone: Annotated[str, typer.Option("--time-zone", help="Whose calendar the buckets follow.")] = "UTC",
-    by_entity: Annotated[bool, typer.Option("--by-entity", help="A row a bucket and entity.")] = False,
+    time_zone: Annotated[
+        str, typer.Option("--time-zone", help="The buckets follow the calendar of this zone.")
+    ] = "UTC",
+    by_entity: Annotated[bool, typer.Option("--by-entity", help="One row per bucket and entity.")] = False,
     percentile: Annotated[float, typer.Option("--percentile", help="For approx_percentile: from 0 to 1.")] = 0.5,
     limit: Limit = 1000,
 ) -> None:
-    """Show a feature's values, aggregated by hours, days, weeks or months of a time zone's calendar."""
+    """Show a feature's values, aggregated by hour, day, week or month of a time zone's calendar."""
     fs, store = _open(invocation)
-    found = store.aggregate_feature(
+    buckets = store.aggregate_feature(
         feature,
         function,
         every=every,
@@ -157,30 +159,36 @@ def aggregate(
         percentile=percentile,
     )
     keys = _group(fs, feature).join_keys if by_entity else []
-    _show(invocation, found.orderBy(*keys, "bucket_start"), limit)
+    _show(invocation, buckets.orderBy(*keys, "bucket_start"), limit)
 
 
 def search(
     invocation: Invocation,
     feature: Reference,
-    vector: Annotated[str | None, typer.Option("--vector", help="The query, as JSON: [0.1, 0.2].")] = None,
-    entity: Annotated[list[str] | None, entity_option("Or an entity's own, as KEY=VALUE.")] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="How many, at the most.")] = 10,
-    threshold: Annotated[float, typer.Option("--threshold", help="The least cosine similarity.")] = 0.7,
-    at: Annotated[str | None, instant("--at", "Vectors as they were valid then; now by default.")] = None,
-    filter: Annotated[list[str] | None, typer.Option("--filter", help="COLUMN=VALUE, of the same group.")] = None,
+    vector: Annotated[str | None, typer.Option("--vector", help="The query vector, as JSON: [0.1, 0.2].")] = None,
+    entity: Annotated[
+        list[str] | None, entity_option("Search with an entity's own vector: a join key as KEY=VALUE.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="Maximum number of matches.")] = 10,
+    threshold: Annotated[float, typer.Option("--threshold", help="Minimum cosine similarity.")] = 0.7,
+    at: Annotated[str | None, instant("--at", "Vectors as valid at this moment; now by default.")] = None,
+    filter: Annotated[
+        list[str] | None, typer.Option("--filter", help="COLUMN=VALUE, a column of the same group.")
+    ] = None,
     model_version: Annotated[str | None, typer.Option("--model-version", help="Only vectors of this model.")] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Compare every vector, and do not search by index.")] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Compare every vector instead of searching the index.")
+    ] = False,
 ) -> None:
     """Show the entities whose embeddings are most similar to a vector, or to an entity's own."""
     if (vector is None) == (not entity):
         raise typer.BadParameter("give either --vector or --entity", param_hint="--vector/--entity")
     fs, store = _open(invocation)
     group = _group(fs, feature)
-    types: dict[str, str] = dict(group.entity.join_keys) | {one.name: one.type for one in group.features}
+    types: dict[str, str] = dict(group.entity.join_keys) | {member.name: member.type for member in group.features}
     filters = {name: typed(value, types.get(name, "string")) for name, value in pairs(filter or [], "--filter").items()}
     query = entity_of(group.entity, entity or []) if vector is None else typed(vector, "json")
-    found = store.search_similar_embeddings(
+    matches = store.search_similar_embeddings(
         feature,
         query,
         limit=limit,
@@ -190,27 +198,31 @@ def search(
         model_version=model_version,
         exact=exact or None,
     )
-    rows = [asdict(match) for match in found]
-    document = {"feature": feature, "model_version": found.model_version, "at": found.at, "exact": found.exact}
-    document |= {"source": found.source, "synced_at": found.synced_at, "table_version": found.table_version}
-    invocation.answer(document | {"matches": rows}, found)
+    document = {"feature": feature, "model_version": matches.model_version, "at": matches.at, "exact": matches.exact}
+    document |= {"source": matches.source, "synced_at": matches.synced_at, "table_version": matches.table_version}
+    invocation.answer(document | {"matches": [asdict(match) for match in matches]}, matches)
 
 
 def stats(invocation: Invocation) -> None:
-    """Show what the tenant has in each feature group: rows, entities, times, files, bytes."""
+    """Show the tenant's rows, entities, times, files and bytes in each feature group."""
     _, store = _open(invocation)
-    found = store.get_stats()
-    invocation.answer([asdict(one) for one in found], found)
+    groups = store.get_stats()
+    invocation.answer([asdict(group) for group in groups], groups)
 
 
 def entity_timestamps(
     invocation: Invocation,
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="A declared source, such as orders.")],
-    entity: Annotated[str, typer.Argument(metavar="ENTITY", help="The entity whose keys are wanted.")],
-    timestamp_column: Annotated[str, typer.Option("--timestamp-column", help="Of the source.")] = "event_timestamp",
-    on: Annotated[list[str] | None, typer.Option("--on", help="KEY=COLUMN of the source, where they differ.")] = None,
+    entity: Annotated[str, typer.Argument(metavar="ENTITY", help="The entity that the rows describe.")],
+    timestamp_column: Annotated[
+        str, typer.Option("--timestamp-column", help="The source's timestamp column.")
+    ] = "event_timestamp",
+    on: Annotated[
+        list[str] | None,
+        typer.Option("--on", help="KEY=COLUMN, a join key and its column of the source where the names differ."),
+    ] = None,
     start: Annotated[str | None, instant("--start", "First instant.")] = None,
-    end: Annotated[str | None, instant("--end", "First instant after.")] = None,
+    end: Annotated[str | None, instant("--end", "First instant after the range.")] = None,
     limit: Limit = 20,
     output: Output = None,
     format: Format = "parquet",
@@ -221,14 +233,14 @@ def entity_timestamps(
     fs, store = _open(invocation)
     from featurestore.data_loader import FeatureDataLoader
 
-    found = FeatureDataLoader(store).get_entity_timestamps(
+    examples = FeatureDataLoader(store).get_entity_timestamps(
         source,
         entity,
         None if start is None else (start, end),
         timestamp_column=timestamp_column,
         on=pairs(on or [], "--on"),
     )
-    _show_or_write(invocation, fs, store, found, limit, output, format)
+    _show_or_write(invocation, fs, store, examples, limit, output, format)
 
 
 def _open(invocation: Invocation) -> tuple[FeatureStore, OfflineStore]:

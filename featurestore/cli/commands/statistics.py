@@ -1,4 +1,4 @@
-"""Commands that tell what features look like: profile, drift, metrics; each is a job for spark-submit, too."""
+"""Commands that watch features: profile, drift, metrics; each is also a job for spark-submit."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def profile(
     invocation: Invocation,
     groups: Groups = None,
-    start: Annotated[str | None, typer.Option("--start", help="Only dates from here on.")] = None,
-    end: Annotated[str | None, typer.Option("--end", help="Only dates before.")] = None,
+    start: Annotated[str | None, typer.Option("--start", help="Only dates from this instant on.")] = None,
+    end: Annotated[str | None, typer.Option("--end", help="Only dates before this instant.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Also dates whose rows did not change.")] = False,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write the report (HTML) of the one group named to this file.")
@@ -30,17 +30,17 @@ def profile(
 ) -> None:
     """Compute the statistics of every feature and date whose rows changed since the last profile."""
     if report is not None and len(groups or ()) != 1:
-        raise typer.BadParameter("a report is of one group; name it", param_hint="--report")
+        raise typer.BadParameter("a report covers one group; name exactly one", param_hint="--report")
     tenant = invocation.required_tenant()
     store = invocation.open().tenant(tenant)
     with invocation.working(f"Profiling {', '.join(groups or ['every group'])}"):
         result = store.profile(groups or None, start, end, full=full)
-    told = []
+    lines = []
     if report is not None and groups:
         from featurestore.reports.profile_report import profile_report
 
-        told = [Text(f"Report: {profile_report(store.profiled(groups[0], start, end), report)}")]
-    invocation.answer([asdict(one) for one in result.groups], result, *told)
+        lines = [Text(f"Report: {profile_report(store.profiled(groups[0], start, end), report)}")]
+    invocation.answer([asdict(profiled) for profiled in result.groups], result, *lines)
 
 
 def drift(
@@ -53,13 +53,16 @@ def drift(
     training_set: Annotated[
         str | None, typer.Option("--training-set", help="The baseline is this saved set: NAME, or NAME@VERSION.")
     ] = None,
-    feature: Annotated[list[str] | None, typer.Option("--feature", help="Only this one; may be repeated.")] = None,
+    feature: Annotated[list[str] | None, typer.Option("--feature", help="Only this feature; may be repeated.")] = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write the report (HTML) to this file.")] = None,
     no_refresh: Annotated[
-        bool, typer.Option("--no-refresh", help="Compare what was profiled; profile nothing first.")
+        bool, typer.Option("--no-refresh", help="Compare the existing profiles; do not profile changed dates first.")
     ] = False,
 ) -> None:
-    """Compare how a group's features are spread in two periods, or in a training set and now; exit code 22 on drift."""
+    """Compare the distributions of a group's features in two periods, or in a training set and now.
+
+    Exit code 22 on drift.
+    """
     if baseline is not None and training_set is not None:
         raise typer.BadParameter("give either --baseline or --training-set", param_hint="--baseline/--training-set")
     tenant = invocation.required_tenant()
@@ -67,12 +70,12 @@ def drift(
     before: Compared | None = baseline if training_set is None else _saved(store, training_set)
     with invocation.working(f"Comparing {group}"):
         result = store.drift(group, baseline=before, current=current, features=feature or None, refresh=not no_refresh)
-    told = []
+    lines = []
     if report is not None:
         from featurestore.reports.drift_report import drift_report
 
-        told = [Text(f"Report: {drift_report(result, report)}")]
-    invocation.answer(asdict(result), result, *told)
+        lines = [Text(f"Report: {drift_report(result, report)}")]
+    invocation.answer(asdict(result), result, *lines)
     result.require_none()
 
 
@@ -89,7 +92,7 @@ def metrics(
     invocation: Invocation,
     path: Annotated[Path, typer.Argument(metavar="FILE", help="A local file whose name ends in .prom.")],
 ) -> None:
-    """Write what the tenant's jobs did and its groups hold to a file in Prometheus text format."""
+    """Write metrics of the tenant's jobs and groups to a file in Prometheus text format."""
     tenant = invocation.required_tenant()
     store = invocation.open().tenant(tenant)
     written = store.write_metrics(path)

@@ -1,4 +1,4 @@
-"""Commands on training sets: build, load, list, show, rebuild, extend, audit, diff, export, delete; and fine-tuning sets."""
+"""Commands for training sets and fine-tuning sets."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from featurestore.stores.training_sets.manifests import Manifest
 
 SetName = Annotated[str, typer.Argument(metavar="NAME", help="The training set.")]
-SpineFile = Annotated[str, typer.Option("--spine", help="Parquet: the new rows, with the columns of the set's spine.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Publish nothing that the audit faults.")]
+SpineFile = Annotated[str, typer.Option("--spine", help="Parquet: new rows with the columns of the saved spine.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Publish nothing if the audit finds a fault.")]
 Version = Annotated[int | None, typer.Option("--version", help="Which version; the newest by default.")]
 
 
@@ -50,7 +50,7 @@ def load(
     spine: Annotated[str | None, typer.Option("--spine", help="A Parquet file or folder of examples.")] = None,
     label: Annotated[str | None, typer.Option("--label", help="A column of the spine, or group:feature.")] = None,
     label_offset: Annotated[
-        str | None, typer.Option("--label-offset", help="How long after a row's time its label is looked up: 7d.")
+        str | None, typer.Option("--label-offset", help="Look the label up this long after the row's time: 7d.")
     ] = None,
     start: Annotated[str | None, instant("--start", "First instant of the examples.")] = None,
     end: Annotated[str | None, instant("--end", "First instant after.")] = None,
@@ -123,15 +123,15 @@ def show(
     version: Version = None,
     report: Annotated[Path | None, typer.Option("--report", help="Write the report (HTML) to this file.")] = None,
 ) -> None:
-    """Show a saved version's manifest: what it holds and what it was made from."""
-    found = _loader(invocation).get(name, version)
-    told = []
+    """Show a saved version's manifest: what it holds and what it was built from."""
+    training_set = _loader(invocation).get(name, version)
+    lines = []
     if report is not None:
         from featurestore.reports.training_set_report import training_set_report
 
-        with invocation.working(f"Measuring {name} v{found.version}"):
-            told = [Text(f"Report: {training_set_report(found, report)}")]
-    invocation.answer(found.manifest.model_dump(mode="json"), found, *told)
+        with invocation.working(f"Measuring {name} v{training_set.version}"):
+            lines = [Text(f"Report: {training_set_report(training_set, report)}")]
+    invocation.answer(training_set.manifest.model_dump(mode="json"), training_set, *lines)
 
 
 def rebuild(invocation: Invocation, name: SetName, version: Version = None) -> None:
@@ -143,7 +143,10 @@ def rebuild(invocation: Invocation, name: SetName, version: Version = None) -> N
 
 
 def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Version = None) -> None:
-    """Add the spine rows of a Parquet file or folder to a saved version, as a new version; only they are computed."""
+    """Add the spine rows of a Parquet file or folder to a saved version, as a new version.
+
+    Only the new rows are computed.
+    """
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
@@ -157,7 +160,7 @@ def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Ver
 
 
 def audit(invocation: Invocation, name: SetName, version: Version = None) -> None:
-    """Look for leaks in a saved version: values from the future, labels among the features, and the like."""
+    """Audit a saved version for leaks, such as values from the future or labels among the features."""
     findings = _loader(invocation).audit(name, version)
     invocation.answer([finding.model_dump(mode="json") for finding in findings], findings)
 
@@ -168,18 +171,18 @@ def diff(
     version_a: Annotated[int, typer.Argument(metavar="A", help="One version.")],
     version_b: Annotated[int, typer.Argument(metavar="B", help="The other.")],
 ) -> None:
-    """Show what differs between two versions: rows, features, distributions."""
-    found = _loader(invocation).diff(name, version_a, version_b)
-    invocation.answer(asdict(found), found)
+    """Show the differences between two versions: rows, features, distributions."""
+    differences = _loader(invocation).diff(name, version_a, version_b)
+    invocation.answer(asdict(differences), differences)
 
 
 def delete(
     invocation: Invocation,
     name: SetName,
-    version: Annotated[int | None, typer.Option("--version", help="Which version.")] = None,
+    version: Annotated[int | None, typer.Option("--version", help="The version to delete.")] = None,
     all_versions: Annotated[bool, typer.Option("--all-versions", help="Every version.")] = False,
 ) -> None:
-    """Delete saved versions with their rows; their numbers are not used again."""
+    """Delete saved versions with their rows; their version numbers are never used again."""
     deleted = _loader(invocation).delete(name, version, all_versions=all_versions)
     invocation.answer({"name": name, "deleted": list(deleted)}, Text(f"Deleted: {name} {shown_versions(deleted)}"))
 
@@ -195,22 +198,24 @@ def export(
     version: Version = None,
     format: Format = "parquet",
 ) -> None:
-    """Write a saved version's rows to files in a new folder, visible only when whole."""
-    found = _loader(invocation).get(name, version)
+    """Write a saved version's rows to files in a new folder, which appears only when it is complete."""
+    training_set = _loader(invocation).get(name, version)
     with invocation.working(f"Writing {path}"):
-        written = found.export(path, format)  # type: ignore[arg-type]
-    document = {"name": name, "version": found.version, "path": written, "format": format}
-    invocation.answer(document, Text(f"{name} v{found.version} written to {written}"))
+        written = training_set.export(path, format)  # type: ignore[arg-type]
+    document = {"name": name, "version": training_set.version, "path": written, "format": format}
+    invocation.answer(document, Text(f"{name} v{training_set.version} written to {written}"))
 
 
 def fine_tuning(
     invocation: Invocation,
     features: References,
     spine: Spine,
-    output_feature: Annotated[str, typer.Option("--output-feature", help="The answer: group:feature, or a column.")],
+    output_feature: Annotated[
+        str, typer.Option("--output-feature", help="The expected answer: group:feature, or a column.")
+    ],
     path: Annotated[str, typer.Option("--path", help="A new folder for the JSONL files.")],
-    system: Annotated[str | None, typer.Option("--system", help="The system's message, a template.")] = None,
-    template: Annotated[str | None, typer.Option("--template", help="The user's message, a Jinja2 template.")] = None,
+    system: Annotated[str | None, typer.Option("--system", help="The system message, a template.")] = None,
+    template: Annotated[str | None, typer.Option("--template", help="The user message, a Jinja2 template.")] = None,
     timestamp_column: TimestampColumn = "event_timestamp",
     known_at: KnownAt = None,
     sample_size: SampleSize = None,
@@ -219,7 +224,7 @@ def fine_tuning(
     validation: ValidationShare = None,
     test: TestShare = None,
 ) -> None:
-    """Write examples as chat messages, a JSON object a line, for fine-tuning a language model."""
+    """Write examples as chat messages, one JSON object per line, for fine-tuning a language model."""
     tenant = invocation.required_tenant()
     parts = _split(split, validation, test)
     feature_store = invocation.open()
@@ -228,7 +233,7 @@ def fine_tuning(
     from featurestore.stores.files.rows import read_parquet
 
     with invocation.working(f"Writing {path}"):
-        made = FeatureDataLoader(feature_store.tenant(tenant)).load_for_fine_tuning(
+        fine_tuning_set = FeatureDataLoader(feature_store.tenant(tenant)).load_for_fine_tuning(
             read_parquet(named_files(feature_store.spark), spine),
             features,
             output_feature,
@@ -241,9 +246,8 @@ def fine_tuning(
             seed=seed,
             split=parts,
         )
-    document = {"path": made.path, "row_count": made.row_count, "parts": made.parts, "left_out": made.left_out}
-    document["missing_inputs"] = made.missing_inputs
-    invocation.answer(document, made)
+    fields = ("path", "row_count", "parts", "left_out", "missing_inputs")
+    invocation.answer({name: getattr(fine_tuning_set, name) for name in fields}, fine_tuning_set)
 
 
 def _loader(invocation: Invocation) -> FeatureDataLoader:
@@ -255,6 +259,6 @@ def _loader(invocation: Invocation) -> FeatureDataLoader:
 
 
 def _answer(invocation: Invocation, manifest: Manifest) -> None:
-    """The manifest, and what its audit found: a line a finding, which no table cuts."""
+    """Print the manifest and the audit's findings, one per line, since a table would cut them."""
     findings = [Text(str(finding)) for finding in manifest.audit]
     invocation.answer(manifest.model_dump(mode="json"), manifest, *findings)

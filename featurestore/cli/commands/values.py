@@ -1,4 +1,4 @@
-"""Commands that write values: ingest, write, rejected list and retry."""
+"""Commands that write values: ingest, write, rejected list, rejected retry."""
 
 from __future__ import annotations
 
@@ -31,17 +31,19 @@ def ingest(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="A CSV, JSON lines or Parquet file, or a folder of them.")
     ],
-    batch_id: Annotated[str | None, typer.Option("--batch-id", help="Written once, however often retried.")] = None,
+    batch_id: Annotated[
+        str | None, typer.Option("--batch-id", help="A batch id is written once, however often it is retried.")
+    ] = None,
     on_invalid: Annotated[
         Literal["quarantine", "fail"],
-        typer.Option("--on-invalid", help="Keep bad rows with their reasons, or write nothing where there is one."),
+        typer.Option("--on-invalid", help="Keep invalid rows with their reasons, or write nothing if there is one."),
     ] = "quarantine",
     format: Annotated[
         Literal["csv", "jsonl", "parquet"] | None,
-        typer.Option("--format", help="The file's format, where its name does not tell it."),
+        typer.Option("--format", help="The file's format, if its name does not show it."),
     ] = None,
 ) -> None:
-    """Write a file's rows to a feature group; bad rows are kept apart, with their reasons."""
+    """Write a file's rows to a feature group; invalid rows are kept apart, with their reasons."""
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
     from featurestore.operations.context import named_files
@@ -51,11 +53,11 @@ def ingest(
     with invocation.working(f"Writing {file} to {group}"):
         rows = read_rows(named_files(feature_store.spark), file, feature_store.feature_group(group), tenant, format)
         result = store.write_batch(group, rows, batch_id=batch_id, on_invalid=on_invalid)
-    # Rows stay out of a scheduler's log: they are where `rejected list` shows them.
-    told: list[Display | Text] = [replace(result, samples={}).display().about(group)]
+    # Rows stay out of a scheduler's log; `rejected list` shows them.
+    parts: list[Display | Text] = [replace(result, samples={}).display().about(group)]
     if result.failed:
-        told.append(Text(f"The rejected rows: store.rejected({group!r}, batch_id={result.batch_id!r})"))
-    invocation.answer({"group": group, "tenant": tenant, **asdict(result)}, *told)
+        parts.append(Text(f"The rejected rows: store.rejected({group!r}, batch_id={result.batch_id!r})"))
+    invocation.answer({"group": group, "tenant": tenant, **asdict(result)}, *parts)
 
 
 def write(
@@ -65,30 +67,30 @@ def write(
         str, typer.Argument(metavar="VALUE", help="The value; an embedding or array as JSON: [0.1, 0.2].")
     ],
     entity: EntityPairs,
-    at: Annotated[str, instant("--at", "Event timestamp: when it became true.")],
+    at: Annotated[str, instant("--at", "Event timestamp: when the value became true.")],
     model_version: Annotated[
-        str | None, typer.Option("--model-version", help="The model that made it, of an embedding.")
+        str | None, typer.Option("--model-version", help="For an embedding: the model that made it.")
     ] = None,
 ) -> None:
-    """Write one value of one entity; more than a few belong in a file, for ingest."""
+    """Write one value of one entity; use ingest for more than a few."""
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
     group_name, name = parse_reference(feature)
     group = feature_store.feature_group(group_name)
     defined, store = group.feature(name), feature_store.tenant(tenant)
-    key, given = entity_of(group.entity, entity), typed(value, defined.type)
+    key, typed_value = entity_of(group.entity, entity), typed(value, defined.type)
     if defined.feature_type.is_embedding:
-        result = store.write_embedding(feature, key, given, at, model_version=model_version)
+        result = store.write_embedding(feature, key, typed_value, at, model_version=model_version)
     else:
-        result = store.write_feature_value(feature, key, given, at)
-    told = Text(f"{feature} of {text_of(key)} written (table version {result.table_version})")
-    invocation.answer({"feature": feature, "tenant": tenant, **asdict(result)}, told)
+        result = store.write_feature_value(feature, key, typed_value, at)
+    summary = Text(f"{feature} of {text_of(key)} written (table version {result.table_version})")
+    invocation.answer({"feature": feature, "tenant": tenant, **asdict(result)}, summary)
 
 
 def list_rejected(
     invocation: Invocation,
     group: GroupName,
-    batch_id: Annotated[str | None, typer.Option("--batch-id", help="Of this batch alone.")] = None,
+    batch_id: Annotated[str | None, typer.Option("--batch-id", help="Only rows of this batch.")] = None,
     limit: Limit = 20,
 ) -> None:
     """Show rejected rows with their reasons."""
@@ -101,9 +103,9 @@ def list_rejected(
 def retry_rejected(
     invocation: Invocation,
     group: GroupName,
-    batch_id: Annotated[str | None, typer.Option("--batch-id", help="Of this batch alone.")] = None,
+    batch_id: Annotated[str | None, typer.Option("--batch-id", help="Only rows of this batch.")] = None,
 ) -> None:
-    """Write the rejected rows that the rules in force now allow; each once."""
+    """Write the rejected rows that the current rules allow; each row once."""
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
     with invocation.working(f"Writing rejected rows of {group} again"):

@@ -1,4 +1,4 @@
-"""Commands on vectors in PostgreSQL."""
+"""Commands for vectors in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from featurestore.cli.invocation import Invocation
 def sync_embeddings(
     invocation: Invocation,
     feature: Annotated[str | None, typer.Argument(metavar="GROUP:FEATURE", help="The embedding.")] = None,
-    every_one: Annotated[bool, typer.Option("--all", help="Every embedding with an index in its definition.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="Compare every entity, not just those that changed.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every embedding with an index in its definition.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Compare every entity, not only the changed ones.")] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare all rows afterwards; mend those that differ.")
+        bool, typer.Option("--verify", help="Afterwards compare all rows, and repair those that differ.")
     ] = False,
 ) -> None:
-    """Bring vectors in PostgreSQL up to date with the table, so that searches find what was written."""
-    if (feature is None) != every_one:
+    """Bring vectors in PostgreSQL up to date with the table, so that searches find new values."""
+    if (feature is None) != every:
         raise typer.BadParameter("name an embedding, or give --all", param_hint="GROUP:FEATURE")
     tenant = invocation.required_tenant()
     store = invocation.open().tenant(tenant)
@@ -30,6 +30,6 @@ def sync_embeddings(
         else:
             results = [store.sync_embeddings(feature, full=full, verify=verify)]
     if not results:
-        invocation.tell("No feature has an index in its definition: nothing to sync.")
+        invocation.notify("No feature has an index in its definition: nothing to sync.")
     documents = [{"tenant": tenant, **asdict(result)} for result in results]
     invocation.answer(documents if feature is None else documents[0], *results)

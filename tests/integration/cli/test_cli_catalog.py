@@ -56,7 +56,7 @@ def test_without_a_tenant_definitions_are_written(
     assert run(["catalog", "build", str(tmp_path / "site"), "--conf", str(project / "conf")]) == 0
 
     assert "1 group, 2 features, definitions alone" in capsys.readouterr().out
-    assert "of no tenant" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "without any tenant" in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_second_build_replaces_the_first(person: Answer, tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def test_doctor_exits_with_16_and_says_how_to_repair(
 
     output = capsys.readouterr().out
     assert code == 16
-    assert f"WRONG warehouse: {tmp_path}/warehouse is a file, not a folder\n      mend: name a folder" in output
+    assert f"WRONG warehouse: {tmp_path}/warehouse is a file, not a folder\n      fix: name a folder" in output
     assert "ok    Delta table: written and read in" in output
 
 

@@ -45,7 +45,7 @@ def runs(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> list[
 def test_the_training_set_has_every_flight_and_its_features(runs: list[tuple[DemoResult, str]]) -> None:
     result, printed = runs[0]
     manifest = result.training_set.manifest
-    found = {feature.name: feature.found_share or 0.0 for feature in result.numbers.features}
+    found = {feature.name: feature.value_share or 0.0 for feature in result.numbers.features}
 
     assert manifest.row_count == 33_055
     assert {group.name for group in manifest.groups} == set(GROUPS)
@@ -78,8 +78,8 @@ def test_the_airports_alike_are_those_of_the_exact_search_in_delta(runs: list[tu
     filters = {"flights": {"min": FLIGHTS_AT_LEAST}}
     exact = store.search_similar_embeddings(PROFILE, {"airport": LIKE}, limit=5, threshold=0.0, at=at, filters=filters)
 
-    assert result.alike.found.source == "postgres"
-    assert [match.entity for match in result.alike.found] == [match.entity for match in exact]
+    assert result.alike.matches.source == "postgres"
+    assert [match.entity for match in result.alike.matches] == [match.entity for match in exact]
     assert f"Airports that behave like {LIKE}" in printed
     assert f"Airports like {LIKE}" in result.report.read_text(encoding="utf-8")
 
@@ -110,7 +110,7 @@ def test_a_second_run_does_no_work_twice_and_gives_the_same(runs: list[tuple[Dem
     (first, _), (second, printed) = runs
 
     assert printed.count("done in an earlier run: skipped") == len(GROUPS) + 1
-    assert printed.count("there already") == 5
+    assert printed.count("landed earlier") == 5
     assert "10 unchanged" in printed
     assert (first.training_set.version, second.training_set.version) == (1, 2)
     assert second.training_set.manifest.content_hash == first.training_set.manifest.content_hash

@@ -115,7 +115,7 @@ def test_the_folder_that_a_shell_is_in_is_filled_and_stays(
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("taken", "taken is not empty (.gitignore, conf, zoo); name a folder that is not there yet, or is empty"),
+        ("taken", "taken is not empty (.gitignore, conf, zoo); name a new or empty folder"),
         ("loop/x", "cannot be written"),
         ("~nobody-of-this-name/x", "cannot be written"),
         ("a\0b", "cannot be written"),
@@ -159,9 +159,7 @@ def test_a_folder_that_holds_something_is_left_as_it_is(tmp_path: Path, capsys: 
 
     assert run(["init", str(tmp_path)]) == ExportError.exit_code
 
-    assert capsys.readouterr().err == (
-        f"Error: {tmp_path} is not empty (notes.txt); name a folder that is not there yet, or is empty\n"
-    )
+    assert capsys.readouterr().err == (f"Error: {tmp_path} is not empty (notes.txt); name a new or empty folder\n")
     assert files_in(tmp_path) == {"notes.txt"}
 
 
@@ -169,7 +167,7 @@ def test_a_file_in_the_way_is_left_as_it_is(tmp_path: Path) -> None:
     file = tmp_path / "shop"
     file.write_text("mine", encoding="utf-8")
 
-    with pytest.raises(ExportError, match="shop is a file; name a folder"):
+    with pytest.raises(ExportError, match="shop is a file; name a new or empty folder"):
         start_project(file, "1.2.3")
     with pytest.raises(ExportError, match="cannot be written"):
         start_project(file / "below", "1.2.3")

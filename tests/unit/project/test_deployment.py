@@ -1,4 +1,4 @@
-"""What deploy/ starts is understood by the command line as it is; its files are well-formed, and say what was not tried."""
+"""What deploy/ starts is understood by the command line as it is; its files are well-formed, and say what was not tested."""
 
 from __future__ import annotations
 
@@ -265,14 +265,14 @@ def test_an_object_store_has_the_delta_of_the_package(file: Path) -> None:
     assert not [name for name in settings if re.search(r"secret|password|access\.key", name)]
 
 
-def test_every_file_says_what_was_not_tried() -> None:
+def test_every_file_says_what_was_not_tested() -> None:
     files = [file for file in DEPLOY.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
-    tried_here = {"environment.sh", "daily.sh", "daily_commands.py", "README.md"}
+    tested_here = {"environment.sh", "daily.sh", "daily_commands.py", "README.md"}
     silent = [
         str(file.relative_to(DEPLOY))
         for file in files
-        if file.name not in tried_here
-        and not re.search(r"[Nn]ot tried|see databricks.yml", file.read_text(encoding="utf-8"))
+        if file.name not in tested_here
+        and not re.search(r"[Nn]ot tested|see databricks.yml", file.read_text(encoding="utf-8"))
     ]
 
     assert silent == []

@@ -102,10 +102,10 @@ def test_without_a_tenant_there_are_definitions_alone() -> None:
     files = catalog_pages(example_catalog(20, tenant=None))
 
     words = {name: Page(text).words for name, text in files.items() if name.endswith(".html")}
-    assert "Definitions alone, of no tenant." in words["index.html"]
+    assert "Definitions only, without any tenant's data." in words["index.html"]
     for name, text in words.items():
         assert not re.search(r"acme|Nulls [0-9]|Newest|Rows written|Versions|profiled", text), name
-    assert "What is declared." in words["groups/customer_orders.html"]
+    assert "The declared features." in words["groups/customer_orders.html"]
     assert "mean_amount Mean amount in euros over the window double min 0" in words["groups/customer_orders.html"]
 
 
@@ -159,7 +159,7 @@ def test_a_set_that_was_saved_and_not_declared_has_a_page() -> None:
 
     words = Page(files["training_sets/loose.html"]).words
     assert faults_of_site(files) == []
-    assert "Saved, and not declared." in words
+    assert "Saved, but not declared." in words
     assert "v1 2026-10-21 12:00 UTC 120,000" in words
     assert "1 error, △ 1 warning" in words
 

@@ -47,7 +47,7 @@ def test_each_picture_says_in_words_what_it_shows() -> None:
     labels = [str(picture["aria-label"]) for picture in pictures]
     assert labels[0].startswith("Line: mean of the label from 2026-01-01 to 2026-04-30; lowest 0.312")
     assert labels[1] == "Bars: share of rows without a value, for 2 features. 1 miss none; gust misses most, 70.0%."
-    assert labels[2] == "Areas over time, one a lookup. On the whole: weather 90.0%."
+    assert labels[2] == "Areas over time, one per lookup. In all: weather 90.0%."
     assert labels[3] == "Ranges: age of the values of 2 features. The oldest by median is temp, 30 min."
 
 
