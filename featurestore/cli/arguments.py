@@ -69,9 +69,11 @@ KnownAt = Annotated[
     str | None, typer.Option("--known-at", help="As known at an instant, or 'event'.", callback=checked_known_at)
 ]
 Spine = Annotated[str, typer.Option("--spine", help="A Parquet file or folder of examples.")]
-TimestampColumn = Annotated[str, typer.Option("--timestamp-column", help="The spine's column of moments.")]
-SampleSize = Annotated[int | None, typer.Option("--sample-size", min=1, help="How many rows; by default all.")]
-Seed = Annotated[int, typer.Option("--seed", help="Of the sample and the split.")]
+TimestampColumn = Annotated[str, typer.Option("--timestamp-column", help="The spine's timestamp column.")]
+SampleSize = Annotated[
+    int | None, typer.Option("--sample-size", min=1, help="Number of rows to sample; all by default.")
+]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the sample and the split.")]
 Split = Annotated[str | None, typer.Option("--split", help="time, random or entity.")]
 ValidationShare = Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")]
 TestShare = Annotated[float | None, typer.Option("--test", help="Share of the test part.")]
