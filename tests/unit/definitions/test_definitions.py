@@ -118,9 +118,9 @@ def test_a_reference_is_group_and_feature(name: Any) -> None:
 
 @pytest.mark.parametrize("name", ["tenant_id", "event_date", "event_timestamp", "created_timestamp"])
 def test_columns_of_the_store_cannot_be_declared(name: str) -> None:
-    with pytest.raises(DefinitionError, match="store; name the join key otherwise"):
+    with pytest.raises(DefinitionError, match="store; give the join key another name"):
         Entity("user", join_keys={name: "string"})
-    with pytest.raises(DefinitionError, match="store; name the feature otherwise"):
+    with pytest.raises(DefinitionError, match="store; give the feature another name"):
         Feature(name, "double")
 
 
@@ -144,7 +144,7 @@ def test_definitions_are_frozen(definition: Any) -> None:
 @pytest.mark.parametrize(
     ("define", "message"),
     [
-        (lambda: Entity("user", {"id": "long"}, ttl="7d"), "Entity 'user'; ttl: unknown key; remove it or mend"),
+        (lambda: Entity("user", {"id": "long"}, ttl="7d"), "Entity 'user'; ttl: unknown key; remove it or correct"),
         (lambda: Feature("score", "double", minimum=0), "Feature 'score'; minimum: unknown key"),
         (lambda: FeatureGroup("stats", USER, features=[SCORE], tll="7d"), "FeatureGroup 'stats'; tll: unknown key"),
         (lambda: Lookup("stats", keys={}), "Lookup; keys: unknown key"),
@@ -224,7 +224,7 @@ def test_declaring_needs_no_spark() -> None:
         ("float", {"max": 2**24 + 1}, "max: 16777217 is not exact as float; the nearest that it holds is 16777216"),
         ("int", {"min": 2**31}, "min 2147483648 is greater than 2147483647, the greatest value of int"),
         ("long", {"max": -(2**63) - 1}, "max -9223372036854775809 is less than -9223372036854775808, the least value"),
-        ("float", {"min": 1e39}, "the greatest value of float: no value can keep it"),
+        ("float", {"min": 1e39}, "the greatest value of float: no value can satisfy it"),
         ("long", {"min": 2**53 + 1, "max": 2**53}, "min 9007199254740993 is greater than max 9007199254740992"),
         ("long", {"min": 0.2, "max": 0.8}, "no whole number lies between min 0.2 and max 0.8"),
         ("long", {"allowed_values": [2**63]}, "allowed value 9223372036854775808 is beyond the range of long"),
@@ -351,10 +351,10 @@ def test_join_keys_are_exact_types(join_keys: Any, message: str) -> None:
         ({"version": 0}, "version: .*greater than or equal to 1"),
         ({"nulls": "drop"}, "nulls: Input should be 'skip' or 'keep'"),
         ({"partition_by": "hour"}, "partition_by: Input should be 'day' or 'month'"),
-        ({"ttl": "0s"}, "ttl: duration '0s' must be longer than nothing"),
-        ({"retention": timedelta(days=-1)}, "retention: duration .* must be longer than nothing"),
+        ({"ttl": "0s"}, "ttl: duration '0s' must be longer than zero"),
+        ({"retention": timedelta(days=-1)}, "retention: duration .* must be longer than zero"),
         ({"entity": "user"}, "entity: "),
-        ({"sources": {"s": Source(path="{tenant_id}")}}, "'sources' are declared and no 'transformation' reads them"),
+        ({"sources": {"s": Source(path="{tenant_id}")}}, "'sources' are declared, but no 'transformation' reads them"),
     ],
 )
 def test_a_group_that_makes_no_sense_is_refused(more: dict[str, Any], message: str) -> None:
@@ -493,8 +493,8 @@ def test_references_of_one_group_become_one_lookup() -> None:
 @pytest.mark.parametrize(
     ("define", "message"),
     [
-        (lambda: Lookup("stats", ["score", "score"]), r"features: \['score'\] are asked twice"),
-        (lambda: as_lookups(["stats:score", "stats:score"]), r"features: \['score'\] are asked twice"),
+        (lambda: Lookup("stats", ["score", "score"]), r"features: \['score'\] are listed twice"),
+        (lambda: as_lookups(["stats:score", "stats:score"]), r"features: \['score'\] are listed twice"),
         (lambda: Lookup("stats", on={"User": "dest"}), r"on\.User.*name 'User' is refused"),
         (lambda: Lookup("stats", prefix=""), "prefix: "),
         (lambda: Lookup("stats", prefix="to-"), "prefix: "),
@@ -513,7 +513,7 @@ def test_a_lookup_that_makes_no_sense_is_refused(define: Any, message: str) -> N
     [
         ({"shared": True}, "exactly one of 'path', 'table' and 'group'"),
         ({"path": "a", "table": "a", "shared": True}, "exactly one of 'path', 'table' and 'group'"),
-        ({"path": "landing/trips"}, "in exactly one way how it is kept to one tenant"),
+        ({"path": "landing/trips"}, "limit it to one tenant in exactly one way"),
         ({"path": "{tenant_id}/trips", "tenant_column": "tenant"}, "in exactly one way"),
         ({"path": "{tenant_id}/trips", "shared": True}, "in exactly one way"),
         ({"path": "{home}/trips", "shared": True}, r"unknown placeholders \['home'\]; possible:"),
@@ -523,7 +523,7 @@ def test_a_lookup_that_makes_no_sense_is_refused(define: Any, message: str) -> N
         ({"table": "a b", "shared": True}, "table: "),
         ({"table": "a.b.c.d", "shared": True}, "table: "),
         ({"table": "trips; DROP TABLE x", "shared": True}, "table: "),
-        ({"table": "trips", "format": "csv", "shared": True}, "'format' goes with 'path'"),
+        ({"table": "trips", "format": "csv", "shared": True}, "'format' is only for 'path'"),
         ({"path": "x", "shared": True, "format": "orc"}, "format: Input should be"),
     ],
 )
