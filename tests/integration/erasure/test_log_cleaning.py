@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from featurestore.session import HadoopFiles
+from featurestore.hadoop_files import HadoopFiles
 from featurestore.stores.delta.log import DeltaLog, LogCleaner
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.sessions import separate_session
