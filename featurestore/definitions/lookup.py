@@ -65,7 +65,7 @@ def listed(features: str | Lookup | Iterable[str | Lookup]) -> list[str | Lookup
 def as_lookups(features: str | Lookup | Iterable[str | Lookup]) -> list[Lookup]:
     """Turn feature references and lookups into lookups, in their order; references of one group become one lookup.
 
-    Raises InvalidNameError for a reference that cannot be read, InvalidArgumentError for a value that ``listed`` refuses.
+    Raises InvalidNameError for a reference that cannot be read, InvalidArgumentError for what ``listed`` refuses.
     """
     items: dict[int, list[str | Lookup]] = {}
     for place, item in with_places(listed(features)):

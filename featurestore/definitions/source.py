@@ -48,7 +48,8 @@ class Source(Definition):
             return self
         if sum(ways) != 1:
             raise ValueError(
-                "limit it to one tenant in exactly one way: '{tenant_id}' in the path, 'tenant_column', or 'shared: true'"
+                "limit it to one tenant in exactly one way: '{tenant_id}' in the path, 'tenant_column', or "
+                "'shared: true'"
             )
         return self
 

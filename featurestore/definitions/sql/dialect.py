@@ -35,7 +35,7 @@ class CheckedSpark(Spark):
             """Log nothing: we refuse unreadable SQL with our own reason, and a log should not hold a user's text."""
 
         def _parse_interval(self, require_interval: bool = True, parse_function_unit: bool = True) -> Any:
-            """Put ``INTERVAL 1 DAY 2 HOURS``, which is read as a sum, in parentheses, so that a minus applies to both."""
+            """Put ``INTERVAL 1 DAY 2 HOURS``, which is read as a sum, in parentheses; a minus applies to both."""
             interval = super()._parse_interval(require_interval, parse_function_unit)
             return exp.Paren(this=interval) if isinstance(interval, exp.Add) else interval
 

@@ -43,7 +43,7 @@ PARAMETERS = frozenset({"tenant_id", "start_time", "end_time"})
 
 @dataclass(frozen=True)
 class _Rules:
-    """The tables and parameters that SQL may name, and the user's functions that it may not, even under Spark's names."""
+    """Tables and parameters that SQL may name, and user functions that it may not, even those named like Spark's."""
 
     sources: frozenset[str] = frozenset()
     parameters: frozenset[str] = frozenset()
@@ -160,7 +160,7 @@ def _cleared(tree: Any, text: LexedText) -> Any:
 
 
 def _check_words(code: str, rules: _Rules) -> None:
-    """Refuse words that are never allowed, whatever they mean here: Spark and this parser could read them differently."""
+    """Refuse words that are never allowed, whatever they mean: Spark and this parser could read them differently."""
     tokens = sqlglot.tokenize(code, dialect=CheckedSpark)
     for token, following in zip(tokens, [*tokens[1:], None], strict=True):
         if token.token_type == TokenType.TABLE:

@@ -30,7 +30,7 @@ class LexedText:
 
     ``code``: the text with comments blanked and stand-ins for the quoted ``texts`` (stand-in -> text). Characters keep
     their places, except that those after an empty text ``''`` move one to the right.
-    ``doubts``: the first thing, if any, that a parser other than Spark's may read differently, in words, with its place.
+    ``doubts``: the first thing, if any, that another parser than Spark's may read differently, with its place.
     """
 
     code: str
@@ -39,7 +39,7 @@ class LexedText:
 
 
 def lexed(sql: str) -> LexedText:
-    """Blank the comments of ``sql`` and replace its quoted texts; raises TransformationError for an open quote or comment."""
+    """Blank comments and replace quoted texts; raises TransformationError for an open quote or comment."""
     return _Lexer(sql).read()
 
 
@@ -49,7 +49,7 @@ def quoted(text: str) -> str:
 
 
 def unescaped(literal: str, quote: str = "'") -> str:
-    r"""What Spark reads between quotes: ``\n`` is a line end, ``\\`` a backslash, ``\d`` is ``d``; LIKE keeps its ``\%``."""
+    r"""What Spark reads between quotes: ``\n`` is a line end, ``\\`` a backslash, ``\d`` a d; ``\%`` stays for LIKE."""
     return re.sub(rf"{_ESCAPE}|({quote}){quote}", _character, literal, flags=re.DOTALL)
 
 

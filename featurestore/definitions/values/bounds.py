@@ -52,7 +52,7 @@ def nearest_float(number: float) -> float:
 def in_type(number: int | float, word: str) -> int | float:
     """Convert the number to its type's own form: ``0.0`` becomes 0 for a long, and 0 becomes ``0.0`` for a double.
 
-    A fraction may be rounded, as its literal is. Raises ValueError for a whole number that the type cannot hold exactly.
+    A fraction may be rounded, as its literal is. Raises ValueError for a whole number that is not exact in the type.
     """
     if word in WHOLE_RANGES:
         is_whole = isinstance(number, float) and number.is_integer() and abs(number) <= 2**63

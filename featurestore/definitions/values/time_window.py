@@ -46,8 +46,8 @@ def to_instant(value: Any, zone: str | None = None, finer: Finer = "up") -> date
     if moment.tzinfo is None or moment.utcoffset() is None:
         if zone is None:
             raise NaiveMomentError(
-                f"{shown(value)} has no time zone; add an offset, or name the zone to read it in (timestamp_zone in the "
-                "settings)"
+                f"{shown(value)} has no time zone; add an offset, or name the zone to read it in "
+                "(timestamp_zone in the settings)"
             )
         moment = moment.replace(tzinfo=ZoneInfo(zone))
     try:

@@ -135,8 +135,8 @@ def _like_label(rows: DataFrame, manifest: Manifest, told: Any) -> Iterator[Find
     sample = sampled(rows, manifest.spine_columns, size, told["rows"]).where(comparable_values(rows, label).isNotNull())
     held = _held(sample, label, by_feature, manifest.spine_columns)
     values = _values(held, label)
-    if len(values.held) < findings.MIN_ROWS:
-        yield findings.not_compared(label, len(values.held))
+    if len(values.array) < findings.MIN_ROWS:
+        yield findings.not_compared(label, len(values.array))
         return
     many_numbers = is_many_numbers(values)
     row_hashes = held.column("rows").to_numpy()

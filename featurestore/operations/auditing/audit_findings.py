@@ -61,7 +61,7 @@ def like_label(feature: str, label: str, found: Agreement, many_numbers: bool) -
             advice=_ADVICE_LABEL,
             measured={"rows": found.rows, "equal": found.equal, "equal_share": share},
         )
-    told = found.told if found.base_errors >= MIN_BASE_ERRORS else 0.0
+    told = found.errors_saved if found.base_errors >= MIN_BASE_ERRORS else 0.0
     if told >= TOLD:
         severity: Severity = "error" if told >= ALL_TOLD and not many_numbers else "warning"
         right = 1 - found.errors / found.guessed

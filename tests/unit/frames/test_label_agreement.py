@@ -19,15 +19,15 @@ USERS = GENERATOR.permutation(ROWS) // 4
 
 
 def numbers(values: Any) -> Values:
-    held = np.asarray(values, dtype=np.float64)
-    return Values(held, np.isnan(held))
+    array = np.asarray(values, dtype=np.float64)
+    return Values(array, np.isnan(array))
 
 
 def texts(values: Any) -> Values:
     """As the audit holds texts: hashes."""
     listed = list(values)
-    held = np.array([hash(value) for value in listed], dtype=np.int64)
-    return Values(held, np.array([value is None for value in listed]))
+    array = np.array([hash(value) for value in listed], dtype=np.int64)
+    return Values(array, np.array([value is None for value in listed]))
 
 
 def judged(feature: Values, label: Any, comparable: bool = True, users: Any = USERS) -> str:
@@ -40,7 +40,7 @@ def judged(feature: Values, label: Any, comparable: bool = True, users: Any = US
 
 def compared(feature: Values, label: Values, comparable: bool, users: Any) -> Agreement:
     entities = np.asarray(users, dtype=np.int64) * 7919
-    rows = np.random.default_rng(1).integers(0, 2**62, len(label.held))
+    rows = np.random.default_rng(1).integers(0, 2**62, len(label.array))
     return agreement(feature, label, comparable, entities ^ (entities >> 5), rows)
 
 
