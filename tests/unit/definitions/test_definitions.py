@@ -252,13 +252,13 @@ def test_a_rule_that_does_not_fit_the_type_is_refused(kind: str, rules: dict[str
     ],
 )
 def test_a_rule_that_fits_the_type_is_kept(kind: str, rules: dict[str, Any]) -> None:
-    kept = Feature("f", kind, **rules).model_dump(include=set(rules))
+    stored = Feature("f", kind, **rules).model_dump(include=set(rules))
 
-    assert {rule: list(value) if isinstance(value, tuple) else value for rule, value in kept.items()} == rules
+    assert {rule: list(value) if isinstance(value, tuple) else value for rule, value in stored.items()} == rules
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "kept", "rule"),
+    ("kind", "value", "bound", "rule"),
     [
         ("long", 2**53 + 1, 2**53 + 1, "min 9007199254740993"),
         ("long", "9007199254740993", 2**53 + 1, "min 9007199254740993"),
@@ -274,10 +274,10 @@ def test_a_rule_that_fits_the_type_is_kept(kind: str, rules: dict[str, Any]) -> 
         ("float", 0.1, 0.1, "min 0.1"),
     ],
 )
-def test_a_bound_is_exact_and_read_back_as_it_was(kind: str, given: Any, kept: Any, rule: str) -> None:
-    feature = Feature("f", kind, min=given)
+def test_a_bound_is_exact_and_read_back_as_it_was(kind: str, value: Any, bound: Any, rule: str) -> None:
+    feature = Feature("f", kind, min=value)
 
-    assert (feature.min, type(feature.min)) == (kept, type(kept))
+    assert (feature.min, type(feature.min)) == (bound, type(bound))
     assert feature.rules == (rule,)
     assert Feature.from_json(feature.to_json()) == feature
 
@@ -289,10 +289,10 @@ def test_a_whole_number_that_was_stored_as_a_fraction_is_no_change() -> None:
 
     [_, same] = make_plan(Definitions.of([group]), state).changes
     raised = FeatureGroup("g", USER, features=[Feature("f", "long", min=0, max=2**60 + 1)])
-    [_, other] = make_plan(Definitions.of([raised]), state).changes
+    [_, changed] = make_plan(Definitions.of([raised]), state).changes
 
     assert (same.action, same.entry) == ("unchanged", entry)
-    assert (other.action, other.details) == (
+    assert (changed.action, changed.details) == (
         "update",
         ("~ feature f: max: 1152921504606846976 -> 1152921504606846977",),
     )
@@ -405,11 +405,11 @@ def test_an_index_filters_by_scalar_features_of_its_group(name: str, message: st
 
 
 @pytest.mark.parametrize(
-    ("dims", "asked", "storage"),
+    ("dims", "setting", "storage"),
     [(2000, None, "vector"), (2001, None, "halfvec"), (3, "halfvec", "halfvec"), (16000, None, "halfvec")],
 )
-def test_an_embedding_is_stored_as_asked_or_as_its_dims_need(dims: int, asked: Any, storage: str) -> None:
-    assert VectorIndex(storage=asked).storage_of(dims) == storage
+def test_an_embedding_is_stored_as_asked_or_as_its_dims_need(dims: int, setting: Any, storage: str) -> None:
+    assert VectorIndex(storage=setting).storage_of(dims) == storage
 
 
 def test_an_index_may_change() -> None:
@@ -421,9 +421,9 @@ def test_an_index_may_change() -> None:
     state = RegistryState({before.key: before, entity.key: entity})
 
     [change] = [
-        one
-        for one in make_plan(Definitions.of([group(index={"filters": ["visits"]})]), state).changes
-        if one.action != "unchanged"
+        candidate
+        for candidate in make_plan(Definitions.of([group(index={"filters": ["visits"]})]), state).changes
+        if candidate.action != "unchanged"
     ]
 
     assert change.details == ('~ feature text: index: none -> {"filters":["visits"]}',)
@@ -599,9 +599,9 @@ def test_a_training_set_that_makes_no_sense_is_refused(more: dict[str, Any], mes
 def test_definitions_are_sorted_by_kind_and_a_group_brings_its_entity() -> None:
     training_set = TrainingSetDefinition("t", ["stats:score"], spine=TRIPS, label="late")
 
-    found = Definitions.of([training_set, STATS, STATS])
+    definitions = Definitions.of([training_set, STATS, STATS])
 
-    assert found == Definitions((USER,), (STATS,), (training_set,))
+    assert definitions == Definitions((USER,), (STATS,), (training_set,))
 
 
 @pytest.mark.parametrize(

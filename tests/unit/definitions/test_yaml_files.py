@@ -198,10 +198,10 @@ def test_every_fault_is_told_with_file_line_and_field(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_file_is_told_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
-    told = faults_of(write(tmp_path, bad=text) / "bad.yml")
+    faults = faults_of(write(tmp_path, bad=text) / "bad.yml")
 
-    assert told[0].startswith(fault)
-    assert len(told) == 1
+    assert faults[0].startswith(fault)
+    assert len(faults) == 1
 
 
 def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path) -> None:

@@ -33,8 +33,8 @@ def texts(values: Any) -> Values:
 def judged(feature: Values, label: Any, comparable: bool = True, users: Any = USERS) -> str:
     """The finding's check and severity; ``nothing`` where there is none."""
     values = numbers(label)
-    found = compared(feature, values, comparable, users)
-    finding = like_label("x", "late", found, is_many_numbers(values))
+    result = compared(feature, values, comparable, users)
+    finding = like_label("x", "late", result, is_many_numbers(values))
     return "nothing" if finding is None else f"{finding.check} {finding.severity}"
 
 
