@@ -141,8 +141,8 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if not variable.startswith(ENVIRONMENT_PREFIX) or name in _NOT_SETTINGS:
             continue
         if name not in Settings.model_fields:
-            known = [ENVIRONMENT_PREFIX + field.upper() for field in (*Settings.model_fields, *_NOT_SETTINGS)]
-            raise ConfigurationError(f"environment variable {variable} is not known. {nearest(variable, known)}")
+            variables = [ENVIRONMENT_PREFIX + field.upper() for field in (*Settings.model_fields, *_NOT_SETTINGS)]
+            raise ConfigurationError(f"environment variable {variable} is not known. {nearest(variable, variables)}")
         settings[name] = _json_object(variable, value) if name == "spark" else value
     return settings
 
@@ -160,8 +160,8 @@ def _json_object(variable: str, value: str) -> dict[str, Any]:
 def _profile_file(folder: Path, profile: str) -> Path:
     file = folder / f"{profile}.yml"
     if not _is_file(file):
-        known = [path.stem for path in folder.glob("*.yml") if path.stem != "base"]
-        raise ConfigurationError(f"profile {profile!r}: there is no {file}. {nearest(profile, known)}")
+        profiles = [path.stem for path in folder.glob("*.yml") if path.stem != "base"]
+        raise ConfigurationError(f"profile {profile!r}: there is no {file}. {nearest(profile, profiles)}")
     return file
 
 

@@ -22,11 +22,12 @@ class HadoopFiles:
     """Files on any file system that this Spark session knows; the protocol is ``stores.file_system.Files``."""
 
     def __init__(self, spark: SparkSession) -> None:
-        """Raises RuntimeSetupError for a client of Spark Connect: only Spark's own process can reach the file systems."""
+        """Raises RuntimeSetupError for a client of Spark Connect: only Spark's process can reach the file systems."""
         if is_remote():
             raise RuntimeSetupError(
-                "this operation reads or changes files beside the tables, which only Spark's own process can do, and this "
-                "session is a client of Spark Connect; run it as a job with spark-submit, or in a session of this process"
+                "this operation reads or changes files beside the tables, which only Spark's own process can do, and "
+                "this session is a client of Spark Connect; run it as a job with spark-submit, or in a session of this "
+                "process"
             )
         self._jvm: Any = spark._jvm
         self._hadoop: Any = spark._jsc.hadoopConfiguration()

@@ -46,7 +46,7 @@ _GIB = 1024**3
 def open_session(
     settings: Settings, spark: SparkSession | None = None, environ: MutableMapping[str, str] = os.environ
 ) -> SparkSession:
-    """Return ``spark``, else the active session, else a new one: on the Spark Connect server of ``SPARK_REMOTE``, if any.
+    """Return ``spark``, else the active session, else a new one (of the server in ``SPARK_REMOTE``, if that is set).
 
     An adopted session or a server's session is never changed: its settings belong to whoever started it. Raises
     RuntimeSetupError if Java is missing or too old, or if the session has no Delta Lake.

@@ -323,7 +323,8 @@ def test_drift_is_raised_only_when_asked() -> None:
     [
         ("2026-11-01/2026-11-08", "day", date(2026, 11, 1), date(2026, 11, 8)),
         (("2026-11-01", "2026-11-08T00:00:00Z"), "day", date(2026, 11, 1), date(2026, 11, 8)),
-        ((date(2026, 11, 1), datetime(2026, 11, 8, 1, tzinfo=timezone(timedelta(hours=1)))), "day", date(2026, 11, 1), date(2026, 11, 8)),
+        ((date(2026, 11, 1), datetime(2026, 11, 8, 1, tzinfo=timezone(timedelta(hours=1)))), "day",
+         date(2026, 11, 1), date(2026, 11, 8)),
         (TimeWindow.of("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"), "day", date(2026, 11, 1), date(2026, 11, 2)),
         ("7d", "day", date(2026, 11, 24), date(2026, 12, 1)),
         ("2026-10-01/2026-12-01", "month", date(2026, 10, 1), date(2026, 12, 1)),

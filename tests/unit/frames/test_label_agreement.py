@@ -1,4 +1,4 @@
-"""What is told about a feature beside the label: leaks of every kind are seen, honest features of every kind are not."""
+"""Findings about a feature and the label: leaks of every kind are found, honest features of every kind are not."""
 
 from collections.abc import Callable
 from typing import Any

@@ -123,7 +123,8 @@ def test_no_validation_and_a_share_of_nothing_leave_those_parts_empty(rows: Data
 
 
 def test_an_embargo_leaves_a_gap_before_each_later_part(spark: SparkSession) -> None:
-    hours = spark.range(10).select("id", F.timestamp_micros(F.lit(int(START.timestamp()) * 10**6) + F.col("id") * 3_600_000_000).alias("at"))  # fmt: skip
+    micros = F.lit(int(START.timestamp()) * 10**6) + F.col("id") * 3_600_000_000
+    hours = spark.range(10).select("id", F.timestamp_micros(micros).alias("at"))
 
     divided = split_by_time(hours, "at", START + timedelta(hours=4), START + timedelta(hours=8), timedelta(hours=2))
 
