@@ -30,14 +30,15 @@ class Settings(BaseModel):
     - ``catalog``: ``catalog.schema`` to keep tables by name instead; the warehouse then holds only exports.
     - ``landing``: root of the ``{landing}`` placeholder in sources.
     - ``output``: where reports and exports go.
-    - ``timestamp_zone``: the zone in which naive and date-only timestamps are read; none refuses them.
-    - ``hot_key_rows``: a key with so many rows (spine and values together) is cut in time by the as-of join.
-    - ``spark``: Spark properties for a session that this package starts; an adopted session is left as it is.
-    - ``postgres``: where vectors are searched by index: ``embedded``, a server that is started by need and keeps its data
-      beside the warehouse, or ``external``, which ``postgres_dsn`` must then name; a DSN that is given is always used.
-    - ``postgres_dsn``: a secret, only ever from the environment: the login that owns the tables.
-    - ``postgres_app_dsn``: the same of the login that searches; none: the owner's connection changes to its role.
-    - ``search_timeout``: seconds that one statement of a search in PostgreSQL may take.
+    - ``timestamp_zone``: the zone in which naive and date-only timestamps are read; None refuses them.
+    - ``hot_key_rows``: the as-of join cuts a key with this many rows (spine and values together) in time.
+    - ``spark``: Spark properties for a session that this package starts; an adopted session is not changed.
+    - ``postgres``: the server that searches vectors by index: ``embedded``, a server that starts on demand and keeps
+      its data beside the warehouse, or ``external``, for which ``postgres_dsn`` is required. If a DSN is set, it is
+      always used.
+    - ``postgres_dsn``: the login that owns the tables; a secret, read only from the environment.
+    - ``postgres_app_dsn``: the login that searches, also a secret; None: the owner's connection switches to its role.
+    - ``search_timeout``: the seconds that one statement of a search in PostgreSQL may take.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -58,14 +59,14 @@ class Settings(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            # Not "from error": a traceback must not show what was given, which may be a secret.
+            # Not "from error": a traceback must not show the values, which may be secrets.
             raise ConfigurationError(_describe(error)) from None
 
     @field_validator("warehouse", "landing", "output", mode="before")
     @classmethod
     def _absolute(cls, value: Any) -> Any:
         if not isinstance(value, str | Path) or not str(value).strip() or "\0" in str(value):
-            raise ValueError(f"{shown(value)} is no folder; give a path, or a URI such as 's3a://bucket/folder'")
+            raise ValueError(f"{shown(value)} is not a folder; give a path, or a URI such as 's3a://bucket/folder'")
         text = str(value)
         try:
             return text if "://" in text else str(Path(text).expanduser().absolute())
@@ -84,28 +85,28 @@ class Settings(BaseModel):
 
     @field_validator("spark", mode="before")
     @classmethod
-    def _spark_words(cls, spark: Any) -> Any:
+    def _spark_properties(cls, spark: Any) -> Any:
         if not isinstance(spark, Mapping):
             return spark
-        return {key: _spark_word(value) for key, value in spark.items()}
+        return {key: _property_text(value) for key, value in spark.items()}
 
     @classmethod
     def find(cls, source: Settings | str | Path | None, environ: Mapping[str, str], profile: str | None) -> Settings:
-        """The given settings, else those of the given folder, of ``conf/`` here, or of the environment alone.
+        """Settings from the source (settings or their folder), else from ``conf/`` here, else from the environment.
 
-        Raises ConfigurationError where none of them says where the warehouse is.
+        Raises ConfigurationError if none of them sets the warehouse.
         """
         if isinstance(source, Settings):
             return source
         if source is not None or Path("conf/base.yml").is_file():
             return cls.load(source or "conf", environ, profile)
-        given = from_environment(environ)
-        if "warehouse" not in given:
+        settings = from_environment(environ)
+        if "warehouse" not in settings:
             raise ConfigurationError(
                 "there is no conf/base.yml here and FEATURESTORE_WAREHOUSE is not set; name a folder of settings, or "
                 "give Settings(warehouse=...)"
             )
-        return cls(**given)
+        return cls(**settings)
 
     @classmethod
     def load(cls, conf: str | Path, environ: Mapping[str, str], profile: str | None = None) -> Settings:
@@ -115,8 +116,8 @@ class Settings(BaseModel):
         ``FEATURESTORE_PROFILE``, else ``dev``. Raises ConfigurationError naming the file or variable.
         """
         folder = Path(conf).absolute()
-        chosen = profile or environ.get(ENVIRONMENT_PREFIX + "PROFILE") or DEFAULT_PROFILE
-        merged = _merge(_read(folder / "base.yml"), _read(_profile_file(folder, chosen)))
+        profile = profile or environ.get(ENVIRONMENT_PREFIX + "PROFILE") or DEFAULT_PROFILE
+        merged = _merge(_read(folder / "base.yml"), _read(_profile_file(folder, profile)))
         for name in ("warehouse", "landing", "output"):
             if name in merged and "://" not in str(merged[name]):
                 merged[name] = str(folder.parent / Path(str(merged[name])).expanduser())
@@ -124,7 +125,7 @@ class Settings(BaseModel):
 
 
 def _with_absolute_ivy(settings: dict[str, Any], project: Path) -> dict[str, Any]:
-    """Ivy refuses a relative folder; one that is written so is the project's."""
+    """Make Ivy's folder absolute: Ivy refuses a relative one, which here is relative to the project."""
     spark = settings.get("spark")
     if not isinstance(spark, dict) or IVY not in spark:
         return settings
@@ -132,17 +133,17 @@ def _with_absolute_ivy(settings: dict[str, Any], project: Path) -> dict[str, Any
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    """The settings that ``FEATURESTORE_*`` variables give; ``FEATURESTORE_SPARK`` is a JSON object."""
-    given: dict[str, Any] = {}
+    """The settings in ``FEATURESTORE_*`` variables; ``FEATURESTORE_SPARK`` is a JSON object."""
+    settings: dict[str, Any] = {}
     for variable, value in environ.items():
         name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
         if not variable.startswith(ENVIRONMENT_PREFIX) or name in _NOT_SETTINGS:
             continue
         if name not in Settings.model_fields:
-            known = [ENVIRONMENT_PREFIX + field.upper() for field in (*Settings.model_fields, *_NOT_SETTINGS)]
-            raise ConfigurationError(f"environment variable {variable} is not known. {nearest(variable, known)}")
-        given[name] = _json_object(variable, value) if name == "spark" else value
-    return given
+            variables = [ENVIRONMENT_PREFIX + field.upper() for field in (*Settings.model_fields, *_NOT_SETTINGS)]
+            raise ConfigurationError(f"environment variable {variable} is not known. {nearest(variable, variables)}")
+        settings[name] = _json_object(variable, value) if name == "spark" else value
+    return settings
 
 
 def _json_object(variable: str, value: str) -> dict[str, Any]:
@@ -158,8 +159,8 @@ def _json_object(variable: str, value: str) -> dict[str, Any]:
 def _profile_file(folder: Path, profile: str) -> Path:
     file = folder / f"{profile}.yml"
     if not _is_file(file):
-        known = [path.stem for path in folder.glob("*.yml") if path.stem != "base"]
-        raise ConfigurationError(f"profile {profile!r}: there is no {file}. {nearest(profile, known)}")
+        profiles = [path.stem for path in folder.glob("*.yml") if path.stem != "base"]
+        raise ConfigurationError(f"profile {profile!r}: there is no {file}. {nearest(profile, profiles)}")
     return file
 
 
@@ -176,7 +177,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
-        # Where, and no more: the lines of the file, which the error quotes, may hold a secret.
+        # The error quotes lines of the file, which may hold a secret, so only the place is reported.
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigurationError(
@@ -195,14 +196,14 @@ def _read(file: Path) -> dict[str, Any]:
     return data
 
 
-def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = {**under, **over}
-    if isinstance(under.get("spark"), dict) and isinstance(over.get("spark"), dict):
-        merged["spark"] = {**under["spark"], **over["spark"]}
+def _merge(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    merged = {**base, **overrides}
+    if isinstance(base.get("spark"), dict) and isinstance(overrides.get("spark"), dict):
+        merged["spark"] = {**base["spark"], **overrides["spark"]}
     return merged
 
 
-def _spark_word(value: Any) -> Any:
+def _property_text(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     return str(value) if isinstance(value, int | float) else value

@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose, each with the exit code the command line gives it.
+"""Every error that this package raises on purpose, with its exit code on the command line.
 
 A message says which object, what was found, what was possible, and what to do.
 """
@@ -32,37 +32,37 @@ class DefinitionError(FeatureStoreError):
 
 
 class IncompatibleChangeError(DefinitionError):
-    """An applied definition would change in a way its stored rows cannot follow."""
+    """An applied definition would change in a way that its stored rows cannot follow."""
 
     exit_code = 5
 
 
 class NotFoundError(FeatureStoreError):
-    """A name that nothing is known by."""
+    """No object has this name."""
 
     exit_code = 6
 
 
 class InvalidNameError(FeatureStoreError):
-    """A tenant id or a name that may not come near a path."""
+    """A tenant id or a name is not safe to use in a path."""
 
     exit_code = 7
 
 
 class SchemaError(FeatureStoreError):
-    """Columns are missing, doubled, or of a type that cannot be read losslessly."""
+    """Columns are missing, duplicated, or of a type that cannot be read without loss."""
 
     exit_code = 8
 
 
 class InvalidRowsError(FeatureStoreError):
-    """Rows broke validation rules and the caller asked that nothing be written then."""
+    """Rows broke validation rules, and the caller requested that nothing be written in that case."""
 
     exit_code = 9
 
 
 class BatchConflictError(FeatureStoreError):
-    """A batch id that was already used for other rows."""
+    """A batch id was already used for other rows."""
 
     exit_code = 10
 
@@ -74,25 +74,25 @@ class SpineError(FeatureStoreError):
 
 
 class TransformationError(FeatureStoreError):
-    """A transformation was refused before it ran, failed on a row, or returned what cannot be stored."""
+    """A transformation was refused before it ran, failed on a row, or returned rows that cannot be stored."""
 
     exit_code = 12
 
 
 class InvariantError(FeatureStoreError):
-    """The store caught itself about to give a wrong answer; nothing was published."""
+    """An internal check found that the store would give a wrong answer; nothing was published."""
 
     exit_code = 13
 
 
 class RebuildError(FeatureStoreError):
-    """A saved training set cannot be built again, or came out different."""
+    """A saved training set cannot be rebuilt, or its rebuilt rows differ."""
 
     exit_code = 14
 
 
 class ExportError(FeatureStoreError):
-    """An output could not be written, or exists already."""
+    """An output could not be written, or already exists."""
 
     exit_code = 15
 
@@ -104,77 +104,76 @@ class RuntimeSetupError(FeatureStoreError):
 
 
 class InvalidArgumentError(FeatureStoreError, ValueError):
-    """A value given to an operation is not one that it takes."""
+    """An operation does not accept the value of an argument."""
 
     exit_code = 17
 
 
 class ResultTooLargeError(FeatureStoreError):
-    """A result that would not fit the memory that it may take; nothing was loaded."""
+    """A result would take more memory than it may; nothing was loaded."""
 
     exit_code = 18
 
 
 class LeakageError(FeatureStoreError):
-    """The audit of a training set found faults where none were to be accepted; it was not published."""
+    """The audit of a training set found faults that the caller does not accept; the set was not published."""
 
     exit_code = 19
 
 
 class ExpectationError(FeatureStoreError):
-    """Values were computed, and broke what their group expects of every run."""
+    """Values were computed, but do not meet the expectations of their group."""
 
     exit_code = 20
 
 
 class JobFailedError(FeatureStoreError):
-    """Some of the parts of a job failed; the others are done, and a next run does what is missing."""
+    """Some parts of a job failed; the others are done, and the next run does what is missing."""
 
     exit_code = 21
 
 
 class DriftError(FeatureStoreError):
-    """Features are not spread as they were, by more than their group's definition allows."""
+    """The distributions of features changed by more than their group's definition allows."""
 
     exit_code = 22
 
 
 class ErasureError(FeatureStoreError):
-    """An erasure stopped before its end; begun again, it goes on."""
+    """An erasure stopped before its end; running it again continues it."""
 
     exit_code = 23
 
 
 class PostgresError(FeatureStoreError):
-    """PostgreSQL cannot be reached, or did not do what it was told; no part of an answer was given."""
+    """PostgreSQL cannot be reached or did not carry out a request; no partial answer was returned."""
 
     exit_code = 24
 
 
 class SyncError(FeatureStoreError):
-    """Vectors could not be brought from a table to PostgreSQL; what is there is as it was, and a next sync goes on."""
+    """Vectors could not be copied from a table to PostgreSQL; its rows are unchanged, and the next sync continues."""
 
     exit_code = 25
 
 
 class StorageError(FeatureStoreError):
-    """The storage below the tables has a fault: a full or read-only disk, a damaged or lost file."""
+    """The storage under the tables has a fault: a full or read-only disk, a damaged or lost file."""
 
     exit_code = 26
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: on one line, and never long."""
+    """The value as a message shows it: on one short line."""
     return " ".join(_short.repr(value).split())
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence naming the closest known names, or all of the few there are."""
+    """A sentence with the known names closest to ``name``, or else with the first ten known names."""
     candidates = sorted(set(known))
     if not candidates:
         return "There are none yet."
     close = get_close_matches(name, candidates, n=3, cutoff=0.6)
     if close:
-        return f"Did you mean {' or '.join(repr(c) for c in close)}?"
-    shown = ", ".join(candidates[:10])
-    return f"Known: {shown}{', ...' if len(candidates) > 10 else ''}."
+        return f"Did you mean {' or '.join(map(repr, close))}?"
+    return f"Known: {', '.join(candidates[:10])}{', ...' if len(candidates) > 10 else ''}."

@@ -1,7 +1,8 @@
-"""Spark's own reading of a user's SQL, walked before anything of it runs.
+"""Checks of Spark's own plans of a user's SQL, before any of it runs.
 
-The text was checked before, by another parser. Here Spark's parser and analyser say what they understood: every table that they
-read, every function that they call. A client of Spark Connect has no plan to show; there the check of the text stands alone.
+Another parser has already checked the text. These checks walk what Spark's parser and analyzer understood: every table
+that they read and every function that they call. A client of Spark Connect has no access to plans; there the check of
+the text is the only one.
 """
 
 from __future__ import annotations
@@ -17,38 +18,42 @@ from featurestore.errors import TransformationError
 _CATALYST = "org.apache.spark.sql.catalyst."
 _EXPRESSIONS = f"{_CATALYST}expressions."
 
-# Nodes of plans, and before analysis of expressions, by the name of their class. What is not here is refused: commands,
-# scripts, hints, samples, files, versions of tables, and whatever a later Spark brings.
-_OF_BOTH = frozenset(
-    ("Aggregate", "Distinct", "Except", "Filter", "Generate", "GlobalLimit", "Intersect", "Join", "LateralJoin", "LocalLimit",
-     "LocalRelation", "Offset", "OneRowRelation", "Project", "Sort", "SubqueryAlias", "Union")
+# Allowed nodes of plans and, before analysis, of expressions, by the name of their class. All others are refused:
+# commands, scripts, hints, samples, files, versions of tables, and whatever a later Spark adds.
+_COMMON_PLANS = frozenset(
+    ("Aggregate", "Distinct", "Except", "Filter", "Generate", "GlobalLimit", "Intersect", "Join", "LateralJoin",
+     "LocalLimit", "LocalRelation", "Offset", "OneRowRelation", "Project", "Sort", "SubqueryAlias", "Union")
 )  # fmt: skip
-_PARSED_PLANS = _OF_BOTH | frozenset(
-    ("UnresolvedHaving", "UnresolvedQualify", "UnresolvedRelation", "UnresolvedSubqueryColumnAliases", "UnresolvedTVFAliases",
-     "UnresolvedTableValuedFunction", "UnresolvedInlineTable", "UnresolvedWith", "Pivot", "Unpivot", "WithWindowDefinition")
+_PARSED_PLANS = _COMMON_PLANS | frozenset(
+    ("UnresolvedHaving", "UnresolvedQualify", "UnresolvedRelation", "UnresolvedSubqueryColumnAliases",
+     "UnresolvedTVFAliases", "UnresolvedTableValuedFunction", "UnresolvedInlineTable", "UnresolvedWith", "Pivot",
+     "Unpivot", "WithWindowDefinition")
 )  # fmt: skip
-_ANALYZED_PLANS = _OF_BOTH | frozenset(
-    ("CTERelationDef", "CTERelationRef", "Deduplicate", "Expand", "Range", "UnionLoop", "UnionLoopRef", "View", "Window", "WithCTE")
+_ANALYZED_PLANS = _COMMON_PLANS | frozenset(
+    ("CTERelationDef", "CTERelationRef", "Deduplicate", "Expand", "Range", "UnionLoop", "UnionLoopRef", "View",
+     "Window", "WithCTE")
 )  # fmt: skip
 _UNRESOLVED = frozenset(
-    ("MultiAlias", "NamedParameter", "UnresolvedAlias", "UnresolvedAttribute", "UnresolvedExtractValue", "UnresolvedFunction",
-     "UnresolvedGenerator", "UnresolvedRegex", "UnresolvedStar", "UnresolvedStarExceptOrReplace", "UnresolvedSubqueryColumnAliases")
+    ("MultiAlias", "NamedParameter", "UnresolvedAlias", "UnresolvedAttribute", "UnresolvedExtractValue",
+     "UnresolvedFunction", "UnresolvedGenerator", "UnresolvedRegex", "UnresolvedStar", "UnresolvedStarExceptOrReplace",
+     "UnresolvedSubqueryColumnAliases")
 )  # fmt: skip
-# Expressions of Catalyst's that run other code, tell of files or of the session, or take chance or the clock.
+# Catalyst's expressions that run other code, reveal files or the session, or depend on chance or the clock.
 _REFUSED_EXPRESSIONS = frozenset(
-    ("ApplyFunctionExpression", "CallMethodViaReflection", "CurrentCatalog", "CurrentDatabase", "CurrentDate", "CurrentPath",
-     "CurrentTime", "CurrentTimestamp", "CurrentUser", "InputFileBlockLength", "InputFileBlockStart", "InputFileName",
-     "LocalTimestamp", "MonotonicallyIncreasingID", "Now", "PythonUDAF", "PythonUDF", "PythonUDTF", "Rand", "Randn", "RandStr",
-     "ScalaUDAF", "ScalaUDF", "ScalaAggregator", "SchemaOfXml", "SessionUser", "Shuffle", "SparkPartitionID", "SparkVersion",
-     "TryReflect", "Uniform", "UserDefinedGenerator", "Uuid", "V2Aggregator", "VariableReference", "XmlToStructs")
+    ("ApplyFunctionExpression", "CallMethodViaReflection", "CurrentCatalog", "CurrentDatabase", "CurrentDate",
+     "CurrentPath", "CurrentTime", "CurrentTimestamp", "CurrentUser", "InputFileBlockLength", "InputFileBlockStart",
+     "InputFileName", "LocalTimestamp", "MonotonicallyIncreasingID", "Now", "PythonUDAF", "PythonUDF", "PythonUDTF",
+     "Rand", "Randn", "RandStr", "ScalaUDAF", "ScalaUDF", "ScalaAggregator", "SchemaOfXml", "SessionUser", "Shuffle",
+     "SparkPartitionID", "SparkVersion", "TryReflect", "Uniform", "UserDefinedGenerator", "Uuid", "V2Aggregator",
+     "VariableReference", "XmlToStructs")
 )  # fmt: skip
 
 
 def check_parsed_plan(spark: SparkSession, sql: str, tables: Collection[str], functions: Collection[str]) -> None:
     """Raise TransformationError unless Spark's parser reads ``sql`` as a query of ``tables`` and ``functions`` alone.
 
-    Nothing is looked up and no file is opened for it; names are compared as Spark does, in any case. Raises Spark's own
-    ParseException for what is not SQL.
+    The check looks nothing up and opens no file. It compares names as Spark does, without regard to case. Raises
+    Spark's own ParseException for text that is not SQL.
     """
     if is_remote():
         return
@@ -58,33 +63,38 @@ def check_parsed_plan(spark: SparkSession, sql: str, tables: Collection[str], fu
     subqueries = {
         _lower(pair._1()) for kind, node in nodes if kind == "UnresolvedWith" for pair in _items(node.cteRelations())
     }
-    known = {_lower(name) for name in tables} | subqueries
+    relations = {_lower(name) for name in tables} | subqueries
     for kind, node in nodes:
         if kind not in _PARSED_PLANS:
             raise _refused(kind)
         if kind == "UnresolvedRelation":
-            _check_name("it reads", _items(node.multipartIdentifier()), known)
+            _check_name("it reads", _items(node.multipartIdentifier()), relations)
         elif kind == "UnresolvedTableValuedFunction":
             _check_name("it calls", _items(node.name()), functions)
         for name, expression in _expressions(node):
-            in_analysis = f"{_CATALYST}analysis." + name.rpartition(".")[2] == name
-            if not name.startswith(_EXPRESSIONS) and not (in_analysis and name.rpartition(".")[2] in _UNRESOLVED):
-                raise _refused(name)
-            if in_analysis and name.endswith("UnresolvedFunction"):
-                _check_name("it calls", _items(expression.nameParts()), functions)
+            _check_parsed_expression(name, expression, functions)
+
+
+def _check_parsed_expression(name: str, expression: Any, functions: Collection[str]) -> None:
+    kind = name.rpartition(".")[2]
+    in_analysis = name == f"{_CATALYST}analysis.{kind}"
+    if not name.startswith(_EXPRESSIONS) and not (in_analysis and kind in _UNRESOLVED):
+        raise _refused(name)
+    if in_analysis and kind == "UnresolvedFunction":
+        _check_name("it calls", _items(expression.nameParts()), functions)
 
 
 def check_analyzed_plan(frame: DataFrame, views: Collection[str]) -> None:
-    """Raise TransformationError unless everything that ``frame`` reads is one of the temporary ``views``, and nothing in it reaches out.
+    """Raise TransformationError unless ``frame`` reads only the temporary ``views`` and reaches nothing else.
 
-    What a view itself reads is its maker's matter, and is not walked. Nothing is executed for it.
+    The check does not walk what a view itself reads: whoever made the view decided that. It executes nothing.
     """
     if is_remote():
         return
     handle: Any = frame
-    known = {_lower(view) for view in views}
-    for kind, node in _plans(handle._jdf.queryExecution().analyzed(), known):
-        if kind not in _ANALYZED_PLANS or (kind == "View" and not _is_view_of(node, known)):
+    names = {_lower(view) for view in views}
+    for kind, node in _plans(handle._jdf.queryExecution().analyzed(), names):
+        if kind not in _ANALYZED_PLANS or (kind == "View" and not _is_view_of(node, names)):
             raise _refused(kind)
         if kind == "View":
             continue
@@ -94,7 +104,7 @@ def check_analyzed_plan(frame: DataFrame, views: Collection[str]) -> None:
 
 
 def _plans(plan: Any, views: Collection[str]) -> Iterator[tuple[str, Any]]:
-    """Every node of a plan and of the subqueries in it, with the name of its class; of ``views`` not what is below them."""
+    """Every node of a plan and its subqueries, with the name of its class, but no node below one of ``views``."""
     waiting = [plan]
     while waiting:
         node = waiting.pop()
@@ -105,7 +115,7 @@ def _plans(plan: Any, views: Collection[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _expressions(plan: Any) -> Iterator[tuple[str, Any]]:
-    """Every expression of one node, with the full name of its class; subqueries in them are plans, and not walked here."""
+    """Every expression of one node, with the full name of its class; ``_plans`` walks the subqueries in them."""
     waiting = _items(plan.expressions())
     if plan.getClass().getSimpleName() == "WithWindowDefinition":
         waiting += _items(plan.windowDefinitions().values().toSeq())
@@ -124,9 +134,9 @@ def _is_view_of(node: Any, views: Collection[str]) -> bool:
     return bool(node.isTempView()) and identifier.database().isEmpty() and _lower(identifier.table()) in views
 
 
-def _check_name(verb: str, parts: list[Any], known: Collection[str]) -> None:
-    if len(parts) != 1 or _lower(parts[0]) not in known:
-        raise TransformationError(f"the SQL is refused: {verb} {'.'.join(map(str, parts))}, which is not allowed in it")
+def _check_name(action: str, parts: list[Any], allowed: Collection[str]) -> None:
+    if len(parts) != 1 or _lower(parts[0]) not in allowed:
+        raise TransformationError(f"the SQL is refused: {action} {'.'.join(map(str, parts))}, which is not allowed")
 
 
 def _lower(name: Any) -> str:
@@ -134,4 +144,5 @@ def _lower(name: Any) -> str:
 
 
 def _refused(kind: str) -> TransformationError:
-    return TransformationError(f"the SQL is refused: Spark reads {kind.rpartition('.')[2]} in it, which is not allowed")
+    node = kind.rpartition(".")[2]
+    return TransformationError(f"the SQL is refused: Spark's plan of it has the node {node}, which is not allowed")

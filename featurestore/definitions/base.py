@@ -1,4 +1,4 @@
-"""The base of every definition: frozen, and refusing keys it does not know."""
+"""The base of every definition: frozen, and without unknown keys."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from featurestore.errors import DefinitionError, shown
 class Definition(BaseModel):
     """A frozen value object; equal definitions have equal JSON.
 
-    The first fields may be given by position, in the order of ``positional``.
-    Raises DefinitionError, naming each field at fault, when a rule is broken.
+    Callers may pass the first fields by position, in the order of ``positional``.
+    Raises DefinitionError, naming each field at fault, if a rule is broken.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -23,24 +23,25 @@ class Definition(BaseModel):
     def __init__(self, *args: Any, **fields: Any) -> None:
         if len(args) > len(self.positional):
             raise DefinitionError(
-                f"{type(self).__name__} takes {len(self.positional)} values by position {self.positional}, got {len(args)}"
+                f"{type(self).__name__} takes {len(self.positional)} values by position {self.positional}, "
+                f"got {len(args)}"
             )
-        given = dict(zip(self.positional, args, strict=False))
-        doubled = sorted(given.keys() & fields.keys())
+        by_position = dict(zip(self.positional, args, strict=False))
+        doubled = sorted(by_position.keys() & fields.keys())
         if doubled:
             raise DefinitionError(f"{type(self).__name__} was given {doubled} both by position and by name")
         try:
-            super().__init__(**given, **fields)
+            super().__init__(**by_position, **fields)
         except ValidationError as error:
-            raise DefinitionError(describe(error, {**given, **fields}, type(self).__name__)) from error
+            raise DefinitionError(describe(error, {**by_position, **fields}, type(self).__name__)) from error
 
-    # Nested definitions are then validated in place, so that a fault keeps its full path (pydantic's RootModel does the same).
+    # Makes pydantic validate nested definitions in place, so that a fault keeps its full path (as RootModel does).
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @field_validator("*", mode="before")
     @classmethod
     def _plain(cls, value: Any, info: ValidationInfo) -> Any:
-        """A scalar of NumPy's as Python's; a boolean is no number, though Python takes it for one."""
+        """Convert a NumPy scalar to Python's; refuse a boolean where a number is needed, though Python accepts it."""
         value = python_scalar(value)
         if isinstance(value, bool) and not _names(cls.model_fields[str(info.field_name)].annotation, bool):
             raise ValueError(f"{value} is a boolean; give a value of the type")
@@ -60,13 +61,13 @@ class Definition(BaseModel):
 
 
 def _names(annotation: Any, kind: type) -> bool:
-    """Whether an annotation names a class, itself or within."""
+    """Whether an annotation names a class, at any depth."""
     return annotation in (kind, Any) or any(_names(part, kind) for part in get_args(annotation))
 
 
-def describe(error: ValidationError, given: dict[str, Any], kind: str) -> str:
-    """One line a fault: which object, which field, what was found, what is wrong."""
-    name = given.get("name")
+def describe(error: ValidationError, fields: dict[str, Any], kind: str) -> str:
+    """One line: which object, then each fault with its field, what was found and what is wrong."""
+    name = fields.get("name")
     lines = [f"{kind} {shown(name)}" if isinstance(name, str) and name else kind]
     for fault in error.errors(include_url=False):
         lines.append(f"{field_path(fault['loc'])}: {fault_text(dict(fault))}")
@@ -78,9 +79,9 @@ def field_path(location: tuple[int | str, ...]) -> str:
 
 
 def fault_text(fault: dict[str, Any]) -> str:
-    """Pydantic's message, shortened and with the words of this project."""
+    """Pydantic's message, shortened and in the words of this project."""
     if fault["type"] == "extra_forbidden":
-        return "unknown key; remove it or mend its spelling"
+        return "unknown key; remove it or correct its spelling"
     if fault["type"] == "missing":
         return "missing; it must be given"
     return str(fault["msg"]).removeprefix("Value error, ")

@@ -24,12 +24,12 @@ class Definitions:
     def of(cls, items: Iterable[object]) -> Definitions:
         """Sort definitions by kind; a group brings its entity along.
 
-        Raises DefinitionError for anything that is not a definition, or when two of one name differ.
+        Raises DefinitionError for anything that is not a definition, and for two different definitions of one name.
         """
         if isinstance(items, str | bytes | Mapping) or not isinstance(items, Iterable):
             raise DefinitionError(
-                f"{shown(items)} ({type(items).__name__}) cannot be applied; give a YAML file, a folder of them, or a list of "
-                "definitions"
+                f"{shown(items)} ({type(items).__name__}) cannot be applied; give a YAML file, a folder of them, or a "
+                "list of definitions"
             )
         entities: dict[str, Entity] = {}
         groups: dict[tuple[str, int], FeatureGroup] = {}
@@ -44,12 +44,13 @@ class Definitions:
                 _put(training_sets, item.name, item, "training set")
             else:
                 raise DefinitionError(
-                    f"{shown(item)} ({type(item).__name__}) cannot be applied; give Entity, FeatureGroup or TrainingSetDefinition"
+                    f"{shown(item)} ({type(item).__name__}) cannot be applied; give Entity, FeatureGroup or "
+                    "TrainingSetDefinition"
                 )
         return cls(tuple(entities.values()), tuple(groups.values()), tuple(training_sets.values()))
 
 
-def _put(known: dict[Any, Any], key: Any, item: Any, kind: str) -> None:
-    if key in known and known[key] != item:
+def _put(items: dict[Any, Any], key: Any, item: Any, kind: str) -> None:
+    if key in items and items[key] != item:
         raise DefinitionError(f"{kind} {key!r} is defined twice, and differently")
-    known[key] = item
+    items[key] = item

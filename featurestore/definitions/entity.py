@@ -1,4 +1,4 @@
-"""An entity: the thing that features describe, and the keys it is known by."""
+"""An entity: the thing that features describe, and the keys that identify it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from featurestore.definitions.values.types import KeyType
 class Entity(Definition):
     """``Entity("user", join_keys={"user_id": "string"})``.
 
-    ``join_keys`` maps one or more key columns to their types (string, long, int, boolean, date, timestamp);
-    their order is the order of the table's sort. A join key is never null.
+    ``join_keys`` maps one or more key columns to their types (string, long, int, boolean, date, timestamp). The table
+    is sorted by them in this order. A join key is never null.
     """
 
     positional: ClassVar[tuple[str, ...]] = ("name", "join_keys")
@@ -35,7 +35,7 @@ class Entity(Definition):
             raise ValueError("an entity needs at least one join key")
         reserved = sorted(join_keys.keys() & RESERVED_COLUMNS)
         if reserved:
-            raise ValueError(f"{reserved} are columns of the store; name the join key otherwise")
+            raise ValueError(f"{reserved} are columns of the store; give the join key another name")
         return join_keys
 
     @property

@@ -1,4 +1,4 @@
-"""A feature: one typed column of a feature group, with the rules its values must keep."""
+"""A feature: one typed column of a feature group, with the rules that its values must satisfy."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ DEFAULT_MODEL_VERSION = "text-embedding-3-small"
 class Feature(Definition):
     """``Feature("score", "double", min=0, max=1)``.
 
-    Rules, each checked on every value written (nulls pass all but ``not_null``):
+    Every written value must satisfy these rules (a null satisfies all but ``not_null``):
 
-    - ``not_null``: the value is there;
+    - ``not_null``: the value is not null;
     - ``min``, ``max``: bounds, both included, of a numeric type; whole numbers are exact, however large;
     - ``allowed_values``: the only values of a string, long, int or boolean;
     - ``pattern``: a regular expression (RE2-like subset of Java's) that the whole string matches;
     - ``min_length``, ``max_length``: bounds, both included, on the length of a string or an array.
 
-    Numbers are always finite. An embedding always has exactly its ``dims``; ``model_version`` names the model
-    that made it where the writer does not say; ``index`` says how it is kept for similarity search (``VectorIndex``).
+    Numbers are always finite. An embedding always has exactly its ``dims``; ``model_version`` names the model of values
+    that are written without one; ``index`` says how to store it for similarity search (``VectorIndex``).
     """
 
     positional: ClassVar[tuple[str, ...]] = ("name", "type")
@@ -72,9 +72,9 @@ class Feature(Definition):
     @classmethod
     def _not_reserved(cls, name: str) -> str:
         if name in RESERVED_COLUMNS:
-            raise ValueError(f"{name!r} is a column of the store; name the feature otherwise")
+            raise ValueError(f"{name!r} is a column of the store; give the feature another name")
         if name.endswith(("__model_version", "__event_timestamp")):
-            raise ValueError(f"{name!r} ends like a column that the store makes; name the feature otherwise")
+            raise ValueError(f"{name!r} ends like a column that the store makes; give the feature another name")
         return name
 
     @field_validator("min", "max")
@@ -115,9 +115,9 @@ class Feature(Definition):
             raise ValueError(f"{low} {lower} is greater than {high} {upper}")
 
     def _allowed_values_have_the_type(self) -> None:
-        wanted: dict[str, type] = {"string": str, "boolean": bool, "long": int, "int": int}
+        classes: dict[str, type] = {"string": str, "boolean": bool, "long": int, "int": int}
         for value in self.allowed_values or ():
-            if type(value) is not wanted[self.type]:
+            if type(value) is not classes[self.type]:
                 raise ValueError(f"allowed value {value!r} is not of type {self.type}")
             least, greatest = WHOLE_RANGES["long"]
             if type(value) is int and not least <= value <= greatest:
@@ -127,7 +127,8 @@ class Feature(Definition):
         most = MOST_DIMS_IN_A_GRAPH["vector"]
         if self.index is not None and self.index.storage == "vector" and (self.feature_type.dims or 0) > most:
             raise ValueError(
-                f"index.storage 'vector' is for up to {most} dims, and this feature is {self.type}; use 'halfvec', or leave it out"
+                f"index.storage 'vector' is for up to {most} dims, and this feature is {self.type}; use 'halfvec', or "
+                "leave it out"
             )
 
     @property
@@ -136,17 +137,17 @@ class Feature(Definition):
 
     @property
     def rules(self) -> tuple[str, ...]:
-        """The rules that its values must keep, each as one line: ``min 0``."""
+        """The rules that its values must satisfy, each as one line, such as ``min 0``."""
         names = ("min", "max", "pattern", "min_length", "max_length")
-        told = ["not_null"] if self.not_null else []
-        told += [
+        lines = ["not_null"] if self.not_null else []
+        lines += [
             f"{name} {value if isinstance(value, str) else number_text(value)}"
             for name in names
             if (value := getattr(self, name)) is not None
         ]
         if self.allowed_values is not None:
-            told.append(f"one of {', '.join(map(str, self.allowed_values))}")
-        return tuple(told)
+            lines.append(f"one of {', '.join(map(str, self.allowed_values))}")
+        return tuple(lines)
 
     @property
     def model_version_column(self) -> str | None:

@@ -25,14 +25,14 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Expectations(Definition):
-    """What every run that materializes a group must keep; checked on its good rows before they are published.
+    """What every run that materializes a group must meet; checked on its valid rows before they are published.
 
-    - ``min_rows``: at least so many;
-    - ``max_age``: the newest event timestamp is at most so long before the window's end;
-    - ``max_null_share``: of each feature named, or of every one, at most this share is null;
-    - ``max_failed_share``: of all rows, at most this share broke a rule;
-    - ``on_breach``: ``warn`` publishes the rows all the same, ``reject`` leaves them among the rejected rows. Either way
-      the run ends with an exit code of its own.
+    - ``min_rows``: the least number of rows;
+    - ``max_age``: the newest event timestamp is at most this long before the window's end;
+    - ``max_null_share``: at most this share of each named feature, or of every feature, is null;
+    - ``max_failed_share``: at most this share of all rows broke a rule;
+    - ``on_breach``: ``warn`` publishes the rows anyway, ``reject`` keeps them as rejected rows. Either way the run ends
+      with an exit code of its own.
     """
 
     min_rows: int | None = Field(default=None, ge=1)
@@ -43,14 +43,14 @@ class Expectations(Definition):
 
 
 class DriftThresholds(Definition):
-    """Above what a difference between two periods of a feature is drift; above half of it, it is a warning.
+    """Thresholds: a difference between two periods of a feature is drift above one, a warning above half of one.
 
     - ``psi``: the population stability index;
     - ``jensen_shannon``: the Jensen-Shannon divergence in bits, from 0 to 1;
     - ``kolmogorov_smirnov``: the greatest distance between the two cumulative distributions, from 0 to 1;
-    - ``null_share``: how much the share of nulls changed, up or down, of 1.
+    - ``null_share``: the change of the share of nulls, up or down, from 0 to 1.
 
-    A threshold of 1 is never exceeded by the last three: so they are switched off.
+    The last three measures never exceed 1, so a threshold of 1 switches them off.
     """
 
     psi: float = Field(default=0.2, gt=0)
@@ -65,13 +65,13 @@ USUAL_DRIFT = DriftThresholds()
 class FeatureGroup(Displayed, Definition):
     """``FeatureGroup("user_stats", user, features=[Feature("score", "double")], ttl=timedelta(days=7))``.
 
-    - ``ttl``: how long a value stays valid after its event timestamp, the end included; none means for ever.
+    - ``ttl``: how long a value stays valid after its event timestamp, the end included; None means forever.
     - ``nulls``: ``skip``, each feature takes its own latest non-null value; ``keep``, the latest row wins as a whole.
     - ``partition_by``: ``day`` or ``month`` of the event timestamp in UTC; ``month`` where days are tiny.
-    - ``retention``: how long rows are kept; none means for ever. ``keep_latest`` keeps each entity's last row all the same.
-    - ``expect``: what every run that materializes the group must keep.
-    - ``drift``: from where on a difference between two periods of a feature is called drift.
-    - ``version``: the major version; another version is another table.
+    - ``retention``: how long rows are kept; None means forever. ``keep_latest`` keeps each entity's last row anyway.
+    - ``expect``: what every run that materializes the group must meet.
+    - ``drift``: the thresholds above which a difference between two periods of a feature is drift.
+    - ``version``: the major version; each version has its own table.
     - ``sources`` and ``transformation``: what ``materialize`` reads and runs.
     """
 
@@ -128,7 +128,7 @@ class FeatureGroup(Displayed, Definition):
         if unknown:
             raise ValueError(f"expect.max_null_share names {unknown}, which are not features of the group")
         if self.sources and self.transformation is None:
-            raise ValueError("'sources' are declared and no 'transformation' reads them")
+            raise ValueError("'sources' are declared, but no 'transformation' reads them")
         return self
 
     @model_validator(mode="after")
@@ -167,19 +167,21 @@ class FeatureGroup(Displayed, Definition):
         raise NotFoundError(f"feature {name!r} is not in group {self.name!r}. {nearest(name, self.feature_names)}")
 
     def display(self) -> Display:
-        """What it is of, how its values live, and its features with their rules."""
+        """The group's entity and settings, and its features with their rules."""
         facts = {
             "entity": self.entity.name,
             "keys": ", ".join(f"{name} {kind}" for name, kind in self.entity.join_keys.items()),
-            "ttl": _told(self.ttl),
+            "ttl": _duration_text(self.ttl),
             "nulls": self.nulls,
             "partition by": self.partition_by,
-            "retention": _told(self.retention) + (", but each entity's last row" if self.keep_latest else ""),
+            "retention": _duration_text(self.retention) + (", but each entity's last row" if self.keep_latest else ""),
             "sources": ", ".join(self.sources) or "none: rows are written",
             "owner": self.owner,
             "tags": ", ".join(self.tags),
         }
-        features = [(one.name, one.type, "\n".join(one.rules), one.description) for one in self.features]
+        features = [
+            (feature.name, feature.type, "\n".join(feature.rules), feature.description) for feature in self.features
+        ]
         return Display(
             title=f"Feature group {self.name} v{self.version}",
             lines=(self.description,) if self.description else (),
@@ -192,7 +194,7 @@ class FeatureGroup(Displayed, Definition):
 
 
 def describe_groups(groups: Sequence[FeatureGroup]) -> Display:
-    """A line a group."""
+    """One line per group."""
     if not groups:
         return Display("There are no feature groups yet; write definitions and apply them.")
     columns = ("group", "version", "entity", "keys", "features", "ttl", "nulls", "partition by", "owner")
@@ -203,7 +205,7 @@ def describe_groups(groups: Sequence[FeatureGroup]) -> Display:
             group.entity.name,
             ", ".join(group.join_keys),
             ", ".join(group.feature_names),
-            _told(group.ttl),
+            _duration_text(group.ttl),
             group.nulls,
             group.partition_by,
             group.owner,
@@ -213,5 +215,5 @@ def describe_groups(groups: Sequence[FeatureGroup]) -> Display:
     return Display(tables=(Table(columns, tuple(rows)),))
 
 
-def _told(duration: timedelta | None) -> str:
+def _duration_text(duration: timedelta | None) -> str:
     return "none" if duration is None else format_duration(duration)

@@ -1,4 +1,4 @@
-"""What an audit found: one fault or doubt about a training set, with its numbers and what to do."""
+"""A finding of an audit: one fault or doubt about a training set, with its numbers and what to do."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Check = Literal[
 
 
 class Finding(BaseModel):
-    """One finding of the leakage audit; docs/leakage_audit.md tells each ``check``.
+    """One finding of the leakage audit; docs/leakage_audit.md explains each ``check``.
 
     - ``severity``: ``error`` (a leak), ``warning`` (most likely a fault), ``info`` (worth knowing);
     - ``subject``: the feature, lookup or column that it is about;
     - ``message``: what was found, with numbers; ``advice``: what to do;
-    - ``measured``: the numbers by name; shares are of 1, ages are in seconds.
+    - ``measured``: the numbers by name; shares are from 0 to 1, ages are in seconds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -50,16 +50,23 @@ _TONES: dict[Severity, Tone] = {"error": "bad", "warning": "warning", "info": "m
 
 
 class Findings(Displayed, tuple[Finding, ...]):
-    """What an audit found, errors first: a tuple that shows itself as a table."""
+    """The findings of an audit, errors first: a tuple that shows itself as a table."""
 
     __slots__ = ()
 
     def display(self) -> Display:
-        """A line a finding, or that there is none."""
+        """One line per finding, or a note that there are none."""
         if not self:
             return Display("Nothing was found.")
         columns = ("severity", "check", "subject", "found", "what to do")
         rows = (
-            (Mark(one.severity, _TONES[one.severity]), one.check, one.subject, one.message, one.advice) for one in self
+            (
+                Mark(finding.severity, _TONES[finding.severity]),
+                finding.check,
+                finding.subject,
+                finding.message,
+                finding.advice,
+            )
+            for finding in self
         )
         return Display(counted(len(self), "finding"), tables=(Table(columns, tuple(rows)),))

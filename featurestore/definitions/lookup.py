@@ -15,8 +15,9 @@ from featurestore.errors import InvalidArgumentError, shown
 class Lookup(Definition):
     """``Lookup("airport_weather", ["temp"], on={"airport": "dest"}, prefix="dest_")``.
 
-    ``on`` maps join keys of the group to columns of the spine; a key not named there is looked up in the column of
-    its own name. ``prefix`` goes before each feature's name in the output. ``features`` empty means all of the group's.
+    ``on`` maps join keys of the group to columns of the spine; a key that ``on`` does not name is looked up in the
+    spine's column of the same name. ``prefix`` precedes each feature's name in the output. Empty ``features`` means all
+    features of the group.
     """
 
     positional: ClassVar[tuple[str, ...]] = ("group", "features")
@@ -47,12 +48,12 @@ class Lookup(Definition):
     def _each_once(cls, features: tuple[str, ...]) -> tuple[str, ...]:
         doubled = sorted({name for name in features if features.count(name) > 1})
         if doubled:
-            raise ValueError(f"{doubled} are asked twice")
+            raise ValueError(f"{doubled} are listed twice")
         return features
 
 
 def listed(features: str | Lookup | Iterable[str | Lookup]) -> list[str | Lookup]:
-    """One reference or lookup, or several, as a list; raises InvalidArgumentError for what is neither."""
+    """Return one reference or lookup, or several, as a list; raises InvalidArgumentError for any other value."""
     if isinstance(features, Mapping | bytes) or not isinstance(features, str | Lookup | Iterable):
         raise InvalidArgumentError(
             f"features is {shown(features)} ({type(features).__name__}); give references 'group:feature' and Lookups, "
@@ -62,9 +63,9 @@ def listed(features: str | Lookup | Iterable[str | Lookup]) -> list[str | Lookup
 
 
 def as_lookups(features: str | Lookup | Iterable[str | Lookup]) -> list[Lookup]:
-    """Feature references and lookups as lookups, in the order asked; references of one group become one lookup.
+    """Turn feature references and lookups into lookups, in their order; references of one group become one lookup.
 
-    Raises InvalidNameError for a reference that cannot be read, InvalidArgumentError for what is no list of them.
+    Raises InvalidNameError for a reference that cannot be read, InvalidArgumentError for what ``listed`` refuses.
     """
     items: dict[int, list[str | Lookup]] = {}
     for place, item in with_places(listed(features)):
@@ -73,13 +74,13 @@ def as_lookups(features: str | Lookup | Iterable[str | Lookup]) -> list[Lookup]:
 
 
 def with_places(features: Sequence[str | Lookup]) -> list[tuple[int, str | Lookup]]:
-    """Each item behind the position in ``as_lookups`` of the lookup that it is a part of."""
+    """Each item, after the position in ``as_lookups`` of the lookup that it is part of."""
     places: dict[str | int, int] = {}
     groups = [number if isinstance(item, Lookup) else parse_reference(item)[0] for number, item in enumerate(features)]
     return [(places.setdefault(group, len(places)), item) for group, item in zip(groups, features, strict=True)]
 
 
 def _of_references(references: Iterable[Any]) -> Lookup:
-    """One lookup of references that are all of one group."""
+    """One lookup for references that all belong to one group."""
     pairs = [parse_reference(reference) for reference in references]
     return Lookup(pairs[0][0], tuple(feature for _, feature in pairs))

@@ -1,4 +1,4 @@
-"""What a tenant id, a definition's name and a feature reference may look like."""
+"""The form of tenant ids, definitions' names and feature references."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESERVED_COLUMNS = frozenset({"tenant_id", "event_date", "event_timestamp", "cre
 
 
 def check_tenant_id(tenant_id: object) -> str:
-    """Return ``tenant_id`` when it matches ``[a-z0-9][a-z0-9_-]{0,62}``.
+    """Return ``tenant_id`` if it matches ``[a-z0-9][a-z0-9_-]{0,62}``.
 
     Raises InvalidNameError otherwise, before the value is used in a path or a query.
     """
@@ -28,7 +28,7 @@ def check_tenant_id(tenant_id: object) -> str:
 
 
 def check_name(name: object) -> str:
-    """Return ``name`` when it matches ``[a-z][a-z0-9_]{0,62}``; raises InvalidNameError otherwise."""
+    """Return ``name`` if it matches ``[a-z][a-z0-9_]{0,62}``; raises InvalidNameError otherwise."""
     if isinstance(name, str) and _NAME.fullmatch(name):
         return name
     raise InvalidNameError(f"name {name!r} is refused: use 1 to 63 of a-z, 0-9 and '_', starting with a letter")
@@ -55,5 +55,5 @@ def parse_reference(reference: object) -> tuple[str, str]:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether the text has a form in UTF-8; half a surrogate pair has none."""
+    """Whether UTF-8 can encode the text; it cannot encode half a surrogate pair."""
     return not any("\ud800" <= character <= "\udfff" for character in text)

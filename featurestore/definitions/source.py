@@ -1,4 +1,4 @@
-"""Where a transformation's input comes from, and how it is kept to one tenant."""
+"""Where a transformation's input comes from, and how it is limited to one tenant."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PLACEHOLDERS = frozenset({"tenant_id", "landing", "warehouse"})
 class Source(Definition):
     """A table or folder of files that a transformation may read.
 
-    Exactly one of ``path``, ``table`` and ``group``. ``path`` may hold ``{tenant_id}``, ``{landing}`` and ``{warehouse}``.
-    ``group`` is another feature group of the same tenant: its values, corrected, with event timestamps up to the end of
-    the window that is materialized, that end included; join keys, both timestamps and all features.
-    How the others are kept to one tenant must be said: by ``{tenant_id}`` in the path, by ``tenant_column`` (rows of other
-    tenants are filtered out before the transformation sees them), or by ``shared: true`` for reference data that
-    belongs to nobody.
+    Give exactly one of ``path``, ``table`` and ``group``. ``path`` may contain ``{tenant_id}``, ``{landing}`` and
+    ``{warehouse}``. ``group`` is another feature group of the same tenant: its values, corrected, with event timestamps
+    up to the end of the window that is materialized, that end included; join keys, both timestamps and all features.
+    A path or table must say how it is limited to one tenant: by ``{tenant_id}`` in the path, by ``tenant_column`` (rows
+    of other tenants are filtered out before the transformation sees them), or by ``shared: true`` for reference data
+    that belongs to no tenant.
     """
 
     path: str | None = None
@@ -37,18 +37,19 @@ class Source(Definition):
         if sum(place is not None for place in (self.path, self.table, self.group)) != 1:
             raise ValueError("give exactly one of 'path', 'table' and 'group'")
         if self.path is None and self.format != "delta":
-            raise ValueError("'format' goes with 'path'; a table and a group know their own")
+            raise ValueError("'format' is only for 'path'; a table and a group have their own; remove it")
         unknown = sorted(self._placeholders() - PLACEHOLDERS)
         if unknown:
             raise ValueError(f"path {self.path!r}: unknown placeholders {unknown}; possible: {sorted(PLACEHOLDERS)}")
         ways = [self.by_path, self.tenant_column is not None, self.shared]
         if self.group is not None:
             if any(ways):
-                raise ValueError("a group is always the tenant's own; say nothing of how it is kept to one")
+                raise ValueError("a group always belongs to the tenant; remove 'tenant_column' and 'shared'")
             return self
         if sum(ways) != 1:
             raise ValueError(
-                "say in exactly one way how it is kept to one tenant: '{tenant_id}' in the path, 'tenant_column', or 'shared: true'"
+                "limit it to one tenant in exactly one way: '{tenant_id}' in the path, 'tenant_column', or "
+                "'shared: true'"
             )
         return self
 

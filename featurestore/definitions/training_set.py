@@ -18,16 +18,16 @@ from featurestore.definitions.values.durations import Duration
 from featurestore.definitions.values.time_window import to_instant
 
 Instant = Annotated[datetime, BeforeValidator(to_instant)]
-# Down: what was written after it was not known.
+# Rounded down: a value written after the instant was not known at it.
 KnownInstant = Annotated[datetime, BeforeValidator(partial(to_instant, finer="down"))]
 
 
 class TimeSplit(Definition):
-    """Train, validation and test by time: earlier rows train, later rows judge.
+    """Train, validation and test by time: earlier rows for training, later rows for validation and test.
 
-    Either two instants, each the first that belongs to its part (``validation_from`` may be left out: no validation
-    part), or two shares of the rows, from which the instants are computed; rows of one instant always stay together.
-    ``embargo`` leaves a gap: rows less than so long before a later part begins are in no part (``embargo``).
+    Give either two instants, each the first of its part (leave out ``validation_from`` for no validation part), or two
+    shares of the rows, from which the instants are computed; rows of one instant always stay together.
+    ``embargo`` leaves a gap: rows less than this long before a later part begins are in no part (``embargo``).
     """
 
     kind: Literal["time"] = "time"
@@ -48,13 +48,16 @@ class TimeSplit(Definition):
         if self.validation_from and self.test_from and self.validation_from >= self.test_from:
             raise ValueError("validation_from must be before test_from")
         if self.embargo is not None and self.embargo <= timedelta(0):
-            raise ValueError("embargo must be longer than nothing; leave it out for no gap")
-        _leave_something(self)
+            raise ValueError("embargo must be longer than zero; leave it out for no gap")
+        _check_train_is_left(self)
         return self
 
 
 class _NamedSplit(Definition):
-    """``kind`` has no default, so that it is written where defaults are left out; who builds one need not give it."""
+    """A split that always writes its ``kind``, which callers need not give.
+
+    ``kind`` has no default in the model, since stored definitions leave defaults out.
+    """
 
     def __init__(self, **fields: Any) -> None:
         [kind] = get_args(type(self).model_fields["kind"].annotation)
@@ -62,9 +65,9 @@ class _NamedSplit(Definition):
 
 
 class RandomSplit(_NamedSplit):
-    """Train, validation and test by chance: a hash of the training set's seed and the row.
+    """Train, validation and test at random: by a hash of the training set's seed and the row.
 
-    ``validation`` and ``test`` are shares of the rows, exact to the row; rows that are wholly equal stay together.
+    ``validation`` and ``test`` are shares of the rows, exact to the row; rows equal in all columns stay together.
     """
 
     kind: Literal["random"]
@@ -72,8 +75,8 @@ class RandomSplit(_NamedSplit):
     test: float = Field(gt=0, lt=1)
 
     @model_validator(mode="after")
-    def _leaves_a_part(self) -> Self:
-        _leave_something(self)
+    def _has_a_train_part(self) -> Self:
+        _check_train_is_left(self)
         return self
 
 
@@ -81,8 +84,8 @@ class EntitySplit(_NamedSplit):
     """Train, validation and test by entity: all rows of one entity are in one part.
 
     ``validation`` and ``test`` are shares of the entities, exact to the entity. ``by`` names the spine's columns that
-    tell entities apart; empty means all that features are looked up by. Entities are chosen by a hash of the seed and
-    their keys.
+    identify an entity; empty means all columns by which features are looked up. Entities are chosen by a hash of the
+    seed and their keys.
     """
 
     kind: Literal["entity"]
@@ -91,12 +94,12 @@ class EntitySplit(_NamedSplit):
     by: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _leaves_a_part(self) -> Self:
-        _leave_something(self)
+    def _has_a_train_part(self) -> Self:
+        _check_train_is_left(self)
         return self
 
 
-def _leave_something(split: TimeSplit | RandomSplit | EntitySplit) -> None:
+def _check_train_is_left(split: TimeSplit | RandomSplit | EntitySplit) -> None:
     if (split.validation or 0) + (split.test or 0) >= 1:
         raise ValueError("validation and test together leave nothing to train on")
 
@@ -109,7 +112,7 @@ SPLITS: dict[str, type[TimeSplit | RandomSplit | EntitySplit]] = {
 
 
 def _kind_of_split(value: Any) -> Any:
-    """A split as YAML has it: ``kind`` tells which, by time where it says nothing."""
+    """Read a split as YAML has it: ``kind`` selects the class; without one, the split is by time."""
     if not isinstance(value, Mapping):
         return value
     kind = value.get("kind", "time")
@@ -119,10 +122,10 @@ def _kind_of_split(value: Any) -> Any:
 
 
 Split = Annotated[TimeSplit | RandomSplit | EntitySplit, BeforeValidator(_kind_of_split)]
-# Whole numbers stay whole, however large; a boolean is no number.
+# Whole numbers stay whole, however large; a boolean is not a number.
 Missing = Literal["keep", "drop"] | bool | int | float | str | dict[str, bool | int | float | str]
 
-# A long, and so is the number after it: rows are ordered by two hashes.
+# The seed and the number after it must be longs: rows are ordered by two hashes, one of each.
 Seed = Annotated[int, Field(ge=-(2**63), le=2**63 - 2)]
 
 
@@ -137,8 +140,8 @@ class TrainingSetDefinition(Definition):
     """What ``featurestore training-set build NAME`` builds.
 
     ``label`` is a column of the spine, or a feature reference, joined as of ``label_offset`` after the row's timestamp.
-    ``known_at`` is none (corrections count whenever they came), an instant (only what was known then) or ``"event"``
-    (only what was known at each row's own time).
+    ``known_at`` is None (corrections count whenever they were written), an instant (only what was known then counts)
+    or ``"event"`` (only what was known at each row's own time counts).
     """
 
     positional: ClassVar[tuple[str, ...]] = ("name", "features")

@@ -34,7 +34,7 @@ class Transformation(Definition):
 
     @classmethod
     def of(cls, value: Any) -> Any:
-        """A transformation from its short forms: a text is SQL, a callable is a function."""
+        """Read the short forms of a transformation: a text is SQL, a callable is a function."""
         if isinstance(value, str):
             return cls(sql=value)
         if callable(value):
@@ -44,18 +44,18 @@ class Transformation(Definition):
         return value
 
     def load(self) -> Callable[..., Any]:
-        """The Python function; raises TransformationError where it cannot be imported."""
+        """Return the Python function; raises TransformationError if it cannot be imported."""
         if self._callable is not None:
             return self._callable
         assert self.function is not None
         module_name, _, qualified_name = self.function.partition(":")
         try:
-            found: Any = importlib.import_module(module_name)
+            function: Any = importlib.import_module(module_name)
             for part in qualified_name.split("."):
-                found = getattr(found, part)
+                function = getattr(function, part)
         except (ImportError, AttributeError) as error:
             raise TransformationError(
                 f"transformation function {self.function!r} cannot be imported ({error}); "
                 "install the package that holds it where the job runs, or apply the group again from there"
             ) from error
-        return cast(Callable[..., Any], found)
+        return cast(Callable[..., Any], function)

@@ -1,4 +1,4 @@
-"""How an embedding is kept in PostgreSQL for similarity search: which columns beside it, how precisely, which graph."""
+"""How PostgreSQL stores an embedding for similarity search: its filter columns, its precision, its graph."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from featurestore.definitions.names import Name
 Storage = Literal["halfvec", "vector"]
 
 FILTER_TYPES = ("string", "boolean", "long", "int", "double", "float", "date", "timestamp")
-# What a page of an HNSW index holds (pgvector's documentation, "HNSW": supported types).
+# The most dims that a page of an HNSW index holds (pgvector's documentation, "HNSW": supported types).
 MOST_DIMS_IN_A_GRAPH: dict[Storage, int] = {"vector": 2000, "halfvec": 4000}
 
 
 class VectorIndex(Definition):
     """``Feature("text", "embedding(384)", index={"filters": ["country"]})``.
 
-    - ``filters``: scalar features of the same group that searches filter by; join keys always can be.
-    - ``storage``: ``vector``, single precision, or ``halfvec``, half of it in half the room. None: ``vector`` up to 2000
-      dims, ``halfvec`` above, because a graph takes no more. Above 4000 dims there is no graph, and a search compares
-      every vector.
-    - ``m``: links a vector in the HNSW graph, from 2 to 100; ``ef_construction``: candidates that are looked at for
-      them, from 4 to 1000 and at least ``2 * m``. More of either is slower to build and finds more.
+    - ``filters``: scalar features of the same group by which searches can filter, besides the join keys.
+    - ``storage``: ``vector``, single precision, or ``halfvec``, half precision in half the space. None: ``vector`` up
+      to 2000 dims, the most that a graph of these can have, and ``halfvec`` above. Above 4000 dims there is no graph,
+      and a search compares every vector.
+    - ``m``: links per vector in the HNSW graph, from 2 to 100; ``ef_construction``: candidates considered for them,
+      from 4 to 1000 and at least ``2 * m``. More of either takes longer to build and finds more.
     """
 
     positional: ClassVar[tuple[str, ...]] = ("filters",)
@@ -58,7 +58,7 @@ class VectorIndex(Definition):
 
     @checked
     def storage_of(self, dims: int) -> Storage:
-        """The storage that is asked, or the one that so many dims need."""
+        """The storage that was set, or else the one for this many dims."""
         return self.storage or ("vector" if dims <= MOST_DIMS_IN_A_GRAPH["vector"] else "halfvec")
 
 

@@ -21,8 +21,8 @@ SECTIONS = ("entities", "feature_groups", "training_sets")
 def load_definitions(path: str | Path) -> Definitions:
     """Read one ``.yml`` file, or every ``.yml`` and ``.yaml`` in a folder, as one set of definitions.
 
-    A group names its entity; the entity may stand in any of the files. ``sql_file`` in a transformation names a file
-    beside the YAML. Raises DefinitionError with every fault found, a line each: ``file:line: field: what is wrong``.
+    A group names its entity; the entity may be in any of the files. ``sql_file`` in a transformation names a file
+    beside the YAML. Raises DefinitionError with all faults, one per line: ``file:line: field: what is wrong``.
     """
     documents = [_Document(file) for file in _files(Path(path))]
     faults: list[str] = []
@@ -47,10 +47,10 @@ def _files(path: Path) -> list[Path]:
         return [path]
     if not is_folder:
         raise DefinitionError(f"{path}: there is no such file or folder of definitions")
-    found = sorted([*path.glob("*.yml"), *path.glob("*.yaml")])
-    if not found:
+    files = sorted([*path.glob("*.yml"), *path.glob("*.yaml")])
+    if not files:
         raise DefinitionError(f"{path}: the folder holds no .yml file; write definitions there, or name another folder")
-    return found
+    return files
 
 
 class _Document:
@@ -84,11 +84,9 @@ class _Document:
             for key_node, value_node in node.value:
                 key = key_node.value
                 if not isinstance(key_node, yaml.ScalarNode):
-                    line = key_node.start_mark.line + 1
-                    raise DefinitionError(f"{self.file}:{line}: {field_path(path)}: a name must be a plain word")
+                    raise self._error_at(key_node, path, "a name must be a plain word")
                 if key in plain:
-                    line = key_node.start_mark.line + 1
-                    raise DefinitionError(f"{self.file}:{line}: {field_path((*path, key))}: given twice")
+                    raise self._error_at(key_node, (*path, key), "given twice")
                 plain[key] = self._plain(value_node, (*path, key))
                 self.lines[(*path, key)] = key_node.start_mark.line + 1
             return plain
@@ -97,8 +95,10 @@ class _Document:
         try:
             return yaml.SafeLoader("").construct_object(node)
         except ValueError as error:
-            line = node.start_mark.line + 1
-            raise DefinitionError(f"{self.file}:{line}: {field_path(path)}: {node.value!r}: {error}") from error
+            raise self._error_at(node, path, f"{node.value!r}: {error}") from error
+
+    def _error_at(self, node: yaml.Node, path: tuple[int | str, ...], reason: str) -> DefinitionError:
+        return DefinitionError(f"{self.file}:{node.start_mark.line + 1}: {field_path(path)}: {reason}")
 
     def line(self, path: tuple[int | str, ...]) -> int:
         while path not in self.lines:
@@ -110,21 +110,21 @@ class _Document:
         if not isinstance(items, list):
             faults.append(f"{self.file}:{self.line((section,))}: {section}: expected a list")
             return []
-        read = []
+        definitions = []
         for index, item in enumerate(items):
             path = (section, index)
             try:
-                read.append(kind.model_validate(prepare(self._with_sql(item))))
+                definitions.append(kind.model_validate(prepare(self._with_sql(item))))
             except ValidationError as error:
                 for fault in error.errors(include_url=False):
                     faults.append(self._fault(path, fault["loc"], fault_text(dict(fault)), item))
             except DefinitionError as error:
                 faults.append(self._fault(path, (), str(error), item))
-        return read
+        return definitions
 
-    def _fault(self, path: tuple[int | str, ...], where: tuple[int | str, ...], text: str, item: Any) -> str:
+    def _fault(self, path: tuple[int | str, ...], field: tuple[int | str, ...], text: str, item: Any) -> str:
         name = f" ({item['name']})" if isinstance(item, dict) and "name" in item else ""
-        return f"{self.file}:{self.line(path + where)}: {field_path(path + where)}{name}: {text}"
+        return f"{self.file}:{self.line(path + field)}: {field_path(path + field)}{name}: {text}"
 
     def _with_sql(self, item: Any) -> Any:
         if not isinstance(item, dict):

@@ -1,4 +1,4 @@
-"""Columns: references that take any name literally (dots, spaces and backticks are part of it), arrays of some."""
+"""Columns: references that take any name literally (dots, spaces and backticks are part of it), arrays of values."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def column(name: str) -> Column:
 
 
 def those_present(maybe: Sequence[Column]) -> Column:
-    """An array of those values that are not null, in their order."""
+    """An array of the values that are not null, in their order."""
     return F.filter(F.array(*maybe), lambda value: value.isNotNull())

@@ -15,17 +15,17 @@ _ROWS, _SUM, _XOR, _MIX = "rows", "hash_sum", "hash_xor", "hash_mix"
 
 
 def row_hash(columns: Sequence[Column], seed: int = 0) -> Column:
-    """64 bits of xxHash over typed values; a null counts at its place, so (null, 1) and (1, null) differ."""
+    """64 bits of xxHash over typed values; a null counts in its place, so (null, 1) and (1, null) differ."""
     parts = [part for value in columns for part in (value.isNull(), value)]
     return F.xxhash64(F.lit(seed), *parts)
 
 
 def fingerprint_columns(columns: Sequence[Column]) -> list[Column]:
-    """Aggregates from which ``fingerprint_text`` makes the fingerprint; they can ride along with others."""
+    """Aggregates from which ``fingerprint_text`` makes the fingerprint; one ``agg`` can compute them with others."""
     first, second = row_hash(columns, 1), row_hash(columns, 2)
     return [
         F.count(F.lit(1)).alias(_ROWS),
-        # A sum alone and an xor alone each miss simple changes (a doubled pair cancels in an xor); decimals cannot overflow.
+        # A sum and an xor each miss simple changes (a doubled pair cancels in an xor). Decimals cannot overflow.
         F.coalesce(F.sum(first.cast("decimal(20,0)")), F.lit(0)).alias(_SUM),
         F.coalesce(F.bit_xor(second), F.lit(0)).alias(_XOR),
         F.coalesce(F.sum((first.bitwiseXOR(F.shiftleft(second, 1))).cast("decimal(20,0)")), F.lit(0)).alias(_MIX),
@@ -33,9 +33,9 @@ def fingerprint_columns(columns: Sequence[Column]) -> list[Column]:
 
 
 def fingerprint_text(row: Any) -> str:
-    """The fingerprint of aggregates that were collected; equal for equal multisets of rows."""
-    told = f"{row[_ROWS]}:{row[_SUM]}:{row[_XOR]}:{row[_MIX]}"
-    return hashlib.sha256(told.encode()).hexdigest()
+    """The fingerprint of collected aggregates; equal for equal multisets of rows."""
+    aggregates = f"{row[_ROWS]}:{row[_SUM]}:{row[_XOR]}:{row[_MIX]}"
+    return hashlib.sha256(aggregates.encode()).hexdigest()
 
 
 def content_hash(frame: DataFrame, columns: Sequence[str] | None = None) -> str:

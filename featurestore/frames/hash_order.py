@@ -1,7 +1,7 @@
-"""The order of rows by a hash of (seed, content): what sampling and splitting cut, exactly and on any number of machines.
+"""The order of rows by a hash of (seed, content), which sampling and splitting cut exactly, on any number of machines.
 
-A cut after the k-th row is found by counting, without sorting the rows: first how many there are in each of 4,096 equal
-ranges of the hash, then the hashes of the one range in which the cut lies.
+Counting finds the cut after the k-th row, without sorting the rows: first the number of rows in each of 4,096 equal
+ranges of the hash, then the hashes of the one range that contains the cut.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SHIFT = 64 - _BITS
 
 
 def range_of(hashed: Column) -> Column:
-    """Which of the equal ranges a 64-bit hash is in; ranges are in the order of the hash."""
+    """The number of the equal range that a 64-bit hash is in; ranges are in the order of the hash."""
     return F.shiftright(hashed, _SHIFT)
 
 
@@ -28,9 +28,9 @@ def hash_of(columns: Sequence[str], seed: int) -> Column:
 
 
 def cuts(units: DataFrame, columns: Sequence[str], seed: int, counts: Sequence[int]) -> list[int | None]:
-    """For each k of ``counts``, the hash of the k-th unit in hash order (its first k have no greater one); none for 0.
+    """For each k of ``counts``, the hash of the k-th unit in hash order (the first k hash no higher); None for 0.
 
-    Runs one job, and one for each cut. A k beyond the number of units gives the last.
+    Runs one job, and one for each cut. If k exceeds the number of units, returns the hash of the last unit.
     """
     hashed = units.select(hash_of(columns, seed).alias("hash"))
     ranges = hashed.groupBy(range_of(F.col("hash")).alias("range")).count().collect()
@@ -39,13 +39,13 @@ def cuts(units: DataFrame, columns: Sequence[str], seed: int, counts: Sequence[i
 
 
 def _cut(hashed: DataFrame, by_range: Sequence[tuple[int, int]], count: int) -> int | None:
-    left = min(count, sum(size for _, size in by_range))
-    if left < 1:
+    remaining = min(count, sum(size for _, size in by_range))
+    if remaining < 1:
         return None
     for number, size in by_range:
-        if left <= size:
-            within = hashed.where(range_of(F.col("hash")) == F.lit(number))
-            [row] = within.orderBy("hash").limit(left).agg(F.max("hash").alias("cut")).collect()
+        if remaining <= size:
+            hashes = hashed.where(range_of(F.col("hash")) == F.lit(number))
+            [row] = hashes.orderBy("hash").limit(remaining).agg(F.max("hash").alias("cut")).collect()
             return int(row["cut"])
-        left -= size
+        remaining -= size
     raise AssertionError("the ranges hold all units")

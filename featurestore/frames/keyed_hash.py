@@ -1,4 +1,4 @@
-"""HMAC-SHA256 (RFC 2104) as a column: what a text hashes to for those who know a secret, and tells nobody else."""
+"""HMAC-SHA256 (RFC 2104) as a column: a hash of a text that only those who know the secret can compute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BLOCK = 64
 
 
 def key_pads(secret: bytes, digest_of_long: bytes) -> tuple[bytes, bytes]:
-    """The inner and outer key: the secret, or its digest where it is longer than a block, filled up and masked."""
+    """The inner and outer key: the secret, or its digest if it is longer than a block, padded and masked."""
     key = (secret if len(secret) <= _BLOCK else digest_of_long).ljust(_BLOCK, b"\0")
     return bytes(byte ^ 0x36 for byte in key), bytes(byte ^ 0x5C for byte in key)
 

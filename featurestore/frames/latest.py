@@ -1,4 +1,4 @@
-"""Corrections resolved: of several rows with one key and event timestamp, what counts."""
+"""Corrections resolved: the values that count, of several rows with one key and event timestamp."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from pyspark.sql import types as T
 
 from featurestore.frames.columns import column
 
-_CREATED, _TAKEN = "created_timestamp", "__taken"
+_CREATED, _LATEST = "created_timestamp", "__latest"
 
 
 def latest_values(
     values: DataFrame, keys: Sequence[str], features: Sequence[str], nulls: Literal["skip", "keep"]
 ) -> DataFrame:
-    """One row a key and event timestamp: the keys, ``event_timestamp``, ``created_timestamp``, the features.
+    """One row per key and event timestamp: the keys, ``event_timestamp``, ``created_timestamp``, the features.
 
-    The order is that of the as-of join: created timestamp, then the tuple of the asked features (nulls lowest, an array
-    by its xxhash64). ``nulls="keep"``: the last row wins as a whole. ``"skip"``: each feature has its last value that is
-    not null, and a key and moment at which none of them has one is left out. ``created_timestamp`` is the newest of
-    what was taken. A column beside an embedding that names its model goes with it.
+    Rows are in the order of the as-of join: by created timestamp, then by the tuple of ``features`` (nulls lowest, an
+    array by its xxhash64). ``nulls="keep"``: the last row wins as a whole. ``"skip"``: each feature has its last
+    non-null value, and a key and event timestamp without any is left out. ``created_timestamp`` is the newest of the
+    rows that the values come from. An embedding brings along the column beside it that names its model.
     """
     order = F.struct(F.col(_CREATED), *(sort_value(values, name) for name in features))
     identity = [*(column(name) for name in keys), F.col("event_timestamp")]
     if nulls == "keep":
         row = F.struct(F.col(_CREATED), *(_with_companion(values, name) for name in features))
-        kept = values.groupBy(*identity).agg(F.max_by(row, order).alias(_TAKEN))
-        created = F.col(_TAKEN)[_CREATED]
-        taken = {name: F.col(_TAKEN)[name] for name in features}
+        latest = values.groupBy(*identity).agg(F.max_by(row, order).alias(_LATEST))
+        created = F.col(_LATEST)[_CREATED]
+        latest_of = {name: F.col(_LATEST)[name] for name in features}
     else:
-        row_of = {name: F.when(column(name).isNotNull(), order) for name in features}
-        kept = values.groupBy(*identity).agg(
-            *(F.max_by(_with_companion(values, name), row_of[name]).alias(name) for name in features),
+        order_of = {name: F.when(column(name).isNotNull(), order) for name in features}
+        latest = values.groupBy(*identity).agg(
+            *(F.max_by(_with_companion(values, name), order_of[name]).alias(name) for name in features),
             *(
                 F.max(F.when(column(name).isNotNull(), F.col(_CREATED))).alias(f"__created_{index}")
                 for index, name in enumerate(features)
@@ -42,18 +42,18 @@ def latest_values(
         )
         times = [F.col(f"__created_{index}") for index in range(len(features))]
         created = F.greatest(*times) if len(times) > 1 else times[0]
-        kept = kept.where(created.isNotNull())
-        taken = {name: column(name) for name in features}
-    return kept.select(
+        latest = latest.where(created.isNotNull())
+        latest_of = {name: column(name) for name in features}
+    return latest.select(
         *(column(name) for name in keys),
         F.col("event_timestamp"),
         created.alias(_CREATED),
-        *(part for name in features for part in _parts(values, name, taken[name])),
+        *(part for name in features for part in _parts(values, name, latest_of[name])),
     )
 
 
 def sort_value(values: DataFrame, feature: str) -> Column:
-    """What stands for a feature where rows that tie in time are ordered."""
+    """The value of a feature by which rows of one time are ordered."""
     is_array = isinstance(values.schema[feature].dataType, T.ArrayType)
     return F.xxhash64(column(feature)) if is_array else column(feature)
 
@@ -71,8 +71,8 @@ def _with_companion(values: DataFrame, feature: str) -> Column:
     return F.struct(column(feature).alias("value"), column(companion).alias("model")).alias(feature)
 
 
-def _parts(values: DataFrame, feature: str, taken: Column) -> list[Column]:
+def _parts(values: DataFrame, feature: str, latest: Column) -> list[Column]:
     companion = _companion(values, feature)
     if companion is None:
-        return [taken.alias(feature)]
-    return [taken["value"].alias(feature), taken["model"].alias(companion)]
+        return [latest.alias(feature)]
+    return [latest["value"].alias(feature), latest["model"].alias(companion)]

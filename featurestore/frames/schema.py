@@ -16,19 +16,19 @@ _SPARK_TYPES: dict[str, DataType] = {kind.storage: kind.spark_type for kind in K
 
 
 def data_type(storage: str) -> DataType:
-    """The Spark type of a storage type's name, such as ``bigint`` or ``array<float>``; needs no session."""
+    """The Spark type of a storage type such as ``bigint`` or ``array<float>``; needs no session."""
     if storage.startswith("array<"):
         return ArrayType(_SPARK_TYPES[storage.removeprefix("array<").removesuffix(">")])
     return _SPARK_TYPES[storage]
 
 
 def table_schema(columns: str) -> StructType:
-    """A schema from ``"name type, name type"``; needs no session, which Spark's own parser does."""
+    """A schema from ``"name type, name type"``; unlike Spark's own parser, it needs no session."""
     pairs = (column.split() for column in columns.split(","))
     return StructType([StructField(name, data_type(storage)) for name, storage in pairs])
 
 
-# ``claim`` is of rows that are being written again, and names the batch that writes them.
+# ``claim``: the batch that is writing the row again.
 REJECTED = table_schema(
     "tenant_id string, batch_id string, rejected_at timestamp, reasons array<string>, row string, claim string"
 )

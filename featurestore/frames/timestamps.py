@@ -1,4 +1,4 @@
-"""Time arithmetic on columns that no session time zone can change."""
+"""Time arithmetic on columns that does not depend on the session's time zone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MICROS_A_DAY = 86_400_000_000
 
 
 def instant(moment: datetime) -> Column:
-    """A literal instant; ``lit(datetime)`` would read a naive one in the process's zone."""
+    """A literal instant; ``lit(datetime)`` would read a naive datetime in the process's zone."""
     return F.timestamp_micros(F.lit(to_micros(moment)))
 
 
@@ -24,7 +24,7 @@ def date_literal(day: date) -> Column:
 
 
 def utc_date(timestamp: Column) -> Column:
-    """The UTC date of an instant, also before 1970; ``to_date`` would give the session zone's."""
+    """The UTC date of an instant, also before 1970; ``to_date`` would return the date in the session's zone."""
     micros = F.unix_micros(timestamp)
     whole_days = micros - F.pmod(micros, F.lit(_MICROS_A_DAY))
     return F.date_from_unix_date((whole_days / F.lit(_MICROS_A_DAY)).cast("int"))
@@ -36,17 +36,17 @@ def partition_date(date: Column, partition_by: Literal["day", "month"]) -> Colum
 
 
 def partition_of(day: date, partition_by: Literal["day", "month"]) -> date:
-    """The same of a date that is known."""
+    """The same for a Python date."""
     return day.replace(day=1) if partition_by == "month" else day
 
 
 def partitions_of(window: TimeWindow, partition_by: Literal["day", "month"]) -> tuple[date, date]:
-    """The first and last ``event_date``, both included, under which rows of ``[start, end)`` are stored."""
+    """The first and last ``event_date``, both included, under which rows of the window ``[start, end)`` are stored."""
     return partition_of(window.start.date(), partition_by), (window.end - timedelta(microseconds=1)).date()
 
 
 def first_of_partition(at: datetime, ttl: timedelta | None, partition_by: Literal["day", "month"]) -> date | None:
-    """The first ``event_date`` that can hold a value still valid at ``at``; none where there is no lower end."""
+    """The first ``event_date`` that can hold a value still valid at ``at``; None if there is no lower bound."""
     if ttl is None:
         return None
     try:

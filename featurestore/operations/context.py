@@ -12,7 +12,7 @@ from pyspark.sql.utils import is_remote
 
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.session import HadoopFiles
+from featurestore.hadoop_files import HadoopFiles
 from featurestore.stores.file_system import Files
 from featurestore.stores.files.named import NamedFiles
 from featurestore.stores.group_table import GroupTable

@@ -37,9 +37,9 @@ def test_a_profile_goes_over_the_base_and_the_environment_over_both(conf: Path) 
     )
     environ = {"FEATURESTORE_OUTPUT": "/c", "FEATURESTORE_SPARK": '{"c": "environment", "d": 4}'}
 
-    found = Settings.load(conf, environ, profile="prod")
+    settings = Settings.load(conf, environ, profile="prod")
 
-    assert found == Settings(
+    assert settings == Settings(
         warehouse=str(conf.parent / "a"),
         landing=str(conf.parent / "b"),
         output="/c",
@@ -125,16 +125,16 @@ def test_a_secret_comes_from_the_environment_and_is_never_shown(conf: Path) -> N
 
     assert settings.postgres_dsn is not None
     assert settings.postgres_dsn.get_secret_value() == SECRET
-    for shown in (repr(settings), str(settings), f"{settings}", str(settings.model_dump()), settings.model_dump_json()):
-        assert "hunter2" not in shown
+    for text in (repr(settings), str(settings), f"{settings}", str(settings.model_dump()), settings.model_dump_json()):
+        assert "hunter2" not in text
 
 
 @pytest.mark.parametrize("setting", ["postgres_dsn", "postgres_app_dsn"])
 def test_a_secret_in_a_file_is_refused_and_not_shown(conf: Path, setting: str) -> None:
     write(conf, dev=f"{setting}: {SECRET}\n")
 
-    told = rf"dev\.yml.*remove them and set FEATURESTORE_{setting.upper()}"
-    with pytest.raises(ConfigurationError, match=told) as raised:
+    message = rf"dev\.yml.*remove them and set FEATURESTORE_{setting.upper()}"
+    with pytest.raises(ConfigurationError, match=message) as raised:
         Settings.load(conf, {})
 
     assert "hunter2" not in str(raised.value)

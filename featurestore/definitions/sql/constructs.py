@@ -1,4 +1,4 @@
-"""The constructs that SQL may be made of: kinds of nodes of its tree, and the bare words in them. Others are refused."""
+"""The constructs that SQL may contain: kinds of nodes of its tree, and bare words in them. All others are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ALLOWED_KINDS = """
     Filter Window WindowSpec WithinGroup IgnoreNulls RespectNulls Collate
 """
 _ALLOWED = frozenset(_ALLOWED_KINDS.split())
-# What may stand where Spark reads rows from: anything else there, a column in parentheses say, Spark would take for a table.
+# What Spark may read rows from. It would read anything else there, such as a column in parentheses, as a table.
 _QUERIES = frozenset({"Select", "Union", "Except", "Intersect", "Subquery", "Values"})
 _RELATIONS = {
     ("From", "this"): _QUERIES | {"Table"},
@@ -35,7 +35,7 @@ _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _HEX = re.compile(r"[0-9A-Fa-f]*")
 _REFUSED_TYPES = frozenset({"TIME", "UNKNOWN", "USERDEFINED"})
 
-# What a user wrote, where the tree's own name says little.
+# What the user wrote, where the name of the node's class says little.
 _IN_WORDS = {
     "TableSample": "TABLESAMPLE (chance decides its rows)",
     "QueryTransform": "TRANSFORM ... USING (it starts a program)",
@@ -51,27 +51,27 @@ _IN_WORDS = {
 
 
 def fault_of_kind(node: Any) -> str | None:
-    """Why no node of this kind may stand in a SELECT, in words; None if it may."""
+    """Why a SELECT may not contain a node of this kind, in words; None if it may."""
     kind = type(node).__name__
-    return None if kind in _ALLOWED else f"{_IN_WORDS.get(kind, kind.upper())} is not allowed in it"
+    return None if kind in _ALLOWED else f"{_IN_WORDS.get(kind, kind.upper())} is not allowed"
 
 
 def fault_of(node: Any) -> str | None:
-    """What is not allowed of the node itself, in words; None if it may stand in a SELECT."""
+    """What is not allowed about the node itself, in words; None if a SELECT may contain it."""
     kind = type(node).__name__
     if fault := fault_of_kind(node):
         return fault
     if isinstance(node, exp.DataType) and (node.args.get("kind") is not None or _type_name(node) in _REFUSED_TYPES):
-        return f"type {_type_name(node)} is not allowed in it"
+        return f"type {_type_name(node)} is not allowed"
     if isinstance(node, exp.Alias) and not isinstance(node.args.get("alias"), exp.Identifier):
         return "an alias must be a name"
     for name, value in node.args.items():
         rows = _RELATIONS.get((kind, name))
         if rows is not None and value is not None and type(value).__name__ not in rows:
-            return f"{value.sql(dialect='spark', comments=False)} is no query and no source, and not allowed in it"
+            return f"{value.sql(dialect='spark', comments=False)} is neither a query nor a source, and not allowed"
         texts = value if isinstance(value, list) else [value]
         if any(isinstance(text, str) and not _is_plain(node, name, text) for text in texts):
-            return f"{kind.upper()} with {value!r} is not allowed in it"
+            return f"{kind.upper()} with {value!r} is not allowed"
     return None
 
 
@@ -80,9 +80,9 @@ def _type_name(node: Any) -> str:
 
 
 def _is_plain(node: Any, name: str, text: str) -> bool:
-    """Whether a text that is written as it stands is what stands there in SQL, and nothing more."""
+    """Whether the text of a node, written into SQL, means just that text: it is quoted, a number or plain words."""
     if isinstance(node, exp.Identifier) or (isinstance(node, exp.Literal) and node.is_string):
-        # They are written in quotes.
+        # The generator quotes these.
         return True
     if isinstance(node, exp.Literal):
         return _NUMBER.fullmatch(text) is not None

@@ -1,7 +1,7 @@
-"""Spark's SQL as a tree and back, with every function under the name that the user gave it.
+"""Spark's SQL as a tree and back; every function keeps the name that the user wrote.
 
-sqlglot's own dialect turns functions into general ones, to write them for other databases, and so changes some: what is
-read here is to be run by Spark, and is kept as it was.
+sqlglot's own dialect turns functions into general ones, to write them for other databases, and so changes some of them.
+Here Spark runs the SQL, so it must stay as the user wrote it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from sqlglot.dialects.spark import Spark
 
 from featurestore.definitions.sql.text import quoted
 
-# What is not written like a call: ``CAST(a AS INT)``, ``EXTRACT(YEAR FROM a)``, ``TRIM(BOTH 'x' FROM a)``.
+# Functions that are not written like a call: ``CAST(a AS INT)``, ``EXTRACT(YEAR FROM a)``, ``TRIM(BOTH 'x' FROM a)``.
 _OF_THEIR_OWN_SYNTAX = ("CAST", "TRY_CAST", "EXTRACT", "TRIM", "SUBSTRING", "SUBSTR", "POSITION", "OVERLAY")
-# To mypy they are variables.
+# mypy takes these classes for variables, which cannot be base classes.
 _Parser: Any = Spark.Parser
 _Generator: Any = Spark.Generator
 
@@ -32,18 +32,18 @@ class CheckedSpark(Spark):
         ARRAY_CONSTRUCTORS: ClassVar[dict[str, Any]] = {}
 
         def _warn_unsupported(self) -> None:
-            """What cannot be read is refused, with a reason of our own; the log needs no copy of a user's text."""
+            """Log nothing: we refuse unreadable SQL with our own reason, and a log should not hold a user's text."""
 
         def _parse_interval(self, require_interval: bool = True, parse_function_unit: bool = True) -> Any:
-            """``INTERVAL 1 DAY 2 HOURS`` is read as a sum, which is one value: ``- INTERVAL 1 DAY 2 HOURS`` takes away both."""
+            """Put ``INTERVAL 1 DAY 2 HOURS``, which is read as a sum, in parentheses; a minus applies to both."""
             interval = super()._parse_interval(require_interval, parse_function_unit)
             return exp.Paren(this=interval) if isinstance(interval, exp.Add) else interval
 
     class Generator(_Generator):  # type: ignore[misc]
-        # Spark has QUALIFY, and nothing else of a SELECT needs another form.
+        # Spark has QUALIFY, the only part of a SELECT that sqlglot would rewrite.
         TRANSFORMS: ClassVar = {
             **{kind: write for kind, write in _Generator.TRANSFORMS.items() if kind is not exp.Select},
-            # As calls they would bind otherwise than Spark's operators do.
+            # Written as calls, shifts would have another precedence than Spark's operators.
             exp.BitwiseLeftShift: lambda self, node: self.binary(node, "<<"),
             exp.BitwiseRightShift: lambda self, node: self.binary(node, ">>"),
         }

@@ -1,9 +1,10 @@
-"""Spark's own functions that SQL may call: those whose answer depends on their arguments alone, and that reach nothing else.
+"""Spark's own functions that SQL may call: their result depends on their arguments alone, and they reach nothing else.
 
-What is not here is refused. Left out on purpose are functions that run code (``reflect``), tell of files, the session or
-the plan (``input_file_name``, ``current_user``, ``spark_partition_id``), take chance or the clock (``rand``, ``uuid``, ``now``,
-``kll_sketch_agg_*``), or read a schema or an entity from a file (``from_xml``, ``xpath``, ``from_avro``, ``from_protobuf``). Functions
-whose answer depends on the order of rows (``first``, ``collect_list``) are here: an ORDER BY decides it.
+All others are refused. Left out on purpose are functions that run code (``reflect``), that reveal files, the session or
+the plan (``input_file_name``, ``current_user``, ``spark_partition_id``), that depend on chance or the clock (``rand``,
+``uuid``, ``now``, ``kll_sketch_agg_*``), or that read a schema or an entity from a file (``from_xml``, ``xpath``,
+``from_avro``, ``from_protobuf``). Functions whose result depends on the order of rows (``first``, ``collect_list``) are
+allowed: an ORDER BY decides it.
 """
 
 from __future__ import annotations
@@ -45,11 +46,11 @@ _BY_KIND = {
         last_day make_date make_dt_interval make_interval make_time make_timestamp make_timestamp_ltz
         make_timestamp_ntz make_ym_interval minute month monthname months_between next_day quarter second
         session_window time_bucket time_diff time_from_micros time_from_millis time_from_seconds time_to_micros
-        time_to_millis time_to_seconds time_trunc timestampadd timestampdiff timestamp_micros timestamp_millis timestamp_seconds to_date
-        to_time to_timestamp to_timestamp_ltz to_timestamp_ntz to_unix_timestamp to_utc_timestamp trunc
-        try_make_interval try_make_timestamp try_make_timestamp_ltz try_make_timestamp_ntz try_to_date try_to_time
-        try_to_timestamp unix_date unix_micros unix_millis unix_seconds unix_timestamp weekday weekofyear window
-        window_time year
+        time_to_millis time_to_seconds time_trunc timestampadd timestampdiff timestamp_micros timestamp_millis
+        timestamp_seconds to_date to_time to_timestamp to_timestamp_ltz to_timestamp_ntz to_unix_timestamp
+        to_utc_timestamp trunc try_make_interval try_make_timestamp try_make_timestamp_ltz try_make_timestamp_ntz
+        try_to_date try_to_time try_to_timestamp unix_date unix_micros unix_millis unix_seconds unix_timestamp weekday
+        weekofyear window window_time year
     """,
     "conversion": """
         bigint binary boolean date decimal double float int smallint string time timestamp tinyint
@@ -120,48 +121,50 @@ OF_MANY_ROWS = (
     | GENERATORS
 )
 
-# By these names Spark's parser also calls what is not written as a function: ``EXTRACT(YEAR FROM a)``, ``a BETWEEN 1 AND 2``.
+# Spark's parser also uses these names for syntax that is not a call: ``EXTRACT(YEAR FROM a)``, ``a BETWEEN 1 AND 2``.
 CALLED_BY_SPARK = ALLOWED | TABLE_FUNCTIONS | {"extract"}
 
-# Unquoted or quoted, Spark reads a column of such a name, where no table has it, as the function.
+# If no table has a column of such a name, Spark reads the name, quoted or not, as the function.
 CLOCK_AND_SESSION = frozenset(
     ("current_catalog", "current_database", "current_date", "current_path", "current_schema", "current_time",
      "current_timestamp", "current_user", "localtimestamp", "session_user")
 )  # fmt: skip
 
-# Why some of Spark's functions may not be called.
+# Why SQL may not call some of Spark's functions.
 WHY_REFUSED = {
     **dict.fromkeys(
         ("curdate", "now", "current_timezone", "user", "version", *CLOCK_AND_SESSION),
         "it depends on when, where and by whom it runs; use :start_time, :end_time or :tenant_id",
     ),
     **dict.fromkeys(
-        ("rand", "randn", "random", "randstr", "shuffle", "uniform", "uuid", "monotonically_increasing_id", "spark_partition_id"),
-        "chance decides what it gives; take a hash of the row's key, such as xxhash64(user_id)",
+        ("rand", "randn", "random", "randstr", "shuffle", "uniform", "uuid", "monotonically_increasing_id",
+         "spark_partition_id"),
+        "its result is random; use a hash of the row's key, such as xxhash64(user_id)",
     ),
     **dict.fromkeys(("reflect", "try_reflect", "java_method"), "it runs code outside SQL"),
     **dict.fromkeys(
-        ("input_file_name", "input_file_block_start", "input_file_block_length", "from_xml", "schema_of_xml", "xpath", "xpath_boolean",
-         "xpath_double", "xpath_float", "xpath_int", "xpath_long", "xpath_number", "xpath_short", "xpath_string", "from_avro",
-         "from_protobuf"),
-        "it tells of files, or can read one",
+        ("input_file_name", "input_file_block_start", "input_file_block_length", "from_xml", "schema_of_xml", "xpath",
+         "xpath_boolean", "xpath_double", "xpath_float", "xpath_int", "xpath_long", "xpath_number", "xpath_short",
+         "xpath_string", "from_avro", "from_protobuf"),
+        "it reveals files or can read one",
     ),
 }  # fmt: skip
 
-# Functions with a map of options, and after how many arguments it stands.
+# Functions that take a map of options -> the number of arguments before that map.
 OPTIONS_AFTER = {
     "from_json": 2, "from_csv": 2, "to_json": 1, "to_csv": 1, "schema_of_json": 1, "schema_of_csv": 1,
 }  # fmt: skip
-# Options that change how a text is read or written, and name nothing outside it.
+# Options that only change how a text is read or written, and name nothing outside it.
 OPTIONS = frozenset(
     ("allowbackslashescapinganycharacter", "allowcomments", "allownonnumericnumbers", "allownumericleadingzeros",
-     "allowsinglequotes", "allowunquotedcontrolchars", "allowunquotedfieldnames", "columnnameofcorruptrecord", "dateformat",
-     "delimiter", "emptyvalue", "escape", "header", "ignoreleadingwhitespace", "ignorenullfields", "ignoretrailingwhitespace",
-     "linesep", "locale", "maxcharspercolumn", "maxcolumns", "mode", "nanvalue", "negativeinf", "nullvalue", "positiveinf",
-     "prefersdecimal", "primitivesasstring", "quote", "quoteall", "sep", "timestampformat", "timestampntzformat", "timezone")
+     "allowsinglequotes", "allowunquotedcontrolchars", "allowunquotedfieldnames", "columnnameofcorruptrecord",
+     "dateformat", "delimiter", "emptyvalue", "escape", "header", "ignoreleadingwhitespace", "ignorenullfields",
+     "ignoretrailingwhitespace", "linesep", "locale", "maxcharspercolumn", "maxcolumns", "mode", "nanvalue",
+     "negativeinf", "nullvalue", "positiveinf", "prefersdecimal", "primitivesasstring", "quote", "quoteall", "sep",
+     "timestampformat", "timestampntzformat", "timezone")
 )  # fmt: skip
 
-# Functions whose first argument, of three, is a unit of time and not a column.
+# Functions that take three arguments, the first of which is a unit of time and not a column.
 UNIT_FIRST = frozenset(
     ("date_add", "dateadd", "timestampadd", "date_diff", "datediff", "timestampdiff", "time_diff", "time_trunc")
 )
@@ -169,5 +172,5 @@ UNITS = frozenset(
     ("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DAYOFYEAR", "HOUR", "MINUTE", "SECOND", "MILLISECOND", "MICROSECOND")
 )  # fmt: skip
 
-# Without an argument it is the time of the clock.
+# Without an argument these return the current time.
 NEED_AN_ARGUMENT = frozenset(("unix_timestamp", "to_unix_timestamp"))

@@ -1,7 +1,7 @@
-"""The user's text as Spark's lexer reads it: comments and hints blanked, each quoted text lifted out.
+"""The user's text as Spark's lexer reads it: comments and hints blanked, each quoted text replaced by a stand-in.
 
-A parser of SQL that is not Spark's own may end a comment or a quoted text somewhere else than Spark does. So neither is
-left for it to read.
+A parser other than Spark's may end a comment or a quoted text at another place than Spark does, so it gets to read
+neither.
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ from dataclasses import dataclass, field
 from featurestore.definitions.sql.place import place_at
 from featurestore.errors import TransformationError
 
-# In place of a quoted text stands one character of a private plane: no user's text is ever read by the parser.
+# One character of a private-use plane stands in for each quoted text: the parser never reads a user's text.
 _FIRST_STAND_IN = 0xF0000
 _MOST_TEXTS = 0xFFFF
 
 _ESCAPE = r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([01][0-7]{2})|(.))"
 _SPECIAL = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a", "%": "\\%", "_": "\\_"}
-# What Spark's SQL is made of, outside quotes.
+# The characters of Spark's SQL outside quotes.
 _PLAIN = re.compile(r"[\t\n\r \w.,:;()\[\]<>=!+\-*/%&|^~]", re.ASCII)
 _HEX = re.compile(r"[0-9a-fA-F]*")
 
 
 @dataclass
 class LexedText:
-    """``code``: the text without comments, with stand-ins for the quoted ``texts``; places stay, but one to the right of ``''``.
+    """A user's text without comments and quoted texts, for a parser to read.
 
-    ``doubts``: the first thing, if any, that a parser other than Spark's may read otherwise, in words, with its place.
+    ``code``: the text with comments blanked and stand-ins for the quoted ``texts`` (stand-in -> text). Characters keep
+    their places, except that those after an empty text ``''`` move one to the right.
+    ``doubts``: the first thing, if any, that another parser than Spark's may read differently, with its place.
     """
 
     code: str
@@ -37,17 +39,17 @@ class LexedText:
 
 
 def lexed(sql: str) -> LexedText:
-    """``sql`` with its comments blanked and its quoted texts lifted out; raises TransformationError for an open quote or comment."""
+    """Blank comments and replace quoted texts; raises TransformationError for an open quote or comment."""
     return _Lexer(sql).read()
 
 
 def quoted(text: str) -> str:
-    """``text`` as a literal that Spark reads back as just this text: printable ASCII, everything else escaped."""
+    """``text`` as a literal that Spark reads back as exactly this text: printable ASCII, everything else escaped."""
     return "'" + "".join(_escaped(character) for character in text) + "'"
 
 
 def unescaped(literal: str, quote: str = "'") -> str:
-    r"""What Spark reads between quotes: ``\n`` is a line's end, ``\\`` a backslash, ``\%`` stays for LIKE, ``\d`` is ``d``."""
+    r"""What Spark reads between quotes: ``\n`` is a line end, ``\\`` a backslash, ``\d`` a d; ``\%`` stays for LIKE."""
     return re.sub(rf"{_ESCAPE}|({quote}){quote}", _character, literal, flags=re.DOTALL)
 
 
@@ -73,7 +75,7 @@ def _escaped(character: str) -> str:
 
 
 class _Lexer:
-    """One pass over the text; ``_out`` grows with what was read, so that places stay the same."""
+    """One pass over the text; ``_out`` collects the code, in which characters keep their places."""
 
     def __init__(self, sql: str) -> None:
         self._sql = sql
@@ -115,7 +117,7 @@ class _Lexer:
         if end < 0:
             raise self._refused("a comment is not closed")
         if "/*" in self._sql[self._at + 2 : end]:
-            self._doubt("a comment stands within a comment")
+            self._doubt("a comment contains another comment")
         self._blank(end + 2)
 
     def _text(self) -> None:
@@ -154,7 +156,7 @@ class _Lexer:
         character = self._sql[self._at]
         if not _PLAIN.fullmatch(character):
             name = repr(character) if "!" <= character <= "~" else f"U+{ord(character):04X}"
-            self._doubt(f"the character {name} stands outside quotes, where it has no meaning")
+            self._doubt(f"the character {name} is outside quotes, where it has no meaning")
         if not character.isspace():
             self._last_text = None
         self._out.append(character)
@@ -162,7 +164,7 @@ class _Lexer:
 
     def _lift(self, text: str, end: int) -> None:
         if self._last_text is not None:
-            # Spark joins quoted texts that stand beside each other.
+            # Spark joins adjacent quoted texts.
             self._texts[self._last_text] += text
             self._blank(end)
             return
@@ -181,13 +183,13 @@ class _Lexer:
         self._at += len(text)
 
     def _blank(self, end: int) -> None:
-        """Spaces up to ``end``; what ends a line stays."""
+        """Write spaces for the text up to ``end``, but keep its line ends."""
         self._out.append(re.sub(r"[^\r\n]", " ", self._sql[self._at : end]))
         self._at = end
 
-    def _doubt(self, what: str) -> None:
+    def _doubt(self, reason: str) -> None:
         if not self._doubts:
-            self._doubts.append(f"{what} ({place_at(self._sql, self._at)})")
+            self._doubts.append(f"{reason} ({place_at(self._sql, self._at)})")
 
-    def _refused(self, what: str) -> TransformationError:
-        return TransformationError(f"the SQL is refused: {what} ({place_at(self._sql, self._at)})")
+    def _refused(self, reason: str) -> TransformationError:
+        return TransformationError(f"the SQL is refused: {reason} ({place_at(self._sql, self._at)})")

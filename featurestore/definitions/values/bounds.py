@@ -1,4 +1,4 @@
-"""Bounds of a number: whole numbers stay whole, and a bound means the value that the feature's type holds."""
+"""Bounds of numbers: whole numbers stay whole, and a bound becomes the value that the feature's type holds."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from pydantic import BeforeValidator
 from featurestore.definitions.values.types import WHOLE_RANGES
 
 GREATEST_FLOAT = (2 - 2**-23) * 2.0**127
-# Of a double, in powers of ten.
+# The greatest power of ten of a double.
 _GREATEST_EXPONENT = 308
 
 
-def read_number(given: Any) -> Any:
-    """A whole number as int, any other as float; raises ValueError for what is neither, or is not finite."""
-    if isinstance(given, bool) or not isinstance(given, Real | Decimal | str):
-        raise ValueError(f"{given!r} is not a number")
-    if isinstance(given, Integral):
-        return int(given)
-    number = _from_decimal(given) if isinstance(given, Decimal | str) else float(given)
+def read_number(value: Any) -> Any:
+    """Return a whole number as int and any other as float; raises ValueError unless the value is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal | str):
+        raise ValueError(f"{value!r} is not a number")
+    if isinstance(value, Integral):
+        return int(value)
+    number = _from_decimal(value) if isinstance(value, Decimal | str) else float(value)
     if isinstance(number, float) and not math.isfinite(number):
-        raise ValueError(f"{given!r} is not a finite number")
+        raise ValueError(f"{value!r} is not a finite number")
     return number
 
 
-def _from_decimal(given: Decimal | str) -> int | float:
+def _from_decimal(value: Decimal | str) -> int | float:
     try:
-        number = Decimal(given)
+        number = Decimal(value)
     except InvalidOperation as error:
         raise ValueError("Input should be a valid number, unable to parse string as a number") from error
     if number.is_finite() and number.adjusted() > _GREATEST_EXPONENT:
-        raise ValueError(f"{given!r} is too large")
+        raise ValueError(f"{value!r} is too large")
     is_whole = number.is_finite() and number == number.to_integral_value()
     return int(number) if is_whole else float(number)
 
 
-Bound = Annotated[int | float, BeforeValidator(lambda given: None if given is None else read_number(given))]
+Bound = Annotated[int | float, BeforeValidator(lambda value: None if value is None else read_number(value))]
 
 
 def nearest_float(number: float) -> float:
@@ -50,9 +50,9 @@ def nearest_float(number: float) -> float:
 
 
 def in_type(number: int | float, word: str) -> int | float:
-    """The same number as the type spells it: ``0.0`` is 0 for a long, and 0 is ``0.0`` for a double.
+    """Convert the number to its type's own form: ``0.0`` becomes 0 for a long, and 0 becomes ``0.0`` for a double.
 
-    A fraction may be rounded as its literal is; a whole number is exact, or ValueError is raised.
+    A fraction may be rounded, as its literal is. Raises ValueError for a whole number that is not exact in the type.
     """
     if word in WHOLE_RANGES:
         is_whole = isinstance(number, float) and number.is_integer() and abs(number) <= 2**63
@@ -69,18 +69,18 @@ def in_type(number: int | float, word: str) -> int | float:
 
 
 def check_bounds(word: str, low: int | float | None, high: int | float | None) -> None:
-    """Raise ValueError where no value of the type can lie between the bounds, both included."""
+    """Raise ValueError if no value of the type can lie between the bounds, both included."""
     least, greatest = WHOLE_RANGES.get(word, (-GREATEST_FLOAT, GREATEST_FLOAT) if word == "float" else (None, None))
     if low is not None and greatest is not None and low > greatest:
-        raise ValueError(f"min {low} is greater than {greatest}, the greatest value of {word}: no value can keep it")
+        raise ValueError(f"min {low} is greater than {greatest}, the greatest value of {word}: no value can satisfy it")
     if high is not None and least is not None and high < least:
-        raise ValueError(f"max {high} is less than {least}, the least value of {word}: no value can keep it")
+        raise ValueError(f"max {high} is less than {least}, the least value of {word}: no value can satisfy it")
     if word in WHOLE_RANGES and low is not None and high is not None and math.ceil(low) > math.floor(high):
         raise ValueError(f"no whole number lies between min {low} and max {high}")
 
 
 def least_value(word: str, bound: int | float) -> int | float | None:
-    """The least value of the type that a ``min`` admits; None where it admits all of them."""
+    """The least value of the type that a ``min`` admits; None if it admits every value."""
     if word not in WHOLE_RANGES:
         return _as_held(word, bound)
     least = math.ceil(bound)
@@ -88,7 +88,7 @@ def least_value(word: str, bound: int | float) -> int | float | None:
 
 
 def greatest_value(word: str, bound: int | float) -> int | float | None:
-    """The greatest value of the type that a ``max`` admits; None where it admits all of them."""
+    """The greatest value of the type that a ``max`` admits; None if it admits every value."""
     if word not in WHOLE_RANGES:
         return _as_held(word, bound)
     greatest = math.floor(bound)
@@ -96,7 +96,7 @@ def greatest_value(word: str, bound: int | float) -> int | float | None:
 
 
 def _as_held(word: str, bound: int | float) -> float:
-    """A float's value 0.1 is greater than the double 0.1, and still keeps ``max=0.1``."""
+    """The bound as the type holds it: the float 0.1 is greater than the double 0.1, but satisfies ``max=0.1``."""
     exact = float(bound)
     if word != "float" or exact.is_integer():
         return exact
@@ -104,7 +104,7 @@ def _as_held(word: str, bound: int | float) -> float:
 
 
 def number_text(number: int | float) -> str:
-    """Exact, and whole numbers as such: ``0``, ``0.5``, ``9007199254740993``, ``1e+300``."""
+    """The exact number, without a decimal point if it is whole: ``0``, ``0.5``, ``9007199254740993``, ``1e+300``."""
     if isinstance(number, float) and number.is_integer() and abs(number) <= 2**53:
         return str(int(number))
     return repr(number)

@@ -20,19 +20,19 @@ _UNITS = {
     "d": timedelta(days=1),
     "w": timedelta(weeks=1),
 }
-# From the year 1 to 9999; in microseconds a long, also where it is added to a moment.
+# From the year 1 to 9999. In microseconds it fits a long, even when it is added to a moment.
 _LONGEST = timedelta(days=3_652_425)
 _ISO = TypeAdapter(timedelta)
 _SPOKEN = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
 def parse_duration(value: Any) -> timedelta:
-    """Read a positive duration; raises ValueError saying how to write one."""
+    """Read a positive duration; raises ValueError, which says how to write one."""
     duration = _read(value)
     if duration > _LONGEST:
-        raise ValueError(f"duration {shown(value)} is longer than all time; give one of at most 10,000 years")
+        raise ValueError(f"duration {shown(value)} is too long; give at most 10,000 years")
     if duration <= timedelta(0):
-        raise ValueError(f"duration {shown(value)} must be longer than nothing")
+        raise ValueError(f"duration {shown(value)} must be longer than zero")
     return duration
 
 
@@ -51,14 +51,14 @@ def _read(value: Any) -> timedelta:
             if value.startswith("P"):
                 return _ISO.validate_python(value)
         except OverflowError:
-            raise ValueError(f"duration {shown(value)} is longer than all time") from None
+            raise ValueError(f"duration {shown(value)} is too long; give at most 10,000 years") from None
         except ValidationError:
             pass
     raise ValueError(f"duration {shown(value)} cannot be read; write '90m', '36h', '7d', '2w' or ISO 8601 as 'P7D'")
 
 
 def _from_numpy(value: Any) -> timedelta:
-    """Of a ``timedelta64``, whose unit may be a nanosecond, or a month, which is no length."""
+    """Read a ``timedelta64``; its unit may be a nanosecond, or a month, which has no fixed length."""
     try:
         micros = value.astype("timedelta64[us]")
         if micros == value and isinstance(micros.item(), timedelta):
@@ -77,8 +77,10 @@ def format_duration(duration: timedelta) -> str:
 
 
 def spoken(seconds: float | None) -> str:
-    """An age as people say it: ``49 min``, ``1.5 h``, ``12 d``, in the greatest unit of which there is at least one; ``-``
-    where there is none."""
+    """An age as people say it: ``49 min``, ``1.5 h``, ``12 d``; ``-`` for None.
+
+    The unit is the greatest of which the age has at least one.
+    """
     if seconds is None:
         return "-"
     for size, unit in _SPOKEN:

@@ -1,7 +1,7 @@
 """ISO 8601 text: the one grammar by which every route reads moments and dates.
 
-Python and Java both run the expressions below, so a text is accepted by all routes or by none. Week dates, ordinal dates,
-the hour 24, the second 60, years outside 0001 to 9999 and offsets beyond 18 hours are not part of it.
+Python and Java both run the expressions below, so all routes accept a text or none does. Week dates, ordinal dates, the
+hour 24, the second 60, years outside 0001 to 9999 and offsets beyond 18 hours are not part of the grammar.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def parse_date(text: str) -> date:
 def parse_moment(text: str) -> tuple[date | datetime, bool]:
     """The moment down to its microsecond, and whether the text is finer than that.
 
-    A date where the text has no time, else a datetime, aware where the text has an offset. Raises ValueError.
+    A date if the text has no time, else a datetime, which is aware if the text has an offset. Raises ValueError.
     """
     match = _MOMENT.fullmatch(text)
     try:
         if match is not None:
             return _read_match(match)
     except ValueError:
-        # The 30th of February has the form of a date.
+        # February 30 has the form of a date.
         pass
     raise ValueError(f"{shown(text)} is not an ISO 8601 timestamp such as '2026-11-01T12:00:00Z'")
 

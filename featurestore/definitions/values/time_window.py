@@ -13,28 +13,28 @@ from featurestore.errors import InvalidArgumentError, shown
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-# What a time that is finer than a microsecond becomes.
+# The direction in which a time finer than a microsecond is rounded.
 Finer = Literal["up", "down"]
 
 
 class NaiveMomentError(ValueError):
-    """A moment without a time zone, where no zone is named to read it in."""
+    """A moment has no time zone, and the caller named no zone to read it in."""
 
 
 class DateWithoutTimeError(ValueError):
-    """A date where a moment is wanted, and no zone is named to read its midnight in."""
+    """A moment is needed, the value is a date, and the caller named no zone to read its midnight in."""
 
 
 class OutsideYearsError(ValueError):
-    """A moment outside the years 1 to 9999 in UTC."""
+    """A moment is outside the years 1 to 9999 in UTC."""
 
 
 def to_instant(value: Any, zone: str | None = None, finer: Finer = "up") -> datetime:
-    """An aware UTC datetime from a datetime (pandas' and NumPy's, too) or an ISO 8601 text.
+    """Return an aware UTC datetime for a datetime (pandas' and NumPy's, too) or an ISO 8601 text.
 
     Naive and date-only values are refused unless ``zone`` names the time zone to read them in. Times are kept in
-    microseconds; a value that is finer goes ``up`` to the next, as an event that must not be seen before it happened,
-    or ``down``, as a moment that must not see what comes after it. Raises ValueError.
+    microseconds. A finer value is rounded ``up`` for an event, which must not be seen before it happened, or ``down``
+    for a moment that must not see what comes after it. Raises ValueError.
     """
     moment, nanoseconds = _local_or_aware(value)
     if isinstance(moment, date) and not isinstance(moment, datetime):
@@ -46,7 +46,8 @@ def to_instant(value: Any, zone: str | None = None, finer: Finer = "up") -> date
     if moment.tzinfo is None or moment.utcoffset() is None:
         if zone is None:
             raise NaiveMomentError(
-                f"{shown(value)} has no time zone; add an offset, or name the zone to read it in (timestamp_zone in the settings)"
+                f"{shown(value)} has no time zone; add an offset, or name the zone to read it in "
+                "(timestamp_zone in the settings)"
             )
         moment = moment.replace(tzinfo=ZoneInfo(zone))
     try:
@@ -56,12 +57,12 @@ def to_instant(value: Any, zone: str | None = None, finer: Finer = "up") -> date
 
 
 def _local_or_aware(value: Any) -> tuple[Any, int]:
-    """A plain date or datetime down to its microsecond, and the nanoseconds that are left; no other value."""
+    """A plain date or datetime down to its microsecond, and the remaining nanoseconds; None and 0 for other values."""
     if isinstance(value, str):
         return parse_moment(value)
     if type(value).__name__ == "datetime64" and type(value).__module__ == "numpy":
         return _from_numpy(value)
-    # pandas' missing timestamp is a datetime, too, and is not even equal to itself.
+    # pandas' missing timestamp is a datetime, too, but it is not equal to itself.
     if not isinstance(value, date) or value != value:
         return None, 0
     if not isinstance(value, datetime):
@@ -71,8 +72,8 @@ def _local_or_aware(value: Any) -> tuple[Any, int]:
 
 
 def _from_numpy(value: Any) -> tuple[Any, int]:
-    """Of a ``datetime64``: whole microseconds, rounded down, and whether anything is left."""
-    # NumPy cannot count picoseconds in years; what they can count lies around 1970.
+    """The whole microseconds of a ``datetime64``, rounded down, and whether there is a remainder."""
+    # NumPy cannot convert units of a picosecond and finer to years; their range is a short time around 1970.
     tiny = value.dtype.name.endswith(("ps]", "fs]", "as]"))
     calendar = value.astype("datetime64[us]" if tiny else "datetime64[Y]").item()
     if calendar is None:
@@ -94,17 +95,17 @@ def from_micros(micros: int) -> datetime:
 
 
 def _utc(moment: datetime) -> str:
-    """As one writes it: ``2026-11-01T00:00:00Z``."""
+    """The moment as ``2026-11-01T00:00:00Z``."""
     return moment.isoformat().replace("+00:00", "Z")
 
 
 def in_utc(value: Any) -> Any:
-    """A moment in UTC; any other value as it is."""
+    """Convert a moment to UTC; return any other value unchanged."""
     return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
-def _of_window(name: str, value: Any, zone: str | None) -> datetime:
-    """An end of a window. Up, so that exactly the events within are in it, whose own times go up."""
+def _window_bound(name: str, value: Any, zone: str | None) -> datetime:
+    """The start or end of a window, rounded up as event timestamps are, so that no event changes sides."""
     try:
         return to_instant(value, zone)
     except ValueError as error:
@@ -113,7 +114,7 @@ def _of_window(name: str, value: Any, zone: str | None) -> datetime:
 
 @dataclass(frozen=True)
 class TimeWindow:
-    """``[start, end)``: the start is in, the end is not."""
+    """``[start, end)``: the start is included, the end is not."""
 
     start: datetime
     end: datetime
@@ -122,12 +123,12 @@ class TimeWindow:
         for name in ("start", "end"):
             moment = getattr(self, name)
             if type(moment) is not datetime or moment.tzinfo is not UTC:
-                object.__setattr__(self, name, _of_window(name, moment, None))
+                object.__setattr__(self, name, _window_bound(name, moment, None))
 
     @classmethod
     def of(cls, start: Any, end: Any, zone: str | None = None) -> TimeWindow:
-        """Read both ends; raises InvalidArgumentError where one cannot be read, and when the window would be empty."""
-        window = cls(_of_window("start", start, zone), _of_window("end", end, zone))
+        """Read both bounds; raises InvalidArgumentError if one cannot be read or the window would be empty."""
+        window = cls(_window_bound("start", start, zone), _window_bound("end", end, zone))
         if window.start >= window.end:
             raise InvalidArgumentError(
                 f"the window's start {_utc(window.start)} is not before its end {_utc(window.end)}"

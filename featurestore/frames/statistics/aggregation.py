@@ -15,21 +15,21 @@ from featurestore.frames.statistics.calendar import Every, bucket_end, bucket_st
 
 Function = Literal["sum", "avg", "count", "min", "max", "stddev", "approx_percentile"]
 FUNCTIONS: tuple[str, ...] = get_args(Function)
-# What can be told of values that are no numbers.
+# The functions that apply to values of any type, not only to numbers.
 OF_ANY_TYPE = ("count",)
 BUCKET_COLUMNS = ("bucket_start", "bucket_end", "value")
 
 _VALUE, _START, _RANK, _VALUES = "__value", "__bucket_start", "__rank", "__values"
 _WHOLE = (T.IntegerType, T.LongType)
-# Whole numbers of 64 bits, of which there may be up to 10^18 in a bucket.
+# Holds any whole number of 64 bits; a bucket may have up to 10^18 of them.
 _EXACT = T.DecimalType(20, 0)
 _LONGEST = 2**63
-# A share and a number of values: their product has 38 digits, none of which is rounded.
+# A share and a number of values; their product has 38 digits, so none is rounded.
 _SHARE, _COUNT = T.DecimalType(19, 18), T.DecimalType(18, 0)
 
 
 def presence(values: DataFrame, feature: str) -> DataFrame:
-    """The same rows with true for every value of the feature: all that counting needs, whatever its type and width."""
+    """The same rows with true in place of each value: all that counting needs, whatever the feature's type."""
     return values.withColumn(feature, F.when(column(feature).isNotNull(), F.lit(True)))
 
 
@@ -42,16 +42,18 @@ def aggregate_buckets(
     zone: str,
     percentile: float = 0.5,
 ) -> DataFrame:
-    """One row a bucket of the zone's calendar that has values, and combination of ``keys``.
+    """One row per bucket of the zone's calendar that has values, and combination of ``keys``.
 
-    Columns: the keys, ``bucket_start`` (included) and ``bucket_end`` (not), both instants, and ``value``. ``values`` has
-    one row an entity and event timestamp. Nulls are no values. ``sum`` of whole numbers is an exact long (one that a
-    long cannot hold fails the query), of others a double; ``avg`` and ``stddev`` are doubles, ``avg`` of whole numbers that
-    of their exact sum; ``count`` is a long; ``min``, ``max`` and ``approx_percentile`` have the feature's type, and are
-    values of it: the percentile is the least value that at least the share ``percentile`` of the values is at or below.
-    ``stddev`` is that of a sample (divided by n - 1), and null for one value.
+    Columns: the keys, ``bucket_start`` (included) and ``bucket_end`` (not), both instants, and ``value``. ``values``
+    has one row per entity and event timestamp. Nulls do not count as values.
+
+    ``sum`` of whole numbers is an exact long (the query fails if a long cannot hold it), of others a double. ``avg``
+    and ``stddev`` are doubles; ``avg`` of whole numbers is computed from their exact sum; ``stddev`` is that of a
+    sample (divided by n - 1), and null for one value. ``count`` is a long. ``min``, ``max`` and ``approx_percentile``
+    are values of the feature, in its type; the percentile is the least value such that at least the share
+    ``percentile`` of the values is at or below it.
     """
-    there = values.where(column(feature).isNotNull()).select(
+    present = values.where(column(feature).isNotNull()).select(
         *(column(key) for key in keys),
         bucket_start(F.col("event_timestamp"), every, zone).alias(_START),
         column(feature).alias(_VALUE),
@@ -59,10 +61,10 @@ def aggregate_buckets(
     whole = isinstance(values.schema[feature].dataType, _WHOLE)
     bucket = [*(column(key) for key in keys), F.col(_START)]
     if function == "approx_percentile":
-        told = _at_share(there, bucket, percentile)
+        aggregated = _at_share(present, bucket, percentile)
     else:
-        told = there.groupBy(*bucket).agg(_aggregate(function, feature, whole).alias(_VALUE))
-    return told.select(
+        aggregated = present.groupBy(*bucket).agg(_aggregate(function, feature, whole).alias(_VALUE))
+    return aggregated.select(
         *(column(key) for key in keys),
         F.col(_START).alias("bucket_start"),
         bucket_end(F.col(_START), every, zone).alias("bucket_end"),
@@ -71,15 +73,18 @@ def aggregate_buckets(
 
 
 def _at_share(values: DataFrame, bucket: Sequence[Column], share: float) -> DataFrame:
-    """The row of each bucket whose value is at this share, by its rank: Spark's own sketches work in doubles, give
-    numbers above 2^53 that are no values, and others where rows come in another order."""
+    """The row of each bucket at this share, by the rank of its value.
+
+    Spark's own sketches compute in doubles: above 2^53 their results are no values of the feature, and they depend on
+    the order of rows.
+    """
     by = Window.partitionBy(*bucket)
     ranked = values.withColumn(_RANK, F.row_number().over(by.orderBy(_VALUE))).withColumn(
         _VALUES, F.count(F.lit(1)).over(by)
     )
     exact = F.lit(Decimal(repr(float(share))).quantize(Decimal("1e-18"))).cast(_SHARE)
-    wanted = F.ceil(F.col(_VALUES).cast(_COUNT) * exact)
-    return ranked.where(F.col(_RANK) == F.greatest(wanted, F.lit(1)))
+    rank = F.ceil(F.col(_VALUES).cast(_COUNT) * exact)
+    return ranked.where(F.col(_RANK) == F.greatest(rank, F.lit(1)))
 
 
 def _aggregate(function: Function, feature: str, whole: bool) -> Column:
@@ -87,7 +92,7 @@ def _aggregate(function: Function, feature: str, whole: bool) -> Column:
     if function == "sum":
         return _exact_sum(value, feature) if whole else F.sum(value)
     if function == "stddev":
-        # Some sessions have NaN for one value.
+        # In some sessions the result for one value would be NaN.
         return F.when(F.count(value) > 1, F.stddev_samp(value))
     if function == "avg" and whole:
         return F.sum(value.cast(_EXACT)).cast("double") / F.count(value)
@@ -95,7 +100,7 @@ def _aggregate(function: Function, feature: str, whole: bool) -> Column:
 
 
 def _exact_sum(value: Column, feature: str) -> Column:
-    """Summed as decimals: longs would wrap around without a word in some sessions, and on the way in any order."""
+    """The sum, as decimals: longs would wrap around silently in some sessions, depending on the order of rows."""
     total = F.sum(value.cast(_EXACT))
     fits = (total >= F.lit(-_LONGEST).cast(_EXACT)) & (total < F.lit(str(_LONGEST)).cast(_EXACT))
     message = F.concat(F.lit(f"the sum of {feature} in a bucket is "), total.cast("string"), F.lit(", beyond a long; "))

@@ -1,11 +1,11 @@
 """Calendar buckets of a time zone: local hours, days, ISO weeks and months, each as a span of instants.
 
-The buckets of a zone lie side by side on the time line, without gap or overlap, whatever its clocks do:
+The buckets of a zone follow each other on the time line, without gap or overlap, whatever its clocks do:
 
-- An hour begins at each full hour of the local clock, and where the clock is changed. The hour that comes twice at the
-  end of summer time is two buckets.
-- A day begins when the local clock first shows its date: at midnight, or where midnight is skipped, at the clock change.
-  It has 23 or 25 hours where the clock is changed. Weeks begin with Mondays, months with their first day.
+- An hour begins at each full hour of the local clock, and at each clock change. The hour that comes twice at the end of
+  summer time is two buckets.
+- A day begins when the local clock first shows its date: at midnight or, if midnight is skipped, at the clock change.
+  A day with a clock change has 23 or 25 hours. Weeks begin on Mondays, months on their first day.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ EVERY: tuple[str, ...] = get_args(Every)
 
 _SECOND = 1_000_000
 _HOUR, _DAY = 3_600 * _SECOND, 86_400 * _SECOND
-# Together a day and a half: no clock was ever changed by more than a day.
+# Together a day and a half; no clock was ever changed by more than a day.
 _STEPS = [2**power * _SECOND for power in range(16, -1, -1)]
 
 
 def check_zone(zone: object) -> str:
-    """The name of a time zone; raises InvalidArgumentError with the nearest names."""
-    known = available_timezones()
-    if not isinstance(zone, str) or zone not in known:
-        hint = nearest(zone, known) if isinstance(zone, str) else ""
+    """Return the name of a time zone; raises InvalidArgumentError, with the nearest names, for an unknown one."""
+    zones = available_timezones()
+    if not isinstance(zone, str) or zone not in zones:
+        hint = nearest(zone, zones) if isinstance(zone, str) else ""
         raise InvalidArgumentError(
             f"time_zone {zone!r} is not known; write one such as 'America/New_York'. {hint}".rstrip()
         )
@@ -40,28 +40,28 @@ def check_zone(zone: object) -> str:
 
 
 def bucket_start(timestamp: Column, every: Every, zone: str) -> Column:
-    """The first instant of the bucket that holds ``timestamp``; exact to the microsecond, null for null.
+    """The first instant of the bucket that contains ``timestamp``; exact to the microsecond, null for null.
 
-    The session's time zone changes nothing.
+    It does not depend on the session's time zone.
     """
     if every == "hour":
         return _hour_start(timestamp, zone)
-    begun = _first_date(utc_date(_clock(timestamp, zone)), every)
-    # A clock that is set back over midnight shows a date again whose successor had begun.
-    successor = _first_instant(_next_date(begun, every), zone)
-    return F.when(timestamp >= successor, successor).otherwise(_first_instant(begun, zone))
+    first_date = _first_date(utc_date(_clock(timestamp, zone)), every)
+    # A clock that is set back over midnight shows a date again although the next date had begun.
+    successor = _first_instant(_next_date(first_date, every), zone)
+    return F.when(timestamp >= successor, successor).otherwise(_first_instant(first_date, zone))
 
 
 def bucket_end(start: Column, every: Every, zone: str) -> Column:
     """The first instant after the bucket that begins at ``start``."""
     if every == "hour":
         return _hour_end(start, zone)
-    begun = _first_date(utc_date(_clock(start, zone)), every)
-    return _first_instant(_next_date(begun, every), zone)
+    first_date = _first_date(utc_date(_clock(start, zone)), every)
+    return _first_instant(_next_date(first_date, every), zone)
 
 
 def _clock(timestamp: Column, zone: str) -> Column:
-    """What the zone's clock shows, as the instant at which a clock in UTC shows the same."""
+    """The time that the zone's clock shows, as the instant at which a clock in UTC shows the same."""
     return F.from_utc_timestamp(timestamp, zone)
 
 
@@ -98,25 +98,25 @@ def _next_date(first: Column, every: Every) -> Column:
 
 
 def _first_instant(date: Column, zone: str) -> Column:
-    """When the zone's clock first shows the date or, where it never does, a later one."""
+    """The instant at which the zone's clock first shows the date or, if it never does, a later date."""
     midnight = F.unix_date(date).cast("bigint") * F.lit(_DAY)
-    # Of two midnights this is the first; a skipped one gives an instant that is as much after it as the clock is set on.
-    read = F.to_utc_timestamp(F.timestamp_micros(midnight), zone)
-    skipped = F.unix_micros(_clock(read, zone)) - midnight
-    before = F.timestamp_micros(F.unix_micros(read) - skipped)
-    return F.when(skipped == 0, read).otherwise(_clock_change(before, read, zone))
+    # The first of two midnights. A skipped midnight gives an instant as long after it as the clock is put forward.
+    at_midnight = F.to_utc_timestamp(F.timestamp_micros(midnight), zone)
+    skipped = F.unix_micros(_clock(at_midnight, zone)) - midnight
+    before = F.timestamp_micros(F.unix_micros(at_midnight) - skipped)
+    return F.when(skipped == 0, at_midnight).otherwise(_clock_change(before, at_midnight, zone))
 
 
 def _clock_change(before: Column, after: Column, zone: str) -> Column:
-    """The one instant, after ``before`` and not after ``after``, from which on the clock is another than before it.
+    """The only clock change after ``before`` and not after ``after``: the first instant with another offset.
 
-    ``before`` is on a full second, as all clock changes are: found by halving the seconds between.
+    A bisection of the seconds between them finds it. ``before`` is on a full second, as all clock changes are.
     """
 
-    def later(found: Column, step: Column) -> Column:
-        tried = F.timestamp_micros(found + step)
-        unchanged = (tried <= after) & (_offset(tried, zone) == _offset(before, zone))
-        return F.when(unchanged, found + step).otherwise(found)
+    def later(micros: Column, step: Column) -> Column:
+        candidate = F.timestamp_micros(micros + step)
+        unchanged = (candidate <= after) & (_offset(candidate, zone) == _offset(before, zone))
+        return F.when(unchanged, micros + step).otherwise(micros)
 
     last_before = F.aggregate(F.array(*(F.lit(step) for step in _STEPS)), F.unix_micros(before), later)
     return F.timestamp_micros(last_before + F.lit(_SECOND))

@@ -1,6 +1,7 @@
-"""Many numbers as few that stand for equally many each: sorted, the same whatever the order of rows, and merged by weight.
+"""Many numbers as few points, each of which represents equally many: sorted, merged by weight, in any order of rows.
 
-A sketch would draw lots or depend on the order in which it is fed, so that the same rows gave other quantiles each time.
+The same rows always give the same points. A sketch would be random or depend on the order of its input, so that the
+same rows gave different quantiles each time.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-# Numbers are kept as they are up to so many; of more, each point stands for an equal share of them, from its middle.
+# Up to this many numbers are kept as they are. Of more, each point represents an equal share, and is its middle number.
 POINTS = 500
 
 
 def is_point(rank: Column, numbers: Column) -> Column:
-    """Whether the number of this rank (from 1) of so many is one of the points: all are, of few."""
+    """Whether the number of this rank (from 1), of ``numbers`` in all, is a point; of few numbers, each is."""
     steps = F.least(numbers, F.lit(POINTS))
     up_to, below = (_whole(2 * ranks * steps + numbers, 2 * numbers) for ranks in (rank, rank - 1))
     return up_to > below
@@ -27,9 +28,9 @@ def merged_points(parts: Column, numbers: Column) -> Column:
 
 
 def merged_grid(parts: Column, numbers: Column, steps: int) -> Column:
-    """The least numbers that at least 0, 1 / ``steps``, ..., 1 of the parts' numbers are at or below."""
+    """The least numbers such that at least 0, 1 / ``steps``, ..., 1 of the parts' numbers are at or below them."""
 
-    def read(every: Column) -> Column:
+    def grid(every: Column) -> Column:
         def rank(step: Column) -> Column:
             return F.greatest(F.lit(1).cast("bigint"), _up(step * F.size(every), F.lit(steps)))
 
@@ -37,31 +38,31 @@ def merged_grid(parts: Column, numbers: Column, steps: int) -> Column:
             F.sequence(F.lit(0).cast("bigint"), F.lit(steps).cast("bigint")), lambda i: _at(every, rank(i))
         )
 
-    return _let(_together(parts, numbers), read)
+    return _let(_together(parts, numbers), grid)
 
 
 def at_shares(points: Column, shares: Sequence[float]) -> Column:
-    """The points that at least these shares of all are at or below; null where there is none."""
-    wanted = F.array(*(F.lit(share) for share in shares))
-    read = F.transform(wanted, lambda share: _at(points, F.greatest(F.lit(1), F.ceil(share * F.size(points)))))
-    return F.when(F.size(points) > 0, read)
+    """The least points such that at least these shares of all points are at or below them; null without points."""
+    literals = F.array(*(F.lit(share) for share in shares))
+    quantiles = F.transform(literals, lambda share: _at(points, F.greatest(F.lit(1), F.ceil(share * F.size(points)))))
+    return F.when(F.size(points) > 0, quantiles)
 
 
 def _together(parts: Column, numbers: Column) -> Column:
-    """All parts' points in one sorted array, each part's as often as its numbers weigh."""
+    """The points of all parts in one sorted array, as many of each part as its share of the numbers."""
     most = F.least(numbers, F.size(parts).cast("bigint") * POINTS)
 
     def weighed(part: Column) -> Column:
-        often = F.when(most == numbers, part["numbers"]).otherwise(
+        count = F.when(most == numbers, part["numbers"]).otherwise(
             _whole(2 * part["numbers"] * most + numbers, 2 * numbers)
         )
-        return _spread_over(part["points"], often)
+        return _spread_over(part["points"], count)
 
     return F.array_sort(F.flatten(F.transform(parts, weighed)))
 
 
 def _spread_over(points: Column, count: Column) -> Column:
-    """So many of the points, evenly: each is the middle of an equal share of them."""
+    """``count`` of the points, evenly spread: each is the middle of an equal share of them."""
     size = F.size(points).cast("bigint")
 
     def middle(place: Column) -> Column:
@@ -76,7 +77,7 @@ def _at(points: Column, rank: Column) -> Column:
 
 
 def _whole(number: Column, by: Column) -> Column:
-    """The quotient of whole numbers that are not negative, rounded down, exactly; null where there is nothing to divide by."""
+    """The exact quotient of two whole numbers of at least 0, rounded down; null for the divisor 0."""
     return F.call_function("div", number.cast("bigint"), F.nullif(by.cast("bigint"), F.lit(0).cast("bigint")))
 
 
@@ -85,5 +86,5 @@ def _up(number: Column, by: Column) -> Column:
 
 
 def _let(value: Column, body: Callable[[Column], Column]) -> Column:
-    """``body`` of a value that is computed once, however often it stands in it."""
+    """``body`` of a value that Spark computes once, however often ``body`` uses it."""
     return F.get(F.transform(F.array(value), body), F.lit(0))

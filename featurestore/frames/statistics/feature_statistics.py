@@ -1,4 +1,4 @@
-"""What one feature's values of a period were like: counts, moments, and how they are spread."""
+"""Statistics of one feature's values over a period: counts, moments and the distribution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from featurestore.definitions.values.durations import spoken
 from featurestore.definitions.values.time_window import from_micros
 
-# Ranks at which a profile tells the number, for people and for tools.
+# Shares at which a profile has a quantile, for people and for tools.
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _MICROS = 1_000_000
 _SECONDS_A_DAY = 86_400
@@ -20,9 +20,9 @@ _SECONDS_A_DAY = 86_400
 
 @dataclass(frozen=True)
 class Distribution:
-    """Numbers by rank: ``grid[i]`` is the least number that at least ``i / (len(grid) - 1)`` of the rows are at or below.
+    """Numbers by rank: at least ``i / (len(grid) - 1)`` of the rows are at or below ``grid[i]``, the least such number.
 
-    A share that is read back from it is rounded down to a whole step. ``rows``: how many numbers there were.
+    Shares that are read from the grid are rounded down to a whole step. ``rows``: the number of numbers.
     """
 
     rows: int
@@ -41,7 +41,7 @@ class Distribution:
         return max(0, bisect_left(self.grid, number) - 1) / self.steps
 
     def quantile(self, share: float) -> float:
-        """The least number that at least this share of the rows is at or below."""
+        """The least number such that at least this share of the rows is at or below it."""
         return self.grid[min(self.steps, math.ceil(share * self.steps))]
 
 
@@ -50,12 +50,12 @@ class FeatureStatistics:
     """A feature over a period, or on one ``date``; a corrected value counts once.
 
     - ``rows``: entities and event timestamps at which the group has a row; ``nulls``: those without a value.
-    - ``distinct``: how many different values, an estimate (none for json).
-    - ``measure``: what the numbers are of: ``value``, ``truth`` (true is 1), ``length`` (of a text in characters, or of an
-      array), ``microseconds`` and ``days`` since 1970 (UTC), ``norm`` (of an embedding), ``none`` (json).
-    - ``minimum``, ``maximum``, ``mean``, ``stddev`` (of a sample) of these numbers; none without any.
-    - ``quantiles``: by share, the least number that at least this share is at or below; an estimate.
-    - ``top``: of texts and booleans, the most frequent values with their rows.
+    - ``distinct``: the number of different values, an estimate (None for json).
+    - ``measure``: what the numbers measure: ``value``, ``truth`` (true is 1), ``length`` (of a text in characters, or
+      of an array), ``microseconds`` and ``days`` since 1970 (UTC), ``norm`` (of an embedding), ``none`` (json).
+    - ``minimum``, ``maximum``, ``mean``, ``stddev`` (of a sample) of these numbers; None if there are no numbers.
+    - ``quantiles``: share -> the least number such that at least this share is at or below it; an estimate.
+    - ``top``: the most frequent values of texts and booleans, with their rows.
     """
 
     feature: str
@@ -105,7 +105,7 @@ class FeatureStatistics:
 
 
 def as_text(number: float | None, measure: str) -> str:
-    """A number of a measure as people read it; ``-`` for none."""
+    """A number of a measure as people read it; ``-`` for None."""
     if number is None:
         return "-"
     try:
@@ -119,14 +119,14 @@ def as_text(number: float | None, measure: str) -> str:
 
 
 def significant(number: float, digits: int) -> str:
-    """A number by so many digits: ``0.403197``, ``12,499,400``."""
+    """A number rounded to this many digits: ``0.403197``, ``12,499,400``."""
     rounded = float(f"{number:.{digits}g}")
-    # What a double holds to the last digit needs no powers of ten.
+    # A double holds whole numbers below this bound to the last digit, so they need no power of ten.
     return f"{rounded:,.0f}" if 10**digits <= abs(rounded) < 1e15 else f"{rounded:.{digits}g}"
 
 
 def deviation_as_text(number: float | None, measure: str) -> str:
-    """The same of a difference of such numbers."""
+    """The same for a difference of such numbers."""
     if number is not None and measure == "microseconds":
         return spoken(number / _MICROS)
     if number is not None and measure == "days":
@@ -135,7 +135,7 @@ def deviation_as_text(number: float | None, measure: str) -> str:
 
 
 def _finite(number: float | None) -> float | None:
-    """None for what a double could not hold on the way."""
+    """The number, or None if a step of its computation left the range of a double."""
     return number if number is not None and math.isfinite(number) else None
 
 
@@ -145,9 +145,9 @@ def _stddev(numbers: int, squares: float | None) -> float | None:
 
 @dataclass(frozen=True)
 class HistogramBin:
-    """Numbers in ``(low, high]``, or the text ``value``; the first and the last bin also hold what is beyond them.
+    """Numbers in ``(low, high]``, or the text ``value``; the first and last bin also hold the numbers beyond them.
 
-    ``shares``: of each distribution that was asked, in their order.
+    ``shares``: the share of each distribution, in the order of the distributions.
     """
 
     shares: tuple[float, ...]
@@ -158,13 +158,15 @@ class HistogramBin:
 
 def histogram(distributions: Sequence[Distribution], bins: int = 20) -> tuple[HistogramBin, ...]:
     """Bins of equal width over all but the outermost half a percent of each distribution, with the shares in each."""
-    low = min(one.quantile(0.005) for one in distributions)
-    high = max(one.quantile(0.995) for one in distributions)
+    low = min(distribution.quantile(0.005) for distribution in distributions)
+    high = max(distribution.quantile(0.995) for distribution in distributions)
     if low == high:
         return (HistogramBin(tuple(1.0 for _ in distributions), low, high),)
     edges = [low + index * (high / bins - low / bins) for index in range(bins)] + [high]
-    cumulated = [[0.0, *(one.at_or_below(edge) for edge in edges[1:-1]), 1.0] for one in distributions]
+    cumulative = [
+        [0.0, *(distribution.at_or_below(edge) for edge in edges[1:-1]), 1.0] for distribution in distributions
+    ]
     return tuple(
-        HistogramBin(tuple(shares[index + 1] - shares[index] for shares in cumulated), edges[index], edges[index + 1])
+        HistogramBin(tuple(shares[index + 1] - shares[index] for shares in cumulative), edges[index], edges[index + 1])
         for index in range(bins)
     )

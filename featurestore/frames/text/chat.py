@@ -1,4 +1,7 @@
-"""Rows as chat messages, ``{"messages": [...]}`` a line: made and checked on the executors, each row with its reason."""
+"""Rows as chat messages, one line ``{"messages": [...]}`` each, or the reason why a row has no line.
+
+The executors make and check the lines.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,9 @@ from featurestore.frames.training_sets.splits import EMBARGO, PARTS
 Messages: TypeAlias = list[dict[str, str]]
 FormatFunction: TypeAlias = Callable[[dict[str, Any]], Any]
 
-# The part of rows that are not split.
+# The part of rows without a split.
 ALL = "all"
-# Why a row gave no line. The first three leave rows out, the last one always fails.
+# Why a row has no line. The first three leave the row out, the last always fails the export.
 OUTPUT_MISSING = "the output is missing"
 IN_EMBARGO = "in the embargo before a part"
 IN_NO_PART = "in no part of the split"
@@ -38,17 +41,17 @@ LEFT_OUT = (OUTPUT_MISSING, IN_EMBARGO, IN_NO_PART)
 
 _LINES = "part string, hash_1 long, hash_2 long, reason string, detail string, line string, missing array<string>"
 _LINE_NAMES = [pair.split()[0] for pair in _LINES.split(", ")]
-# So many characters of what a row did wrong.
-_TOLD = 500
+# Characters of a row's ``detail``.
+_LONGEST_DETAIL = 500
 _ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """How a row becomes messages: by ``format_fn``, else by ``template``, else a line an input.
+    """How a row becomes messages: by ``format_fn``, else by ``template``, else with one line per input.
 
-    ``output``: the column whose text the assistant answers. ``identified_by``: the columns that tell which row it was.
-    ``columns``: all that are used; none: all that there are.
+    ``output``: the column with the assistant's answer. ``identified_by``: the columns that identify a row in
+    ``detail``. ``columns``: all columns that are used; None means all of the row's.
     """
 
     inputs: tuple[str, ...]
@@ -61,43 +64,44 @@ class ChatFormat:
 
 
 def chat_lines(rows: DataFrame, format: ChatFormat, seed: int, split: str | None = None) -> DataFrame:
-    """A row a row: ``part, hash_1, hash_2, reason, detail, line, missing``; a line or a reason, never both.
+    """One row per row: ``part, hash_1, hash_2, reason, detail, line, missing``; a line or a reason, never both.
 
-    ``missing`` names the columns that the prompt is made of and that are null in the row. ``part`` is what the column ``split`` says (``all`` where there is none). The hashes are of (seed, row), so that
-    whoever orders and shards by them does the same on any partitioning.
+    ``missing`` names the columns of the prompt that are null in the row. ``part`` is the value of the column ``split``
+    (``all`` without a split). The hashes are of (seed, row), so that ordering and sharding by them give the same result
+    with any partitioning.
     """
     part = F.lit(ALL) if split is None else column(split)
     content = [field for field in rows.schema if field.name != split]
     hashes = [row_hash([column(field.name) for field in content], seed + n).alias(f"hash_{n + 1}") for n in (0, 1)]
     used = [field for field in content if format.columns is None or field.name in format.columns]
     values = [_for_python(column(field.name), field.dataType).alias(f"c{n}") for n, field in enumerate(used)]
-    asked = rows.select(part.alias("part"), *hashes, *values)
-    schema = to_arrow_schema(asked.schema, timezone="UTC")
+    inputs = rows.select(part.alias("part"), *hashes, *values)
+    schema = to_arrow_schema(inputs.schema, timezone="UTC")
     names = [field.name for field in used]
 
-    def made(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def make_lines(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         maker = LineMaker(format)
         for batch in batches:
             in_utc = [values.cast(field.type) for values, field in zip(batch.columns, schema, strict=True)]
-            told = [values.to_pylist(maps_as_pydicts="strict") for values in in_utc[3:]]
+            python_columns = [values.to_pylist(maps_as_pydicts="strict") for values in in_utc[3:]]
             parts = in_utc[0].to_pylist()
-            rows = [dict(zip(names, values, strict=True)) for values in zip(*told, strict=True)]
+            rows = [dict(zip(names, values, strict=True)) for values in zip(*python_columns, strict=True)]
             lines = [maker.line(part, row) for part, row in zip(parts, rows, strict=True)]
             columns = [pa.array([line[n] for line in lines], pa.string()) for n in range(3)]
             missing = pa.array([maker.missing(row) for row in rows], pa.list_(pa.string()))
             yield pa.RecordBatch.from_arrays([*in_utc[:3], *columns, missing], names=_LINE_NAMES)
 
-    return asked.mapInArrow(made, _LINES)
+    return inputs.mapInArrow(make_lines, _LINES)
 
 
-def missing_inputs(made: DataFrame) -> DataFrame:
-    """Of the rows of ``chat_lines``: ``name, count``, a row a column that is missing in any line, the most often first."""
-    named = made.where(F.col("line").isNotNull()).select(F.explode("missing").alias("name"))
-    return named.groupBy("name").count().orderBy(F.desc("count"), "name")
+def missing_inputs(lines: DataFrame) -> DataFrame:
+    """``name, count``: one row per column that is missing in a line of ``chat_lines``, the most frequent first."""
+    names = lines.where(F.col("line").isNotNull()).select(F.explode("missing").alias("name"))
+    return names.groupBy("name").count().orderBy(F.desc("count"), "name")
 
 
 def _for_python(value: Column, kind: T.DataType) -> Column:
-    """32-bit floats as the doubles of their own digits: 0.1 and not 0.10000000149011612."""
+    """The value with 32-bit floats as doubles of the same digits: 0.1 and not 0.10000000149011612."""
     if isinstance(kind, T.FloatType):
         return value.cast("string").cast("double")
     if isinstance(kind, T.ArrayType) and isinstance(kind.elementType, T.FloatType):
@@ -106,7 +110,7 @@ def _for_python(value: Column, kind: T.DataType) -> Column:
 
 
 class LineMaker:
-    """Makes lines of rows, one after another; templates are compiled once."""
+    """Makes a line of each row; compiles the templates once."""
 
     def __init__(self, format: ChatFormat) -> None:
         self._format = format
@@ -114,14 +118,14 @@ class LineMaker:
         self._template = None if format.template is None else compile_template(format.template)
         templates = [template for template in (self._system, self._template) if template is not None]
         inputs = format.inputs if format.template is None else ()
-        self._prompted_by = sorted({*inputs, *(name for template in templates for name in template.columns)})
+        self._prompt_columns = sorted({*inputs, *(name for template in templates for name in template.columns)})
 
     def missing(self, row: dict[str, Any]) -> list[str]:
-        """The columns that the prompt is made of and that are null: what the templates name, or else the inputs."""
-        return [name for name in self._prompted_by if row[name] is None]
+        """The columns of the prompt that are null; these are the columns that templates name, or else the inputs."""
+        return [name for name in self._prompt_columns if row[name] is None]
 
     def line(self, part: str | None, row: dict[str, Any]) -> tuple[str | None, str | None, str | None]:
-        """(reason, detail, line) of a row; a reason or a line. ``detail`` says which row it was, and what was found."""
+        """(reason, detail, line) of a row: a reason or a line. ``detail`` says which row it is, and what was found."""
         output = row[self._format.output]
         if output is None or (isinstance(output, str) and not output.strip()):
             return OUTPUT_MISSING, None, None
@@ -130,39 +134,39 @@ class LineMaker:
         try:
             messages = self._messages(row)
         except SecurityError as error:
-            return REFUSED, self._told(row, str(error)), None
-        # Whatever a user's template or function raises is this row's reason; its neighbours go on.
+            return REFUSED, self._detail(row, str(error)), None
+        # Whatever a user's template or function raises is the reason of this row alone; other rows go on.
         except Exception as error:
             reason = TEMPLATE_FAILED if self._format.format_fn is None else FUNCTION_FAILED
-            return reason, self._told(row, f"{type(error).__name__}: {error}"), None
+            return reason, self._detail(row, f"{type(error).__name__}: {error}"), None
         fault = messages_fault(messages)
         if fault is not None:
-            return NOT_MESSAGES, self._told(row, fault), None
+            return NOT_MESSAGES, self._detail(row, fault), None
         return None, None, json_line(messages)
 
     def _messages(self, row: dict[str, Any]) -> Any:
-        before = [] if self._system is None else [{"role": "system", "content": self._system.render(row)}]
-        given: Any
+        system = [] if self._system is None else [{"role": "system", "content": self._system.render(row)}]
+        content: Any
         if self._format.format_fn is not None:
-            given = self._format.format_fn(dict(row))
+            content = self._format.format_fn(dict(row))
         elif self._template is not None:
-            given = self._template.render(row)
+            content = self._template.render(row)
         else:
-            given = inputs_text(row, self._format.inputs)
-        if isinstance(given, str):
+            content = inputs_text(row, self._format.inputs)
+        if isinstance(content, str):
             answer = {"role": "assistant", "content": value_text(row[self._format.output])}
-            return [*before, {"role": "user", "content": given}, answer]
-        if isinstance(given, Mapping):
-            if list(given) != ["messages"]:
-                return f"a mapping of {list(given)}, where 'messages' alone is possible"
-            given = given["messages"]
-        if isinstance(given, Sequence) and not _begins_with_system(given):
-            return [*before, *given]
-        return given
+            return [*system, {"role": "user", "content": content}, answer]
+        if isinstance(content, Mapping):
+            if list(content) != ["messages"]:
+                return f"a mapping of {list(content)}, where 'messages' alone is possible"
+            content = content["messages"]
+        if isinstance(content, Sequence) and not _begins_with_system(content):
+            return [*system, *content]
+        return content
 
-    def _told(self, row: dict[str, Any], what: str) -> str:
-        row_told = ", ".join(f"{name}={value_text(row[name])}" for name in self._format.identified_by)
-        return f"{row_told}: {what}"[:_TOLD].encode("utf-8", "replace").decode("utf-8")
+    def _detail(self, row: dict[str, Any], fault: str) -> str:
+        identity = ", ".join(f"{name}={value_text(row[name])}" for name in self._format.identified_by)
+        return f"{identity}: {fault}"[:_LONGEST_DETAIL].encode("utf-8", "replace").decode("utf-8")
 
 
 def _begins_with_system(messages: Sequence[Any]) -> bool:
@@ -170,10 +174,10 @@ def _begins_with_system(messages: Sequence[Any]) -> bool:
 
 
 def messages_fault(messages: object) -> str | None:
-    """What is wrong with messages, or none.
+    """What is wrong with the messages, or None.
 
-    Right are: a system message or none, then user and assistant in turn, the assistant last; each a mapping of ``role``
-    and ``content``, the content a text that is not blank.
+    Valid messages are an optional system message, then user and assistant in turn, the assistant last. Each is a
+    mapping of ``role`` and ``content``; the content is a text that is not blank.
     """
     if isinstance(messages, str) or not isinstance(messages, Sequence):
         return (
@@ -186,7 +190,9 @@ def messages_fault(messages: object) -> str | None:
     roles = [message["role"] for message in messages]
     turns = roles[1:] if roles[:1] == ["system"] else roles
     if not turns or len(turns) % 2 or turns != ["user", "assistant"] * (len(turns) // 2):
-        return f"roles are {roles}; a system message or none, then user and assistant in turn, the assistant last"
+        return (
+            f"roles are {roles}; give an optional system message, then user and assistant in turn, the assistant last"
+        )
     return None
 
 
@@ -208,9 +214,9 @@ def _message_fault(message: object) -> str | None:
 
 
 def json_line(messages: Sequence[Mapping[str, str]]) -> str:
-    """The messages as one line of JSON, read back before it is given; raises ValueError where it is not the same."""
-    told = [{"role": message["role"], "content": message["content"]} for message in messages]
-    line = one_line(json.dumps({"messages": told}, ensure_ascii=False))
-    if "\n" in line or json.loads(line) != {"messages": told}:
+    """The messages as one line of JSON; raises ValueError if reading the line back does not give the same messages."""
+    ordered = [{"role": message["role"], "content": message["content"]} for message in messages]
+    line = one_line(json.dumps({"messages": ordered}, ensure_ascii=False))
+    if "\n" in line or json.loads(line) != {"messages": ordered}:
         raise ValueError(f"the line does not read back as its messages: {line!r}")
     return line

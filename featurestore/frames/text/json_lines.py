@@ -1,4 +1,4 @@
-"""Rows as JSON, one object a line."""
+"""Rows as JSON, one object per line."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from featurestore.kinds.json_text.iso_text import with_iso_times
 
 LINE_END = "\n"
 
-# JSON may hold these as they are, and some readers end a line at them.
+# JSON may contain these as they are, but some readers end a line at them.
 LINE_SEPARATORS = {"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def json_line(schema: T.StructType) -> Column:
-    """A row as one JSON object, without its line's end: a key a column, in order.
+    """A row as one JSON object, without its line end: one key per column, in order.
 
-    A null stays a null; instants are UTC, in ISO 8601 with microseconds; binary is base64. JSON has no NaN and no
-    infinities: they are the texts ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
+    A null stays null; instants are UTC, in ISO 8601 with microseconds; binary is base64. JSON has no NaN and no
+    infinities: they become the texts ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
     """
     fields = [with_iso_times(column(field.name), field.dataType).alias(field.name) for field in schema]
     line = F.to_json(F.struct(*fields), {"ignoreNullFields": "false"})
@@ -29,7 +29,7 @@ def json_line(schema: T.StructType) -> Column:
 
 
 def one_line(text: str) -> str:
-    """JSON that Python wrote, with the separators of ``json_line`` escaped."""
+    """JSON that Python wrote, with ``LINE_SEPARATORS`` escaped."""
     for character, escaped in LINE_SEPARATORS.items():
         text = text.replace(character, escaped)
     return text

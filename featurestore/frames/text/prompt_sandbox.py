@@ -1,4 +1,4 @@
-"""What a prompt template can reach while a row is rendered: its columns' values, and nothing else."""
+"""The sandbox of prompt templates: a template can reach the values of a row's columns, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from featurestore.frames.text.value_text import json_text
 
-# Bound to a type and not to a value, so that they tell of something else, such as the clock: ``now``, ``today``, ``fromkeys``.
+# Bound to a type and not to a value, so they return something else, such as the time: ``now``, ``today``, ``fromkeys``.
 _OF_A_TYPE = (classmethod, staticmethod, ClassMethodDescriptorType)
-# Without an argument it answers in the time zone of whichever machine runs it.
+# Without an argument, its result is in the time zone of the machine that runs it.
 _OF_THE_MACHINE = frozenset({"astimezone"})
 
 
 class Missing:
-    """A null in a template: printed, joined or formatted it is an empty text, and ``is none`` is true of it.
+    """A null in a template: an empty text when it is printed, joined or formatted; ``is none`` is true for it.
 
-    None itself would turn into the text "None" wherever Jinja2 or Python makes a text of it.
+    Wherever Jinja2 or Python makes a text, None itself would become the text "None".
     """
 
     def __str__(self) -> str:
@@ -47,7 +47,7 @@ MISSING = Missing()
 
 
 def seen_by_template(value: Any) -> Any:
-    """The value with each null in it, at any depth, as ``MISSING``."""
+    """The value with ``MISSING`` in place of each null, at any depth."""
     if value is None:
         return MISSING
     if isinstance(value, list | tuple):
@@ -58,7 +58,7 @@ def seen_by_template(value: Any) -> Any:
 
 
 class _Method:
-    """A value's method, which can be called and is no text: as text it would show an address in memory."""
+    """A value's method, which can be called but not printed: as text it would show an address in memory."""
 
     def __init__(self, method: Callable[..., Any], name: str) -> None:
         self._method, self._name = method, name
@@ -67,19 +67,19 @@ class _Method:
         return self._method(*arguments, **named)
 
     def __str__(self) -> NoReturn:
-        raise SecurityError(f"{self._name!r} is a method, which is no text; call it")
+        raise SecurityError(f"{self._name!r} is a method, not a text; call it")
 
     __repr__ = __str__
 
 
 class PromptEnvironment(ImmutableSandboxedEnvironment):
-    """Jinja2 without global names, in its sandbox: no attribute that begins with an underscore, no change of a value.
+    """Jinja2's sandbox, without global names: no attribute that begins with an underscore, no change of a value.
 
-    A template says the same of a row each time: no chance, no clock, no addresses. ``tojson`` writes text as it is, where
-    Jinja2's own makes it fit for HTML; ``default`` also stands in for nulls.
+    A template always renders a row to the same text: no chance, no clock, no addresses. ``tojson`` writes text as it
+    is, while Jinja2's own escapes it for HTML; ``default`` also replaces nulls.
     """
 
-    intercepted_binops: ClassVar[frozenset[str]] = frozenset({"+", "-", "*", "/", "//", "**", "%"})  # type: ignore[misc]
+    intercepted_binops: ClassVar = frozenset({"+", "-", "*", "/", "//", "**", "%"})  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined, finalize=_printed)
@@ -91,13 +91,13 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
         self.tests["none"] = _is_none
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        found = inspect.getattr_static(obj, attr, None)
-        if isinstance(found, _OF_A_TYPE) or attr in _OF_THE_MACHINE:
+        static = inspect.getattr_static(obj, attr, None)
+        if isinstance(static, _OF_A_TYPE) or attr in _OF_THE_MACHINE:
             return False
         return super().is_safe_attribute(obj, attr, value)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        # A mapping's key goes before its methods: a field named `items` is that field.
+        # A mapping's keys take precedence over its methods: a field named `items` is that field.
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
         return _as_method(super().getattr(obj, attribute), attribute)
@@ -108,12 +108,13 @@ class PromptEnvironment(ImmutableSandboxedEnvironment):
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if isinstance(left, str) and operator == "%":
             return super().call_binop(context, operator, left, right)
-        return super().call_binop(context, operator, *(None if one is MISSING else one for one in (left, right)))
+        operands = (None if operand is MISSING else operand for operand in (left, right))
+        return super().call_binop(context, operator, *operands)
 
 
-def _as_method(found: Any, name: str) -> Any:
-    is_data = isinstance(found, Undefined) or not callable(found)
-    return found if is_data else _Method(found, name)
+def _as_method(value: Any, name: str) -> Any:
+    is_data = isinstance(value, Undefined) or not callable(value)
+    return value if is_data else _Method(value, name)
 
 
 def _printed(value: Any) -> Any:
@@ -143,12 +144,12 @@ def _default(filter: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _listed(filter: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, whose answer is a list where it was an iterator, which as text is an address in memory."""
+    """The filter with a list in place of an iterator, which as text would show an address in memory."""
 
     @wraps(filter)
     def listed(*arguments: Any, **named: Any) -> Any:
-        answer = filter(*arguments, **named)
-        return list(answer) if isinstance(answer, Iterator) else answer
+        result = filter(*arguments, **named)
+        return list(result) if isinstance(result, Iterator) else result
 
     return listed
 

@@ -30,10 +30,10 @@ def value_text(value: object) -> str:
 
 
 def json_text(value: object, indent: int | None = None) -> str:
-    """JSON with all characters as they are; what JSON has no kind for is written as ``value_text`` has it."""
+    """JSON with all characters as they are; values without a JSON type become the text of ``value_text``."""
     return json.dumps(value, ensure_ascii=False, default=value_text, indent=indent)
 
 
 def inputs_text(row: dict[str, Any], inputs: Sequence[str]) -> str:
-    """The prompt where there is no template: a line an input, ``name: value``."""
+    """The prompt without a template: one line ``name: value`` per input."""
     return "\n".join(f"{name}: {value_text(row[name])}" for name in inputs)

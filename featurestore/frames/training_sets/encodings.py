@@ -1,6 +1,6 @@
-"""A training set's columns as numbers: each type has one encoding to float64, and every encoding gives the column back.
+"""A training set's columns as numbers: each type has one encoding to float64, which can be decoded to the same column.
 
-docs/encodings.md has the table. What a float64 cannot hold exactly is refused, never rounded.
+docs/encodings.md has the table. Numbers that a float64 cannot hold exactly are refused, never rounded.
 """
 
 from __future__ import annotations
@@ -33,37 +33,43 @@ _SCALARS = (*WHOLE, "double", "float", "boolean", "timestamp", "timestamp_ntz", 
 _CATEGORIES = ("string", "array<string>")
 _VECTORS = ("array<float>", "array<double>")
 _MICROS, _DAYS = "datetime64[us]", "datetime64[D]"
-# Spark's longest decimals have 38 digits; Python's have 28 where nothing is said.
+# Spark's longest decimals have 38 digits; Python's have 28 by default.
 _DECIMAL_DIGITS = 40
 
 
 class ColumnEncoding(BaseModel):
-    """How one feature (or the label) stands in a matrix: its type, the columns it takes, and what its codes mean."""
+    """The encoding of one feature (or the label) in a matrix: its type, its columns, and the meaning of its codes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     feature: str
     type: str
     columns: tuple[str, ...]
-    # Of text: code -> value. A list of texts is one category, a tuple.
+    # For texts: code -> value. A list of texts is one category, a tuple.
     categories: tuple[Category, ...] = ()
 
     @property
     def width(self) -> int:
-        """The numbers of a vector; its length has a column of its own where lengths differ."""
+        """The number of columns for a vector's numbers; if lengths differ, the length has a column of its own."""
         return len(self.columns) - (self.type == "array<double>")
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A matrix, and by feature the rows in which it held what its encoding does not know: they are NaN (a longer vector: cut)."""
+    """A matrix; ``unseen``: feature -> the number of rows with a value unknown to its encoding.
+
+    An unknown category is NaN in the matrix; a vector that is too long is cut.
+    """
 
     X: Floats
     unseen: dict[str, int]
 
 
 class Encoding(BaseModel):
-    """Fitted once, and applied to any rows of the same features; JSON by ``model_dump_json`` and ``model_validate_json``."""
+    """Fitted once and applied to any rows of the same features.
+
+    ``model_dump_json`` and ``model_validate_json`` write it as JSON and read it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -76,9 +82,9 @@ class Encoding(BaseModel):
         return [name for feature in self.features for name in feature.columns]
 
     def encode(self, frame: pd.DataFrame) -> Encoded:
-        """Grain: a row a row of ``frame``, which has the columns of ``TrainingFrame.X``; missing is NaN.
+        """One row per row of ``frame``, which has the columns of ``TrainingFrame.X``; a missing value is NaN.
 
-        Raises InvalidArgumentError for a feature that is missing, or a value that a float64 cannot hold exactly.
+        Raises InvalidArgumentError if a feature is missing, or for a value that a float64 cannot hold exactly.
         """
         absent = [feature.feature for feature in self.features if feature.feature not in frame.columns]
         if absent:
@@ -103,7 +109,9 @@ class Encoding(BaseModel):
         for feature in self.features:
             decoded[feature.feature] = decode_column(feature, matrix[:, start : start + len(feature.columns)])
             start += len(feature.columns)
-        return pd.DataFrame(decoded, index=pd.RangeIndex(len(matrix)), columns=[one.feature for one in self.features])
+        return pd.DataFrame(
+            decoded, index=pd.RangeIndex(len(matrix)), columns=[feature.feature for feature in self.features]
+        )
 
     def encode_label(self, y: pd.Series[Any]) -> Floats:
         if self.label is None:
@@ -122,10 +130,10 @@ def fit(
     widths: Mapping[str, int],
     y: pd.Series[Any] | None = None,
 ) -> Encoding:
-    """The encoding of these rows: categories are the distinct values that they have, in sorted order.
+    """The encoding of these rows: categories are their distinct values, in sorted order.
 
     ``types``: the Spark type of each column and the label; ``widths``: the numbers of each vector. Raises
-    InvalidArgumentError for a type that has no encoding, or where a vector's columns meet a feature of their name.
+    InvalidArgumentError for a type without an encoding, or if a vector's column would have the name of another feature.
     """
     spread = vector_columns({str(name): types[str(name)] for name in frame.columns}, widths)
     features = tuple(
@@ -158,65 +166,65 @@ def _order(value: Category) -> Any:
     return value if isinstance(value, str) else [(item is not None, item or "") for item in value]
 
 
-def encode_column(one: ColumnEncoding, values: pd.Series[Any]) -> tuple[Floats, int]:
-    """A block of ``one.columns``, and the rows whose value the encoding does not know."""
-    if one.type in _VECTORS:
-        return _encoded_vectors(one, values)
-    if one.type in _CATEGORIES:
-        codes = {value: float(code) for code, value in enumerate(one.categories)}
+def encode_column(encoding: ColumnEncoding, values: pd.Series[Any]) -> tuple[Floats, int]:
+    """A block of ``encoding.columns``, and the number of rows with a value unknown to the encoding."""
+    if encoding.type in _VECTORS:
+        return _encoded_vectors(encoding, values)
+    if encoding.type in _CATEGORIES:
+        codes = {value: float(code) for code, value in enumerate(encoding.categories)}
         missing = values.isna().to_numpy()
         block = np.array([codes.get(value, np.nan) for value in values], dtype=np.float64)
         return block.reshape(-1, 1), int((np.isnan(block) & ~missing).sum())
-    return _numbers(one, values).reshape(-1, 1), 0
+    return _numbers(encoding, values).reshape(-1, 1), 0
 
 
-def _numbers(one: ColumnEncoding, values: pd.Series[Any]) -> Floats:
+def _numbers(encoding: ColumnEncoding, values: pd.Series[Any]) -> Floats:
     missing = values.isna().to_numpy()
-    if one.type in ("timestamp", "timestamp_ntz", "date"):
-        unit = _DAYS if one.type == "date" else _MICROS
-        return _as_floats(one, values.to_numpy(unit).astype(np.int64), missing)
-    if one.type in WHOLE and not pd.api.types.is_float_dtype(values.dtype):
-        return _as_floats(one, values.fillna(0).to_numpy(np.int64), missing)
-    if _is_decimal(one.type):
-        return np.array([_decimal_as_float(one, value) for value in values], dtype=np.float64)
+    if encoding.type in ("timestamp", "timestamp_ntz", "date"):
+        unit = _DAYS if encoding.type == "date" else _MICROS
+        return _as_floats(encoding, values.to_numpy(unit).astype(np.int64), missing)
+    if encoding.type in WHOLE and not pd.api.types.is_float_dtype(values.dtype):
+        return _as_floats(encoding, values.fillna(0).to_numpy(np.int64), missing)
+    if _is_decimal(encoding.type):
+        return np.array([_decimal_as_float(encoding, value) for value in values], dtype=np.float64)
     return values.to_numpy(np.float64, na_value=np.nan)
 
 
-def _as_floats(one: ColumnEncoding, whole: npt.NDArray[np.int64], missing: npt.NDArray[np.bool_]) -> Floats:
+def _as_floats(encoding: ColumnEncoding, whole: npt.NDArray[np.int64], missing: npt.NDArray[np.bool_]) -> Floats:
     inexact = ~exact_as_float(whole) & ~missing
     if inexact.any():
-        raise _refused(one, str(whole[inexact][0]))
+        raise _refused(encoding, str(whole[inexact][0]))
     floats = whole.astype(np.float64)
     floats[missing] = np.nan
     return floats
 
 
-def _decimal_as_float(one: ColumnEncoding, value: Decimal | None) -> float:
+def _decimal_as_float(encoding: ColumnEncoding, value: Decimal | None) -> float:
     if value is None:
         return float("nan")
-    if _as_decimal(one.type, float(value)) != value:
-        raise _refused(one, str(value))
+    if _as_decimal(encoding.type, float(value)) != value:
+        raise _refused(encoding, str(value))
     return float(value)
 
 
-def _refused(one: ColumnEncoding, value: str) -> InvalidArgumentError:
+def _refused(encoding: ColumnEncoding, value: str) -> InvalidArgumentError:
     return InvalidArgumentError(
-        f"column {one.feature!r} ({one.type}) holds {value}, which a float64 cannot hold exactly (whole numbers beyond 2^53); "
-        "an identifier is better a string feature or left out; to_pandas() keeps it as it is"
+        f"column {encoding.feature!r} ({encoding.type}) holds {value}, which a float64 cannot hold exactly (whole "
+        "numbers beyond 2^53); make an identifier a string feature or leave it out; to_pandas() keeps it as it is"
     )
 
 
-def _encoded_vectors(one: ColumnEncoding, values: pd.Series[Any]) -> tuple[Floats, int]:
+def _encoded_vectors(encoding: ColumnEncoding, values: pd.Series[Any]) -> tuple[Floats, int]:
     matrix = matrix_of(values)
-    if one.type == "array<float>":
-        if len(values.dropna()) and matrix.shape[1] != one.width:
+    if encoding.type == "array<float>":
+        if len(values.dropna()) and matrix.shape[1] != encoding.width:
             raise InvalidArgumentError(
-                f"feature {one.feature!r} has {matrix.shape[1]} numbers and its encoding {one.width}"
+                f"feature {encoding.feature!r} has {matrix.shape[1]} numbers and its encoding {encoding.width}"
             )
-        return _cut(matrix, one.width), 0
+        return _cut(matrix, encoding.width), 0
     lengths = np.where(values.isna(), np.nan, (~np.isnan(matrix)).sum(axis=1).astype(np.float64))
-    longer = int((lengths > one.width).sum())
-    return np.column_stack([_cut(matrix, one.width), lengths]), longer
+    longer = int((lengths > encoding.width).sum())
+    return np.column_stack([_cut(matrix, encoding.width), lengths]), longer
 
 
 def _cut(matrix: Floats, width: int) -> Floats:
@@ -226,30 +234,32 @@ def _cut(matrix: Floats, width: int) -> Floats:
     return block
 
 
-def decode_column(one: ColumnEncoding, block: Floats) -> pd.Series[Any]:
-    """The column that ``encode_column`` was given, in the pandas type that its Spark type has."""
-    if one.type == "array<float>":
+def decode_column(encoding: ColumnEncoding, block: Floats) -> pd.Series[Any]:
+    """The column that ``encode_column`` encoded, in the pandas type of its Spark type."""
+    if encoding.type == "array<float>":
         return vector_series(block.astype(np.float32), np.all(np.isnan(block), axis=1))
-    if one.type == "array<double>":
+    if encoding.type == "array<double>":
         return vector_series(block[:, :-1], np.isnan(block[:, -1]))
     numbers = block[:, 0]
     missing = np.isnan(numbers)
-    if one.type in _CATEGORIES:
-        known = [None if gone else one.categories[int(code)] for code, gone in zip(numbers, missing, strict=True)]
-        return _objects(known)
-    if one.type in WHOLE:
-        return whole_series(np.where(missing, 0, numbers).astype(WHOLE[one.type]), missing)
-    if one.type == "boolean":
+    if encoding.type in _CATEGORIES:
+        return _objects(
+            None if is_missing else encoding.categories[int(code)]
+            for code, is_missing in zip(numbers, missing, strict=True)
+        )
+    if encoding.type in WHOLE:
+        return whole_series(np.where(missing, 0, numbers).astype(WHOLE[encoding.type]), missing)
+    if encoding.type == "boolean":
         return boolean_series(np.where(missing, 0, numbers).astype(bool), missing)
-    if one.type == "float":
+    if encoding.type == "float":
         return pd.Series(numbers.astype(np.float32))
-    if one.type in ("timestamp", "timestamp_ntz"):
+    if encoding.type in ("timestamp", "timestamp_ntz"):
         instants = pd.Series(_moments(numbers, missing, _MICROS))
-        return instants.dt.tz_localize("UTC") if one.type == "timestamp" else instants
-    if one.type == "date":
+        return instants.dt.tz_localize("UTC") if encoding.type == "timestamp" else instants
+    if encoding.type == "date":
         return _objects(_moments(numbers, missing, _DAYS).astype(object))
-    if _is_decimal(one.type):
-        return _objects([None if np.isnan(number) else _as_decimal(one.type, number) for number in numbers])
+    if _is_decimal(encoding.type):
+        return _objects([None if np.isnan(number) else _as_decimal(encoding.type, number) for number in numbers])
     return pd.Series(numbers.copy())
 
 

@@ -1,4 +1,4 @@
-"""What can be counted in a training set's rows that betrays a leak: values from the future, doubled rows, a sample for more."""
+"""Signs of leaks that can be counted in a training set's rows: values from the future, duplicates; and a sample."""
 
 from __future__ import annotations
 
@@ -22,9 +22,14 @@ _FIRST, _SECOND, _ROW = "__example_first", "__example_second", "__row"
 def overview(
     rows: DataFrame, instants: str, event_timestamps: Sequence[str], features: Sequence[str], label: str | None
 ) -> DataFrame:
-    """One row, from one pass: ``rows``; ``unmatched_i`` (rows in which the event timestamp i is null), ``newer_i`` (in which it
-    is after the row's instant) and ``seconds_i`` (by how much at most; null where none is); ``missing_i`` (rows in which the feature i is null);
-    ``unlabelled``; ``one_label`` (whether all labels that there are are the same; null where there are none)."""
+    """One row of counts, from one pass.
+
+    - ``rows``: all rows; ``unlabelled``: those without a label;
+    - ``unmatched_i``: rows in which the event timestamp i is null; ``newer_i``: rows in which it is after the row's
+      instant; ``seconds_i``: by how much at most, null if it never is;
+    - ``missing_i``: rows in which the feature i is null;
+    - ``one_label``: whether all labels are equal; null if there are no labels.
+    """
     time = F.unix_micros(column(instants))
     ahead = [F.unix_micros(column(name)) - time for name in event_timestamps]
     hashed = F.lit(None).cast("long") if label is None else F.when(column(label).isNotNull(), F.xxhash64(column(label)))
@@ -43,17 +48,17 @@ def overview(
 
 
 def doubled(rows: DataFrame, example: Sequence[str], spine: Sequence[str]) -> DataFrame:
-    """One row: examples (the values of ``example``, none of them null) that are there more than once.
+    """One row that counts duplicate examples; rows are one example if they agree in ``example``, without nulls.
 
-    ``examples``; ``rows`` beyond the first of each; ``copies``: those of them that are another row's copy in all
-    columns of ``spine``. One shuffle of hashes.
+    ``examples``: examples with more than one row; ``rows``: their rows beyond the first of each; ``copies``: those of
+    these rows that are copies of another in all columns of ``spine``. Takes one shuffle of hashes.
     """
-    complete = rows.where(F.lit(True) if not example else _all_there(example))
+    complete = rows.where(F.lit(True) if not example else _all_present(example))
     first, second = identity([column(name) for name in example])
     hashed = complete.select(
         first.alias(_FIRST), second.alias(_SECOND), row_hash([column(name) for name in spine]).alias(_ROW)
     )
-    # Nearly all rows differ: counting them before they are spread would gain nothing.
+    # Nearly all rows differ, so a partial count before the shuffle would gain nothing.
     spread = hashed.repartition(_FIRST, _SECOND)
     different = spread.groupBy(_FIRST, _SECOND, _ROW).agg(F.count(F.lit(1)).alias("n"))
     by_example = different.groupBy(_FIRST, _SECOND).agg(F.sum("n").alias("n"), F.sum(F.col("n") - 1).alias("copies"))
@@ -64,16 +69,18 @@ def doubled(rows: DataFrame, example: Sequence[str], spine: Sequence[str]) -> Da
     )
 
 
-def _all_there(names: Sequence[str]) -> Column:
-    there = column(names[0]).isNotNull()
+def _all_present(names: Sequence[str]) -> Column:
+    present = column(names[0]).isNotNull()
     for name in names[1:]:
-        there = there & column(name).isNotNull()
-    return there
+        present = present & column(name).isNotNull()
+    return present
 
 
 def sampled(rows: DataFrame, spine: Sequence[str], size: int, total: int) -> DataFrame:
-    """About ``size`` of the ``total`` rows (all, where there are fewer), by a hash of their spine columns: the same on
-    every run. Never more than twice ``size``, also where copies of one row are very many."""
+    """About ``size`` of the ``total`` rows (all if there are fewer), by a hash of their spine columns.
+
+    Every run returns the same rows. There are never more than twice ``size``, even with many copies of one row.
+    """
     if total <= size:
         return rows
     threshold = _RESOLUTION * size // total
@@ -87,8 +94,10 @@ def is_comparable(kind: T.DataType) -> bool:
 
 
 def comparable_values(rows: DataFrame, name: str) -> Column:
-    """A column as what can be compared in memory: numbers, dates and instants as doubles (a spine's NaN as null), all else
-    as its xxhash64."""
+    """A column as values that can be compared in memory.
+
+    Numbers, booleans, dates and instants become doubles (a spine's NaN becomes null), all else its xxhash64.
+    """
     value, kind = column(name), rows.schema[name].dataType
     if isinstance(kind, T.NumericType):
         number = value.cast("double")
@@ -103,7 +112,7 @@ def comparable_values(rows: DataFrame, name: str) -> Column:
 
 
 def can_be_equal(rows: DataFrame, left: str, right: str) -> bool:
-    """Whether values of the two columns can be equal: numbers and booleans with each other, else those of one type."""
+    """Whether values of the two columns can be equal: both are numbers or booleans, or both have the same type."""
     kinds = [rows.schema[name].dataType for name in (left, right)]
     numbers = all(isinstance(kind, T.NumericType | T.BooleanType) for kind in kinds)
     return numbers or kinds[0] == kinds[1]

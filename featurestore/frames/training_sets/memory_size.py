@@ -1,4 +1,4 @@
-"""How much memory a frame's rows will take in this process, told before any is loaded."""
+"""The memory that a frame's rows will take in this process, estimated before any row is loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pyspark.sql import types as T
 
 from featurestore.frames.columns import column
 
-# In bytes, as CPython and numpy have them: a reference, an empty str, an empty tuple, an array's own part.
+# In bytes, for CPython and numpy: a reference, an empty str, an empty tuple, an array without its numbers.
 _REFERENCE, _TEXT, _TUPLE, _ARRAY = 8, 49, 56, 112
 _DATE, _DECIMAL, _NESTED = 32, 104, 512
 _NUMBERS = {"array<float>": 4, "array<double>": 8}
@@ -21,47 +21,51 @@ Types = Mapping[str, T.DataType]
 
 
 def length_columns(types: Types, inside: Column) -> list[Column]:
-    """Aggregates from which ``lengths`` and ``longest`` tell; they can ride along with others.
+    """Aggregates that ``lengths`` and ``longest`` read; one ``agg`` can compute them with others.
 
-    The bytes of texts are added up over the rows ``inside``; the longest array is that of all rows, so that each part
-    of a training set has vectors of one length.
+    The bytes of texts are those of the rows ``inside``; the longest array is that of all rows, so that the vectors of
+    each part of a training set have one length.
     """
-    told = []
+    aggregates = []
     for name, kind in types.items():
         value = column(name)
         if isinstance(kind, T.StringType):
-            told.append(_sum(F.octet_length(value), inside).alias(_LENGTH + name))
+            aggregates.append(_sum(F.octet_length(value), inside).alias(_LENGTH + name))
         if isinstance(kind, T.ArrayType):
-            told.append(F.coalesce(F.max(F.size(value)), F.lit(0)).alias(_LONGEST + name))
+            aggregates.append(F.coalesce(F.max(F.size(value)), F.lit(0)).alias(_LONGEST + name))
             if isinstance(kind.elementType, T.StringType):
-                told.append(_sum(F.octet_length(F.array_join(value, "")), inside).alias(_LENGTH + name))
-    return told
+                aggregates.append(_sum(F.octet_length(F.array_join(value, "")), inside).alias(_LENGTH + name))
+    return aggregates
 
 
 def _sum(lengths: Column, inside: Column) -> Column:
     return F.coalesce(F.sum(F.when(inside, lengths)), F.lit(0))
 
 
-def lengths(told: Mapping[str, Any]) -> dict[str, int]:
-    """By column of texts, the bytes of all of them."""
-    return {name.removeprefix(_LENGTH): total for name, total in told.items() if name.startswith(_LENGTH)}
+def lengths(row: Mapping[str, Any]) -> dict[str, int]:
+    """Column of texts -> the bytes of all its texts, from the row of aggregates."""
+    return {name.removeprefix(_LENGTH): total for name, total in row.items() if name.startswith(_LENGTH)}
 
 
-def longest(told: Mapping[str, Any]) -> dict[str, int]:
-    """By column of arrays, the elements of its longest."""
-    return {name.removeprefix(_LONGEST): max(0, most) for name, most in told.items() if name.startswith(_LONGEST)}
+def longest(row: Mapping[str, Any]) -> dict[str, int]:
+    """Column of arrays -> the elements of its longest array, from the row of aggregates."""
+    return {name.removeprefix(_LONGEST): max(0, most) for name, most in row.items() if name.startswith(_LONGEST)}
 
 
 def bytes_in_pandas(
     types: Types, rows: int, texts: Mapping[str, int], widths: Mapping[str, int], expanded: Iterable[str] = ()
 ) -> int:
-    """An estimate: exact for numbers; of texts, each counts, also where equal ones are kept once."""
-    apart = set(expanded)
+    """An estimate: exact for numbers; each text counts, even where pandas keeps equal texts once.
+
+    ``texts`` and ``widths`` are what ``lengths`` and ``longest`` return; ``expanded``: the vectors that become one
+    column per number.
+    """
+    expanded_vectors = set(expanded)
     total = 0
     for name, kind in types.items():
         word = kind.simpleString()
         if word in _NUMBERS:
-            whole_cell = 0 if name in apart else _REFERENCE + _ARRAY
+            whole_cell = 0 if name in expanded_vectors else _REFERENCE + _ARRAY
             total += rows * (widths[name] * _NUMBERS[word] + whole_cell)
         elif word == "array<string>":
             total += rows * (_REFERENCE + _TUPLE + widths[name] * (_REFERENCE + _TEXT)) + texts[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import reduce
+from operator import and_
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
@@ -23,13 +24,15 @@ _FRACTIONS: dict[type[T.DataType], str] = {T.FloatType: "float", T.DoubleType: "
 
 
 def check_missing(missing: Missing, features: Mapping[str, T.DataType]) -> None:
-    """Raise InvalidArgumentError where ``missing`` names no feature, or a value that a feature's type cannot hold."""
+    """Raise InvalidArgumentError if ``missing`` names an unknown feature, or a value that its type cannot hold."""
     if isinstance(missing, str) and missing in ("keep", "drop"):
         return
     if isinstance(missing, Mapping):
         unknown = [name for name in missing if name not in features]
         if unknown:
-            raise InvalidArgumentError(f"missing= names {unknown}, not asked for. {nearest(str(unknown[0]), features)}")
+            raise InvalidArgumentError(
+                f"missing= names {unknown}, which are not features of the set. {nearest(str(unknown[0]), features)}"
+            )
     for name, value in _fills(missing, features).items():
         _filling(name, value, features[name])
 
@@ -45,7 +48,7 @@ def _filling(name: str, value: Any, kind: T.DataType) -> bool | int | float | st
 
 
 def _in_type(value: Any, kind: T.DataType) -> bool | int | float | str:
-    """The value as the type holds it: a whole number exactly, a fraction as near as the type comes; raises ValueError."""
+    """The value as the type holds it: a whole number exactly, a fraction to the nearest; raises ValueError."""
     if isinstance(kind, T.BooleanType):
         return _boolean(value)
     if isinstance(kind, T.StringType):
@@ -84,7 +87,7 @@ def _whole(value: int | float, word: str) -> int:
 
 
 def _fraction(value: int | float, word: str) -> float:
-    """A float that is given is rounded as its literal is; what is infinite then is beyond the type."""
+    """A float is rounded to the type, as its literal is; if that gives infinity, it is beyond the type's range."""
     if isinstance(value, float):
         try:
             return value if word == "double" else nearest_float(value)
@@ -102,7 +105,7 @@ def with_missing(rows: DataFrame, features: Sequence[str], missing: Missing) -> 
     if missing == "keep" or not features:
         return rows
     if missing == "drop":
-        return rows.where(reduce(lambda one, other: one & other, (column(name).isNotNull() for name in features)))
+        return rows.where(reduce(and_, (column(name).isNotNull() for name in features)))
     fills = _fills(missing, {name: rows.schema[name].dataType for name in features})
     return rows.withColumns({name: _filled(name, value, rows.schema[name].dataType) for name, value in fills.items()})
 

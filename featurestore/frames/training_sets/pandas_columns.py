@@ -24,7 +24,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def pandas_column(values: pa.ChunkedArray, kind: str, width: int = 0) -> pd.Series[Any]:
-    """A column of the Spark type ``kind``; a vector is an array of ``width`` numbers, NaN behind the last of a shorter one."""
+    """A column of the Spark type ``kind``; a vector is an array of ``width`` numbers, padded with NaN."""
     if kind in _VECTORS:
         return vector_series(_matrix(values, width, _VECTORS[kind]), _nulls(values))
     if kind == "array<string>":
@@ -38,10 +38,10 @@ def pandas_column(values: pa.ChunkedArray, kind: str, width: int = 0) -> pd.Seri
 
 
 def vector_columns(kinds: Mapping[str, str], widths: Mapping[str, int]) -> dict[str, list[str]]:
-    """The columns that each vector among the features takes where it is spread out; ``kinds``: feature -> Spark type.
+    """The columns of each vector among the features, one column per number; ``kinds``: feature -> Spark type.
 
     ``x_0``, ``x_1``, ..., and ``x__length`` for an ``array<double>``, since lengths differ. Raises InvalidArgumentError
-    where one of them has another feature's name.
+    if a column would have the name of another feature or its column.
     """
     spread: dict[str, list[str]] = {}
     for name, kind in kinds.items():
@@ -50,30 +50,30 @@ def vector_columns(kinds: Mapping[str, str], widths: Mapping[str, int]) -> dict[
             spread[name] = [*(f"{name}_{index}" for index in range(widths[name])), *length]
     owners = {name: name for name in kinds if name not in spread}
     for name, columns in spread.items():
-        for taken in columns:
-            if owners.setdefault(taken, name) != name:
+        for column in columns:
+            if owners.setdefault(column, name) != name:
                 raise InvalidArgumentError(
-                    f"features {owners[taken]!r} and {name!r} would both have a column {taken!r}; give one a prefix "
+                    f"features {owners[column]!r} and {name!r} would both have a column {column!r}; give one a prefix "
                     "(Lookup(..., prefix=...)) when the set is built"
                 )
     return spread
 
 
 def spread_out(values: pd.Series[Any], kind: str, columns: Sequence[str]) -> dict[str, pd.Series[Any]]:
-    """A vector's numbers, each in its column; NaN where there is none."""
+    """A vector's numbers, each in its column; NaN for a missing vector and after the end of a shorter one."""
     width = len(columns) - (kind == "array<double>")
-    there = values.notna().to_numpy()
+    present = values.notna().to_numpy()
     matrix = np.full((len(values), width), np.nan, dtype=_VECTORS[kind])
-    if there.any():
-        matrix[there] = np.stack(list(values[there]))
+    if present.any():
+        matrix[present] = np.stack(list(values[present]))
     parts = {columns[index]: pd.Series(matrix[:, index]) for index in range(width)}
     if len(columns) > width:
-        parts[columns[-1]] = whole_series((~np.isnan(matrix)).sum(axis=1), ~there)
+        parts[columns[-1]] = whole_series((~np.isnan(matrix)).sum(axis=1), ~present)
     return parts
 
 
 def whole_series(values: npt.NDArray[Any], missing: Mask) -> pd.Series[Any]:
-    """Whole numbers; where some are missing, float64 with NaN, or Int64 where a float64 could not hold them exactly."""
+    """Whole numbers; if some are missing, float64 with NaN, or Int64 if float64 cannot hold all of them exactly."""
     if not missing.any():
         return pd.Series(values)
     if exact_as_float(values[~missing]).all():
@@ -84,14 +84,14 @@ def whole_series(values: npt.NDArray[Any], missing: Mask) -> pd.Series[Any]:
 
 
 def boolean_series(values: npt.NDArray[Any], missing: Mask) -> pd.Series[Any]:
-    """Booleans; where some are missing, pandas' nullable ones."""
+    """Booleans; if some are missing, pandas' nullable booleans."""
     if not missing.any():
         return pd.Series(values.astype(bool))
     return pd.Series(pd.arrays.BooleanArray(values.astype(bool), missing.copy()))
 
 
 def vector_series(matrix: npt.NDArray[Any], missing: Mask) -> pd.Series[Any]:
-    """A row of the matrix a cell; None where it is missing."""
+    """Each row of the matrix as one cell; None for a missing one."""
     cells = np.empty(len(matrix), dtype=object)
     for index in np.flatnonzero(~missing):
         cells[index] = matrix[index]
@@ -99,13 +99,13 @@ def vector_series(matrix: npt.NDArray[Any], missing: Mask) -> pd.Series[Any]:
 
 
 def matrix_of(values: pd.Series[Any]) -> npt.NDArray[np.float64]:
-    """The cells of vectors as one matrix; NaN where they are missing."""
-    there = values.notna().to_numpy()
-    if not there.any():
+    """The cells of vectors as one matrix; NaN in the rows of missing vectors."""
+    present = values.notna().to_numpy()
+    if not present.any():
         return np.full((len(values), 0), np.nan)
-    stacked = np.stack(list(values[there])).astype(np.float64)
+    stacked = np.stack(list(values[present])).astype(np.float64)
     matrix = np.full((len(values), stacked.shape[1]), np.nan)
-    matrix[there] = stacked
+    matrix[present] = stacked
     return matrix
 
 
@@ -124,7 +124,7 @@ def _nulls(values: pa.ChunkedArray) -> Mask:
 
 
 def _matrix(values: pa.ChunkedArray, width: int, number: Any) -> npt.NDArray[Any]:
-    """One row a vector. A chunk at a time: a whole column of numbers may be more than one Arrow array can hold."""
+    """One row per vector; read in chunks, because one Arrow array may not hold all numbers of the column."""
     matrix = np.full((len(values), width), np.nan, dtype=number)
     start = 0
     for chunk in values.chunks:

@@ -1,4 +1,4 @@
-"""What a training set's rows are like: how much of each feature is there, how old it was, how the label runs over time."""
+"""The profile of a training set's rows: how complete each feature is, how old it was, the label over time."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from featurestore.frames.columns import column
 from featurestore.frames.timestamps import utc_date
 
 AGE_PERCENTILES = (0.05, 0.5, 0.95)
-# percentile_approx is exact to one part in this many.
+# percentile_approx is exact to one part in this number.
 _ACCURACY = 10_000
 _MICROS_A_SECOND = 1e6
 
 
 def profile_features(rows: DataFrame, timestamp_column: str, features: Mapping[str, str | None]) -> DataFrame:
-    """One row a feature, in the order given, from one pass over the rows.
+    """One row per feature, in the order of ``features``, from one pass over the rows.
 
     Columns: ``position``, ``feature``, ``rows``, ``found`` (rows in which it is not null), and ``age_low``,
     ``age_median``, ``age_high``: percentiles 5, 50 and 95 of the seconds between a row's timestamp and the newest event
-    timestamp of what was taken from the feature's group, over the rows for which there was anything.
+    timestamp of the values from the feature's group, over the rows that have any.
 
-    ``features`` maps each feature to the column of that event timestamp, or to none. The ages are null then, and where
-    the feature was never found.
+    ``features`` maps each feature to the column of that event timestamp, or to None. The ages are null for None, and
+    for a feature that is null in all rows.
     """
     if not features:
         raise ValueError("no features to profile")
-    # Features of one lookup share its event timestamp: an age is measured once a lookup.
+    # Features of one lookup share its event timestamp, so ages are measured once per lookup.
     measured = {name: f"ages_{index}" for index, name in enumerate(dict.fromkeys(filter(None, features.values())))}
     counted = [F.count(column(feature)).alias(f"found_{index}") for index, feature in enumerate(features)]
     ages = [_ages(timestamp_column, name).alias(alias) for name, alias in measured.items()]
@@ -37,8 +37,8 @@ def profile_features(rows: DataFrame, timestamp_column: str, features: Mapping[s
         _line(index, feature, measured.get(event_timestamp or ""))
         for index, (feature, event_timestamp) in enumerate(features.items())
     ]
-    told = rows.agg(F.count(F.lit(1)).alias("rows"), *counted, *ages)
-    return told.select(F.inline(F.array(*lines))).orderBy("position")
+    figures = rows.agg(F.count(F.lit(1)).alias("rows"), *counted, *ages)
+    return figures.select(F.inline(F.array(*lines))).orderBy("position")
 
 
 def _ages(timestamp_column: str, event_timestamp: str) -> Column:
@@ -47,13 +47,13 @@ def _ages(timestamp_column: str, event_timestamp: str) -> Column:
 
 
 def _line(index: int, feature: str, ages: str | None) -> Column:
-    found = F.col(f"found_{index}")
-    measured = F.lit(None).cast("array<double>") if ages is None else F.when(found > 0, F.col(ages))
+    count = F.col(f"found_{index}")
+    measured = F.lit(None).cast("array<double>") if ages is None else F.when(count > 0, F.col(ages))
     return F.struct(
         F.lit(index).alias("position"),
         F.lit(feature).alias("feature"),
         F.col("rows"),
-        found.alias("found"),
+        count.alias("found"),
         *(F.get(measured, F.lit(at)).alias(name) for at, name in enumerate(("age_low", "age_median", "age_high"))),
     )
 
@@ -65,11 +65,11 @@ def profile_days(
     event_timestamps: Sequence[str] = (),
     split: str | None = None,
 ) -> DataFrame:
-    """One row a UTC date of the timestamps and part of the split.
+    """One row per UTC date of the timestamps and part of the split.
 
-    Columns: ``day``, ``split`` (null where ``split`` names no column), ``rows``, ``labelled`` (rows whose label is not
+    Columns: ``day``, ``split`` (null if ``split`` is None), ``rows``, ``labelled`` (rows with a label that is not
     null), ``label_sum`` (true counts 1; null for a label that is neither boolean nor a number), and ``matched``: for
-    each of ``event_timestamps`` the rows in which something of its group was found.
+    each of ``event_timestamps`` the rows in which it is not null.
     """
     part = F.lit(None).cast("string") if split is None else column(split)
     matched = [F.count(column(name)) for name in event_timestamps]

@@ -13,18 +13,18 @@ from featurestore.errors import SpineError
 from featurestore.frames.columns import column
 from featurestore.frames.hash_order import hash_of, range_of
 
-# Strata beyond these are no classes but identities, and their counts no longer a small table.
+# More strata than these are not classes but identities, and their counts are no longer a small table.
 MOST_STRATA = 1_000
 _STRATUM, _FIRST, _SECOND, _RANGE, _PLACE = "__stratum", "__hash_1", "__hash_2", "__range", "__place"
 
 
 def sample_rows(frame: DataFrame, size: int, seed: int, stratify_by: Sequence[str] = ()) -> DataFrame:
-    """Exactly ``size`` rows (all, where there are fewer); which ones depends on the seed and the rows' contents alone.
+    """Exactly ``size`` rows (all if there are fewer); which ones depends on the seed and the rows' contents alone.
 
     ``stratify_by`` keeps the share of each combination of these columns' values, nulls included, to within one row: a
-    stratum of n of N rows gets ``size * n / N`` rows, rounded down, and what is left over goes one each to the
-    largest remainders (Hamilton's method; ties to the larger stratum, then by its hash). Raises SpineError for more
-    than 1,000 strata. Runs two jobs over the frame; rows are counted, not sorted, but for the few beside a cut.
+    stratum of n of N rows gets ``size * n / N`` rows, rounded down, and the remaining rows go one each to the largest
+    remainders (Hamilton's method; ties to the larger stratum, then by its hash). Raises SpineError for more than 1,000
+    strata. Runs two jobs over the frame, which count rows; only the few rows in the range of a cut are sorted.
     """
     strata = [part for name in stratify_by for part in (column(name).isNull(), column(name))]
     first = hash_of(frame.columns, seed)
@@ -32,7 +32,7 @@ def sample_rows(frame: DataFrame, size: int, seed: int, stratify_by: Sequence[st
         *(column(name) for name in frame.columns),
         (F.xxhash64(*strata) if strata else F.lit(0).cast("bigint")).alias(_STRATUM),
         first.alias(_FIRST),
-        # Rows that tie in both hashes are the same row, and either copy will do.
+        # Rows that tie in both hashes are copies of one row, so either will do.
         hash_of(frame.columns, seed + 1).alias(_SECOND),
         range_of(first).alias(_RANGE),
     )
@@ -45,32 +45,30 @@ def sample_rows(frame: DataFrame, size: int, seed: int, stratify_by: Sequence[st
     if not quotas:
         return frame
     cuts = _cuts(quotas, hashed.groupBy(_STRATUM, _RANGE).count().collect())
-    cut_range, beyond = (
-        _by_stratum({key: cut for key, (cut, _) in cuts.items()}),
-        _by_stratum({key: rest for key, (_, rest) in cuts.items()}),
-    )
-    whole = hashed.where(F.col(_RANGE) < cut_range)
-    beside = hashed.where(F.col(_RANGE) == cut_range).withColumn(
+    cut_range = _by_stratum({key: number for key, (number, _) in cuts.items()})
+    rest = _by_stratum({key: count for key, (_, count) in cuts.items()})
+    below_cut = hashed.where(F.col(_RANGE) < cut_range)
+    around_cut = hashed.where(F.col(_RANGE) == cut_range).withColumn(
         _PLACE, F.row_number().over(W.partitionBy(_STRATUM).orderBy(_FIRST, _SECOND))
     )
-    chosen = whole.unionByName(beside.where(F.col(_PLACE) <= beyond).drop(_PLACE))
+    chosen = below_cut.unionByName(around_cut.where(F.col(_PLACE) <= rest).drop(_PLACE))
     return chosen.select(*(column(name) for name in frame.columns))
 
 
 def largest_remainders(counts: Mapping[Any, int], size: int) -> dict[Any, int]:
-    """How many of each, in all ``size`` (or as many as there are), each within one of its exact share."""
+    """The quota of each key, each within one of its exact share; they sum to ``size``, or to all if there are fewer."""
     total = sum(counts.values())
     if not total:
         return {}
     size = min(size, total)
     quotas = {key: size * count // total for key, count in counts.items()}
-    left = size - sum(quotas.values())
+    unassigned = size - sum(quotas.values())
     by_remainder = sorted(counts, key=lambda key: (-(size * counts[key] % total), -counts[key], key))
-    return quotas | {key: quotas[key] + 1 for key in by_remainder[:left]}
+    return quotas | {key: quotas[key] + 1 for key in by_remainder[:unassigned]}
 
 
 def _cuts(quotas: Mapping[int, int], ranges: Iterable[Any]) -> dict[int, tuple[int, int]]:
-    """By stratum: the range in which its last row lies, and how many rows of that range it still takes."""
+    """Stratum -> the range that contains its last row, and how many rows of that range it takes."""
     sizes: dict[int, list[tuple[int, int]]] = {}
     for row in ranges:
         sizes.setdefault(row[_STRATUM], []).append((row[_RANGE], row["count"]))

@@ -1,4 +1,4 @@
-"""Train, validation and test: by time, by chance, or by entity."""
+"""Train, validation and test: by time, at random, or by entity."""
 
 from __future__ import annotations
 
@@ -18,25 +18,26 @@ from featurestore.frames.timestamps import instant
 
 SPLIT = "split"
 PARTS = ("train", "validation", "test")
-# What stands in the column for a row in the gap before a later part.
+# The column's value for a row in the gap before a later part.
 EMBARGO = "embargo"
 
 
 def time_boundaries(frame: DataFrame, timestamp_column: str, split: TimeSplit) -> tuple[datetime | None, datetime]:
-    """The first instants of validation (none: no such part) and of test.
+    """The first instants of validation (None if there is no such part) and of test.
 
-    Given as instants they are returned; given as shares they are exact quantiles of the timestamps (runs one job).
-    Raises SpineError for a frame without timestamps.
+    Instants are returned as they are; for shares, they are exact quantiles of the timestamps (runs one job). Raises
+    SpineError for a frame without timestamps.
     """
     if split.test_from is not None:
         return split.validation_from, split.test_from
     assert split.test is not None
     validation = split.validation or 0.0
     shares = [1 - split.test - validation, 1 - split.test]
-    found = frame.agg(F.percentile(F.unix_micros(column(timestamp_column)), shares).alias("cuts")).collect()[0]["cuts"]
-    if found is None:
+    quantiles = F.percentile(F.unix_micros(column(timestamp_column)), shares).alias("micros")
+    micros = frame.agg(quantiles).collect()[0]["micros"]
+    if micros is None:
         raise SpineError("the spine has no timestamps to split by")
-    instants = [from_micros(round(cut)) for cut in found]
+    instants = [from_micros(round(cut)) for cut in micros]
     return (instants[0] if validation else None), instants[1]
 
 
@@ -49,7 +50,7 @@ def split_by_time(
 ) -> DataFrame:
     """The frame with a column ``split``: train, validation or test; null for a row without a timestamp.
 
-    ``embargo``: a row less than so long before the first instant of validation or test is in the gap, ``embargo``.
+    ``embargo``: a row less than this long before the first instant of validation or test is in the gap, ``embargo``.
     """
     time = column(timestamp_column)
     part = F.when(time >= instant(test_from), F.lit("test"))
@@ -69,10 +70,10 @@ def _shortly_before(time: Column, start: datetime, gap: timedelta) -> Column:
 def hash_cuts(
     frame: DataFrame, columns: Sequence[str], split: RandomSplit | EntitySplit, seed: int
 ) -> tuple[int | None, int | None]:
-    """Where the hash of these columns is cut: test up to the first, validation up to the second, train beyond.
+    """The cuts of the hash of these columns: test up to the first, validation up to the second, train beyond.
 
     A random split cuts the rows, an entity split the distinct values of the columns, each at the exact number, rounded
-    to the nearest. None: no such part. Runs two jobs, and one more for each cut.
+    to the nearest. None means no such part. Runs two jobs, and one more for each cut.
     """
     keys = frame.select(*(column(name) for name in columns))
     units = keys.distinct() if isinstance(split, EntitySplit) else keys
@@ -86,7 +87,7 @@ def hash_cuts(
 def split_by_hash(
     frame: DataFrame, columns: Sequence[str], seed: int, until_test: int | None, until_validation: int | None
 ) -> DataFrame:
-    """The frame with a column ``split``, by where its row's hash lies; equal values of the columns share a part."""
+    """The frame with a column ``split``, by the hash of each row; rows that are equal in the columns share a part."""
     hashed = hash_of(columns, seed)
     part = F.when(F.lit(False), F.lit("test")) if until_test is None else F.when(hashed <= F.lit(until_test), "test")
     if until_validation is not None:

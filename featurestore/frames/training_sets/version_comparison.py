@@ -1,4 +1,4 @@
-"""Two versions of a training set beside each other: which rows are in both, which features differ, how they are spread."""
+"""Comparison of two versions of a training set: the rows in both, the features that differ, their distributions."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from featurestore.frames.as_of.examples import identity
 from featurestore.frames.columns import column
 
 _FIRST, _SECOND, _IN_A, _VALUES = "__first", "__second", "__in_a", "__values"
-_COPY, _MET, _PAIR, _A, _B = "__copy", "__met", "__pair", "__a", "__b"
+_COPY, _EQUAL, _PAIR, _A, _B = "__copy", "__equal", "__pair", "__a", "__b"
 
 
 def compared(a: DataFrame, b: DataFrame, spine: Sequence[str], values: Sequence[str]) -> DataFrame:
-    """One row: ``only_a``, ``only_b`` and ``both`` count rows by what they hold in the ``spine`` columns, copies as often as
-    they are there; ``changed`` those in both that differ in any of ``values``, ``changed_i`` in the value i.
+    """One row of counts; a row is in both versions if both have a row with its values in the ``spine`` columns.
 
-    Copies that are wholly equal are paired with each other, the rest in the order of their values. Hashes are moved,
-    never values.
+    ``only_a``, ``only_b`` and ``both`` count every copy of a row. ``changed`` counts the rows in both that differ in
+    any of ``values``, ``changed_i`` those that differ in the value i. Rows that are equal in all values are paired
+    first, the others in the order of their values. Only hashes are shuffled, never values.
     """
     rows = _hashed(a, spine, values, True).unionByName(_hashed(b, spine, values, False)).repartition(_FIRST, _SECOND)
     copy = F.row_number().over(W.partitionBy(_FIRST, _SECOND, _VALUES, _IN_A).orderBy(_IN_A))
     sides = F.count(F.lit(1)).over(W.partitionBy(_FIRST, _SECOND, _VALUES, _COPY))
-    met = rows.withColumn(_COPY, copy).withColumn(_MET, sides == 2)
-    pair = F.row_number().over(W.partitionBy(_FIRST, _SECOND, _MET, _IN_A).orderBy(_VALUES, _COPY))
+    matched = rows.withColumn(_COPY, copy).withColumn(_EQUAL, sides == 2)
+    pair = F.row_number().over(W.partitionBy(_FIRST, _SECOND, _EQUAL, _IN_A).orderBy(_VALUES, _COPY))
     pairs = (
-        met.withColumn(_PAIR, pair)
-        .groupBy(_FIRST, _SECOND, _MET, _PAIR)
+        matched.withColumn(_PAIR, pair)
+        .groupBy(_FIRST, _SECOND, _EQUAL, _PAIR)
         .agg(
             F.max(F.when(F.col(_IN_A), F.col(_VALUES))).alias(_A),
             F.max(F.when(~F.col(_IN_A), F.col(_VALUES))).alias(_B),
@@ -50,7 +50,7 @@ def compared(a: DataFrame, b: DataFrame, spine: Sequence[str], values: Sequence[
 
 
 def _hashed(rows: DataFrame, spine: Sequence[str], values: Sequence[str], in_a: bool) -> DataFrame:
-    # Without a common column no row of one is a row of the other.
+    # Without a common column, no row of one version is in the other.
     first, second = identity([column(name) for name in spine] or [F.lit(in_a)])
     hashes = [F.xxhash64(column(name).isNull(), column(name)) for name in values]
     return rows.select(
@@ -62,8 +62,10 @@ def _hashed(rows: DataFrame, spine: Sequence[str], values: Sequence[str], in_a: 
 
 
 def summarised(rows: DataFrame, features: Sequence[str]) -> DataFrame:
-    """One row: ``rows``, and by feature ``missing_i`` (a count), ``mean_i`` and ``stddev_i`` (of numbers; true counts 1; null
-    for other types, and where there are too few values; the sample's standard deviation)."""
+    """One row: ``rows``, and for each feature ``missing_i`` (a count), ``mean_i`` and ``stddev_i`` (of the sample).
+
+    Mean and deviation are of numbers and booleans (true is 1); they are null for other types and for too few values.
+    """
     figures = [F.count(F.lit(1)).alias("rows")]
     for index, name in enumerate(features):
         number = _number(rows, name)
@@ -87,8 +89,11 @@ def is_category(rows: DataFrame, name: str) -> bool:
 
 
 def most_frequent(rows: DataFrame, features: Sequence[str], top: int) -> DataFrame:
-    """A row a feature and value, for the ``top`` most frequent values of each that are not null: ``feature`` (its place),
-    ``value`` (as text), ``n``, ``rank`` from 1 on; values that are equally frequent in their own order."""
+    """One row per feature and value, for the ``top`` most frequent values of each feature; nulls do not count.
+
+    Columns: ``feature`` (its place), ``value`` (as text), ``n``, ``rank`` from 1 on. Values that are equally frequent
+    are in their own order.
+    """
     pairs = F.array(
         *(
             F.struct(F.lit(index).alias("feature"), column(name).cast("string").alias("value"))

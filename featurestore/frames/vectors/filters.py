@@ -26,7 +26,7 @@ _ENDS = ("min", "max")
 
 @dataclass(frozen=True)
 class ColumnFilter:
-    """A column is one of ``any_of`` or, where there are none, between ``low`` and ``high``, both included."""
+    """A column is one of ``any_of`` or, if that is empty, between ``low`` and ``high``, both included."""
 
     name: str
     word: str
@@ -35,9 +35,9 @@ class ColumnFilter:
     high: Any = None
 
     def condition(self, value: Column) -> Column:
-        """False or null for a value that does not pass, null among them."""
+        """False or null for a value that does not pass; a null does not pass."""
         if self.any_of:
-            return value.isin(*(typed_literal(one, self.word) for one in self.any_of))
+            return value.isin(*(typed_literal(item, self.word) for item in self.any_of))
         passes = F.lit(True)
         if self.low is not None:
             passes = passes & (value >= typed_literal(self.low, self.word))
@@ -66,17 +66,17 @@ def same_key(key: Mapping[str, Any], words: Mapping[str, str]) -> Column:
 def read_filters(filters: object, words: Mapping[str, str], of: str, zone: str | None) -> list[ColumnFilter]:
     """The filters, each value read as its column's type; ``words``: column -> type.
 
-    A value means equal, a list any of them, ``{"min": a, "max": b}`` (or one of the two) a range, both ends included.
-    Raises InvalidArgumentError, which names ``of``, the owner of the columns.
+    A single value means equality, a list any of its values, ``{"min": a, "max": b}`` (or one of the two) a range, both
+    ends included. Raises InvalidArgumentError, which names ``of``, the owner of the columns.
     """
     if filters is None:
         return []
     if not isinstance(filters, Mapping):
         raise InvalidArgumentError(f"filters are {type(filters).__name__}; give a mapping such as {{'country': 'US'}}")
-    return [_read_filter(name, given, words, of, zone) for name, given in filters.items()]
+    return [_read_filter(name, value, words, of, zone) for name, value in filters.items()]
 
 
-def _read_filter(name: object, given: Any, words: Mapping[str, str], of: str, zone: str | None) -> ColumnFilter:
+def _read_filter(name: object, value: Any, words: Mapping[str, str], of: str, zone: str | None) -> ColumnFilter:
     if not isinstance(name, str) or name not in words:
         raise InvalidArgumentError(
             f"filter {name!r} is neither a join key nor a feature of {of}. {nearest(str(name), words)}"
@@ -84,24 +84,24 @@ def _read_filter(name: object, given: Any, words: Mapping[str, str], of: str, zo
     word = words[name]
     if word not in FILTERABLE:
         raise InvalidArgumentError(f"filter {name!r} is {word}; possible types: {', '.join(FILTERABLE)}")
-    if isinstance(given, Mapping):
-        return _read_range(name, given, word, zone)
-    several = list(given) if isinstance(given, list | tuple | Set) else [given]
-    if not several:
+    if isinstance(value, Mapping):
+        return _read_range(name, value, word, zone)
+    values = list(value) if isinstance(value, list | tuple | Set) else [value]
+    if not values:
         raise InvalidArgumentError(f"filter {name!r} is an empty list, which nothing passes; give at least one value")
-    return ColumnFilter(name, word, any_of=tuple(_read(name, several, word, zone)))
+    return ColumnFilter(name, word, any_of=tuple(_read(name, values, word, zone)))
 
 
-def _read_range(name: str, given: Mapping[Any, Any], word: str, zone: str | None) -> ColumnFilter:
-    unknown = [str(end) for end in given if end not in _ENDS]
-    if unknown or not given:
+def _read_range(name: str, bounds: Mapping[Any, Any], word: str, zone: str | None) -> ColumnFilter:
+    unknown = [str(end) for end in bounds if end not in _ENDS]
+    if unknown or not bounds:
         hint = nearest(unknown[0], _ENDS) if unknown else ""
         raise InvalidArgumentError(
-            f"filter {name!r} is {dict(given)!r}; a range has 'min', 'max' or both. {hint}".rstrip()
+            f"filter {name!r} is {dict(bounds)!r}; a range has 'min', 'max' or both. {hint}".rstrip()
         )
     if word not in _ORDERED:
         raise InvalidArgumentError(f"filter {name!r} is {word}, and ranges are for {', '.join(_ORDERED)}")
-    ends = dict(zip(given, _read(name, list(given.values()), word, zone), strict=True))
+    ends = dict(zip(bounds, _read(name, list(bounds.values()), word, zone), strict=True))
     low, high = ends.get("min"), ends.get("max")
     if low is not None and high is not None and low > high:
         raise InvalidArgumentError(f"filter {name!r}: min {low} is greater than max {high}")
@@ -110,10 +110,12 @@ def _read_range(name: str, given: Mapping[Any, Any], word: str, zone: str | None
 
 def _read(name: str, values: list[Any], word: str, zone: str | None) -> list[Any]:
     faults: list[list[Fault]] = [[] for _ in values]
-    read: list[Any] = read_values(values, name, word, faults, Moments(zone)).to_pylist()
-    for value, one, misfits in zip(values, read, faults, strict=True):
+    typed: list[Any] = read_values(values, name, word, faults, Moments(zone)).to_pylist()
+    for value, typed_value, misfits in zip(values, typed, faults, strict=True):
         if misfits:
             raise InvalidArgumentError(f"filter {'; '.join(map(str, misfits))} ({value!r})")
-        if one is None or (isinstance(one, float) and not math.isfinite(one)):
-            raise InvalidArgumentError(f"filter {name!r}: {value!r} is no value to filter by; give one of type {word}")
-    return read
+        if typed_value is None or (isinstance(typed_value, float) and not math.isfinite(typed_value)):
+            raise InvalidArgumentError(
+                f"filter {name!r}: {value!r} is not a value to filter by; give a value of type {word}"
+            )
+    return typed

@@ -1,8 +1,8 @@
 """Cosine similarity of stored vectors to one query, and each entity's latest vector.
 
-Spark's own vector functions count in single precision, and are tens of times as fast as the same in double
-precision. So the one finds which vectors can be among the closest, within a proven margin, and the other tells exactly
-how close these are.
+Spark's own vector functions compute in single precision, tens of times as fast as the same in double precision. So
+single precision selects the vectors that can be among the closest, within a proven margin, and double precision
+computes exactly how close these are.
 """
 
 from __future__ import annotations
@@ -20,54 +20,54 @@ from featurestore.frames.latest import sort_value
 from featurestore.frames.schema import TIME_COLUMNS
 
 SIMILARITY = "__similarity"
-# What double precision can tell. So a vector is exactly 1 to itself, and vectors of one direction tie.
+# Double precision is good to these. So a vector's similarity to itself is exactly 1, and vectors of one direction tie.
 _DECIMALS = 12
 
-_USABLE, _CONTENT, _TAKEN = "__usable", "__content", "__taken"
-# Powers of ten of a squared length at which single precision neither overflows nor loses anything to underflow.
+_USABLE, _CONTENT, _LATEST = "__usable", "__content", "__latest"
+# Up to this power of ten of a squared length, or its inverse, single precision neither overflows nor underflows.
 _SAFE = 20
 
 
 @dataclass(frozen=True)
 class Query:
-    """A direction: a vector scaled to the length 1."""
+    """A direction: a vector scaled to length 1."""
 
     unit: tuple[float, ...]
 
     @classmethod
     def of(cls, vector: Sequence[float]) -> Query:
-        """Of a finite vector that is not zero."""
+        """The direction of a finite vector that is not zero."""
         numbers = np.asarray(vector, dtype=np.float64)
-        # First by the greatest, because squares of very large or small numbers would leave the range of a double.
+        # First by the greatest number, because squares of very large or small ones would leave the range of a double.
         scaled = numbers / np.abs(numbers).max()
         return cls(tuple((scaled / np.sqrt(scaled @ scaled)).tolist()))
 
     @property
     def margin(self) -> float:
-        """The most that ``near`` can be away from the similarity.
+        """The greatest difference between ``near`` and the similarity.
 
         A sum of n products in unit roundoff u is off by at most n u / (1 - n u) times the product of the lengths, in
-        whichever order it is summed (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1). The
-        squares of both lengths are such sums, too, of which the root halves the error: 2 n u together, doubled here for
-        the few roundings beside them.
+        any order of summation (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., section 3.1). The
+        squares of both lengths are such sums, too, and the root halves their error: 2 n u together, doubled here to
+        cover the few other roundings.
         """
         return 4 * (len(self.unit) + 2) * 2.0**-24
 
     def near(self, vector: Column) -> Column:
         """The similarity to within ``margin``; null for null and for a vector that is zero."""
         square = F.call_function("vector_inner_product", vector, vector)
-        found = F.call_function("vector_cosine_similarity", vector, self._literal.cast("array<float>"))
-        return F.when(F.abs(F.log10(square)) <= _SAFE, found.cast("double")).otherwise(self.exact(vector))
+        cosine = F.call_function("vector_cosine_similarity", vector, self._literal.cast("array<float>"))
+        return F.when(F.abs(F.log10(square)) <= _SAFE, cosine.cast("double")).otherwise(self.exact(vector))
 
     def exact(self, vector: Column) -> Column:
         """The similarity in double precision, to 12 decimals; null for null and for a vector that is zero."""
-        product = _sum(F.zip_with(vector, self._literal, lambda one, other: one.cast("double") * other))
-        square = _sum(F.transform(vector, lambda one: one.cast("double") * one.cast("double")))
+        product = _sum(F.zip_with(vector, self._literal, lambda number, unit: number.cast("double") * unit))
+        square = _sum(F.transform(vector, lambda number: number.cast("double") * number.cast("double")))
         return F.round(F.try_divide(product, F.sqrt(square)), _DECIMALS)
 
     @property
     def _literal(self) -> Column:
-        # One text is one node of the plan until it is folded; a literal a number would be thousands of calls.
+        # One text is one node of the plan until Spark folds it; one literal per number would take thousands of calls.
         return F.split(F.lit(",".join(map(repr, self.unit))), ",").cast("array<double>")
 
 
@@ -77,27 +77,27 @@ def _sum(numbers: Column) -> Column:
 
 @dataclass(frozen=True)
 class VectorColumns:
-    """Which columns are an entity's keys, its vector and the vector's model; and ``others`` to keep beside.
+    """The columns of an entity's keys, its vector and the vector's model, and ``others`` to keep with them.
 
-    ``asked``: the vector and those others that are features, in the order declared.
+    ``features``: the vector and those others that are features, in the order declared.
     """
 
     keys: tuple[str, ...]
     vector: str
     model: str
     others: tuple[str, ...]
-    asked: tuple[str, ...]
+    features: tuple[str, ...]
     nulls: Literal["skip", "keep"]
 
 
 def latest_similarities(
     values: DataFrame, columns: VectorColumns, model_version: str, similarity: Callable[[Column], Column]
 ) -> DataFrame:
-    """One row an entity that has a vector of the model version: keys, ``SIMILARITY``, both timestamps, the others.
+    """One row per entity with a vector of the model version: keys, ``SIMILARITY``, both timestamps, the others.
 
-    ``nulls="skip"``: the latest vector of that version, and of each other column its latest value; ``"keep"``: the
-    latest row as a whole, where it has such a vector. The order is that of the as-of join. The similarity is computed
-    row by row, before anything is sorted or shuffled, and vectors go no further.
+    ``nulls="skip"``: the latest vector of that version, and the latest value of each other column; ``"keep"``: the
+    latest row as a whole, if it has such a vector. Rows are in the order of the as-of join. The similarity is computed
+    row by row, before anything is sorted or shuffled, so that no vector is moved.
     """
     usable = column(columns.vector).isNotNull() & (column(columns.model) == F.lit(model_version))
     rows = values.select(
@@ -106,30 +106,30 @@ def latest_similarities(
         F.when(usable, similarity(column(columns.vector))).alias(SIMILARITY),
         sort_value(values, columns.vector).alias(_CONTENT),
     )
-    content = [F.col(_CONTENT) if name == columns.vector else column(name) for name in columns.asked]
+    content = [F.col(_CONTENT) if name == columns.vector else column(name) for name in columns.features]
     order = F.struct(*TIME_COLUMNS, *content)
     others = [name for name in columns.others if name not in columns.keys]
-    taken = [F.col(SIMILARITY), *(F.col(name) for name in TIME_COLUMNS)]
+    match = [F.col(SIMILARITY), *(F.col(name) for name in TIME_COLUMNS)]
     entities = rows.groupBy(*(column(key) for key in columns.keys))
     if columns.nulls == "keep":
-        row = F.struct(*taken, F.col(_USABLE), *(column(name) for name in others))
-        latest = entities.agg(F.max_by(row, order).alias(_TAKEN)).where(F.col(_TAKEN)[_USABLE])
-        kept = [F.col(_TAKEN)[name].alias(name) for name in others]
+        row = F.struct(*match, F.col(_USABLE), *(column(name) for name in others))
+        latest = entities.agg(F.max_by(row, order).alias(_LATEST)).where(F.col(_LATEST)[_USABLE])
+        other_values = [F.col(_LATEST)[name].alias(name) for name in others]
     else:
         latest = entities.agg(
-            F.max_by(F.struct(*taken), F.when(F.col(_USABLE), order)).alias(_TAKEN),
+            F.max_by(F.struct(*match), F.when(F.col(_USABLE), order)).alias(_LATEST),
             *(F.max_by(column(name), F.when(column(name).isNotNull(), order)).alias(name) for name in others),
-        ).where(F.col(_TAKEN).isNotNull())
-        kept = [column(name) for name in others]
+        ).where(F.col(_LATEST).isNotNull())
+        other_values = [column(name) for name in others]
     return latest.select(
         *(column(key) for key in columns.keys),
-        *(F.col(_TAKEN)[name].alias(name) for name in (SIMILARITY, *TIME_COLUMNS)),
-        *kept,
+        *(F.col(_LATEST)[name].alias(name) for name in (SIMILARITY, *TIME_COLUMNS)),
+        *other_values,
     )
 
 
 def closest(rows: DataFrame, keys: Sequence[str], threshold: float, limit: int) -> DataFrame:
-    """The ``limit`` rows of greatest similarity, from ``threshold`` (included) on, greatest first; ties by key."""
+    """The ``limit`` most similar rows, of at least ``threshold``, most similar first; ties by key."""
     similarity = F.col(SIMILARITY)
     order = [similarity.desc(), *(column(key).asc() for key in keys)]
     return rows.where(similarity >= F.lit(threshold)).orderBy(*order).limit(limit)

@@ -1,4 +1,4 @@
-"""Texts to vectors: a user's model, called batch by batch where the rows are, and only for texts that are new."""
+"""Texts to vectors: a user's model, called batch by batch on the executors, and only for new texts."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from featurestore.frames.columns import column
 Model: TypeAlias = Callable[[list[str]], Sequence[Sequence[float]] | np.ndarray[Any, Any]]
 
 HASH, VECTOR = "__text_hash", "__vector"
-_MADE = f"{HASH} string, {VECTOR} array<float>"
+_VECTORS = f"{HASH} string, {VECTOR} array<float>"
 
 
 @dataclass(frozen=True)
 class TextModel:
-    """A model, and how it is called: with at most ``batch_size`` texts, up to ``attempts`` times.
+    """A model, and how to call it: with at most ``batch_size`` texts, up to ``attempts`` times.
 
-    Waits between attempts grow from a second to a minute, with chance in them, so that workers do not ask in step.
+    Waits between attempts grow from a second to a minute, with random jitter, so that workers do not retry in step.
     """
 
     call: Model
@@ -33,32 +33,35 @@ class TextModel:
     attempts: int = 5
 
     def vectors(self, texts: list[str]) -> list[Any]:
-        """A vector a text, in order; raises what the model raised last, or ValueError where it gives other than that."""
+        """One vector per text, in order.
+
+        Re-raises the model's last error; raises ValueError if the model returns another number of vectors or dims.
+        """
         waits = wait_random_exponential(multiplier=1, max=60)
-        made = list(Retrying(stop=stop_after_attempt(self.attempts), wait=waits, reraise=True)(self.call, texts))
-        if len(made) != len(texts):
-            raise ValueError(f"the model was given {len(texts)} texts, and gave {len(made)} vectors")
-        for vector in made:
+        vectors = list(Retrying(stop=stop_after_attempt(self.attempts), wait=waits, reraise=True)(self.call, texts))
+        if len(vectors) != len(texts):
+            raise ValueError(f"the model returned {len(vectors)} vectors for {len(texts)} texts; return one per text")
+        for vector in vectors:
             if len(vector) != self.dims:
-                raise ValueError(f"the model gave a vector of {len(vector)} dims; the feature has {self.dims}")
-        return made
+                raise ValueError(f"the model returned a vector of {len(vector)} dims; the feature has {self.dims}")
+        return vectors
 
 
 def with_text_hash(rows: DataFrame, text: str) -> DataFrame:
-    """The rows with ``HASH``, the SHA-256 of the text in UTF-8 as hexadecimal; null where the text is null."""
+    """The rows with ``HASH``, the SHA-256 of the text in UTF-8 as hexadecimal; null for a null text."""
     return rows.withColumn(HASH, F.sha2(column(text).cast("binary"), 256))
 
 
 def new_texts(rows: DataFrame, text: str, known: DataFrame) -> DataFrame:
-    """Each text of the rows that ``known`` (``HASH``, ``VECTOR``) has no vector of, once: ``HASH`` and the text."""
+    """One row per text without a vector in ``known`` (``HASH``, ``VECTOR``): ``HASH`` and ``text``."""
     texts = rows.where(column(text).isNotNull()).select(HASH, column(text).alias("text")).dropDuplicates([HASH])
     return texts.join(known, HASH, "anti")
 
 
 def embedded(texts: DataFrame, model: TextModel) -> DataFrame:
-    """``HASH`` and ``VECTOR`` of texts (``HASH``, ``text``). Each time that it runs, the model is called."""
+    """``HASH`` and ``VECTOR`` of texts (``HASH``, ``text``). Each run of the frame calls the model."""
 
-    def made(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def embed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for start in range(0, batch.num_rows, model.batch_size):
                 part = batch.slice(start, model.batch_size)
@@ -69,4 +72,4 @@ def embedded(texts: DataFrame, model: TextModel) -> DataFrame:
                 arrays = [part.column(HASH), pa.ListArray.from_arrays(offsets, values)]
                 yield pa.RecordBatch.from_arrays(arrays, names=[HASH, VECTOR])
 
-    return texts.mapInArrow(made, _MADE)
+    return texts.mapInArrow(embed, _VECTORS)

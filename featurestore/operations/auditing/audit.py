@@ -139,8 +139,8 @@ def _like_label(rows: DataFrame, manifest: Manifest, counts: Any) -> Iterator[Fi
     )
     table = _in_memory(sample, label, by_feature, manifest.spine_columns)
     values = _values(table, label)
-    if len(values.held) < findings.MIN_ROWS:
-        yield findings.not_compared(label, len(values.held))
+    if len(values.array) < findings.MIN_ROWS:
+        yield findings.not_compared(label, len(values.array))
         return
     many_numbers = is_many_numbers(values)
     row_hashes = table.column("rows").to_numpy()

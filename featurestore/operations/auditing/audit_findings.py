@@ -67,7 +67,7 @@ def like_label(feature: str, label: str, agreement: Agreement, many_numbers: boo
             advice=_ADVICE_LABEL,
             measured={"rows": agreement.rows, "equal": agreement.equal, "equal_share": share},
         )
-    errors_saved = agreement.told if agreement.base_errors >= MIN_BASE_ERRORS else 0.0
+    errors_saved = agreement.errors_saved if agreement.base_errors >= MIN_BASE_ERRORS else 0.0
     if errors_saved >= MOST_SAVED:
         severity: Severity = "error" if errors_saved >= NEARLY_ALL_SAVED and not many_numbers else "warning"
         right = 1 - agreement.errors / agreement.guessed

@@ -13,7 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from featurestore.session import HadoopFiles
+from featurestore.hadoop_files import HadoopFiles
 from featurestore.stores.delta.log import DeltaLog
 from featurestore.stores.delta.log_cleaning import LogCleaner
 from featurestore.stores.delta.table import DeltaTable

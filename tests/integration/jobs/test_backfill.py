@@ -238,7 +238,7 @@ def test_wrong_asks_are_explained(
         ),
         (lambda: [group("a", "SELECT 1", sources={"b": Source(group="dayly")})], "Did you mean 'daily'"),
         (lambda: [Source(group="a", path="x", shared=True)], "exactly one of"),
-        (lambda: [Source(group="a", shared=True)], "always the tenant's own"),
+        (lambda: [Source(group="a", shared=True)], "a group always belongs to the tenant"),
         (lambda: [group("a", expect={"max_null_share": {"order": 0.1}})], "not features of the group"),
         (lambda: [group("a", expect={"max_null_share": 2})], "less than 1"),
     ],

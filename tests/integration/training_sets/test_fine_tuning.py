@@ -219,7 +219,7 @@ def test_wrong_asks_are_refused_before_any_job(loader: FeatureDataLoader, spine:
         asked(system="Say {{ answer }}")
     with pytest.raises(TransformationError, match="template: 'range' is not a column"):
         asked(template="{{ question }} {{ range(3) }}")
-    with pytest.raises(TransformationError, match=r"asks for '__.*', which the sandbox refuses"):
+    with pytest.raises(TransformationError, match=r"reads '__.*', which the sandbox refuses"):
         asked(template="{{ ''.__class__.__mro__ }}")
     with pytest.raises(InvalidArgumentError, match="give one of them"):
         asked(template="{{ question }}", format_fn=str)

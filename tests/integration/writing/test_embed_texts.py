@@ -92,7 +92,7 @@ def test_each_new_text_is_embedded_once_in_batches_and_retried(store: OfflineSto
 def test_a_model_that_fails_or_gives_other_than_a_vector_a_text_writes_nothing(store: OfflineStore) -> None:
     rows = docs(("d9", 1, "never seen", 1))
     for model, message in (
-        (lambda texts: [], "given 1 texts, and gave 0 vectors"),
+        (lambda texts: [], "returned 0 vectors for 1 texts"),
         (lambda texts: [[1.0]], "a vector of 1 dims; the feature has 4"),
         (lambda texts: 1 / 0, "ZeroDivisionError"),
     ):

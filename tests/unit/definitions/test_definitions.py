@@ -118,9 +118,9 @@ def test_a_reference_is_group_and_feature(name: Any) -> None:
 
 @pytest.mark.parametrize("name", ["tenant_id", "event_date", "event_timestamp", "created_timestamp"])
 def test_columns_of_the_store_cannot_be_declared(name: str) -> None:
-    with pytest.raises(DefinitionError, match="store; name the join key otherwise"):
+    with pytest.raises(DefinitionError, match="store; give the join key another name"):
         Entity("user", join_keys={name: "string"})
-    with pytest.raises(DefinitionError, match="store; name the feature otherwise"):
+    with pytest.raises(DefinitionError, match="store; give the feature another name"):
         Feature(name, "double")
 
 
@@ -144,7 +144,7 @@ def test_definitions_are_frozen(definition: Any) -> None:
 @pytest.mark.parametrize(
     ("define", "message"),
     [
-        (lambda: Entity("user", {"id": "long"}, ttl="7d"), "Entity 'user'; ttl: unknown key; remove it or mend"),
+        (lambda: Entity("user", {"id": "long"}, ttl="7d"), "Entity 'user'; ttl: unknown key; remove it or correct"),
         (lambda: Feature("score", "double", minimum=0), "Feature 'score'; minimum: unknown key"),
         (lambda: FeatureGroup("stats", USER, features=[SCORE], tll="7d"), "FeatureGroup 'stats'; tll: unknown key"),
         (lambda: Lookup("stats", keys={}), "Lookup; keys: unknown key"),
@@ -224,7 +224,7 @@ def test_declaring_needs_no_spark() -> None:
         ("float", {"max": 2**24 + 1}, "max: 16777217 is not exact as float; the nearest that it holds is 16777216"),
         ("int", {"min": 2**31}, "min 2147483648 is greater than 2147483647, the greatest value of int"),
         ("long", {"max": -(2**63) - 1}, "max -9223372036854775809 is less than -9223372036854775808, the least value"),
-        ("float", {"min": 1e39}, "the greatest value of float: no value can keep it"),
+        ("float", {"min": 1e39}, "the greatest value of float: no value can satisfy it"),
         ("long", {"min": 2**53 + 1, "max": 2**53}, "min 9007199254740993 is greater than max 9007199254740992"),
         ("long", {"min": 0.2, "max": 0.8}, "no whole number lies between min 0.2 and max 0.8"),
         ("long", {"allowed_values": [2**63]}, "allowed value 9223372036854775808 is beyond the range of long"),
@@ -252,13 +252,13 @@ def test_a_rule_that_does_not_fit_the_type_is_refused(kind: str, rules: dict[str
     ],
 )
 def test_a_rule_that_fits_the_type_is_kept(kind: str, rules: dict[str, Any]) -> None:
-    kept = Feature("f", kind, **rules).model_dump(include=set(rules))
+    stored = Feature("f", kind, **rules).model_dump(include=set(rules))
 
-    assert {rule: list(value) if isinstance(value, tuple) else value for rule, value in kept.items()} == rules
+    assert {rule: list(value) if isinstance(value, tuple) else value for rule, value in stored.items()} == rules
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "kept", "rule"),
+    ("kind", "value", "bound", "rule"),
     [
         ("long", 2**53 + 1, 2**53 + 1, "min 9007199254740993"),
         ("long", "9007199254740993", 2**53 + 1, "min 9007199254740993"),
@@ -274,10 +274,10 @@ def test_a_rule_that_fits_the_type_is_kept(kind: str, rules: dict[str, Any]) -> 
         ("float", 0.1, 0.1, "min 0.1"),
     ],
 )
-def test_a_bound_is_exact_and_read_back_as_it_was(kind: str, given: Any, kept: Any, rule: str) -> None:
-    feature = Feature("f", kind, min=given)
+def test_a_bound_is_exact_and_read_back_as_it_was(kind: str, value: Any, bound: Any, rule: str) -> None:
+    feature = Feature("f", kind, min=value)
 
-    assert (feature.min, type(feature.min)) == (kept, type(kept))
+    assert (feature.min, type(feature.min)) == (bound, type(bound))
     assert feature.rules == (rule,)
     assert Feature.from_json(feature.to_json()) == feature
 
@@ -289,10 +289,10 @@ def test_a_whole_number_that_was_stored_as_a_fraction_is_no_change() -> None:
 
     [_, same] = make_plan(Definitions.of([group]), state).changes
     raised = FeatureGroup("g", USER, features=[Feature("f", "long", min=0, max=2**60 + 1)])
-    [_, other] = make_plan(Definitions.of([raised]), state).changes
+    [_, changed] = make_plan(Definitions.of([raised]), state).changes
 
     assert (same.action, same.entry) == ("unchanged", entry)
-    assert (other.action, other.details) == (
+    assert (changed.action, changed.details) == (
         "update",
         ("~ feature f: max: 1152921504606846976 -> 1152921504606846977",),
     )
@@ -351,10 +351,10 @@ def test_join_keys_are_exact_types(join_keys: Any, message: str) -> None:
         ({"version": 0}, "version: .*greater than or equal to 1"),
         ({"nulls": "drop"}, "nulls: Input should be 'skip' or 'keep'"),
         ({"partition_by": "hour"}, "partition_by: Input should be 'day' or 'month'"),
-        ({"ttl": "0s"}, "ttl: duration '0s' must be longer than nothing"),
-        ({"retention": timedelta(days=-1)}, "retention: duration .* must be longer than nothing"),
+        ({"ttl": "0s"}, "ttl: duration '0s' must be longer than zero"),
+        ({"retention": timedelta(days=-1)}, "retention: duration .* must be longer than zero"),
         ({"entity": "user"}, "entity: "),
-        ({"sources": {"s": Source(path="{tenant_id}")}}, "'sources' are declared and no 'transformation' reads them"),
+        ({"sources": {"s": Source(path="{tenant_id}")}}, "'sources' are declared, but no 'transformation' reads them"),
     ],
 )
 def test_a_group_that_makes_no_sense_is_refused(more: dict[str, Any], message: str) -> None:
@@ -405,11 +405,11 @@ def test_an_index_filters_by_scalar_features_of_its_group(name: str, message: st
 
 
 @pytest.mark.parametrize(
-    ("dims", "asked", "storage"),
+    ("dims", "setting", "storage"),
     [(2000, None, "vector"), (2001, None, "halfvec"), (3, "halfvec", "halfvec"), (16000, None, "halfvec")],
 )
-def test_an_embedding_is_stored_as_asked_or_as_its_dims_need(dims: int, asked: Any, storage: str) -> None:
-    assert VectorIndex(storage=asked).storage_of(dims) == storage
+def test_an_embedding_is_stored_as_asked_or_as_its_dims_need(dims: int, setting: Any, storage: str) -> None:
+    assert VectorIndex(storage=setting).storage_of(dims) == storage
 
 
 def test_an_index_may_change() -> None:
@@ -421,9 +421,9 @@ def test_an_index_may_change() -> None:
     state = RegistryState({before.key: before, entity.key: entity})
 
     [change] = [
-        one
-        for one in make_plan(Definitions.of([group(index={"filters": ["visits"]})]), state).changes
-        if one.action != "unchanged"
+        candidate
+        for candidate in make_plan(Definitions.of([group(index={"filters": ["visits"]})]), state).changes
+        if candidate.action != "unchanged"
     ]
 
     assert change.details == ('~ feature text: index: none -> {"filters":["visits"]}',)
@@ -493,8 +493,8 @@ def test_references_of_one_group_become_one_lookup() -> None:
 @pytest.mark.parametrize(
     ("define", "message"),
     [
-        (lambda: Lookup("stats", ["score", "score"]), r"features: \['score'\] are asked twice"),
-        (lambda: as_lookups(["stats:score", "stats:score"]), r"features: \['score'\] are asked twice"),
+        (lambda: Lookup("stats", ["score", "score"]), r"features: \['score'\] are listed twice"),
+        (lambda: as_lookups(["stats:score", "stats:score"]), r"features: \['score'\] are listed twice"),
         (lambda: Lookup("stats", on={"User": "dest"}), r"on\.User.*name 'User' is refused"),
         (lambda: Lookup("stats", prefix=""), "prefix: "),
         (lambda: Lookup("stats", prefix="to-"), "prefix: "),
@@ -513,7 +513,7 @@ def test_a_lookup_that_makes_no_sense_is_refused(define: Any, message: str) -> N
     [
         ({"shared": True}, "exactly one of 'path', 'table' and 'group'"),
         ({"path": "a", "table": "a", "shared": True}, "exactly one of 'path', 'table' and 'group'"),
-        ({"path": "landing/trips"}, "in exactly one way how it is kept to one tenant"),
+        ({"path": "landing/trips"}, "limit it to one tenant in exactly one way"),
         ({"path": "{tenant_id}/trips", "tenant_column": "tenant"}, "in exactly one way"),
         ({"path": "{tenant_id}/trips", "shared": True}, "in exactly one way"),
         ({"path": "{home}/trips", "shared": True}, r"unknown placeholders \['home'\]; possible:"),
@@ -523,7 +523,7 @@ def test_a_lookup_that_makes_no_sense_is_refused(define: Any, message: str) -> N
         ({"table": "a b", "shared": True}, "table: "),
         ({"table": "a.b.c.d", "shared": True}, "table: "),
         ({"table": "trips; DROP TABLE x", "shared": True}, "table: "),
-        ({"table": "trips", "format": "csv", "shared": True}, "'format' goes with 'path'"),
+        ({"table": "trips", "format": "csv", "shared": True}, "'format' is only for 'path'"),
         ({"path": "x", "shared": True, "format": "orc"}, "format: Input should be"),
     ],
 )
@@ -599,9 +599,9 @@ def test_a_training_set_that_makes_no_sense_is_refused(more: dict[str, Any], mes
 def test_definitions_are_sorted_by_kind_and_a_group_brings_its_entity() -> None:
     training_set = TrainingSetDefinition("t", ["stats:score"], spine=TRIPS, label="late")
 
-    found = Definitions.of([training_set, STATS, STATS])
+    definitions = Definitions.of([training_set, STATS, STATS])
 
-    assert found == Definitions((USER,), (STATS,), (training_set,))
+    assert definitions == Definitions((USER,), (STATS,), (training_set,))
 
 
 @pytest.mark.parametrize(

@@ -91,8 +91,8 @@ REFUSED = [
     ("SELECT * FROM (users) z", "reads users"),
     ("SELECT * FROM ((users AS u)) z", "reads users"),
     ("SELECT * FROM (DESCRIBE users) z", "DESCRIBE is not allowed"),
-    ("SELECT * FROM flights, LATERAL users z", "users is no query and no source"),
-    ("WITH z AS (users) SELECT * FROM z", "users is no query and no source"),
+    ("SELECT * FROM flights, LATERAL users z", "users is neither a query nor a source"),
+    ("WITH z AS (users) SELECT * FROM z", "users is neither a query nor a source"),
     ("SELECT a FROM (WITH u AS (SELECT 1 AS a) SELECT a FROM u) x JOIN u ON true", "reads u"),
     # Parsers end these comments, or texts, in different places.
     ("SELECT a, b FROM flights /* /*+ */ UNION ALL SELECT c, d FROM delta.`/x` -- */", "reads delta"),
@@ -107,7 +107,7 @@ REFUSED = [
     ("FROM flights MAP a USING 'cat' AS (b)", "refused"),
     ("INSERT OVERWRITE DIRECTORY '/tmp/x' SELECT a FROM flights", "refused"),
     ("SELECT a INTO users FROM flights", "refused"),
-    ("SELECT rand() FROM flights", r"function rand .*: chance decides.*\(line 1, column 8\)"),
+    ("SELECT rand() FROM flights", r"function rand .*: its result is random.*\(line 1, column 8\)"),
     ("SELECT a FROM flights WHERE t < now()", "function now .*use :start_time"),
     ("SELECT a FROM flights WHERE t < current_timestamp", "current_timestamp .*use :start_time"),
     ("SELECT a FROM flights WHERE t < `current_date`", "current_date .*use :start_time"),
@@ -120,7 +120,7 @@ REFUSED = [
     ("SELECT from_json(a, 'b INT', options) FROM flights", "options of from_json must be written"),
     ("SELECT from_csv(a, 'b INT', map(c, d)) FROM flights", "options of from_csv must be written"),
     ("SELECT from_avro(a, '{}') FROM flights", "function from_avro"),
-    ("SELECT summ(a) FROM flights", r"function summ is not allowed in it: Did you mean 'sum'"),
+    ("SELECT summ(a) FROM flights", r"function summ is not allowed: Did you mean 'sum'"),
     (
         "SELECT a FROM flights LATERAL VIEW explode(b) `t AS c UNION ALL SELECT d FROM users` AS c, (SELECT 1)",
         "refused",
@@ -157,9 +157,9 @@ EXPRESSIONS = [
     ("CASE WHEN a > 1 THEN 'x' END", "CASE WHEN `a` > 1 THEN 'x' END"),
 ]
 NO_EXPRESSIONS = [
-    ("sum(a)", "function sum is not of one row"),
-    ("row_number() OVER (ORDER BY a)", "not of one row"),
-    ("explode(a)", "function explode is not of one row"),
+    ("sum(a)", "function sum is not allowed in an expression over one row"),
+    ("row_number() OVER (ORDER BY a)", "not allowed in an expression over one row"),
+    ("explode(a)", "function explode is not allowed in an expression over one row"),
     ("(SELECT 1)", "SUBQUERY"),
     ("a IN (SELECT b FROM users)", "refused"),
     ("a, b", "one expression"),

@@ -1,4 +1,4 @@
-"""20,000 hostile texts from a grammar: what passes the check is written anew, of known words, over declared tables alone."""
+"""20,000 hostile texts from a grammar: SQL that passes the check is rewritten from known words and declared tables."""
 
 import re
 

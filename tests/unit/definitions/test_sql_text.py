@@ -56,11 +56,11 @@ def test_comments_and_hints_are_blanked_and_places_stay(sql: str, code: str) -> 
 @pytest.mark.parametrize(
     ("sql", "doubt"),
     [
-        ("a /* b /* c */ d", "a comment stands within a comment (line 1, column 3)"),
-        ("a /* /*+ */ d", "a comment stands within a comment (line 1, column 3)"),
+        ("a /* b /* c */ d", "a comment contains another comment (line 1, column 3)"),
+        ("a /* /*+ */ d", "a comment contains another comment (line 1, column 3)"),
         ("a\n-- b \\\n, c", "a line comment ends in a backslash, which joins the next line to it (line 2, column 1)"),
-        ("a\u00a0b", "the character U+00A0 stands outside quotes, where it has no meaning (line 1, column 2)"),
-        ("${env}", "the character '$' stands outside quotes, where it has no meaning (line 1, column 1)"),
+        ("a\u00a0b", "the character U+00A0 is outside quotes, where it has no meaning (line 1, column 2)"),
+        ("${env}", "the character '$' is outside quotes, where it has no meaning (line 1, column 1)"),
     ],
 )
 def test_what_parsers_read_differently_is_doubted(sql: str, doubt: str) -> None:

@@ -17,7 +17,7 @@ NAIVE = datetime(2026, 3, 2, 12)  # noqa: DTZ001 what must be refused
 
 
 @pytest.mark.parametrize(
-    "given",
+    "value",
     [
         NOON,
         NOON.astimezone(ZoneInfo("Asia/Kathmandu")),
@@ -27,15 +27,15 @@ NAIVE = datetime(2026, 3, 2, 12)  # noqa: DTZ001 what must be refused
         "20260302T120000Z",
     ],
 )
-def test_an_instant_is_the_same_from_any_zone(given: Any) -> None:
-    read = to_instant(given)
+def test_an_instant_is_the_same_from_any_zone(value: Any) -> None:
+    instant = to_instant(value)
 
-    assert read == NOON
-    assert read.tzinfo is UTC
+    assert instant == NOON
+    assert instant.tzinfo is UTC
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("value", "message"),
     [
         (NAIVE, "has no time zone; add an offset, or name the zone"),
         ("2026-03-02T12:00:00", "has no time zone"),
@@ -52,13 +52,13 @@ def test_an_instant_is_the_same_from_any_zone(given: Any) -> None:
         (datetime.max.replace(tzinfo=timezone(timedelta(hours=-1))), "is outside the years 1 to 9999"),
     ],
 )
-def test_what_is_not_an_instant_is_refused(given: Any, message: str) -> None:
+def test_what_is_not_an_instant_is_refused(value: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        to_instant(given)
+        to_instant(value)
 
 
 @pytest.mark.parametrize(
-    ("given", "zone", "meant"),
+    ("value", "zone", "meant"),
     [
         (NAIVE, "Europe/Berlin", "2026-03-02T11:00:00Z"),
         ("2026-03-02T12:00:00", "Europe/Berlin", "2026-03-02T11:00:00Z"),
@@ -68,8 +68,8 @@ def test_what_is_not_an_instant_is_refused(given: Any, message: str) -> None:
         ("2026-03-02T12:00:00Z", "Europe/Berlin", "2026-03-02T12:00:00Z"),
     ],
 )
-def test_naive_and_date_only_values_are_read_in_the_zone_that_is_named(given: Any, zone: str, meant: str) -> None:
-    assert to_instant(given, zone) == to_instant(meant)
+def test_naive_and_date_only_values_are_read_in_the_zone_that_is_named(value: Any, zone: str, meant: str) -> None:
+    assert to_instant(value, zone) == to_instant(meant)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_days_are_24_hours_also_where_clocks_change() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "value",
     [
         pd.Timestamp("2026-03-02T12:00:00Z"),
         pd.Timestamp("2026-03-02T17:45:00", tz="Asia/Kathmandu"),
@@ -145,30 +145,30 @@ def test_days_are_24_hours_also_where_clocks_change() -> None:
         pd.date_range("2026-03-02T12:00:00Z", periods=1)[0],
     ],
 )
-def test_a_moment_of_pandas_or_numpy_is_a_plain_datetime(given: Any) -> None:
-    read = to_instant(given, "UTC")
+def test_a_moment_of_pandas_or_numpy_is_a_plain_datetime(value: Any) -> None:
+    instant = to_instant(value, "UTC")
 
-    assert read == NOON
-    assert type(read) is datetime
+    assert instant == NOON
+    assert type(instant) is datetime
 
 
 @pytest.mark.parametrize(
-    "given",
+    "value",
     [
         pd.Timestamp("2026-03-02T12:00:00.000000001Z"),
         np.datetime64("2026-03-02T12:00:00.000000999", "ns"),
         "2026-03-02T12:00:00.0000005Z",
     ],
 )
-def test_what_is_finer_than_a_microsecond_goes_to_the_one_after_or_before(given: Any) -> None:
-    assert to_instant(given, "UTC") == NOON + timedelta(microseconds=1)
-    assert to_instant(given, "UTC", "down") == NOON
+def test_what_is_finer_than_a_microsecond_goes_to_the_one_after_or_before(value: Any) -> None:
+    assert to_instant(value, "UTC") == NOON + timedelta(microseconds=1)
+    assert to_instant(value, "UTC", "down") == NOON
 
 
-@pytest.mark.parametrize("given", [pd.NaT, np.datetime64("NaT"), np.datetime64("20000-01-01"), pd.Period("2026-03")])
-def test_what_is_no_moment_of_pandas_or_numpy_is_refused(given: Any) -> None:
+@pytest.mark.parametrize("value", [pd.NaT, np.datetime64("NaT"), np.datetime64("20000-01-01"), pd.Period("2026-03")])
+def test_what_is_no_moment_of_pandas_or_numpy_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"is not a timestamp|outside the years"):
-        to_instant(given, "UTC")
+        to_instant(value, "UTC")
 
 
 def test_a_window_holds_plain_instants_in_utc_however_it_is_made() -> None:

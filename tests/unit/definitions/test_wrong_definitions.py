@@ -1,4 +1,4 @@
-"""Every field of every definition and setting, given what it does not take: an error of this package, or a definition."""
+"""Every field of every definition and setting, with wrong values: an error of this package, or a definition."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def test_every_fault_is_told_with_file_line_and_field(tmp_path: Path) -> None:
         "name 'Wind' is refused: use 1 to 63 of a-z, 0-9 and '_', starting with a letter",
         "b_groups.yml:11: feature_groups.0.features.2.type (weather): type 'miles' is not known; possible: double, float, "
         "long, int, boolean, string, timestamp, date, json, array<double>, array<string>, embedding(dims)",
-        "b_groups.yml:4: feature_groups.0.tll (weather): unknown key; remove it or mend its spelling",
+        "b_groups.yml:4: feature_groups.0.tll (weather): unknown key; remove it or correct its spelling",
         "b_groups.yml:13: feature_groups.1 (delays): entity 'carrier' is not defined. Known: airport.",
         "b_groups.yml:16: feature_groups.2.features (runways): missing; it must be given",
         "b_groups.yml:18: feature_groups.2.ttl (runways): "
@@ -198,10 +198,10 @@ def test_every_fault_is_told_with_file_line_and_field(tmp_path: Path) -> None:
     ],
 )
 def test_a_broken_file_is_told_with_its_line(tmp_path: Path, text: str, fault: str) -> None:
-    told = faults_of(write(tmp_path, bad=text) / "bad.yml")
+    faults = faults_of(write(tmp_path, bad=text) / "bad.yml")
 
-    assert told[0].startswith(fault)
-    assert len(told) == 1
+    assert faults[0].startswith(fault)
+    assert len(faults) == 1
 
 
 def test_a_file_that_is_not_utf_8_is_told(tmp_path: Path) -> None:

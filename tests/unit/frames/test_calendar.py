@@ -77,8 +77,8 @@ def test_the_buckets_of_instants(spark: SparkSession) -> None:
         parts.append(started.withColumn("end", bucket_end(F.col("start"), every, zone)).withColumn("zone", F.lit(zone)))
     rows = reduce(DataFrame.unionAll, parts).toArrow().to_pylist()
 
-    found = [(row["zone"], *(row[name].astimezone(UTC) for name in ("at", "start", "end"))) for row in rows]
-    assert found == [(zone, utc(at), utc(start), utc(end)) for zone, _, at, start, end in EXAMPLES]
+    buckets = [(row["zone"], *(row[name].astimezone(UTC) for name in ("at", "start", "end"))) for row in rows]
+    assert buckets == [(zone, utc(at), utc(start), utc(end)) for zone, _, at, start, end in EXAMPLES]
 
 
 @dataclass
@@ -105,8 +105,8 @@ class Walk:
                 noted["hour"].append(at)
                 offset = local.utcoffset()
             date = local.date()
-            shown = {"day": date, "week": date.isocalendar()[:2], "month": (date.year, date.month)}
-            for every, label in shown.items():
+            labels = {"day": date, "week": date.isocalendar()[:2], "month": (date.year, date.month)}
+            for every, label in labels.items():
                 if every not in newest or label > newest[every]:
                     noted[every].append(at)
                     newest[every] = label
@@ -151,7 +151,7 @@ def test_buckets_are_those_of_a_walk_with_the_clock(spark: SparkSession, walk: W
     every_start = [bucket_start(F.col("at"), every, walk.zone).alias(every) for every in EVERY]
     started = instants(spark, moments).select("at", *every_start)
     ends = [bucket_end(F.col(every), every, walk.zone).alias(f"{every}_end") for every in EVERY]
-    found = started.select("*", *ends).toArrow().to_pylist()
+    buckets = started.select("*", *ends).toArrow().to_pylist()
 
     def expected(at: datetime) -> dict[str, datetime]:
         row = {"at": at}
@@ -160,9 +160,9 @@ def test_buckets_are_those_of_a_walk_with_the_clock(spark: SparkSession, walk: W
             row |= {every: begins[every][after - 1], f"{every}_end": begins[every][after]}
         return row
 
-    assert len(found) > 300
-    told = [{name: moment.astimezone(UTC) for name, moment in row.items()} for row in found]
-    assert [row for row in told if row != expected(row["at"])] == []
+    assert len(buckets) > 300
+    in_utc = [{name: moment.astimezone(UTC) for name, moment in row.items()} for row in buckets]
+    assert [row for row in in_utc if row != expected(row["at"])] == []
 
 
 def test_no_instant_has_no_bucket(spark: SparkSession) -> None:

@@ -37,12 +37,12 @@ def system(content: Any) -> dict[str, Any]:
     [
         ("{{ qestion }}", r"template: 'qestion' is not a column of the rows\. Did you mean 'question'\?"),
         ("{{ nothing|default('x') }} {{ scor }}", r"'nothing' is not a column.*; 'scor' .*Did you mean 'score'"),
-        ("{{ reply }}", "'reply' is the output, which the prompt may not tell"),
+        ("{{ reply }}", "'reply' is the output, which the prompt must not contain"),
         ("one\n{% if score %}", "template, line 2: Unexpected end of template"),
         ("{{ score|upcase }}", "template, line 1: No filter named 'upcase'"),
-        ("{{ ''.__class__.__mro__ }}", "line 1 asks for '__.*', which the sandbox refuses"),
-        ("{{ question['__class__'] }}", "asks for '__class__', which the sandbox refuses"),
-        ("{{ question|attr('__class__') }}", "asks for '__class__', which the sandbox refuses"),
+        ("{{ ''.__class__.__mro__ }}", "line 1 reads '__.*', which the sandbox refuses"),
+        ("{{ question['__class__'] }}", "reads '__class__', which the sandbox refuses"),
+        ("{{ question|attr('__class__') }}", "reads '__class__', which the sandbox refuses"),
         ("{% include '/etc/passwd' %}", "line 1 names another template"),
         ("{% import 'os' as os %}", "line 1 names another template"),
         ("{{ lipsum() }}", "'lipsum' is not a column"),
@@ -67,8 +67,9 @@ def test_a_template_may_do_all_else_and_tells_which_columns_it_uses() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("range", "dict", "cycler", "joiner", "namespace", "lipsum", "self", "loop", "super", "caller", "varargs", "kwargs"),
-        *("_", "__class__", "environment", "context", "resolve", "l_0_price", "in", "is", "and", "if", "for", "ünïcødé"),
+        *("range", "dict", "cycler", "joiner", "namespace", "lipsum", "self", "loop", "super", "caller", "varargs"),
+        *("kwargs", "_", "__class__", "environment", "context", "resolve", "l_0_price", "in", "is", "and", "if"),
+        *("for", "ünïcødé"),
     ],
 )  # fmt: skip
 def test_a_template_shows_the_column_of_any_name_and_never_the_output(name: str) -> None:
@@ -89,13 +90,16 @@ def test_a_template_shows_the_column_of_any_name_and_never_the_output(name: str)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{{ true }}", r"line 1 holds 'true'. Jinja2 keeps \['true'\] for itself.* a Lookup's prefix= gives one"),
+        ("{{ true }}", r"line 1 holds 'true'. Jinja2 reserves \['true'\].* a Lookup's prefix= gives one"),
         ("{{ none }}", "line 1 holds 'none'"),
-        ("{{ not }}", r"see Jinja2's syntax. Jinja2 keeps \['not'\] for itself"),
-        ("{% for tag in tags %}{{ loop.index }}{% endfor %}", "'loop' is a column, and Jinja2's inside a loop"),
+        ("{{ not }}", r"see Jinja2's syntax. Jinja2 reserves \['not'\]"),
+        (
+            "{% for tag in tags %}{{ loop.index }}{% endfor %}",
+            "'loop' is a column, and Jinja2's own name inside a loop",
+        ),
         ("{{ dest.temp }}", "'dest' is not a column of the rows; a template cannot name 'dest.temp'"),
         ("{{ self.reply }}", "'self' is not a column"),
-        ("{{ self._TemplateReference__context }}", "asks for '_TemplateReference__context'"),
+        ("{{ self._TemplateReference__context }}", "reads '_TemplateReference__context'"),
         ("{% macro shown(x) %}{{ x }}{% endmacro %}", "line 1 holds a macro, which is not possible here"),
         ("{% block a %}{{ super() }}{% endblock %}", "line 1 holds a block"),
         ("{% call tags() %}{% endcall %}", "line 1 holds a callblock"),
@@ -110,7 +114,7 @@ def test_a_name_that_a_template_cannot_say_is_explained(text: str, message: str)
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "rendered"),
     [
         ("{{ score }}|{{ score ~ '' }}|{{ score|string }}|{{ '%s' % score }}|{{ '{}'.format(score) }}", "||||"),
         ("{{ score|upper }}|{{ score|trim }}|{{ tags|join(',') }}|{{ [score]|join }}", "||a,|"),
@@ -121,15 +125,15 @@ def test_a_name_that_a_template_cannot_say_is_explained(text: str, message: str)
         ("{{ pairs.items }} {{ pairs.keys() | list }}", "3 ['items']"),
     ],
 )
-def test_a_missing_value_is_an_empty_text_and_can_be_asked_for(text: str, shown: str) -> None:
+def test_a_missing_value_is_an_empty_text_and_can_be_asked_for(text: str, rendered: str) -> None:
     row = {"score": None, "tags": ["a", None], "pairs": {"items": 3}}
 
     assert check_template("template", text, row, "reply") <= set(row)
-    assert compile_template(text).render(row) == shown
+    assert compile_template(text).render(row) == rendered
 
 
 def test_values_as_text() -> None:
-    given = [
+    values = [
         None,
         True,
         3,
@@ -141,7 +145,7 @@ def test_values_as_text() -> None:
         [1, "é"],
     ]
 
-    assert [value_text(value) for value in given] == [
+    assert [value_text(value) for value in values] == [
         "null", "true", "3", "0.1", "x", "2026-11-01T12:00:00Z", "2026-11-01", "0.0000001", '[1, "é"]',
     ]  # fmt: skip
 
@@ -182,12 +186,12 @@ def test_right_messages_are_one_line_that_reads_back(messages: list[dict[str, st
     ],
 )
 def test_wrong_messages_are_told(messages: Any, fault: str) -> None:
-    found = messages_fault(messages)
-    assert found is not None
-    assert re.search(fault, found)
+    found_fault = messages_fault(messages)
+    assert found_fault is not None
+    assert re.search(fault, found_fault)
 
 
-def made(row: dict[str, Any], **options: Any) -> Any:
+def messages_or_reason(row: dict[str, Any], **options: Any) -> Any:
     """What a row becomes: its messages, or the reason that it has none, and what was found."""
     form = ChatFormat(inputs=("question",), output="reply", identified_by=("user_id",), **options)
     reason, detail, line = LineMaker(form).line("all", row)
@@ -200,8 +204,8 @@ ROW = {"user_id": "u1", "question": "why?", "score": None, "reply": "because"}
 def test_a_row_becomes_messages_by_template_by_function_or_by_its_inputs() -> None:
     answer = assistant("because")
 
-    assert made(ROW) == [user("question: why?"), answer]
-    assert made(ROW, template="{{ question }} {{ score }}", system="For {{ user_id }}") == [
+    assert messages_or_reason(ROW) == [user("question: why?"), answer]
+    assert messages_or_reason(ROW, template="{{ question }} {{ score }}", system="For {{ user_id }}") == [
         system("For u1"), user("why? "), answer,
     ]  # fmt: skip
     functions: list[tuple[Callable[[dict[str, Any]], Any], Any]] = [
@@ -211,30 +215,33 @@ def test_a_row_becomes_messages_by_template_by_function_or_by_its_inputs() -> No
         (lambda row: ({"content": "q", "role": "user"}, assistant("a")), [user("q"), assistant("a")]),
     ]
     for function, expected in functions:
-        assert made(ROW, format_fn=function) == expected
-        assert made(ROW, format_fn=function, system="s") == [system("s"), *expected]
+        assert messages_or_reason(ROW, format_fn=function) == expected
+        assert messages_or_reason(ROW, format_fn=function, system="s") == [system("s"), *expected]
     own = [system("own"), user("q"), assistant("a")]
-    assert made(ROW, format_fn=lambda row: own, system="s") == own
+    assert messages_or_reason(ROW, format_fn=lambda row: own, system="s") == own
 
 
 def test_a_row_without_messages_has_its_reason() -> None:
     for missing in (None, "", " \n\t"):
-        assert made(ROW | {"reply": missing}) == ("the output is missing", None)
-    assert made(ROW | {"reply": 0.0}) == [user("question: why?"), assistant("0.0")]
-    assert made(ROW, template="{{ score + 1 }}") == (
+        assert messages_or_reason(ROW | {"reply": missing}) == ("the output is missing", None)
+    assert messages_or_reason(ROW | {"reply": 0.0}) == [user("question: why?"), assistant("0.0")]
+    assert messages_or_reason(ROW, template="{{ score + 1 }}") == (
         "the template failed",
         "user_id=u1: TypeError: unsupported operand type(s) for +: 'NoneType' and 'int'",
     )
-    assert made(ROW, template="{{ question.nothing }}") == (
+    assert messages_or_reason(ROW, template="{{ question.nothing }}") == (
         "the template failed",
         "user_id=u1: UndefinedError: 'str object' has no attribute 'nothing'",
     )
-    assert made(ROW, template="{{ score or '' }}") == (
+    assert messages_or_reason(ROW, template="{{ score or '' }}") == (
         "not valid messages",
         "user_id=u1: message 1: the user's content is blank",
     )
-    assert made(ROW, format_fn=lambda row: row["nothing"]) == ("format_fn failed", "user_id=u1: KeyError: 'nothing'")
-    assert made(ROW, format_fn=lambda row: {"prompt": "q"}) == (
+    assert messages_or_reason(ROW, format_fn=lambda row: row["nothing"]) == (
+        "format_fn failed",
+        "user_id=u1: KeyError: 'nothing'",
+    )
+    assert messages_or_reason(ROW, format_fn=lambda row: {"prompt": "q"}) == (
         "not valid messages",
         "user_id=u1: expected a list of messages, found a mapping of ['prompt'], where 'messages' alone is possible",
     )
@@ -259,7 +266,7 @@ def test_a_row_without_messages_has_its_reason() -> None:
 def test_a_way_out_of_the_sandbox_that_only_a_row_shows_is_refused(template: str) -> None:
     check_template("template", template, [*COLUMNS, "at"], "reply")
 
-    reason, _ = made(ROW | {"tags": ["a"], "at": datetime(2026, 11, 1, tzinfo=UTC)}, template=template)
+    reason, _ = messages_or_reason(ROW | {"tags": ["a"], "at": datetime(2026, 11, 1, tzinfo=UTC)}, template=template)
     assert reason == "the sandbox refused the template"
 
 
@@ -288,8 +295,8 @@ def test_templates_get_python_values_in_utc(spark: SparkSession) -> None:
 
     [(_, _, _, reason, detail, line, missing)] = chats(frame, form)
     assert (reason, detail, missing) == (None, None, [])
-    told = json.loads(line)["messages"][0]["content"].replace("zoneinfo.ZoneInfo(key='UTC')", "UTC")
-    assert told == (
+    content = json.loads(line)["messages"][0]["content"].replace("zoneinfo.ZoneInfo(key='UTC')", "UTC")
+    assert content == (
         "[('at', datetime.datetime(1970, 1, 1, 0, 0, tzinfo=UTC)), ('day', datetime.date(2026, 11, 1)), ('nothing', None), "
         "('reply', 'a'), ('small', 0.1), ('user_id', 'u1'), ('vector', [0.1, None]), ('yes', True)]"
     )

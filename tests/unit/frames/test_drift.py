@@ -99,13 +99,13 @@ def test_kolmogorov_smirnov_by_scipy_to_the_resolution_of_the_grids(rows: int, s
 
 def test_shares_are_read_back_to_one_step() -> None:
     values = [1.0, 2.0, 2.0, 2.0, 9.0]
-    told = distribution(values)
+    grid = distribution(values)
 
-    assert [told.at_or_below(number) for number in (0.5, 1, 1.5, 2, 8, 9, 10)] == [0, 0.2, 0.2, 0.8, 0.8, 1, 1]
-    assert [told.below(number) for number in (0.5, 1, 1.5, 2, 9, 10)] == pytest.approx(
+    assert [grid.at_or_below(number) for number in (0.5, 1, 1.5, 2, 8, 9, 10)] == [0, 0.2, 0.2, 0.8, 0.8, 1, 1]
+    assert [grid.below(number) for number in (0.5, 1, 1.5, 2, 9, 10)] == pytest.approx(
         [0, 0, 0.2, 0.2, 0.8, 1], abs=0.001
     )
-    assert [told.quantile(share) for share in (0, 0.2, 0.21, 0.8, 0.81, 1)] == [1, 1, 2, 2, 9, 9]
+    assert [grid.quantile(share) for share in (0, 0.2, 0.21, 0.8, 0.81, 1)] == [1, 1, 2, 2, 9, 9]
 
 
 SHARES = st.lists(st.integers(0, 1000), min_size=2, max_size=12).filter(any)
@@ -139,14 +139,14 @@ VALUES = st.lists(
 @settings(max_examples=200)
 def test_any_two_periods_can_be_compared(left: list[float], right: list[float], nulls: int) -> None:
     a, b = numbers(left, nulls), numbers(right)
-    there, back = compare(a, b, DEFAULT), compare(b, a, DEFAULT)
+    forward, backward = compare(a, b, DEFAULT), compare(b, a, DEFAULT)
 
-    assert there.kolmogorov_smirnov == back.kolmogorov_smirnov
-    for measure in (there.psi, there.jensen_shannon, there.kolmogorov_smirnov, there.null_share_change):
+    assert forward.kolmogorov_smirnov == backward.kolmogorov_smirnov
+    for measure in (forward.psi, forward.jensen_shannon, forward.kolmogorov_smirnov, forward.null_share_change):
         assert measure is not None
         assert math.isfinite(measure)
     for side in (0, 1):
-        assert sum(part.shares[side] for part in there.histogram) == pytest.approx(1)
+        assert sum(part.shares[side] for part in forward.histogram) == pytest.approx(1)
     same = compare(a, a, DEFAULT)
     assert (same.status, same.psi, same.jensen_shannon, same.kolmogorov_smirnov) == ("ok", 0, 0, 0)
     assert same.null_share_change == 0
@@ -212,67 +212,72 @@ def test_the_law_of_chance_by_scipy() -> None:
 def test_texts_are_compared_by_value_and_rare_ones_together() -> None:
     before, now = texts({"a": 60, "b": 30}, others=10), texts({"a": 20, "c": 50}, others=30)
 
-    told = compare(before, now, DEFAULT)
+    drift = compare(before, now, DEFAULT)
 
     assert categories(before, now) == {"a": (0.6, 0.2), "b": (0.3, 0.0), "c": (0.0, 0.5), "(others)": (0.1, 0.3)}
     p, q = [0.6, 0.3, 0.0, 0.1], [0.2, 0.0, 0.5, 0.3]
-    assert told.jensen_shannon == pytest.approx(distance.jensenshannon(p, q, base=2) ** 2)
-    assert told.psi == pytest.approx(
+    assert drift.jensen_shannon == pytest.approx(distance.jensenshannon(p, q, base=2) ** 2)
+    assert drift.psi == pytest.approx(
         population_stability_index(
             [x / 1.005 for x in (0.6, 0.3, 0.005, 0.1)], [x / 1.005 for x in (0.2, 0.005, 0.5, 0.3)]
         )
     )
-    assert told.kolmogorov_smirnov == 0
-    assert (told.status, [part.value for part in told.histogram]) == ("drifted", ["a", "b", "c", "(others)"])
+    assert drift.kolmogorov_smirnov == 0
+    assert (drift.status, [part.value for part in drift.histogram]) == ("drifted", ["a", "b", "c", "(others)"])
 
 
 def test_texts_that_never_come_twice_are_compared_by_length() -> None:
     before = numbers([float(8 + number % 3) for number in range(300)], type="string", measure="length")
     now = numbers([36.0] * 300, type="string", measure="length")
 
-    told = compare(before, now, DEFAULT)
+    drift = compare(before, now, DEFAULT)
 
-    assert told.kolmogorov_smirnov == 1
-    assert told.status == "drifted"
+    assert drift.kolmogorov_smirnov == 1
+    assert drift.status == "drifted"
 
 
 def test_booleans_are_compared_by_their_shares() -> None:
-    told = compare(
+    drift = compare(
         texts({"true": 80, "false": 20}, measure="truth"), texts({"false": 50, "true": 50}, measure="truth"), DEFAULT
     )
 
-    assert told.psi == pytest.approx(0.3 * math.log(0.8 / 0.5) + 0.3 * math.log(0.5 / 0.2))
-    assert told.kolmogorov_smirnov == pytest.approx(0.3)
-    assert told.status == "drifted"
+    assert drift.psi == pytest.approx(0.3 * math.log(0.8 / 0.5) + 0.3 * math.log(0.5 / 0.2))
+    assert drift.kolmogorov_smirnov == pytest.approx(0.3)
+    assert drift.status == "drifted"
 
 
 def test_nulls_are_judged_by_the_change_of_their_share() -> None:
     before, now = numbers([1.0] * 90, nulls=10), numbers([1.0] * 60, nulls=40)
 
-    told = compare(before, now, DEFAULT)
+    drift = compare(before, now, DEFAULT)
     not_judged = compare(before, now, DEFAULT, judge_nulls=False)
 
-    assert told.null_share_change == pytest.approx(0.3)
-    assert (told.status, told.reasons) == ("drifted", ("null_share_change 0.300 is above 0.1",))
-    assert (not_judged.status, not_judged.null_share_change) == ("ok", told.null_share_change)
+    assert drift.null_share_change == pytest.approx(0.3)
+    assert (drift.status, drift.reasons) == ("drifted", ("null_share_change 0.300 is above 0.1",))
+    assert (not_judged.status, not_judged.null_share_change) == ("ok", drift.null_share_change)
     fewer = compare(now, before, DEFAULT)
     assert (fewer.status, fewer.null_share_change) == ("drifted", pytest.approx(-0.3))
 
 
 def test_without_values_only_nulls_are_compared() -> None:
-    told = compare(numbers([1.0] * 50), numbers([], nulls=50), DEFAULT)
+    drift = compare(numbers([1.0] * 50), numbers([], nulls=50), DEFAULT)
 
-    assert (told.psi, told.jensen_shannon, told.kolmogorov_smirnov, told.null_share_change) == (None, None, None, 1.0)
-    assert (told.status, told.histogram) == ("drifted", ())
+    assert (drift.psi, drift.jensen_shannon, drift.kolmogorov_smirnov, drift.null_share_change) == (
+        None,
+        None,
+        None,
+        1.0,
+    )
+    assert (drift.status, drift.histogram) == ("drifted", ())
     assert compare(numbers([], nulls=9), numbers([], nulls=50), DEFAULT).status == "ok"
     assert compare(numbers([]), numbers([]), DEFAULT).null_share_change is None
 
 
 def test_a_feature_that_changed_its_kind_is_told_and_not_compared() -> None:
-    told = compare(texts({"1": 50}), numbers([1.0] * 50), DEFAULT)
+    drift = compare(texts({"1": 50}), numbers([1.0] * 50), DEFAULT)
 
-    assert (told.status, told.psi) == ("warning", None)
-    assert told.reasons == ("was string and is double: not compared",)
+    assert (drift.status, drift.psi) == ("warning", None)
+    assert drift.reasons == ("was string and is double: not compared",)
 
 
 def test_thresholds_decide() -> None:
@@ -314,22 +319,23 @@ def test_drift_is_raised_only_when_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "partition_by", "first", "end"),
+    ("value", "partition_by", "first", "end"),
     [
         ("2026-11-01/2026-11-08", "day", date(2026, 11, 1), date(2026, 11, 8)),
         (("2026-11-01", "2026-11-08T00:00:00Z"), "day", date(2026, 11, 1), date(2026, 11, 8)),
-        ((date(2026, 11, 1), datetime(2026, 11, 8, 1, tzinfo=timezone(timedelta(hours=1)))), "day", date(2026, 11, 1), date(2026, 11, 8)),
+        ((date(2026, 11, 1), datetime(2026, 11, 8, 1, tzinfo=timezone(timedelta(hours=1)))), "day",
+         date(2026, 11, 1), date(2026, 11, 8)),
         (TimeWindow.of("2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"), "day", date(2026, 11, 1), date(2026, 11, 2)),
         ("7d", "day", date(2026, 11, 24), date(2026, 12, 1)),
         ("2026-10-01/2026-12-01", "month", date(2026, 10, 1), date(2026, 12, 1)),
     ],
 )  # fmt: skip
-def test_periods_are_read(given: Any, partition_by: Any, first: date, end: date) -> None:
-    assert read_period("current", given, date(2026, 12, 1), partition_by) == Period(first, end)
+def test_periods_are_read(value: Any, partition_by: Any, first: date, end: date) -> None:
+    assert read_period("current", value, date(2026, 12, 1), partition_by) == Period(first, end)
 
 
 @pytest.mark.parametrize(
-    ("given", "partition_by", "told"),
+    ("value", "partition_by", "message"),
     [
         ("2026-11-08/2026-11-01", "day", "is not before its end"),
         ("2026-11-01/2026-11-01", "day", "is not before its end"),
@@ -342,9 +348,9 @@ def test_periods_are_read(given: Any, partition_by: Any, first: date, end: date)
         ("2026-10-02/2026-11-01", "month", "does not cover whole months"),
     ],
 )
-def test_what_is_no_period_is_told(given: Any, partition_by: Any, told: str) -> None:
-    with pytest.raises(InvalidArgumentError, match=f"^current: .*{told}"):
-        read_period("current", given, date(2026, 12, 1), partition_by)
+def test_what_is_no_period_is_told(value: Any, partition_by: Any, message: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"^current: .*{message}"):
+        read_period("current", value, date(2026, 12, 1), partition_by)
 
 
 def test_the_usual_months_before_one() -> None:

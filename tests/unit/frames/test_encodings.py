@@ -65,7 +65,7 @@ def test_what_was_encoded_is_given_back(kind: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "values", "dtype", "shown"),
+    ("kind", "values", "dtype", "expected"),
     [
         ("bigint", [1, 2], "int64", [1, 2]),
         ("bigint", [1, None], "float64", [1.0, "missing"]),
@@ -81,11 +81,13 @@ def test_what_was_encoded_is_given_back(kind: str, data: st.DataObject) -> None:
         ("array<string>", [["b", "a"], None, []], "object", [("b", "a"), "missing", ()]),
     ],
 )
-def test_pandas_shows_values_as_people_write_them(kind: str, values: list[Any], dtype: str, shown: list[Any]) -> None:
+def test_pandas_shows_values_as_people_write_them(
+    kind: str, values: list[Any], dtype: str, expected: list[Any]
+) -> None:
     series = pandas_column(column(kind, values), kind)
 
     assert str(series.dtype) == dtype
-    assert ["missing" if value is None or value is pd.NA or value != value else value for value in series] == shown
+    assert ["missing" if value is None or value is pd.NA or value != value else value for value in series] == expected
 
 
 def test_vectors_are_as_long_as_each_other() -> None:

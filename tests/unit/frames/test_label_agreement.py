@@ -1,4 +1,4 @@
-"""What is told about a feature beside the label: leaks of every kind are seen, honest features of every kind are not."""
+"""Findings about a feature and the label: leaks of every kind are found, honest features of every kind are not."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,28 +19,28 @@ USERS = GENERATOR.permutation(ROWS) // 4
 
 
 def numbers(values: Any) -> Values:
-    held = np.asarray(values, dtype=np.float64)
-    return Values(held, np.isnan(held))
+    array = np.asarray(values, dtype=np.float64)
+    return Values(array, np.isnan(array))
 
 
 def texts(values: Any) -> Values:
     """As the audit holds texts: hashes."""
     listed = list(values)
-    held = np.array([hash(value) for value in listed], dtype=np.int64)
-    return Values(held, np.array([value is None for value in listed]))
+    array = np.array([hash(value) for value in listed], dtype=np.int64)
+    return Values(array, np.array([value is None for value in listed]))
 
 
 def judged(feature: Values, label: Any, comparable: bool = True, users: Any = USERS) -> str:
     """The finding's check and severity; ``nothing`` where there is none."""
     values = numbers(label)
-    found = compared(feature, values, comparable, users)
-    finding = like_label("x", "late", found, is_many_numbers(values))
+    result = compared(feature, values, comparable, users)
+    finding = like_label("x", "late", result, is_many_numbers(values))
     return "nothing" if finding is None else f"{finding.check} {finding.severity}"
 
 
 def compared(feature: Values, label: Values, comparable: bool, users: Any) -> Agreement:
     entities = np.asarray(users, dtype=np.int64) * 7919
-    rows = np.random.default_rng(1).integers(0, 2**62, len(label.held))
+    rows = np.random.default_rng(1).integers(0, 2**62, len(label.array))
     return agreement(feature, label, comparable, entities ^ (entities >> 5), rows)
 
 

@@ -53,11 +53,11 @@ def test_largest_remainders_are_exact_and_within_one_of_each_share(counts: dict[
 
 @pytest.mark.parametrize("size", [1, 10, 100, 333, 1000, 5000])
 def test_a_stratified_sample_keeps_the_shares_and_is_exact(rows: DataFrame, size: int) -> None:
-    found = Counter(row.label for row in sample_rows(rows, size, 3, ["label"]).collect())
+    sampled = Counter(row.label for row in sample_rows(rows, size, 3, ["label"]).collect())
 
-    assert sum(found.values()) == min(size, 1000)
+    assert sum(sampled.values()) == min(size, 1000)
     for label, count in {True: 70, False: 920, None: 10}.items():
-        assert abs(found[label] - min(size, 1000) * count / 1000) < 1
+        assert abs(sampled[label] - min(size, 1000) * count / 1000) < 1
 
 
 def test_a_sample_is_the_same_on_any_partitioning_and_another_for_another_seed(rows: DataFrame) -> None:
@@ -86,23 +86,23 @@ def test_strata_that_are_identities_are_refused(spark: SparkSession) -> None:
 
 
 def parts(frame: DataFrame) -> dict[str, set[Any]]:
-    found: dict[str, set[Any]] = {}
+    ids_by_part: dict[str, set[Any]] = {}
     for row in frame.collect():
-        found.setdefault(row.split, set()).add(row.id)
-    return found
+        ids_by_part.setdefault(row.split, set()).add(row.id)
+    return ids_by_part
 
 
 def test_a_random_split_is_exact_and_of_content_alone(rows: DataFrame) -> None:
     split = RandomSplit(validation=0.1, test=0.255)
-    found = []
+    splits = []
     for frame in permuted(rows):
         cuts = hash_cuts(frame, ["id", "user"], split, 7)
-        found.append(parts(split_by_hash(frame, ["id", "user"], 7, *cuts)))
+        splits.append(parts(split_by_hash(frame, ["id", "user"], 7, *cuts)))
 
-    assert found[0] == found[1] == found[2]
-    assert {part: len(ids) for part, ids in found[0].items()} == {"train": 645, "validation": 100, "test": 255}
-    other = hash_cuts(rows, ["id", "user"], split, 8)
-    assert parts(split_by_hash(rows, ["id", "user"], 8, *other)) != found[0]
+    assert splits[0] == splits[1] == splits[2]
+    assert {part: len(ids) for part, ids in splits[0].items()} == {"train": 645, "validation": 100, "test": 255}
+    other_cuts = hash_cuts(rows, ["id", "user"], split, 8)
+    assert parts(split_by_hash(rows, ["id", "user"], 8, *other_cuts)) != splits[0]
 
 
 def test_an_entity_is_on_one_side_and_entities_are_counted_exactly(rows: DataFrame) -> None:
@@ -123,7 +123,8 @@ def test_no_validation_and_a_share_of_nothing_leave_those_parts_empty(rows: Data
 
 
 def test_an_embargo_leaves_a_gap_before_each_later_part(spark: SparkSession) -> None:
-    hours = spark.range(10).select("id", F.timestamp_micros(F.lit(int(START.timestamp()) * 10**6) + F.col("id") * 3_600_000_000).alias("at"))  # fmt: skip
+    micros = F.lit(int(START.timestamp()) * 10**6) + F.col("id") * 3_600_000_000
+    hours = spark.range(10).select("id", F.timestamp_micros(micros).alias("at"))
 
     divided = split_by_time(hours, "at", START + timedelta(hours=4), START + timedelta(hours=8), timedelta(hours=2))
 
@@ -148,13 +149,13 @@ def test_a_split_that_cannot_be_is_refused(make: Any, message: str) -> None:
 def test_missing_values_are_kept_dropped_or_filled(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(1, None, "a"), (2, 0.5, None), (3, 0.5, "a")], "id int, score double, plan string")
 
-    def told(missing: Any) -> list[tuple[Any, ...]]:
+    def rows_with(missing: Any) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in with_missing(frame, ["score", "plan"], missing).orderBy("id").collect()]
 
-    assert told("keep") == [(1, None, "a"), (2, 0.5, None), (3, 0.5, "a")]
-    assert told("drop") == [(3, 0.5, "a")]
-    assert told({"score": -1, "plan": "none"}) == [(1, -1.0, "a"), (2, 0.5, "none"), (3, 0.5, "a")]
-    assert told({"plan": "none"}) == [(1, None, "a"), (2, 0.5, "none"), (3, 0.5, "a")]
+    assert rows_with("keep") == [(1, None, "a"), (2, 0.5, None), (3, 0.5, "a")]
+    assert rows_with("drop") == [(3, 0.5, "a")]
+    assert rows_with({"score": -1, "plan": "none"}) == [(1, -1.0, "a"), (2, 0.5, "none"), (3, 0.5, "a")]
+    assert rows_with({"plan": "none"}) == [(1, None, "a"), (2, 0.5, "none"), (3, 0.5, "a")]
 
 
 FEATURE_TYPES = {

@@ -38,9 +38,9 @@ def any_session(spark: SparkSession, request: pytest.FixtureRequest) -> SparkSes
 
 
 def test_text_is_quoted_where_a_reader_would_else_take_it_for_something_else(spark: SparkSession) -> None:
-    given = ["plain", "a,b", 'say "hi"', "two\nlines", "cr\rhere", "", None, " ends ", "ünïcødé 🎉", "don't"]
+    values = ["plain", "a,b", 'say "hi"', "two\nlines", "cr\rhere", "", None, " ends ", "ünïcødé 🎉", "don't"]
 
-    assert csv_cells(texts(spark, *given)) == [
+    assert csv_cells(texts(spark, *values)) == [
         "plain", '"a,b"', '"say ""hi"""', '"two\nlines"', '"cr\rhere"', '""', "", '" ends "', "ünïcødé 🎉", "don't",
     ]  # fmt: skip
     header = ["name", "a,b", 'in "quotes"', "=sum", " x"]
@@ -59,13 +59,13 @@ def test_a_null_marker_is_never_the_same_as_a_value(spark: SparkSession) -> None
 
 
 def test_formulas_are_guarded_in_text_alone_and_the_guard_can_be_taken_away(spark: SparkSession) -> None:
-    given = ["=1+1", "+1", "-1", "@cmd", "\t=1", "\r=1", "'=1", "'tis", "a=1", "1-1", '=HYPERLINK("x","y")']
+    values = ["=1+1", "+1", "-1", "@cmd", "\t=1", "\r=1", "'=1", "'tis", "a=1", "1-1", '=HYPERLINK("x","y")']
 
-    assert csv_cells(texts(spark, *given)) == [
+    assert csv_cells(texts(spark, *values)) == [
         "'=1+1", "'+1", "'-1", "'@cmd", "'\t=1", '"\'\r=1"', "''=1", "'tis", "a=1", "1-1", '"\'=HYPERLINK(""x"",""y"")"',
     ]  # fmt: skip
-    as_they_are = csv_cells(texts(spark, *given), CsvOptions(guard_formulas=False))
-    assert as_they_are == [*given[:4], '"\t=1"', '"\r=1"', *given[6:-1], '"=HYPERLINK(""x"",""y"")"']
+    as_they_are = csv_cells(texts(spark, *values), CsvOptions(guard_formulas=False))
+    assert as_they_are == [*values[:4], '"\t=1"', '"\r=1"', *values[6:-1], '"=HYPERLINK(""x"",""y"")"']
     numbers = spark.createDataFrame([(-1.5, -2, Decimal("-3.10"))], "d double, l long, c decimal(10,2)")
     assert csv_cells(numbers) == ["-1.5,-2,-3.10"]
 
@@ -100,8 +100,8 @@ def test_every_type_has_one_text_whatever_the_session_says(any_session: SparkSes
         '{"2026-01-01":"1970-01-01T00:00:00.000000Z"}',
         "/wA=",
     ]
-    told = json.loads(frame.select(json_line(frame.schema)).collect()[0][0])
-    assert told == {
+    parsed = json.loads(frame.select(json_line(frame.schema)).collect()[0][0])
+    assert parsed == {
         "instant": "2026-11-01T12:00:00.000001Z",
         "before 1970": "1969-12-31T23:59:59.999999Z",
         "local": "2026-11-01T02:03:04.050000",
@@ -117,22 +117,22 @@ def test_every_type_has_one_text_whatever_the_session_says(any_session: SparkSes
 
 
 def test_doubles_read_back_to_the_same_bits(spark: SparkSession) -> None:
-    given = [0.1, 1 / 3, 1e10, 1e-7, 5e-324, 1.7976931348623157e308, -0.0, 2.0**53 + 2, math.inf, -math.inf, math.nan]
-    frame = spark.createDataFrame([(value,) for value in given], "x double").coalesce(1)
+    values = [0.1, 1 / 3, 1e10, 1e-7, 5e-324, 1.7976931348623157e308, -0.0, 2.0**53 + 2, math.inf, -math.inf, math.nan]
+    frame = spark.createDataFrame([(value,) for value in values], "x double").coalesce(1)
 
-    bits = [struct.pack(">d", value) for value in given]
+    bits = [struct.pack(">d", value) for value in values]
     assert [struct.pack(">d", float(cell)) for cell in csv_cells(frame)] == bits
     lines = [json.loads(row[0]) for row in frame.select(json_line(frame.schema)).collect()]
     assert [struct.pack(">d", float(line["x"])) for line in lines] == bits
 
 
 def test_a_json_line_is_one_line_to_every_reader_and_keeps_nulls(spark: SparkSession) -> None:
-    given = 'a\nb\r\u2028\u2029\u0085\x00"\\ 🎉 {"not": "json"}'
-    frame = spark.createDataFrame([(given, None, [None, "x"])], "a string, b double, c array<string>")
+    text = 'a\nb\r\u2028\u2029\u0085\x00"\\ 🎉 {"not": "json"}'
+    frame = spark.createDataFrame([(text, None, [None, "x"])], "a string, b double, c array<string>")
 
     [[line]] = frame.select(json_line(frame.schema)).collect()
     assert line.splitlines() == [line]
-    assert json.loads(line) == {"a": given, "b": None, "c": [None, "x"]}
+    assert json.loads(line) == {"a": text, "b": None, "c": [None, "x"]}
 
 
 def test_the_header_stands_once_in_each_partition(spark: SparkSession) -> None:
@@ -154,8 +154,8 @@ def test_texts_come_back_through_pythons_reader(spark: SparkSession, options: Cs
     frame = spark.createDataFrame(rows, "a string, b string").coalesce(1)
 
     lines = csv_cells(frame, options)
-    read = list(csv.reader(io.StringIO("\r\n".join(lines), newline=""), strict=True))
-    assert [tuple(_unguarded(cell, options) for cell in row) for row in read] == rows
+    cells = list(csv.reader(io.StringIO("\r\n".join(lines), newline=""), strict=True))
+    assert [tuple(_unguarded(cell, options) for cell in row) for row in cells] == rows
 
 
 def _unguarded(cell: str, options: CsvOptions) -> str:

@@ -28,13 +28,14 @@ MAY_IMPORT = {
     "arguments": {"errors"},
     "definitions": {"arguments", "display", "errors"},
     "session": {"config", "errors"},
+    "hadoop_files": {"errors"},
     "spark_plans": {"errors"},
     "kinds": {"definitions", "errors"},
     "columnar": {"kinds", "definitions", "errors"},
     "frames": {"kinds", "columnar", "definitions", "errors"},
     # A store may build its columns with the pure functions of frames; never the other way.
     "stores": {"kinds", "columnar", "frames", "definitions", "config", "display", "errors"},
-    "operations": {"session", "spark_plans", "arguments", *BELOW_OPERATIONS},
+    "operations": {"hadoop_files", "spark_plans", "arguments", *BELOW_OPERATIONS},
     # What operations made, as documents for people.
     "reports": {"operations", "arguments", *BELOW_OPERATIONS},
     "facade": {"operations", "session", "arguments", *BELOW_OPERATIONS},
@@ -52,7 +53,7 @@ PURE = {"kinds", "columnar", "frames"}
 CLOCKS = {"now", "utcnow", "today", "current_date", "current_timestamp", "localtimestamp"}
 SPARK_INTERNALS = {"_jdf", "_jsparkSession", "_jvm", "_jsc", "_sc", "sparkContext", "rdd"}
 # Sessions and files; the plans of users' SQL.
-KNOW_SPARK_INTERNALS = {"session", "spark_plans"}
+KNOW_SPARK_INTERNALS = {"session", "hadoop_files", "spark_plans"}
 SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc"}
 MODULES_A_ROOM = 15
 
