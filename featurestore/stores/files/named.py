@@ -99,8 +99,8 @@ class NamedFiles:
         paths = tuple(sorted(_ONE_SLASH.sub(r"\1:///", unquote(uri)) for uri in uris))
         if not paths:
             raise NotFoundError(
-                f"{path}: there is no file to read; files and folders with names that begin with '_' or '.' are skipped, "
-                "so rename such a file"
+                f"{path}: there is no file to read; files and folders with names that begin with '_' or '.' are "
+                "skipped, so rename such a file"
             )
         for file in paths:
             if file.startswith("file:") and ":" in posixpath.basename(file):
