@@ -123,7 +123,7 @@ def test_an_owner_that_may_not_make_what_is_missing_is_told_what_an_administrato
     assert 'permission denied to create extension "vector" (42501)' in told[1]
     assert told[1].endswith("in this database, runs: CREATE EXTENSION vector")
     assert (
-        "permission denied to create role (42501); an administrator runs once: CREATE ROLE featurestore_app;" in told[2]
+        "permission denied to create role (42501); an administrator must run once: CREATE ROLE featurestore_app;" in told[2]
     )
 
 

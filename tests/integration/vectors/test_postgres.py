@@ -184,7 +184,7 @@ def test_a_server_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
     ("settings", "told"),
     [
         ({"postgres": "external"}, "set FEATURESTORE_POSTGRES_DSN"),
-        ({"warehouse": "s3a://bucket/warehouse"}, "on no local disk"),
+        ({"warehouse": "s3a://bucket/warehouse"}, "is not on a local disk"),
         ({"postgres_dsn": "nonsense"}, "FEATURESTORE_POSTGRES_DSN is not a DSN"),
     ],
 )
