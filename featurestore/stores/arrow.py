@@ -8,8 +8,8 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 
 def to_spark(spark: SparkSession, table: pa.Table) -> DataFrame:
-    """The table as a DataFrame; a timestamp without a time zone stays one without.
+    """Return the table as a DataFrame, in which timestamps without a time zone stay without one.
 
-    Left to itself, Spark would read such a column in the session's time zone and call it an instant.
+    By default, Spark would read such a column in the session's time zone and turn it into instants.
     """
     return spark.createDataFrame(table, schema=from_arrow_schema(table.schema, prefer_timestamp_ntz=True))

@@ -1,4 +1,4 @@
-"""Files and folders beside the tables, on whatever file system Spark knows: the protocol that exports need."""
+"""The protocol for files and folders outside the tables, on any file system that Spark knows."""
 
 from __future__ import annotations
 
@@ -9,55 +9,61 @@ _PATTERN = re.compile(r"([*?\[\]{}\\])")
 
 
 def exact(path: str) -> str:
-    """The path as Spark's readers must be given it so that they read just that: they take one for a pattern."""
+    """Escape a path for Spark's readers, which would otherwise treat it as a pattern."""
     return _PATTERN.sub(r"\\\1", path)
 
 
 def has_pattern(path: str) -> bool:
-    """Whether a path has a character that Spark's readers take for a part of a pattern."""
+    """Return whether a path contains a character that Spark's readers treat as part of a pattern."""
     return _PATTERN.search(path) is not None
 
 
 class Files(Protocol):
-    """Paths are local ones, or have a scheme (``s3a://bucket/folder``)."""
+    """Operations on files; paths are local, or have a scheme (``s3a://bucket/folder``)."""
 
     def exists(self, path: str) -> bool: ...
 
     def rename(self, source: str, target: str) -> None:
-        """Give a file or folder another name in one step, with the parents it needs; OSError where that is refused."""
+        """Rename a file or folder in one step, and create the parents it needs. Raises OSError if that is refused."""
 
     def delete(self, path: str) -> None:
-        """Remove a file, or a folder with all in it; nothing where there is none. OSError where that is refused."""
+        """Delete a file, or a folder with its contents, if it exists. Raises OSError if that is refused."""
 
     def write_text(self, path: str, text: str) -> None:
-        """Write a new file, UTF-8; OSError where that is refused."""
+        """Write a new file in UTF-8. Raises OSError if that is refused."""
 
     def files_in(self, folder: str) -> list[tuple[str, int]]:
-        """The files right in a folder, hidden ones too: name, and when it was modified, in milliseconds since 1970; by
-        name. None where there is no such folder."""
+        """List the files directly in a folder, including hidden ones, sorted by name; empty if there is no such folder.
+
+        Each has its name and when it was modified, in milliseconds since 1970.
+        """
 
     def folders_in(self, folder: str) -> list[str]:
-        """The names of the folders right in a folder; none where there is no such folder."""
+        """List the names of the folders directly in a folder; empty if there is no such folder."""
 
     def read_text(self, path: str) -> str:
-        """A whole file, UTF-8; OSError where there is none."""
+        """Read a whole file in UTF-8. Raises OSError if there is none."""
 
     def length(self, path: str) -> int:
-        """In bytes; OSError where there is no such file."""
+        """Return a file's length in bytes. Raises OSError if there is no such file."""
 
     def read_end(self, path: str, number: int) -> bytes:
-        """The last bytes of a file, all where it has fewer; OSError where there is none."""
+        """Read the last ``number`` bytes of a file, or all if it has fewer. Raises OSError if there is none."""
 
     def read_start(self, path: str, number: int) -> bytes:
-        """The first bytes of a file, all where it has fewer; of a compressed one (.gz), the first of its content. OSError
-        where it cannot be read."""
+        """Read the first ``number`` bytes of a file, or all if it has fewer; a .gz file is decompressed first.
+
+        Raises OSError if it cannot be read.
+        """
 
     def copy_with(self, source: str, target: str, offset: int, inserted: bytes) -> None:
-        """Write a new file: a copy of another, with bytes put in at an offset; OSError where that is refused."""
+        """Copy ``source`` to a new file, with bytes inserted at an offset. Raises OSError if that is refused."""
 
     def replace_text(self, path: str, old: str, new: str) -> None:
-        """Put a text in the place of a file's, in one step where the file system can, with the file's old time; OSError
-        where the file says no longer what it did."""
+        """Replace a file's text, in one step where the file system can, and keep its modification time.
+
+        Raises OSError if the file no longer holds ``old``.
+        """
 
     def replace(self, source: str, target: str) -> None:
-        """Give a file the name of another, which it takes the place of, and that one's time."""
+        """Rename ``source`` to ``target``, which it replaces, and give it the modification time of ``target``."""

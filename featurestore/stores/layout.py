@@ -1,4 +1,4 @@
-"""Where each table of a store is: the one place that knows paths and table names."""
+"""The location of each table of a store; no other module knows paths and table names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from featurestore.stores.delta.table import DeltaTable
 
 @dataclass(frozen=True)
 class Layout:
-    """Tables under a warehouse root, or in a catalog's schema where one is named."""
+    """Locates tables under a warehouse root, or in a catalog's schema if one is configured."""
 
     warehouse: str
     catalog: str | None = None
@@ -60,7 +60,7 @@ class Layout:
         return replace(table, begins_with_rows=True)
 
     def training_sets_of(self, tenant_id: str) -> str | None:
-        """The folder of a tenant's training sets; none where a catalog keeps them."""
+        """Return the folder of a tenant's training sets; None if a catalog holds them."""
         return None if self.catalog is not None else f"{self.warehouse}/training_sets/{check_tenant_id(tenant_id)}"
 
     def _table(self, *parts: str) -> DeltaTable:

@@ -1,4 +1,4 @@
-"""Sessions beside the one that is given, of this process's Spark or of a Spark Connect server."""
+"""Additional sessions of this process's Spark or of a Spark Connect server."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pyspark.sql.utils import is_remote
 
 
 def separate_session(spark: SparkSession) -> SparkSession:
-    """Another session of the same Spark: its settings and views are seen by nobody else.
+    """Return another session of the same Spark, with settings and views that no other session sees.
 
-    It begins with the settings that Spark was started with; over Spark Connect, which has no such session for a client to
-    ask for, with those of the given one.
+    It begins with the settings that Spark was started with. Over Spark Connect it begins with those of ``spark``,
+    because a client can only clone its own session.
     """
     if not is_remote():
         return spark.newSession()

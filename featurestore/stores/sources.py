@@ -1,4 +1,4 @@
-"""Sources read for one tenant: what a transformation sees, and nothing of anyone else's."""
+"""Reads sources for one tenant: a transformation sees that tenant's rows and no others."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from featurestore.frames.rows.csv_header import doubled, header_names
 from featurestore.frames.rows.union import union_losslessly
 from featurestore.stores.delta.table import quote
 from featurestore.stores.file_system import has_pattern
-from featurestore.stores.files.named import Listing, NamedFiles, explained, shown
+from featurestore.stores.files.named import Listing, NamedFiles, display_path, read_errors
 from featurestore.stores.sessions import separate_session
 from featurestore.stores.storage_faults import told_plainly
 
-# A row that does not fit its header is an error, where the options name no mode: it would be read in part, or as nulls.
+# Unless the options set a mode, a row that does not fit its header is an error: Spark would read part of it, or nulls.
 _STRICT = {"mode": "FAILFAST", "columnPruning": "false"}
 
 
 @told_plainly()
 def read_source(named: NamedFiles, name: str, source: Source, tenant_id: str, settings: Settings) -> DataFrame:
-    """The source's rows of one tenant; a shared source's rows whole. Raises NotFoundError where it is not there.
+    """Return the source's rows of one tenant, or all rows of a shared source. Raises NotFoundError if nothing is there.
 
-    Of files, every one is read by its own columns, those in sub-folders, too; see ``docs/definitions.md``.
+    Each file is read by its own columns, and files in sub-folders are read, too; see ``docs/definitions.md``.
     """
     try:
         rows = _read(named, source, tenant_id, settings)
@@ -42,7 +42,7 @@ def read_source(named: NamedFiles, name: str, source: Source, tenant_id: str, se
                 error if isinstance(error, NotFoundError) else source.table or source_path(source, tenant_id, settings)
             )
             raise NotFoundError(
-                f"source {name!r}: there is nothing at {where}; land the data, or mend the source"
+                f"source {name!r}: there is nothing at {where}; land the data, or correct the source"
             ) from error
         raise
     if source.tenant_column is None:
@@ -51,7 +51,7 @@ def read_source(named: NamedFiles, name: str, source: Source, tenant_id: str, se
 
 
 def source_path(source: Source, tenant_id: str, settings: Settings) -> str:
-    """The source's path with its placeholders filled in."""
+    """Return the source's path with its placeholders filled in."""
     assert source.path is not None
     return source.path.format(
         tenant_id=check_tenant_id(tenant_id), landing=settings.landing, warehouse=settings.warehouse
@@ -64,7 +64,7 @@ def _read(named: NamedFiles, source: Source, tenant_id: str, settings: Settings)
     path = source_path(source, tenant_id, settings)
     if source.format == "delta":
         return named.spark.read.format("delta").options(**source.options).load(path)
-    with explained(path):
+    with read_errors(path):
         return _read_files(named, path, source.format, source.options)
 
 
@@ -72,12 +72,12 @@ def _read_files(named: NamedFiles, path: str, format: str, options: Mapping[str,
     listing = named.list(path, options)
     if format == "parquet":
         return named.parquet(listing, options)
-    chosen = {name.lower(): value for name, value in options.items()}
-    if chosen.get("multiline", "").lower() == "true" and has_pattern("".join(listing.paths)):
+    lower_options = {name.lower(): value for name, value in options.items()}
+    if lower_options.get("multiline", "").lower() == "true" and has_pattern("".join(listing.paths)):
         raise InvalidArgumentError(
-            f"{path}: with the option multiLine Spark takes names with any of *?[]{{}}\\ for patterns; rename such files"
+            f"{path}: with the option multiLine Spark reads names with any of *?[]{{}}\\ as patterns; rename such files"
         )
-    strict = {} if "mode" in chosen else _STRICT
+    strict = {} if "mode" in lower_options else _STRICT
 
     def reader(spark: SparkSession) -> DataFrameReader:
         return spark.read.format(format).options(**strict).options(**options)
@@ -85,17 +85,17 @@ def _read_files(named: NamedFiles, path: str, format: str, options: Mapping[str,
     if format == "json":
         schema = _json_schema(named, listing, reader)
         return named.load_as_one(listing, lambda file: reader(named.spark).schema(schema), lambda file: "")
-    if chosen.get("header", "").lower() != "true":
+    if lower_options.get("header", "").lower() != "true":
         return named.load_as_one(listing, lambda file: reader(named.spark), lambda file: "")
-    headers = _checked_headers(named, listing, chosen)
+    headers = _checked_headers(named, listing, lower_options)
     frames = named.load(listing, lambda file: reader(named.spark), headers.get)
     return union_losslessly(
-        {shown(file): rows.toDF(*(name.strip() for name in rows.columns)) for file, rows in frames.items()}
+        {display_path(file): rows.toDF(*(name.strip() for name in rows.columns)) for file, rows in frames.items()}
     )
 
 
 def _checked_headers(named: NamedFiles, listing: Listing, options: Mapping[str, str]) -> dict[str, str]:
-    """The header of each file that has one; raises SchemaError for one that cannot be read, or has names twice."""
+    """Return the header of each file that has one; raises SchemaError if it cannot be read or has a name twice."""
     separator, quotes = options.get("sep", options.get("delimiter", ",")), options.get("quote", '"')
     encoding = options.get("encoding", options.get("charset", "utf-8-sig"))
     headers = {}
@@ -105,19 +105,19 @@ def _checked_headers(named: NamedFiles, listing: Listing, options: Mapping[str, 
             try:
                 names = header_names(record, separator, quotes)
             except ValueError as error:
-                raise SchemaError(f"{shown(file)}: {error}") from error
+                raise SchemaError(f"{display_path(file)}: {error}") from error
             listing.check_columns(names)
             if twice := doubled(names):
                 raise SchemaError(
-                    f"{shown(file)}: columns {twice} come twice in its header; rename or drop one of each"
+                    f"{display_path(file)}: columns {twice} come twice in its header; rename or drop one of each"
                 )
     if not headers:
-        raise SchemaError(f"{shown(listing.root)} is empty; its first line must name the columns")
+        raise SchemaError(f"{display_path(listing.root)} is empty; its first line must name the columns")
     return headers
 
 
 def _json_schema(named: NamedFiles, listing: Listing, reader: Callable[[SparkSession], DataFrameReader]) -> StructType:
-    """The columns of all rows; raises SchemaError for keys that differ only in case, of which Spark would read one."""
+    """Return the columns of all rows; raises SchemaError for keys that differ only in case: Spark would read one."""
     by_case = replace(named, spark=separate_session(named.spark))
     by_case.spark.conf.set("spark.sql.caseSensitive", "true")
     schema = by_case.load_as_one(
@@ -127,13 +127,13 @@ def _json_schema(named: NamedFiles, listing: Listing, reader: Callable[[SparkSes
     twice = _doubled_keys(schema)
     if twice:
         raise SchemaError(
-            f"{shown(listing.root)}: keys {twice} differ only in case, which SQL does not tell apart; use one"
+            f"{display_path(listing.root)}: keys {twice} differ only in case, and SQL ignores case; use one"
         )
     return schema
 
 
 def _doubled_keys(kind: DataType) -> list[str]:
-    """The keys of an object that differ only in case, at any depth."""
+    """Return the keys of an object that differ only in case, at any depth."""
     if isinstance(kind, ArrayType):
         return _doubled_keys(kind.elementType)
     if not isinstance(kind, StructType):

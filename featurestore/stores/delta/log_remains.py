@@ -1,7 +1,8 @@
-"""What a table's log still has of commits that are gone: their checksums and checkpoints, or rows without any commit.
+"""Traces of lost commits in a table's log: checksums and checkpoints without their commit, or rows without any commit.
 
-Delta reads a log up to the newest commit that is there. Where newer ones were lost, it would answer from an older version, or
-begin the table anew, without a word. A local disk is looked at, where that costs next to nothing.
+Delta reads a log up to the newest commit file that exists. If newer ones were lost, it would silently answer from an
+older version, or start the table anew. Only tables on a local disk are checked, because there the check costs almost
+nothing.
 """
 
 from __future__ import annotations
@@ -14,23 +15,23 @@ from pathlib import Path
 from featurestore.errors import StorageError
 
 _COMMIT = re.compile(r"(\d{20})\.json")
-# Delta's checksums and checkpoints, and Hadoop's checksum of a commit, come after the commit.
+# Delta writes its checksums and checkpoints, and Hadoop its checksum of a commit, after the commit.
 _AFTER = re.compile(r"(\d{20})\.(?:crc|checkpoint\..*)|\.(\d{20})\.json\.crc")
 _REMEDY = (
-    "put back copies of the lost files, or the whole folder from one backup; to go on with what is left, and without the rows "
-    "of the lost commits, see Storage in docs/runbook.md"
+    "put back copies of the lost files, or the whole folder from one backup; to continue without the rows of the lost "
+    "commits, see Storage in docs/runbook.md"
 )
-_END = 64
+_END_BYTES = 64
 
 
 def check_log(table: str, begins_with_rows: bool = False) -> None:
-    """Raise StorageError where commits of a local table are known to be lost: the newest ones, or all.
+    """Raise StorageError if commits of a local table are lost (the newest ones, or all), or the newest is cut off.
 
-    Also where the newest one is cut off. A table that is not there is none of these. ``begins_with_rows``: rows without a
-    commit are those of a writer that is under way, or was stopped.
+    Only losses that the folder shows are detected. A table that does not exist passes. With ``begins_with_rows``, rows
+    without a commit pass, too: they belong to a writer that is still running or was stopped.
     """
     log = _log_of(table)
-    # Commits come while the folder is read: what seems lost is looked for again.
+    # Another writer may add commits while the folder is read, so a commit that seems lost is looked up again.
     if lost_commit(_names(log)) and (lost := lost_commit(_names(log))):
         raise StorageError(f"table {table}: {log / lost} is lost, with the newest commits of the log; {_REMEDY}")
     newest = max(filter(_COMMIT.fullmatch, _names(log)), default=None)
@@ -42,14 +43,14 @@ def check_log(table: str, begins_with_rows: bool = False) -> None:
 
 
 def _check_no_rows(table: str, log: Path) -> None:
-    """The log has no commit; where there are rows, it had one: a log is begun by the first commit."""
+    """Raise StorageError if there are rows but no commits: the first commit creates the log, so commits were lost."""
     rows = (file for file in log.parent.rglob("*.parquet") if log not in file.parents)
     if log.is_dir() and (file := next(rows, None)) and not any(map(_COMMIT.fullmatch, _names(log))):
         raise StorageError(f"table {table}: {log} has no commits, and there are rows, such as {file}; {_REMEDY}")
 
 
 def lost_commit(names: Iterable[str]) -> str | None:
-    """The first commit that is missing after the newest one, by the names in a log's folder; None where none is known of."""
+    """Return the first commit missing after the newest, judged by a log's file names; None if none is missing."""
     newest = after = -1
     for name in names:
         if match := _COMMIT.fullmatch(name):
@@ -67,14 +68,14 @@ def _names(log: Path) -> list[str]:
 
 
 def _ends_well(commit: Path) -> bool:
-    """Whether a commit ends with the end of an action; an erasure may have filled it up with spaces."""
+    """Return whether a commit ends with the end of an action; an erasure may have padded it with spaces."""
     try:
         with commit.open("rb") as file:
             size = file.seek(0, SEEK_END)
-            file.seek(max(0, size - _END))
+            file.seek(max(0, size - _END_BYTES))
             end = file.read()
     except FileNotFoundError:
-        # Old commits are cleaned away once there is a checkpoint.
+        # Delta deletes old commits once a checkpoint covers them.
         return True
     return size > 0 and (not end.strip() or end.rstrip().endswith(b"}"))
 

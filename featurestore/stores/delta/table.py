@@ -18,10 +18,10 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.storage_faults import told_plainly
 
-Asked = ParamSpec("Asked")
-Given = TypeVar("Given")
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
 
-# That another writer committed first. In Python, unlike in Java, none of these is a kind of another.
+# Another writer committed first. In Python, unlike in Java, none of these classes is a subclass of another.
 CONFLICTS = (
     delta.exceptions.ConcurrentAppendException,
     delta.exceptions.ConcurrentDeleteDeleteException,
@@ -32,9 +32,8 @@ CONFLICTS = (
     delta.exceptions.MetadataChangedException,
     delta.exceptions.ProtocolChangedException,
 )
-# What was read is read again, and the change made anew. With these waits a writer stands aside for some minutes before it
-# gives up and says so.
-_again = retry(
+# A retry reads again and makes the change anew. With these waits a writer retries for some minutes before it gives up.
+_retry_on_conflict = retry(
     retry=retry_if_exception_type(CONFLICTS),
     wait=wait_random_exponential(multiplier=0.2, max=20),
     stop=stop_after_attempt(15),
@@ -42,46 +41,46 @@ _again = retry(
 )
 
 
-def _checked(call: Callable[Asked, Given]) -> Callable[Asked, Given]:
-    """A table's method that names the table, and the file, in faults of its storage; also in those that Delta passes over."""
+def _checked(call: Callable[Params, Result]) -> Callable[Params, Result]:
+    """Decorate a table's method: storage faults, including those that Delta ignores, name the table and the file."""
 
     @wraps(call)
-    def wrapped(*given: Asked.args, **named: Asked.kwargs) -> Given:
-        table = given[0]
+    def wrapped(*args: Params.args, **kwargs: Params.kwargs) -> Result:
+        table = args[0]
         assert isinstance(table, DeltaTable)
         if table.path is not None:
             check_log(table.path, table.begins_with_rows)
         with told_plainly(str(table)):
-            return call(*given, **named)
+            return call(*args, **kwargs)
 
     return wrapped
 
 
-def _with_retries(write: Callable[Asked, Given]) -> Callable[Asked, Given]:
-    """A write that is retried where another came first, and tells faults of the storage plainly."""
-    return _checked(_again(write))
+def _with_retries(write: Callable[Params, Result]) -> Callable[Params, Result]:
+    """Decorate a write: retry it if another writer committed first, and report storage faults as ``_checked`` does."""
+    return _checked(_retry_on_conflict(write))
 
 
 def quote(identifier: str) -> str:
-    """A Spark SQL identifier, whatever characters it has."""
+    """Return a Spark SQL identifier; it may contain any characters."""
     return "`" + identifier.replace("`", "``") + "`"
 
 
 def literal(text: str) -> str:
-    """A Spark SQL string literal."""
+    """Return a Spark SQL string literal."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def column_sql(field: StructField) -> str:
-    """A column as CREATE TABLE and ADD COLUMNS spell it."""
+    """Return the column's definition for CREATE TABLE and ADD COLUMNS."""
     return f"{quote(field.name)} {field.dataType.simpleString()}"
 
 
 def in_few_files(rows: DataFrame, *by: str) -> DataFrame:
-    """The rows spread over tasks so that each value of ``by`` is written as few files; without ``by``, all of them.
+    """Distribute rows over tasks so that each value of ``by`` is written to few files; without ``by``, all rows are.
 
-    Adaptive execution joins what is small, and cuts a value that is huge into several tasks. Spark ignores the hint where that
-    is off: then a value is one task's work and one file, however large.
+    Adaptive execution merges small partitions and splits a huge value into several tasks. If it is off, Spark ignores
+    the hint, so each value goes to one task and one file, however large it is.
     """
     if (rows.sparkSession.conf.get("spark.sql.adaptive.enabled") or "").lower() != "false":
         return rows.hint("rebalance", *by)
@@ -94,7 +93,7 @@ def _pairs(properties: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Transaction:
-    """An append that happens once: Delta skips a second one of the same application id and version."""
+    """Makes an append happen once: Delta skips a second append with the same application id and version."""
 
     app_id: str
     version: int = 1
@@ -106,7 +105,7 @@ class DeltaTable:
 
     path: str | None = None
     name: tuple[str, ...] = ()
-    # Its first commit is one of rows; other tables are created empty.
+    # The table's first commit contains rows; other tables are created empty.
     begins_with_rows: bool = False
 
     @property
@@ -120,11 +119,11 @@ class DeltaTable:
     def exists(self, spark: SparkSession) -> bool:
         if self.path is None:
             return spark.catalog.tableExists(self.sql)
-        # Many tables come with their first row, and are asked for often before: an answer from the file system is enough.
+        # Many tables are created with their first row and looked up often before; the file system answers fastest.
         if not is_remote() and not delta.tables.DeltaTable.isDeltaTable(spark, self.path):
             return False
         try:
-            # A client of Spark Connect asks its server only now.
+            # A Spark Connect client sends its request only here.
             _ = spark.read.format("delta").load(self.path).schema
         except AnalysisException as error:
             if error.getCondition() in ("PATH_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST"):
@@ -142,7 +141,7 @@ class DeltaTable:
         partitioned_by: Sequence[str] = (),
         properties: Mapping[str, str] | None = None,
     ) -> None:
-        """Create the table where it is not there yet; a table that is there is left as it is."""
+        """Create the table if it does not exist; leave an existing table as it is."""
         partition = f" PARTITIONED BY ({', '.join(quote(name) for name in partitioned_by)})" if partitioned_by else ""
         pairs = _pairs(properties or {})
         tail = f" TBLPROPERTIES ({pairs})" if pairs else ""
@@ -178,15 +177,15 @@ class DeltaTable:
 
     @_with_retries
     def replace(self, rows: DataFrame, where: str) -> None:
-        """Put the rows in the place of those that the SQL condition is true for, in one commit; they must all meet it."""
+        """Replace the rows that match the SQL condition, in one commit; all new rows must match it, too."""
         self._overwrite(rows, where, data_change=True)
 
     @_with_retries
     def lay_out_anew(self, spark: SparkSession, where: str, laid_out: Callable[[DataFrame], DataFrame]) -> None:
-        """Write the rows that the SQL condition is true for anew, the same rows in other files, in one commit.
+        """Rewrite the rows that match the SQL condition, unchanged, into other files, in one commit.
 
-        The Change Data Feed shows nothing, and rows that are appended meanwhile are no conflict: they stay where they
-        are. Each try reads them anew; a frame that was made before another's commit would meet it in every try.
+        The Change Data Feed records nothing. Rows that others append meanwhile cause no conflict and stay in place.
+        Each retry reads the rows again: a frame made before another writer's commit would conflict with it every time.
         """
         self._overwrite(laid_out(self.read(spark).where(where)), where, data_change=False)
 
@@ -200,9 +199,9 @@ class DeltaTable:
 
     @_checked
     def read(self, spark: SparkSession, version: int | None = None) -> DataFrame:
-        """All rows of the newest version, or of the given one; the snapshot is fixed when this returns."""
+        """Return all rows of the newest version, or of ``version``; the snapshot is fixed when this returns."""
         if version is None and is_remote():
-            # Each query of the frame would find the version that is the newest then.
+            # Otherwise each query of the frame would read the version that is newest at that time.
             version = self.version(spark)
         reader = spark.read.format("delta")
         if version is not None:
@@ -210,10 +209,10 @@ class DeltaTable:
         return reader.load(self.path) if self.path is not None else reader.table(self.sql)
 
     def changes(self, spark: SparkSession, start_version: int, end_version: int) -> DataFrame:
-        """Rows that the commits from ``start_version`` to ``end_version``, both included, inserted, updated or deleted, with
-        ``_change_type``, ``_commit_version`` and ``_commit_timestamp``: the Change Data Feed.
+        """Read the Change Data Feed from ``start_version`` to ``end_version``, both inclusive.
 
-        What the log or the files do not hold any more is an error, of this call or of the query.
+        One row per inserted, updated or deleted row, with ``_change_type``, ``_commit_version`` and
+        ``_commit_timestamp``. If the log or the files no longer contain a version, this call or the query raises.
         """
         reader = spark.read.format("delta").option("readChangeFeed", "true")
         reader = reader.option("startingVersion", start_version).option("endingVersion", end_version)
@@ -221,23 +220,21 @@ class DeltaTable:
 
     @_with_retries
     def delete(self, spark: SparkSession, condition: Column) -> None:
-        """Delete the rows that the condition is true for; where it is of partition columns alone, files are not read."""
+        """Delete the rows that match the condition; if it uses only partition columns, no files are read."""
         self._api(spark).delete(condition)
 
     @_with_retries
     def delete_partitions(self, spark: SparkSession, where: str) -> int:
-        """Delete the rows that a SQL condition on partition columns is true for, without a look into their files; gives
-        how many there were."""
-        [told] = spark.sql(f"DELETE FROM {self.sql} WHERE {where}").collect()
-        return int(told["num_affected_rows"])
+        """Delete the rows that match a condition on partition columns, without reading files; returns their number."""
+        [metrics] = spark.sql(f"DELETE FROM {self.sql} WHERE {where}").collect()
+        return int(metrics["num_affected_rows"])
 
     @_with_retries
     def delete_matched(self, source: DataFrame, condition: Column) -> int:
-        """Delete the rows (``target``) that meet a row of ``source`` under the condition; gives how many there were."""
+        """Delete the rows (``target``) that match a row of ``source`` by the condition; returns their number."""
         target = self._api(source.sparkSession).alias("target")
-        merged = target.merge(source.alias("source"), condition).whenMatchedDelete().execute()
-        [told] = merged.collect()
-        return int(told["num_deleted_rows"])
+        [metrics] = target.merge(source.alias("source"), condition).whenMatchedDelete().execute().collect()
+        return int(metrics["num_deleted_rows"])
 
     @_with_retries
     def update(self, spark: SparkSession, condition: Column, values: Mapping[str, Column]) -> None:
@@ -245,12 +242,12 @@ class DeltaTable:
 
     @_with_retries
     def update_matched(self, source: DataFrame, condition: Column, values: Mapping[str, Column]) -> None:
-        """Update the rows (``target``) that meet a row of ``source`` under the condition; no row may meet two."""
+        """Update the rows (``target``) that match a row of ``source`` by the condition; no row may match two."""
         target = self._api(source.sparkSession).alias("target")
         target.merge(source.alias("source"), condition).whenMatchedUpdate(set=dict(values)).execute()
 
     def drop(self, spark: SparkSession) -> None:
-        """Drop a table of the catalog, where it is there; the files of a table at a path are not the catalog's to remove."""
+        """Drop a catalog's table if it exists; the catalog does not remove the files of a table at a path."""
         spark.sql(f"DROP TABLE IF EXISTS {self.sql}")
 
     def _api(self, spark: SparkSession) -> delta.tables.DeltaTable:
@@ -260,18 +257,18 @@ class DeltaTable:
 
     @_checked
     def history(self, spark: SparkSession, limit: int | None = None) -> list[Row]:
-        """Commits, newest first, with ``version``, ``operation``, ``userMetadata`` and ``operationMetrics``."""
+        """Return commits, newest first, with ``version``, ``operation``, ``userMetadata``, ``operationMetrics``."""
         tail = f" LIMIT {int(limit)}" if limit is not None else ""
         return spark.sql(f"DESCRIBE HISTORY {self.sql}{tail}").collect()
 
     @_checked
     def detail(self, spark: SparkSession) -> Row:
-        """What the table is, with ``location`` (a URI) and ``properties``."""
+        """Return the table's description, with ``location`` (a URI) and ``properties``."""
         return spark.sql(f"DESCRIBE DETAIL {self.sql}").collect()[0]
 
     @_with_retries
     def purge_deletion_vectors(self, spark: SparkSession) -> None:
-        """Rewrite the files of which rows are deleted only by name; only a table that allows such has any."""
+        """Rewrite the files with rows that only a deletion vector marks as deleted; many tables have none."""
         spark.sql(f"REORG TABLE {self.sql} APPLY (PURGE)")
 
     def version(self, spark: SparkSession) -> int:

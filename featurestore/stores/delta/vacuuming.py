@@ -1,4 +1,4 @@
-"""Delta's VACUUM with a horizon that is given, and what a table's history tells of files that were needed."""
+"""Delta's VACUUM with a chosen horizon, and what a table's history says about removed files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _REMOVED = ("numRemovedFiles", "numTargetFilesRemoved", "numTargetDeletionVector
 
 @dataclass(frozen=True)
 class Commit:
-    """What a commit says of files: whether it took any out of the newest version, and when.
+    """What a commit says about files: whether it removed any from the newest version, and when.
 
-    ``vacuumed_before``: of a vacuum, since when files must have been out of the newest version to stay on disk.
+    ``vacuumed_before`` is set for a vacuum: it deleted files that had left the newest version before this instant.
     """
 
     version: int
@@ -32,7 +32,7 @@ class Commit:
     @classmethod
     def of(cls, row: Row) -> Commit:
         metrics: Mapping[str, str] = row["operationMetrics"] or {}
-        # Spark gives the process's local time, with the fold of an hour that comes twice.
+        # Spark returns the process's local time, with the fold set for an hour that occurs twice.
         at = row["timestamp"].astimezone(UTC)
         vacuumed = None
         if row["operation"] == "VACUUM START" and metrics.get("numFilesToDelete", "0") != "0":
@@ -41,32 +41,32 @@ class Commit:
 
 
 def commits(spark: SparkSession, table: DeltaTable) -> list[Commit]:
-    """All that the table's log still holds, newest first."""
+    """Return all commits that the table's log still holds, newest first."""
     return [Commit.of(row) for row in table.history(spark)]
 
 
 def spark_now(spark: SparkSession) -> datetime:
-    """The clock that commits are stamped by, and by which VACUUM tells how old a file is."""
+    """Return the time of the clock that stamps commits, and by which VACUUM determines the age of files."""
     [row] = spark.sql("SELECT unix_micros(current_timestamp()) AS now").collect()
     return from_micros(row["now"])
 
 
 def vacuum_table(spark: SparkSession, table: DeltaTable, horizon: timedelta) -> tuple[int, int]:
-    """Remove files; gives how many, and their bytes."""
+    """Remove unneeded files; returns their number and their bytes."""
     session = _session(spark)
     session.sql(_statement(table, horizon))
     for row in table.history(session, limit=10):
         if row["operation"] == "VACUUM START":
             metrics = row["operationMetrics"]
             return int(metrics["numFilesToDelete"]), int(metrics["sizeOfDataToDelete"])
-    raise AssertionError(f"the history of {table} does not tell of its vacuum")
+    raise AssertionError(f"the history of {table} does not contain its vacuum")
 
 
 def unneeded_files(spark: SparkSession, table: DeltaTable, horizon: timedelta) -> tuple[int, int]:
-    """The same of what would be removed; removes nothing."""
+    """Return the number and the bytes of the files that ``vacuum_table`` would remove; removes nothing."""
     session = _session(spark)
     listed = [row["path"] for row in session.sql(f"{_statement(table, horizon)} DRY RUN").collect()]
-    # Folders are listed, too, also those of files that stay; no folder's name has a dot, and every file's has.
+    # Delta lists folders, too, even those of files that stay; file names contain a dot, and folder names do not.
     paths = [path for path in listed if "." in path.rpartition("/")[2]]
     return len(paths), sum(_sizes(session, paths))
 
@@ -74,10 +74,10 @@ def unneeded_files(spark: SparkSession, table: DeltaTable, horizon: timedelta) -
 def _sizes(session: SparkSession, paths: list[str]) -> list[int]:
     if not paths:
         return []
-    told: list[dict[str, Any]] = (
+    files: list[dict[str, Any]] = (
         session.read.format("binaryFile").load([exact(path) for path in paths]).select("length").toArrow().to_pylist()
     )
-    return [row["length"] for row in told]
+    return [file["length"] for file in files]
 
 
 def _statement(table: DeltaTable, horizon: timedelta) -> str:
@@ -85,12 +85,12 @@ def _statement(table: DeltaTable, horizon: timedelta) -> str:
 
 
 def _session(spark: SparkSession) -> SparkSession:
-    """Ours: in a session that is somebody else's, Delta's own check of the horizon must stay as it is."""
+    """Return a separate session: Delta's check of the horizon must stay on in the user's session."""
     session = separate_session(spark)
     session.conf.set("spark.databricks.delta.retentionDurationCheck.enabled", "false")
-    # The commits that VACUUM leaves tell what it removed.
+    # VACUUM's commits then record what it removed.
     session.conf.set("spark.databricks.delta.vacuum.logging.enabled", "true")
-    # Delta lists folders in so many tasks; the default, 10,000, takes minutes on a laptop where seconds are enough.
+    # The number of tasks in which Delta lists folders; on a laptop the default, 10,000, takes minutes, not seconds.
     session.conf.set("spark.sql.sources.parallelPartitionDiscovery.parallelism", _tasks(session))
     return session
 

@@ -1,4 +1,4 @@
-"""Files for others to read: written under a temporary name by the executors, visible only when whole."""
+"""Exported files: executors write them under a temporary name, and they become visible only when complete."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from featurestore.frames.columns import column
 from featurestore.stores.file_system import Files
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*)")
-# Spark reads these as patterns, and would look for other files.
+# Spark treats a path with one of these as a pattern, so it would look for other files.
 _PATTERN = "*?[]{}\\"
 _TIMESTAMPS = "spark.sql.parquet.outputTimestampType"
 
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A file that is there; ``path`` is below the folder that was written to."""
+    """A written file; ``path`` is relative to the folder that was written to."""
 
     path: str
     bytes: int
@@ -35,7 +35,7 @@ class WrittenFile:
 
 @dataclass(frozen=True)
 class Staging:
-    """Folders beside the target: executors write to ``written``; what of it is to be seen is put into ``whole``."""
+    """Folders beside the target: executors write to ``written``; files to publish are moved to ``whole``."""
 
     target: str
     root: str
@@ -51,34 +51,34 @@ class Staging:
         return f"{self.root}/whole"
 
     def take(self, path: str, name: str) -> None:
-        """Put a file below ``written`` into ``whole``, under its name there."""
+        """Move a file from ``written`` to ``whole``, under another name."""
         self.files.rename(f"{self.written}/{path}", f"{self.whole}/{name}")
 
     def write_text(self, name: str, text: str) -> None:
         """Write a small file into ``whole``."""
         self.files.write_text(f"{self.whole}/{name}", text)
 
-    def check_total(self, what: str, there: int, wanted: int) -> None:
-        """Raise InvariantError where the files do not hold what was given to be written."""
-        if there != wanted:
+    def check_total(self, what: str, actual: int, expected: int) -> None:
+        """Raise InvariantError if the files do not hold what was to be written."""
+        if actual != expected:
             raise InvariantError(
-                f"{self.target}: the files hold {there} {what} and {wanted} were to be written; nothing was made visible. "
-                "Where the executors are other machines, name a folder that all of them reach"
+                f"{self.target}: the files hold {actual} {what} and {expected} were to be written; nothing was made "
+                "visible. If the executors run on other machines, name a folder that all of them can reach"
             )
 
 
 @contextmanager
 def new_folder(spark: SparkSession, files: Files, path: str) -> Iterator[Staging]:
-    """A folder that appears at ``path``, by one rename, when the block has ended well; else nothing is left behind.
+    """Create a folder that appears at ``path``, by one rename, when the block succeeds; otherwise leave nothing behind.
 
-    Raises ExportError, before the block runs where that can be told: something is at the path already, the place cannot
-    be written to, or Spark failed.
+    Raises ExportError if something already exists at the path, the folder cannot be written to, or Spark failed; before
+    the block runs if that is known by then.
     """
     target = full_path(path)
     parent, _, name = target.rpartition("/")
     place = parent if "://" in parent else f"file://{parent}"
     staging = Staging(target, f"{place}/.{name}.{uuid4().hex}", spark, files)
-    with _explained(target):
+    with _export_errors(target):
         if files.exists(target):
             raise ExportError(f"{target} is there already; remove it, or name another folder")
         try:
@@ -91,11 +91,11 @@ def new_folder(spark: SparkSession, files: Files, path: str) -> Iterator[Staging
 
 
 def full_path(path: str) -> str:
-    """A local path from its root, or a URI as ``scheme://...``, without a slash at its end. Raises ExportError."""
+    """Return an absolute local path, or a URI as ``scheme://...``, without a trailing slash. Raises ExportError."""
     if not isinstance(path, str) or not path.strip():
         raise ExportError(f"path is {path!r}; name a new folder")
     if not is_unicode(path):
-        raise ExportError(f"path {path!r} holds half a surrogate pair, which no file name has; name another folder")
+        raise ExportError(f"path {path!r} has half a surrogate pair, which no file name can have; name another folder")
     if any(character in path for character in _PATTERN):
         raise ExportError(f"path {path!r} has one of {_PATTERN}, which Spark reads as patterns; name another folder")
     uri = _URI.fullmatch(path)
@@ -108,8 +108,8 @@ def full_path(path: str) -> str:
 
 
 @contextmanager
-def _explained(target: str) -> Iterator[None]:
-    """What file systems and Spark say, as errors for people."""
+def _export_errors(target: str) -> Iterator[None]:
+    """Translate errors of file systems and of Spark into ExportError or InvariantError."""
     try:
         yield
     except OSError as error:
@@ -120,7 +120,7 @@ def _explained(target: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """One line: of an error in Python code its last, of others the first."""
+    """Return one line: the last one of an error in Python code, the first one of others."""
     if isinstance(error, Py4JJavaError):
         return str(error.java_exception)
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
@@ -130,36 +130,42 @@ def _reason(error: Exception) -> str:
 def write_lines(
     staging: Staging, lines: DataFrame, line_end: str, by: Sequence[str] = ()
 ) -> tuple[int, list[WrittenFile]]:
-    """Write the column ``value`` as UTF-8 text, a line a row; gives how many, and the files that hold any, by path.
+    """Write the column ``value`` as UTF-8 text, one line per row; returns their number and the files, by path.
 
-    A file a task, in the order of its rows; ``by``: columns by whose values the files go to folders
-    (``split=train/shard=0``). Raises InvariantError where the files are not as long as the lines.
+    Empty files are not returned. Each task writes one file, in the order of its rows. The values of the columns ``by``
+    name the files' folders (``split=train/shard=0``). Raises InvariantError if the files are not as long as the lines.
     """
-    told = Observation()
+    observed = Observation()
     length = F.octet_length(F.col("value")) + F.lit(len(line_end))
     counts = [F.count(F.lit(1)).alias("rows"), F.coalesce(F.sum(length), F.lit(0)).alias("bytes")]
-    # A task's file is one, whatever the session says, and not compressed.
+    # One uncompressed file per task, whatever the session's settings say.
     options = {"lineSep": line_end, "compression": "none", "maxRecordsPerFile": "0"}
-    writer = lines.observe(told, *counts).write.mode("append").options(**options)
+    writer = lines.observe(observed, *counts).write.mode("append").options(**options)
     writer.partitionBy(*by).text(staging.written)
-    found = list_files(staging)
-    staging.check_total("bytes", sum(file.bytes for file in found), told.get["bytes"])
-    return told.get["rows"], found
+    files = list_files(staging)
+    staging.check_total("bytes", sum(file.bytes for file in files), observed.get["bytes"])
+    return observed.get["rows"], files
 
 
 def write_parquet(staging: Staging, rows: DataFrame) -> int:
-    """Write Parquet, instants as UTC microseconds; gives how many rows. Raises InvariantError where files have others."""
-    told = Observation()
-    counted = rows.observe(told, F.count(F.lit(1)).alias("rows"))
-    with _instants_that_all_can_read(rows.sparkSession):
+    """Write Parquet, with instants as UTC microseconds; returns the number of rows.
+
+    Raises InvariantError if the files hold another number of rows.
+    """
+    observed = Observation()
+    counted = rows.observe(observed, F.count(F.lit(1)).alias("rows"))
+    with _microsecond_timestamps(rows.sparkSession):
         counted.write.mode("append").parquet(staging.whole)
-    staging.check_total("rows", staging.spark.read.parquet(staging.whole).count(), told.get["rows"])
-    return int(told.get["rows"])
+    staging.check_total("rows", staging.spark.read.parquet(staging.whole).count(), observed.get["rows"])
+    return int(observed.get["rows"])
 
 
 @contextmanager
-def _instants_that_all_can_read(spark: SparkSession) -> Iterator[None]:
-    """Spark's default, INT96, is read elsewhere as a time without a zone; no switch but the session's changes it."""
+def _microsecond_timestamps(spark: SparkSession) -> Iterator[None]:
+    """Make the session write timestamps that every reader understands; only a session's setting changes their type.
+
+    Other tools read Spark's default, INT96, as a time without a zone.
+    """
     before = spark.conf.get(_TIMESTAMPS)
     if before == "TIMESTAMP_MICROS":
         yield
@@ -172,8 +178,8 @@ def _instants_that_all_can_read(spark: SparkSession) -> Iterator[None]:
 
 
 def list_files(staging: Staging) -> list[WrittenFile]:
-    """The files below ``written`` that are not empty, as this process sees them, by path."""
+    """List the non-empty files below ``written``, as this process sees them, by path."""
     reader = staging.spark.read.format("binaryFile").option("recursiveFileLookup", "true")
     listed = reader.load(staging.written).select(column("path"), column("length")).collect()
-    found = [WrittenFile(row["path"].rpartition("/written/")[2], row["length"]) for row in listed]
-    return sorted(found, key=lambda file: file.path)
+    files = [WrittenFile(row["path"].rpartition("/written/")[2], row["length"]) for row in listed]
+    return sorted(files, key=lambda file: file.path)

@@ -1,4 +1,4 @@
-"""Files for people and tools on a local disk, which appear when all of them is written: reports, metrics, folders."""
+"""Files and folders on a local disk that appear only when completely written: reports, metrics, projects."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from featurestore.errors import ExportError
 
 
 def write_whole(path: str | Path, text: str) -> Path:
-    """Write a text (UTF-8) to a file, in place of one that is there; returns its path, absolute.
+    """Write a text (UTF-8) to a file and replace an existing one; returns its absolute path.
 
-    The file appears when all of it is written; until then it has a hidden name beside. Raises ExportError.
+    The file appears when it is complete; until then it has a hidden name in the same folder. Raises ExportError.
     """
     target = Path(path).absolute()
     with _hidden_beside(target) as temporary:
@@ -26,10 +26,11 @@ def write_whole(path: str | Path, text: str) -> Path:
 
 
 def write_new_folder(path: str | Path, texts: Mapping[str, str]) -> Path:
-    """Write a folder of texts (UTF-8) by their paths in it; returns its path, absolute.
+    """Write a folder of texts (UTF-8), each with its path in the folder; returns the folder's absolute path.
 
-    The folder appears when all of it is written; until then it has a hidden name beside. A folder that is there is filled: it
-    stays the folder that a shell may be in, and what is in it stays. Raises ExportError, also where a name is taken there.
+    The folder appears when it is complete; until then it has a hidden name beside its place. Texts are added to an
+    existing folder, which keeps its contents and remains the same folder for a shell that is in it. Raises ExportError,
+    also if the folder already has an entry of the same name.
     """
     target = Path(path).resolve()
     if target.is_dir():
@@ -44,7 +45,7 @@ def write_new_folder(path: str | Path, texts: Mapping[str, str]) -> Path:
 
 
 def _move_into(folder: Path, filled: Path) -> None:
-    """Move all that is in a folder into another on the same disk; where one part cannot be moved, none is."""
+    """Move all entries of a folder into another one on the same disk; if one cannot be moved, none are."""
     moved: list[Path] = []
     try:
         for entry in sorted(filled.iterdir()):
@@ -60,13 +61,13 @@ def _move_into(folder: Path, filled: Path) -> None:
 
 
 def _hidden_beside(target: Path) -> AbstractContextManager[Path]:
-    """A hidden path for what is to take the target's place."""
+    """Provide a hidden path beside the target."""
     return _hidden_in(target.parent, target, target.name)
 
 
 @contextmanager
 def _hidden_in(folder: Path, target: Path, name: str) -> Iterator[Path]:
-    """A hidden path in a folder; what is left there at the end is removed. Raises ExportError, which names the target."""
+    """Provide a hidden path in a folder and remove what is there at the end. Raises ExportError naming the target."""
     temporary = folder / f".{name}.{uuid4().hex}"
     try:
         try:
@@ -87,53 +88,53 @@ def _write_texts(folder: Path, texts: Mapping[str, str]) -> None:
         file.write_text(text, encoding="utf-8", newline="\n")
 
 
-# Beside the files of a folder that was written whole: their names, so that nothing else is ever removed with them.
+# Lists the files that write_folder wrote into a folder, so that it never removes any others with them.
 LISTING = ".written.json"
 
 
 def write_folder(path: str | Path, texts: Mapping[str, str]) -> Path:
-    """Write a folder of texts (UTF-8) by their paths in it, in place of one that was written so; returns its path, absolute.
+    """Write a folder of texts (UTF-8), each with its path, and replace a folder that was written by this function.
 
-    The folder appears when all of it is written; until then it has a hidden name beside. One that is there is moved aside
-    for the moment between two renames, and put back where the second fails. Raises ExportError, also for a folder that has
-    anything in it that was not written so.
+    Returns the folder's absolute path. The folder appears when it is complete; until then it has a hidden name beside
+    its place. An existing folder is moved aside between two renames, and put back if the second one fails. Raises
+    ExportError, also for a folder that contains anything that this function did not write.
     """
     target = Path(path).resolve()
     aside = target.parent / f".{target.name}.{uuid4().hex}.old"
     try:
         with _hidden_beside(target) as temporary:
-            _refuse_what_others_wrote(target)
+            _refuse_foreign_files(target)
             _write_texts(temporary, {**texts, LISTING: json.dumps(sorted(texts), indent=0)})
-            _take_the_place_of(temporary, target, aside)
+            _replace_folder(temporary, target, aside)
     finally:
         if aside.exists() and target.exists():
             shutil.rmtree(aside)
     return target
 
 
-def _take_the_place_of(new: Path, target: Path, aside: Path) -> None:
-    there = target.exists()
-    if there:
+def _replace_folder(new: Path, target: Path, aside: Path) -> None:
+    existed = target.exists()
+    if existed:
         target.rename(aside)
     try:
         new.rename(target)
     except OSError:
-        if there:
+        if existed:
             aside.rename(target)
         raise
 
 
-def _refuse_what_others_wrote(folder: Path) -> None:
+def _refuse_foreign_files(folder: Path) -> None:
     if not folder.exists():
         return
     if not folder.is_dir():
         raise ExportError(f"{folder} is a file; name a folder")
     listing = folder / LISTING
     known = {LISTING, *(json.loads(listing.read_text(encoding="utf-8")) if listing.is_file() else ())}
-    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir()}
-    foreign = sorted(there - known)
+    files = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if not file.is_dir()}
+    foreign = sorted(files - known)
     if foreign:
         raise ExportError(
-            f"{folder} has files that were not written here, such as {foreign[0]!r}, and would be replaced as a whole; name "
-            "another folder, or take them out"
+            f"{folder} would be replaced as a whole, but has files that were not written here, such as {foreign[0]!r}; "
+            "name another folder, or move them elsewhere"
         )

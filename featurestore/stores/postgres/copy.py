@@ -1,4 +1,4 @@
-"""Rows of a DataFrame into a staging table, from Spark's tasks by binary COPY; and hashes of rows, to compare by."""
+"""Copies rows of a DataFrame to a staging table, from Spark's tasks by binary COPY; and hashes rows for comparison."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from featurestore.stores.postgres.tables import VectorTable, in_schema, names
 if TYPE_CHECKING:
     from psycopg.sql import Composed
 
-# Connections at once, at the most; a server takes 100 by default, of all its users.
+# The most connections at the same time; by default a server allows 100 for all its users together.
 MOST_CONNECTIONS = 16
 
 Encode = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
@@ -38,7 +38,7 @@ Encode = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 @dataclass(frozen=True)
 class Sent:
-    """The attempts that count, how many rows they sent, and of which model versions these are."""
+    """The successful attempts, how many rows they sent, and the model versions of these rows."""
 
     attempts: tuple[int, ...]
     rows: int
@@ -46,10 +46,10 @@ class Sent:
 
 
 def copy_to_staging(rows: DataFrame, table: VectorTable, staging: str, dsn: SecretStr) -> Sent:
-    """Copy the rows (``MODEL`` and the table's columns), by as many connections as there are tasks at once.
+    """Copy the rows (``MODEL`` and the table's columns), with one connection per concurrent task.
 
-    Each try of a task is a connection and a transaction of its own, and names its rows by an id: one that failed, or that
-    ran beside another one of the same rows, is not among those that count.
+    Each attempt of a task has its own connection and transaction, and marks its rows with an id. Attempts that failed,
+    or that copied the same rows as another attempt, are not in the result.
     """
     ordered = rows.select(MODEL, *(f"`{column.name}`" for column in table.columns)).coalesce(MOST_CONNECTIONS)
     sent = (
@@ -58,9 +58,9 @@ def copy_to_staging(rows: DataFrame, table: VectorTable, staging: str, dsn: Secr
         .to_pylist()
     )
     return Sent(
-        attempts=tuple(one["attempt"] for one in sent),
-        rows=sum(one["rows"] for one in sent),
-        models=tuple(sorted({model for one in sent for model in one["models"]})),
+        attempts=tuple(attempt["attempt"] for attempt in sent),
+        rows=sum(attempt["rows"] for attempt in sent),
+        models=tuple(sorted({model for attempt in sent for model in attempt["models"]})),
     )
 
 
@@ -80,7 +80,7 @@ def batch_copier(table: VectorTable, staging: str, dsn: SecretStr) -> Encode:
             cursor.copy(_statement(staging, columns)) as out,
         ):
             out.write(COPY_BEGIN)
-            for batch in _then(first, batches):
+            for batch in _with_first(first, batches):
                 out.write(encoded(batch, attempt, encoder))
                 rows += batch.num_rows
                 models.update(batch.column(MODEL).drop_null().unique().to_pylist())
@@ -97,22 +97,22 @@ def batch_copier(table: VectorTable, staging: str, dsn: SecretStr) -> Encode:
     return copy
 
 
-def _then(first: pa.RecordBatch, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def _with_first(first: pa.RecordBatch, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     yield first
     yield from batches
 
 
 def encoded(batch: pa.RecordBatch, attempt: int, encoder: RowEncoder) -> bytes:
-    """The batch's rows of binary COPY: attempt, ``MODEL`` (null where there is no vector), and the table's columns."""
+    """Encode a batch for binary COPY: attempt, ``MODEL`` (null if there is no vector), and the table's columns."""
     models = batch.column(MODEL).dictionary_encode()
     if len(models.dictionary) == 1 and not models.null_count:
         rows = encoder.same_sized(batch)
         if rows is not None:
             [model] = models.dictionary.to_pylist()
             return copied_same_sized([long_field(attempt), text_field(model)], rows, len(encoder.columns))
-    words = [text_field(model) for model in models.dictionary.to_pylist()]
-    of_rows = [NULL if index is None else words[index] for index in models.indices.to_pylist()]
-    return copied([[long_field(attempt)] * batch.num_rows, of_rows, *encoder.fields(batch)])
+    texts = [text_field(model) for model in models.dictionary.to_pylist()]
+    model_fields = [NULL if index is None else texts[index] for index in models.indices.to_pylist()]
+    return copied([[long_field(attempt)] * batch.num_rows, model_fields, *encoder.fields(batch)])
 
 
 def _statement(staging: str, columns: list[str]) -> Composed:
@@ -122,13 +122,13 @@ def _statement(staging: str, columns: list[str]) -> Composed:
 
 
 def row_fingerprints(rows: DataFrame, table: VectorTable) -> dict[str, dict[int, tuple[int, int]]]:
-    """By model version and bucket of keys, how many rows there are and the sum of their hashes."""
+    """Return, by model version and bucket of keys, the number of rows and the sum of their hashes."""
     hashed = _hashed(rows, table).groupBy(MODEL, "bucket")
     totals = hashed.agg(F.count(F.lit(1)).alias("rows"), F.sum(F.col("hash").cast("decimal(38,0)")).alias("total"))
-    found: dict[str, dict[int, tuple[int, int]]] = {}
+    by_model: dict[str, dict[int, tuple[int, int]]] = {}
     for row in totals.toArrow().to_pylist():
-        found.setdefault(row[MODEL], {})[row["bucket"]] = (row["rows"], int(row["total"]))
-    return found
+        by_model.setdefault(row[MODEL], {})[row["bucket"]] = (row["rows"], int(row["total"]))
+    return by_model
 
 
 def _hashed(rows: DataFrame, table: VectorTable) -> DataFrame:
@@ -151,12 +151,12 @@ def _hashed(rows: DataFrame, table: VectorTable) -> DataFrame:
 
 
 def of_buckets(rows: DataFrame, table: VectorTable, buckets: list[int]) -> DataFrame:
-    """The rows whose keys are in one of the buckets."""
+    """Keep the rows with keys in one of the buckets."""
     encoder = RowEncoder.of(table)
-    wanted = frozenset(buckets)
+    chosen = frozenset(buckets)
 
     def keep(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            yield batch.filter(pa.array([bucket in wanted for bucket in encoder.buckets(batch)], pa.bool_()))
+            yield batch.filter(pa.array([bucket in chosen for bucket in encoder.buckets(batch)], pa.bool_()))
 
     return rows.mapInArrow(keep, rows.schema)

@@ -1,4 +1,4 @@
-"""What makes and changes the tables of vectors: the schema's versioned migrations, a table's own columns, partitions."""
+"""Creates and changes the tables of vectors: versioned migrations of the schema, a table's columns, partitions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from featurestore.stores.postgres.tables import (
 if TYPE_CHECKING:
     from psycopg import Connection
 
-# A row of a page of 8 kB; a vector that fits beside keys and filters is read at once, not in pieces from elsewhere.
+# Fits in a page of 8 kB with keys and filters, so that a vector is read with its row, not in pieces from elsewhere.
 _INLINE_BYTES = 6200
 _LOCK = "SELECT pg_advisory_xact_lock(hashtext('featurestore.migrations'))"
 
@@ -31,20 +31,21 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtext('featurestore.migrations'))"
 def migrate(connection: Connection[Any]) -> None:
     """Bring the schema to the newest version; safe to repeat, and from several processes at once.
 
-    Raises PostgresError where a newer version of this package has been here.
+    Raises PostgresError if a newer version of this package migrated the schema.
     """
     newest = _MIGRATIONS[-1][0]
     if _version(connection) == newest:
         return
     with connection.transaction():
         connection.execute(_LOCK)
-        there = _version(connection)
-        if there > newest:
+        current = _version(connection)
+        if current > newest:
             raise PostgresError(
-                f"the schema 'featurestore' is of version {there}, and this package knows {newest}; install the newer package"
+                f"the schema 'featurestore' is of version {current}, and this package knows {newest}; "
+                "install the newer package"
             )
         for version, name, change in _MIGRATIONS:
-            if version > there:
+            if version > current:
                 change(connection)
                 connection.execute(
                     "INSERT INTO featurestore.migrations (version, name) VALUES (%s, %s)", [version, name]
@@ -54,9 +55,9 @@ def migrate(connection: Connection[Any]) -> None:
 def _version(connection: Connection[Any]) -> int:
     if connection.execute("SELECT to_regclass('featurestore.migrations')").fetchone() == (None,):
         return 0
-    told = connection.execute("SELECT coalesce(max(version), 0) FROM featurestore.migrations").fetchone()
-    assert told is not None
-    return int(told[0])
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM featurestore.migrations").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _first(connection: Connection[Any]) -> None:
@@ -64,7 +65,8 @@ def _first(connection: Connection[Any]) -> None:
     security.create_or_advise(
         connection,
         "CREATE EXTENSION IF NOT EXISTS vector",
-        "an administrator installs pgvector 0.8 or newer on the server, and once, in this database, runs: CREATE EXTENSION vector",
+        "an administrator must install pgvector 0.8 or newer on the server, and run once, in this database: "
+        "CREATE EXTENSION vector",
     )
     connection.execute(
         "CREATE TABLE featurestore.migrations "
@@ -76,11 +78,12 @@ def _tables(connection: Connection[Any]) -> None:
     connection.execute(
         "CREATE TABLE featurestore.vector_tables (table_name text PRIMARY KEY, feature_group text NOT NULL, "
         "group_version int NOT NULL, feature text NOT NULL, model_version text NOT NULL, dims int NOT NULL, "
-        "storage text NOT NULL, keys jsonb NOT NULL, filters jsonb NOT NULL, nulls text NOT NULL, timed boolean NOT NULL, "
-        "m int NOT NULL, ef_construction int NOT NULL, created_at timestamptz NOT NULL DEFAULT now(), "
+        "storage text NOT NULL, keys jsonb NOT NULL, filters jsonb NOT NULL, nulls text NOT NULL, "
+        "timed boolean NOT NULL, m int NOT NULL, ef_construction int NOT NULL, "
+        "created_at timestamptz NOT NULL DEFAULT now(), "
         "UNIQUE (feature_group, group_version, feature, model_version))"
     )
-    # delta_timestamp: of the commit. synced_at: by the store's clock. next_event_timestamp: of rows that were not valid yet.
+    # delta_timestamp: the commit's. synced_at: by the store's clock. next_event_timestamp: the first one in the future.
     connection.execute(
         "CREATE TABLE featurestore.watermarks (table_name text, tenant_id text, delta_table_id text NOT NULL, "
         "delta_version bigint NOT NULL, delta_timestamp timestamptz NOT NULL, synced_at timestamptz NOT NULL, "
@@ -96,14 +99,14 @@ def _security(connection: Connection[Any]) -> None:
 
 def _erasures(connection: Connection[Any]) -> None:
     connection.execute(
-        "CREATE TABLE featurestore.erased_rows (table_name text, tenant_id text, erasure_id text, row_count bigint NOT NULL, "
-        "PRIMARY KEY (table_name, tenant_id, erasure_id))"
+        "CREATE TABLE featurestore.erased_rows (table_name text, tenant_id text, erasure_id text, "
+        "row_count bigint NOT NULL, PRIMARY KEY (table_name, tenant_id, erasure_id))"
     )
     security.protect(connection, "erased_rows")
 
 
 def _marks(connection: Connection[Any]) -> None:
-    """Nothing to change: an older package would write to a partition and leave the mark that an erasure put on it."""
+    """Change nothing; the new version stops older packages, which do not remove an erasure's mark when they write."""
 
 
 _MIGRATIONS: tuple[tuple[int, str, Callable[[Connection[Any]], None]], ...] = (
@@ -116,59 +119,59 @@ _MIGRATIONS: tuple[tuple[int, str, Callable[[Connection[Any]], None]], ...] = (
 
 
 def ensure_table(connection: Connection[Any], table: VectorTable) -> str | None:
-    """Make the table as it is defined; gives what of it was changed so that its rows must be synced again.
+    """Create or change the table to match its definition; returns the change if its rows must be synced again, or None.
 
-    The watermarks of all tenants go with such a change: until each is synced again, its searches go to Delta.
+    Such a change deletes the watermarks of all tenants: until a tenant is synced again, its searches read Delta.
     """
-    # Without a lock first: merges of other tenants hold one on what they rely on.
+    # First without a lock, because merges of other tenants lock the tables that they rely on.
     if find(connection, table) == table:
         return None
     with connection.transaction():
         connection.execute(_LOCK)
-        there = find(connection, table, "FOR UPDATE")
-        if there is None:
+        current = find(connection, table, "FOR UPDATE")
+        if current is None:
             _create(connection, table)
             return None
-        if there == table:
+        if current == table:
             return None
         changed = None
-        if not there.same_rows(table):
-            changed = _differences(there, table)
-            _change(connection, there, table)
-            _forget_watermarks(connection, table)
+        if not current.same_rows(table):
+            changed = _differences(current, table)
+            _change(connection, current, table)
+            _delete_watermarks(connection, table)
         _register(connection, table)
     return changed
 
 
-def _differences(there: VectorTable, table: VectorTable) -> str:
+def _differences(old: VectorTable, new: VectorTable) -> str:
     facts = ("dims", "storage", "keys", "filters", "nulls", "timed")
-    told = [
-        f"{fact} were {_told(getattr(there, fact))} and are {_told(getattr(table, fact))}"
+    changes = [
+        f"{fact} were {_fact_text(getattr(old, fact))} and are {_fact_text(getattr(new, fact))}"
         for fact in facts
-        if getattr(there, fact) != getattr(table, fact)
+        if getattr(old, fact) != getattr(new, fact)
     ]
-    return "the definition changed: " + ", ".join(told)
+    return "the definition changed: " + ", ".join(changes)
 
 
-def _told(fact: Any) -> str:
+def _fact_text(fact: Any) -> str:
     return str(dict(fact)) if isinstance(fact, tuple) else str(fact)
 
 
-def _change(connection: Connection[Any], there: VectorTable, table: VectorTable) -> None:
-    """Columns of filters are added and removed; a table whose vectors or keys are others is made anew."""
+def _change(connection: Connection[Any], current: VectorTable, table: VectorTable) -> None:
+    """Add and drop columns of filters; drop and create a table with other dims, storage or keys."""
     from psycopg import sql
 
-    if (there.dims, there.storage, there.keys) != (table.dims, table.storage, table.keys):
+    if (current.dims, current.storage, current.keys) != (table.dims, table.storage, table.keys):
         connection.execute(sql.SQL("DROP TABLE {}").format(in_schema(table.name)))
         connection.execute("DELETE FROM featurestore.vector_tables WHERE table_name = %s", [table.name])
         _create(connection, table)
         return
     parent = in_schema(table.name)
-    for column in there.filter_columns:
+    for column in current.filter_columns:
         if column not in table.filter_columns:
             connection.execute(sql.SQL("ALTER TABLE {} DROP COLUMN {}").format(parent, sql.Identifier(column.name)))
     for column in table.filter_columns:
-        if column not in there.filter_columns:
+        if column not in current.filter_columns:
             connection.execute(
                 sql.SQL("ALTER TABLE {} ADD COLUMN {} {}").format(
                     parent, sql.Identifier(column.name), sql.SQL(table.sql_type(column))
@@ -177,8 +180,8 @@ def _change(connection: Connection[Any], there: VectorTable, table: VectorTable)
             _index(connection, table, column)
 
 
-def _forget_watermarks(connection: Connection[Any], table: VectorTable) -> None:
-    # Of all tenants, which row-level security else shows to nobody at once.
+def _delete_watermarks(connection: Connection[Any], table: VectorTable) -> None:
+    # Forced row-level security would hide the rows of all tenants from the owner.
     connection.execute("ALTER TABLE featurestore.watermarks NO FORCE ROW LEVEL SECURITY")
     connection.execute("DELETE FROM featurestore.watermarks WHERE table_name = %s", [table.name])
     connection.execute("ALTER TABLE featurestore.watermarks FORCE ROW LEVEL SECURITY")
@@ -210,7 +213,7 @@ def _create(connection: Connection[Any], table: VectorTable) -> None:
 
 
 def store_inline(connection: Connection[Any], table: VectorTable, name: str) -> None:
-    """Keep vectors beside the other columns of their row, where a page has the room."""
+    """Store vectors beside the other columns of their row, if they fit in a page."""
     from psycopg import sql
 
     if table.vector_bytes <= _INLINE_BYTES:
@@ -222,7 +225,7 @@ def store_inline(connection: Connection[Any], table: VectorTable, name: str) -> 
 
 
 def without_samples(connection: Connection[Any], table: VectorTable, name: str) -> None:
-    """Keep the planner's statistics free of keys and vectors: what is erased must not live on in a sample."""
+    """Keep keys and vectors out of the planner's statistics, so that no erased value remains in a sample."""
     from psycopg import sql
 
     for column in (*table.key_names, EMBEDDING):
@@ -264,7 +267,7 @@ def _register(connection: Connection[Any], table: VectorTable) -> None:
 
 
 def ensure_partition(connection: Connection[Any], table: VectorTable, tenant_id: str) -> None:
-    """Make the tenant's partition where it is missing; readers and writers of the others go on meanwhile."""
+    """Create the tenant's partition if it is missing, without blocking readers and writers of other partitions."""
     from psycopg import sql
 
     if has_partition(connection, table, tenant_id):
@@ -276,7 +279,7 @@ def ensure_partition(connection: Connection[Any], table: VectorTable, tenant_id:
         connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(partition, parent))
         without_samples(connection, table, name)
         security.protect(connection, table.name, name)
-        # Attached, not created as a partition: that would make every search of the table wait.
+        # Creating it as a partition would block every search of the table; attaching it does not.
         connection.execute(
             sql.SQL("ALTER TABLE {} ATTACH PARTITION {} FOR VALUES IN ({})").format(
                 parent, partition, sql.Literal(tenant_id)

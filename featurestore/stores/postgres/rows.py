@@ -1,6 +1,6 @@
-"""Rows of a vector table as PostgreSQL's binary COPY has them, and a hash of each that PostgreSQL computes alike.
+"""Encodes rows of a vector table for PostgreSQL's binary COPY, and hashes them as PostgreSQL does.
 
-The fields are those of the types' own send functions, so that one encoding serves for writing and for comparing.
+Fields have the format of the types' own send functions, so that one encoding serves for writing and for comparing.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ COPY_END = struct.pack("!h", -1)
 NULL = struct.pack("!i", -1)
 BUCKETS = 1024
 
-# Microseconds and days from 1970 to 2000, where PostgreSQL begins to count.
+# Microseconds and days from 1970 to 2000, PostgreSQL's epoch.
 _EPOCH_MICROS, _EPOCH_DAYS = 946_684_800_000_000, 10_957
-# Vectors between these in their greatest number are kept as they are. Others would leave the range in which half
-# precision tells them well, or in which pgvector's sums of squares, in single precision, neither overflow nor vanish.
+# Vectors are stored unchanged if their greatest absolute number is in this range. Outside it, half precision loses
+# digits, or pgvector's sums of squares in single precision overflow or vanish.
 _SAFE = {"vector": (1e-15, 1e15), "halfvec": (2.0**-8, 60_000.0)}
 
 
 class UnstorableValueError(ValueError):
-    """A value that PostgreSQL cannot hold, or that is not of its column."""
+    """A value that PostgreSQL cannot hold, or that does not fit its column."""
 
 
 @dataclass(frozen=True)
 class RowEncoder:
-    """Encodes rows of these columns; what a worker of Spark's is given."""
+    """Encodes rows of these columns; small enough to be sent to Spark's workers."""
 
     columns: tuple[VectorColumn, ...]
     dims: int
@@ -48,18 +48,18 @@ class RowEncoder:
         return cls(table.columns, table.dims, len(table.keys))
 
     def fields(self, batch: pa.RecordBatch) -> list[list[bytes]]:
-        """Per column, each row's field with its length before it. Raises UnstorableValueError."""
+        """Return, for each column, each row's field preceded by its length. Raises UnstorableValueError."""
         return [self._column(column, batch.column(column.name)) for column in self.columns]
 
     def same_sized(self, batch: pa.RecordBatch) -> np.ndarray[Any, Any] | None:
-        """The same fields one after another, a row of bytes each; none where a column is text or has nulls."""
+        """Return the same fields joined, as one row of bytes per row; None if a column is text or has nulls."""
         if any(column.word == "string" or batch.column(column.name).null_count for column in self.columns):
             return None
         parts = [part for column in self.columns for part in self._bytes(column, batch.column(column.name))]
         return np.concatenate(parts, axis=1)
 
     def _bytes(self, column: VectorColumn, values: pa.Array) -> list[np.ndarray[Any, Any]]:
-        """Each row's length and value, of a column of one size without nulls."""
+        """Return the lengths and the values of a column without nulls and with values of one size."""
         numbers = _stored(values, column.word, self.dims) if column.name == EMBEDDING else _NUMBERS[column.word](values)
         data = numbers.reshape(len(numbers), -1).view(np.uint8)
         head = _vector_head(numbers) if column.name == EMBEDDING else struct.pack("!i", numbers.dtype.itemsize)
@@ -76,12 +76,12 @@ class RowEncoder:
             raise UnstorableValueError(f"column {column.name!r}: {error}") from error
 
     def buckets(self, batch: pa.RecordBatch) -> list[int]:
-        """Each row's bucket, by its key."""
+        """Return each row's bucket, by its key."""
         fields = [self._column(column, batch.column(column.name)) for column in self.columns[: self.keys]]
         return [_bucket(b"".join(key)) for key in zip(*fields, strict=True)]
 
     def hashes(self, batch: pa.RecordBatch) -> list[tuple[int, int]]:
-        """Each row's bucket, by its key, and 63 bits of a hash of all of it."""
+        """Return each row's bucket, by its key, and 63 bits of a hash of the whole row."""
         fields = self.fields(batch)
         keys = map(b"".join, zip(*fields[: self.keys], strict=True))
         rows = map(b"".join, zip(*fields, strict=True))
@@ -89,13 +89,13 @@ class RowEncoder:
 
 
 def copied(fields: Sequence[Sequence[bytes]]) -> bytes:
-    """Rows of binary COPY, from the fields of each column."""
+    """Return rows of binary COPY, from the fields of each column."""
     count = struct.pack("!h", len(fields))
     return b"".join(count + b"".join(row) for row in zip(*fields, strict=True))
 
 
 def copied_same_sized(before: Sequence[bytes], rows: np.ndarray[Any, Any], columns: int) -> bytes:
-    """Rows of binary COPY: the fields that all have before, and then each row's own, which are of so many columns."""
+    """Return rows of binary COPY: the fields ``before``, the same in each, then a row's own fields of ``columns``."""
     head = np.frombuffer(struct.pack("!h", len(before) + columns) + b"".join(before), np.uint8)
     return np.concatenate([np.broadcast_to(head, (len(rows), len(head))), rows], axis=1).tobytes()
 
@@ -118,7 +118,7 @@ def _row_hash(row: bytes) -> int:
 
 
 def bucket_sql(table: VectorTable) -> Composable:
-    """The bucket of a row's key, in SQL."""
+    """Return SQL for the bucket of a row's key."""
     from psycopg import sql
 
     hashed = sql.SQL("sha256({})").format(_joined(table.columns[: len(table.keys)]))
@@ -126,11 +126,11 @@ def bucket_sql(table: VectorTable) -> Composable:
 
 
 def row_hash_sql(table: VectorTable) -> Composable:
-    """The hash of a row, in SQL."""
+    """Return SQL for the hash of a row."""
     from psycopg import sql
 
     hashed = sql.SQL("substr(sha256({}), 1, 8)").format(_joined(table.columns))
-    # 64 bits as a signed number, shifted without its sign.
+    # The shift of the bit string drops one bit, so that the number is never negative.
     return sql.SQL("((('x' || encode({}, 'hex'))::bit(64) >> 1)::bigint)").format(hashed)
 
 
@@ -163,12 +163,12 @@ def _joined(columns: Sequence[VectorColumn]) -> Composable:
 
 
 def _fixed(numbers: np.ndarray[Any, Any], values: pa.Array) -> list[bytes]:
-    """Fields of numbers that are in PostgreSQL's order of bytes already, with nulls where the values are null."""
+    """Return the fields of numbers that are already big-endian; null where the values are null."""
     size = numbers.dtype.itemsize
     length, data = struct.pack("!i", size), numbers.tobytes()
     return [
-        length + data[index * size : (index + 1) * size] if is_there else NULL
-        for index, is_there in enumerate(values.is_valid().to_pylist())
+        length + data[index * size : (index + 1) * size] if is_valid else NULL
+        for index, is_valid in enumerate(values.is_valid().to_pylist())
     ]
 
 
@@ -178,7 +178,7 @@ def _numbers(kind: str, since: int = 0) -> Callable[[pa.Array], np.ndarray[Any, 
             values = values.cast(pa.timestamp("us", values.type.tz)).cast(pa.int64())
         if pa.types.is_date32(values.type):
             values = values.cast(pa.int32())
-        # Plus zero: a negative zero equals the other one, and must not differ from it in its bytes.
+        # Adding zero turns -0.0 into 0.0: the two are equal, so their bytes must be equal, too.
         numbers = values.fill_null(False if pa.types.is_boolean(values.type) else 0).to_numpy(zero_copy_only=False)
         encoded: np.ndarray[Any, Any] = (numbers if kind == "?" else numbers - since + 0).astype(kind)
         return encoded
@@ -191,13 +191,13 @@ def _texts(values: pa.Array) -> list[bytes]:
     for text in values.cast(pa.binary()).to_pylist():
         if text is not None and b"\0" in text:
             raise UnstorableValueError(
-                f"{text.decode(errors='replace')!r} has the character NUL, which PostgreSQL has not"
+                f"{text.decode(errors='replace')!r} has the character NUL, which PostgreSQL cannot hold"
             )
         fields.append(NULL if text is None else struct.pack("!i", len(text)) + text)
     return fields
 
 
-# In PostgreSQL's order of bytes; a null has a number too, which means nothing.
+# Big-endian, as PostgreSQL reads numbers; the number of a null is arbitrary.
 _NUMBERS: dict[str, Callable[[pa.Array], np.ndarray[Any, Any]]] = {
     "boolean": _numbers("?"),
     "long": _numbers(">i8"),
@@ -214,37 +214,37 @@ def _vectors(values: pa.Array, storage: str, dims: int) -> list[bytes]:
     head, data = _vector_head(sent), sent.tobytes()
     size = dims * sent.dtype.itemsize
     fields = iter([head + data[index * size : (index + 1) * size] for index in range(len(sent))])
-    return [next(fields) if is_there else NULL for is_there in values.is_valid().to_pylist()]
+    return [next(fields) if is_valid else NULL for is_valid in values.is_valid().to_pylist()]
 
 
 def _vector_head(stored: np.ndarray[Any, Any]) -> bytes:
-    """What is before the numbers of each vector: the field's length, how many numbers, and a word that is not used."""
+    """Return what precedes each vector's numbers: the field's length, the number of dims, and two unused bytes."""
     dims = stored.shape[1]
     return struct.pack("!iHH", dims * stored.dtype.itemsize + 4, dims, 0)
 
 
-def _stored(there: pa.Array, storage: str, dims: int) -> np.ndarray[Any, Any]:
-    """Vectors, none of them null, as the storage holds them; a row each."""
-    wrong = [length for length in there.value_lengths().unique().to_pylist() if length != dims]
+def _stored(vectors: pa.Array, storage: str, dims: int) -> np.ndarray[Any, Any]:
+    """Return vectors, none of them null, as the storage holds them; one per row."""
+    wrong = [length for length in vectors.value_lengths().unique().to_pylist() if length != dims]
     if wrong:
         raise UnstorableValueError(f"a vector has {wrong[0]} dims, and the feature has {dims}")
-    numbers = there.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, dims)
+    numbers = vectors.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, dims)
     return stored_vectors(numbers, storage)
 
 
 def stored_vectors(numbers: np.ndarray[Any, Any], storage: str) -> np.ndarray[Any, Any]:
-    """The vectors (a row each) as the storage holds them, big-endian.
+    """Return the vectors (one per row) as the storage holds them, big-endian.
 
-    One that is too large or too small for it is scaled by a power of two, which changes no direction.
+    A vector that is too large or too small for the storage is scaled by a power of two, which keeps its direction.
     """
     least, most = _SAFE[storage]
     greatest = np.abs(numbers).max(axis=1, initial=0)
-    beyond = (greatest > 0) & ((greatest < least) | (greatest > most))
-    if beyond.any():
+    out_of_range = (greatest > 0) & ((greatest < least) | (greatest > most))
+    if out_of_range.any():
         numbers = numbers.copy()
-        _, exponents = np.frexp(greatest[beyond])
-        numbers[beyond] = np.ldexp(numbers[beyond], -exponents[:, None])
+        _, exponents = np.frexp(greatest[out_of_range])
+        numbers[out_of_range] = np.ldexp(numbers[out_of_range], -exponents[:, None])
     kind: Any = np.float32 if storage == "vector" else np.float16
-    # Plus zero: see above.
+    # Adding zero turns -0.0 into 0.0, as in _numbers.
     stored: np.ndarray[Any, Any] = (numbers.astype(kind) + kind(0)).astype(np.dtype(kind).newbyteorder(">"))
     return stored

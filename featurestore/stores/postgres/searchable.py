@@ -1,4 +1,4 @@
-"""Which vectors of a tenant can be searched in PostgreSQL, and those of single entities."""
+"""Finds a tenant's tables of vectors that can be searched in PostgreSQL, and reads the vectors of single entities."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Searchable:
-    """A table that was synced for the tenant: up to which version of the Delta table, when, and what can answer."""
+    """A table synced for a tenant: up to which version of the Delta table, when, and whether it has a graph."""
 
     table: VectorTable
     delta_version: int
@@ -31,7 +31,10 @@ class Searchable:
 def searchable(
     connection: Connection[Any], tenant_id: str, group: str, version: int, feature: str
 ) -> dict[str, Searchable]:
-    """The tables of a feature that were synced for the tenant whose transaction this is, by model version."""
+    """Return a feature's tables that were synced for the tenant, by model version.
+
+    The connection's transaction must have entered the tenant.
+    """
     tables = {table.name: table for table in registered(connection, group, version, feature)}
     marks = connection.execute(
         "SELECT table_name, delta_version, synced_at, row_count FROM featurestore.watermarks "
@@ -59,11 +62,14 @@ def own_vectors(
     entities: Sequence[dict[str, Any]],
     oldest: datetime | None,
 ) -> list[tuple[datetime, datetime, list[float]] | None]:
-    """Event timestamp, created timestamp and vector of each entity; None of those that have none since ``oldest``."""
+    """Return each entity's event timestamp, created timestamp and vector; None if it has no vector since ``oldest``.
+
+    The bound is inclusive; None means no bound.
+    """
     from psycopg import sql
 
     keys = [sql.SQL("{}::{}[]").format(sql.Placeholder(name), sql.SQL(TYPES[word])) for name, word in table.keys]
-    same = [sql.SQL("t.{0} = q.{0}").format(sql.Identifier(name)) for name in table.key_names]
+    same_keys = [sql.SQL("t.{0} = q.{0}").format(sql.Identifier(name)) for name in table.key_names]
     rows = binary_rows(
         connection,
         sql.SQL(
@@ -74,7 +80,7 @@ def own_vectors(
             keys=sql.SQL(", ").join(keys),
             names=names(table.key_names),
             table=in_schema(table.name),
-            same=sql.SQL(" AND ").join(same),
+            same=sql.SQL(" AND ").join(same_keys),
             valid=sql.SQL("true" if oldest is None else "t.event_timestamp >= %(_oldest)s"),
         ),
         {
@@ -83,10 +89,10 @@ def own_vectors(
             **{name: [entity[name] for entity in entities] for name in table.key_names},
         },
     )
-    found: list[tuple[datetime, datetime, list[float]] | None] = [None] * len(entities)
+    vectors: list[tuple[datetime, datetime, list[float]] | None] = [None] * len(entities)
     for number, event, created, vector in rows:
-        found[number - 1] = (in_utc(event), in_utc(created), numbers_of(vector, table).tolist())
-    return found
+        vectors[number - 1] = (in_utc(event), in_utc(created), numbers_of(vector, table).tolist())
+    return vectors
 
 
 def binary_rows(connection: Connection[Any], statement: Composed, values: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
@@ -95,5 +101,5 @@ def binary_rows(connection: Connection[Any], statement: Composed, values: dict[s
 
 
 def numbers_of(vector: bytes, table: VectorTable) -> np.ndarray[Any, Any]:
-    """A vector as pgvector sends it: its dims, two bytes of nothing, and the numbers, the greatest byte first."""
+    """Decode a vector in pgvector's format: the number of dims, two unused bytes, and the numbers, big-endian."""
     return np.frombuffer(vector, ">f4" if table.storage == "vector" else ">f2", offset=4).astype(np.float64)

@@ -1,9 +1,10 @@
-"""Who may see which rows of PostgreSQL's tables: roles, row-level security, and the tenant of a transaction.
+"""Access to rows of PostgreSQL's tables: roles, row-level security, and the tenant of a transaction.
 
-Every row belongs to a tenant, and row-level security is forced on every table of such rows, on its owner, too. A
-transaction sees the rows of the tenant that it has entered, and none before. What it has entered is a setting, which SQL can
-set; so the setting carries a signature, by a key that the owner alone reads, of the tenant, the connection and the
-transaction: what is forged, or was signed for another transaction, is no tenant's.
+Every row belongs to a tenant, and every table of such rows has forced row-level security, which applies to its owner,
+too. A transaction sees only rows of the tenant that it has entered, and no rows before that. The entered tenant is in a
+setting, which any SQL can set. Therefore the setting includes a signature of the tenant, the connection and the
+transaction, made with a key that only the owner can read. A forged signature, or one for another transaction, gives
+access to no rows.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ SCHEMA = "featurestore"
 _SETTING = "featurestore.tenant"
 _BLOCK = 64  # bytes, of SHA-256
 
-# HMAC (RFC 2104) of PostgreSQL's own sha256: the key is kept as its two padded blocks, so that no XOR is needed here.
-# No search path of a caller's, and no cast of what the caller gave: a text that is not signed gives null, never an error.
+# HMAC (RFC 2104) with PostgreSQL's own sha256: the key is stored as its two padded blocks, so that this needs no XOR.
+# The function uses its own search path and casts no text of the caller: an unsigned text gives null, never an error.
 _CURRENT_TENANT = """
 CREATE OR REPLACE FUNCTION featurestore.current_tenant() RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $function$
@@ -49,29 +50,34 @@ $function$
 
 @dataclass(frozen=True)
 class SigningKey:
-    """The key that tenants are signed by; never shown."""
+    """The key that signs tenants; its value is never displayed."""
 
     key: bytes = field(repr=False)
 
     def signature(self, tenant_id: str, backend: int, transaction: int) -> str:
-        """``backend``: the connection's process; ``transaction``: when it began, in microseconds since 1970."""
+        """Sign a tenant for one transaction.
+
+        ``backend`` is the process id of the connection; ``transaction`` is when the transaction began, in microseconds
+        since 1970.
+        """
         signed = f"{tenant_id}|{backend}|{transaction}".encode()
         return hmac.new(self.key, signed, hashlib.sha256).hexdigest()
 
 
 def ensure_schema(connection: Connection[Any]) -> None:
-    """The schema, which an administrator may have made for the owner; raises PostgresError, with what to do."""
-    # CREATE SCHEMA IF NOT EXISTS is refused to who may not make one, even where it is there.
+    """Create the schema unless an administrator did; raises PostgresError that says what the administrator must do."""
+    # PostgreSQL refuses CREATE SCHEMA IF NOT EXISTS to roles without the privilege, even if the schema exists.
     if connection.execute("SELECT to_regnamespace(%s)", [SCHEMA]).fetchone() == (None,):
         create_or_advise(
             connection,
             f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}",
-            f"an administrator runs once, in this database: CREATE SCHEMA {SCHEMA} AUTHORIZATION {connection.info.user}",
+            "an administrator must run once, in this database: "
+            f"CREATE SCHEMA {SCHEMA} AUTHORIZATION {connection.info.user}",
         )
 
 
 def create_or_advise(connection: Connection[Any], statement: LiteralString, advice: str) -> None:
-    """Run a statement that an administrator may have to run; where it is refused, raise PostgresError with the advice."""
+    """Run a statement that may need an administrator; if PostgreSQL refuses it, raise PostgresError with the advice."""
     from psycopg import errors
 
     try:
@@ -81,10 +87,10 @@ def create_or_advise(connection: Connection[Any], statement: LiteralString, advi
 
 
 def install(connection: Connection[Any]) -> None:
-    """Schema, application role, key and function; by the owner, safe to repeat, within the caller's transaction.
+    """Create schema, application role, key and function, as the owner, in the caller's transaction; safe to repeat.
 
-    The role is made where it is missing; where the owner may not make roles, an administrator does once, with
-    ``CREATE ROLE featurestore_app`` and, unless the application has a login of its own, ``GRANT featurestore_app TO owner``.
+    If the role is missing and the owner may not create roles, an administrator must once run
+    ``CREATE ROLE featurestore_app``, and ``GRANT featurestore_app TO owner`` unless the application has its own login.
     """
     from psycopg import sql
 
@@ -95,14 +101,16 @@ def install(connection: Connection[Any]) -> None:
         create_or_advise(
             connection,
             f"CREATE ROLE {APPLICATION_ROLE} NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE",
-            f"an administrator runs once: CREATE ROLE {APPLICATION_ROLE}; and, unless FEATURESTORE_POSTGRES_APP_DSN names a login "
-            f"for searches: GRANT {APPLICATION_ROLE} TO {connection.info.user}",
+            f"an administrator must run once: CREATE ROLE {APPLICATION_ROLE}; and, unless "
+            f"FEATURESTORE_POSTGRES_APP_DSN names a login for searches: GRANT {APPLICATION_ROLE} "
+            f"TO {connection.info.user}",
         )
-        # Its maker may give it to others, and take it itself by this.
+        # The role that created it may grant it, and needs this grant to use it.
         connection.execute(sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT FALSE, SET TRUE").format(role))
     connection.execute(
         "CREATE TABLE IF NOT EXISTS featurestore.signing_key "
-        "(only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one), inner_block bytea NOT NULL, outer_block bytea NOT NULL)"
+        "(only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one), inner_block bytea NOT NULL, "
+        "outer_block bytea NOT NULL)"
     )
     connection.execute("REVOKE ALL ON featurestore.signing_key FROM PUBLIC")
     padded = secrets.token_bytes(32).ljust(_BLOCK, b"\0")
@@ -117,7 +125,7 @@ def install(connection: Connection[Any]) -> None:
 
 
 def show(connection: Connection[Any], table: str) -> None:
-    """Let the application read a table of the schema that holds nothing of any tenant's."""
+    """Let the application read a table of the schema that contains no tenant's data."""
     from psycopg import sql
 
     name, role = sql.Identifier(SCHEMA, table), sql.Identifier(APPLICATION_ROLE)
@@ -125,9 +133,10 @@ def show(connection: Connection[Any], table: str) -> None:
 
 
 def protect(connection: Connection[Any], table: str, partition: str | None = None) -> None:
-    """Force row-level security on a table of the schema, which the application may then select from.
+    """Force row-level security on a table of the schema, and let the application select from it.
 
-    With ``partition`` the same on that partition, which the application may not touch: it reads through the parent.
+    With ``partition``, force it on that partition instead, and give the application no access: it reads through the
+    parent table.
     """
     from psycopg import sql
 
@@ -137,7 +146,7 @@ def protect(connection: Connection[Any], table: str, partition: str | None = Non
         "ALTER TABLE {} ENABLE ROW LEVEL SECURITY",
         "ALTER TABLE {} FORCE ROW LEVEL SECURITY",
         "DROP POLICY IF EXISTS of_tenant ON {}",
-        # A query of its own is computed once a statement, not once a row.
+        # As a subquery, the function runs once per statement, not once per row.
         "CREATE POLICY of_tenant ON {} USING (tenant_id = (SELECT featurestore.current_tenant()))",
         "REVOKE ALL ON {} FROM PUBLIC",
     ):
@@ -148,22 +157,22 @@ def protect(connection: Connection[Any], table: str, partition: str | None = Non
 
 
 def read_signing_key(connection: Connection[Any]) -> SigningKey | None:
-    """The key, as the owner; None where nothing is installed yet."""
+    """Read the key, as the owner; None if nothing is installed yet."""
     if connection.execute("SELECT to_regclass('featurestore.signing_key')").fetchone() == (None,):
         return None
-    found = connection.execute("SELECT inner_block FROM featurestore.signing_key").fetchone()
-    return None if found is None else SigningKey(bytes(byte ^ 0x36 for byte in found[0]))
+    row = connection.execute("SELECT inner_block FROM featurestore.signing_key").fetchone()
+    return None if row is None else SigningKey(bytes(byte ^ 0x36 for byte in row[0]))
 
 
 def enter(connection: Connection[Any], key: SigningKey, tenant_id: str, settings: dict[str, str]) -> None:
-    """Enter a tenant for the rest of the connection's transaction, with other settings that end with it, too."""
+    """Enter a tenant for the rest of the connection's transaction, and apply other settings for the same time."""
     from psycopg import sql
 
-    told = connection.execute("SELECT pg_backend_pid(), (extract(epoch FROM now()) * 1000000)::bigint").fetchone()
-    assert told is not None
-    # The role last: what it may set, the owner may, and not always the other way.
-    entered = {_SETTING: f"{tenant_id}|{key.signature(tenant_id, *told)}", **settings}
-    calls = sql.SQL(", ").join([sql.SQL("set_config(%s, %s, true)")] * len(entered))
+    row = connection.execute("SELECT pg_backend_pid(), (extract(epoch FROM now()) * 1000000)::bigint").fetchone()
+    assert row is not None
+    # The role comes last in the settings: the owner may set everything that the role may, but not the reverse.
+    all_settings = {_SETTING: f"{tenant_id}|{key.signature(tenant_id, *row)}", **settings}
+    calls = sql.SQL(", ").join([sql.SQL("set_config(%s, %s, true)")] * len(all_settings))
     connection.execute(
-        sql.SQL("SELECT {}").format(calls), [word for name, value in entered.items() for word in (name, value)]
+        sql.SQL("SELECT {}").format(calls), [text for setting in all_settings.items() for text in setting]
     )

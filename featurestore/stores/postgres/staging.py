@@ -1,4 +1,4 @@
-"""Staging tables: rows that come from Spark, before they are merged, or before their table becomes a partition itself."""
+"""Staging tables: they receive rows from Spark and are then merged into a partition, or become the partition itself."""
 
 from __future__ import annotations
 
@@ -16,32 +16,33 @@ from featurestore.stores.postgres.tables import VectorTable, in_schema, names
 ATTEMPT = "_attempt"
 _STAGING = "staging "
 _OF_TENANT = "of tenant"
-# What a B-tree takes of one row, compressed: a third of a page of 8 kB.
+# The largest row in a B-tree index, compressed: a third of a page of 8 kB.
 _MOST_INDEXED_BYTES = 2704
 
 
 def drop_left_behind(target: SyncTarget) -> list[str]:
-    """Drop the staging tables of the same vectors: of this sync, and of such as ended before they could.
+    """Drop the staging tables of the same vectors, of this sync and of interrupted ones.
 
-    Gives those that are left, since a task of a sync that ended still writes to them; the next sync finds them again.
+    Returns the tables that could not be dropped because a task of an interrupted sync still writes to them; the next
+    sync tries again.
     """
     from psycopg import errors, sql
 
-    left = []
-    found = target.connection.execute(
+    remaining = []
+    tables = target.connection.execute(
         "SELECT relname FROM pg_class WHERE relnamespace = 'featurestore'::regnamespace AND relkind = 'r' "
         "AND starts_with(relname, %s)",
         [_staging_of(target)],
     )
-    for (name,) in found.fetchall():
+    for (name,) in tables.fetchall():
         try:
             target.connection.execute("SELECT set_config('lock_timeout', '5s', false)")
             target.connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(in_schema(name)))
         except errors.LockNotAvailable:
-            left.append(name)
+            remaining.append(name)
         finally:
             target.connection.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
-    return left
+    return remaining
 
 
 def _staging_of(target: SyncTarget) -> str:
@@ -49,10 +50,10 @@ def _staging_of(target: SyncTarget) -> str:
 
 
 def create_staging(target: SyncTarget, attachable: bool = False) -> str:
-    """Make a table for rows that come, which are merged from it; gives its name.
+    """Create a staging table; returns its name.
 
-    ``attachable``: one that can become the tenant's partition as it is, so that a first load writes its rows once.
-    Others are unlogged, since what a crash leaves is of no use.
+    An ``attachable`` table can become the tenant's partition, so that a first load writes its rows only once. Other
+    staging tables are unlogged, because nobody needs their rows after a crash.
     """
     name = f"{_staging_of(target)}{uuid4().hex[:16]}"
     if attachable:
@@ -67,7 +68,7 @@ def create_staging(target: SyncTarget, attachable: bool = False) -> str:
 def _create_attachable(target: SyncTarget, name: str) -> None:
     from psycopg import sql
 
-    # The constraint spares the attaching a scan of all rows.
+    # With this constraint, attaching the table does not scan all rows.
     target.connection.execute(
         sql.SQL("CREATE TABLE {} (LIKE {}, {} bigint NOT NULL, {} text, CONSTRAINT {} CHECK (tenant_id = {}))").format(
             in_schema(name),
@@ -101,28 +102,30 @@ def _create_unlogged(target: SyncTarget, name: str) -> None:
 
 
 def keep_attempts(target: SyncTarget, staging: str, attempts: Sequence[int], rows: int) -> None:
-    """Leave the rows of these attempts alone, which must be ``rows``.
+    """Delete the rows of all other attempts; raises SyncError unless ``rows`` rows remain.
 
-    Other attempts were of tasks that were tried again, or were run twice to be the faster.
+    Other attempts belong to tasks that Spark retried or ran twice (speculative execution).
     """
     from psycopg import sql
 
-    connection, place = target.connection, in_schema(staging)
-    there = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(place)).fetchone()
-    if there != (rows,):
+    connection, table = target.connection, in_schema(staging)
+    count = sql.SQL("SELECT count(*) FROM {}").format(table)
+    if connection.execute(count).fetchone() != (rows,):
         connection.execute(
-            sql.SQL("DELETE FROM {} WHERE NOT {} = ANY(%s)").format(place, sql.Identifier(ATTEMPT)), [list(attempts)]
+            sql.SQL("DELETE FROM {} WHERE NOT {} = ANY(%s)").format(table, sql.Identifier(ATTEMPT)), [list(attempts)]
         )
-        left = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(place)).fetchone()
-        if left != (rows,):
-            raise SyncError(f"{left[0] if left else 0} rows were staged, and {rows} were sent; run the sync again")
+        remaining = connection.execute(count).fetchone()
+        if remaining != (rows,):
+            raise SyncError(
+                f"{remaining[0] if remaining else 0} rows were staged, and {rows} were sent; run the sync again"
+            )
 
 
 @contextmanager
 def told_too_long(target: SyncTarget, staging: str) -> Iterator[None]:
-    """Turn the refusal of a text that is too long for an index into SyncError, which tells of the longest that is staged.
+    """Turn PostgreSQL's refusal of a text that is too long for an index into SyncError, which names the longest one.
 
-    Around whole transactions: what is staged is looked at after them.
+    Use it around whole transactions, because it reads the staged rows after a failure.
     """
     from psycopg import errors
 
@@ -135,31 +138,33 @@ def told_too_long(target: SyncTarget, staging: str) -> Iterator[None]:
         table = target.table
         is_key = column in table.key_names
         raise SyncError(
-            f"{table.group}:{table.feature} of tenant {target.tenant_id!r} was not synced, and what is in PostgreSQL is as it "
-            f"was: {'join key' if is_key else 'filter'} {column!r} has a text of {length} bytes, and PostgreSQL's index holds "
-            f"{_MOST_INDEXED_BYTES} bytes of {'the tenant and all join keys together' if is_key else 'a value'}, or more where "
-            f"it can compress them ({error.diag.message_primary}). "
-            + ("Use a shorter key, such as a hash of this one" if is_key else "Take it out of the index's filters")
+            f"{table.group}:{table.feature} of tenant {target.tenant_id!r} was not synced, and PostgreSQL's rows did "
+            f"not change: {'join key' if is_key else 'filter'} {column!r} has a text of {length} bytes, and "
+            f"PostgreSQL's index holds {_MOST_INDEXED_BYTES} bytes of "
+            f"{'the tenant and all join keys together' if is_key else 'a value'}, or more if it can compress them "
+            f"({error.diag.message_primary}). "
+            + ("Use a shorter key, such as a hash of this one" if is_key else "Remove it from the index's filters")
         ) from None
 
 
 def _longest_text(target: SyncTarget, staging: str) -> tuple[str, int]:
-    """The column of an index with the text that takes most as stored, and that text's bytes; 0 where no column is text."""
+    """Return the indexed column with the text that takes most space as stored, and its bytes; 0 without texts."""
     from psycopg import sql
 
-    table, found = target.table, [(0, "", 0)]
+    table, texts = target.table, [(0, "", 0)]
     for column in (name for name, word in (*table.keys, *table.filters) if word == "string"):
         longest = target.connection.execute(
             sql.SQL(
-                "SELECT pg_column_size({0}), {1}, octet_length({0}) FROM {2} WHERE {0} IS NOT NULL ORDER BY 1 DESC LIMIT 1"
+                "SELECT pg_column_size({0}), {1}, octet_length({0}) FROM {2} WHERE {0} IS NOT NULL "
+                "ORDER BY 1 DESC LIMIT 1"
             ).format(sql.Identifier(column), sql.Literal(column), in_schema(staging))
         )
-        found += longest.fetchall()
-    _, column, length = max(found)
+        texts += longest.fetchall()
+    _, column, length = max(texts)
     return column, length
 
 
-# Attaching, in the place of a merge where the tenant has no rows yet.
+# Attaching replaces a merge if the tenant has no rows yet.
 
 
 def make_partition_of(target: SyncTarget, table: VectorTable, staging: str) -> None:
@@ -177,7 +182,7 @@ def make_partition_of(target: SyncTarget, table: VectorTable, staging: str) -> N
 
 
 def attach(target: SyncTarget, table: VectorTable, staging: str) -> None:
-    """Make such a table the tenant's partition, in a transaction that has entered the tenant; nobody waits for it."""
+    """Make the prepared table the tenant's partition, in a transaction that has entered the tenant; blocks nobody."""
     from psycopg import sql
 
     name = table.partition(target.tenant_id)

@@ -1,4 +1,4 @@
-"""Bringing staged rows into a tenant's tables of vectors: lock, merge, watermarks, fingerprints."""
+"""Merges staged rows into a tenant's tables of vectors: lock, merge, watermarks, fingerprints."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.sql import Composable
 
-# How long a change of a table's columns, or a drop, waits for searches and other syncs before it gives up.
+# How long a change of a table's columns, or a drop, waits for searches and other syncs before it fails.
 LOCK_TIMEOUT = "60s"
 _LONGEST_SYNC = "30min"
 
 
 @dataclass(frozen=True)
 class Watermark:
-    """Up to which version of which Delta table a tenant's rows of a table of vectors are.
+    """The version of a Delta table up to which a tenant's rows in a table of vectors are synced.
 
-    ``delta_timestamp``: of that version's commit. ``synced_at``: by the store's clock; rows with a later event timestamp
-    were left out, the first of which is of ``next_event_timestamp``.
+    ``delta_timestamp`` is the time of that version's commit. ``synced_at`` is by the store's clock; rows with a later
+    event timestamp were left out, and ``next_event_timestamp`` is the earliest of theirs, None without such rows.
     """
 
     delta_table_id: str
@@ -52,7 +52,7 @@ class Merged:
 
 @dataclass(frozen=True)
 class SyncTarget:
-    """A feature's tables of one tenant, and the connection by which they are written."""
+    """A feature's tables of one tenant, and the connection that writes them."""
 
     connection: Connection[Any]
     tenant_id: str
@@ -63,26 +63,27 @@ class SyncTarget:
         return lock_key(self.table.group, self.table.version, self.table.feature, self.tenant_id)
 
     def tables(self) -> list[VectorTable]:
-        """Of every model version that there is, as they are in the database."""
+        """Return the feature's tables of every model version, as they are in the database."""
         return registered(self.connection, self.table.group, self.table.version, self.table.feature)
 
 
 def lock_key(group: str, version: int, feature: str, tenant_id: str) -> int:
-    """The key of the advisory lock on a feature's vectors of one tenant."""
+    """Return the key of the advisory lock on a feature's vectors of one tenant."""
     text = f"{group}_v{version}:{feature}@{tenant_id}".encode()
     return int.from_bytes(hashlib.sha256(text).digest()[:8], "big", signed=True)
 
 
 def this_process() -> str:
-    """How a connection names who holds it."""
+    """Return the name by which a connection identifies this process."""
     return f"featurestore sync by process {os.getpid()} on {socket.gethostname()}"[:63]
 
 
 @contextmanager
 def locked(target: SyncTarget, wait: bool = False) -> Iterator[None]:
-    """Alone among those who write the feature's vectors of the tenant; raises SyncError, which names who else does.
+    """Lock out other writers of the tenant's vectors of the feature; raises SyncError that names the current holder.
 
-    ``wait``: until the other is done. The lock is the connection's: it goes when the process, or the connection, does.
+    With ``wait``, wait for the holder to finish. The connection owns the lock, so the lock ends with the connection or
+    the process.
     """
     connection, key = target.connection, target.lock_key
     connection.execute("SELECT set_config('application_name', %s, false)", [this_process()])
@@ -103,21 +104,23 @@ def locked(target: SyncTarget, wait: bool = False) -> Iterator[None]:
 
 
 def _holder(connection: Connection[Any], key: int) -> str:
-    found = connection.execute(
+    holder = connection.execute(
         "SELECT pid, application_name, backend_start FROM pg_locks JOIN pg_stat_activity USING (pid) "
         "WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND (classid::bigint << 32 | objid::bigint) = %s",
         [key],
     ).fetchone()
-    if found is None:
+    if holder is None:
         return "a sync that has just ended"
-    pid, name, since = found
-    return f"{name.removeprefix('featurestore sync by ')} (PostgreSQL's process {pid}, since {since.astimezone(UTC):%Y-%m-%d %H:%M:%SZ})"
+    pid, name, since = holder
+    process = name.removeprefix("featurestore sync by ")
+    return f"{process} (PostgreSQL's process {pid}, since {since.astimezone(UTC):%Y-%m-%d %H:%M:%SZ})"
 
 
 def read_watermark(target: SyncTarget) -> Watermark | None:
-    """Of all of the feature's tables that the tenant has rows in; none where the feature's own was never synced.
+    """Return the watermark of the tenant's tables of the feature; None if the target's table was never synced.
 
-    Within a transaction that has entered the tenant. Tables are synced together, so they agree.
+    All tables of a feature are synced together, so they have the same watermark. The transaction must have entered the
+    tenant.
     """
     row = target.connection.execute(
         "SELECT delta_table_id, delta_version, delta_timestamp, synced_at, next_event_timestamp "
@@ -126,45 +129,46 @@ def read_watermark(target: SyncTarget) -> Watermark | None:
     ).fetchone()
     if row is None:
         return None
-    told: list[Any] = [part.astimezone(UTC) if isinstance(part, datetime) else part for part in row]
-    return Watermark(*told)
+    fields: list[Any] = [value.astimezone(UTC) if isinstance(value, datetime) else value for value in row]
+    return Watermark(*fields)
 
 
-# Merge: all within one transaction that has entered the tenant.
+# The functions of a merge all run in one transaction that has entered the tenant.
 
 
 def require_unchanged(target: SyncTarget, tables: Sequence[VectorTable]) -> None:
-    """Raise SyncError where a table is not as it was when rows were staged; it stays so to the transaction's end."""
+    """Raise SyncError if a table changed since rows were staged; locks the tables until the end of the transaction."""
     for table in tables:
-        there = find(target.connection, table, "FOR SHARE")
-        if there is None or not there.same_rows(table):
+        current = find(target.connection, table, "FOR SHARE")
+        if current is None or not current.same_rows(table):
             raise SyncError(f"table {table.name!r} was changed by another definition meanwhile; run the sync again")
 
 
 def merge(
     target: SyncTarget, table: VectorTable, staging: str, whole: bool, buckets: Sequence[int] | None = None
 ) -> Merged:
-    """Put the staged rows of one model version into the tenant's partition; rows that are the same are not touched.
+    """Merge the staged rows of one model version into the tenant's partition; equal rows are not touched.
 
-    ``whole``: the staged rows are all there are (in these ``buckets``), and others go. Without it they are of some
-    entities, each of which has a row at least: what these have beside goes, and other entities stay.
+    With ``whole``, the staged rows are all rows (in these ``buckets``), and the merge deletes all others. Without it,
+    they belong to some entities, with at least one row for each: the merge deletes other rows of these entities, and
+    keeps all other entities.
     """
     from psycopg import sql
 
     connection = target.connection
-    partition, place = in_schema(table.partition(target.tenant_id)), in_schema(staging)
+    partition, source = in_schema(table.partition(target.tenant_id)), in_schema(staging)
     columns = [column.name for column in table.columns]
     values = [name for name in columns if name not in table.key_names]
-    mine = sql.SQL("{} = {}").format(sql.Identifier(MODEL), sql.Literal(table.model))
+    of_model = sql.SQL("{} = {}").format(sql.Identifier(MODEL), sql.Literal(table.model))
     same_key = _all_equal("p", "s", table.key_names)
-    gone = sql.SQL("NOT EXISTS (SELECT FROM {} AS s WHERE {} AND {})").format(place, same_key, mine)
+    stale = sql.SQL("NOT EXISTS (SELECT FROM {} AS s WHERE {} AND {})").format(source, same_key, of_model)
     if not whole:
-        gone = sql.SQL("{} AND EXISTS (SELECT FROM {} AS s WHERE {})").format(gone, place, same_key)
+        stale = sql.SQL("{} AND EXISTS (SELECT FROM {} AS s WHERE {})").format(stale, source, same_key)
     if buckets is not None:
-        gone = sql.SQL("{} AND {} = ANY({})").format(gone, bucket_sql(table), sql.Literal(list(buckets)))
-    deleted = connection.execute(sql.SQL("DELETE FROM {} AS p WHERE {}").format(partition, gone)).rowcount
+        stale = sql.SQL("{} AND {} = ANY({})").format(stale, bucket_sql(table), sql.Literal(list(buckets)))
+    deleted = connection.execute(sql.SQL("DELETE FROM {} AS p WHERE {}").format(partition, stale)).rowcount
     insert = sql.SQL("INSERT INTO {} AS p (tenant_id, {}) SELECT {}, {} FROM {} WHERE {}").format(
-        partition, names(columns), sql.Literal(target.tenant_id), names(columns), place, mine
+        partition, names(columns), sql.Literal(target.tenant_id), names(columns), source, of_model
     )
     on_conflict = sql.SQL("ON CONFLICT (tenant_id, {}) DO UPDATE SET {} WHERE ({}) IS DISTINCT FROM ({})").format(
         names(table.key_names),
@@ -173,16 +177,16 @@ def merge(
         sql.SQL(", ").join(sql.Identifier("excluded", name) for name in values),
     )
     upserted = connection.execute(sql.SQL("{} {}").format(insert, on_conflict)).rowcount
-    told = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(partition)).fetchone()
-    assert told is not None
-    return Merged(table.model, upserted, deleted, told[0])
+    count = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(partition)).fetchone()
+    assert count is not None
+    return Merged(table.model, upserted, deleted, count[0])
 
 
-def _all_equal(one: str, other: str, columns: Sequence[str]) -> Composable:
+def _all_equal(left: str, right: str, columns: Sequence[str]) -> Composable:
     from psycopg import sql
 
     return sql.SQL(" AND ").join(
-        sql.SQL("{} = {}").format(sql.Identifier(one, name), sql.Identifier(other, name)) for name in columns
+        sql.SQL("{} = {}").format(sql.Identifier(left, name), sql.Identifier(right, name)) for name in columns
     )
 
 
@@ -201,19 +205,19 @@ def write_watermark(target: SyncTarget, table: VectorTable, watermark: Watermark
 
 
 def analyze(target: SyncTarget, name: str) -> None:
-    """Tell the planner how many rows a partition or a staging table has now."""
+    """Update the planner's statistics of a partition or a staging table."""
     from psycopg import sql
 
     target.connection.execute(sql.SQL("ANALYZE {}").format(in_schema(name)))
 
 
 def fingerprints(target: SyncTarget, table: VectorTable) -> dict[int, tuple[int, int]]:
-    """Per bucket of keys, how many rows the tenant has and the sum of their hashes; buckets without rows are left out."""
+    """Return, for each bucket of keys with rows, the number of the tenant's rows and the sum of their hashes."""
     from psycopg import sql
 
-    found = target.connection.execute(
+    buckets = target.connection.execute(
         sql.SQL("SELECT {}, count(*), sum({}) FROM {} GROUP BY 1").format(
             bucket_sql(table), row_hash_sql(table), in_schema(table.partition(target.tenant_id))
         )
     )
-    return {bucket: (rows, int(total)) for bucket, rows, total in found.fetchall()}
+    return {bucket: (rows, int(total)) for bucket, rows, total in buckets.fetchall()}

@@ -1,6 +1,6 @@
-"""The tables of vectors in PostgreSQL: what each is called, which columns it has, and which there are.
+"""The tables of vectors in PostgreSQL: their names, their columns, and which of them exist.
 
-One table is of one feature and model version, in a major version of its group, with a partition a tenant.
+There is one table per feature, model version and major version of its group, with one partition per tenant.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 SCHEMA = "featurestore"
 EMBEDDING = "_embedding"
 TIMES = ("event_timestamp", "created_timestamp")
-# What PostgreSQL keeps of a name, in bytes; the rest it would cut without a word, and two names could become one.
+# The longest name in bytes; PostgreSQL silently truncates longer ones, so that two names could become the same.
 LONGEST_NAME = 63
 _HASH_DIGITS = 16
 
-# The types of keys and filters in PostgreSQL, as values are cast to them.
+# PostgreSQL's types for the types of keys and filters; values are cast to these.
 TYPES = {
     "string": "text",
     "boolean": "boolean",
@@ -40,22 +40,22 @@ TYPES = {
 
 
 def short_name(name: str) -> str:
-    """The name, or its beginning and a hash of the whole where PostgreSQL would cut it."""
+    """Return the name, or its beginning and a hash of the whole if PostgreSQL would truncate it."""
     text = name.encode()
     if len(text) <= LONGEST_NAME:
         return name
-    begins = text[: LONGEST_NAME - _HASH_DIGITS - 1].decode(errors="ignore")
-    return f"{begins}~{hashlib.sha256(text).hexdigest()[:_HASH_DIGITS]}"
+    beginning = text[: LONGEST_NAME - _HASH_DIGITS - 1].decode(errors="ignore")
+    return f"{beginning}~{hashlib.sha256(text).hexdigest()[:_HASH_DIGITS]}"
 
 
 def filter_time(name: str) -> str:
-    """The column beside a filter's that holds the event timestamp of its value."""
+    """Return the name of the column that holds the event timestamp of a filter's value."""
     return short_name(f"_at_{name}")
 
 
 @dataclass(frozen=True)
 class VectorColumn:
-    """A column, and the word of its type: a join key's or feature's, or ``vector`` or ``halfvec``."""
+    """A column and its type: ``word`` is the type of a join key or feature, or ``vector`` or ``halfvec``."""
 
     name: str
     word: str
@@ -63,10 +63,11 @@ class VectorColumn:
 
 @dataclass(frozen=True)
 class VectorTable:
-    """One table. ``keys`` and ``filters``: pairs of name and type, as defined.
+    """One table. ``keys`` and ``filters`` are pairs of name and type, as defined.
 
-    ``timed``: each filter's value has its own event timestamp beside it (``filter_time``), because it is taken on its own
-    and the group's TTL ends it: one whose timestamp is older than a search minus the TTL is null for that search.
+    If ``timed``, each filter's value has its own event timestamp in another column (``filter_time``), because the
+    values of a row may come from different rows of the group and the group has a TTL: in a search, a value is null if
+    it is older than the TTL.
     """
 
     group: str
@@ -84,10 +85,10 @@ class VectorTable:
 
     @classmethod
     def of(cls, group: FeatureGroup, feature: Feature, model_version: str) -> VectorTable:
-        """As the definitions in force say; a feature that says nothing of an index has one without filters."""
+        """Return the table that the definitions in force require; a feature without an index has no filters."""
         index, dims = feature.index or USUAL_INDEX, feature.feature_type.dims
         assert dims is not None
-        words = {one.name: one.type for one in group.features}
+        words = {column.name: column.type for column in group.features}
         return cls(
             group=group.name,
             version=group.version,
@@ -105,14 +106,14 @@ class VectorTable:
 
     @property
     def name(self) -> str:
-        """Unlike any other's: names of groups and features have no colon."""
+        """The table's name, which is unique because names of groups and features contain no colon."""
         return short_name(f"{self.group}_v{self.version}:{self.feature}:{self.model}")
 
     def partition(self, tenant_id: str) -> str:
         return short_name(f"{tenant_id}@{self.group}_v{self.version}:{self.feature}:{self.model}")
 
     def graph(self, tenant_id: str) -> str:
-        """The HNSW index of a partition, with its parameters in the name."""
+        """Return the name of a partition's HNSW index, which contains its parameters."""
         return short_name(f"hnsw m{self.m} ef{self.ef_construction} {self.partition(tenant_id)}")
 
     @property
@@ -125,14 +126,14 @@ class VectorTable:
 
     @property
     def filter_columns(self) -> tuple[VectorColumn, ...]:
-        """The filters, and then their times, where they have such."""
+        """The columns of the filters, followed by the columns of their times if there are any."""
         values = tuple(VectorColumn(name, word) for name, word in self.filters)
         times = tuple(VectorColumn(filter_time(name), "timestamp") for name, _ in self.filters)
         return (*values, *(times if self.timed else ()))
 
     @property
     def columns(self) -> tuple[VectorColumn, ...]:
-        """All but the tenant, in the table's order."""
+        """All columns except the tenant, in the table's order."""
         return (
             *(VectorColumn(name, word) for name, word in self.keys),
             *(VectorColumn(name, "timestamp") for name in TIMES),
@@ -142,7 +143,7 @@ class VectorTable:
 
     @property
     def has_graph(self) -> bool:
-        """Whether so many dims fit in a graph."""
+        """Whether the vectors have few enough dims for a graph."""
         return self.dims <= MOST_DIMS_IN_A_GRAPH[self.storage]
 
     @property
@@ -152,13 +153,12 @@ class VectorTable:
     def sql_type(self, column: VectorColumn) -> str:
         if column.name == EMBEDDING:
             return f"{column.word}({self.dims})"
-        # Text sorts by its bytes, as in Spark, whatever the database's own order is.
+        # Text sorts by its bytes, as in Spark, whatever the database's collation is.
         return TYPES[column.word] + (' COLLATE "C"' if column.word == "string" else "")
 
     def same_rows(self, other: VectorTable) -> bool:
-        """Whether rows of the one are rows of the other, whatever the graph is like."""
-        mine, theirs = (_row_facts(one) for one in (self, other))
-        return mine == theirs
+        """Return whether both tables have the same rows; their graphs may differ."""
+        return _row_facts(self) == _row_facts(other)
 
 
 def _row_facts(table: VectorTable) -> tuple[Any, ...]:
@@ -166,7 +166,7 @@ def _row_facts(table: VectorTable) -> tuple[Any, ...]:
 
 
 def names(columns: Sequence[str]) -> Composable:
-    """Column names, as SQL lists them."""
+    """Return column names as a list in SQL."""
     from psycopg import sql
 
     return sql.SQL(", ").join(map(sql.Identifier, columns))
@@ -179,7 +179,7 @@ def in_schema(name: str) -> Identifier:
 
 
 def upsert(connection: Connection[Any], table: str, key: Sequence[str], facts: Mapping[str, Any]) -> None:
-    """Insert a row of one of the schema's own tables, or put its facts in the place of those under the same key."""
+    """Insert a row in one of the schema's own tables, or update the row with the same key."""
     from psycopg import sql
 
     connection.execute(
@@ -202,48 +202,51 @@ _REGISTERED = (
 
 def _table(row: Sequence[Any]) -> VectorTable:
     group, version, feature, model, dims, storage, keys, filters, nulls, timed, m, ef_construction = row
-    pairs = [tuple((name, word) for name, word in given) for given in (keys, filters)]
+    key_pairs, filter_pairs = (tuple((name, word) for name, word in pairs) for pairs in (keys, filters))
     return VectorTable(
-        group, version, feature, model, dims, storage, pairs[0], pairs[1], nulls, timed, m, ef_construction
+        group, version, feature, model, dims, storage, key_pairs, filter_pairs, nulls, timed, m, ef_construction
     )
 
 
 def is_set_up(connection: Connection[Any]) -> bool:
-    """Whether the schema is there: not before anything was synced."""
-    told = connection.execute("SELECT to_regclass('featurestore.watermarks') IS NOT NULL").fetchone()
-    return told == (True,)
+    """Return whether the schema exists; the first sync creates it."""
+    row = connection.execute("SELECT to_regclass('featurestore.watermarks') IS NOT NULL").fetchone()
+    return row == (True,)
 
 
 def registered(connection: Connection[Any], group: str, version: int, feature: str | None = None) -> list[VectorTable]:
-    """The tables of a group's feature, or of all of its features, by model version, as they are in the database."""
-    found = connection.execute(
-        _REGISTERED
-        + "feature_group = %s AND group_version = %s AND (%s::text IS NULL OR feature = %s) ORDER BY feature, model_version",
+    """Return the tables of a group's feature, or of all its features, by model version, as they are in the database."""
+    rows = connection.execute(
+        _REGISTERED + "feature_group = %s AND group_version = %s AND (%s::text IS NULL OR feature = %s) "
+        "ORDER BY feature, model_version",
         [group, version, feature, feature],
     )
-    return [_table(row) for row in found.fetchall()]
+    return [_table(row) for row in rows.fetchall()]
 
 
 def find(connection: Connection[Any], table: VectorTable, lock: str = "") -> VectorTable | None:
-    """The table as it is in the database; ``lock``: ``FOR UPDATE`` or ``FOR SHARE``, to the transaction's end.
+    """Return the table as it is in the database, or None.
 
-    Raises PostgresError where another table has its name.
+    ``lock`` is ``FOR UPDATE`` or ``FOR SHARE``, held to the end of the transaction. Raises PostgresError if another
+    table has its name.
     """
     assert lock in ("", "FOR UPDATE", "FOR SHARE")
     row = connection.execute(f"{_REGISTERED} table_name = %s {lock}", [table.name]).fetchone()
     if row is None:
         return None
-    found = _table(row)
+    current = _table(row)
     identity = (table.group, table.version, table.feature, table.model)
-    if (found.group, found.version, found.feature, found.model) != identity:
-        raise PostgresError(f"table {table.name!r} is of {found.group}:{found.feature}, model version {found.model!r}")
-    return found
+    if (current.group, current.version, current.feature, current.model) != identity:
+        raise PostgresError(
+            f"table {table.name!r} is of {current.group}:{current.feature}, model version {current.model!r}"
+        )
+    return current
 
 
 def has_partition(connection: Connection[Any], table: VectorTable, tenant_id: str) -> bool:
-    told = connection.execute(
+    row = connection.execute(
         "SELECT EXISTS (SELECT FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE relname = %s "
         "AND relnamespace = 'featurestore'::regnamespace)",
         [table.partition(tenant_id)],
     ).fetchone()
-    return told == (True,)
+    return row == (True,)

@@ -1,8 +1,8 @@
-"""A process of its own: runs the embedded PostgreSQL as its child, and stops it when nobody uses it any more.
+"""The watcher process: runs the embedded PostgreSQL as its child, and stops it when nobody uses it any more.
 
-Whoever uses the server holds a shared lock on a file as long as it lives, however it ends; this process waits for the
-exclusive one. It is run by its source, which may be in a wheel, with the standard library alone, so that it is small and
-starts at once.
+Each process that uses the server holds a shared lock on a file as long as the process lives, however it ends; the
+watcher waits for the exclusive lock. It runs from this module's source, which may be in a wheel, with only the standard
+library, so that it is small and starts quickly.
 
     python -c <this file> <folder> <folder of the socket> <user or -> <program> <arguments of the program...>
 """
@@ -24,14 +24,14 @@ _SECONDS_TO_STOP = 60
 
 
 def _end_with_this_process() -> None:
-    """A server must not outlive who stops it; of the systems, Linux alone can promise that."""
+    """End the server with this process, which is the one that stops it; only Linux can guarantee that."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGINT)
 
 
 def _stop_when_unused(server: subprocess.Popen[bytes], users: int, unused: threading.Event) -> None:
     fcntl.flock(users, fcntl.LOCK_EX)
-    # Held until this process ends: who comes now waits for the end, and starts the server anew.
+    # This process holds the lock until it ends: a new user of the server waits for that, and starts the server again.
     unused.set()
     server.send_signal(signal.SIGINT)
     try:
@@ -45,7 +45,7 @@ def run(folder: Path, socket_folder: Path, user: str | None, command: list[str])
     try:
         fcntl.flock(running, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return 0  # Another one does this already.
+        return 0  # Another watcher is already running.
     users = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     with (folder / "server.log").open("ab") as log:
         server = subprocess.Popen(
@@ -63,7 +63,7 @@ def run(folder: Path, socket_folder: Path, user: str | None, command: list[str])
     threading.Thread(target=_stop_when_unused, args=(server, users, unused), daemon=True).start()
     code = server.wait()
     if unused.is_set():
-        # One in the temporary folder would be left behind for good.
+        # Nobody else would remove a socket's folder in the temporary folder.
         with contextlib.suppress(OSError):
             socket_folder.rmdir()
     return code

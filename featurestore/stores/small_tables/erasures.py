@@ -1,4 +1,4 @@
-"""Erasures: what was begun, what was about to be removed, and the certificates; all by hashed keys."""
+"""The log of erasures: which were begun, what each was about to remove, and the certificates; keys are hashed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from featurestore.frames.schema import table_schema
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_json
 
-# ``planned``: what is about to be removed from disk, so that a certificate can tell of it whatever happens in between.
+# ``planned``: what is about to be removed from disk, so that a certificate can list it whatever happens in between.
 Kind = Literal["begun", "planned", "certified"]
 Item = TypeVar("Item")
 _REMEDY = "erase the same entities again: nothing is left to remove, and the new certificate says so"
@@ -43,27 +43,27 @@ class ErasureLog:
         self.table.create(spark, _SCHEMA, ["tenant_id"])
 
     def unfinished(self, spark: SparkSession, tenant_id: str, entity: str, hashes: Sequence[str]) -> str | None:
-        """The id of an erasure of just these entities that was begun and not certified, if any."""
-        rows = self._of_tenant(spark, tenant_id).where(F.col("entity") == F.lit(entity))
-        told = rows.select("erasure_id", "key_hashes", "kind").toArrow().to_pylist()
-        done = {row["erasure_id"] for row in told if row["kind"] == "certified"}
-        begun = [row["erasure_id"] for row in told if row["kind"] == "begun" and row["key_hashes"] == list(hashes)]
+        """Return the id of an erasure of exactly these entities that was begun but not certified, or None."""
+        of_entity = self._of_tenant(spark, tenant_id).where(F.col("entity") == F.lit(entity))
+        rows = of_entity.select("erasure_id", "key_hashes", "kind").toArrow().to_pylist()
+        done = {row["erasure_id"] for row in rows if row["kind"] == "certified"}
+        begun = [row["erasure_id"] for row in rows if row["kind"] == "begun" and row["key_hashes"] == list(hashes)]
         return next((erasure_id for erasure_id in begun if erasure_id not in done), None)
 
     def record(self, spark: SparkSession, erasure: Erasure, kind: Kind, detail: dict[str, Any], now: datetime) -> None:
         row = (
             erasure.tenant_id, erasure.erasure_id, erasure.entity, list(erasure.key_hashes), kind, now,
-            written_json(detail, f"what erasure {erasure.erasure_id} says ({kind})"),
+            written_json(detail, f"the detail of erasure {erasure.erasure_id} ({kind})"),
         )  # fmt: skip
         self.table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
 
     def planned(self, spark: SparkSession, erasure: Erasure) -> list[dict[str, Any]]:
         rows = self._of_tenant(spark, erasure.tenant_id).where(F.col("erasure_id") == F.lit(erasure.erasure_id))
-        told = rows.where(F.col("kind") == F.lit("planned")).select("detail").collect()
-        return [json.loads(row["detail"]) for row in told]
+        details = rows.where(F.col("kind") == F.lit("planned")).select("detail").collect()
+        return [json.loads(row["detail"]) for row in details]
 
     def certificates(self, spark: SparkSession, tenant_id: str, read: Callable[[str], Item]) -> list[Item]:
-        """By what ``read`` makes of their texts, oldest first; warns of those that cannot be read, and passes them over."""
+        """Return the certificates, each parsed by ``read``, oldest first; warn about unreadable ones and skip them."""
         if not self.table.exists(spark):
             return []
         rows = self._of_tenant(spark, tenant_id).where(F.col("kind") == F.lit("certified"))

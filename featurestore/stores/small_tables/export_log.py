@@ -1,4 +1,4 @@
-"""Exports that the store made: where they are, so that an erasure finds them."""
+"""The log of exports that the store made and their paths, so that an erasure finds them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from featurestore.frames.schema import table_schema
 from featurestore.stores.delta.table import DeltaTable
 
 ExportKind = Literal["training_set", "fine_tuning", "rows"]
-# The file in an export by which it is known to be the store's, and its tenant's.
+# The file in an export that identifies it as this store's, and its tenant.
 MARKS: dict[ExportKind, str] = {
     "training_set": "_manifest.json",
     "fine_tuning": "_manifest.json",
@@ -24,7 +24,7 @@ _SCHEMA = table_schema("tenant_id string, path string, kind string, name string,
 
 @dataclass(frozen=True)
 class ExportRecord:
-    """A folder that was written, or was about to be. Of a training set, ``name`` and ``version`` say which."""
+    """A folder that was written, or was about to be; for a training set, ``name`` and ``version`` identify it."""
 
     tenant_id: str
     path: str
@@ -38,15 +38,14 @@ class ExportLog:
     table: DeltaTable
 
     def record(self, spark: SparkSession, export: ExportRecord, now: datetime) -> None:
-        """Before anything is written: a folder that nobody knows of would outlive an erasure."""
+        """Record an export before anything is written: an unrecorded folder would survive an erasure."""
         self.table.create(spark, _SCHEMA, ["tenant_id"])
         row = (export.tenant_id, export.path, export.kind, export.name, export.version, now)
         self.table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
 
     def of_tenant(self, spark: SparkSession, tenant_id: str) -> list[ExportRecord]:
-        """Every export, oldest first; a path may come again."""
+        """Return every export of the tenant, oldest first; a path may occur more than once."""
         if not self.table.exists(spark):
             return []
         rows = self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id)).orderBy("exported_at", "path")
-        told = rows.drop("exported_at").collect()
-        return [ExportRecord(**row.asDict()) for row in told]
+        return [ExportRecord(**row.asDict()) for row in rows.drop("exported_at").collect()]

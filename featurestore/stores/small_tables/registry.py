@@ -1,4 +1,4 @@
-"""The registry: every definition ever applied, each state a row, the newest one in force."""
+"""The registry: every definition ever applied, one row per state; the newest state is in force."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_text
 
 Kind = Literal["entity", "feature_group", "training_set"]
-Kept = TypeVar("Kept", bound=Definition)
+AnyDefinition = TypeVar("AnyDefinition", bound=Definition)
 
 _SCHEMA = table_schema(
     "kind string, name string, version int, revision int, definition string, applied_at timestamp, code_version string"
@@ -49,7 +49,8 @@ class Entry:
 class RegistryState:
     """The definitions in force, by kind, name and version.
 
-    One that cannot be read is passed over with a warning where all are asked for, and is a StorageError where it is named.
+    Methods that return all definitions skip one that cannot be read, with a warning; methods that name it raise
+    StorageError.
     """
 
     entries: dict[tuple[Kind, str, int], Entry]
@@ -62,11 +63,11 @@ class RegistryState:
         return None if entry is None else _definition(Entity, entry)
 
     def entities(self) -> list[Entity]:
-        """By name."""
+        """Return all entities, by name."""
         return _definitions(Entity, self._of("entity"))
 
     def feature_groups(self) -> list[FeatureGroup]:
-        """Each group in its highest major version, by name."""
+        """Return each group in its highest major version, by name."""
         highest: dict[str, Entry] = {}
         for entry in self._of("feature_group"):
             if entry.name not in highest or entry.version > highest[entry.name].version:
@@ -74,23 +75,23 @@ class RegistryState:
         return _definitions(FeatureGroup, highest.values())
 
     def all_feature_groups(self) -> list[FeatureGroup]:
-        """Every group in every major version, by name and version: all that have tables."""
+        """Return every group in every major version, by name and version: all groups that have tables."""
         return _definitions(FeatureGroup, self._of("feature_group"))
 
     def feature_group(self, name: str, version: int | None = None) -> FeatureGroup:
-        """A group in the given major version, the highest by default; raises NotFoundError with the nearest names."""
+        """Return a group in a major version, by default the highest; raises NotFoundError with the nearest names."""
         return _definition(FeatureGroup, self.feature_group_entry(name, version))
 
     def feature_group_entry(self, name: str, version: int | None = None) -> Entry:
-        found = [entry for entry in self._of("feature_group") if entry.name == name]
-        if not found:
+        entries = [entry for entry in self._of("feature_group") if entry.name == name]
+        if not entries:
             known = {entry.name for entry in self._of("feature_group")}
             raise NotFoundError(f"feature group {name!r} was never applied. {nearest(name, known)}")
-        chosen = [entry for entry in found if version is None or entry.version == version]
-        if not chosen:
-            versions = sorted(entry.version for entry in found)
+        matches = [entry for entry in entries if version is None or entry.version == version]
+        if not matches:
+            versions = sorted(entry.version for entry in entries)
             raise NotFoundError(f"feature group {name!r} has no version {version}; it has {versions}")
-        return max(chosen, key=lambda entry: entry.version)
+        return max(matches, key=lambda entry: entry.version)
 
     def training_sets(self) -> list[TrainingSetDefinition]:
         return _definitions(TrainingSetDefinition, self._of("training_set"))
@@ -98,12 +99,12 @@ class RegistryState:
     def training_set(self, name: str) -> TrainingSetDefinition:
         entry = self.get("training_set", name)
         if entry is None:
-            known = {found.name for found in self._of("training_set")}
+            known = {known_entry.name for known_entry in self._of("training_set")}
             raise NotFoundError(f"training set {name!r} was never applied. {nearest(name, known)}")
         return _definition(TrainingSetDefinition, entry)
 
     def unreadable(self, *kinds: Kind) -> list[UnreadableRow]:
-        """The definitions of these kinds that cannot be read; those of all kinds, where none is named."""
+        """Return the definitions of these kinds that cannot be read; of all kinds if none is named."""
         entries = [entry for entry in self.entries.values() if not kinds or entry.kind in kinds]
         readings = [_read(_CLASSES[entry.kind], entry) for entry in _in_order(entries)]
         return [reading for reading in readings if isinstance(reading, UnreadableRow)]
@@ -123,19 +124,19 @@ def _in_order(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: (entry.kind, entry.name, entry.version))
 
 
-def _read(kind: type[Kept], entry: Entry) -> Kept | UnreadableRow:
+def _read(kind: type[AnyDefinition], entry: Entry) -> AnyDefinition | UnreadableRow:
     return read_text(kind.from_json, entry.definition, f"the definition of {entry}", "apply its definition again")
 
 
-def _definition(kind: type[Kept], entry: Entry) -> Kept:
+def _definition(kind: type[AnyDefinition], entry: Entry) -> AnyDefinition:
     definition = _read(kind, entry)
     if isinstance(definition, UnreadableRow):
         raise StorageError(str(definition))
     return definition
 
 
-def _definitions(kind: type[Kept], entries: Iterable[Entry]) -> list[Kept]:
-    """Those that can be read, by name and version."""
+def _definitions(kind: type[AnyDefinition], entries: Iterable[Entry]) -> list[AnyDefinition]:
+    """Return the definitions that can be read, by name and version."""
     definitions = []
     for entry in _in_order(entries):
         definition = _read(kind, entry)
@@ -167,11 +168,11 @@ class Registry:
         return RegistryState(newest)
 
     def history(self, spark: SparkSession) -> DataFrame:
-        """Every state: kind, name, version, revision, definition (JSON), applied_at, code_version."""
+        """Return one row per state: kind, name, version, revision, definition (JSON), applied_at, code_version."""
         return self.table.read(spark)
 
     def record(self, spark: SparkSession, entries: Iterable[Entry], now: datetime, code_version: str) -> None:
-        """Raises InvariantError for a definition that could not be read back."""
+        """Append states of definitions; raises InvariantError for one that could not be read back."""
         rows: Sequence[tuple[object, ...]] = [
             (entry.kind, entry.name, entry.version, entry.revision, _checked(entry), now, code_version)
             for entry in entries

@@ -1,5 +1,7 @@
-"""Texts in the store's own small tables: nothing is written that cannot be read back, and a text that cannot be read
-stops nobody but those who need it."""
+"""Texts in the store's own small tables: written only if they can be read back.
+
+An unreadable text stops only the operations that need it.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,17 @@ from typing import Any, TypeVar
 from featurestore.errors import DefinitionError, InvariantError
 
 Item = TypeVar("Item")
-# How a text that somebody else wrote, or an older or newer version of this package, fails to be an object.
+# What parsing raises for a text that another tool, or an older or newer version of this package, wrote.
 _UNREADABLE = (ValueError, KeyError, TypeError, DefinitionError)
 
 
 class UnreadableRowWarning(UserWarning):
-    """A row of one of the store's own tables cannot be read, and was passed over by what does not need it."""
+    """A row of one of the store's own tables cannot be read; an operation that does not need it skipped it."""
 
 
 @dataclass(frozen=True)
 class UnreadableRow:
-    """What cannot be read, why, and what mends it."""
+    """What cannot be read, why, and what repairs it."""
 
     subject: str
     reason: str
@@ -33,7 +35,7 @@ class UnreadableRow:
 
 
 def read_text(read: Callable[[str], Item], text: str, subject: str, remedy: str) -> Item | UnreadableRow:
-    """What the text says, or why it cannot be read."""
+    """Return the parsed text, or the reason why it cannot be read."""
     try:
         return read(text)
     except _UNREADABLE as error:
@@ -41,19 +43,19 @@ def read_text(read: Callable[[str], Item], text: str, subject: str, remedy: str)
 
 
 def written_text(write: Callable[[Item], str], read: Callable[[str], Item], item: Item, subject: str) -> str:
-    """The item as text, from which the very same item is read; raises InvariantError where it is not."""
+    """Return the item as text; raises InvariantError if reading the text does not return an equal item."""
     try:
         text = write(item)
         back = read(text)
     except _UNREADABLE as error:
         raise InvariantError(f"{subject} could not be read back, so it is not written: {_reason(error)}") from error
     if back != item:
-        raise InvariantError(f"{subject} would be read back as another, so it is not written; please report this")
+        raise InvariantError(f"{subject} would differ when it is read back, so it is not written; please report this")
     return text
 
 
 def written_json(document: Any, subject: str) -> str:
-    """A document as JSON that every reader takes; raises InvariantError for numbers and texts that JSON has not."""
+    """Return a document as standard JSON; raises InvariantError for numbers and texts that JSON cannot hold."""
     return written_text(str, _canonical, _dumped(document, subject), subject)
 
 
@@ -69,11 +71,11 @@ def _canonical(text: str) -> str:
 
 
 def warn_of(problem: UnreadableRow) -> None:
-    """Name what is passed over."""
+    """Warn that an unreadable row is skipped."""
     warnings.warn(str(problem), UnreadableRowWarning, stacklevel=3)
 
 
 def _reason(error: Exception) -> str:
-    """One line: a validation error has one a fault."""
+    """Return a validation error's lines (one per fault), at most the first three, as one line."""
     first, *more = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return f"{first} {'; '.join(more[:2])}".strip() if more else first

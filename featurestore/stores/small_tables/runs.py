@@ -18,7 +18,7 @@ from featurestore.errors import NotFoundError
 from featurestore.frames.schema import table_schema
 from featurestore.stores.delta.table import DeltaTable
 
-# ``abandoned``: it was running, and whoever ran it is gone.
+# ``abandoned``: the run's process ended without recording how the run ended.
 State = Literal["running", "succeeded", "failed", "abandoned"]
 _TONES: dict[State, Tone] = {"running": "warning", "succeeded": "good", "failed": "bad", "abandoned": "bad"}
 
@@ -33,9 +33,9 @@ _SCHEMA = table_schema(
 class Run(Displayed):
     """One run of one job; ``sequence`` counts its states.
 
-    ``runner`` tells who runs it, so that others can tell whether it still does. ``details``: what the job alone has to
-    say, as JSON. Jobs that are not of one feature group have an empty one, version 0. ``recorded_at``: when the ledger
-    was told of this state, UTC.
+    ``runner`` identifies the process that runs it, so that others can check whether that process still lives.
+    ``details`` is the job's own report, as JSON. For jobs that do not run on one feature group, ``feature_group`` is
+    empty and ``group_version`` is 0. ``recorded_at`` is when the ledger recorded this state, UTC.
     """
 
     tenant_id: str
@@ -60,14 +60,14 @@ class Run(Displayed):
         return replace(self, state=state, sequence=self.sequence + 1, **facts)
 
     def display(self) -> Display:
-        """All that the ledger says of it."""
-        told = asdict(self) | {"window": self.window, "state": Mark(self.state, _TONES[self.state])}
-        facts = tuple((name.replace("_", " "), fact) for name, fact in told.items())
+        """Show everything that the ledger holds about the run."""
+        fields = asdict(self) | {"window": self.window, "state": Mark(self.state, _TONES[self.state])}
+        facts = tuple((name.replace("_", " "), fact) for name, fact in fields.items())
         return Display(f"{self.job} {self.run_id[:12]}", facts=facts)
 
 
 def describe_runs(runs: Sequence[Run]) -> Display:
-    """A line a run."""
+    """Show one line per run."""
     if not runs:
         return Display("There are no runs yet.")
     columns = ("run", "recorded at", "job", "group", "window", "state", "written", "rejected", "error")
@@ -93,7 +93,7 @@ class RunLedger:
     table: DeltaTable
 
     def create(self, spark: SparkSession) -> None:
-        """Create the ledger, or add what an older one lacks."""
+        """Create the ledger, or add the columns that an older one lacks."""
         if not self.table.exists(spark):
             return self.table.create(spark, _SCHEMA, ["tenant_id"])
         stored = self.table.read(spark).columns
@@ -102,30 +102,30 @@ class RunLedger:
     def record(self, spark: SparkSession, run: Run, now: datetime) -> None:
         start, end = (run.window.start, run.window.end) if run.window else (None, None)
         row = (
-            run.tenant_id, run.run_id, run.sequence, run.job, run.feature_group, run.group_version, start, end, run.state,
-            run.attempt, run.rows_written, run.rows_failed, run.table_version, run.code_version, _storable(run.error), now,
-            run.runner, run.details,
+            run.tenant_id, run.run_id, run.sequence, run.job, run.feature_group, run.group_version, start, end,
+            run.state, run.attempt, run.rows_written, run.rows_failed, run.table_version, run.code_version,
+            _storable(run.error), now, run.runner, run.details,
         )  # fmt: skip
         self.table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
 
     def runs(self, spark: SparkSession, tenant_id: str) -> DataFrame:
-        """One row a run of the tenant: its newest state."""
+        """Return one row per run of the tenant: its newest state."""
         return self.newest(spark, tenant_id).drop("sequence")
 
     def newest(self, spark: SparkSession, tenant_id: str) -> DataFrame:
-        """The same, with the number of that state."""
+        """Return one row per run of the tenant: its newest state, with ``sequence``, the number of that state."""
         newest = W.partitionBy("run_id").orderBy(F.desc("sequence"))
         rows = self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
         return rows.withColumn("__rank", F.row_number().over(newest)).where("__rank = 1").drop("__rank")
 
     def last_of_each(self, spark: SparkSession, tenant_id: str) -> list[Run]:
-        """Of each job and group version the run that was recorded last, in its newest state."""
+        """Return the last recorded run of each job and group version, in its newest state."""
         last = W.partitionBy("job", "feature_group", "group_version").orderBy(F.desc("recorded_at"), "run_id")
         ranked = self.newest(spark, tenant_id).withColumn("__rank", F.row_number().over(last))
         return [_run(row) for row in ranked.where("__rank = 1").drop("__rank").toArrow().to_pylist()]
 
     def of_job(self, spark: SparkSession, tenant_id: str, job: str, group: str, group_version: int) -> list[Run]:
-        """Every run of one job on one group in its newest state, oldest attempt first."""
+        """Return every run of one job on one group in its newest state, oldest attempt first."""
         rows = (
             self.newest(spark, tenant_id)
             .where((F.col("job") == job) & (F.col("feature_group") == group))
@@ -136,27 +136,27 @@ class RunLedger:
     def of_window(
         self, spark: SparkSession, tenant_id: str, job: str, group: str, group_version: int, window: TimeWindow
     ) -> list[Run]:
-        """Those of one window."""
+        """Return every run of one job on one window of a group in its newest state, oldest attempt first."""
         return [run for run in self.of_job(spark, tenant_id, job, group, group_version) if run.window == window]
 
     def latest(self, spark: SparkSession, tenant_id: str, limit: int) -> Listing[Run]:
-        """Up to ``limit`` runs in their newest state, newest first."""
+        """Return up to ``limit`` runs in their newest state, newest first."""
         rows = self.newest(spark, tenant_id).orderBy(F.desc("recorded_at"), "run_id").limit(limit)
         return Listing(map(_run, rows.toArrow().to_pylist()), describe_runs)
 
     def get(self, spark: SparkSession, tenant_id: str, run_id: str) -> Run:
-        """One run by its id, or by the first characters of it; raises NotFoundError."""
+        """Return one run by its id, or by the first characters of it; raises NotFoundError."""
         if not run_id:
             raise NotFoundError("the run id is empty; list runs to see their ids")
-        found = self.newest(spark, tenant_id).where(F.col("run_id").startswith(run_id)).limit(2).toArrow().to_pylist()
-        if len(found) != 1:
-            told = "is not in the ledger" if not found else "is the beginning of several; give more of it"
-            raise NotFoundError(f"run {run_id!r} of tenant {tenant_id!r} {told}; list runs to see their ids")
-        return _run(found[0])
+        rows = self.newest(spark, tenant_id).where(F.col("run_id").startswith(run_id)).limit(2).toArrow().to_pylist()
+        if len(rows) != 1:
+            problem = "is the beginning of several; give more of it" if rows else "is not in the ledger"
+            raise NotFoundError(f"run {run_id!r} of tenant {tenant_id!r} {problem}; list runs to see their ids")
+        return _run(rows[0])
 
 
 def _storable(text: str | None) -> str | None:
-    """An error may quote what a user gave, and half a surrogate pair has no form in UTF-8."""
+    """Escape what UTF-8 cannot encode: an error may quote a user's text that has half a surrogate pair."""
     return None if text is None else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The statistics' table: a line a tenant, group, feature and event date, and how far each group is profiled."""
+"""The table of statistics: one row per tenant, group, feature and event date, and how far each group is profiled."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _COLUMNS: dict[str, T.DataType] = {
     "distinct_sketch": T.BinaryType(),
     "table_version": T.LongType(),
     "computed_at": T.TimestampType(),
-    # Of a group's mark, which has no event date: what was profiled.
+    # Only in a group's mark, a row without an event date: what was profiled.
     "contents": T.StringType(),
-    # Lines of earlier versions have none, and are not read.
+    # Null in rows that earlier versions wrote, which are not read.
     "points": T.ArrayType(T.DoubleType()),
 }
 _SCHEMA = T.StructType([T.StructField(name, kind) for name, kind in _COLUMNS.items()])
@@ -50,7 +50,7 @@ _SCHEMA = T.StructType([T.StructField(name, kind) for name, kind in _COLUMNS.ite
 
 @dataclass(frozen=True)
 class Mark:
-    """All of a group's rows up to a version of its table are profiled; ``contents`` tells how."""
+    """States that all of a group's rows up to a version of its table are profiled; ``contents`` says how."""
 
     table_version: int
     contents: str
@@ -58,22 +58,22 @@ class Mark:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The lines of all tenants; every method names the tenant and the group they are of."""
+    """The statistics of all tenants; methods name the tenant, and most the group."""
 
     table: DeltaTable
 
     def create(self, spark: SparkSession) -> None:
-        # By group, so that profiles of different groups do not stand in each other's way.
+        # Partitioned by group, so that profiling different groups at once causes no conflicts.
         self.table.create(spark, _SCHEMA, ["tenant_id", "feature_group"])
 
     def mark(self, spark: SparkSession, tenant_id: str, group: FeatureGroup) -> Mark | None:
-        """How far the group was profiled as a whole; none where it never was."""
+        """Return how far the group was profiled as a whole; None if it never was."""
         rows = self._rows(spark, tenant_id, group).where(F.col("event_date").isNull())
-        found = rows.select("table_version", "contents").collect()
-        return Mark(*found[0]) if found else None
+        marks = rows.select("table_version", "contents").collect()
+        return Mark(*marks[0]) if marks else None
 
     def lines(self, spark: SparkSession, tenant_id: str, group: FeatureGroup, dates: Dates = (None, None)) -> DataFrame:
-        """The lines of these event dates, both ends included (none: no end)."""
+        """Return the rows of these event dates, both inclusive; None means no bound."""
         rows = self._rows(spark, tenant_id, group).where(F.col("event_date").isNotNull() & F.col("points").isNotNull())
         first, last = dates
         if first is not None:
@@ -83,7 +83,7 @@ class Statistics:
         return rows
 
     def of_tenant(self, spark: SparkSession, tenant_id: str) -> DataFrame:
-        """The lines and marks of all the tenant's groups, in every version; the table must be there."""
+        """Return the rows and marks of all the tenant's groups, in every version; the table must exist."""
         return self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
 
     def _rows(self, spark: SparkSession, tenant_id: str, group: FeatureGroup) -> DataFrame:
@@ -104,11 +104,12 @@ class Statistics:
         contents: str | None,
         now: datetime,
     ) -> None:
-        """Put these lines in the place of all that there are of the dates ``where`` says, in one commit.
+        """Replace all statistics of the dates ``where`` with these, in one commit.
 
-        ``where``: a first and a last date, or the dates themselves. With ``contents`` the group's mark moves along.
+        ``where`` is a first and a last date, both inclusive, or a list of dates. With ``contents`` the group's mark is
+        replaced, too.
         """
-        told = {
+        constants = {
             "tenant_id": F.lit(tenant_id),
             "feature_group": F.lit(group.name),
             "group_version": F.lit(group.version),
@@ -118,7 +119,7 @@ class Statistics:
         rows = [lines] if contents is None else [lines, _mark(lines.sparkSession, contents)]
         whole = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), rows)
         stored = [
-            told.get(name, F.col(name) if name in whole.columns else F.lit(None)).cast(kind).alias(name)
+            constants.get(name, F.col(name) if name in whole.columns else F.lit(None)).cast(kind).alias(name)
             for name, kind in _COLUMNS.items()
         ]
         self.table.replace(in_few_files(whole.select(*stored)), _replaced(tenant_id, group, where, contents))
@@ -137,7 +138,7 @@ def _of(tenant_id: str, group: FeatureGroup) -> Column:
 
 
 def _replaced(tenant_id: str, group: FeatureGroup, where: Dates | list[date], contents: str | None) -> str:
-    """The lines that make place, as SQL."""
+    """Return the condition for the rows to be replaced, in SQL."""
     if isinstance(where, tuple):
         bounds = [f"event_date {sign} {_date(end)}" for sign, end in zip((">=", "<="), where, strict=True) if end]
         dates = " AND ".join(["event_date IS NOT NULL", *bounds])
@@ -157,10 +158,11 @@ def _date(day: date) -> str:
 def changed_dates(
     spark: SparkSession, values: DeltaTable, tenant_id: str, after: int, up_to: int
 ) -> frozenset[date] | None:
-    """The event dates at which the tenant's rows changed in the table versions ``after < v <= up_to``.
+    """Return the event dates at which the tenant's rows changed in the table versions ``after < v <= up_to``.
 
-    From the Change Data Feed: appended and deleted rows are in it, files that were only rewritten are not. None where
-    the feed does not reach back so far, as after a vacuum: then everything may have changed.
+    They come from the Change Data Feed, which has appended and deleted rows, but no rows of files that were only
+    rewritten. Returns None if the feed does not go back far enough, such as after a vacuum: then every date may have
+    changed.
     """
     reader = (
         spark.read.format("delta")
@@ -173,5 +175,5 @@ def changed_dates(
         of_tenant = feed.where(F.col("tenant_id") == F.lit(tenant_id))
         return frozenset(row["event_date"] for row in of_tenant.select("event_date").distinct().collect())
     except (PySparkException, Py4JJavaError):
-        # Whatever else may be broken shows when all rows are read instead.
+        # Other faults show when the caller reads all rows instead.
         return None

@@ -1,4 +1,4 @@
-"""Fine-tuning sets on disk: lines of chat messages in shards, a folder a part, and the manifest beside them."""
+"""Fine-tuning sets on disk: lines of chat messages in shards, one folder per part, and a manifest beside them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLACE = re.compile(r"part=([^/]+)/shard=(\d+)/[^/]+")
 
 
 class FineTuningFile(BaseModel):
-    """A shard; ``path`` is below the set's folder."""
+    """A shard; ``path`` is relative to the set's folder."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,7 +33,7 @@ class FineTuningFile(BaseModel):
 
 
 class FineTuningManifest(BaseModel):
-    """All that a fine-tuning set was made from, but for the code of a ``format_fn``, of which the name is kept."""
+    """Everything that a fine-tuning set was made from; of a ``format_fn`` only the name, not the code."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,7 +43,7 @@ class FineTuningManifest(BaseModel):
     code_version: str
     row_count: int
     left_out: dict[str, int]
-    # By input, the lines in which it is null; not told by manifests of earlier versions.
+    # Per input, the number of lines in which it is null; manifests of earlier versions do not have this.
     missing_inputs: dict[str, int] = {}
     parts: dict[str, int]
     files: tuple[FineTuningFile, ...]
@@ -63,32 +63,33 @@ class FineTuningManifest(BaseModel):
 def write_shards(
     staging: Staging, made: DataFrame, shards: int, parts: Mapping[str, int]
 ) -> tuple[FineTuningFile, ...]:
-    """Write the lines of ``made`` (see ``chat_lines``), each part's to ``shards`` files at most; one where it has none.
+    """Write the lines of ``made`` (see ``chat_lines``) to at most ``shards`` files per part; one if the part is empty.
 
-    A line's shard and its place there follow from the hashes of its row. Raises InvariantError where a file is not what
-    the lines were: as many in each part as ``parts`` says, as long together.
+    The hashes of a line's row determine its shard and its place there. Raises InvariantError if the files do not hold
+    the lines: the number of each part that ``parts`` states, and their total length.
     """
     shard = F.pmod(F.col("hash_1"), F.lit(shards)).cast("int").alias("shard")
     lines = made.where(F.col("line").isNotNull()).select(
         "part", shard, "hash_1", "hash_2", F.col("line").alias("value")
     )
     length = F.sum(F.octet_length("value") + F.lit(len(LINE_END))).alias("bytes")
-    told = lines.groupBy("part", "shard").agg(F.count(F.lit(1)).alias("rows"), length).collect()
+    totals = lines.groupBy("part", "shard").agg(F.count(F.lit(1)).alias("rows"), length).collect()
     order = ["part", "shard", "hash_1", "hash_2", "value"]
-    in_order = lines.repartition(max(1, len(told)), "part", "shard").sortWithinPartitions(*order)
+    in_order = lines.repartition(max(1, len(totals)), "part", "shard").sortWithinPartitions(*order)
     _, written = write_lines(staging, in_order.select("value", "part", "shard"), LINE_END, by=("part", "shard"))
-    found = {_place(file): file for file in written}
+    by_place = {_place(file): file for file in written}
     for part, rows in parts.items():
-        staging.check_total(f"rows of {part}", sum(row["rows"] for row in told if row["part"] == part), rows)
+        staging.check_total(f"rows of {part}", sum(row["rows"] for row in totals if row["part"] == part), rows)
     files = [
-        _take(staging, found.get((row["part"], row["shard"])), row["part"], row["shard"], row["rows"], row["bytes"])
-        for row in sorted(told, key=lambda row: (list(parts).index(row["part"]), row["shard"]))
+        _take(staging, by_place.get((row["part"], row["shard"])), row["part"], row["shard"], row["rows"], row["bytes"])
+        for row in sorted(totals, key=lambda row: (list(parts).index(row["part"]), row["shard"]))
     ]
-    staging.check_total("files", len(written), len(told))
+    staging.check_total("files", len(written), len(totals))
     return (*files, *(_empty(staging, part) for part, rows in parts.items() if not rows))
 
 
 def _place(file: WrittenFile) -> tuple[str, int]:
+    """Return the part and the shard of a file, by its folders."""
     match = _PLACE.fullmatch(file.path)
     if match is None:
         raise InvariantError(f"{file.path}: Spark wrote a file where none was expected; nothing was made visible")

@@ -1,4 +1,4 @@
-"""Manifests of saved training sets: what each version holds, and all that it was made from."""
+"""Manifests of saved training sets: what each version holds, and everything that it was made from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from featurestore.definitions.training_set import Missing
 from featurestore.display.description import Display, Mark, Table, count, utc_text
 from featurestore.display.displayed import Displayed
 
-# Of a row of an extended set: to which of the manifest's parts it belongs, from 0 on.
+# A column of an extended set: the number of the manifest's part that the row belongs to, from 0.
 PART = "__part"
 
 
@@ -38,10 +38,11 @@ class GroupSnapshot(BaseModel):
 
 
 class SplitCuts(BaseModel):
-    """Where a split was cut, from which every row's part follows, also of rows that are added later.
+    """Where a split was cut; this determines the part of every row, including rows that are added later.
 
-    By time: the first instant of validation (if any) and of test, and the embargo before them. By chance or by entity: the
-    columns that are hashed with the set's seed, and the hashes up to which rows are in test, and then in validation.
+    By time: the first instant of validation (if any) and of test, and the embargo before each. By chance or by entity:
+    the columns that are hashed with the set's seed, the hash up to which rows are in test, and the hash up to which the
+    following rows are in validation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,7 +63,7 @@ class SplitCuts(BaseModel):
 
 
 class PartSnapshot(BaseModel):
-    """Rows of an extended training set that were joined together: their own spine, from tables as they then were."""
+    """Rows of an extended training set that were joined together: their spine and their versions of the tables."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,7 +73,7 @@ class PartSnapshot(BaseModel):
 
 
 class ErasureNote(BaseModel):
-    """That rows of a published version were erased, because the person they are about asked for it."""
+    """Records that rows of a published version were erased at the request of the person they are about."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,7 +83,7 @@ class ErasureNote(BaseModel):
 
 
 class Manifest(Displayed, BaseModel):
-    """All that is needed to know what a training set holds, and to build it again."""
+    """Everything that is needed to know what a training set holds, and to build it again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -111,7 +112,7 @@ class Manifest(Displayed, BaseModel):
     split: SplitCuts | None
     groups: tuple[GroupSnapshot, ...]
     code_version: str
-    # Of a label that is a feature: which, and how long after the row's timestamp.
+    # If the label is a feature: which one, and how long after the row's timestamp its value is looked up.
     label_lookup: Lookup | None = None
     label_offset: timedelta = timedelta(0)
     stratify_by: tuple[str, ...] = ()
@@ -121,22 +122,22 @@ class Manifest(Displayed, BaseModel):
     expand_vectors: bool = False
     audit: tuple[Finding, ...] = ()
     rebuilt_from: int | None = None
-    # Of an extended set: the version that it extends, and all its parts, oldest first.
+    # If the set is extended: the version that it extends, and all its parts, oldest first.
     extends: int | None = None
     parts: tuple[PartSnapshot, ...] = ()
-    # Spine rows that were left out, because the entity they are about was erased.
+    # Spine rows that were left out because their entity was erased.
     rows_suppressed: int = 0
-    # Rows that were taken out since the version was published; counts and hashes above are of those that are left.
+    # Erasures since the version was published; the counts and hashes above are of the remaining rows.
     erasures: tuple[ErasureNote, ...] = ()
 
     @property
     def all_parts(self) -> tuple[PartSnapshot, ...]:
-        """The parts; a set that was never extended is one."""
+        """The parts; a set that was never extended has one."""
         whole = PartSnapshot(row_count=self.row_count, spine_fingerprint=self.spine_fingerprint, groups=self.groups)
         return self.parts or (whole,)
 
     def display(self) -> Display:
-        """What it holds, what it was made from, and what the audit found."""
+        """Show what the set holds, what it was made from, and what the audit found."""
         facts = {
             "rows": count(self.row_count),
             "created at": utc_text(self.created_at),
@@ -146,9 +147,9 @@ class Manifest(Displayed, BaseModel):
             "split": self.split or "none",
             "sample": f"{self.sample_size:,}, seed {self.seed}" if self.sample_size is not None else None,
             "made from": ", ".join(
-                f"{one.name} v{one.version} (table version {one.table_version})" for one in self.groups
+                f"{group.name} v{group.version} (table version {group.table_version})" for group in self.groups
             ),
-            "audit": self._audited(),
+            "audit": self._audit_summary(),
             "content hash": self.content_hash,
             "code version": self.code_version,
             "location": self.location,
@@ -159,33 +160,33 @@ class Manifest(Displayed, BaseModel):
             facts=tuple((name, fact) for name, fact in facts.items() if fact is not None),
         )
 
-    def _audited(self) -> str | Mark:
-        found = Counter(finding.severity for finding in self.audit)
-        told = [f"{found[severity]} {severity}" for severity in ("error", "warning", "info") if found[severity]]
-        if not told:
+    def _audit_summary(self) -> str | Mark:
+        counts = Counter(finding.severity for finding in self.audit)
+        parts = [f"{counts[severity]} {severity}" for severity in ("error", "warning", "info") if counts[severity]]
+        if not parts:
             return Mark("clear", "good")
-        return Mark(", ".join(told), "bad" if found["error"] else "warning" if found["warning"] else "muted")
+        return Mark(", ".join(parts), "bad" if counts["error"] else "warning" if counts["warning"] else "muted")
 
     def __repr__(self) -> str:
         return f"Manifest({self.name!r}, version={self.version}, rows={self.row_count}, label={self.label!r})"
 
 
 def describe_manifests(manifests: Sequence[Manifest], problems: Sequence[str] = ()) -> Display:
-    """A line a saved version; before them, the versions that cannot be read."""
+    """Show one line per saved version, after the versions that cannot be read."""
     lines = tuple(Mark(problem, "bad") for problem in problems)
     if not manifests:
         return Display("" if problems else "There are no training sets yet.", lines=lines)
     columns = ("training set", "version", "created at", "rows", "features", "label", "content hash")
     rows = tuple(
         (
-            one.name,
-            one.version,
-            utc_text(one.created_at),
-            count(one.row_count),
-            count(len(one.feature_columns)),
-            one.label,
-            one.content_hash[:12],
+            manifest.name,
+            manifest.version,
+            utc_text(manifest.created_at),
+            count(manifest.row_count),
+            count(len(manifest.feature_columns)),
+            manifest.label,
+            manifest.content_hash[:12],
         )
-        for one in manifests
+        for manifest in manifests
     )
     return Display(lines=lines, tables=(Table(columns, rows),))

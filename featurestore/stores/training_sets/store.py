@@ -1,4 +1,4 @@
-"""Saved training sets: their rows, a Delta table a version, and the table of the manifests that publish them."""
+"""Saved training sets: their rows, in one Delta table per version, and the table of manifests that publish them."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class Manifests:
         readable, unreadable = [], {}
         for row in rows:
             key = (row["tenant_id"], row["name"], row["version"])
-            read = _read(*key, row["manifest"])
-            if isinstance(read, UnreadableRow):
-                unreadable[key] = read
+            manifest = _read(*key, row["manifest"])
+            if isinstance(manifest, UnreadableRow):
+                unreadable[key] = manifest
             else:
-                readable.append(read)
+                readable.append(manifest)
         in_order = sorted(readable, key=lambda manifest: (manifest.tenant_id, manifest.name, manifest.version))
         return cls(tuple(in_order), dict(sorted(unreadable.items())))
 
     def warn(self) -> None:
-        """Name what was passed over."""
+        """Warn about each manifest that was skipped."""
         for problem in self.unreadable.values():
             warn_of(problem)
 
@@ -55,7 +55,7 @@ def _read(tenant_id: str, name: str, version: int, text: str) -> Manifest | Unre
 
 
 class TrainingSetStore:
-    """Training sets of all tenants; every method names the tenant it is for."""
+    """Training sets of all tenants; every method takes the tenant, directly or in a manifest."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
@@ -66,18 +66,17 @@ class TrainingSetStore:
     def rows_tables(
         self, spark: SparkSession, files: Files, tenant_id: str
     ) -> builtins.list[tuple[str, int, DeltaTable]]:
-        """The tenant's tables of rows, with name and version: of published sets, and of those that never were.
+        """Return the tenant's tables of rows, with name and version, both of published sets and of unpublished ones.
 
-        In a catalog only of the published: a table's name does not tell for certain whose it is.
+        In a catalog only those of published sets, because a table's name does not identify the tenant reliably.
         """
         folder = self._layout.training_sets_of(tenant_id)
         if folder is None:
-            rows = self._published(spark, tenant_id)
-            found = [(row["name"], row["version"]) for row in rows]
+            versions = [(row["name"], row["version"]) for row in self._published(spark, tenant_id)]
         else:
             names = [(name, last) for name in files.folders_in(folder) for last in files.folders_in(f"{folder}/{name}")]
-            found = [(name, int(last[1:])) for name, last in names if last[:1] == "v" and last[1:].isdigit()]
-        return [(name, version, self.rows_table(tenant_id, name, version)) for name, version in sorted(found)]
+            versions = [(name, int(last[1:])) for name, last in names if last[:1] == "v" and last[1:].isdigit()]
+        return [(name, version, self.rows_table(tenant_id, name, version)) for name, version in sorted(versions)]
 
     def remove_rows(self, spark: SparkSession, files: Files, table: DeltaTable) -> None:
         if table.path is not None:
@@ -86,14 +85,14 @@ class TrainingSetStore:
             table.drop(spark)
 
     def next_version(self, spark: SparkSession, tenant_id: str, name: str) -> int:
-        """The first version that no manifest, of a deleted set neither, and no rows left by a crash have taken."""
+        """Return the first unused version; deleted versions, and rows that a crash left behind, count as used."""
         version = max(self.versions(spark, tenant_id, name), default=0) + 1
         while self.rows_table(tenant_id, name, version).exists(spark):
             version += 1
         return version
 
     def publish(self, spark: SparkSession, manifest: Manifest) -> None:
-        """Make a version visible; its rows are complete by now. Raises InvariantError for what could not be read back."""
+        """Make a version with complete rows visible. Raises InvariantError if its manifest could not be read back."""
         text = _text(manifest)
         table = self._layout.training_sets
         table.create(spark, _SCHEMA, ["tenant_id"])
@@ -101,52 +100,59 @@ class TrainingSetStore:
         table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
 
     def check_readable(self, manifest: Manifest) -> None:
-        """Raise InvariantError where the manifest could not be read back."""
+        """Raise InvariantError if the manifest could not be read back."""
         _text(manifest)
 
     def unpublish(self, spark: SparkSession, tenant_id: str, name: str, versions: Iterable[int]) -> None:
-        """Take the manifests of these versions away, all in one commit. A row without one stays, so that a version's
-        number is never given again."""
-        theirs = (F.col("tenant_id") == F.lit(tenant_id)) & (F.col("name") == F.lit(name))
-        chosen = theirs & F.col("version").isin([*versions]) & F.col("manifest").isNotNull()
-        self._layout.training_sets.update(spark, chosen, {"manifest": F.lit(None).cast("string")})
+        """Remove the manifests of these versions, all in one commit.
+
+        Each version's row stays, without a manifest, so that its number is never used again.
+        """
+        of_set = (F.col("tenant_id") == F.lit(tenant_id)) & (F.col("name") == F.lit(name))
+        published = of_set & F.col("version").isin([*versions]) & F.col("manifest").isNotNull()
+        self._layout.training_sets.update(spark, published, {"manifest": F.lit(None).cast("string")})
 
     def versions(self, spark: SparkSession, tenant_id: str, name: str) -> dict[int, bool]:
-        """Every version that there ever was, in order, and whether it is published still."""
+        """Return every version that ever existed, in order, and whether it is still published."""
         rows = self._rows(spark, tenant_id, name)
-        told = [] if rows is None else rows.select("version", F.col("manifest").isNotNull().alias("there")).collect()
-        return {row["version"]: row["there"] for row in sorted(told, key=lambda row: int(row["version"]))}
+        if rows is None:
+            return {}
+        states = rows.select("version", F.col("manifest").isNotNull().alias("is_published")).collect()
+        return {row["version"]: row["is_published"] for row in sorted(states, key=lambda row: int(row["version"]))}
 
     def list(self, spark: SparkSession, tenant_id: str, name: str | None = None) -> Listing[Manifest]:
-        """Manifests by name and version, oldest first; warns of those that cannot be read, and passes them over."""
+        """Return manifests by name and version, oldest first; warn about unreadable ones and skip them."""
         manifests = Manifests.of(self._published(spark, tenant_id, name))
         manifests.warn()
         problems = tuple(str(problem) for problem in manifests.unreadable.values())
         return Listing(manifests.readable, partial(describe_manifests, problems=problems))
 
     def manifests(self, spark: SparkSession, tenant_id: str | None = None) -> Manifests:
-        """The tenant's, or those of every tenant: what the upkeep of the tables that they share must know."""
+        """Return the manifests of a tenant, or of every tenant, which the upkeep of shared tables needs."""
         return Manifests.of(self._published(spark, tenant_id))
 
     def replace_manifest(self, spark: SparkSession, manifest: Manifest) -> None:
-        """Tell of a published version what has become of it."""
-        its = (F.col("tenant_id") == F.lit(manifest.tenant_id)) & (F.col("name") == F.lit(manifest.name))
-        its = its & (F.col("version") == F.lit(manifest.version))
-        self._layout.training_sets.update(spark, its, {"manifest": F.lit(_text(manifest))})
+        """Replace the manifest of a published version, such as after an erasure."""
+        of_set = (F.col("tenant_id") == F.lit(manifest.tenant_id)) & (F.col("name") == F.lit(manifest.name))
+        of_version = of_set & (F.col("version") == F.lit(manifest.version))
+        self._layout.training_sets.update(spark, of_version, {"manifest": F.lit(_text(manifest))})
 
     def get(self, spark: SparkSession, tenant_id: str, name: str, version: int | None = None) -> Manifest:
-        """One version, the newest by default; raises NotFoundError with the nearest names or the versions there are, and
-        StorageError where just this one cannot be read."""
+        """Return one version's manifest, by default the newest version's.
+
+        Raises NotFoundError with the nearest names or the existing versions, StorageError if this manifest cannot be
+        read.
+        """
         rows = self._published(spark, tenant_id)
         texts = {row["version"]: row["manifest"] for row in rows if row["name"] == name}
         if not texts:
             raise NotFoundError(
                 f"training set {name!r} was never built, or is deleted. {nearest(name, {row['name'] for row in rows})}"
             )
-        chosen = max(texts) if version is None else version
-        if chosen not in texts:
+        number = max(texts) if version is None else version
+        if number not in texts:
             raise NotFoundError(f"training set {name!r} has no version {version}; it has {sorted(texts)}")
-        manifest = _read(tenant_id, name, chosen, texts[chosen])
+        manifest = _read(tenant_id, name, number, texts[number])
         if isinstance(manifest, UnreadableRow):
             raise StorageError(str(manifest))
         return manifest
@@ -155,7 +161,7 @@ class TrainingSetStore:
         return self.read_with_part(spark, manifest).drop(PART)
 
     def read_with_part(self, spark: SparkSession, manifest: Manifest) -> DataFrame:
-        """The rows with ``PART``: to which of the manifest's parts they belong, from 0 on."""
+        """Return the rows with ``PART``, the number of the manifest's part that each belongs to, from 0."""
         rows = self.rows_table(manifest.tenant_id, manifest.name, manifest.version).read(spark)
         return rows if PART in rows.columns else rows.withColumn(PART, F.lit(0))
 

@@ -344,11 +344,11 @@ def test_a_file_is_read_by_exactly_its_name(spark: SparkSession, tmp_path: Path)
     [
         ("day/e_2026-11-01T00:00.csv", "has ':' in its name; rename it"),
         ("day", "has ':' in its name; rename it"),
-        ("_rows.csv", "names begin with '_' or '.' are passed over"),
-        (".rows.csv", "names begin with '_' or '.' are passed over"),
-        ("hidden.csv", "names begin with '_' or '.' are passed over"),
-        ("rows[1].csv", "no such file or folder (names are taken as they are, not as patterns)"),
-        ("*.csv", "no such file or folder (names are taken as they are, not as patterns)"),
+        ("_rows.csv", "names that begin with '_' or '.' are skipped"),
+        (".rows.csv", "names that begin with '_' or '.' are skipped"),
+        ("hidden.csv", "names that begin with '_' or '.' are skipped"),
+        ("rows[1].csv", "no such file or folder (names are read literally, not as patterns)"),
+        ("*.csv", "no such file or folder (names are read literally, not as patterns)"),
         ("x:y.csv", "no such file or folder"),
         ("case.csv", "b.csv: group 'things' has no columns ['A_int']"),
         ("headless.csv", "b.csv: group 'things' has no columns ['1', "),
@@ -358,10 +358,10 @@ def test_a_file_is_read_by_exactly_its_name(spark: SparkSession, tmp_path: Path)
         ("utf16.csv", "b.csv: its header is not UTF-8"),
         ("days.csv", "has no columns ['day']"),
         ("both.csv", "columns ['a_int'] come twice"),
-        ("days.jsonl", "folders are named as values of ['day']"),
+        ("days.jsonl", "names of folders hold values of ['day']"),
         ("kinds.parquet", "'a_long' is bigint in"),
         ("none.parquet", "b.parquet is not parquet"),
-        ("both.parquet", "columns ['a_int'] stand in the files and in the names of folders"),
+        ("both.parquet", "columns ['a_int'] are in the files and in the names of folders"),
         ("nosuch://bucket/rows.csv", "cannot be reached"),
     ],
 )
@@ -420,7 +420,7 @@ def odd_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("things.csv", "id,event_timestamp,a_long,a_long\n", 8, "['a_long'] come twice"),
         ("things.csv", "id,a_long\n", 8, "['event_timestamp'] are missing"),
         ("things.parquet", "no Parquet", 8, "is not parquet"),
-        ("things.xlsx", "", 8, "its name does not tell the format; name one of csv, jsonl, parquet"),
+        ("things.xlsx", "", 8, "its name does not imply a format; name one of csv, jsonl, parquet"),
     ],
 )
 def test_a_file_that_can_never_fit_is_one_clear_error(

@@ -88,7 +88,7 @@ def test_csv_files_are_read_by_their_own_headers(
             {"k=1/a.csv": "k\n2\n"},
             {"header": "true"},
             SchemaError,
-            "columns ['k'] stand in the files and in the names",
+            "columns ['k'] are in the files and in the names",
         ),
         ("csv", {"a:b.csv": "k\n2\n"}, {"header": "true"}, FeatureStoreError, "has ':' in its name"),
         ("csv", {"a[1].csv": "k\n2\n"}, {"multiLine": "true"}, FeatureStoreError, "rename such files"),
@@ -103,7 +103,7 @@ def test_csv_files_are_read_by_their_own_headers(
         ("csv", {}, {}, NotFoundError, "source 'events': there is nothing at"),
         ("json", {"a.json": '{"k": 1}', "b.json": '{"K": 0.5}'}, {}, SchemaError, "keys ['k'] differ only in case"),
         ("json", {"a.json": '{"k": {"x": 1, "X": 2}}'}, {}, SchemaError, "keys ['x'] differ only in case"),
-        ("json", {"a.json": '{"k": 1}\n{"k":'}, {}, SchemaError, "a row of it cannot be read"),
+        ("json", {"a.json": '{"k": 1}\n{"k":'}, {}, SchemaError, "one of its rows cannot be read"),
     ],
 )
 def test_what_would_be_read_in_part_or_not_at_all_is_an_error(

@@ -121,10 +121,9 @@ def test_an_owner_that_may_not_make_what_is_missing_is_told_what_an_administrato
 
     assert told[0].endswith("in this database: CREATE SCHEMA featurestore AUTHORIZATION owner")
     assert 'permission denied to create extension "vector" (42501)' in told[1]
-    assert told[1].endswith("in this database, runs: CREATE EXTENSION vector")
-    assert (
-        "permission denied to create role (42501); an administrator runs once: CREATE ROLE featurestore_app;" in told[2]
-    )
+    assert told[1].endswith("run once, in this database: CREATE EXTENSION vector")
+    assert "permission denied to create role (42501); an administrator must run once" in told[2]
+    assert "must run once: CREATE ROLE featurestore_app;" in told[2]
 
 
 def test_vectors_are_synced_by_workers_over_tls_and_searched_by_the_application_s_login(

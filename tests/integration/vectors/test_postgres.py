@@ -184,8 +184,8 @@ def test_a_server_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
     ("settings", "told"),
     [
         ({"postgres": "external"}, "set FEATURESTORE_POSTGRES_DSN"),
-        ({"warehouse": "s3a://bucket/warehouse"}, "on no local disk"),
-        ({"postgres_dsn": "nonsense"}, "FEATURESTORE_POSTGRES_DSN is not a DSN"),
+        ({"warehouse": "s3a://bucket/warehouse"}, "is not on a local disk"),
+        ({"postgres_dsn": "nonsense"}, "FEATURESTORE_POSTGRES_DSN is not a PostgreSQL DSN"),
     ],
 )
 def test_settings_that_name_no_postgresql(settings: dict[str, str], told: str) -> None:
@@ -197,7 +197,10 @@ def test_a_login_that_searches_needs_an_owner(tmp_path: Path) -> None:
     postgres = Postgres(
         Settings(warehouse=str(tmp_path / "warehouse"), postgres_app_dsn="postgresql://app:pw@db/features")
     )
-    with pytest.raises(ConfigurationError, match="FEATURESTORE_POSTGRES_DSN, the owner"), postgres.tenant("acme"):
+    with (
+        pytest.raises(ConfigurationError, match="but FEATURESTORE_POSTGRES_DSN is not; set it"),
+        postgres.tenant("acme"),
+    ):
         pass
     postgres.close()
 

@@ -59,7 +59,7 @@ def test_a_first_sync_with_a_key_that_is_too_long_says_which_and_leaves_searches
 
     told = refused(store)
 
-    assert "pages:text of tenant 'acme' was not synced, and what is in PostgreSQL is as it was" in told
+    assert "pages:text of tenant 'acme' was not synced, and PostgreSQL's rows did not change" in told
     assert "join key 'url' has a text of 3000 bytes, and PostgreSQL's index holds 2704 bytes" in told
     assert "Use a shorter key" in told
     assert found(store) == ("delta", [5, 3000])
@@ -78,7 +78,7 @@ def test_texts_that_fit_are_synced_and_a_later_one_that_does_not_leaves_what_was
     assert rows == 3
     assert before == ("postgres", [5, 2600, 100_000])
     assert "filter 'topic' has a text of 5000 bytes, and PostgreSQL's index holds 2704 bytes of a value" in told
-    assert "Take it out of the index's filters" in told
+    assert "Remove it from the index's filters" in told
     assert found(store) == before
 
 
