@@ -27,7 +27,7 @@ def newest_vectors(values: DataFrame, columns: VectorColumns, times: Mapping[str
     as-of join. An entity whose newest vector is zero in all dims, which has no direction, has no row of that model version.
     ``times``: other column -> name for the event timestamp that its value has; only with ``skip``.
     """
-    content = [sort_value(values, name) for name in columns.asked]
+    content = [sort_value(values, name) for name in columns.features]
     order = F.struct(*TIME_COLUMNS, *(part.alias(f"__content_{index}") for index, part in enumerate(content)))
     rows = values.select(
         *(column(key) for key in columns.keys),

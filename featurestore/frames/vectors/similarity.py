@@ -77,16 +77,16 @@ def _sum(numbers: Column) -> Column:
 
 @dataclass(frozen=True)
 class VectorColumns:
-    """Which columns are an entity's keys, its vector and the vector's model; and ``others`` to keep beside.
+    """The columns of an entity's keys, of its vector and of the vector's model, and ``others`` to return.
 
-    ``asked``: the vector and those others that are features, in the order declared.
+    ``features``: the vector and the features among ``others``, in declared order.
     """
 
     keys: tuple[str, ...]
     vector: str
     model: str
     others: tuple[str, ...]
-    asked: tuple[str, ...]
+    features: tuple[str, ...]
     nulls: Literal["skip", "keep"]
 
 
@@ -106,7 +106,7 @@ def latest_similarities(
         F.when(usable, similarity(column(columns.vector))).alias(SIMILARITY),
         sort_value(values, columns.vector).alias(_CONTENT),
     )
-    content = [F.col(_CONTENT) if name == columns.vector else column(name) for name in columns.asked]
+    content = [F.col(_CONTENT) if name == columns.vector else column(name) for name in columns.features]
     order = F.struct(*TIME_COLUMNS, *content)
     others = [name for name in columns.others if name not in columns.keys]
     taken = [F.col(SIMILARITY), *(F.col(name) for name in TIME_COLUMNS)]

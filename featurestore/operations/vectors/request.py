@@ -68,7 +68,7 @@ class SimilaritySearch:
             vector=self.feature.name,
             model=self.model_column,
             others=tuple(names),
-            asked=tuple(name for name in self.group.feature_names if name == self.feature.name or name in names),
+            features=tuple(name for name in self.group.feature_names if name == self.feature.name or name in names),
             nulls=self.group.nulls,
         )
 

@@ -83,7 +83,7 @@ class SyncRows:
             vector=self.feature.name,
             model=f"{self.feature.name}__model_version",
             others=filters,
-            asked=tuple(name for name in self.group.feature_names if name == self.feature.name or name in filters),
+            features=tuple(name for name in self.group.feature_names if name == self.feature.name or name in filters),
             nulls=self.group.nulls,
         )
 

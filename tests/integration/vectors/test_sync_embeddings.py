@@ -370,7 +370,7 @@ def test_the_rows_are_those_that_a_search_of_the_table_considers(store: OfflineS
     values = store._scope.context.table(group).read_values(
         store._scope.context.spark,
         "acme",
-        ["source", "number", "event_timestamp", "created_timestamp", "text__model_version", *columns.asked],
+        ["source", "number", "event_timestamp", "created_timestamp", "text__model_version", *columns.features],
     )
     content = stored(store, group)
     for model in ("small", "a/large one"):
