@@ -53,7 +53,8 @@ def _checked(entity: Entity, key: object) -> EntityKey:
     example = {name: f"<{kind}>" for name, kind in entity.join_keys.items()}
     if not isinstance(key, Mapping):
         raise InvalidArgumentError(
-            f"entity {key!r} is {type(key).__name__}; give a mapping of the join keys of {entity.name!r}, as in {example}"
+            f"entity {key!r} is {type(key).__name__}; give a mapping of the join keys of {entity.name!r}, as in "
+            f"{example}"
         )
     unknown = [str(name) for name in key if name not in entity.join_keys]
     if unknown:

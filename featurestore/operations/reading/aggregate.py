@@ -46,7 +46,7 @@ class AggregateRequest:
 
 
 def aggregate_feature(scope: Scope, request: AggregateRequest) -> DataFrame:
-    """Aggregate values with event timestamps in ``[start, end)``, each correction counted once; see ``aggregate_buckets``.
+    """Aggregate values with event timestamps in ``[start, end)``, corrections counted once; see ``aggregate_buckets``.
 
     Lazy. Raises NotFoundError, and InvalidArgumentError for an unknown function, bucket or zone, a percentile outside
     [0, 1], a start that is not before the end, and a feature that is not a number where the function needs one.
@@ -77,8 +77,8 @@ def _check_function(function: object, feature: Feature, group: FeatureGroup) -> 
     word = _check_word("function", function, FUNCTIONS)
     if word not in OF_ANY_TYPE and not feature.feature_type.is_numeric:
         raise InvalidArgumentError(
-            f"feature '{group.name}:{feature.name}' is {feature.type}, and {word} needs a number (double, float, long or "
-            f"int); possible for {feature.type}: {', '.join(OF_ANY_TYPE)}"
+            f"feature '{group.name}:{feature.name}' is {feature.type}, and {word} needs a number (double, float, long "
+            f"or int); possible for {feature.type}: {', '.join(OF_ANY_TYPE)}"
         )
     return cast(Function, word)
 
@@ -102,6 +102,6 @@ def _require_other_names(group: FeatureGroup) -> None:
     doubled = [key for key in group.join_keys if key in BUCKET_COLUMNS]
     if doubled:
         raise InvalidArgumentError(
-            f"join keys {doubled} of {group.name!r} are columns of the answer, too; ask without by_entity, and name the "
-            "entities"
+            f"join keys {doubled} of {group.name!r} are columns of the answer, too; ask without by_entity, and name "
+            "the entities"
         )

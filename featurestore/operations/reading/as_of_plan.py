@@ -1,7 +1,7 @@
 """The plan of an as-of join: what its scans read, which keys they keep, and which keys are split in time.
 
-This module only decides: it reads no table and runs no job. No decision changes the result; docs/scaling.md explains when
-each is taken.
+This module only decides: it reads no table and runs no job. No decision changes the result; docs/scaling.md explains
+when each is taken.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class BatchFeatures:
 
     @checked
     def metadata(self, *, count_rows: bool = False) -> dict[str, Any]:
-        """``start``, ``end``, ``features``; with ``count_rows`` also ``row_count`` and the ``seconds`` that counting took."""
+        """``start``, ``end``, ``features``; with ``count_rows`` also ``row_count`` and the ``seconds`` that it took."""
         metadata: dict[str, Any] = {
             "start": self.window.start,
             "end": self.window.end,

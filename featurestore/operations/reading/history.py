@@ -21,7 +21,7 @@ from featurestore.operations.instants import argument_instant, argument_limit
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryRequest:
-    """A request for one feature of one entity from ``start`` to ``end``, both included; None means no bound or limit."""
+    """A request for one feature of one entity from ``start`` to ``end``, both included; None means no limit."""
 
     feature: str
     entity: EntityKey

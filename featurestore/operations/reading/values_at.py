@@ -33,7 +33,8 @@ from featurestore.operations.reading.request import parse_known_at
 class FeatureValue(Displayed):
     """A valid value, with its event timestamp and created timestamp (both UTC) and the group's version.
 
-    ``value`` is None only in a group with ``nulls: keep``, where nulls are values. Only embeddings have ``model_version``.
+    ``value`` is None only in a group with ``nulls: keep``, where nulls are values. Only embeddings have a
+    ``model_version``.
     """
 
     feature: str
