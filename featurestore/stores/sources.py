@@ -21,13 +21,13 @@ from featurestore.stores.delta.table import quote
 from featurestore.stores.file_system import has_pattern
 from featurestore.stores.files.named import Listing, NamedFiles, explained, shown
 from featurestore.stores.sessions import separate_session
-from featurestore.stores.storage_faults import told_plainly
+from featurestore.stores.storage_faults import storage_errors
 
 # A row that does not fit its header is an error, where the options name no mode: it would be read in part, or as nulls.
 _STRICT = {"mode": "FAILFAST", "columnPruning": "false"}
 
 
-@told_plainly()
+@storage_errors()
 def read_source(named: NamedFiles, name: str, source: Source, tenant_id: str, settings: Settings) -> DataFrame:
     """The source's rows of one tenant; a shared source's rows whole. Raises NotFoundError where it is not there.
 
