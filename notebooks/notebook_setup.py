@@ -1,4 +1,4 @@
-"""Where the notebooks of this folder keep their tables, and how they show results, on a platform and elsewhere."""
+"""The shared setup of the notebooks: where they keep tables, and how they show results, on a platform or elsewhere."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ pd.set_option("display.width", 160, "display.max_columns", 20, "display.max_colw
 
 
 class Notebook:
-    """A notebook by its ``globals()``, in which a platform puts ``dbutils`` and ``display``.
+    """A notebook, from its ``globals()``, to which a platform adds ``dbutils`` and ``display``.
 
-    ``warehouse`` and ``landing`` are the folders of its tables and of the files that it reads; both are strings.
+    ``warehouse`` is the folder of its tables, and ``landing`` the folder of the files that it reads; both are strings.
     """
 
     def __init__(self, variables: Mapping[str, Any]) -> None:
@@ -31,7 +31,7 @@ class Notebook:
         Path(self.warehouse).parent.mkdir(parents=True, exist_ok=True)
 
     def show(self, value: object) -> None:
-        """Display in a notebook; in plain Python print, and save a picture beside the warehouse."""
+        """Display the value in a notebook; in plain Python print it, or save a picture next to the warehouse."""
         if hasattr(value, "toArrow"):
             value = value.toArrow().to_pandas()
         display = self._variables.get("display", getattr(builtins, "display", None))
@@ -44,7 +44,7 @@ class Notebook:
         (display or (rich.print if hasattr(value, "__rich__") else print))(value)
 
     def _widget(self, name: str, default: str) -> str:
-        """A widget of the platform; elsewhere a variable of the environment, or the default."""
+        """The value of a platform's widget; elsewhere of an environment variable, or the default."""
         platform = self._variables.get("dbutils")
         if platform is None:
             return os.environ.get(f"NOTEBOOK_{name.upper()}", default)

@@ -40,6 +40,15 @@ def test_every_page_is_in_the_navigation() -> None:
     assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} - listed == set()
 
 
+def test_every_module_that_the_documentation_names_exists() -> None:
+    pages = [PROJECT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    paths = {path for text in texts for path in re.findall(r"featurestore/[\w/]+\.py", text)}
+
+    assert len(paths) > 20
+    assert {path for path in paths if not (PROJECT / path).is_file()} == set()
+
+
 def test_the_page_of_commands_is_what_the_commands_say() -> None:
     assert text_of("cli_reference.md") == cli_reference.reference(), "run: python docs/generators/cli_reference.py"
 

@@ -1,1 +1,1 @@
-"""Pure functions on pandas' and Arrow's columns, without Spark: how a user's frames are read."""
+"""Pure functions on pandas and Arrow columns, without Spark, that read a user's frames."""

@@ -1,4 +1,4 @@
-"""Arrow columns of any type -> the Arrow types that Spark reads, every value as it was, or a reason why not."""
+"""Arrow columns of any type -> the Arrow types that Spark can read, with every value unchanged, or a reason why not."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from featurestore.columnar.unheld import ANY_KIND, UnheldError
 WIDEST = 38
 _WHOLE = pa.decimal128(20, 0)
 _SIGNED = {pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64(), pa.float16(): pa.float32()}
-# Spark 4.2 has a type for the time of day that its tables and most of its operators refuse.
+# Spark 4.2 has a type for the time of day, but tables and most operators refuse it.
 TIME_OF_DAY = "make it text with .astype(str), or a number of seconds, or drop it"
 _NANOSECONDS = "round it down, as with .dt.floor('us'), cast it to a whole number, or drop it"
 
-# Arrow's own extension types whose storage says the same.
+# Arrow's extension types that mean the same as their storage.
 _AS_STORED = {"arrow.json": None, "arrow.bool8": pa.bool_()}
 
 
 def exact_column(array: pa.Array | pa.ChunkedArray, down: bool = False) -> pa.Array | pa.ChunkedArray:
-    """The same values in a type that Spark reads; raises UnheldError where there is none.
+    """The same values in a type that Spark can read; raises UnheldError if there is none.
 
-    Unsigned integers become signed ones, those of 64 bits whole numbers of 20 digits where a value is beyond a signed
-    one. ``down``: timestamps go down to the microsecond; without it, finer ones are refused. A column of nothing but
-    nulls keeps its type where it is not within another.
+    Unsigned integers become signed ones; those of 64 bits become decimals of 20 digits if a value is beyond a long.
+    ``down``: round timestamps down to the microsecond; if false, finer ones are refused. A column of only nulls keeps
+    its type unless it is nested.
     """
     if not isinstance(array, pa.ChunkedArray):
         return _exact(_valid(array), down)
     chunks = [_exact(_valid(chunk), down) for chunk in (array.chunks or [pa.array([], array.type)])]
-    # Of unsigned integers of 64 bits, one chunk may need more room than another.
+    # One chunk of unsigned 64-bit integers may need a wider type than another.
     wider = next((chunk.type for chunk in chunks if chunk.type != chunks[0].type), None)
     if wider is not None:
         widest = wider if _is_wide(wider) else chunks[0].type
@@ -42,7 +42,7 @@ def exact_column(array: pa.Array | pa.ChunkedArray, down: bool = False) -> pa.Ar
 
 
 def _valid(array: Any) -> Any:
-    """Raise UnheldError for text that is not Unicode, which Spark would mend in silence, and for damaged arrays."""
+    """Raise UnheldError for text that is not Unicode, which Spark would silently replace, and for damaged arrays."""
     try:
         array.validate(full=True)
     except pa.ArrowInvalid as error:
@@ -77,7 +77,7 @@ def _exact(array: Any, down: bool) -> Any:
 
 
 def _within(array: Any) -> Any:
-    """As ``_exact``; a column within another needs a type, also where it holds nothing but nulls."""
+    """The same as ``_exact``; a nested column needs a type even if it holds only nulls."""
     return pa.nulls(len(array), pa.string()) if pa.types.is_null(array.type) else _exact(array, down=False)
 
 
@@ -119,7 +119,7 @@ def _dates(array: Any) -> Any:
 
 
 def _in_years(array: Any, whole: pa.DataType, first: int, last: int) -> Any:
-    """The array; refused where it is beyond the years 1 to 9999, which Python's dates have."""
+    """The array; raises UnheldError for values outside the years 1 to 9999, the range of Python's dates."""
     ends = pc.min_max(array.cast(whole))
     if ends["min"].is_valid and not first <= ends["min"].as_py() <= ends["max"].as_py() <= last:
         raise UnheldError(f"is {array.type} and holds values outside the years 1 to 9999", "make them null, or drop it")

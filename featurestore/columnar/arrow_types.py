@@ -1,4 +1,4 @@
-"""Arrow types that Spark does not have -> those it has, where nothing is lost."""
+"""Arrow types that Spark does not have -> types that it has, without loss."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 from featurestore.definitions.values.time_window import Finer
 
 _NANOS = 1000
-# Microseconds of the years 1 to 9999, and one more to either side, which the readers tell of.
+# One microsecond before the year 1 and one after the year 9999: readers report these as outside the years.
 _EARLIEST, _LATEST = -62135596800000001, 253402300800000000
 _A_MICROSECOND = {"s": 1_000_000, "ms": 1000}
 _DIGITS = 38
 
-# Unsigned integers and half floats as the next greater type; of a uint64 see _unsigned.
+# Types and the ones that hold all their values; for uint64 see ``_unsigned``.
 _GREATER = {
     pa.uint8(): pa.int16(),
     pa.uint16(): pa.int32(),
@@ -44,9 +44,9 @@ _KEPT = (
 
 
 def plain_array(array: Any, finer: Finer = "down") -> Any:
-    """The array in a type that Spark reads. Timestamps finer than microseconds go ``up`` or ``down``.
+    """The array in a type that Spark can read. Timestamps finer than a microsecond are rounded ``up`` or ``down``.
 
-    Raises pa.ArrowException (also its NotImplementedError) where the type, or one of its values, has no such form.
+    Raises pa.ArrowException (also its NotImplementedError) if the type or one of the values has no such form.
     """
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -71,7 +71,7 @@ def plain_array(array: Any, finer: Finer = "down") -> Any:
     return array if target == kind else array.cast(target)
 
 
-# Arrow's own casts do not reach into every nesting, and lose the elements of some list views.
+# Arrow's own casts do not reach every nested type, and lose elements of some list views.
 def _list(array: Any) -> Any:
     lengths = np.asarray(pc.fill_null(pc.list_value_length(array), 0), dtype=np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
@@ -97,7 +97,7 @@ def _struct(array: Any) -> Any:
 
 
 def _plain_scalar(kind: pa.DataType) -> pa.DataType:
-    """The type that Spark reads the same values as; raises pa.ArrowNotImplementedError where there is none."""
+    """The type in which Spark reads the same values; raises pa.ArrowNotImplementedError if there is none."""
     if kind in _GREATER:
         return _GREATER[kind]
     if any(is_kept(kind) for is_kept in _KEPT):
@@ -108,13 +108,13 @@ def _plain_scalar(kind: pa.DataType) -> pa.DataType:
 
 
 def _decimal(kind: pa.DataType) -> pa.DataType:
-    """Spark's decimals have at most 38 digits, and no negative scale."""
+    """The decimal type for Spark, which has at most 38 digits and no negative scale."""
     digits = kind.precision - min(kind.scale, 0)
     return pa.decimal128(min(digits, _DIGITS), max(kind.scale, 0))
 
 
 def _storage(array: Any) -> Any:
-    """What an extension type's values are stored as, where that says the same."""
+    """The storage of an extension array, for types that mean the same as their storage."""
     name = array.type.extension_name
     if name == "arrow.bool8":
         return array.storage.cast(pa.bool_())
@@ -126,13 +126,13 @@ def _storage(array: Any) -> Any:
 
 
 def _unsigned(array: Any) -> Any:
-    """Long where all values are in its range, else a decimal, so that a value beyond is a fault of its row alone."""
+    """Longs if all values fit, else decimals, so that a value beyond a long is a fault of its row alone."""
     greatest = pc.max(array).as_py()
     return array.cast(pa.int64() if greatest is None or greatest < 2**63 else pa.decimal128(20, 0))
 
 
 def _micros(array: Any, finer: Finer) -> Any:
-    """In microseconds, an instant in UTC; what lies outside the years 1 to 9999 right outside, where it is told of."""
+    """In microseconds; instants in UTC. A value outside the years 1 to 9999 stays outside, for readers to report."""
     target = pa.timestamp("us", tz=None if array.type.tz is None else "UTC")
     unit = array.type.unit
     if unit == "us":

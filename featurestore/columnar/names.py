@@ -1,4 +1,4 @@
-"""Names of a user's columns: texts that differ in more than case."""
+"""The rules for names of a user's columns: text, and different in more than case."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from featurestore.errors import FeatureStoreError, SpineError
 
 
 def without_case(name: str) -> str:
-    """Equal for names that Spark takes for one: it compares character by character, upper and then lower case."""
+    """The name in the form that Spark compares: each character in upper and then in lower case."""
     return "".join(_one_case(letter) for letter in name)
 
 
 def _one_case(letter: str) -> str:
     upper = letter.upper()
-    # Java maps one letter to one: a capital I with a dot to i, of which Python makes two.
+    # Java maps one character to one character. Python maps a capital I with a dot to two.
     return (upper if len(upper) == 1 else letter).lower()[0]
 
 
 def same_to_spark(names: Iterable[str]) -> list[list[str]]:
-    """The names that come more than once, or differ only in case, those of one column together."""
+    """Groups of names that are the same to Spark: equal, or different only in case."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(without_case(name), []).append(name)
@@ -27,9 +27,9 @@ def same_to_spark(names: Iterable[str]) -> list[list[str]]:
 
 
 def check_names(names: Sequence[object], what: str, error: type[FeatureStoreError] = SpineError) -> list[str]:
-    """The names, all of them texts; ``what`` they are the columns of is named in errors.
+    """The names as text; ``what`` names their frame in errors.
 
-    Raises ``error`` for names that are no Unicode text, that come twice, or that differ only in case.
+    Raises ``error`` for names that are not Unicode text, that come twice, or that differ only in case.
     """
     other = [name for name in names if not isinstance(name, str)]
     if other:
@@ -46,7 +46,7 @@ def check_names(names: Sequence[object], what: str, error: type[FeatureStoreErro
 
 
 def check_distinct(names: Sequence[str], what: str, error: type[FeatureStoreError] = SpineError) -> None:
-    """Raise ``error`` where two names are the same, or the same to Spark, which ignores case."""
+    """Raise ``error`` if two names are equal, or differ only in case, which Spark ignores."""
     for group in same_to_spark(names):
         if len(set(group)) == 1:
             raise error(f"{what}: columns {group[:1]} come twice; rename or drop one of each")

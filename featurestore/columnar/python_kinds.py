@@ -1,4 +1,4 @@
-"""What kind of value a Python object is, and whether it stands for a missing one."""
+"""The kind of a Python value, and whether it is a missing value."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 AWARE, NAIVE, DATE = "datetime with a time zone", "datetime without a time zone", "date"
 
-# The first that fits says what a value is: to Python bool is a kind of int and datetime of date, to NumPy timedelta of int.
+# The first match is the value's kind. The order matters: bool is an int, datetime a date, NumPy's timedelta an int.
 _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("bool", (bool, np.bool_)),
     ("timedelta", (timedelta, np.timedelta64)),
@@ -34,9 +34,9 @@ _MAY_BE_MISSING = (float, np.floating, np.datetime64, np.timedelta64, type(pd.NA
 
 
 def kind_of(value: Any) -> str:
-    """A word for messages; a class that is not known by its own name."""
-    of: Any = type(value)
-    kind = _kind_of_class(of)
+    """The word for a value's kind in messages; the class's own name if the class is unknown."""
+    value_class: Any = type(value)
+    kind = _kind_of_class(value_class)
     if kind != "datetime":
         return kind
     if isinstance(value, np.datetime64):
@@ -50,7 +50,7 @@ def _kind_of_class(of: Any) -> str:
 
 
 def first_of_kinds(values: Sequence[Any]) -> dict[str, int]:
-    """Kind -> the position of its first value; None is of no kind."""
+    """Kind -> the position of its first value; None has no kind."""
     kinds: dict[str, int] = {}
     classes = set(map(type, values)) - {type(None)}
     if len(classes) == 1 and _kind_of_class(next(iter(classes))) != "datetime":
@@ -63,12 +63,12 @@ def first_of_kinds(values: Sequence[Any]) -> dict[str, int]:
 
 
 def named_kinds(kinds: Mapping[str, int], rows: Sequence[int]) -> str:
-    """For messages: each kind with its first row."""
+    """Each kind with its first row, for messages."""
     return " and ".join(f"{kind} (row {rows[first]})" for kind, first in kinds.items())
 
 
 def without_missing(values: Sequence[Any], nan: bool) -> list[Any]:
-    """The values, None where one is missing: NaT, pd.NA, and with ``nan`` a float that is not a number."""
+    """The values, with None for each missing one: NaT, pd.NA and, if ``nan`` is true, NaN."""
     if not any(issubclass(kind, _MAY_BE_MISSING) for kind in set(map(type, values))):
         return list(values)
     return [None if is_missing(value, nan) else value for value in values]

@@ -1,4 +1,4 @@
-"""Python's dates, moments and durations -> Arrow columns, exact to the microsecond; each value is read on its own."""
+"""Python's dates, timestamps and durations -> Arrow columns, exact to the microsecond; reads each value on its own."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _ROUND = "round it down to microseconds, cast it to a whole number, or drop it"
 def dates(values: Sequence[Any], rows: Sequence[int]) -> pa.Array:
     read = [value.item() if isinstance(value, np.datetime64) else value for value in values]
     for position, value in enumerate(read):
-        # NumPy gives a number where Python has no such date.
+        # NumPy returns a number for a date that Python cannot hold.
         if isinstance(value, int):
             raise _outside(values[position], rows[position])
     return pa.array(read, pa.date32())
 
 
 def aware_moments(values: Sequence[Any], rows: Sequence[int], down: bool) -> pa.Array:
-    """Moments with time zones, of whatever zone each, as instants."""
+    """Timestamps with any time zones, as instants."""
     read = [
         None if value is None else _in_utc(moment(value, rows[position], down), rows[position])
         for position, value in enumerate(values)
@@ -42,7 +42,7 @@ def naive_moments(values: Sequence[Any], rows: Sequence[int], down: bool) -> pa.
 
 
 def moments_in_zone(values: Sequence[Any], zone: str) -> pa.Array:
-    """Each value as an instant, down to the microsecond; those without a time zone are read in ``zone``."""
+    """Each value as an instant, rounded down to the microsecond; one without a time zone is read in ``zone``."""
     read = []
     for row, value in enumerate(values):
         try:
@@ -58,7 +58,7 @@ def durations(values: Sequence[Any], rows: Sequence[int]) -> pa.Array:
 
 
 def moment(value: Any, row: int, down: bool) -> Any:
-    """As Python's own kind, which holds microseconds; finer ones go ``down``, or are refused."""
+    """The value as a ``datetime``, which holds microseconds; a finer one is rounded ``down``, or refused."""
     if not isinstance(value, np.datetime64 | pd.Timestamp):
         return value
     try:

@@ -1,4 +1,4 @@
-"""Python's numbers -> Arrow columns that hold every one of them exactly."""
+"""Python's numbers -> Arrow columns that hold each number exactly."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ def floats(values: Sequence[Any]) -> pa.Array:
 
 
 def integers(values: Sequence[Any]) -> pa.Array:
-    """Longs; decimals of 20 digits, or of 38, where one is beyond a long."""
+    """Longs, or decimals of 20 or 38 digits if a value is beyond a long."""
     whole = [None if value is None else int(value) for value in values]
-    there = [value for value in whole if value is not None]
-    if min(there) >= -(2**63) and max(there) < 2**63:
+    present = [value for value in whole if value is not None]
+    if min(present) >= -(2**63) and max(present) < 2**63:
         return pa.array(whole, pa.int64())
-    # Compared, not printed: Python refuses to print thousands of digits.
-    if max(abs(min(there)), abs(max(there))) >= 10**WIDEST:
+    # Compare before printing: Python refuses to print thousands of digits.
+    greatest = max(abs(min(present)), abs(max(present)))
+    if greatest >= 10**WIDEST:
         raise UnheldError(f"holds integers of more than {WIDEST} digits, the most that a column holds")
-    digits = len(str(max(abs(min(there)), abs(max(there)))))
+    digits = len(str(greatest))
     kind = pa.decimal128(_OF_64_BITS if digits <= _OF_64_BITS else WIDEST, 0)
     return pa.array([None if value is None else Decimal(value) for value in whole], kind)
 
 
 def integers_beside_floats(values: Sequence[Any], rows: Sequence[int]) -> pa.Array:
-    """Doubles, where every integer is one exactly."""
+    """Doubles; raises UnheldError for an integer that a double cannot hold exactly."""
     read = []
     for position, value in enumerate(values):
         number = None if value is None else _as_float(value)
@@ -56,7 +57,7 @@ def _as_float(value: Any) -> float | None:
 
 
 def decimals(values: Sequence[Any], rows: Sequence[int]) -> pa.Array:
-    """Decimals, also beside integers, with as many digits after the point as any of them has."""
+    """Decimals and integers as decimals, with as many digits after the point as the longest fraction."""
     read = [None if value is None else value if isinstance(value, Decimal) else Decimal(int(value)) for value in values]
     whole, fraction = 0, 0
     for position, value in enumerate(read):
@@ -68,7 +69,8 @@ def decimals(values: Sequence[Any], rows: Sequence[int]) -> pa.Array:
         whole = max(whole, value.adjusted() + 1 if value else 0)
     if whole + fraction > WIDEST:
         raise UnheldError(
-            f"holds decimals of {whole} digits before the point and {fraction} after it, and a column holds {WIDEST} in all"
+            f"holds decimals of {whole} digits before the point and {fraction} after it, and a column holds {WIDEST} "
+            "in all"
         )
     step, exact = Decimal(1).scaleb(-fraction), Context(prec=WIDEST)
     scaled = [None if value is None else value.quantize(step, context=exact) for value in read]
@@ -76,7 +78,7 @@ def decimals(values: Sequence[Any], rows: Sequence[int]) -> pa.Array:
 
 
 def numpy_numbers(lists: Sequence[Any]) -> pa.Array | None:
-    """The items of NumPy's arrays of one kind of number, without a Python object each; None for any other lists."""
+    """The items of NumPy arrays of one numeric type, without a Python object for each; None for any other lists."""
     if not all(isinstance(items, np.ndarray) and items.ndim == 1 for items in lists):
         return None
     kinds = {items.dtype for items in lists}
@@ -86,10 +88,10 @@ def numpy_numbers(lists: Sequence[Any]) -> pa.Array | None:
 
 
 def is_plain_number(kind: np.dtype[Any]) -> bool:
-    """A number or a boolean of at most 64 bits."""
+    """Whether the type is a number or a boolean of at most 64 bits."""
     return kind.kind in "biuf" and kind.itemsize <= 8
 
 
 def in_native_order(values: Any) -> Any:
-    """NumPy's or pandas' numbers in this machine's byte order, which Arrow needs."""
+    """NumPy or pandas numbers in this machine's byte order, which Arrow requires."""
     return values.astype(values.dtype.newbyteorder("="), copy=False)

@@ -1,6 +1,6 @@
-"""Columns of Python objects -> Arrow columns, every value as it was, or a reason that names values and their rows.
+"""Columns of Python objects -> Arrow columns with every value unchanged, or a reason that names values and their rows.
 
-Arrow and Spark take a column's type from its first values and bend the others to it; here every value counts.
+Arrow and Spark infer a column's type from its first values and convert the others; here every value counts.
 """
 
 from __future__ import annotations
@@ -27,27 +27,28 @@ _ADVICE = {
 }
 _AS_JSON = "make it JSON text with json.dumps, or give every row the same keys"
 
-# Values, the row that each is of, and whether moments go down to the microsecond.
+# Takes values, the row of each, and whether timestamps are rounded down to the microsecond.
 _Builder = Callable[[list[Any], Sequence[int], bool], pa.Array]
 
 
 def python_column(values: Sequence[Any], down: bool = False) -> pa.Array:
-    """A column of Python objects; None, NaN, NaT and pd.NA are null, as they are to pandas.
+    """A column of Python objects as an Arrow column; None, NaN, NaT and pd.NA are null, as in pandas.
 
-    - One kind of value keeps it; moments with a time zone, of whatever zone, are instants. Integers beside floats or
-      decimals are held where every one of them is exact; integers beyond 64 bits are whole decimals.
-    - ``down``: moments go down to the microsecond; without it, finer ones are refused.
+    - Values of one kind keep it. Timestamps with a time zone become instants, whatever their zones. Integers may be
+      mixed with floats or decimals if every integer stays exact. Integers beyond 64 bits become whole decimals.
+    - ``down``: round timestamps down to the microsecond; if false, finer ones are refused.
 
-    Raises UnheldError for values that no column holds beside each other unchanged.
+    Raises UnheldError for values that no single column can hold unchanged.
     """
     return exact_column(_column(without_missing(values, nan=True), range(len(values)), down))
 
 
 def instants(values: Sequence[Any], zone: str | None) -> pa.Array:
-    """A column of moments, down to the microsecond: of one kind as ``python_column`` reads them, else each as an instant.
+    """A column of timestamps, rounded down to the microsecond.
 
-    Where kinds are mixed, a moment without a time zone is read in ``zone``, and refused where that is None. So are all
-    where one is in the second pass of an hour that comes twice, which a column without a time zone cannot say.
+    Timestamps of one kind are read as ``python_column`` reads them. If kinds are mixed, each becomes an instant: one
+    without a time zone is read in ``zone``, and refused if ``zone`` is None. All are also read in ``zone`` if one of
+    them has ``fold=1`` (the second pass of a repeated hour), which a column without a time zone cannot express.
     """
     plain = without_missing(values, nan=True)
     kinds = first_of_kinds(plain)
@@ -67,8 +68,8 @@ def _column(values: list[Any], rows: Sequence[int], down: bool) -> pa.Array:
     kinds = first_of_kinds(values)
     if not kinds:
         return pa.nulls(len(values))
-    for together, build in _BUILDERS:
-        if kinds.keys() <= together:
+    for accepted, build in _BUILDERS:
+        if kinds.keys() <= accepted:
             return build(values, rows, down)
     named = named_kinds(kinds, rows)
     if len(kinds) == 1:
@@ -99,11 +100,11 @@ def _lists(values: list[Any], rows: Sequence[int], down: bool) -> pa.Array:
     for position, value in enumerate(values):
         if isinstance(value, np.ndarray) and value.ndim == 0:
             raise UnheldError(f"holds an array without dimensions (row {rows[position]})", "give its .item()")
-    there = [value for value in values if value is not None]
+    present = [value for value in values if value is not None]
     lengths = [0 if value is None else len(value) for value in values]
-    items = numpy_numbers(there)
+    items = numpy_numbers(present)
     if items is None:
-        flat = without_missing(list(chain.from_iterable(there)), nan=False)
+        flat = without_missing(list(chain.from_iterable(present)), nan=False)
         items = _typed(_column(flat, np.repeat(np.asarray(rows), lengths).tolist(), down))
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     return pa.ListArray.from_arrays(offsets, items, mask=_nulls(values))
@@ -142,7 +143,7 @@ def _nulls(values: list[Any]) -> pa.Array:
 
 
 def _typed(array: pa.Array) -> pa.Array:
-    """A column within another needs a type, also where it holds nothing but nulls."""
+    """The array with a type: a nested column needs one even if it holds only nulls."""
     return array.cast(pa.string()) if pa.types.is_null(array.type) else array
 
 

@@ -1,4 +1,4 @@
-"""Why a column cannot be held: worded once, for Python values and for Arrow's."""
+"""Why Spark cannot hold a column: worded once, for Python values and for Arrow columns."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ ANY_KIND = "cast it, drop it, or make it text with .astype(str)"
 
 
 class UnheldError(Exception):
-    """Values that no column of Spark's holds unchanged. ``found``: what they are; ``advice``: what to do about it."""
+    """A column that Spark cannot hold unchanged. ``fault``: what the column holds; ``advice``: what to do about it."""
 
-    def __init__(self, found: str, advice: str = ANY_KIND) -> None:
-        super().__init__(found)
-        self.found = found
+    def __init__(self, fault: str, advice: str = ANY_KIND) -> None:
+        super().__init__(fault)
+        self.fault = fault
         self.advice = advice

@@ -1,6 +1,6 @@
-"""A user's pandas DataFrame or Arrow Table -> an Arrow table that Spark reads as it is, every value unchanged.
+"""A user's pandas DataFrame or Arrow Table -> an Arrow table that Spark can read, with every value unchanged.
 
-The one way in for frames that are not batches: spines, entities.
+Every frame that is not a batch comes in this way: spines and entities.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from featurestore.errors import SpineError
 
 @dataclass(frozen=True)
 class MomentColumn:
-    """The column of each row's moment, and the zone to read those in that have none (None: they are refused)."""
+    """The column of timestamps, and the zone of those that have none (None refuses them)."""
 
     name: str
     zone: str | None = None
@@ -35,13 +35,13 @@ def exact_table(
     moments: MomentColumn | None = None,
     may_be_untyped: Collection[str] = (),
 ) -> pa.Table:
-    """The frame's columns in types that Spark reads, with the values that they had; ``what`` names the frame in errors.
+    """The frame's columns in types that Spark can read, values unchanged; ``what`` names the frame in errors.
 
-    - ``moments`` go down to the microsecond, so that none is later than it was; all other columns are exact.
-    - A column of nothing but nulls is text, except for the moments and those of ``may_be_untyped``.
-    - pandas' index is left out where it has no name.
+    - ``moments`` are rounded down to the microsecond, so that none becomes later; all other columns are exact.
+    - A column of only nulls becomes text, except for ``moments`` and the columns in ``may_be_untyped``.
+    - A pandas index without a name is left out.
 
-    Raises SpineError, which names the column, what it holds, and what to do.
+    Raises SpineError with the column, what it holds, and what to do.
     """
     names = _pandas_names(frame, what) if isinstance(frame, pd.DataFrame) else check_names(frame.column_names, what)
     untyped = {*may_be_untyped, *([] if moments is None else [moments.name])}
@@ -51,7 +51,7 @@ def exact_table(
         try:
             array = _read(frame, position, of_moments)
         except UnheldError as error:
-            raise SpineError(f"{what}: column {name!r} {error.found}; {error.advice}") from error
+            raise SpineError(f"{what}: column {name!r} {error.fault}; {error.advice}") from error
         is_untyped = pa.types.is_null(array.type) and name not in untyped
         columns.append(array.cast(pa.string()) if is_untyped else array)
     return pa.table(columns, names=names)
@@ -63,8 +63,8 @@ def _pandas_names(frame: pd.DataFrame, what: str) -> list[str]:
     named = [name for name in frame.index.names if name is not None]
     if named:
         raise SpineError(
-            f"{what}: its index is named {named}, and an index is left out; make it columns with reset_index(), or leave it "
-            "out with reset_index(drop=True)"
+            f"{what}: its index is named {named}, and an index is left out; make it columns with reset_index(), or "
+            "leave it out with reset_index(drop=True)"
         )
     return check_names(list(frame.columns), what)
 
@@ -76,17 +76,17 @@ def _read(frame: pd.DataFrame | pa.Table, position: int, moments: MomentColumn |
 
 
 def series_column(series: pd.Series[Any], moments: MomentColumn | None = None) -> pa.Array | pa.ChunkedArray:
-    """A pandas column of any kind; raises UnheldError."""
+    """A pandas column as an Arrow column; raises UnheldError."""
     kind = series.dtype
     if isinstance(kind, pd.CategoricalDtype):
-        # By category, not by row: Arrow has no category of many kinds.
+        # Convert categories, not rows: Arrow has no dictionary whose categories are of several kinds.
         categories = series_column(pd.Series(series.cat.categories), moments)
         codes = series.cat.codes.to_numpy()
         return categories.take(pa.array(codes, mask=codes < 0))
     if isinstance(kind, pd.SparseDtype):
         return series_column(pd.Series(np.asarray(series)), moments)
     if isinstance(kind, pd.DatetimeTZDtype):
-        # In UTC, as Arrow does not know every zone that Python has.
+        # Convert to UTC: Arrow does not know every time zone that Python knows.
         series = series.dt.tz_convert("UTC")
     elif not _is_known_to_arrow(series):
         values = list(series)
@@ -95,7 +95,7 @@ def series_column(series: pd.Series[Any], moments: MomentColumn | None = None) -
 
 
 def _is_known_to_arrow(series: pd.Series[Any]) -> bool:
-    """Whether Arrow reads the column without looking at Python's objects, or at types that only pandas has."""
+    """Whether Arrow can read the column: it holds neither Python objects nor a type that only pandas has."""
     kind = series.dtype
     if isinstance(kind, np.dtype):
         return kind.kind in "mM" or is_plain_number(kind)

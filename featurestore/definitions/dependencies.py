@@ -1,4 +1,4 @@
-"""Which groups read which: the order in which they are materialized, and cycles, which have none."""
+"""The order in which groups that read each other's values are materialized, and the error for cycles."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from featurestore.errors import DefinitionError
 
 
 def in_order(groups: Iterable[FeatureGroup]) -> list[FeatureGroup]:
-    """The groups, each after those that it reads; where that leaves a choice, by name.
+    """The groups in an order in which each comes after those that it reads, and otherwise by name.
 
-    Groups that are read and not given are passed over. Raises DefinitionError for groups that read each other in a circle.
+    Groups that are read but not in ``groups`` are ignored. Raises DefinitionError for groups that read each other in a
+    circle.
     """
     by_name = {group.name: group for group in groups}
     sorter = TopologicalSorter(
@@ -22,7 +23,8 @@ def in_order(groups: Iterable[FeatureGroup]) -> list[FeatureGroup]:
         sorter.prepare()
     except CycleError as error:
         raise DefinitionError(
-            f"feature groups read each other in a circle: {' <- '.join(error.args[1])}; let one of them read its sources itself"
+            f"feature groups read each other in a circle: {' <- '.join(error.args[1])}; let one of them read its "
+            "sources itself"
         ) from error
     ordered = []
     while sorter.is_active():

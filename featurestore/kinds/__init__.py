@@ -1,1 +1,1 @@
-"""One class a kind of value: how each route reads it, its rules, its wording. Importing it needs no Spark."""
+"""One class per kind of value: how each route reads it, its rules and its wording. Importing it needs no Spark."""

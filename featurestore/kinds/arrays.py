@@ -1,4 +1,4 @@
-"""``array<double>``, ``array<string>`` and ``embedding(dims)``: lists, tuples and NumPy's arrays of one dimension."""
+"""``array<double>``, ``array<string>`` and ``embedding(dims)``: lists, tuples and one-dimensional NumPy arrays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONG_NUMBER = {"float": "-?[0-9]{8,}", "double": "-?[0-9]{16,}"}
 
 
 class Array(Kind):
-    """Elements of one other kind."""
+    """An array of elements of one kind."""
 
     json_kinds: ClassVar[tuple[str, ...]] = ("ARRAY",)
     element: ClassVar[Kind]
@@ -46,7 +46,7 @@ class Array(Kind):
         if isinstance(value, np.ndarray):
             if value.ndim != 1:
                 raise UnreadableError(reasons.wrong_type(self.word, f"an array of {value.ndim} dimensions"))
-            # NumPy's list of moments and durations would be one of integers.
+            # ``tolist`` would turn nanosecond timestamps and durations into integers.
             return list(value) if value.dtype.kind in "mM" else list(value.tolist())
         if isinstance(value, list | tuple):
             return list(value)
@@ -60,11 +60,11 @@ class Array(Kind):
         return self._read_elements(value, stored.elementType)
 
     def _read_elements(self, value: Column, stored: T.DataType) -> Reading | None:
-        """An array of elements of another type."""
+        """Read an array that has elements of another type."""
         return None
 
     def read_cell(self, text: Column) -> Reading:
-        """Arrays are JSON."""
+        """Read a cell that holds the array as JSON."""
         value = F.when(is_json(text), text)
         reading = self._read_array_text(value)
         broken = text.isNotNull() & value.isNull()
@@ -74,7 +74,7 @@ class Array(Kind):
         return self._read_array_text(text)
 
     def _read_array_text(self, text: Column) -> Reading:
-        """An array of valid JSON."""
+        """Read an array from valid JSON."""
         value = F.from_json(text, "array<string>")
         broken = first_of([(text.isNotNull() & value.isNull(), reasons.not_readable(self.word))])
         return Reading(value, F.coalesce(first_misfit(text, self.element.json_kinds, self.element.word), broken))
@@ -83,7 +83,7 @@ class Array(Kind):
         return F.size(value)
 
     def narrowed(self, value: Column) -> Column:
-        """Its hash and its number, which are much shorter."""
+        """The array's hash and its number, which are much smaller than the array."""
         of_value = F.struct(F.xxhash64(value).alias("hash"), self._number_of(value).cast("double").alias("number"))
         return F.when(value.isNotNull(), of_value)
 
@@ -106,7 +106,7 @@ class NumberArray(Array):
 
     def read_python(self, value: Any, moments: Moments = STRICT) -> list[Any]:
         items = self._items(value)
-        # Long vectors of plain numbers in range, which need no closer look.
+        # Most vectors are plain floats in range, and need no check of each element.
         if all(type(item) is float for item in items) and _are_in_range(items):
             return items
         return [None if is_missing(item) else self.element.read_python(item) for item in items]
@@ -121,7 +121,7 @@ class NumberArray(Array):
     def _read_array_text(self, text: Column) -> Reading:
         word = self.element.word
         value = F.from_json(text, "array<double>")
-        # Reading it as doubles is fast; only where a long whole number stands in it, each element is looked at.
+        # Parsing as doubles is fast. Elements are checked one by one only if the text contains a long whole number.
         holds_long = text.rlike(rf"[\[,\s]{_LONG_NUMBER[word]}\s*[,\]]")
         rounded = F.exists(F.from_json(text, "array<string>"), self._is_rounded)
         faults = [
@@ -150,7 +150,7 @@ class Embedding(NumberArray):
         return [*super().broken_rules(value), (reasons.wrong_dims(dims), F.size(value) != F.lit(dims))]
 
     def _number_of(self, value: Column) -> Column:
-        """The Euclidean norm, summed in doubles: a float's square is exact, sums are rounded one by one."""
+        """The Euclidean norm, summed in doubles: the square of a float is exact, and each sum is rounded."""
         squares = F.reduce(value.cast("array<double>"), F.lit(0.0), lambda total, number: total + number * number)
         return F.sqrt(squares)
 

@@ -1,4 +1,4 @@
-"""``boolean``: Python's and NumPy's own, and in CSV ``true`` and ``false`` in any case."""
+"""``boolean``: Python's and NumPy's booleans, and in CSV ``true`` and ``false`` in any case."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Boolean(Kind):
         return good(value) if isinstance(stored, T.BooleanType) else None
 
     def read_cell(self, text: Column) -> Reading:
-        wanted = F.lower(F.trim(text))
-        value = F.when(wanted == "true", F.lit(True)).when(wanted == "false", F.lit(False))
+        word = F.lower(F.trim(text))
+        value = F.when(word == "true", F.lit(True)).when(word == "false", F.lit(False))
         return Reading(value, first_of([(text.isNotNull() & value.isNull(), reasons.not_readable(self.word))]))
 
     def number(self, narrowed: Column) -> Column:

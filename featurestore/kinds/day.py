@@ -1,4 +1,4 @@
-"""``date``: dates of the years 1 to 9999, and ISO 8601 text. A moment is no date: its date would depend on a zone."""
+"""``date``: dates of the years 1 to 9999, and ISO 8601 text. A timestamp is refused: its date depends on a zone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``json``: JSON text as it came, and objects as JSON text. Spark checks for every route that a text is valid JSON."""
+"""``json``: JSON text unchanged, and objects as JSON text. On every route, Spark checks that a text is valid JSON."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Document(Kind):
         return None if json is None else Reading(*json)
 
     def read_json(self, member: JsonMember) -> Reading:
-        """A string is JSON text. Any other value is copied as written, or as Spark reads it where that loses digits."""
+        """Read a string as JSON text. Copy any other value as written, or as Spark reads it where that loses digits."""
         copy = F.from_json(member.line, T.StructType([T.StructField(member.name, T.StringType())])).getField(
             member.name
         )
         copied = F.try_parse_json(copy)
         is_text = member.kind == "STRING"
         same = F.coalesce(F.try_variant_get(copied, "$", "string") == member.text, F.lit(False))
-        # Spark writes a number beyond the doubles as the text "Infinity".
+        # Spark writes a number beyond the range of a double as the text "Infinity".
         changed = ~is_text & (_any_number(copied) != _any_number(member.variant))
         return Reading(
             F.when(~is_text & same, copy).otherwise(member.text),
@@ -57,7 +57,7 @@ class Document(Kind):
 
 
 def _any_number(variant: Column) -> Column:
-    """The schema of a JSON value, with one word for all kinds of numbers."""
+    """The schema of a JSON value, with the same word for every kind of number."""
     return F.regexp_replace(F.schema_of_variant(variant), r"DECIMAL\([0-9, ]+\)|BIGINT", "DOUBLE")
 
 

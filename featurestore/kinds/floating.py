@@ -28,7 +28,7 @@ from featurestore.kinds.python_numbers import is_finite, is_number
 from featurestore.kinds.reading import Reading, first_of, good
 from featurestore.kinds.reasons import UnreadableError
 
-# From here on a double is nearer to a float's infinity than to its greatest number.
+# A double of this size or more rounds to infinity as a float.
 FLOAT_LIMIT = (2 - 2**-24) * 2.0**127
 
 
@@ -59,7 +59,7 @@ class Floating(Kind):
             return number
         if self.word == "float" and abs(number) >= FLOAT_LIMIT:
             raise UnreadableError(reasons.beyond(self.word))
-        # The usual ones, which need no closer look.
+        # Most values are plain, and need no check of their digits.
         is_plain = type(value) is float or (type(value) is int and abs(value) < 2**24)
         if not is_plain and not _keeps(value, np.float32(number) if self.word == "float" else np.float64(number)):
             raise UnreadableError(reasons.inexact(self.word))
@@ -69,7 +69,7 @@ class Floating(Kind):
         return self.read_number(value, stored) if is_number_type(stored) else None
 
     def read_number(self, value: Column, stored: T.DataType) -> Reading:
-        """``stored``: a type of numbers."""
+        """Read a column of numbers; ``stored`` is its type."""
         if stored == self.spark_type:
             return good(value)
         read = value.try_cast(self.storage)
@@ -83,12 +83,12 @@ class Floating(Kind):
         return self._read_text(text, text.rlike(DIGITS))
 
     def _read_json_text(self, text: Column, member: JsonMember) -> Reading:
-        # A whole number beyond the longs is a decimal; others of no fraction were written with a point.
+        # Spark reads a whole number beyond a long as a decimal. Any other decimal without a fraction has a point.
         is_beyond_long = member.text.rlike(DIGITS) & member.text.try_cast("bigint").isNull()
         return self._read_text(text, (member.kind == "BIGINT") | is_beyond_long)
 
     def _read_text(self, text: Column, is_whole: Column) -> Reading:
-        """``is_whole``: the text is a whole number, which is never rounded; others are doubles, the nearest."""
+        """Read a text as a whole number, which is never rounded, where ``is_whole``; else as the nearest double."""
         number = F.when(text.rlike(NUMBER), F.trim(text))
         digits = T.DecimalType(38, 0)
         whole = self.read_number(number.try_cast(digits), digits)
@@ -104,7 +104,7 @@ class Floating(Kind):
         return [(reasons.NOT_FINITE, is_not_finite(value))]
 
     def is_comparable(self, value: Column) -> Column:
-        # To Spark, NaN is greater than every number; it has its own reason already.
+        # Spark sorts NaN above every number. NaN breaks a rule of its own, so bounds do not apply.
         return ~is_not_finite(value)
 
     def number(self, narrowed: Column) -> Column:
@@ -112,7 +112,7 @@ class Floating(Kind):
 
 
 def _keeps(value: Any, nearest: Any) -> bool:
-    """Whether ``nearest`` is the number ``value``: exactly where that is whole, by shortest digits for a decimal."""
+    """Whether ``nearest`` equals ``value``: exactly for a whole number, by its shortest digits for a fraction."""
     if isinstance(value, int | np.integer):
         return int(nearest) == int(value)
     if isinstance(value, Decimal):

@@ -1,4 +1,4 @@
-"""What every kind of value answers: the class that a new feature type implements."""
+"""The interface of every kind of value: the class that a new feature type implements."""
 
 from __future__ import annotations
 
@@ -22,46 +22,47 @@ from featurestore.kinds.reading import Reading, good
 class Moments:
     """How timestamps are read.
 
-    ``zone``: of those that have none; None refuses them. ``finer``: where those finer than a microsecond go.
+    ``zone``: the zone of timestamps that have none; None refuses them. ``finer``: whether timestamps finer than a
+    microsecond are rounded up or down.
     """
 
     zone: str | None = None
     finer: Finer = "down"
 
 
-# Instants only, and never later than they were.
+# Accepts instants only, and never makes one later.
 STRICT = Moments()
 
 
 @dataclass(frozen=True)
 class Kind(ABC):
-    """One feature type: how each route reads its values, the rules that all of them keep, and how it words a fault.
+    """One feature type: how each route reads its values, the rules of all values, and the wording of a fault.
 
-    All routes store the same value, or give the same reason (``reasons``). A cast's form for Arrow or NumPy columns
-    belongs beside its forms for Python values and Spark columns.
+    All routes store the same value, or give the same reason (``reasons``). A cast for Arrow or NumPy columns belongs
+    next to the casts for Python values and Spark columns.
     """
 
     # The type as users write it, such as ``embedding(3)``.
     word: str
 
-    # The kinds of JSON values, as Spark names them, that a JSON line may have for it.
+    # The kinds of JSON values, as Spark names them, that a JSON line may hold for this type.
     json_kinds: ClassVar[tuple[str, ...]] = ("STRING",)
-    # Whether a text is a value of it, so that cells of text stay as they are until ``read_column``.
+    # Whether a text can be a value, so that text cells stay unchanged until ``read_column``.
     is_read_from_text: ClassVar[bool] = False
-    # What the numbers of its statistics measure; see ``FeatureStatistics.measure``.
+    # What the numbers in its statistics measure; see ``FeatureStatistics.measure``.
     measure: ClassVar[str] = "none"
-    # Whether statistics keep its most frequent values.
+    # Whether statistics list its most frequent values.
     has_frequent_values: ClassVar[bool] = False
 
     @property
     def storage(self) -> str:
-        """The Spark SQL type of the column that holds it."""
+        """The Spark SQL type of its column."""
         return parse_type(self.word).storage
 
     @property
     @abstractmethod
     def arrow_type(self) -> pa.DataType:
-        """The Arrow type of its values in the process's memory."""
+        """The Arrow type of its values in this process's memory."""
 
     @property
     @abstractmethod
@@ -72,7 +73,7 @@ class Kind(ABC):
 
     @abstractmethod
     def read_python(self, value: Any, moments: Moments = STRICT) -> Any:
-        """A value that is not missing, losslessly; raises UnreadableError with the reason."""
+        """Read a value that is not missing, without loss; raises UnreadableError with the reason."""
 
     def wrong_type(self, value: Any) -> reasons.UnreadableError:
         return reasons.UnreadableError(reasons.wrong_type(self.word, type(value).__name__))
@@ -80,34 +81,34 @@ class Kind(ABC):
     # Spark columns
 
     def read_column(self, value: Column, stored: T.DataType, moments: Moments = STRICT) -> Reading | None:
-        """How to read a column of the type ``stored``; None where that can never be lossless."""
+        """Read a column of the type ``stored``; None if that type can never be read without loss."""
         return good(value.cast(self.storage)) if isinstance(stored, T.NullType) else self._read(value, stored, moments)
 
     @abstractmethod
     def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
-        """As ``read_column``, of a column that has a type."""
+        """The same as ``read_column``, for a column whose type is not null."""
 
     # Text: CSV cells and JSON lines
 
     def read_cell(self, text: Column) -> Reading:
-        """A CSV cell; null is a missing value."""
+        """Read a CSV cell; null is a missing value."""
         return good(text)
 
     def read_json(self, member: JsonMember) -> Reading:
-        """A member of a JSON line's object, whose JSON kind must fit; null and an absent member are a missing value."""
+        """Read a member of a JSON line's object. Its JSON kind must fit; null or no member is a missing value."""
         fits = member.kind.isin(*self.json_kinds)
         reading = self._read_json_text(F.when(fits, member.text), member)
         misfit = member.text.isNotNull() & ~fits
         return Reading(reading.value, F.when(misfit, wrong_json_kind(member.kind, self.word)).otherwise(reading.fault))
 
     def _read_json_text(self, text: Column, member: JsonMember) -> Reading:
-        """``text``: the member's value where its JSON kind fits, else null."""
+        """Read ``text``: the member's value if its JSON kind fits, else null."""
         return self.read_cell(text)
 
     # Rules
 
     def broken_rules(self, value: Column) -> list[tuple[str, Column]]:
-        """What every value of the type must keep: how each rule is called in a reason, and when a value breaks it."""
+        """The rules for every value of the type: each rule's name in a reason, and the condition that breaks it."""
         return []
 
     def is_comparable(self, value: Column) -> Column:
@@ -120,20 +121,20 @@ class Kind(ABC):
     # Statistics
 
     def narrowed(self, value: Column) -> Column:
-        """All that statistics need of a value; null for null."""
+        """The part of a value that statistics need; null for null."""
         return value
 
     def number(self, narrowed: Column) -> Column:
-        """The double that ``measure`` names, of a narrowed value."""
+        """A narrowed value as the double that ``measure`` names."""
         return F.lit(None).cast("double")
 
     def hashed(self, narrowed: Column) -> Column:
-        """By which distinct values are counted."""
+        """A narrowed value as the hash by which distinct values are counted."""
         return F.when(narrowed.isNotNull(), F.xxhash64(narrowed))
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value says that there is none: None, and pandas' and NumPy's own. Not-a-number is a value."""
+    """Whether a value is missing: None, ``pd.NA`` or ``NaT``. NaN is a value."""
     if value is None or value is pd.NA or value is pd.NaT:
         return True
     return isinstance(value, np.datetime64 | np.timedelta64) and bool(np.isnat(value))

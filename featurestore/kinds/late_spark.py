@@ -20,6 +20,6 @@ else:
         def __getattr__(self, attribute: str) -> Any:
             return getattr(importlib.import_module(self._name), attribute)
 
-    # Only annotations name it, and those are never evaluated.
+    # Only annotations use it, and they are never evaluated.
     Column = Any
     F, T = _LateModule("pyspark.sql.functions"), _LateModule("pyspark.sql.types")

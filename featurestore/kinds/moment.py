@@ -63,7 +63,7 @@ class Moment(Kind):
         return None
 
     def _read_text(self, text: Column, moments: Moments) -> Reading:
-        """By a spelling that Spark casts alike in every session."""
+        """Rewrite the text first, in the spelling that Spark casts the same way in every session."""
         parts = F.split(F.regexp_replace(text, _WHOLE_TEXT, "$1|$3|$4|$5|$7|$8|$9|$10"), r"\|")
         year, month, day, hour, minute, second, fraction, offset = (F.get(parts, F.lit(n)) for n in range(8))
         clock = [F.when(part == "", F.lit("00")).otherwise(part) for part in (hour, minute, second)]
@@ -91,7 +91,7 @@ class Moment(Kind):
 
 
 def _in_zone(naive: Column, zone: str) -> Column:
-    """The instant that a clock in ``zone`` shows so; independent of the session's zone, unlike a cast."""
+    """The instant of a local time in ``zone``. Unlike a cast, it does not depend on the session's time zone."""
     seconds = F.date_part(F.lit("SECOND"), naive)
     return F.make_timestamp(
         F.year(naive), F.month(naive), F.day(naive), F.hour(naive), F.minute(naive), seconds, F.lit(zone)

@@ -1,14 +1,14 @@
-"""Spark columns of numbers: which types they have, and whether a cast kept a number exactly."""
+"""Spark columns of numbers: their types, and whether a cast kept a number exactly."""
 
 from __future__ import annotations
 
 from featurestore.kinds.late_spark import Column, F, T
 
-# Numbers as texts.
+# The spellings of numbers in text.
 DIGITS = r"^\s*[+-]?[0-9]+\s*$"
 NUMBER = r"(?i)^\s*[+-]?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?|nan|inf|infinity)\s*$"
 FRACTION = r"\.[0-9]*[1-9][0-9]*\s*$"
-# A double from here on is beyond a long, though a cast would make it the greatest one.
+# A double of this size or more is beyond a long, but a cast would turn it into the greatest long.
 BEYOND_LONG = 2.0**63
 _TWO_64, _TWO_32 = 2.0**64, 2.0**32
 
@@ -34,19 +34,19 @@ def is_infinite(value: Column) -> Column:
 
 
 def is_same_whole(value: Column, read: Column) -> Column:
-    """Whether the double or float ``read`` is exactly the whole number ``value``."""
+    """Whether the double or float ``read`` equals the whole number ``value`` exactly."""
     return (read < F.lit(BEYOND_LONG)) & (read.try_cast("bigint") == value)
 
 
 def is_same_decimal(value: Column, read: Column, stored: T.DataType) -> Column:
-    """Whether ``read`` is ``value``: exactly where that is whole, by its shortest digits where it has a fraction."""
+    """Whether ``read`` equals ``value``: exactly for a whole number, by its shortest digits for a fraction."""
     shortest = read.cast("string").try_cast(stored) == value
     whole = (value % F.lit(1).cast("decimal(1,0)")) == F.lit(0)
     return F.when(whole, _exactly(read.cast("double")) == value).otherwise(shortest)
 
 
 def _exactly(whole: Column) -> Column:
-    """A double that is a whole number, as a decimal of all its digits; Spark's cast would make up the last of them."""
+    """A whole double as a decimal with all its digits; Spark's own cast makes up the last ones."""
     high = (whole / F.lit(_TWO_64)).try_cast("bigint")
     rest = whole - high.cast("double") * F.lit(_TWO_64)
     middle = (rest / F.lit(_TWO_32)).try_cast("bigint")

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def is_number(value: Any) -> bool:
-    # To NumPy a duration is an integer, and to Python a truth value.
+    # NumPy counts a duration as an integer, and Python a boolean.
     return isinstance(value, int | float | Decimal | np.integer | np.floating) and not isinstance(
         value, bool | np.timedelta64
     )
@@ -20,5 +20,5 @@ def is_finite(number: Any) -> bool:
 
 
 def is_not_a_number(value: Any) -> bool:
-    """pandas has no other way to say missing in a column of floats or decimals."""
+    """Whether a value is NaN, the only missing value that pandas has in a column of floats or decimals."""
     return value.is_qnan() if isinstance(value, Decimal) else isinstance(value, float | np.floating) and value != value

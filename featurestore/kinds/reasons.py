@@ -1,4 +1,4 @@
-"""Why a value cannot be stored, in words: the same for the same fault, whichever route the value came by."""
+"""The wording of why a value cannot be stored. The same fault reads the same on every route."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ JSON_KEY = "holds a key that is not a text, which JSON has not"
 
 
 class UnreadableError(ValueError):
-    """A value that has no lossless form in the type that is wanted; its text is the reason."""
+    """A value that the requested type cannot hold without loss; the error's text is the reason."""
 
 
 def wrong_type(word: str, found: str) -> str:
-    """A value of another kind: a text for a number."""
+    """The reason for a value of another kind, such as a text for a number."""
     return f"expected {word}, found {found}"
 
 
 def not_readable(word: str) -> str:
-    """A text that does not have the form of the type."""
+    """The reason for a text that does not have the form of the type."""
     return f"not readable as {word}"
 
 
@@ -35,7 +35,7 @@ def beyond(word: str) -> str:
 
 
 def inexact(word: str) -> str:
-    """A whole number or a decimal that would be rounded."""
+    """The reason for a whole number or a decimal that would be rounded."""
     return f"a number that {word} cannot hold exactly"
 
 
@@ -48,5 +48,5 @@ def wrong_dims(dims: int | None) -> str:
 
 
 def unforeseen(word: str, error: Exception) -> str:
-    """A value is an object of the caller's, and any of its methods may raise."""
+    """The reason for a value that raised an error of its own: it is the caller's object, and any of its methods may."""
     return f"{not_readable(word)} ({type(error).__name__})"

@@ -1,4 +1,4 @@
-"""The kinds by the words that users write."""
+"""The kinds, by the words that users write."""
 
 from __future__ import annotations
 

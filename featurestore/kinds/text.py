@@ -39,7 +39,7 @@ class Text(Kind):
 
 
 def unicode_text(text: str) -> str:
-    """The text as Python's own class; raises UnreadableError for halves of surrogate pairs."""
+    """The text as a plain ``str``; raises UnreadableError for an unpaired surrogate."""
     try:
         return str.encode(text, "utf-8").decode("utf-8")
     except UnicodeEncodeError as error:

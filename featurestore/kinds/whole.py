@@ -1,4 +1,4 @@
-"""``long`` and ``int``: whole numbers in range, of any type of numbers that holds one exactly."""
+"""``long`` and ``int``: whole numbers in range, from any numeric type that holds them exactly."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Whole(Kind):
         if not _is_whole(value):
             raise UnreadableError(reasons.not_whole(self.word))
         least, greatest = WHOLE_RANGES[self.word]
-        # A decimal of twelve signs may have a billion digits.
+        # Decimal("1e999999999") is short, but as an int it has a billion digits.
         if (isinstance(value, Decimal) and value.adjusted() > 30) or not least <= int(value) <= greatest:
             raise UnreadableError(reasons.beyond(self.word))
         return int(value)
@@ -53,14 +53,14 @@ class Whole(Kind):
         return self.read_number(value, stored) if is_number_type(stored) else None
 
     def read_number(self, value: Column, stored: T.DataType) -> Reading:
-        """``stored``: a type of numbers."""
+        """Read a column of numbers; ``stored`` is its type."""
         if stored == self.spark_type:
             return good(value)
         read = value.try_cast(self.storage)
         faults = []
         if not is_whole_type(stored):
             rest = value % (F.lit(1).cast("decimal(1,0)") if isinstance(stored, T.DecimalType) else F.lit(1.0))
-            # Of infinities and not-a-number, nothing remains that is a number.
+            # The remainder of infinity or NaN is not a number, so these count as not whole.
             has_rest = value.isNotNull() & ~F.coalesce(rest == F.lit(0), F.lit(False))
             faults.append((has_rest, reasons.not_whole(self.word)))
         if is_floating_type(stored):
@@ -79,7 +79,7 @@ class Whole(Kind):
             (text.isNotNull() & ~whole, reasons.not_whole(self.word)),
             (text.isNotNull() & value.isNull(), reasons.beyond(self.word)),
         ]
-        # With an exponent it is a double, whose digits in text are fewer than those of the whole number that it is.
+        # A text with an exponent is a double, and spells fewer digits than the whole number that it denotes.
         double = self.read_number(nearest, T.DoubleType())
         has_exponent = text.rlike(NUMBER) & text.rlike("[eE]")
         return Reading(

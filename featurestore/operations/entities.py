@@ -1,4 +1,4 @@
-"""Entities as callers name them: one mapping of join keys, several, or a frame; read as the entity's types."""
+"""Entities in an argument: one mapping of join keys, several, or a frame, read as the types of the join keys."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Entities: TypeAlias = EntityKey | Sequence[EntityKey] | DataFrame | pd.DataFrame
 
 
 def entity_key(entity: Entity, key: object, zone: str | None = None) -> dict[str, Any]:
-    """One entity's join keys, each read as its type; raises InvalidArgumentError for anything else."""
+    """The join keys of one entity, each read as its type; raises InvalidArgumentError for anything else."""
     [row] = entity_rows(entity, [key], zone).to_pylist()
     return dict(row)
 
 
 def entity_rows(entity: Entity, keys: Sequence[object], zone: str | None = None) -> pa.Table:
-    """A row an entity, in the order of ``keys``: its join keys, typed. Raises InvalidArgumentError."""
+    """One row of typed join keys per entity, in the order of ``keys``. Raises InvalidArgumentError."""
     faults: list[list[Fault]] = [[] for _ in keys]
     mappings = [_checked(entity, key) for key in keys]
     columns = {
@@ -53,7 +53,8 @@ def _checked(entity: Entity, key: object) -> EntityKey:
     example = {name: f"<{kind}>" for name, kind in entity.join_keys.items()}
     if not isinstance(key, Mapping):
         raise InvalidArgumentError(
-            f"entity {key!r} is {type(key).__name__}; give a mapping of the join keys of {entity.name!r}, as in {example}"
+            f"entity {key!r} is {type(key).__name__}; give a mapping of the join keys of {entity.name!r}, as in "
+            f"{example}"
         )
     unknown = [str(name) for name in key if name not in entity.join_keys]
     if unknown:
@@ -69,16 +70,16 @@ def _checked(entity: Entity, key: object) -> EntityKey:
 
 
 def of_entities(context: Context, values: DataFrame, group: FeatureGroup, entities: Entities | None) -> DataFrame:
-    """The values of these entities; of all, where ``entities`` is None.
+    """The values of these entities; of all entities if ``entities`` is None.
 
-    The plan names few keys and broadcasts many. A frame's other columns are ignored, and a repeated key counts once.
+    The plan lists few keys and broadcasts many. A frame's other columns are ignored, and a repeated key counts once.
     Raises InvalidArgumentError, or SpineError for a frame without the keys or with keys of another type.
     """
     if entities is None:
         return values
     if isinstance(entities, DataFrame):
         return with_broadcast_keys(values, _typed_keys(entities, group))
-    # Of equal keys, the first: compared as the types that they are read as, in which 1 and True differ.
+    # Keep the first of equal keys, compared after reading them as their types, which tells 1 from True.
     table = _as_table(context, group.entity, entities).group_by(group.join_keys, use_threads=False).aggregate([])
 
     def broadcast(rows: DataFrame) -> DataFrame:
@@ -106,7 +107,7 @@ def _as_table(context: Context, entity: Entity, entities: Any) -> pa.Table:
 
 
 def _key_positions(entity: Entity, names: Sequence[object]) -> list[int]:
-    """Where the join keys are among the columns; raises SpineError where one is missing or there twice."""
+    """The positions of the join keys among the columns; raises SpineError if one is missing or comes twice."""
     _check_distinct_keys(entity, names)
     missing = [name for name in entity.keys if name not in names]
     if missing:
@@ -115,7 +116,7 @@ def _key_positions(entity: Entity, names: Sequence[object]) -> list[int]:
 
 
 def _check_distinct_keys(entity: Entity, names: Sequence[object]) -> None:
-    """Raise SpineError where two columns are one join key to Spark, which ignores case."""
+    """Raise SpineError if two columns are the same join key to Spark, which ignores case."""
     keys = {without_case(key) for key in entity.keys}
     check_distinct([name for name in names if isinstance(name, str) and without_case(name) in keys], "entities")
 

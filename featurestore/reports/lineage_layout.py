@@ -1,9 +1,9 @@
-"""Where the boxes and lines of a lineage picture are: columns from left to right, few crossings, straight lines.
+"""The layout of a lineage picture: boxes in columns from left to right, few crossings, straight lines.
 
 The usual four steps of layered drawings (Sugiyama, Tagawa and Toda, Methods for visual understanding of hierarchical
 system structures, 1981): columns by the longest way from a source, stand-ins where a line passes a column, order within
-columns by the mean of the neighbours, heights as near to the neighbours as the gaps allow. Parts that are not connected
-are drawn one beneath another, the greatest first; what is connected to nothing stands in rows below.
+columns by the mean of the neighbours, heights as near to the neighbours as the gaps allow. Connected parts are
+drawn one below another, the largest first; nodes without edges follow in rows below them.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _BETWEEN_COLUMNS, _BETWEEN_BOXES, _BETWEEN_LINES, _BETWEEN_PARTS = 76.0, 14.0, 1
 _SWEEPS = 12
 _LONE_A_ROW = 4
 
-# A node, or the stand-in of an edge in a column that it passes.
+# A node, or the stand-in for an edge in a column that it passes.
 _Place = Node | tuple[Edge, int]
 _Neighbours = Mapping[Hashable, Sequence[_Place]]
 
 
 @dataclass(frozen=True)
 class Box:
-    """A node's box, by its upper left corner; all are ``WIDTH`` by ``HEIGHT``."""
+    """The box of a node, by its upper left corner; every box is ``WIDTH`` by ``HEIGHT``."""
 
     node: Node
     x: float
@@ -39,7 +39,7 @@ class Box:
 class Line:
     """An edge, from the middle of one box's right side to the middle of another's left side.
 
-    ``stretches``: pairs of points that are joined by a curve; between two stretches the line is straight.
+    ``stretches``: pairs of points joined by a curve; the line is straight between two stretches.
     """
 
     edge: Edge
@@ -55,7 +55,7 @@ class Layout:
 
 
 def layout(lineage: Lineage) -> Layout:
-    """The same lineage gives the same layout. Groups that read each other in a circle are drawn all the same."""
+    """Lay a lineage out; the same lineage gives the same layout. Groups may read each other in a cycle."""
     boxes: list[Box] = []
     lines: list[Line] = []
     width = height = 0.0
@@ -77,7 +77,7 @@ def layout(lineage: Lineage) -> Layout:
 
 
 def _connected(lineage: Lineage) -> list[Lineage]:
-    """The parts that no edge joins, the greatest first."""
+    """The connected parts, the largest first."""
     neighbours: dict[Node, list[Node]] = defaultdict(list)
     for source, target in lineage.edges:
         neighbours[source].append(target)
@@ -100,7 +100,7 @@ def _connected(lineage: Lineage) -> list[Lineage]:
 
 
 def _part(part: Lineage, top: float) -> Layout:
-    """The layout of a connected part whose highest box begins at ``top``; its height is counted from 0."""
+    """The layout of a connected part with its highest box at ``top``; the height of the layout is counted from 0."""
     column = _columns(part)
     ways = {edge: _way(edge, column) for edge in part.edges}
     columns = _ordered(part, column, ways)
@@ -111,8 +111,8 @@ def _part(part: Lineage, top: float) -> Layout:
     boxes = tuple(Box(node, across[node], down[node] - HEIGHT / 2) for node in part.nodes)
     lines = tuple(
         Line(edge, tuple(
-            ((across[one] + WIDTH, down[one]), (across[next_one], down[next_one]))
-            for one, next_one in pairwise(way)
+            ((across[place] + WIDTH, down[place]), (across[following], down[following]))
+            for place, following in pairwise(way)
         ))
         for edge, way in ways.items()
     )  # fmt: skip
@@ -122,7 +122,7 @@ def _part(part: Lineage, top: float) -> Layout:
 
 
 def _columns(part: Lineage) -> dict[Node, int]:
-    """A node's column: behind all that it reads; a source right before what reads it; training sets in the last."""
+    """Each node's column: after all nodes it reads. Sources are right before a reader, training sets in the last."""
     reads = _reads(part)
     column: dict[Node, int] = {}
     for node, read in reads.items():
@@ -140,7 +140,7 @@ def _columns(part: Lineage) -> dict[Node, int]:
 
 
 def _reads(part: Lineage) -> dict[Node, list[Node]]:
-    """What each node reads, every node after those that it reads, without the edges that close a circle."""
+    """The nodes that each node reads, in topological order, without the edges that close a cycle."""
     edges = list(part.edges)
     while True:
         reads: dict[Node, list[Node]] = {node: [] for node in part.nodes}
@@ -154,7 +154,7 @@ def _reads(part: Lineage) -> dict[Node, list[Node]]:
 
 
 def _way(edge: Edge, column: Mapping[Node, int]) -> tuple[_Place, ...]:
-    """The places that an edge touches: its ends, and a stand-in in each column between."""
+    """The places that an edge passes: its ends, and a stand-in in each column between them."""
     source, target = edge
     return (source, *((edge, index) for index in range(column[source] + 1, column[target])), target)
 
@@ -163,14 +163,14 @@ def _neighbours(ways: Iterable[Sequence[_Place]]) -> tuple[_Neighbours, _Neighbo
     before: dict[Hashable, list[_Place]] = defaultdict(list)
     after: dict[Hashable, list[_Place]] = defaultdict(list)
     for way in ways:
-        for one, next_one in pairwise(way):
-            before[next_one].append(one)
-            after[one].append(next_one)
+        for place, following in pairwise(way):
+            before[following].append(place)
+            after[place].append(following)
     return before, after
 
 
 def _ordered(part: Lineage, column: Mapping[Node, int], ways: Mapping[Edge, Sequence[_Place]]) -> list[list[_Place]]:
-    """The places of each column from top to bottom, in the order found that has the fewest crossings."""
+    """The places of each column from top to bottom, in the order with the fewest crossings of all sweeps."""
     columns: list[list[_Place]] = [[] for _ in range(max(column.values()) + 1)]
     for node in part.nodes:
         columns[column[node]].append(node)
@@ -188,8 +188,8 @@ def _ordered(part: Lineage, column: Mapping[Node, int], ways: Mapping[Edge, Sequ
 
 
 def _swept(columns: Sequence[list[_Place]], towards: _Neighbours) -> list[list[_Place]]:
-    """Each column but the first ordered by the mean rank of the neighbours in those before it."""
-    found = [columns[0]]
+    """The columns, each but the first ordered by the mean rank of its places' neighbours in earlier columns."""
+    ordered_columns = [columns[0]]
     rank: dict[Hashable, float] = {place: index for index, place in enumerate(columns[0])}
     for places in columns[1:]:
         mean = {
@@ -200,12 +200,12 @@ def _swept(columns: Sequence[list[_Place]], towards: _Neighbours) -> list[list[_
         }
         ordered = sorted(places, key=lambda place: mean[place])
         rank |= {place: index for index, place in enumerate(ordered)}
-        found.append(ordered)
-    return found
+        ordered_columns.append(ordered)
+    return ordered_columns
 
 
 def _crossings(columns: Sequence[Sequence[_Place]], after: _Neighbours) -> int:
-    """Pairs of lines between neighbouring columns that cross."""
+    """The number of crossings between lines of neighbouring columns."""
     crossings = 0
     for places, following in pairwise(columns):
         rank = {place: index for index, place in enumerate(following)}
@@ -218,26 +218,26 @@ def _inversions(numbers: list[int]) -> int:
     if len(numbers) < 2:
         return 0
     middle = len(numbers) // 2
-    left, right = numbers[:middle], numbers[middle:]
-    found = _inversions(left) + _inversions(right)
-    left.sort()
-    right.sort()
+    first, second = numbers[:middle], numbers[middle:]
+    inversions = _inversions(first) + _inversions(second)
+    first.sort()
+    second.sort()
     passed = 0
-    for number in right:
-        while passed < len(left) and left[passed] <= number:
+    for number in second:
+        while passed < len(first) and first[passed] <= number:
             passed += 1
-        found += len(left) - passed
-    return found
+        inversions += len(first) - passed
+    return inversions
 
 
 def _heights(columns: Sequence[Sequence[_Place]], neighbours: tuple[_Neighbours, _Neighbours]) -> dict[_Place, float]:
-    """The middle of each place: in the order of its column, as near to its neighbours' mean as the gaps allow."""
+    """The middle of each place: in its column's order, as near to its neighbours' mean as the gaps allow."""
     down = {place: middle for places in columns for place, middle in zip(places, _packed(places), strict=True)}
     for sweep in range(_SWEEPS):
         towards = neighbours[sweep % 2]
         for places in columns if sweep % 2 == 0 else columns[::-1]:
-            wanted = [_mean([down[near] for near in towards[place]], down[place]) for place in places]
-            down |= zip(places, _spread(wanted, _packed(places)), strict=True)
+            means = [_mean([down[near] for near in towards[place]], down[place]) for place in places]
+            down |= zip(places, _spread(means, _packed(places)), strict=True)
     return down
 
 
@@ -246,7 +246,7 @@ def _mean(numbers: Sequence[float], otherwise: float) -> float:
 
 
 def _packed(places: Sequence[_Place]) -> list[float]:
-    """The middles of a column's places, one right beneath another."""
+    """The middles of a column's places, stacked without gaps beyond the smallest."""
     middles: list[float] = []
     end = 0.0
     for place in places:
@@ -256,14 +256,14 @@ def _packed(places: Sequence[_Place]) -> list[float]:
     return middles
 
 
-def _spread(wanted: Sequence[float], packed: Sequence[float]) -> list[float]:
-    """The heights nearest to the wanted ones (least squares) that are at least as far apart as the packed ones.
+def _spread(heights: Sequence[float], packed: Sequence[float]) -> list[float]:
+    """The positions nearest to ``heights`` (least squares) that are at least as far apart as the packed ones.
 
-    What is left of each height over its packed one must not fall: pool adjacent violators.
+    The shift of each position from its packed one must not decrease; this is solved by pooling adjacent violators.
     """
     pools: list[tuple[float, int]] = []
-    for want, least in zip(wanted, packed, strict=True):
-        pools.append((want - least, 1))
+    for height, least in zip(heights, packed, strict=True):
+        pools.append((height - least, 1))
         while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
             (upper, many), (lower, more) = pools[-2:]
             pools[-2:] = [((upper * many + lower * more) / (many + more), many + more)]

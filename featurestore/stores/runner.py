@@ -1,4 +1,4 @@
-"""The process that runs a job, as the ledger names it, so that others can tell that it is gone."""
+"""The process that runs a job, as the ledger names it, so that others can find out whether it still runs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def this_runner() -> str:
-    """Host, boot, process id and the process's start: no two processes have the same."""
+    """The host, boot, process id and start of this process; the combination is unique."""
     return "/".join((*_machine(), str(os.getpid()), _started(os.getpid())))
 
 
 def is_gone(runner: str | None) -> bool:
-    """Whether the process certainly no longer runs. False for a process of another machine."""
+    """Whether the process has certainly ended; False for a process of another machine."""
     if runner is None:
         return False
     *machine, process, started = runner.split("/")
     if tuple(machine) != _machine():
-        # The same host after a reboot has none of its processes left.
+        # A reboot of the host ended all its processes.
         return len(machine) == 2 and machine[0] == _machine()[0] and machine[1] != _machine()[1]
     return _started(int(process)) != started
 
@@ -38,7 +38,7 @@ def _started(process_id: int) -> str:
         # A zombie has ended; its parent has not collected its exit code yet.
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
             return ""
-        # Both move when the clock is set; their difference stays. Elsewhere than on Linux it does not.
+        # Both change when the clock is set, but on Linux their difference does not.
         since_boot = process.create_time() - psutil.boot_time()
     except psutil.NoSuchProcess:
         return ""

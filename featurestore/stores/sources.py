@@ -21,13 +21,13 @@ from featurestore.stores.delta.table import quote
 from featurestore.stores.file_system import has_pattern
 from featurestore.stores.files.named import Listing, NamedFiles, display_path, read_errors
 from featurestore.stores.sessions import separate_session
-from featurestore.stores.storage_faults import told_plainly
+from featurestore.stores.storage_faults import storage_errors
 
 # Unless the options set a mode, a row that does not fit its header is an error: Spark would read part of it, or nulls.
 _STRICT = {"mode": "FAILFAST", "columnPruning": "false"}
 
 
-@told_plainly()
+@storage_errors()
 def read_source(named: NamedFiles, name: str, source: Source, tenant_id: str, settings: Settings) -> DataFrame:
     """Return the source's rows of one tenant, or all rows of a shared source. Raises NotFoundError if nothing is there.
 

@@ -1,7 +1,7 @@
-"""What went wrong in Spark: by its condition or Java's class, and for Python code on executors by its text.
+"""The causes of Spark's failures: by condition or Java class, and for Python code on executors by text.
 
-Spark hands back an exception of Python code on an executor as the text of its traceback, and nothing else. This module
-takes the message from that text; which errors are caught, and what is done about them, never depends on it.
+Spark returns an exception of Python code on an executor only as the text of its traceback. This module takes the
+message from that text. Which errors are caught, and how they are handled, never depends on it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import re
 
 from featurestore.stores.storage_faults import conditions, java_causes
 
-# A line of a traceback, without indentation, that names an exception of PostgreSQL's driver or of this package.
+# An unindented line of a traceback that names an exception of PostgreSQL's driver or of this package.
 _RAISED = re.compile(r"^(?:psycopg|featurestore)[\w.]*?(\w+: .*)$", re.MULTILINE)
 
 
 def failure_name(error: Exception) -> str:
-    """The condition by which Spark or Delta names a failure, else Java's class of what caused it first."""
+    """The name of Spark's or Delta's condition for a failure, else the Java class of its first cause."""
     named = conditions(error)
     if named:
         return named[0]
@@ -24,7 +24,7 @@ def failure_name(error: Exception) -> str:
 
 
 def worker_message(error: Exception) -> str:
-    """What Python code on an executor raised last, ``class: message``, without the stack around it."""
+    """The last exception of Python code on an executor as ``class: message``, without the stack around it."""
     raised = _RAISED.findall(str(error))
     return str(raised[-1]) if raised else first_line(error)
 

@@ -1,4 +1,4 @@
-"""Faults of the storage below a table, told so that people know what to do: a full disk, a damaged file, a lost log entry."""
+"""Storage faults, reported with what to do about them: a full disk, a damaged file, a lost log entry."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyspark.errors import PySparkException
 
 from featurestore.errors import StorageError
 
-# What the file system says -> what to do: Hadoop raises an IOException for all of these, and only its text says which.
+# The file system's message -> what to do. Hadoop raises IOException for all of these; only the text distinguishes them.
 _FILE_SYSTEM = {
     "No space left on device": "the disk is full; make room",
     "Disk quota exceeded": "the quota of the disk is used up; make room",
@@ -22,14 +22,17 @@ _FILE_SYSTEM = {
     "Permission denied": "this user may not write there; grant it, or name another warehouse",
     "Mkdirs failed to create": "a folder cannot be made there; see that it may be written to",
 }
-_NO_FILE = "a file that the table's log names is not there; vacuum or an erasure removed it, or it was lost: read a newer version"
+_NO_FILE = (
+    "a file that the table's log names is not there; vacuum or an erasure removed it, or it was lost: read a "
+    "newer version"
+)
 _DAMAGED = "the file is damaged; put a copy in its place, or remove its rows"
 _LOST = "an entry of the table's log is lost; put back a copy of it"
 _LOG_DAMAGED = "the table's log is damaged, or a part of it is lost; put back a copy of it"
-# Spark's and Delta's conditions -> what to do.
+# Conditions of Spark and Delta -> what to do.
 _CONDITIONS = {
-    "MALFORMED_RECORD_IN_PARSING": "a row of the file has more or fewer cells than its header, or cannot be read; mend the row, "
-    "or name a mode in the options of the source",
+    "MALFORMED_RECORD_IN_PARSING": "a row of the file has more or fewer cells than its header, or cannot be read; mend "
+    "the row, or name a mode in the options of the source",
     "FAILED_READ_FILE.FILE_NOT_EXIST": _NO_FILE,
     "FAILED_READ_FILE": _DAMAGED,
     "CANNOT_READ_FILE_FOOTER": _DAMAGED,
@@ -39,7 +42,7 @@ _CONDITIONS = {
     "DELTA_MISSING_PART_FILES": "a checkpoint of the table's log is lost; put back a copy of it",
     "DELTA_STATE_RECOVER_ERROR": _LOG_DAMAGED,
 }
-# Java's classes that have no condition -> what to do; the second only where a table was read.
+# Java classes without a condition -> what to do; the second only if a table was read.
 _CLASSES = {"org.apache.hadoop.fs.ChecksumException": _DAMAGED}
 _CLASSES_OF_A_LOG = {
     "com.fasterxml.jackson.core.JsonParseException": _LOG_DAMAGED,
@@ -51,8 +54,8 @@ _MOST_CAUSES = 20
 
 
 @contextmanager
-def told_plainly(table: str | None = None) -> Iterator[None]:
-    """Raise StorageError, with table and file, in place of what Spark says of a fault of the storage; all else as it is."""
+def storage_errors(table: str | None = None) -> Iterator[None]:
+    """Raise StorageError, with table and file, in place of Spark's error for a storage fault; re-raise any other."""
     try:
         yield
     except Exception as error:
@@ -63,7 +66,7 @@ def told_plainly(table: str | None = None) -> Iterator[None]:
 
 
 def storage_error(error: BaseException, table: str | None = None) -> StorageError | None:
-    """What an error says of a fault of the storage; none where it is of another kind."""
+    """The StorageError for an error that is a storage fault; None for any other error."""
     message = _message(error, table) if isinstance(error, PySparkException | Py4JJavaError | OSError) else None
     if message is None:
         return None
@@ -74,10 +77,10 @@ def _message(error: BaseException, table: str | None) -> str | None:
     text = "\n".join(_messages(error))
     for known, advice in _FILE_SYSTEM.items():
         if known in text:
-            return f"{_line_with(text, known)}: {advice}. Nothing of it is to be seen; run it again then"
-    found = conditions(error)
+            return f"{_line_with(text, known)}: {advice}. No part of the operation is visible; run it again after that"
+    names = conditions(error)
     for known, advice in _CONDITIONS.items():
-        if any(condition == known or condition.startswith(f"{known}.") for condition in found):
+        if any(condition == known or condition.startswith(f"{known}.") for condition in names):
             return f"{file_of(error) or _line_with(text, known)}: {advice}"
     classes = _CLASSES if table is None else _CLASSES | _CLASSES_OF_A_LOG
     for cause in java_causes(error):
@@ -88,18 +91,18 @@ def _message(error: BaseException, table: str | None) -> str | None:
 
 
 def _advice_by_thrower(cause: Any, kind: str, table: str | None) -> str:
-    """For exceptions of no class of their own: that Parquet's reader gave up, or Delta met a log that cannot be."""
+    """The advice for exceptions of a general class: Parquet's reader failed, or Delta found an inconsistent log."""
     trace = cause.getStackTrace()
     thrower = str(trace[0].getClassName()) if len(trace) else ""
     if thrower.startswith("org.apache.parquet."):
         return _DAMAGED
-    # A Spark that was stopped throws the same class.
+    # A stopped Spark session throws the same class.
     of_delta = kind == "java.lang.IllegalStateException" and thrower.startswith("org.apache.spark.sql.delta.")
     return _LOG_DAMAGED if of_delta and table is not None else ""
 
 
 def conditions(error: BaseException) -> list[str]:
-    """The conditions by which Spark and Delta name an error and its causes, as far as they name them."""
+    """The names of Spark's and Delta's conditions for an error and its causes, for those that have one."""
     own = error.getCondition() if isinstance(error, PySparkException) else None
     named = [own, *(_condition(cause) for cause in java_causes(error))]
     return [condition for condition in named if condition]
@@ -107,11 +110,11 @@ def conditions(error: BaseException) -> list[str]:
 
 def _condition(cause: Any) -> str | None:
     try:
-        told = cause.getCondition()
+        condition = cause.getCondition()
     except Py4JError:
-        # Java's own exceptions have no such method.
+        # Exceptions of Java itself do not have this method.
         return None
-    return None if told is None else str(told)
+    return None if condition is None else str(condition)
 
 
 def file_of(error: BaseException) -> str | None:
@@ -123,7 +126,7 @@ def file_of(error: BaseException) -> str | None:
 
 
 def java_causes(error: BaseException) -> Iterator[Any]:
-    """The error as Java has it, and its causes."""
+    """The Java exception of an error, and its causes."""
     cause = getattr(error, "java_exception", None) or getattr(error, "_origin", None)
     for _ in range(_MOST_CAUSES):
         if cause is None:
@@ -133,16 +136,16 @@ def java_causes(error: BaseException) -> Iterator[Any]:
 
 
 def _messages(error: BaseException) -> Iterator[str]:
-    """What the error and its causes say, in Java, too."""
+    """The messages of the error and of its causes, including those in Java."""
     yield str(error).partition("\nJVM stacktrace")[0]
     yield from (str(cause.toString()) for cause in java_causes(error))
 
 
 def _line_with(text: str, known: str) -> str:
-    """The line that says it, and a file where that line names none and another does."""
+    """The line that contains ``known``, with a file from another line if it names none."""
     lines = text.splitlines()
     line = next(line.strip() for line in lines if known in line)[:500]
     if _PATH.search(line):
         return line
-    paths = [found.group() for found in map(_PATH.search, lines) if found]
+    paths = [match.group() for match in map(_PATH.search, lines) if match]
     return f"{line} ({paths[0]})" if paths else line

@@ -1,4 +1,4 @@
-"""Feature types and join key types, by the words users write."""
+"""Feature types and join key types, by the words that users write."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ KeyType = Literal["string", "long", "int", "boolean", "date", "timestamp"]
 SCALAR_TYPES = ("double", "float", "long", "int", "boolean", "string", "timestamp", "date", "json")
 ARRAY_TYPES = ("array<double>", "array<string>")
 NUMERIC_TYPES = frozenset({"double", "float", "long", "int"})
-# The least and the greatest value of each type of whole numbers.
+# The least and greatest value of each type of whole numbers.
 WHOLE_RANGES: dict[str, tuple[int, int]] = {"int": (-(2**31), 2**31 - 1), "long": (-(2**63), 2**63 - 1)}
 _EMBEDDING = re.compile(r"embedding\((\d{1,5})\)")
 
-# Storage types, as Spark SQL spells them. JSON is kept as the text it came as.
+# Storage types that differ from the word, as Spark SQL spells them. JSON is stored as its original text.
 _STORAGE = {"long": "bigint", "json": "string"}
 
 
 @dataclass(frozen=True)
 class FeatureType:
-    """A parsed feature type: its word, and the dimensions where it is an embedding."""
+    """A parsed feature type: its word, and the dimensions if it is an embedding."""
 
     word: str
     dims: int | None = None
@@ -42,12 +42,12 @@ class FeatureType:
 
     @property
     def storage(self) -> str:
-        """The Spark SQL type of the column that holds it."""
+        """The Spark SQL type of its column."""
         return "array<float>" if self.is_embedding else _STORAGE.get(self.word, self.word)
 
 
 def parse_type(word: str) -> FeatureType:
-    """Parse ``double``, ``array<string>``, ``embedding(1536)`` and so on; raises ValueError naming what is possible."""
+    """Parse ``double``, ``array<string>``, ``embedding(1536)`` and so on; raises ValueError with the possible types."""
     match = _EMBEDDING.fullmatch(word)
     if match:
         dims = int(match.group(1))
@@ -67,17 +67,17 @@ def _known_type(word: str) -> str:
 
 TypeWord = Annotated[str, AfterValidator(_known_type)]
 
-# A stored column of the key's type may become one of the value's types without losing a value.
+# Stored type -> the types to which a column can be widened without losing a value.
 LOSSLESS_WIDENING: dict[str, frozenset[str]] = {
     "int": frozenset({"long", "double"}),
     "float": frozenset({"double"}),
 }
 
 
-def is_wider(stored: str, wanted: str) -> bool:
-    """Whether a column of one storage type holds what was widened from another, and perhaps values that do not fit it."""
+def is_wider(stored: str, declared: str) -> bool:
+    """Whether ``stored`` is a storage type to which ``declared`` can be widened, so that some values may not fit it."""
     return any(
-        parse_type(narrow).storage == wanted and stored in {parse_type(word).storage for word in wide}
+        parse_type(narrow).storage == declared and stored in {parse_type(word).storage for word in wide}
         for narrow, wide in LOSSLESS_WIDENING.items()
     )
 

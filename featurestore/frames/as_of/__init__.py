@@ -1,1 +1,1 @@
-"""The as-of join: spine, keys, candidates, the join itself."""
+"""The as-of join: its spine, its keys, its candidates and the join itself."""

@@ -1,4 +1,4 @@
-"""Arrays stay out of the sort: a hash orders them, and their row's identity brings them back afterwards."""
+"""Arrays stay out of the sort: a hash orders them, and the identity of their row brings them back afterwards."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pyspark.sql import types as T
 from featurestore.frames.as_of.join_rules import AsOfJoin, JoinedValues
 from featurestore.frames.columns import column
 
-# Of an array's slot: what orders it, and the array, or the identity of its row.
+# Fields of an array's slot: the hash that orders it, and the array or the identity of its row.
 _ORDER, _HELD = "order", "held"
 _HELD_ROW, _ARRAY = "__held_row", "__array"
 
 
 def held(values: DataFrame, feature: str, join: AsOfJoin) -> Column:
-    """What stands for a feature in the sort: itself; of an array, its hash, and itself or its row's identity."""
+    """A feature's column in the sort: its value; for an array, its hash with the array or its row's identity."""
     value = column(feature)
     if not _is_array(values, feature):
         return value
@@ -24,7 +24,7 @@ def held(values: DataFrame, feature: str, join: AsOfJoin) -> Column:
 
 
 def with_arrays(joined: DataFrame, lookup: JoinedValues) -> DataFrame:
-    """The rows with arrays in place of what was held for them in the sort."""
+    """The rows with arrays in place of the columns that represented them in the sort."""
     values, join = lookup.values, lookup.join
     for feature in join.features:
         if _is_array(values, feature):
@@ -37,11 +37,11 @@ def _with_array(joined: DataFrame, values: DataFrame, feature: str, join: AsOfJo
     content = column(name)[_HELD]
     if join.row_identity is None:
         return joined.withColumn(name, content)
-    # No row's identity is negative: rows that hold none meet none, and are spread.
+    # Identities are never negative, so rows without an array match none; a hash spreads these rows.
     anywhere = F.xxhash64(*(column(key) for key in join.keys.values()), column(join.timestamp_column))
     identified = joined.withColumn(_HELD_ROW, F.coalesce(content, F.lit(-1) - F.pmod(anywhere, F.lit(1 << 40))))
     arrays = values.select(column(join.row_identity).alias(_HELD_ROW), column(feature).alias(_ARRAY))
-    # The side of the spine, which has no arrays, is the one that is hashed; the arrays stream past it, unsorted.
+    # Spark hashes the spine's side, which has no arrays, and streams the arrays without sorting them.
     both = identified.hint("shuffle_hash").join(arrays, _HELD_ROW, "left")
     return both.select(*(F.col(_ARRAY).alias(name) if other == name else column(other) for other in joined.columns))
 

@@ -1,6 +1,6 @@
-"""The examples of a spine: its distinct (keys, instant). Rows of one example get the same features, looked up once.
+"""The examples of a spine: its distinct (keys, instant). All rows of an example get the same features, looked up once.
 
-This also keeps a spine's other columns out of the join's shuffles and sorts: wide rows get their features at the end.
+This also keeps the spine's other columns out of the join's shuffles and sorts: wide rows get their features at the end.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from featurestore.frames.columns import column
 
 _IDENTITY = ("__example_1", "__example_2")
 _JOINED = "__joined"
-# Estimates, in bytes; it costs less to read wider rows twice than to sort them.
+# Estimates, in bytes. Reading wider rows twice costs less than sorting them.
 _WIDE_ROW, _TEXT, _NESTED = 256, 32, 256
 
 
 def identity(columns: Sequence[Column]) -> list[Column]:
-    """128 bits of hash of typed columns, nulls included (Spark's hash alone passes over nulls)."""
+    """128 bits of hash over typed columns, including nulls, which Spark's hash alone ignores."""
     parts = [*(part.isNull() for part in columns), *columns]
     return [F.xxhash64(*parts), F.xxhash64(F.lit(1), *parts)]
 
 
 def is_wide(schema: T.StructType, columns: Sequence[str]) -> bool:
-    """Whether the rows of a spine are wide beside these columns, which the join needs; judged by types alone."""
+    """Whether a spine's rows are wide apart from ``columns``, which the join needs; estimated from types alone."""
     return sum(_width(field.dataType) for field in schema if field.name not in columns) > _WIDE_ROW
 
 
@@ -39,7 +39,7 @@ def _width(kind: T.DataType) -> int:
 def joined_by_example(
     spine: DataFrame, columns: Sequence[str], join: Callable[[DataFrame], DataFrame], outputs: Sequence[str]
 ) -> DataFrame:
-    """The spine with ``outputs``, which ``join`` gives for a frame of the distinct values of ``columns``."""
+    """The spine with ``outputs``, which ``join`` adds to a frame of the distinct values of ``columns``."""
     named = [part.alias(name) for part, name in zip(identity([column(c) for c in columns]), _IDENTITY, strict=True)]
     examples = spine.select(*named, *(column(name) for name in columns)).distinct()
     joined = join(examples).select(*_IDENTITY, *(column(name) for name in outputs), F.lit(True).alias(_JOINED))

@@ -1,9 +1,9 @@
-"""Hot keys: cut in time, so that no task holds all rows of one key, with the same answers.
+"""Hot keys: split in time, so that no task holds all rows of a key. The results stay the same.
 
-A key with very many rows is cut into chunks of time, and each chunk is joined as a key of its own. What a chunk lacks
-is what its past would have carried on to it: per feature the latest value of all earlier chunks. One small aggregation
-finds it, and it is broadcast to the spine rows of the chunk. Rows tied in time always share a chunk; a TTL is applied
-afterwards, to the value that was taken.
+A key with very many rows is split into chunks of time, and each chunk is joined as if it were a key. A chunk lacks the
+values that earlier rows carry forward: per feature, the latest value of all earlier chunks. One small aggregation
+computes them, and they are broadcast to the spine rows of the chunk. Rows with the same time always share a chunk. The
+TTL is applied afterwards, to the value that a row takes.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from pyspark.sql import functions as F
 
 CHUNK = "__chunk"
 _STARTS, _FIRST, _LATEST = "__starts", "__first", "__latest_event"
-# Enough for a key of 255 times the rows that make a key hot. The cost of finding a row's chunk grows with the logarithm
-# of this number.
+# Enough for a key of 255 times the rows that make a key hot. Finding a row's chunk costs the logarithm of this number.
 MOST_CHUNKS = 256
 
 
 @dataclass(frozen=True)
 class HotKey:
-    """A key, as the longs that the join compares, and the moments at which its second and later chunks start.
+    """A key, as the longs that the join compares, and the start moments of its second and later chunks.
 
-    Moments ascend. They are those of values (even), so that a value and the spine rows of its instant share a chunk.
+    The moments ascend. They are moments of values (even), so that a value and the spine rows of its instant share a
+    chunk.
     """
 
     key: tuple[int, ...]
@@ -35,7 +35,7 @@ class HotKey:
 
 
 def hot_table(hot: Sequence[HotKey], names: Sequence[str]) -> pa.Table:
-    """One row a hot key: its longs, by name, and its starts."""
+    """One row per hot key: its longs, by name, and its starts."""
     columns: dict[str, pa.Array] = {
         name: pa.array([key.key[index] for key in hot], pa.int64()) for index, name in enumerate(names)
     }
@@ -49,7 +49,7 @@ def in_chunks(rows: DataFrame, hot: DataFrame, moment: str) -> DataFrame:
 
 
 def _passed(moment: Column) -> Column:
-    """How many starts are at or before a moment, by halving; 0 without starts or moment."""
+    """The number of starts at or before a moment, by binary search; 0 without starts or moment."""
     steps = F.array(*(F.lit(MOST_CHUNKS >> halvings) for halvings in range(1, MOST_CHUNKS.bit_length())))
     return F.aggregate(
         steps,
@@ -65,17 +65,17 @@ def carried(unit: str) -> str:
 def carried_on(
     values: DataFrame, hot: DataFrame, by: Sequence[str], candidates: Mapping[str, Column], event: str
 ) -> DataFrame:
-    """One row a hot key and chunk: the greatest candidate of each unit among the chunks before it.
+    """One row per hot key and chunk: the greatest candidate of each unit in the chunks before it.
 
-    ``values`` are rows with ``by`` (the key, then the chunk); ``candidates`` structs that begin with the field
-    ``event``, null where a row has nothing for the unit.
+    ``values`` has the columns ``by`` (the key, then the chunk). ``candidates`` are structs with ``event`` as their
+    first field, or null if a row has no value for the unit.
     """
     keys = [name for name in by if name != CHUNK]
     inside = values.join(F.broadcast(hot.select(*keys)), keys, "left_semi").select(
         *by, *(candidate.alias(unit) for unit, candidate in candidates.items())
     )
-    # In two steps, since Spark aggregates longs by hash but structs by sorting: first the latest event time of each
-    # unit, then among the few rows of that time the greatest.
+    # Spark aggregates longs by hash but structs by sorting. So the first step finds the latest event time of each unit,
+    # and the second the greatest of the few rows at that time.
     times = inside.groupBy(*by).agg(*(F.max(F.col(unit)[event]).alias(f"{unit}{_LATEST}") for unit in candidates))
     is_latest = {unit: F.col(unit)[event] == F.col(f"{unit}{_LATEST}") for unit in candidates}
     any_latest = F.lit(False)
@@ -97,16 +97,16 @@ def carried_on(
 def hot_keys(
     rows: DataFrame, moment: str, chunks: Mapping[tuple[int, ...], int], keys: DataFrame, sample_rate: float
 ) -> list[HotKey]:
-    """Where to cut keys so that each has about so many ``chunks`` of equally many rows; runs one job.
+    """Where to split keys so that each gets its number of ``chunks``, of about equal size; runs one job.
 
-    ``rows`` are keys (longs) and moments; ``keys`` are the keys of ``chunks``. A key with all its rows at one moment
-    cannot be cut, and is left out.
+    ``rows`` has keys (longs) and moments; ``keys`` has the keys of ``chunks``. A key with all its rows at one moment
+    cannot be split, and is left out.
     """
     names = keys.columns
     sampled = rows.where(F.col(moment).isNotNull()).join(F.broadcast(keys), names, "left_semi")
     if sample_rate < 1.0:
         sampled = sampled.sample(sample_rate, seed=0)
-    # A spine row's moment is odd; the even one before it is that of the values of its instant.
+    # A spine row's moment is odd. The even moment before it is that of values at the same instant.
     even = F.col(moment) - F.pmod(F.col(moment), F.lit(2))
     shares = [part / MOST_CHUNKS for part in range(1, MOST_CHUNKS)]
     distributions = (

@@ -1,4 +1,4 @@
-"""The join key of an as-of join as one or two longs: what rows are spread, sorted and compared by."""
+"""The key of an as-of join as one or two longs, by which rows are partitioned, sorted and compared."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def key_names(types: Sequence[T.DataType]) -> tuple[str, ...]:
 
 
 def key_longs(keys: Sequence[Column], types: Sequence[T.DataType]) -> list[Column]:
-    """One or two longs, named ``key_names(types)``, that are equal where the typed keys are.
+    """One or two longs, named ``key_names(types)``, that are equal if the typed keys are equal.
 
-    One or two whole numbers are themselves: that is exact, and keeps the order in which files hold the rows, which
-    sorts faster than a random one. All else is 128 bits of hash of the typed columns, none of which may be null.
+    One or two whole numbers stay as they are: this is exact, and keeps the order of the rows in files, which sorts
+    faster than a random order. Any other key becomes 128 bits of hash of its typed columns, which must not be null.
     """
     if _is_itself(types):
         longs = [key.cast("bigint") for key in keys]

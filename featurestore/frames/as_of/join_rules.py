@@ -1,4 +1,4 @@
-"""What one lookup joins to a spine, and by which rules."""
+"""The columns that one lookup joins to a spine, and the rules of the join."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ KnownAt: TypeAlias = datetime | Literal["event"] | None
 
 @dataclass(frozen=True)
 class AsOfJoin:
-    """What to join, and by which rules.
+    """The columns to join, and the rules of the join.
 
     - ``keys``: join key of the values -> column of the spine;
     - ``features``: columns of the values, in declared order;
     - ``outputs``: feature -> name in the output;
-    - ``event_timestamp_output``: where the newest event timestamp of what was taken goes, if anywhere;
-    - ``row_identity``: a column of the values, a long from 0 on that no two rows share. With it, arrays stay out of the
+    - ``event_timestamp_output``: output column for the newest event timestamp of the row's values, if any;
+    - ``row_identity``: a column of the values with a unique long of at least 0 per row. If set, arrays stay out of the
       sort and are joined to the result afterwards.
     """
 
@@ -50,7 +50,7 @@ class AsOfJoin:
 
 @dataclass(frozen=True)
 class JoinedValues:
-    """Value rows, and how the spine is joined to them.
+    """Value rows, and how they are joined to the spine.
 
     ``values`` has the join keys, ``event_timestamp``, ``created_timestamp`` and the join's features.
     """

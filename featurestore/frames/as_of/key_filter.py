@@ -1,4 +1,4 @@
-"""Scans that keep only some keys: they read, shuffle and sort less."""
+"""Restrict scans to some keys, so that they read, shuffle and sort less."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pyspark.sql import types as T
 
 from featurestore.frames.columns import column
 
-# Key types whose literals are the same in Python and in Spark, whatever the session.
+# Key types with literals that mean the same in Python and Spark, whatever the session settings.
 _LISTABLE = (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType)
-# A plan names at most so many keys; Spark does not compare more with the statistics of files.
+# The most keys that a plan lists. Spark does not compare more keys with the statistics of files.
 _LISTED = 100
 
 _WORD, _BITS = "__word", "__bits"
 _BITS_A_WORD = 64
-# One hash function: with 16 bits a key, one value row in 16 that the spine has no key for is kept all the same.
+# With one hash function and 16 bits per key, the filter keeps one in 16 value rows whose key the spine does not have.
 _BITS_A_KEY = 16
 
 
 def spine_keys(spine: DataFrame, keys: Mapping[str, str], values: DataFrame) -> DataFrame:
-    """The complete keys of the spine, each once, named and typed as the values' join keys.
+    """The distinct complete keys of the spine, with the names and types of the values' join keys.
 
     ``keys``: join key -> column of the spine.
     """
@@ -34,10 +34,10 @@ def spine_keys(spine: DataFrame, keys: Mapping[str, str], values: DataFrame) -> 
 def with_keys(
     values: DataFrame, keys: pa.Table | DataFrame, number: int, of_many: Callable[[DataFrame], DataFrame]
 ) -> DataFrame:
-    """The values of these ``number`` complete keys; the columns of ``keys`` are named and typed as those of the values.
+    """The values of ``number`` complete ``keys``, which have the names and types of the values' join keys.
 
-    The plan names up to 100 keys, so that files and row groups without them are skipped; a DataFrame of so few keys is
-    collected for that. ``of_many`` restricts the values to more keys, or to keys of types that a plan cannot name.
+    The plan lists up to 100 keys, so that Spark skips files and row groups without them; a DataFrame of so few keys is
+    collected. ``of_many`` restricts the values to more keys, or to keys of types that a plan cannot list.
     """
     names = keys.column_names if isinstance(keys, pa.Table) else keys.columns
     if number > _LISTED or not all(isinstance(values.schema[name].dataType, _LISTABLE) for name in names):
@@ -49,24 +49,24 @@ def with_keys(
 def _with_listed_keys(values: DataFrame, names: Sequence[str], keys: Sequence[tuple[object, ...]]) -> DataFrame:
     if len(names) == 1:
         return values.where(column(names[0]).isin([key[0] for key in keys]))
-    wanted = F.lit(False)
+    is_listed = F.lit(False)
     for key in keys:
         same = F.lit(True)
         for name, part in zip(names, key, strict=True):
             same = same & (column(name) == F.lit(part))
-        wanted = wanted | same
-    return values.where(wanted)
+        is_listed = is_listed | same
+    return values.where(is_listed)
 
 
 def with_broadcast_keys(values: DataFrame, keys: DataFrame) -> DataFrame:
-    """The values of these keys, which every executor holds."""
+    """The values of these keys, which are broadcast to every executor."""
     return values.join(F.broadcast(keys), keys.columns, "left_semi")
 
 
 def with_bloom_filter(values: DataFrame, keys: DataFrame, number: int) -> DataFrame:
-    """The values whose key may be one of about ``number``: a bloom filter of one hash, 2 bytes a key.
+    """The values that pass a Bloom filter of about ``number`` keys, with one hash function and 2 bytes per key.
 
-    Spark's own is not open to the DataFrame API; this one is an aggregation and a broadcast of 64-bit words.
+    The DataFrame API does not offer Spark's own filter; this one is an aggregation and a broadcast of 64-bit words.
     """
     words = max(1, number * _BITS_A_KEY // _BITS_A_WORD)
     word, bit = _place([column(name) for name in keys.columns], words)
@@ -78,7 +78,7 @@ def with_bloom_filter(values: DataFrame, keys: DataFrame, number: int) -> DataFr
 
 
 def _place(keys: list[Column], words: int) -> tuple[Column, Column]:
-    """A key's word, and its bit there."""
+    """The word of a key, and its bit in this word."""
     hashed = F.xxhash64(*keys)
     place = F.pmod(hashed, F.lit(words * _BITS_A_WORD))
     return F.shiftright(place, 6), place.bitwiseAND(F.lit(_BITS_A_WORD - 1)).cast("int")

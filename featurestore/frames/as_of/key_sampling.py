@@ -1,4 +1,4 @@
-"""How a frame's rows are spread over keys, estimated from a sample: which keys are hot, and how many keys there are."""
+"""The distribution of a frame's rows over keys, estimated from a sample: hot keys, and the number of keys."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-# Sampled rows of a key with just enough rows to be hot: its estimate is within a tenth (three standard deviations).
+# Rows to sample of a key that is just hot: enough to estimate it within a tenth (three standard deviations).
 _SAMPLED_OF_A_HOT_KEY = 1000
 
 
 @dataclass(frozen=True)
 class KeySpread:
-    """Estimated rows of all keys and of those that may be hot; and the sample's counts of keys, which estimate all."""
+    """Estimated rows of all keys and of each that may be hot, and the sample's counts of keys for ``keys``."""
 
     rows: int
     rows_by_key: dict[tuple[int, ...], int]
@@ -24,7 +24,7 @@ class KeySpread:
 
     @property
     def keys(self) -> int:
-        """At least about so many distinct keys.
+        """An estimated lower bound of the number of distinct keys.
 
         Chao's lower bound, in its bias-corrected form (A. Chao, Scandinavian Journal of Statistics 11, 1984, 265-270).
         """
@@ -37,8 +37,10 @@ def sample_rate(hot_key_rows: int) -> float:
 
 
 def key_spread(rows: DataFrame, keys: Sequence[str], hot_key_rows: int) -> KeySpread:
-    """Runs one job, over the key columns alone; ``keys`` are longs. Counts keys of at least half ``hot_key_rows``:
-    together with another frame's they may be hot."""
+    """Estimate the spread; runs one job over the key columns alone. ``keys`` are columns of longs.
+
+    Counts the rows of keys that have at least half of ``hot_key_rows``: with another frame's rows they may be hot.
+    """
     rate = sample_rate(hot_key_rows)
     sampled = rows.select(*keys)
     if rate < 1.0:

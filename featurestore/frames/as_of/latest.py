@@ -1,7 +1,7 @@
-"""How the latest value is carried on to spine rows: in the order of event time, or in the order of knowledge.
+"""How the latest value is carried forward to spine rows: in the order of event time, or in the order of knowledge.
 
-Without ``known_at="event"`` a value row becomes visible at its event time, so the latest is the last row so far. With
-it, a row becomes visible when it is known, which is not the order of event time: the latest is then the greatest
+Without ``known_at="event"``, a value row becomes visible at its event time, so the latest is the last row so far. With
+it, a value row becomes visible when it is known. This is not the order of event time, so the latest is the greatest
 candidate so far.
 """
 
@@ -29,22 +29,22 @@ class Latest(Protocol):
         """The time columns of a value row in the union, from its two timestamps."""
 
     def candidate(self, unit: str) -> Column:
-        """A value row as what the unit may take: the greatest is the latest. Null where the row has no value."""
+        """A value row as a struct for the unit; the greatest is the latest. Null if the row has no value."""
 
     def running(self, by: Sequence[str]) -> list[Column]:
-        """Running columns, which carry each unit's latest value on to the spine rows."""
+        """Running columns that carry each unit's latest value forward to the spine rows."""
 
     def completed(self) -> dict[str, Column]:
-        """The running columns by name, completed by what earlier chunks of a hot key carried on."""
+        """The running columns by name, completed with the values that earlier chunks of a hot key carry forward."""
 
     def value(self, unit: str, slot: str) -> Column:
         """The value that a spine row takes for a slot of the unit, whatever its age."""
 
     def event_time(self, unit: str) -> Column:
-        """The event time of the value that was taken."""
+        """The event time of the value that a spine row takes for the unit, whatever its age."""
 
     def newest_event(self) -> Column:
-        """The newest event time that a spine row saw."""
+        """The newest event time among the values visible to a spine row."""
 
 
 def latest_of(join: AsOfJoin) -> Latest:
@@ -53,7 +53,7 @@ def latest_of(join: AsOfJoin) -> Latest:
 
 @dataclass(frozen=True)
 class ByEventTime:
-    """The last value so far, and its event time where the join needs it."""
+    """The last value so far, and its event time if the join needs it."""
 
     join: AsOfJoin
 
@@ -64,7 +64,7 @@ class ByEventTime:
         return _candidate(self.join, unit, micros())
 
     def running(self, by: Sequence[str]) -> list[Column]:
-        # The sort compares the features only where event and created timestamps tie.
+        # The sort compares features only if event and created timestamps are equal.
         window = _running(by, MOMENT, CREATED, *slots(self.join))
         present = {unit: F.when(is_value(), row(self.join)) if unit == ROW else F.col(unit) for unit in self._units}
         latest = [F.last(value, ignorenulls=True).over(window).alias(unit) for unit, value in present.items()]
@@ -80,7 +80,7 @@ class ByEventTime:
         completed = {}
         for unit in self._units:
             before = F.col(carried(unit))
-            # Whatever the chunk itself has is later than all that was before it.
+            # A value of the chunk itself is later than any value of earlier chunks.
             completed[unit] = F.coalesce(F.col(unit), before[ROW] if unit == ROW else before[ROW][unit])
             if self.join.needs_event_times:
                 completed[_time(unit)] = F.coalesce(F.col(_time(unit)), before[EVENT])
@@ -104,7 +104,7 @@ class ByEventTime:
 
 @dataclass(frozen=True)
 class ByKnowledge:
-    """The greatest candidate so far, as a whole: a row that is known later may be of an earlier event."""
+    """The greatest candidate so far: a row that becomes known later may have an earlier event time."""
 
     join: AsOfJoin
 
@@ -132,7 +132,7 @@ class ByKnowledge:
 
 
 def greatest(columns: Sequence[Column]) -> Column:
-    """The greatest, nulls left out; Spark's own function refuses a single column."""
+    """The greatest of the columns, ignoring nulls; Spark's own function refuses a single column."""
     return F.greatest(*columns) if len(columns) > 1 else columns[0]
 
 

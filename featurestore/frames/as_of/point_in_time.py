@@ -1,9 +1,9 @@
 """The as-of join: for each spine row, per feature, the latest value at or before its timestamp.
 
-One shuffle and one sort, whatever the length of the history. Spine rows and value rows are put into one frame, spread
-by the join key and sorted by time, values before the spine rows of the same moment; a running window then carries the
-latest values on to each spine row. (A range join with row_number, the usual other way, compares every spine row with
-its key's whole history.)
+The join takes one shuffle and one sort, whatever the length of the history. It puts spine rows and value rows into one
+frame, partitions it by the join key and sorts it by time, values before the spine rows of the same moment. A running
+window then carries the latest values forward to each spine row. (The usual alternative, a range join with row_number,
+compares every spine row with the whole history of its key.)
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from featurestore.frames.as_of.union_rows import spine_rows, value_rows
 def point_in_time_join(
     spine: DataFrame, values: DataFrame, join: AsOfJoin, hot_keys: DataFrame | None = None
 ) -> DataFrame:
-    """The spine's rows and columns, unchanged, and for each feature its value as of the row's timestamp.
+    """The spine's rows and columns, unchanged, with the value of each feature as of the row's timestamp T.
 
-    - Grain: one row a spine row, duplicates included. Row order is not kept.
-    - A value row matches when ``T - ttl <= event_timestamp <= T``, both ends included, exact to the microsecond.
-    - ``nulls="skip"``: each feature takes its latest non-null value; ``"keep"``: the latest row wins as a whole. The
-      TTL applies to the value that was taken.
-    - Latest is by event timestamp, then created timestamp, then the tuple of the requested features (nulls lowest; an
-      array is compared by its xxhash64).
-    - ``known_at``: an instant K keeps the rows created at or before it; ``"event"`` those created at or before T.
-    - A null key, a null timestamp or no match gives nulls.
+    - Grain: one row per spine row, duplicates included. Row order is not kept.
+    - A value row matches if ``T - ttl <= event_timestamp <= T``, both ends included, exact to the microsecond.
+    - ``nulls="skip"``: each feature takes its latest non-null value; ``"keep"``: all features take the values of the
+      latest row. The TTL applies to this value or row; an older one does not replace it.
+    - The latest is the greatest by event timestamp, then created timestamp, then the tuple of the requested features
+      (nulls lowest; an array is compared by its xxhash64).
+    - ``known_at``: an instant K keeps the rows created at or before K; ``"event"`` keeps those created at or before T.
+    - A null key, a null timestamp or no match gives null features.
 
     ``values`` has the join keys, ``event_timestamp``, ``created_timestamp`` and the features. ``hot_keys`` (rows of
-    ``hot_table``) are cut in time, which changes no answer. The plan checks, row by row, that nothing newer than T was
-    visible, and raises INVARIANT otherwise.
+    ``hot_table``) are split in time, which does not change the result. The query checks for each row that no value
+    newer than T was visible, and raises INVARIANT otherwise.
     """
     return point_in_time_joins(spine, [JoinedValues(values, join)], hot_keys)
 
@@ -47,7 +47,7 @@ def point_in_time_join(
 def point_in_time_joins(
     spine: DataFrame, lookups: Sequence[JoinedValues], hot_keys: DataFrame | None = None
 ) -> DataFrame:
-    """As above, for lookups by the same key and timestamp columns of the spine: it is shuffled once for all of them."""
+    """The same for several lookups by the same columns of the spine, which is shuffled once for all of them."""
     first = lookups[0]
     by = [*key_names(first.key_types), *([CHUNK] if hot_keys is not None else [])]
     rows = spine_rows(spine, first.join, first.key_types)
@@ -75,19 +75,19 @@ def _looked_up(
 ) -> DataFrame:
     """The spine's rows with a struct ``results`` of the join's outputs."""
     join, latest = lookup.join, latest_of(lookup.join)
-    of_values = value_rows(lookup)
+    values = value_rows(lookup)
     if hot is not None:
-        of_values = in_chunks(of_values, hot, MOMENT)
-    # Spine rows that an earlier lookup spread by the key stay where they are, because a union of equally spread frames
-    # keeps their spread. The first lookup spreads both sides in one shuffle of the union.
-    beside = of_values.repartition(*by) if is_spread else of_values
-    union = rows.unionByName(beside, allowMissingColumns=True)
-    taken = union.select(*rows.columns, *latest.running(by)).where(F.col(SPINE).isNotNull())
+        values = in_chunks(values, hot, MOMENT)
+    # An earlier lookup has partitioned the spine rows by the key. They are not shuffled again, because a union of
+    # frames with equal partitioning keeps it. The first lookup partitions both sides in one shuffle of the union.
+    partitioned = values.repartition(*by) if is_spread else values
+    union = rows.unionByName(partitioned, allowMissingColumns=True)
+    looked_up = union.select(*rows.columns, *latest.running(by)).where(F.col(SPINE).isNotNull())
     if hot is not None:
-        before = carried_on(of_values, hot, by, {unit: latest.candidate(unit) for unit in units(join)}, EVENT)
-        taken = taken.join(F.broadcast(before), by, "left").withColumns(latest.completed())
+        before = carried_on(values, hot, by, {unit: latest.candidate(unit) for unit in units(join)}, EVENT)
+        looked_up = looked_up.join(F.broadcast(before), by, "left").withColumns(latest.completed())
     outputs = F.struct(*_outputs(join, latest)).alias(results)
-    return taken.where(_nothing_from_the_future(latest)).select(*rows.columns, outputs)
+    return looked_up.where(_nothing_from_the_future(latest)).select(*rows.columns, outputs)
 
 
 def _nothing_from_the_future(latest: Latest) -> Column:
@@ -97,11 +97,11 @@ def _nothing_from_the_future(latest: Latest) -> Column:
 
 
 def _outputs(join: AsOfJoin, latest: Latest) -> list[Column]:
-    def fresh(unit: str, taken: Column) -> Column:
-        """What was taken, or null where it is older than the TTL."""
+    def fresh(unit: str, latest_value: Column) -> Column:
+        """The latest value, or null if it is older than the TTL."""
         if join.ttl is None:
-            return taken
-        return F.when(latest.event_time(unit) >= micros() - F.lit(microseconds(join.ttl)), taken)
+            return latest_value
+        return F.when(latest.event_time(unit) >= micros() - F.lit(microseconds(join.ttl)), latest_value)
 
     unit_of = {slot: ROW if join.nulls == "keep" else slot for slot in slots(join)}
     outputs = [

@@ -1,4 +1,4 @@
-"""The spine: what it must have, and what of it bounds the scan of the feature tables."""
+"""The spine: its required columns, and its bounds, which limit the scan of the feature tables."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 @dataclass(frozen=True)
 class SpineBounds:
-    """Rows, the earliest and latest timestamp (None where no row has one), and about how many keys and examples."""
+    """Number of rows, earliest and latest timestamp (None if no row has one), and estimated keys and examples."""
 
     rows: int
     earliest: datetime | None
     latest: datetime | None
-    # By the columns of the key.
+    # Estimated distinct keys, by the columns of the key.
     keys: Mapping[tuple[str, ...], int] = field(default_factory=dict)
-    # Distinct (all keys, instant).
+    # Estimated distinct (all keys, instant).
     examples: int = 0
 
     def dates(self, ttl: timedelta | None, offset: timedelta = timedelta(0)) -> tuple[date | None, date] | None:
-        """The UTC dates, both ends included, on which a value can lie that a row may take; None where no row takes any.
+        """The first and last UTC date of values that a row may take, both included; None if no row takes any.
 
-        ``offset``: how long after its timestamp a row looks. The first date is None where there is no lower end.
+        ``offset``: how long after its timestamp a row looks values up. The first date is None without a lower bound.
         """
         if self.earliest is None or self.latest is None:
             return None
@@ -51,7 +51,7 @@ class SpineBounds:
 
 
 def check_spine(spine: DataFrame, timestamp_column: str) -> None:
-    """Raise SpineError for columns that are the same to Spark or cannot be carried, or without the timestamp column."""
+    """Raise SpineError for same names, for columns that cannot be carried, or if the timestamp column is missing."""
     check_names(spine.columns, "spine")
     check_carried(spine.schema)
     if timestamp_column not in spine.columns:
@@ -62,7 +62,7 @@ def check_spine(spine: DataFrame, timestamp_column: str) -> None:
 
 
 def instant_column(spine: DataFrame) -> str:
-    """A name that the spine does not use, for its timestamp as an instant."""
+    """An unused column name, for the spine's timestamp as an instant."""
     name = "__instant"
     while name in spine.columns:
         name = f"_{name}"
@@ -70,9 +70,9 @@ def instant_column(spine: DataFrame) -> str:
 
 
 def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None, name: str) -> DataFrame:
-    """The spine with a column ``name``: its timestamp as an instant, read in ``zone`` where it is naive.
+    """The spine with a column ``name``: its timestamp as an instant, read in ``zone`` if it is naive.
 
-    Raises SpineError where the type cannot give one.
+    Raises SpineError if the column's type cannot be read as an instant.
     """
     kind = spine.schema[timestamp_column].dataType
     is_text = isinstance(kind, T.StringType)
@@ -93,7 +93,7 @@ def check_keys(
     what: str = "spine",
     remedy: str = "add it, or say which column holds the key with Lookup({group!r}, ..., on={{{key!r}: <column>}})",
 ) -> None:
-    """Raise SpineError where a key column is missing or of another type; ``keys``: join key -> column of the rows.
+    """Raise SpineError if a key column is missing or has another type; ``keys``: join key -> column of the rows.
 
     ``what`` names the rows in the error, and ``remedy`` says what to do about a missing column of ``{key}``.
     """
@@ -103,26 +103,26 @@ def check_keys(
                 f"{what}: it has no column {name!r}, by which {group!r} is looked up; "
                 f"{remedy.format(key=key, group=group)}. {nearest(name, rows.columns)}"
             )
-        actual, wanted = rows.schema[name].dataType, types[key]
-        both_whole = isinstance(actual, _WHOLE) and isinstance(wanted, _WHOLE)
-        if actual != wanted and not both_whole and not isinstance(actual, T.NullType):
+        actual, expected = rows.schema[name].dataType, types[key]
+        both_whole = isinstance(actual, _WHOLE) and isinstance(expected, _WHOLE)
+        if actual != expected and not both_whole and not isinstance(actual, T.NullType):
             raise SpineError(
                 f"{what}: column {name!r} is {actual.simpleString()} and join key {key!r} of {group!r} is "
-                f"{wanted.simpleString()}; cast the column{_cast_advice(actual, wanted)}"
+                f"{expected.simpleString()}; cast the column{_cast_advice(actual, expected)}"
             )
 
 
-def _cast_advice(actual: T.DataType, wanted: T.DataType) -> str:
-    if isinstance(actual, T.DecimalType) and actual.scale == 0 and isinstance(wanted, _WHOLE):
+def _cast_advice(actual: T.DataType, expected: T.DataType) -> str:
+    if isinstance(actual, T.DecimalType) and actual.scale == 0 and isinstance(expected, _WHOLE):
         return (
-            f" (numbers beyond the range of {wanted.simpleString()} are no entity's key: make them null, or leave "
+            f" (numbers beyond the range of {expected.simpleString()} are no entity's key: make them null, or leave "
             "them out)"
         )
     return ""
 
 
 def spine_bounds(spine: DataFrame, instants: str, keys: Sequence[tuple[str, ...]] = ()) -> SpineBounds:
-    """Runs one job over the spine's column of instants and its keys."""
+    """The bounds of a spine; runs one job over its column of instants and its keys."""
     time = F.unix_micros(column(instants))
     every = [column(name) for name in dict.fromkeys(name for names in keys for name in names)]
     row = spine.agg(
@@ -143,10 +143,9 @@ def spine_bounds(spine: DataFrame, instants: str, keys: Sequence[tuple[str, ...]
 
 
 def guarded(spine: DataFrame, instants: str, bounds: SpineBounds) -> DataFrame:
-    """The spine, failing loudly where a timestamp lies outside the bounds that the scan was pruned by.
+    """The spine; its query raises INVARIANT if a timestamp is outside the bounds that pruned the scan.
 
-    Otherwise a spine whose query gives other rows each time it runs (``rand()``, a table that changed) would lose
-    matches.
+    Otherwise a spine with different rows on each run (``rand()``, a table that changed) would silently lose matches.
     """
     time = F.unix_micros(column(instants))
     outside: Column = time.isNotNull()
@@ -157,14 +156,14 @@ def guarded(spine: DataFrame, instants: str, bounds: SpineBounds) -> DataFrame:
 
 
 def check_outputs(spine_columns: Iterable[str], outputs: Iterable[str]) -> None:
-    """Raise SpineError where a feature's column would collide with the spine's or another's."""
-    taken = {without_case(name): name for name in spine_columns}
+    """Raise SpineError if a feature's column collides with a column of the spine or of another feature."""
+    columns = {without_case(name): name for name in spine_columns}
     for name in outputs:
-        other = taken.get(without_case(name))
+        other = columns.get(without_case(name))
         if other is not None:
-            beside = "" if other == name else f" (beside {other!r}, which is the same to Spark: it ignores case)"
+            same = "" if other == name else f" (beside {other!r}, which is the same to Spark: it ignores case)"
             raise SpineError(
-                f"column {name!r} would stand twice in the output{beside}; ask with full_feature_names=True, give the "
+                f"column {name!r} would stand twice in the output{same}; ask with full_feature_names=True, give the "
                 "lookup a prefix (Lookup(..., prefix=...)), or rename the spine's column"
             )
-        taken[without_case(name)] = name
+        columns[without_case(name)] = name

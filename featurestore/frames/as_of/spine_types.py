@@ -1,4 +1,4 @@
-"""Which types of a user's columns can be carried along beside an answer, and which of a spine's a saved set holds."""
+"""Which types of a user's columns a result can carry along, and which types of a spine a saved set can hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyspark.sql import types as T
 from featurestore.columnar.names import same_to_spark
 from featurestore.errors import FeatureStoreError, SpineError
 
-# Spark plans no query over the first, and gives Python none of the others.
+# Spark cannot plan a query over the first, and cannot return the others to Python.
 _NOT_CARRIED = (T.TimeType, T.CalendarIntervalType, T.YearMonthIntervalType)
 _SAVED = (
     *(T.BooleanType, T.NumericType, T.CharType, T.VarcharType, T.BinaryType),
@@ -21,18 +21,18 @@ _PLAIN_TEXT = T.StringType().collation
 def check_carried(
     schema: Iterable[T.StructField], what: str = "spine", error: type[FeatureStoreError] = SpineError
 ) -> None:
-    """Raise ``error`` for columns that cannot be carried along; ``what`` they are of is named in it."""
+    """Raise ``error`` for columns that cannot be carried along; ``what`` names their frame in the message."""
     for field in schema:
         for kind, _ in _parts(field.dataType):
             if isinstance(kind, _NOT_CARRIED):
                 raise error(
-                    f"{what}: column {field.name!r} is {field.dataType.simpleString()}, which cannot be carried along; cast it to "
-                    "text or to a number, or drop it"
+                    f"{what}: column {field.name!r} is {field.dataType.simpleString()}, which cannot be carried along; "
+                    "cast it to text or to a number, or drop it"
                 )
 
 
 def check_saved(schema: T.StructType) -> None:
-    """Raise SpineError for columns that a saved set cannot hold, or whose rows cannot be told from each other."""
+    """Raise SpineError for columns that a saved set cannot hold, or cannot compare."""
     for field in schema:
         for kind, is_within in _parts(field.dataType):
             advice = _why_not_saved(kind, is_within)
@@ -44,7 +44,7 @@ def check_saved(schema: T.StructType) -> None:
 
 
 def _parts(kind: T.DataType, is_within: bool = False) -> Iterator[tuple[T.DataType, bool]]:
-    """The type and all types within it, and whether each is within another."""
+    """The type and all types nested in it, each with whether it is nested."""
     yield kind, is_within
     if isinstance(kind, T.UserDefinedType):
         yield from _parts(kind.sqlType(), is_within)
@@ -59,7 +59,7 @@ def _parts(kind: T.DataType, is_within: bool = False) -> Iterator[tuple[T.DataTy
 
 
 def _why_not_saved(kind: T.DataType, is_within: bool) -> str | None:
-    """What to do about a type that a saved set cannot hold; None where it can."""
+    """What to do about a type that a saved set cannot hold; None if it can."""
     if isinstance(kind, T.StringType):
         return None if kind.collation == _PLAIN_TEXT else "cast it to a string without a collation"
     if isinstance(kind, T.StructType):

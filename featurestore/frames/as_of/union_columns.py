@@ -7,22 +7,22 @@ from pyspark.sql import functions as F
 
 from featurestore.frames.as_of.join_rules import AsOfJoin
 
-# A value row at event time t has moment 2t, a spine row at time t has moment 2t + 1: one long sorts both by time, and
-# values before the spine rows that may see them.
+# A value row at event time t has the moment 2t, a spine row at time t has 2t + 1. So one long sorts both by time, and
+# puts values before the spine rows that may see them.
 MOMENT, EVENT, CREATED = "__moment", "__event", "__created"
-# Of spine rows only: their own columns, and the results of earlier lookups.
+# Only spine rows have these: their own columns, and the results of earlier lookups.
 SPINE, RESULTS = "__spine", "__results"
-# The unit that is carried on where the latest row wins as a whole.
+# The unit that is carried forward if the latest row wins as a whole.
 ROW = "__row"
 
 
 def slots(join: AsOfJoin) -> list[str]:
-    """The features' columns: a feature's own name may be one of the spine's, or of this union's."""
+    """Names of the features' columns; a feature's own name could collide with the spine's or this union's."""
     return [f"__feature_{index}" for index in range(len(join.features))]
 
 
 def units(join: AsOfJoin) -> list[str]:
-    """What takes a latest value each: the row as a whole, or every feature on its own."""
+    """The units that each take a latest value: the row as a whole, or each feature on its own."""
     return [ROW] if join.nulls == "keep" else slots(join)
 
 
@@ -31,7 +31,7 @@ def row(join: AsOfJoin) -> Column:
 
 
 def micros() -> Column:
-    """A row's time; of a value row, when it becomes visible."""
+    """The time of a spine row, or the time at which a value row becomes visible; microseconds since 1970."""
     return F.shiftright(MOMENT, 1)
 
 

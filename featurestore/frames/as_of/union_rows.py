@@ -1,4 +1,4 @@
-"""Spine rows and value rows as they stand in the union that an as-of join sorts: key as longs, and moment."""
+"""Spine rows and value rows in the form that an as-of join sorts: the key as longs, and the moment."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from featurestore.frames.timestamps import instant
 
 
 def spine_rows(spine: DataFrame, join: AsOfJoin, types: Sequence[T.DataType]) -> DataFrame:
-    """A row a spine row; ``types``: of the values' join keys."""
+    """One row per spine row; ``types`` are those of the values' join keys."""
     time = F.unix_micros(column(join.timestamp_column))
-    # try_cast: a key beyond the range of the values' type is a key that no value has.
+    # try_cast gives null for a key beyond the range of the values' type, which no value can have.
     keys = [column(name).try_cast(kind) for name, kind in zip(join.keys.values(), types, strict=True)]
     complete = time.isNotNull()
     for key in keys:
         complete = complete & key.isNotNull()
-    # A row without a moment sorts before all values of whatever key it has: it finds none, and any key spreads it.
+    # A row without a moment sorts before all values, so it matches none and may have any key. A hash spreads such rows.
     anywhere = F.xxhash64(*keys, time)
     return spine.select(
         *(
@@ -40,7 +40,7 @@ def spine_rows(spine: DataFrame, join: AsOfJoin, types: Sequence[T.DataType]) ->
 
 
 def value_rows(lookup: JoinedValues) -> DataFrame:
-    """A row a value row that may be known."""
+    """One row per value row, without those created after an instant ``known_at``."""
     values, join = lookup.values, lookup.join
     if isinstance(join.known_at, datetime):
         values = values.where(F.col("created_timestamp") <= instant(join.known_at))
@@ -52,12 +52,12 @@ def value_rows(lookup: JoinedValues) -> DataFrame:
 
 
 def spread_of_spine(spine: DataFrame, lookup: JoinedValues) -> DataFrame:
-    """Key and moment of the complete spine rows: what hot keys are found by."""
+    """Key and moment of the complete spine rows, from which hot keys are found."""
     rows = spine_rows(spine, lookup.join, lookup.key_types)
     return rows.where(F.col(MOMENT).isNotNull()).select(*key_names(lookup.key_types), MOMENT)
 
 
 def spread_of_values(lookup: JoinedValues) -> DataFrame:
-    """Key and moment of the value rows."""
+    """Key and moment of the value rows, from which hot keys are found."""
     rows = value_rows(replace(lookup, join=replace(lookup.join, features=())))
     return rows.select(*key_names(lookup.key_types), MOMENT)

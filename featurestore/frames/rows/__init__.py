@@ -1,1 +1,1 @@
-"""A batch's rows: conformed, validated, rejected, suppressed, found by entity."""
+"""A batch's rows: conform, validate, reject and suppress them, and find them by entity."""

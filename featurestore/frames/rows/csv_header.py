@@ -6,14 +6,14 @@ import csv
 import re
 from collections.abc import Iterable
 
-# A line of text with its end: of Unix, Windows, or an old Macintosh.
+# A line of text with its line end: Unix, Windows, or old Macintosh.
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r|$)")
 
 
 def header_record(text: str, quote: str = '"', comment: str = "") -> str | None:
-    """The first record of a file, which is its header; None where there is none.
+    """The first record of a file, which is its header; None if there is none.
 
-    Blank lines, and lines that begin with ``comment``, come before it at most. A quoted name may hold line ends.
+    Blank lines, and lines that begin with ``comment``, may come before it. A quoted name may contain line ends.
     """
     record = ""
     for match in _LINE.finditer(text):
@@ -27,14 +27,14 @@ def header_record(text: str, quote: str = '"', comment: str = "") -> str | None:
 
 
 def is_whole(text: str, record: str | None) -> bool:
-    """Whether the record ends within the text, so that a longer text of the same file has the same record."""
+    """Whether the record ends within the text, so that more text of the file would give the same record."""
     return record is not None and len(text.rstrip("\r\n")) > text.index(record) + len(record)
 
 
 def header_names(record: str, separator: str = ",", quote: str = '"') -> list[str]:
-    """The names that the record holds (RFC 4180), as they stand there.
+    """The names in the record (RFC 4180), unchanged.
 
-    Raises ValueError where it is not of the file's encoding, or a quote is not closed.
+    Raises ValueError if the record is not UTF-8, or a quote is not closed.
     """
     if any("\ud800" <= character <= "\udfff" for character in record):
         raise ValueError("its header is not UTF-8; convert the file")
@@ -48,6 +48,6 @@ def header_names(record: str, separator: str = ",", quote: str = '"') -> list[st
 
 
 def doubled(names: Iterable[str]) -> list[str]:
-    """The names that come twice; Spark tells neither blanks around a name nor its case apart. None of no name is one."""
+    """The names that come twice, empty ones excepted; Spark ignores the case of a name and blanks around it."""
     folded = [name.strip().lower() for name in names]
     return sorted({name for name in folded if name and folded.count(name) > 1})

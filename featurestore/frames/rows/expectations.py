@@ -1,4 +1,4 @@
-"""What a group expects of every run: which of it a batch of good rows breaks."""
+"""A group's expectations of every run, and which of them a batch of good rows breaks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from featurestore.frames.columns import column
 
 
 def broken_expectations(good: DataFrame, group: FeatureGroup, window_end: datetime, failed: int) -> list[str]:
-    """A text for each expectation that the rows break, with what was found and what was expected; runs one job.
+    """A message for each expectation that the rows break, with the actual and the expected value; runs one job.
 
-    A share of nothing is 0: without rows only ``min_rows`` and ``max_age`` can be broken.
+    The share of no rows is 0, so without rows only ``min_rows`` and ``max_age`` can be broken.
     """
     if group.expect is None:
         return []
@@ -45,14 +45,20 @@ def _broken(
         yield f"min_rows: {rows} {'row' if rows == 1 else 'rows'}, expected at least {expect.min_rows}"
     if expect.max_age is not None:
         if newest is None:
-            yield f"max_age: no rows, expected one of the last {format_duration(expect.max_age)} before {window_end.isoformat()}"
+            yield (
+                f"max_age: no rows, expected one of the last {format_duration(expect.max_age)} before "
+                f"{window_end.isoformat()}"
+            )
         elif window_end - from_micros(newest) > expect.max_age:
             yield (
                 f"max_age: the newest event timestamp is {from_micros(newest).isoformat()}, expected one of the last "
                 f"{format_duration(expect.max_age)} before {window_end.isoformat()}"
             )
     if expect.max_failed_share is not None and failed > expect.max_failed_share * (rows + failed):
-        yield f"max_failed_share: {failed} of {rows + failed} rows broke rules, expected at most {expect.max_failed_share:.1%}"
+        yield (
+            f"max_failed_share: {failed} of {rows + failed} rows broke rules, expected at most "
+            f"{expect.max_failed_share:.1%}"
+        )
     shares = expect.max_null_share
     limits = shares if isinstance(shares, dict) else dict.fromkeys(group.feature_names, shares)
     for name, limit in limits.items():

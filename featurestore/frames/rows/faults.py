@@ -1,4 +1,4 @@
-"""Why a row may not be stored: faults know their column until the row has been checked, then they become text."""
+"""Why a row cannot be stored: a fault knows its column until the row has been checked, then it becomes text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ARROW_TYPE = pa.list_(pa.struct([("column", pa.string()), ("reason", pa.string(
 
 @dataclass(frozen=True)
 class Fault:
-    """``column``: the column of the value that could not be read; None where the fault is of the row as a whole."""
+    """A reason, and the ``column`` of the value that could not be read; None for a fault of the whole row."""
 
     column: str | None
     reason: str
@@ -24,14 +24,14 @@ class Fault:
 
 
 def arrow_faults(faults: Sequence[Sequence[Fault]]) -> pa.Array:
-    """The faults of each row as a column, as ``faults_present`` makes them in Spark."""
+    """The faults of each row as a column, in the form that ``faults_present`` gives in Spark."""
     return pa.array([[asdict(fault) for fault in of_row] for of_row in faults], _ARROW_TYPE)
 
 
 def faults_present(reasons: Sequence[tuple[str | None, Column]]) -> Column:
-    """An array of the faults, in their order, without those that have no reason.
+    """An array of the faults that have a reason, in order.
 
-    Each pair: a column's name (None: the row as a whole), and the reason or null.
+    Each pair is a column's name (None for the whole row) and a reason or null.
     """
     faults = [F.struct(F.lit(name).cast("string").alias("column"), reason.alias("reason")) for name, reason in reasons]
     return F.filter(F.array(*faults), lambda fault: fault["reason"].isNotNull())

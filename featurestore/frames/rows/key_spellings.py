@@ -1,4 +1,4 @@
-"""The spellings of a join key's value in JSON, CSV and Python's own texts: which texts say the same value."""
+"""The spellings of a join key's value in JSON, CSV and Python: which texts mean the same value."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
-# What may be around a text that is the same all the same: brackets, quotes and blanks.
+# Brackets, quotes and blanks around a text do not change it.
 _AROUND_CHARACTERS = " \t\r\n[](){}<>\"'`"
 _AROUND = f"[{re.escape(_AROUND_CHARACTERS)}]*"
 _CELL_END, _WORD_END = re.compile(r"[,;|\t\n]+"), re.compile(r"""[\s,;|:=\[\](){}<>"'`\\]+""")
@@ -19,32 +19,32 @@ _MOMENT = re.compile(r"\d{4}-?\d{2}-?\d{2}(?:[T ]\d{2}:?\d{2}(?::?\d{2}(?:[.,]\d
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# Time zones are this far from UTC at the most, by whole quarters of an hour.
+# Time zones are at most this far from UTC, in steps of a quarter of an hour.
 _FURTHEST_ZONE, _ZONE_STEP = timedelta(hours=14), timedelta(minutes=15)
 
 
 class Spelling(Protocol):
-    """One value of a join key. Contents are JSON's scalars: texts (of numbers too, as they are spelled) and booleans."""
+    """One value of a join key, compared with JSON scalars: text (numbers as they are spelled) and booleans."""
 
     def is_same(self, content: Any) -> bool:
         """Whether the content is a spelling of the value."""
 
     def is_kind(self, content: Any) -> bool:
-        """Whether the content can be read as a value of the same type, this one or another."""
+        """Whether the content can be read as any value of the same type."""
 
     def is_in(self, text: str) -> bool:
-        """Whether a spelling of the value is anywhere in a text."""
+        """Whether a text contains a spelling of the value anywhere."""
 
 
 def values_in(text: str, kind: str) -> set[Any]:
-    """The values of a join key's type that a text may spell, as a whole or in parts."""
+    """The values of a join key's type that a text, or a part of it, may spell."""
     if kind == "string":
         return _texts_in(text)
     if kind in ("long", "int"):
         return _wholes_in(text, 64 if kind == "long" else 32)
     if kind == "boolean":
         return {value for value in (True, False) if Truth(value).is_in(text)}
-    moments = (moment for found in _MOMENT.finditer(text) if (moment := _read(found[0])) is not None)
+    moments = (moment for match in _MOMENT.finditer(text) if (moment := _read(match[0])) is not None)
     if kind == "date":
         return {moment.date() for moment in moments}
     return {moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC) for moment in moments}
@@ -63,7 +63,7 @@ def _wholes_in(text: str, bits: int) -> set[int]:
 
 
 def spelling_of(value: Any) -> Spelling:
-    """Of a join key's typed value."""
+    """The spelling of a join key's typed value."""
     if isinstance(value, bool):
         return Truth(value)
     if isinstance(value, int):
@@ -74,7 +74,7 @@ def spelling_of(value: Any) -> Spelling:
 
 
 def unescaped(text: str) -> str:
-    """The text with the escapes of JSON and Python undone, once; pairs of surrogates become their character."""
+    """The text with the escapes of JSON and Python undone once; surrogate pairs become their character."""
     if "\\" not in text:
         return text
     plain = _ESCAPE.sub(_character, text)
@@ -122,7 +122,7 @@ def _number(spelled: str) -> Decimal | None:
     try:
         return Decimal(spelled)
     except InvalidOperation:
-        # An exponent beyond any number that is a key.
+        # The exponent is beyond that of any key.
         return None
 
 
@@ -146,7 +146,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class Moment:
-    """A date or an instant. A date counts with any time of day; an instant without a time zone, in any zone."""
+    """A date or an instant. A date matches with any time of day; a text without a time zone, in any zone."""
 
     value: date
 
@@ -158,7 +158,7 @@ class Moment:
         return type(content) is str and _read(content.strip()) is not None
 
     def is_in(self, text: str) -> bool:
-        return any(self._is(found[0]) for found in _MOMENT.finditer(text)) or any(
+        return any(self._is(match[0]) for match in _MOMENT.finditer(text)) or any(
             self._counts(run) for run in _DIGITS.findall(text)
         )
 
@@ -174,7 +174,7 @@ class Moment:
         return away <= _FURTHEST_ZONE and away % _ZONE_STEP == timedelta(0)
 
     def _counts(self, text: str) -> bool:
-        """Whether it is the number of seconds, thousandths or millionths since 1970."""
+        """Whether the text is the number of seconds, milliseconds or microseconds since 1970."""
         if not isinstance(self.value, datetime) or not _DIGITS.fullmatch(text) or len(text) > _LONGEST_RUN:
             return False
         micros = (self.value - _EPOCH) // timedelta(microseconds=1)

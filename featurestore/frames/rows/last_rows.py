@@ -1,11 +1,11 @@
-"""Old rows that reads after a cut still need, and those that they do not."""
+"""Old rows that reads after a cutoff still need, and rows that they do not."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 from functools import reduce
-from operator import or_
+from operator import and_, or_
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import Window as W
@@ -23,13 +23,13 @@ CONTENT = ("__content_1", "__content_2")
 
 
 def superseded(old: DataFrame, group: FeatureGroup, cut: datetime) -> DataFrame:
-    """Which of the rows, all older than ``cut``, no as-of read at ``cut`` or later takes a value from.
+    """The rows, all older than ``cut``, from which no as-of read at ``cut`` or later takes a value.
 
-    A row is needed where it is the latest of its entity (``nulls: keep``), or the latest that has one of the features
-    (``skip``), as known at any time from ``cut`` on: so also the one that a correction, or a row that came late,
-    replaced only after ``cut``. Of rows with the same event and created timestamp all are needed or none, since content
-    decides between them. A row whose TTL ends before ``cut`` is not needed. Grain: one row an identity, that is
-    ``identity_columns(group)``.
+    A row is needed if it is the latest of its entity (``nulls: keep``), or the latest with a value of one of the
+    features (``skip``), as known at any time from ``cut`` on. This includes a row that a correction or a late row
+    replaced only after ``cut``. Rows with the same event and created timestamp are needed together or not at all,
+    because only their content decides between them. A row whose TTL ends before ``cut`` is not needed. Grain: one row
+    per identity, that is ``identity_columns(group)``.
     """
     known = F.greatest(F.col(_CREATED), instant(cut))
     until_then = W.partitionBy(*(column(key) for key in group.join_keys)).orderBy(known)
@@ -42,8 +42,8 @@ def superseded(old: DataFrame, group: FeatureGroup, cut: datetime) -> DataFrame:
         latest = is_latest(F.lit(True))
     else:
         latest = reduce(or_, (is_latest(column(name).isNotNull()) for name in group.feature_names))
-    told = old.withColumn(_NEEDED, latest & _lives_on(group, cut))
-    return identities(told.where(~F.col(_NEEDED)), group).distinct()
+    marked = old.withColumn(_NEEDED, latest & _lives_on(group, cut))
+    return identities(marked.where(~F.col(_NEEDED)), group).distinct()
 
 
 def _lives_on(group: FeatureGroup, cut: datetime) -> Column:
@@ -56,7 +56,7 @@ def _lives_on(group: FeatureGroup, cut: datetime) -> Column:
 
 
 def identities(rows: DataFrame, group: FeatureGroup) -> DataFrame:
-    """Keys, event and created timestamp, and 128 bits of hash over all of the group's columns."""
+    """Each row's keys, event and created timestamp, and 128 bits of hash over all columns of the group."""
     first, second = content(group)
     named = [column(name) for name in identity_columns(group)[: -len(CONTENT)]]
     return rows.select(*named, first.alias(CONTENT[0]), second.alias(CONTENT[1]))
@@ -67,14 +67,14 @@ def identity_columns(group: FeatureGroup) -> list[str]:
 
 
 def content(group: FeatureGroup, prefix: str = "") -> tuple[Column, Column]:
-    """Two hashes over the group's columns, as typed in its definition; ``prefix`` is that of an alias."""
+    """Two hashes over the group's columns, typed as in its definition; ``prefix``: an alias and a dot, or empty."""
     fields = [field for field in values_schema(group) if field.name not in PARTITION_COLUMNS]
     values = [F.col(f"{prefix}`{field.name}`").cast(field.dataType) for field in fields]
     return row_hash(values, 1), row_hash(values, 2)
 
 
 def same_identity(group: FeatureGroup, target: str, source: str) -> Column:
-    """Whether a row of the alias ``target`` has an identity of the alias ``source``."""
+    """Whether a row of the alias ``target`` has the identity of a row of the alias ``source``."""
     named = [
         F.col(f"{target}.`{name}`") == F.col(f"{source}.`{name}`") for name in identity_columns(group)[: -len(CONTENT)]
     ]
@@ -83,4 +83,4 @@ def same_identity(group: FeatureGroup, target: str, source: str) -> Column:
 
 
 def _all(conditions: Sequence[Column]) -> Column:
-    return reduce(lambda one, other: one & other, conditions)
+    return reduce(and_, conditions)

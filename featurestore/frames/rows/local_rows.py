@@ -1,7 +1,7 @@
-"""Rows in the process's memory (lists of dicts, pandas, Arrow) -> Arrow columns that Spark reads, with reasons.
+"""Rows in this process's memory (lists of dicts, pandas, Arrow) -> Arrow columns that Spark can read, with reasons.
 
-Spark would guess one type for a whole column and fail at the first value that has another. Python values are read here one
-by one, so that one bad row never stops its neighbours; typed columns keep their type, and Spark reads their values.
+Spark would infer one type for a whole column and fail at the first value of another. This module reads Python values
+one by one, so that a bad row never stops the others. Typed columns keep their type, and Spark reads their values.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from featurestore.kinds.registry import kind_of
 
 
 def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None) -> pa.Table:
-    """One row a mapping: the columns of the group that any mapping names, ``__faults`` and ``__row``.
+    """One row per mapping: the columns of the group that any mapping names, ``__faults`` and ``__row``.
 
-    An unknown key, a missing join key or a value of the wrong type is a reason on that row alone.
+    An unknown key, a missing join key or a value of the wrong type becomes a reason on that row alone.
     """
     words = targets(group) | {"tenant_id": "string"}
     faults: list[list[Fault]] = [[] for _ in rows]
@@ -47,13 +47,13 @@ def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None)
 
 
 def _as_dict(row: Any, faults: list[Fault]) -> dict[Any, Any]:
-    """The row as a plain dict, whose methods are Python's own; empty, with a reason, where it is none."""
+    """The row as a plain dict; empty, with a reason, if the row is not a mapping or cannot be read."""
     if not isinstance(row, Mapping):
         faults.append(Fault(None, f"not a mapping of column names to values but {type(row).__name__}"))
         return {}
     try:
         return dict(row.items())
-    except Exception as error:  # The mapping is the caller's, and so are its methods.
+    except Exception as error:  # The caller wrote the mapping's methods.
         faults.append(Fault(None, f"not readable as a mapping ({type(error).__name__})"))
         return {}
 
@@ -61,8 +61,8 @@ def _as_dict(row: Any, faults: list[Fault]) -> dict[Any, Any]:
 def arrow_from_pandas(frame: pd.DataFrame, group: FeatureGroup, zone: str | None, text: str | None = None) -> pa.Table:
     """The frame's columns as Arrow; columns of Python objects are read value by value, NaN and NaT are null.
 
-    The index is left out. ``text``: a column of texts that a feature is to be made of, which the group need not have.
-    Raises SchemaError for columns that can never fit.
+    The index is left out. ``text``: a column of texts from which a feature is computed; the group may lack it. Raises
+    SchemaError for columns that can never fit.
     """
     names = [str(name) for name in frame.columns]
     more = _beside(text, group)
@@ -81,17 +81,17 @@ def arrow_from_pandas(frame: pd.DataFrame, group: FeatureGroup, zone: str | None
 
 
 def _beside(text: str | None, group: FeatureGroup) -> dict[str, str]:
-    """A column of texts that the group does not have, with its type."""
+    """The type of the column of texts, if the group does not have this column."""
     return {} if text is None or text in targets(group) else {text: "string"}
 
 
 def _is_python_text(kind: Any) -> bool:
-    """Whether a column is of Python's own texts, which may hold what Arrow cannot write."""
+    """Whether a column stores Python strings, which may contain text that Arrow cannot write."""
     return isinstance(kind, pd.StringDtype) and kind.storage == "python"
 
 
 def _holds_objects(series: pd.Series[Any]) -> bool:
-    """Whether values are Python objects, each of its own kind."""
+    """Whether the column stores Python objects, which may be of different kinds."""
     kind = series.dtype
     if isinstance(kind, pd.CategoricalDtype):
         return bool(pd.api.types.is_object_dtype(kind.categories.dtype))
@@ -101,7 +101,7 @@ def _holds_objects(series: pd.Series[Any]) -> bool:
 def _typed_column(series: pd.Series[Any], name: str, word: str, group: FeatureGroup) -> pa.Array:
     kind = series.dtype
     if _is_python_text(kind):
-        # Read as text already, where text can be read.
+        # Text was read before this, if the type can be read from text.
         raise type_error(name, "string", word, group)
     if isinstance(kind, pd.SparseDtype):
         series = pd.Series(series.array.to_dense())
@@ -114,20 +114,20 @@ def _typed_column(series: pd.Series[Any], name: str, word: str, group: FeatureGr
 
 
 def _present(value: Any) -> Any:
-    """The value; None where pandas means that there is none."""
+    """The value; None if pandas counts it as missing."""
     return None if is_missing(value) or is_not_a_number(value) else value
 
 
 def _row_of(frame: pd.DataFrame, position: int) -> str:
-    """A row as it came, with null for what is missing."""
+    """An original row as JSON, with null for missing values."""
     values = (frame.iloc[position, column] for column in range(frame.shape[1]))
     return row_text({str(name): _present(value) for name, value in zip(frame, values, strict=True)})
 
 
 def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = None) -> pa.Table:
-    """An Arrow table's columns in the types that Spark reads; raises SchemaError for columns that can never fit.
+    """An Arrow table's columns in types that Spark can read; raises SchemaError for columns that can never fit.
 
-    ``text``: as of ``arrow_from_pandas``.
+    ``text``: the same as in ``arrow_from_pandas``.
     """
     more = _beside(text, group)
     check_column_names([name for name in table.column_names if name not in more], group, needs_feature=text is None)
@@ -145,7 +145,7 @@ def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = No
 def read_values(
     values: Sequence[Any], name: str, word: str, faults: list[list[Fault]], moments: Moments = STRICT
 ) -> pa.Array:
-    """Read each value as the type ``word``; what cannot be read becomes null, with a reason in its row's faults."""
+    """Read each value as the type ``word``; one that cannot be read becomes null, and its row gets a reason."""
     kind = kind_of(word)
     read = []
     for value, of_row in zip(values, faults, strict=True):
@@ -154,7 +154,7 @@ def read_values(
         except UnreadableError as error:
             of_row.append(Fault(name, str(error)))
             read.append(None)
-        except Exception as error:  # A value is an object of the caller's, and any of its methods may raise.
+        except Exception as error:  # The value is the caller's object, and any of its methods may raise.
             of_row.append(Fault(name, unforeseen(word, error)))
             read.append(None)
     return pa.array(read, type=kind.arrow_type)

@@ -1,4 +1,4 @@
-"""Which rows are about one of some entities: conditions on the alias ``target``, with the keys in the alias ``source``."""
+"""Which rows are about given entities: conditions on rows (alias ``target``) and keys (alias ``source``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FILE, _MET = "__file", "__met"
 
 
 def by_columns(lookups: Sequence[Mapping[str, str]]) -> Column:
-    """Rows that have the keys in columns; ``lookups``: ways in which a row tells an entity, join key -> column."""
+    """Whether a row has the keys in its columns; each lookup (join key -> column) is a way to name an entity."""
     ways = [
         reduce(and_, (F.col(f"{TARGET}.`{name}`") == F.col(f"{SOURCE}.`{key}`") for key, name in lookup.items()))
         for lookup in lookups
@@ -23,13 +23,13 @@ def by_columns(lookups: Sequence[Mapping[str, str]]) -> Column:
 
 
 def rows_met(rows: DataFrame, keys: DataFrame, condition: Column) -> DataFrame:
-    """The rows that the condition is true for."""
+    """The rows for which the condition is true for any of the keys."""
     return rows.alias(TARGET).join(F.broadcast(keys.alias(SOURCE)), condition, "left_semi")
 
 
 def files_met(rows: DataFrame, keys: DataFrame, condition: Column, file: Column) -> DataFrame:
-    """A row a ``file`` that has rows: its name, and ``met``, whether the condition is true for any of them."""
-    told = rows.withColumn(_FILE, file).alias(TARGET)
+    """One row per file that has rows: its name (``file``), and whether the condition is true for any row (``met``)."""
+    named = rows.withColumn(_FILE, file).alias(TARGET)
     flagged = keys.withColumn(_MET, F.lit(True)).alias(SOURCE)
-    met = told.join(F.broadcast(flagged), condition, "left")
+    met = named.join(F.broadcast(flagged), condition, "left")
     return met.groupBy(F.col(_FILE).alias("file")).agg(F.coalesce(F.bool_or(_MET), F.lit(False)).alias("met"))

@@ -1,7 +1,7 @@
 """Rows of text (CSV cells, JSON lines) -> typed columns, with a reason for each value that cannot be read.
 
-The result carries ``__faults`` and ``__row`` for ``check_rows``, which reads the rest: timestamps, dates and JSON stay
-text until then, so that their rules are written once.
+The result has ``__faults`` and ``__row`` for ``check_rows``, which reads the rest: timestamps, dates and JSON stay text
+until then, so that their rules are written once.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from featurestore.kinds.json_text.variants import JsonMember
 from featurestore.kinds.reading import Reading
 from featurestore.kinds.registry import kind_of
 
-# The column that it is about, None for the row as a whole, and a reason or null.
+# The column concerned (None for the whole row), and a reason or null.
 _Reason = tuple[str | None, Column]
 
 _NOT_UTF8 = "the text is not UTF-8"
-# What the reader of CSV puts in the place of bytes that are not UTF-8.
+# Spark's CSV reader replaces bytes that are not UTF-8 with this character.
 _REPLACED = "\ufffd"
 
 
 def rows_from_cells(cells: DataFrame, group: FeatureGroup, malformed: str | None = None) -> DataFrame:
-    """One row a row of ``cells``, whose columns are all text; a null cell is a missing value.
+    """One row per row of ``cells``, which has only text columns; a null cell is a missing value.
 
-    ``malformed`` is the column that holds a line which could not be cut into the header's cells, else null.
-    Arrays are read from JSON text. Raises SchemaError for columns that the group does not have.
+    ``malformed`` names the column that holds a line if its cells do not match the header, else null. Arrays are read
+    from JSON text. Raises SchemaError for columns that the group does not have.
     """
-    given = [name for name in cells.columns if name != malformed]
-    check_column_names(given, group)
+    names = [name for name in cells.columns if name != malformed]
+    check_column_names(names, group)
     words = targets(group) | {"tenant_id": "string"}
-    readings = {name: kind_of(words[name]).read_cell(column(name)) for name in given}
+    readings = {name: kind_of(words[name]).read_cell(column(name)) for name in names}
     faults = _faults(readings)
-    original = F.to_json(F.struct(*(column(name) for name in given)), {"ignoreNullFields": "false"})
+    original = F.to_json(F.struct(*(column(name) for name in names)), {"ignoreNullFields": "false"})
     faults.append(_of_row(_NOT_UTF8, F.contains(original, F.lit(_REPLACED))))
     if malformed is not None:
         faults.append(_of_row("the line has not as many cells as the header", column(malformed).isNotNull()))
@@ -51,10 +51,10 @@ def rows_from_cells(cells: DataFrame, group: FeatureGroup, malformed: str | None
 
 
 def rows_from_json_lines(lines: DataFrame, group: FeatureGroup, tenant_id: str) -> DataFrame:
-    """One row a line of the text column ``value``, blank lines left out; every column of the group is there.
+    """One row per line of the text column ``value``, without blank lines; the result has every column of the group.
 
-    A line that is not one JSON object, an unknown key, another tenant's id, or a value of another JSON kind is a
-    reason on that row alone.
+    A line that is not a single JSON object, an unknown key, another tenant's id, or a value of another JSON kind
+    becomes a reason on that row alone.
     """
     line = column("value")
     parsed = F.when(is_json(line), F.try_parse_json(line))

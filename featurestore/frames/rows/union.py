@@ -1,4 +1,4 @@
-"""Rows of several files as one frame: columns by their names, types only widened where no value can change."""
+"""Rows of several files as one frame: columns by name, types widened only if no value can change."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _WITHIN_DOUBLE = (T.ByteType, T.ShortType, T.IntegerType, T.FloatType, T.DoubleT
 
 
 def union_losslessly(frames: Mapping[str, DataFrame]) -> DataFrame:
-    """All rows of the frames, which are known by the files that they come from; a column that a frame lacks is null there.
+    """All rows of ``frames`` (file -> its rows); a column that a frame lacks is null in its rows.
 
-    Raises SchemaError for a column whose types have none in common that holds every value of both.
+    Raises SchemaError for a column if no type holds every value of the types that it has.
     """
     if len(frames) == 1:
         return next(iter(frames.values()))
@@ -32,23 +32,23 @@ def union_losslessly(frames: Mapping[str, DataFrame]) -> DataFrame:
             if common is None:
                 raise SchemaError(
                     f"column {field.name!r} is {known.simpleString()} in {first_file[name]} and "
-                    f"{field.dataType.simpleString()} in {file}, and no type holds both without loss; write the files with "
-                    "one type, or read them one by one"
+                    f"{field.dataType.simpleString()} in {file}, and no type holds both without loss; write the files "
+                    "with one type, or read them one by one"
                 )
             types[name] = common
             first_file.setdefault(name, file)
     return reduce(_below, (_widened(frame, types) for frame in frames.values()))
 
 
-def common_type(one: T.DataType, other: T.DataType) -> T.DataType | None:
-    """The type that holds every value of both exactly; None where there is none."""
-    if one == other or isinstance(other, T.NullType):
-        return one
-    if isinstance(one, T.NullType):
-        return other
-    if isinstance(one, _WHOLE) and isinstance(other, _WHOLE):
-        return max(one, other, key=lambda kind: _WHOLE.index(type(kind)))
-    if isinstance(one, _WITHIN_DOUBLE) and isinstance(other, _WITHIN_DOUBLE):
+def common_type(first: T.DataType, second: T.DataType) -> T.DataType | None:
+    """The type that holds every value of both types exactly; None if there is none."""
+    if first == second or isinstance(second, T.NullType):
+        return first
+    if isinstance(first, T.NullType):
+        return second
+    if isinstance(first, _WHOLE) and isinstance(second, _WHOLE):
+        return max(first, second, key=lambda kind: _WHOLE.index(type(kind)))
+    if isinstance(first, _WITHIN_DOUBLE) and isinstance(second, _WITHIN_DOUBLE):
         return T.DoubleType()
     return None
 

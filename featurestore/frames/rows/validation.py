@@ -1,4 +1,4 @@
-"""Rows -> the group's types, each row with every reason why it may not be stored."""
+"""Rows -> the group's types, each row with every reason why it cannot be stored."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _UNREADABLE = "__unreadable"
 
 
 def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str | None = None) -> DataFrame:
-    """One row a row given: the group's columns, ``__faults`` (every reason as text; empty for a good row), ``__row``.
+    """One row per input row: the group's columns, ``__faults`` (every reason as text; empty for a good row), ``__row``.
 
-    Rows may bring ``__faults`` of an earlier step, which has read some of their values already (``faults_present``).
-    ``__row`` is the row as it came, as JSON, where there is a reason, else null. A null passes every rule but
-    ``not_null``; join keys and the event timestamp are always needed. Raises SchemaError for columns that never fit.
+    Rows may have ``__faults`` of an earlier step that has read some of their values (``faults_present``). ``__row`` is
+    the original row as JSON if there is a reason, else null. A null passes every rule except ``not_null``; join keys
+    and the event timestamp are always required. Raises SchemaError for columns that can never fit.
     """
     readings = read_columns(rows, group, zone)
-    given = input_columns(rows)
+    names = input_columns(rows)
     unreadable: list[tuple[str | None, Column]] = [(name, reading.fault) for name, reading in readings.items()]
-    if "tenant_id" in given:
+    if "tenant_id" in names:
         other = column("tenant_id").cast("string") != F.lit(tenant_id)
         unreadable.append(("tenant_id", F.when(other, F.lit("not the tenant of this store"))))
     faults = faults_present(unreadable)
@@ -36,7 +36,7 @@ def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str |
     read = rows.select(
         *(reading.good_value.alias(name) for name, reading in readings.items()),
         faults.alias(_UNREADABLE),
-        F.struct(*(column(name) for name in given)).alias("__given"),
+        F.struct(*(column(name) for name in names)).alias("__given"),
         *([column(ROW)] if ROW in rows.columns else []),
     )
     checked = read.withColumn(FAULTS, F.array_distinct(F.concat(reasons_of(column(_UNREADABLE)), _broken_rules(group))))
@@ -44,7 +44,7 @@ def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str |
 
 
 def _original(checked: DataFrame) -> Column:
-    """The row as it came, as JSON with every field; a text made earlier, where it came from Python, stays."""
+    """The original row as JSON with every field, or the text that an earlier step made of a Python row."""
     made = json_of(column("__given"), checked.schema["__given"].dataType)
     text = F.coalesce(column(ROW), made) if ROW in checked.columns else made
     return F.when(F.size(FAULTS) > 0, text)
@@ -52,7 +52,7 @@ def _original(checked: DataFrame) -> Column:
 
 def _broken_rules(group: FeatureGroup) -> Column:
     needed = [*group.join_keys, "event_timestamp"]
-    # A value that could not be read is null by now and has its reason already; "missing" would be a second, wrong one.
+    # A value that could not be read is null here and already has its reason, so "missing" would be wrong.
     maybe = [F.when(column(name).isNull() & ~_unreadable(name), F.lit(f"{name}: missing")) for name in needed]
     for feature in group.features:
         maybe += [F.when(broken, F.lit(f"{feature.name}: {rule}")) for rule, broken in rules(feature)]
@@ -64,7 +64,7 @@ def _unreadable(name: str) -> Column:
 
 
 def rules(feature: Feature) -> list[tuple[str, Column]]:
-    """The feature's rules: how each is called in a reason, and when a value breaks it (null never does)."""
+    """The feature's rules: their names in reasons, and the conditions that break them; null breaks only ``missing``."""
     value, kind = column(feature.name), kind_of(feature.type)
     broken: list[tuple[str, Column]] = []
     if feature.not_null:
@@ -79,12 +79,12 @@ def rules(feature: Feature) -> list[tuple[str, Column]]:
         broken.append((f"shorter than min_length {feature.min_length}", length < F.lit(feature.min_length)))
     if feature.max_length is not None:
         broken.append((f"longer than max_length {feature.max_length}", length > F.lit(feature.max_length)))
-    # size(null) is -1 in some sessions: a null breaks none of these.
+    # size(null) is -1 in some sessions, so nulls are excluded here.
     return [(rule, breaks if rule == "missing" else value.isNotNull() & breaks) for rule, breaks in broken]
 
 
 def _out_of_bounds(feature: Feature) -> list[tuple[str, Column]]:
-    """A whole number is compared with a whole number: as doubles, 2**53 and the next one are equal."""
+    """The bounds that a value breaks. Whole numbers are compared as such: as doubles, 2**53 and 2**53 + 1 are equal."""
     value, word = column(feature.name), feature.type
     is_comparable = kind_of(word).is_comparable(value)
     broken: list[tuple[str, Column]] = []

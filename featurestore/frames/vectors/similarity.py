@@ -77,9 +77,9 @@ def _sum(numbers: Column) -> Column:
 
 @dataclass(frozen=True)
 class VectorColumns:
-    """The columns of an entity's keys, its vector and the vector's model, and ``others`` to keep with them.
+    """The columns of an entity's keys, of its vector and of the vector's model, and ``others`` to return.
 
-    ``features``: the vector and those others that are features, in the order declared.
+    ``features``: the vector and the features among ``others``, in declared order.
     """
 
     keys: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Instants, local times and dates as ISO 8601 text that no setting of the session can change."""
+"""Instants, local times and dates as ISO 8601 text that does not depend on session settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _DAY, _HOUR, _MINUTE, _SECOND = 86_400_000_000, 3_600_000_000, 60_000_000, 1_000
 
 
 def instant_text(timestamp: Column) -> Column:
-    """UTC with microseconds: ``2026-11-01T12:00:00.000000Z``; null for null."""
+    """An instant in UTC with microseconds: ``2026-11-01T12:00:00.000000Z``; null for null."""
     micros = F.unix_micros(timestamp)
     of_day = F.pmod(micros, F.lit(_DAY))
     day = F.date_from_unix_date(((micros - of_day) / F.lit(_DAY)).cast("int"))
@@ -30,7 +30,7 @@ def local_text(timestamp: Column) -> Column:
 
 
 def with_iso_times(value: Column, kind: T.DataType) -> Column:
-    """The value with all its instants, local times and dates as text, also those within arrays, maps and structs."""
+    """The value with every instant, local time and date as text, including those in arrays, maps and structs."""
     if not _holds_times(kind):
         return value
     if isinstance(kind, T.TimestampType):

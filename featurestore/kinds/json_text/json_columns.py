@@ -1,4 +1,4 @@
-"""Spark columns as JSON text, by the rules of ``json_values``: nulls stay, moments are ISO 8601, JSON text must be JSON."""
+"""Spark columns as JSON text, as in ``json_values``: nulls stay, timestamps are ISO 8601, text must be valid JSON."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _EVERY_FIELD = {"ignoreNullFields": "false"}
 def is_json(text: Column) -> Column:
     """Whether a text is one JSON value and nothing else; null for null.
 
-    Spark's reader stops at the end of the first value. So the text is read as the first of two elements, whose second
-    cannot stand in the text: it is the text's hash.
+    Spark's parser stops at the end of the first value. So the text is parsed as the first of two elements; the second
+    is the text's hash, which the text cannot contain.
     """
     mark = F.md5(text)
     array = F.concat(F.lit("["), text, F.lit(',"'), mark, F.lit('"]'))
@@ -24,27 +24,27 @@ def is_json(text: Column) -> Column:
     return F.when(text.isNotNull(), F.coalesce(second == mark, F.lit(False)))
 
 
-def read_json(value: Column, found: T.DataType) -> tuple[Column, Column] | None:
-    """The column as JSON text and the reason why a value has none; None for a type that JSON does not have."""
+def read_json(value: Column, stored: T.DataType) -> tuple[Column, Column] | None:
+    """The column as JSON text, and the reason for each value that has none; None for a type that JSON cannot hold."""
     nothing = F.lit(None).cast("string")
-    if isinstance(found, T.StringType):
+    if isinstance(stored, T.StringType):
         return value, F.when(~is_json(value), F.lit(reasons.not_readable("json")))
-    if not _has_json(found):
+    if not _has_json(stored):
         return None
-    text, infinite = json_of(value, found), _not_finite(value, found)
+    text, infinite = json_of(value, stored), _not_finite(value, stored)
     fault = nothing if infinite is None else F.when(_or_false(infinite), F.lit(reasons.JSON_NOT_FINITE))
-    if any(isinstance(part, T.MapType) for part in _parts(found)):
-        # A map from Arrow may hold a key twice.
+    if any(isinstance(part, T.MapType) for part in _parts(stored)):
+        # A map from Arrow may contain a key twice.
         fault = F.coalesce(fault, F.when(~is_json(text), F.lit(reasons.not_readable("json"))))
     return text, fault
 
 
 def json_of(value: Column, kind: T.DataType) -> Column:
-    """The value as JSON: every field, moments in ISO 8601; null for null."""
+    """The value as JSON, with every field, and timestamps in ISO 8601; null for null."""
     within = with_iso_times(value, kind)
     if not _is_scalar(kind):
         return F.to_json(within, _EVERY_FIELD)
-    # Spark writes arrays and objects, so that a number or truth value is one of an array.
+    # ``to_json`` accepts only arrays and objects, so a number or boolean is written in an array.
     return F.when(value.isNotNull(), F.regexp_replace(F.to_json(F.array(within)), r"^\[|\]$", ""))
 
 
@@ -53,7 +53,7 @@ def _is_scalar(kind: T.DataType) -> bool:
 
 
 def _parts(kind: T.DataType) -> Iterator[T.DataType]:
-    """The type and all that it is made of."""
+    """The type and all types within it."""
     yield kind
     if isinstance(kind, T.ArrayType):
         yield from _parts(kind.elementType)
@@ -75,14 +75,14 @@ def _is_known(part: T.DataType) -> bool:
     if isinstance(part, T.MapType):
         return isinstance(part.keyType, T.StringType)
     if isinstance(part, T.StructType):
-        # Spark finds a field by its name, ignoring case.
+        # Spark ignores case when it looks up a field.
         return len({name.lower() for name in part.names}) == len(part.names)
     is_time = isinstance(part, T.DateType | T.TimestampType | T.TimestampNTZType)
     return is_time or _is_scalar(part) or isinstance(part, T.ArrayType | T.StringType | T.NullType)
 
 
 def _not_finite(value: Column, kind: T.DataType) -> Column | None:
-    """Whether a number within is not finite; None where none can be."""
+    """Whether the value contains a number that is not finite; None if its type contains no floating-point number."""
     if isinstance(kind, T.FloatType | T.DoubleType):
         return is_not_finite(value)
     if not any(isinstance(part, T.FloatType | T.DoubleType) for part in _parts(kind)):

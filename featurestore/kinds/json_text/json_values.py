@@ -1,6 +1,6 @@
-"""Python objects as JSON text, by the rules and in the spelling of Spark's ``to_json``; and any row, so that it can be kept.
+"""Python objects as JSON text that follows the rules and spelling of Spark's ``to_json``; and any row as text to keep.
 
-No recursion: an object may hold itself, or be nested more deeply than Python can follow.
+Nothing here recurses: an object may contain itself, or be nested deeper than Python's recursion limit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from featurestore.kinds.reasons import (
     outside_years,
 )
 
-# Levels that readers of JSON in Python and Java can follow, with room for the row around.
+# JSON readers in Python and Java can follow this many levels, and those of the row around it.
 _DEEPEST = 500
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
@@ -37,32 +37,32 @@ _LONGEST = 1000
 def json_text(value: Any) -> str:
     """A dict, list, tuple, array or scalar as compact JSON.
 
-    Instants are UTC with microseconds, decimals keep their digits, nulls stay. Raises UnreadableError, which says what JSON
-    does not have: a number that is not finite, a key that is not a text, an object of another kind, too deep a nesting.
+    Instants are UTC with microseconds, decimals keep their digits, nulls stay. Raises UnreadableError with what JSON
+    cannot hold: a number that is not finite, a key that is not text, an object of another kind, or too deep a nesting.
     """
     return "".join(_pieces(value, _strict_scalar, _strict_key))
 
 
 def row_text(row: Any) -> str:
-    """A row as it came, as JSON, whatever is in it; never raises.
+    """The original row as JSON, whatever it contains; never raises.
 
-    What JSON does not have is shown as text: NaN and infinities by name, other objects as Python shows them, half a
-    surrogate pair as its escape, and what holds itself or is nested too deeply as a remark.
+    What JSON cannot hold becomes text: NaN and infinities by name, other objects as Python prints them, an unpaired
+    surrogate as its escape, and a container that holds itself or is nested too deeply as a remark.
     """
     return "".join(_pieces(row, _any_scalar, _any_key, remark=_quoted(TOO_DEEP)))
 
 
 def printable(value: Any) -> str:
-    """Any object as text of valid Unicode, at most a thousand characters; a name stays itself."""
+    """Any object as valid Unicode text of at most a thousand characters; a name stays unchanged."""
     try:
         text = value if isinstance(value, str) else str(value)
-    except Exception:  # The object is the caller's, and so is its __str__.
+    except Exception:  # The caller wrote the object's __str__.
         text = f"<{type(value).__name__}>"
     return _SURROGATE.sub(lambda match: _escape(match[0]), text[:_LONGEST])
 
 
 class _Close:
-    """The end of an object or array that is being written."""
+    """The closing bracket of an object or array that is open."""
 
     def __init__(self, text: str, container: int) -> None:
         self.text = text
@@ -70,7 +70,7 @@ class _Close:
 
 
 class _Text:
-    """Finished JSON among the values that are still to be written."""
+    """Finished JSON in the list of values still to write."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -79,7 +79,7 @@ class _Text:
 def _pieces(
     value: Any, scalar: Callable[[Any], str], key: Callable[[Any], str], remark: str | None = None
 ) -> Iterator[str]:
-    """The JSON piece by piece. Where a container is open already or too deep: ``remark``, or UnreadableError."""
+    """The JSON in pieces. A container that holds itself or is too deep gives ``remark``, or UnreadableError if None."""
     waiting: list[Any] = [value]
     opened: set[int] = set()
     while waiting:
@@ -109,7 +109,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _members(container: Any, key: Callable[[Any], str]) -> list[Any]:
-    """Values and the text between them, in order."""
+    """The values of a container and the text between them, in order."""
     members: list[Any] = []
     if isinstance(container, Mapping):
         for name, value in container.items():
@@ -123,7 +123,7 @@ def _members(container: Any, key: Callable[[Any], str]) -> list[Any]:
 def _shown_members(container: Any, key: Callable[[Any], str]) -> list[Any]:
     try:
         return _members(container, key)
-    except Exception as error:  # The mapping is the caller's, and so are its methods.
+    except Exception as error:  # The caller wrote the mapping's methods.
         name = [_Text(key("cannot be read") + ":")] if isinstance(container, Mapping) else []
         return [*name, _Text(_quoted(type(error).__name__))]
 
@@ -152,12 +152,12 @@ def _any_scalar(value: Any) -> str:
         return _scalar(value) or _quoted(printable(value))
     except UnreadableError:
         return _quoted(_unreadable_number(value))
-    except Exception:  # The object is the caller's, and so are its methods.
+    except Exception:  # The caller wrote the object's methods.
         return _quoted(printable(value))
 
 
 def _unreadable_number(value: Any) -> str:
-    """A number that JSON does not have, as JSON lines of exports name it."""
+    """A number that JSON cannot hold, as exports to JSON lines spell it."""
     if isinstance(value, int):
         return hex(value)
     if isinstance(value, float | np.floating) and not isinstance(value, np.longdouble):
@@ -166,14 +166,14 @@ def _unreadable_number(value: Any) -> str:
 
 
 def _scalar(value: Any) -> str | None:
-    """The JSON of a value that has one; raises UnreadableError for a number that cannot be written."""
+    """A scalar as JSON, None for a type without JSON; raises UnreadableError for a number that JSON cannot hold."""
     if value is None or value is pd.NA or value is pd.NaT:
         return "null"
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
     if isinstance(value, str):
         return _quoted(value)
-    # To NumPy a duration is an integer.
+    # NumPy counts a duration as an integer.
     if isinstance(value, np.timedelta64):
         return None
     if isinstance(value, int | np.integer):
@@ -201,7 +201,7 @@ def _whole(value: int | np.integer[Any]) -> str:
     try:
         return str(int(value))
     except ValueError as error:
-        # Python writes no more than 4300 digits.
+        # Python refuses to print more than 4300 digits.
         raise UnreadableError(inexact("JSON")) from error
 
 
@@ -220,7 +220,7 @@ def java_number(value: float | np.floating[Any]) -> str:
 
 
 def _moment(value: Any) -> str:
-    """UTC with a Z; a moment without a time zone stays one without. Finer than a microsecond is cut."""
+    """A timestamp in UTC with a Z, or without one if it has no time zone; cut to the microsecond."""
     try:
         text = to_instant(value, "UTC", "down").replace(tzinfo=None).isoformat(timespec="microseconds")
     except OutsideYearsError as error:
@@ -230,7 +230,7 @@ def _moment(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A JSON string; halves of surrogate pairs as escapes."""
+    """A JSON string, with unpaired surrogates as escapes."""
     return f'"{_ESCAPED.sub(lambda match: _SHORT.get(match[0]) or _escape(match[0]), text)}"'
 
 

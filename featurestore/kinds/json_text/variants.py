@@ -1,4 +1,4 @@
-"""JSON values as Spark reads them (variants): their kinds, and a member of a JSON line's object."""
+"""JSON values as Spark's variants: their kinds, and a member of a JSON line's object."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from featurestore.kinds import reasons
 from featurestore.kinds.late_spark import Column, F
 
 NUMBERS = ("BIGINT", "DOUBLE", "DECIMAL")
-# The kinds of JSON values as Spark calls them, and the classes that Python reads them as.
+# Spark's names for the kinds of JSON values, and the Python classes of these values.
 _PYTHON = {
     "BIGINT": "int",
     "DOUBLE": "float",
@@ -22,7 +22,7 @@ _PYTHON = {
 
 @dataclass(frozen=True)
 class JsonMember:
-    """A member of a JSON line's object. ``parsed``: the line as a variant, null where it is not JSON."""
+    """A member of a JSON line's object. ``parsed``: the line as a variant, null if it is not JSON."""
 
     line: Column
     parsed: Column
@@ -30,7 +30,7 @@ class JsonMember:
 
     @property
     def text(self) -> Column:
-        """A string as it is, any other value as JSON; null for null and for a member that is absent."""
+        """A string unchanged, any other value as JSON; null for null and for an absent member."""
         return F.try_variant_get(self.parsed, f"$.{self.name}", "string")
 
     @property
@@ -43,18 +43,18 @@ class JsonMember:
 
 
 def json_kind(variant: Column) -> Column:
-    """The kind of a JSON value, without what it holds."""
+    """The kind of a JSON value, without the types of its elements."""
     return F.regexp_extract(F.schema_of_variant(variant), "^[A-Z]+", 0)
 
 
 def wrong_json_kind(kind: Column, word: str) -> Column:
-    """The reason of a JSON value of another kind than the type's."""
-    found = F.coalesce(*(F.when(kind == spark, F.lit(python)) for spark, python in _PYTHON.items()))
-    return F.concat(F.lit(reasons.wrong_type(word, "")), found)
+    """The reason for a JSON value of another kind than the type's."""
+    python_class = F.coalesce(*(F.when(kind == spark, F.lit(python)) for spark, python in _PYTHON.items()))
+    return F.concat(F.lit(reasons.wrong_type(word, "")), python_class)
 
 
 def first_misfit(text: Column, kinds: tuple[str, ...], word: str) -> Column:
-    """The reason why the first element of a JSON array that is of another kind cannot be read; null where all fit."""
+    """The reason for the first element of a JSON array that is of another kind; null if all fit."""
     elements = F.try_variant_get(F.try_parse_json(text), "$", "array<variant>")
     others = F.filter(elements, lambda item: ~json_kind(item).isin(*kinds, "VOID"))
     return wrong_json_kind(json_kind(F.get(others, F.lit(0))), word)

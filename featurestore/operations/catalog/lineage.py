@@ -1,4 +1,4 @@
-"""Lineage: from which sources groups are computed, and into which groups and training sets they go."""
+"""Lineage: the sources of groups, and the groups and training sets that read them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CREDENTIALS = re.compile(r"(?<=//)[^/@]*@")
 
 @dataclass(frozen=True, order=True)
 class Node:
-    """A source by its path or table, a feature group, or a training set by name."""
+    """A source (by its path or table), a feature group or a training set (by name)."""
 
     kind: Kind
     name: str
@@ -31,28 +31,30 @@ Edge = tuple[Node, Node]
 
 @dataclass(frozen=True)
 class Lineage:
-    """Nodes and edges, each sorted; an edge goes from what is read to what reads it."""
+    """Nodes and edges, each sorted; an edge goes from a node to one that reads it."""
 
     nodes: tuple[Node, ...]
     edges: tuple[Edge, ...]
 
     @classmethod
     def of(cls, nodes: Iterable[Node], edges: Iterable[Edge]) -> Lineage:
-        """Ends of edges are nodes, too; what reads itself has no edge."""
-        kept = sorted({edge for edge in edges if edge[0] != edge[1]})
-        return cls(tuple(sorted({*nodes, *(end for edge in kept for end in edge)})), tuple(kept))
+        """The lineage of nodes and edges. Ends of edges become nodes; an edge from a node to itself is left out."""
+        between = sorted({edge for edge in edges if edge[0] != edge[1]})
+        return cls(tuple(sorted({*nodes, *(end for edge in between for end in edge)})), tuple(between))
 
     def read_by(self, node: Node) -> list[Node]:
-        """What the node reads."""
+        """The nodes that the node reads."""
         return [source for source, target in self.edges if target == node]
 
     def readers_of(self, node: Node) -> list[Node]:
-        """What reads the node."""
+        """The nodes that read the node."""
         return [target for source, target in self.edges if source == node]
 
     def around(self, node: Node, most: int = 40) -> Lineage:
-        """All that the node comes from and all that comes of it; what is next to it alone, where that is more than
-        ``most`` nodes."""
+        """The node with everything that it depends on and that depends on it.
+
+        If this is more than ``most`` nodes: the node with its direct neighbours alone.
+        """
         reached = {node, *self._reached(node, self._before()), *self._reached(node, self._after())}
         if len(reached) > most:
             reached = {node, *self.read_by(node), *self.readers_of(node)}
@@ -77,17 +79,17 @@ class Lineage:
 
 
 def _neighbours(edges: Iterable[Edge]) -> dict[Node, list[Node]]:
-    found: dict[Node, list[Node]] = {}
+    neighbours: dict[Node, list[Node]] = {}
     for source, target in edges:
-        found.setdefault(source, []).append(target)
-    return found
+        neighbours.setdefault(source, []).append(target)
+    return neighbours
 
 
 def lineage_of(catalog: Catalog) -> Lineage:
-    """Groups and training sets of a catalogue with the sources that they declare.
+    """The lineage of a catalogue: its groups and training sets, and their declared sources.
 
-    A source is its path, as declared (with ``{tenant_id}`` in it), or its table; the same one under two names is one. A
-    saved training set comes from the groups that its versions were built from.
+    A source is identified by its declared path (which may contain ``{tenant_id}``) or its table, so one source under
+    two names is one node. A saved training set reads the groups from which its versions were built.
     """
     nodes = [Node("group", entry.group.name) for entry in catalog.groups]
     nodes += [Node("training_set", entry.name) for entry in catalog.training_sets]
@@ -103,7 +105,7 @@ def lineage_of(catalog: Catalog) -> Lineage:
 
 
 def source_node(source: Source) -> Node:
-    """The node of a declared source; a user and password in its path are left out."""
+    """The node of a declared source, without a user and password in its path."""
     if source.group is not None:
         return Node("group", source.group)
     return Node("source", _CREDENTIALS.sub("", source.table or source.path or ""))
@@ -117,7 +119,7 @@ def _read_by_set(entry: TrainingSetEntry) -> Iterator[Node]:
 
 
 def groups_read(definition: TrainingSetDefinition) -> list[str]:
-    """The groups whose features, or label, a declared training set joins, by name."""
+    """The names of the groups of a declared training set's features and label."""
     named = {lookup.group for lookup in as_lookups(definition.features)}
     if ":" in definition.label:
         named.add(parse_reference(definition.label)[0])

@@ -32,7 +32,7 @@ DEFAULT_PERCENTILE = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class AggregateRequest:
-    """Which values to aggregate, how, and into which buckets; ``OfflineStore.aggregate_feature`` explains each part."""
+    """The values to aggregate, the function and the buckets; ``OfflineStore.aggregate_feature`` explains each field."""
 
     feature: str
     function: str
@@ -46,7 +46,7 @@ class AggregateRequest:
 
 
 def aggregate_feature(scope: Scope, request: AggregateRequest) -> DataFrame:
-    """Values with event timestamps in ``[start, end)``, corrections counted once; see ``aggregate_buckets``.
+    """Aggregate values with event timestamps in ``[start, end)``, corrections counted once; see ``aggregate_buckets``.
 
     Lazy. Raises NotFoundError, and InvalidArgumentError for an unknown function, bucket or zone, a percentile outside
     [0, 1], a start that is not before the end, and a feature that is not a number where the function needs one.
@@ -62,7 +62,7 @@ def aggregate_feature(scope: Scope, request: AggregateRequest) -> DataFrame:
     if request.by_entity:
         _require_other_names(group)
 
-    # An embedding's model version is set exactly where its vector is, and is cheaper to read.
+    # An embedding has a model version exactly if it has a vector, and the model version is cheaper to read.
     counted = feature.model_version_column if function == "count" else None
     read = counted or name
     values = values_in(scope, group, [read], window, request.entities)
@@ -77,8 +77,8 @@ def _check_function(function: object, feature: Feature, group: FeatureGroup) -> 
     word = _check_word("function", function, FUNCTIONS)
     if word not in OF_ANY_TYPE and not feature.feature_type.is_numeric:
         raise InvalidArgumentError(
-            f"feature '{group.name}:{feature.name}' is {feature.type}, and {word} needs a number (double, float, long or int); "
-            f"possible for {feature.type}: {', '.join(OF_ANY_TYPE)}"
+            f"feature '{group.name}:{feature.name}' is {feature.type}, and {word} needs a number (double, float, long "
+            f"or int); possible for {feature.type}: {', '.join(OF_ANY_TYPE)}"
         )
     return cast(Function, word)
 
@@ -102,6 +102,6 @@ def _require_other_names(group: FeatureGroup) -> None:
     doubled = [key for key in group.join_keys if key in BUCKET_COLUMNS]
     if doubled:
         raise InvalidArgumentError(
-            f"join keys {doubled} of {group.name!r} are columns of the answer, too; ask without by_entity, and name the "
-            "entities"
+            f"join keys {doubled} of {group.name!r} are columns of the answer, too; ask without by_entity, and name "
+            "the entities"
         )

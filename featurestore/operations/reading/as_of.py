@@ -20,8 +20,8 @@ from featurestore.operations.reading.request import AsOfRequest, check_joinable
 def point_in_time(scope: Scope, spine: DataFrame, request: AsOfRequest) -> DataFrame:
     """The spine with the requested features as of each row's timestamp; see ``point_in_time_join`` for the rules.
 
-    Runs small jobs over the timestamps and keys of the spine and the tables, which find what can be left out; all else
-    is lazy. The tables are read as they are when this is called. Raises SpineError.
+    Runs small jobs over the timestamps and keys of the spine and the tables, to find what need not be read. The rest is
+    lazy. Reads the versions of the tables that are current at the call. Raises SpineError.
     """
     check_joinable(spine, request)
     instants = instant_column(spine)
@@ -34,7 +34,7 @@ def point_in_time(scope: Scope, spine: DataFrame, request: AsOfRequest) -> DataF
 
 
 def _with_moments(spine: DataFrame, request: AsOfRequest, instants: str, zone: str | None) -> DataFrame:
-    """The spine with its instants, and with the later ones at which a label is looked up."""
+    """The spine with its instants, and with the later instants at which a label is looked up."""
     timed = with_instants(spine, request.timestamp_column, zone, instants)
     for offset in {lookup.offset for lookup in request.all_lookups if lookup.offset}:
         timed = timed.withColumn(moment_column(instants, offset), _later(instants, offset))

@@ -1,7 +1,7 @@
-"""How an as-of join will be done: what its scans read, which keys they keep, which keys are cut in time.
+"""The plan of an as-of join: what its scans read, which keys they keep, and which keys are split in time.
 
-These are decisions alone: nothing here reads a table or runs a job. Whatever is decided, the answer is the same;
-docs/scaling.md says when each way is taken.
+This module only decides: it reads no table and runs no job. No decision changes the result; docs/scaling.md explains
+when each is taken.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import partition_of
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup
 
-# Most keys of a spine that the driver holds, that are broadcast, and that go into a bloom filter.
+# The most keys of a spine that the driver holds, that are broadcast, and that go into a Bloom filter.
 _KNOWN, _BROADCAST, _BLOOM = 10_000, 200_000, 4_000_000
-# A spine this small is answered before anything could be gained by sampling.
+# Joining a spine this small takes less time than sampling could save.
 _SMALL_SPINE = 1_000
-# A filter pays where the values have this many times the spine's keys; looking examples up once pays where the spine
-# has this many times their number of rows.
+# A filter pays if the values have this many times the keys of the spine. Looking examples up once pays if the spine has
+# this many rows per example.
 _SELECTIVE, _REPEATED = 2, 2
-# No value lies between these dates.
+# An empty range: no value has a date between these.
 _NO_DATES = date(1970, 1, 2), date(1970, 1, 1)
 
-# Which keys a scan keeps: all; those that the driver knows; those of the spine, broadcast or in a bloom filter.
+# The keys that a scan keeps: all; those that the driver holds; those of the spine, broadcast or in a Bloom filter.
 KeyFilter: TypeAlias = Literal["none", "known", "broadcast", "bloom"]
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What one lookup reads of its group's table, and how that is joined.
+    """The part of a group's table that one lookup reads, and how it is joined.
 
-    - ``lookup``: its place among the request's lookups;
-    - ``dates``: the partitions that it reads, both ends included; a first of None has no lower end;
+    - ``lookup``: the lookup's position in the request;
+    - ``dates``: the first and last partition to read, both included; a first of None means no lower bound;
     - ``table_version``: None reads the newest.
     """
 
@@ -59,12 +59,12 @@ class Scan:
 
 @dataclass(frozen=True)
 class KeyedScans:
-    """Scans that are looked up by the same columns of the spine and at the same time: they share one shuffle of it.
+    """Scans with the same key columns of the spine, key types and offset, which share one shuffle of the spine.
 
-    - ``timestamp_column``: the spine's column of instants, ``offset`` later than the spine's own;
-    - ``spine_keys``: about how many keys the spine has;
-    - ``known_keys``: these keys, in the order of ``key_columns``, where the driver holds them;
-    - ``hot_keys``: those that are cut in time.
+    - ``timestamp_column``: the spine's column of instants that are ``offset`` later than its own;
+    - ``spine_keys``: the estimated number of the spine's keys;
+    - ``known_keys``: these keys, in the order of ``key_columns``, if the driver holds them;
+    - ``hot_keys``: the keys that are split in time.
     """
 
     key_columns: tuple[str, ...]
@@ -78,7 +78,7 @@ class KeyedScans:
 
 @dataclass(frozen=True)
 class PlannedSpine:
-    """The spine's own columns, the column that its instants have beside them, and what bounds its rows."""
+    """The spine's own columns, the column added for its instants, and the bounds of its rows."""
 
     columns: tuple[str, ...]
     instants: str
@@ -87,10 +87,10 @@ class PlannedSpine:
 
 @dataclass(frozen=True)
 class AsOfPlan:
-    """A whole as-of join as it will be done.
+    """The whole plan of an as-of join.
 
-    - ``examples_once``: whether rows of the same keys and instants are looked up once for all of them;
-    - ``outputs``: the columns that the join puts behind the spine's own.
+    - ``examples_once``: whether rows with the same keys and instants are looked up only once;
+    - ``outputs``: the columns that the join appends to the spine's own.
     """
 
     spine: PlannedSpine
@@ -100,21 +100,21 @@ class AsOfPlan:
 
     @property
     def scans(self) -> list[Scan]:
-        """In the order of the request's lookups."""
+        """All scans, in the order of the request's lookups."""
         return sorted((scan for keyed in self.keyed_scans for scan in keyed.scans), key=lambda scan: scan.lookup)
 
     @property
     def example_columns(self) -> list[str]:
-        """The columns that tell one example from another: all instants and keys."""
+        """The columns that identify an example: all instants and keys."""
         times = (keyed.timestamp_column for keyed in self.keyed_scans)
         keys = (name for keyed in self.keyed_scans for name in keyed.key_columns)
         return list(dict.fromkeys((self.spine.instants, *times, *keys)))
 
 
 def plan_as_of(request: AsOfRequest, schema: T.StructType, instants: str, bounds: SpineBounds) -> AsOfPlan:
-    """The plan as far as the request and the spine decide it: scans keep all keys, and no key is cut.
+    """The plan as far as the request and the spine decide it: scans keep all keys, and no key is split.
 
-    ``schema``: of the spine's own columns; ``instants``: the column that its instants have beside them.
+    ``schema``: that of the spine's own columns; ``instants``: the column added for its instants.
     """
     plan = AsOfPlan(
         spine=PlannedSpine(tuple(schema.names), instants, bounds),
@@ -125,19 +125,19 @@ def plan_as_of(request: AsOfRequest, schema: T.StructType, instants: str, bounds
 
 
 def moment_column(instants: str, offset: timedelta) -> str:
-    """The spine's column of its instants, ``offset`` later; only a label has an offset."""
+    """The name of the spine's column with its instants plus ``offset``; only a label has an offset."""
     return f"{instants}_later" if offset else instants
 
 
 def looks_up_examples_once(schema: T.StructType, example_columns: Sequence[str], spine: SpineBounds) -> bool:
-    """Whether the spine's rows repeat examples, or are wide beside the columns of an example."""
+    """Whether the spine's rows repeat examples, or are wide apart from the columns of an example."""
     if is_small(spine):
         return False
     return spine.rows >= _REPEATED * spine.examples or is_wide(schema, example_columns)
 
 
 def is_small(spine: SpineBounds) -> bool:
-    """Whether the spine has so few rows that its values are not worth a sample."""
+    """Whether the spine has so few rows that sampling does not pay."""
     return spine.rows <= _SMALL_SPINE
 
 
@@ -147,31 +147,31 @@ def are_known(spine_keys: int) -> bool:
 
 
 def key_filter(spine_keys: int, value_keys: int) -> KeyFilter:
-    """For a spine of more keys than the driver should hold, by the (estimated) keys of it and of the values."""
+    """The filter for a spine with too many keys for the driver, from the estimated keys of spine and values."""
     if value_keys < _SELECTIVE * spine_keys or spine_keys > _BLOOM:
         return "none"
     return "broadcast" if spine_keys <= _BROADCAST else "bloom"
 
 
 def chunks_by_key(spreads: Sequence[KeySpread], hot_key_rows: int) -> dict[tuple[int, ...], int]:
-    """Keys that the rows of all frames together make hot, each with the chunks to cut it into."""
+    """Keys that are hot by the rows of all frames together, each with its number of chunks."""
     rows: Counter[tuple[int, ...]] = Counter()
     for spread in spreads:
         rows.update(spread.rows_by_key)
-    # Half of what makes a key hot: a chunk is then never as large as a key that is left whole.
+    # A chunk has half the rows that make a key hot, so that no chunk is as large as the largest key left whole.
     return {key: -(-2 * number // hot_key_rows) for key, number in rows.items() if number >= hot_key_rows}
 
 
 def _keyed_scans(request: AsOfRequest, instants: str, bounds: SpineBounds) -> tuple[KeyedScans, ...]:
-    """The scans, together where columns of the spine, their types and the offset are the same."""
-    together: dict[tuple[tuple[str, ...], tuple[str, ...], timedelta], list[Scan]] = {}
+    """The scans, grouped by columns of the spine, their types and the offset."""
+    groups: dict[tuple[tuple[str, ...], tuple[str, ...], timedelta], list[Scan]] = {}
     for place, lookup in enumerate(request.all_lookups):
         types = tuple(lookup.group.entity.join_keys[key] for key in lookup.keys)
         scan = _scan(place, lookup, request, instants, bounds)
-        together.setdefault((tuple(lookup.keys.values()), types, lookup.offset), []).append(scan)
+        groups.setdefault((tuple(lookup.keys.values()), types, lookup.offset), []).append(scan)
     return tuple(
         KeyedScans(columns, moment_column(instants, offset), offset, tuple(scans), bounds.keys[columns])
-        for (columns, _, offset), scans in together.items()
+        for (columns, _, offset), scans in groups.items()
     )
 
 
@@ -190,7 +190,7 @@ def _scan(place: int, lookup: ResolvedLookup, request: AsOfRequest, instants: st
 
 
 def _dates(lookup: ResolvedLookup, bounds: SpineBounds) -> tuple[date | None, date]:
-    """The partitions that can hold a value for the spine; none of them where the spine has no timestamps."""
+    """The partitions that can hold a value for the spine; an empty range if the spine has no timestamps."""
     dates = bounds.dates(lookup.group.ttl, lookup.offset)
     if dates is None:
         return _NO_DATES

@@ -1,4 +1,4 @@
-"""A time range of feature values, side by side: a row an entity and event timestamp."""
+"""Feature values of a time range, one row per entity and event timestamp."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from featurestore.frames.timestamps import in_window, partitions_of
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import Entities, of_entities
 from featurestore.operations.instants import argument_window
-from featurestore.operations.reading.request import Features, ResolvedLookup, columns_asked, resolve
+from featurestore.operations.reading.request import Features, ResolvedLookup, requested_columns, resolve
 
 
 @dataclass(frozen=True)
 class BatchFeatures:
-    """``rows`` is a Spark DataFrame, not run yet: join keys, ``event_timestamp``, the features in the order of the request.
+    """``rows`` is a lazy Spark DataFrame: join keys, ``event_timestamp``, the features in the order of the request.
 
     Grain: one row per entity and event timestamp in ``window`` at which a group has a value of any of the features.
     """
@@ -40,7 +40,7 @@ class BatchFeatures:
 
     @checked
     def metadata(self, *, count_rows: bool = False) -> dict[str, Any]:
-        """``start``, ``end``, ``features``; with ``count_rows`` also ``row_count``, and the ``seconds`` that reading them took."""
+        """``start``, ``end``, ``features``; with ``count_rows`` also ``row_count`` and the ``seconds`` that it took."""
         metadata: dict[str, Any] = {
             "start": self.window.start,
             "end": self.window.end,
@@ -57,7 +57,7 @@ class BatchFeatures:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchRequest:
-    """Which features, of which entities (None: all), with event timestamps in ``[start, end)``."""
+    """A request for features of entities (None: of all), with event timestamps in ``[start, end)``."""
 
     features: Features
     start: Any
@@ -67,17 +67,17 @@ class BatchRequest:
 
 
 def get_batch_features(scope: Scope, request: BatchRequest) -> BatchFeatures:
-    """The values with event timestamps in ``[start, end)``, corrected, of these entities or of all.
+    """The latest corrected values with event timestamps in ``[start, end)``, of the requested entities or of all.
 
-    Nothing is carried from one moment to another: where a group has no row at a moment that another has, its features
-    are null. Raises NotFoundError, InvalidArgumentError (features of several entities, a start that is not before the end),
-    SpineError (two columns of one name).
+    No value is carried from one moment to another: if only one of two groups has a row at a moment, the features of the
+    other are null there. Raises NotFoundError, InvalidArgumentError (features of several entities, a start that is not
+    before the end), SpineError (two columns of the same name).
     """
     features = listed(request.features)
     lookups = resolve(scope.context, features, request.full_feature_names)
     keys = _shared_keys(lookups)
     window = argument_window(request.start, request.end, scope.settings.timestamp_zone)
-    names = columns_asked(features, lookups)
+    names = requested_columns(features, lookups)
     check_outputs([*keys, "event_timestamp"], names)
     parts = [_values(scope, lookup, window, request.entities) for lookup in lookups]
     on = [*keys, "event_timestamp"]
@@ -117,7 +117,7 @@ def values_in(
     window: TimeWindow,
     entities: Entities | None,
 ) -> DataFrame:
-    """The rows as written, corrections not resolved: join keys, both timestamps, the features."""
+    """The rows as written, without resolving corrections: join keys, both timestamps, the features."""
     columns = [*group.join_keys, *TIME_COLUMNS, *features]
     dates = partitions_of(window, group.partition_by)
     values = scope.table(group).read_values(scope.spark, scope.tenant_id, columns, dates)

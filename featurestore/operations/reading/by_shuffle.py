@@ -1,4 +1,4 @@
-"""The as-of join by Spark's shuffle: tables become frames, and the frames are joined as the plan says."""
+"""The as-of join by a Spark shuffle: open the tables as frames and join them by the plan."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ShuffleInputs:
 
 
 def open_inputs(scope: Scope, spine: DataFrame, plan: AsOfPlan) -> ShuffleInputs:
-    """Frames over the tables as they are now; their rows are read when the join is."""
+    """Frames over the current versions of the tables; their rows are read when the join runs."""
     return ShuffleInputs(
         spine,
         tuple(
@@ -49,7 +49,7 @@ def open_inputs(scope: Scope, spine: DataFrame, plan: AsOfPlan) -> ShuffleInputs
 
 
 def joined_by_shuffle(inputs: ShuffleInputs, plan: AsOfPlan) -> DataFrame:
-    """The spine's own columns with the plan's outputs behind them; lazy."""
+    """The spine's own columns followed by the plan's outputs; lazy."""
 
     def joined(rows: DataFrame) -> DataFrame:
         for keyed in plan.keyed_scans:
@@ -66,7 +66,7 @@ def joined_by_shuffle(inputs: ShuffleInputs, plan: AsOfPlan) -> DataFrame:
 
 
 def filtered_lookups(inputs: ShuffleInputs, keyed: KeyedScans) -> list[JoinedValues]:
-    """The values of each scan, of the keys that it keeps."""
+    """The values of each scan, restricted to the keys that it keeps."""
 
     @cache
     def known_keys() -> DataFrame:

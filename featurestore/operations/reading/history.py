@@ -1,4 +1,4 @@
-"""One feature of one entity over time: every value it had, newest first."""
+"""The history of one feature of one entity: every value, newest first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from featurestore.operations.instants import argument_instant, argument_limit
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryRequest:
-    """One feature of one entity from ``start`` to ``end``, both included; None is no bound, and no limit."""
+    """A request for one feature of one entity from ``start`` to ``end``, both included; None means no limit."""
 
     feature: str
     entity: EntityKey
@@ -32,12 +32,11 @@ class HistoryRequest:
 
 
 def get_feature_history(scope: Scope, request: HistoryRequest) -> DataFrame:
-    """One row per event timestamp in ``[start, end]``, both included, newest first: the value that counts there.
+    """One row per event timestamp in ``[start, end]``, both included, newest first, with the latest corrected value.
 
     Columns: the join keys, ``event_timestamp``, ``created_timestamp``, the feature, and an embedding's
-    ``<feature>__model_version``. ``all_versions`` gives every row that was written instead, corrections before what
-    they corrected. Nulls are left out where the group skips them. Raises NotFoundError,
-    InvalidArgumentError.
+    ``<feature>__model_version``. ``all_versions`` returns every written row instead, corrections before the rows
+    that they correct. Nulls are left out if the group skips them. Raises NotFoundError, InvalidArgumentError.
     """
     group_name, name = parse_reference(request.feature)
     group = scope.group(group_name)

@@ -1,4 +1,4 @@
-"""The part of an as-of join's plan that depends on keys: jobs measure them, and ``as_of_plan`` decides."""
+"""The part of an as-of join's plan that depends on keys: jobs here measure the keys, and ``as_of_plan`` decides."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from featurestore.stores.arrow import to_spark
 
 
 def with_key_plans(plan: AsOfPlan, inputs: ShuffleInputs, hot_key_rows: int) -> AsOfPlan:
-    """The plan with the keys that its scans keep, and those that are cut in time.
+    """The plan with the keys that its scans keep, and the keys that are split in time.
 
-    Runs a job over the key columns of each frame of values, and a few more where these find hot keys.
+    Runs a job over the key columns of each frame of values, and a few more if these find hot keys.
     """
     bounds = plan.spine.bounds
     keyed_scans = tuple(_planned(keyed, inputs, bounds, hot_key_rows) for keyed in plan.keyed_scans)
@@ -71,7 +71,7 @@ def _hot_keys(
     spreads: Sequence[KeySpread],
     hot_key_rows: int,
 ) -> list[HotKey]:
-    """The keys to cut in time, and where."""
+    """The keys to split in time, and the moments at which to split them."""
     of_spine = spread_of_spine(spine, lookups[0])
     if 2 * bounds.rows >= hot_key_rows:
         spreads = [*spreads, _spread(of_spine, hot_key_rows)]

@@ -1,4 +1,4 @@
-"""What an as-of join is to give: lookups resolved against the registry, and the spine, checked against them."""
+"""The request of an as-of join: lookups resolved against the registry, and a spine checked against them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ Features: TypeAlias = str | Lookup | Iterable[str | Lookup]
 
 @dataclass(frozen=True)
 class ResolvedLookup:
-    """A lookup with its group as defined, and the columns it gives."""
+    """A lookup with its group's definition, and its output columns."""
 
     group: FeatureGroup
     features: tuple[str, ...]
     keys: dict[str, str]
     outputs: dict[str, str]
     event_timestamp_output: str
-    # How long after the spine row's timestamp: a label's, never a feature's.
+    # How long after the spine row's timestamp values are looked up. Only a label has an offset.
     offset: timedelta = timedelta(0)
 
     def join(self, timestamp_column: str, known_at: KnownAt, with_timestamps: bool) -> AsOfJoin:
@@ -59,15 +59,15 @@ class ResolvedLookup:
 
 @dataclass(frozen=True)
 class AsOfRequest:
-    """A whole as-of join, resolved: its lookups, the time they go by, what is known, and the table versions."""
+    """A resolved as-of join: its lookups, its timestamp column, what is known when, and the table versions."""
 
     lookups: tuple[ResolvedLookup, ...]
     timestamp_column: str = "event_timestamp"
     known_at: KnownAt = None
     with_timestamps: bool = False
-    # Of one feature, under the label's name; it may look ahead of the spine row's timestamp.
+    # A lookup of one feature under the label's name; it may look ahead of the spine row's timestamp.
     label: ResolvedLookup | None = None
-    # Table version by (group name, major version); a group not named is read at its newest.
+    # Table version by (group name, major version); any other group is read at its newest version.
     table_versions: Mapping[tuple[str, int], int] | None = None
 
     @property
@@ -76,18 +76,18 @@ class AsOfRequest:
 
     @property
     def columns(self) -> list[str]:
-        """Output columns of the features, and of the label where that is a feature."""
+        """Output columns of the features, and of the label if it is a feature."""
         names = [name for lookup in self.lookups for name in lookup.columns(self.with_timestamps)]
         return names if self.label is None else [*names, *self.label.columns(False)]
 
     @property
     def key_lookups(self) -> list[dict[str, str]]:
-        """The ways in which a row of the spine names entities: join key -> column."""
+        """For each lookup, how a spine row names the entity: join key -> column."""
         return [lookup.keys for lookup in self.all_lookups]
 
     @property
     def spine_keys(self) -> list[tuple[str, ...]]:
-        """The columns of the spine that lookups go by, each combination once."""
+        """The distinct combinations of spine columns that are keys of lookups."""
         return list(dict.fromkeys(tuple(keys.values()) for keys in self.key_lookups))
 
     @property
@@ -96,7 +96,7 @@ class AsOfRequest:
 
 
 def resolve(context: Context, features: Features, full_feature_names: bool = False) -> tuple[ResolvedLookup, ...]:
-    """Feature references and lookups, checked against the registry.
+    """Resolve feature references and lookups against the registry.
 
     Raises NotFoundError (with the nearest names), InvalidNameError, DefinitionError (a lookup ``on`` a key that is not
     one of the group's).
@@ -107,8 +107,8 @@ def resolve(context: Context, features: Features, full_feature_names: bool = Fal
     return tuple(resolve_lookup(context.group(lookup.group), lookup, full_feature_names) for lookup in lookups)
 
 
-def columns_asked(features: Features, lookups: Sequence[ResolvedLookup]) -> tuple[str, ...]:
-    """The features' columns in the order of ``features``; ``lookups`` are these features, resolved."""
+def requested_columns(features: Features, lookups: Sequence[ResolvedLookup]) -> tuple[str, ...]:
+    """The output columns in the order of ``features``; ``lookups`` are the same features, resolved."""
     names: list[str] = []
     for place, item in with_places(listed(features)):
         lookup = lookups[place]
@@ -137,7 +137,7 @@ def resolve_lookup(group: FeatureGroup, lookup: Lookup, full_feature_names: bool
 
 
 def parse_known_at(known_at: object, zone: str | None) -> KnownAt:
-    """None, ``"event"``, or an instant; raises DefinitionError for anything else."""
+    """Read None, ``"event"`` or an instant; raises DefinitionError for anything else."""
     if known_at is None:
         return None
     if isinstance(known_at, str) and known_at == "event":
@@ -149,9 +149,9 @@ def parse_known_at(known_at: object, zone: str | None) -> KnownAt:
 
 
 def as_spine(context: Context, spine: Spine, request: AsOfRequest) -> DataFrame:
-    """A pandas or pyarrow spine as a Spark DataFrame, every value as it was; see ``columnar.user_frames.exact_table``.
+    """The spine as a Spark DataFrame with every value unchanged; see ``columnar.user_frames.exact_table``.
 
-    Raises SpineError for values that Spark does not hold unchanged, and for anything that is not a frame.
+    Raises SpineError for values that Spark cannot hold unchanged, and for anything that is not a frame.
     """
     if isinstance(spine, DataFrame):
         return spine
@@ -163,7 +163,7 @@ def as_spine(context: Context, spine: Spine, request: AsOfRequest) -> DataFrame:
 
 
 def check_joinable(spine: DataFrame, request: AsOfRequest) -> None:
-    """Raise SpineError where the spine lacks what the request needs, or has columns that collide with its results."""
+    """Raise SpineError if the spine lacks a requested column, or has one that collides with an output."""
     check_spine(spine, request.timestamp_column)
     check_outputs(spine.columns, request.columns)
     for lookup in request.all_lookups:

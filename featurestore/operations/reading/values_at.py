@@ -1,4 +1,4 @@
-"""One entity's feature values as of a moment: the as-of rules, without a spine."""
+"""One entity's feature values as of an instant, by the rules of the as-of join."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ from featurestore.operations.reading.request import parse_known_at
 
 @dataclass(frozen=True)
 class FeatureValue(Displayed):
-    """A value that was valid: when it became true, when the store learned it (both UTC), and by which definition.
+    """A valid value, with its event timestamp and created timestamp (both UTC) and the group's version.
 
-    ``value`` is none only in a group with ``nulls: keep``, whose nulls are values. ``model_version`` is an embedding's.
+    ``value`` is None only in a group with ``nulls: keep``, where nulls are values. Only embeddings have a
+    ``model_version``.
     """
 
     feature: str
@@ -44,7 +45,7 @@ class FeatureValue(Displayed):
     model_version: str | None = None
 
     def display(self) -> Display:
-        """The value, with when it became true and when it was learned."""
+        """The value with its timestamps and versions."""
         facts = (
             ("value", "null" if self.value is None else self.value),
             ("event timestamp", utc_text(self.event_timestamp)),
@@ -62,7 +63,7 @@ class FeatureValue(Displayed):
 def get_features_at_time(
     scope: Scope, features: str | Iterable[str], entity: EntityKey, *, at: object, known_at: object
 ) -> dict[str, FeatureValue | None]:
-    """By reference, in their order, the value valid at ``at`` (included), or None; one job per feature group.
+    """Reference -> the value valid at ``at`` (included), or None, in the order of ``features``; one job per group.
 
     The rules are those of ``point_in_time_join`` for a spine of one row: TTL, null policy, corrections, ``known_at``.
     Raises NotFoundError, InvalidNameError, and InvalidArgumentError for an entity or moment that cannot be read.
@@ -114,7 +115,7 @@ def _of_group(
     )
     values = of_entities(scope.context, values, group, key).where(F.col("event_timestamp") <= instant(at))
     if group.ttl is not None:
-        # Microseconds: instants before the year 1 have no datetime.
+        # Computed in microseconds, because datetime has no instants before the year 1.
         oldest = F.unix_micros(instant(at)) - F.lit(microseconds(group.ttl))
         values = values.where(F.unix_micros("event_timestamp") >= oldest)
     if known_at is not None:
@@ -122,34 +123,34 @@ def _of_group(
         values = values.where(F.col("created_timestamp") <= instant(known_until))
     order = F.struct(*TIME_COLUMNS, *(sort_value(values, feature.name) for feature in features))
     latest = [
-        _latest(feature.name, feature.model_version_column, order, group.nulls).alias(f"taken_{index}")
+        _latest(feature.name, feature.model_version_column, order, group.nulls).alias(f"latest_{index}")
         for index, feature in enumerate(features)
     ]
     [row] = values.agg(*latest).toArrow().to_pylist()
     return {
-        f"{group.name}:{feature.name}": _value(group, feature.name, row[f"taken_{index}"])
+        f"{group.name}:{feature.name}": _value(group, feature.name, row[f"latest_{index}"])
         for index, feature in enumerate(features)
     }
 
 
 def _latest(name: str, model: str | None, order: Column, nulls: str) -> Column:
-    taken = F.struct(
+    value = F.struct(
         column(name).alias("value"),
         (F.lit(None).cast("string") if model is None else column(model)).alias("model"),
         F.col("event_timestamp").alias("event"),
         F.col("created_timestamp").alias("created"),
     )
-    return F.max_by(taken, order if nulls == "keep" else F.when(column(name).isNotNull(), order))
+    return F.max_by(value, order if nulls == "keep" else F.when(column(name).isNotNull(), order))
 
 
-def _value(group: FeatureGroup, name: str, taken: dict[str, Any] | None) -> FeatureValue | None:
-    if taken is None:
+def _value(group: FeatureGroup, name: str, latest: dict[str, Any] | None) -> FeatureValue | None:
+    if latest is None:
         return None
     return FeatureValue(
         feature=f"{group.name}:{name}",
-        value=in_utc(taken["value"]),
-        event_timestamp=taken["event"].astimezone(UTC),
-        created_timestamp=taken["created"].astimezone(UTC),
+        value=in_utc(latest["value"]),
+        event_timestamp=latest["event"].astimezone(UTC),
+        created_timestamp=latest["created"].astimezone(UTC),
         group_version=group.version,
-        model_version=taken["model"],
+        model_version=latest["model"],
     )

@@ -1,4 +1,4 @@
-"""What a tenant's jobs did and what its groups hold, as a file in Prometheus text format."""
+"""Metrics of a tenant's jobs and groups, as a file in Prometheus text format."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FAMILIES: dict[str, type[Family]] = {"gauge": GaugeMetricFamily, "counter": Cou
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric family: its samples have the same label names. Names and units by the Prometheus conventions."""
+    """One metric family. Its samples have the same label names; names and units follow the Prometheus conventions."""
 
     name: str
     type: Literal["gauge", "counter"]
@@ -42,20 +42,20 @@ class Metric:
 
 
 def write_metrics(scope: Scope, path: str | Path) -> Path:
-    """Write the tenant's metrics to a file on a local disk, in place of one that is there; returns the path.
+    """Write the tenant's metrics to a local file, replacing an existing one; returns the path.
 
-    For the node exporter's textfile collector: the file's name ends in ``.prom``, one file a tenant. It appears when
-    all of it is written. Costs a pass over the run ledger, and one over each group's event timestamps. Raises
+    The file is for the node exporter's textfile collector: its name ends in ``.prom``, and each tenant has its own. It
+    appears only when it is complete. Reads the run ledger once, and each group's event timestamps once. Raises
     ExportError for another name or a path that cannot be written.
     """
     if "://" in str(path) or Path(path).suffix != ".prom":
-        raise ExportError(f"metrics are written to a local file whose name ends in .prom, and {path} is none; name one")
-    # The collector reads every .prom file of the folder; one that is being written has another name.
+        raise ExportError(f"the metrics file must be a local path that ends in .prom; got {path}")
+    # The collector reads every .prom file of the folder, so an incomplete file has another name.
     return write_whole(path, exposition([*_of_jobs(scope), *_of_groups(scope)]))
 
 
 def exposition(metrics: Iterable[Metric]) -> str:
-    """The Prometheus text exposition format, version 0.0.4; families without samples are left out."""
+    """The metrics in the Prometheus text exposition format, version 0.0.4, without families that have no samples."""
     return generate_latest(_Families([_family(metric) for metric in metrics if metric.samples])).decode()
 
 
@@ -85,7 +85,7 @@ def _of_jobs(scope: Scope) -> list[Metric]:
             ({"tenant": scope.tenant_id, "job": row["job"], "group": row["feature_group"]} | labels, row[value])
             for row in rows
         ]
-        return tuple((told, float(number)) for told, number in named if number is not None)
+        return tuple((sample_labels, float(number)) for sample_labels, number in named if number is not None)
 
     ended = tuple(sample for state in _ENDED for sample in samples(state, state=state))
     drifts = {
@@ -94,8 +94,8 @@ def _of_jobs(scope: Scope) -> list[Metric]:
         if row["job"] == DRIFT and row["last_details"] and (details := _details(scope.tenant_id, row)) is not None
     }
     drifted = [
-        ({"tenant": scope.tenant_id, "group": group, "status": status}, float(len(told[status])))
-        for group, told in drifts.items()
+        ({"tenant": scope.tenant_id, "group": group, "status": status}, float(len(comparison[status])))
+        for group, comparison in drifts.items()
         for status in ("drifted", "warning")
     ]
     return [
@@ -131,7 +131,7 @@ def _of_jobs(scope: Scope) -> list[Metric]:
 
 
 def _details(tenant_id: str, row: dict[str, Any]) -> dict[str, Any] | None:
-    """What the group's last comparison said; None, and a warning, where that cannot be read."""
+    """The details of the group's last comparison; None, with a warning, if they cannot be read."""
     subject = f"what the last {DRIFT} run of {row['feature_group']!r} of tenant {tenant_id!r} said"
     details = read_text(json.loads, row["last_details"], subject, f"run {DRIFT} again")
     if isinstance(details, UnreadableRow):
@@ -141,7 +141,7 @@ def _details(tenant_id: str, row: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _ledger(scope: Scope) -> DataFrame:
-    """A row a job and group, from the states of all runs; moments are seconds since 1970."""
+    """One row per job and group, from the states of all runs; times are in seconds since 1970."""
     states = scope.runs.table.read(scope.spark).where(F.col("tenant_id") == F.lit(scope.tenant_id))
     recorded = F.unix_micros("recorded_at") / F.lit(_MICROS)
     newest = F.max_by(F.struct("state", "rows_written", "rows_failed", "details"), "sequence").alias("newest")
@@ -172,21 +172,26 @@ def _of_groups(scope: Scope) -> list[Metric]:
     now = to_micros(scope.now())
 
     def samples(value: Any) -> tuple[Sample, ...]:
-        named = [({"tenant": scope.tenant_id, "group": one.group}, value(one)) for one in stats]
+        named = [({"tenant": scope.tenant_id, "group": group.group}, value(group)) for group in stats]
         return tuple((labels, number) for labels, number in named if number is not None)
 
-    def newest(one: GroupStats) -> float | None:
-        return None if one.newest is None else to_micros(one.newest) / _MICROS
+    def newest(group: GroupStats) -> float | None:
+        return None if group.newest is None else to_micros(group.newest) / _MICROS
 
-    def age(one: GroupStats) -> float | None:
-        return None if one.newest is None else (now - to_micros(one.newest)) / _MICROS
+    def age(group: GroupStats) -> float | None:
+        return None if group.newest is None else (now - to_micros(group.newest)) / _MICROS
 
     return [
-        Metric("featurestore_group_rows", "gauge", "Rows as written, corrections too.", samples(lambda one: one.rows)),
         Metric(
-            "featurestore_group_files", "gauge", "Files of the newest table version.", samples(lambda one: one.files)
+            "featurestore_group_rows", "gauge", "Rows as written, corrections too.", samples(lambda group: group.rows)
         ),
-        Metric("featurestore_group_bytes", "gauge", "Bytes of these files.", samples(lambda one: one.bytes)),
+        Metric(
+            "featurestore_group_files",
+            "gauge",
+            "Files of the newest table version.",
+            samples(lambda group: group.files),
+        ),
+        Metric("featurestore_group_bytes", "gauge", "Bytes of these files.", samples(lambda group: group.bytes)),
         Metric(
             "featurestore_group_newest_event_timestamp_seconds", "gauge", "The newest event timestamp.", samples(newest)
         ),

@@ -26,7 +26,7 @@ from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.instants import argument_count
 from featurestore.operations.reading.as_of import point_in_time
-from featurestore.operations.reading.request import Spine, as_spine, columns_asked
+from featurestore.operations.reading.request import Spine, as_spine, requested_columns
 from featurestore.operations.training_sets.export import record_export
 from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split
 from featurestore.operations.training_sets.request import ExamplesPlan, FineTuningRequest, check_columns, plan_examples
@@ -124,7 +124,7 @@ def _planned(context: Context, request: FineTuningRequest) -> _Plan:
             "output_feature is None; name the feature or column that the assistant should answer"
         )
     form = ChatFormat(
-        inputs=columns_asked(request.features, examples.join.lookups),
+        inputs=requested_columns(request.features, examples.join.lookups),
         output=examples.label,
         identified_by=(*examples.key_columns, examples.join.timestamp_column),
         system=request.system,

@@ -1,4 +1,4 @@
-"""A Delta table's log, read without a query: its commits, newest first, and what each says of itself."""
+"""A Delta table's log, read without a query: its commits, newest first, and the facts of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMMIT = re.compile(r"(\d{20})\.json")
 
 @dataclass(frozen=True)
 class LogCommit:
-    """A commit as its file tells it: its version, when the file was written (milliseconds since 1970), and its facts."""
+    """A commit by its file: its version, when the file was written (milliseconds since 1970), and its facts."""
 
     version: int
     written: int
@@ -23,7 +23,7 @@ class LogCommit:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the writer gave as user metadata, where that is a JSON object."""
+        """The writer's user metadata, if it is a JSON object."""
         try:
             metadata = json.loads(self.info.get("userMetadata") or "null")
         except json.JSONDecodeError:
@@ -46,7 +46,7 @@ class DeltaLog:
         return max(version for version, _ in self._commits())
 
     def commits(self) -> Iterator[LogCommit]:
-        """All that are there, newest first."""
+        """All commits that the log still has, newest first."""
         for version, written in sorted(self._commits(), reverse=True):
             text = self.files.read_text(f"{self.folder}/{version:020}.json")
             infos = (json.loads(line) for line in text.split("\n") if '"commitInfo"' in line)
@@ -54,8 +54,8 @@ class DeltaLog:
             yield LogCommit(version, written, info)
 
     def _commits(self) -> list[tuple[int, int]]:
-        found = ((COMMIT.fullmatch(name), written) for name, written in self.files.files_in(self.folder))
-        return [(int(match[1]), written) for match, written in found if match]
+        names = ((COMMIT.fullmatch(name), written) for name, written in self.files.files_in(self.folder))
+        return [(int(match[1]), written) for match, written in names if match]
 
 
 def file_name(path: str) -> str:

@@ -1,18 +1,18 @@
 """Remove column statistics of deleted files from a Delta log.
 
-Delta's log keeps the least and greatest values of each file that ever was, for as long as it keeps its commits: in commits,
-compacted commits, checkpoints, their sidecars, and version checksums. Reads use them to skip files. Of a file that is not
-in the newest version, only reads of old versions lose by it: they become slower. Invariants:
+Delta's log keeps the least and greatest values of each data file for as long as it keeps its commits: in commits,
+compacted commits, checkpoints, their sidecars, and version checksums. Reads use them to skip files. Without the
+statistics of files that are not in the newest version, only reads of old versions become slower. Invariants:
 
-- Only statistics are rewritten, and only those of files that are not live and lie in the given partitions. The number of
-  rows stays. Every action, version, batch and metric stays.
-- Versions after ``until`` are left alone.
-- A commit or checkpoint keeps its length in bytes: a reader that has listed the log reads the file by that length. A
-  commit is filled up with spaces; a checkpoint, which is Parquet, gets its filling before the footer.
-- A file is replaced only if it is as it was when it was read, so that what another erasure took out does not come back.
-  If not, it is read and cleaned again, a few times; then the error is raised.
-- A file that is gone needs no cleaning: a newer one took its place.
-- A checksum that lists statistics is removed: Delta does without it.
+- Only statistics change, and only those of files that are not live and lie in the given partitions. The number of rows
+  stays. Every action, version, batch and metric stays.
+- Versions after ``until`` stay unchanged.
+- A commit or checkpoint keeps its length in bytes, because a reader that has listed the log reads files by length. A
+  commit is padded with spaces; a checkpoint, which is Parquet, is padded before its footer.
+- A file is replaced only if it has not changed since it was read, so that values which another erasure removed do not
+  come back. Otherwise it is read and cleaned again, a few times; then the error is raised.
+- A file that no longer exists needs no cleaning, because a newer one replaced it.
+- A checksum that lists statistics is removed; Delta works without it.
 - Files that a failed commit left are removed once no commit can still be writing them.
 """
 
@@ -40,14 +40,14 @@ _CHECKSUM = re.compile(r"\d{20}\.crc")
 _CHECKPOINT = re.compile(r"\d{20}\.checkpoint(\.[0-9a-f.-]+)?\.parquet")
 _LEFT_BEHIND = re.compile(r"\..*\.tmp")
 _DIGITS = 20
-# Milliseconds that a commit may take at most.
+# The longest time that a commit may take, in milliseconds.
 _LONGEST_COMMIT = 60_000
-# How Spark and the file system report a file that others change or remove while it is read.
+# Errors of Spark and the file system for a file that others change or remove while it is read.
 _UNREADABLE = (OSError, PySparkException, Py4JJavaError)
 _ATTEMPTS = 5
-# A Parquet file ends with the length of its footer in 4 bytes, and 4 bytes that name the format.
+# A Parquet file ends with 4 bytes for the length of its footer, and 4 bytes that name the format.
 _PARQUET_END = 8
-# So many bytes of a checkpoint's end, its footer and the filling before it, tell whether it changed.
+# The bytes at a checkpoint's end (its footer and the padding before it) that are compared to detect a change.
 _COMPARED_END = 1 << 18
 
 
@@ -55,8 +55,8 @@ _COMPARED_END = 1 << 18
 class LogCleaner:
     """Removes the statistics of files that are not ``live`` from a log, in the partitions with these values.
 
-    ``until``: the version that ``live`` is of, or an older one; what was committed since is left alone. ``barrier``:
-    milliseconds since 1970; of what commits left behind when they failed, only what is older is removed.
+    ``until``: the version to which ``live`` belongs, or an older one; later commits stay unchanged. ``barrier``:
+    milliseconds since 1970; files that failed commits left behind are removed only if they are older.
     """
 
     spark: SparkSession
@@ -71,10 +71,10 @@ class LogCleaner:
         return self.log.files
 
     def clean(self) -> int:
-        """Return how many files of the log were changed or removed.
+        """Clean the log, and return the number of its files that were changed or removed.
 
-        Safe to repeat, and while others read, write and clean. Re-raises the error of Spark or of the file system for a
-        file that cannot be read, or that others keep changing.
+        It is safe to repeat this, and to run it while others read, write and clean. Re-raises the error of Spark or of
+        the file system for a file that cannot be read, or that others keep changing.
         """
         changed = 0
         checkpoints = []
@@ -96,7 +96,7 @@ class LogCleaner:
         return changed + sum(self._retried(path, self._clean_checkpoint) for path in checkpoints)
 
     def _retried(self, path: str, clean: Callable[[str], int]) -> int:
-        """Clean a file that another erasure may clean, or a writer remove, at the same time."""
+        """Clean a file that another erasure may clean, or a writer may remove, at the same time."""
         again = Retrying(
             retry=retry_if_exception_type(_UNREADABLE),
             wait=wait_random_exponential(multiplier=0.1, max=2),
@@ -122,7 +122,7 @@ class LogCleaner:
         return 1
 
     def _cleaned(self, line: str) -> str:
-        """The action without statistics of values, in as many bytes as before."""
+        """The action without statistics of values, padded to the same number of bytes."""
         if '"stats"' not in line:
             return line
         action = json.loads(line)
@@ -138,7 +138,7 @@ class LogCleaner:
         return in_partition and file_name(file["path"]) not in self.live
 
     def _remove_checksum(self, path: str) -> int:
-        """Remove a version's checksum if it lists statistics of files that are gone."""
+        """Remove a version's checksum if it lists statistics of files that are not live."""
         checksum = json.loads(self.files.read_text(path))
         if not any(self._is_gone(file) and _strip(file) for file in checksum.get("allFiles") or []):
             return 0
@@ -154,10 +154,10 @@ class LogCleaner:
         if actions.where(gone).isEmpty():
             return 0
         cleaned = actions.withColumn("add", F.when(gone, _without_values(actions)).otherwise(F.col("add")))
-        # In the log's folder: readers of a log ignore names that they do not know.
+        # This is in the log's folder, because readers of a log ignore unknown names.
         new = f"{self.log.folder}/.cleaned-{uuid4().hex}"
         try:
-            # As Delta writes it, so that it is never longer than it was.
+            # Delta writes checkpoints with snappy, so the new file is never longer than the old one.
             cleaned.coalesce(1).write.option("compression", "snappy").parquet(new)
             [written] = [name for name, _ in self.files.files_in(new) if name.endswith(".parquet") and name[0] != "."]
             self._lengthen(f"{new}/{written}", f"{new}/lengthened", self.files.length(path))
@@ -169,9 +169,9 @@ class LogCleaner:
         return 1
 
     def _lengthen(self, source: str, target: str, length: int) -> None:
-        """Copy a Parquet file and fill it up to a length, before the footer, where nothing points to.
+        """Copy a Parquet file and pad it to a length, before the footer, where no offset points.
 
-        The filling is random, so that no two copies are the same.
+        The padding is random, so that no two copies are equal.
         """
         end, now = self.files.read_end(source, _PARQUET_END), self.files.length(source)
         before_footer = now - _PARQUET_END - int.from_bytes(end[:4], "little")
@@ -193,7 +193,7 @@ class LogCleaner:
 
 
 def _strip(file: dict[str, Any]) -> bool:
-    """Reduce a file's statistics to its number of rows; return whether there was more."""
+    """Reduce a file's statistics to its number of rows; return whether this removed any."""
     statistics = json.loads(file.get("stats") or "{}")
     if not statistics.keys() - {"numRecords"}:
         return False
@@ -202,7 +202,7 @@ def _strip(file: dict[str, Any]) -> bool:
 
 
 def _value_fields(actions: DataFrame) -> list[T.StructField]:
-    """The fields of the parsed statistics that hold values of columns."""
+    """The fields of the parsed statistics that contain values of columns."""
     add = actions.schema["add"].dataType
     assert isinstance(add, T.StructType)
     if "stats_parsed" not in add.names:

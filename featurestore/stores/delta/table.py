@@ -16,7 +16,7 @@ from pyspark.sql.utils import is_remote
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from featurestore.stores.delta.log_remains import check_log
-from featurestore.stores.storage_faults import told_plainly
+from featurestore.stores.storage_faults import storage_errors
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -50,7 +50,7 @@ def _checked(call: Callable[Params, Result]) -> Callable[Params, Result]:
         assert isinstance(table, DeltaTable)
         if table.path is not None:
             check_log(table.path, table.begins_with_rows)
-        with told_plainly(str(table)):
+        with storage_errors(str(table)):
             return call(*args, **kwargs)
 
     return wrapped

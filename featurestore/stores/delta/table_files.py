@@ -1,4 +1,4 @@
-"""The Parquet files of a Delta table as they lie on disk, in its newest version or not."""
+"""The Parquet files of a Delta table on disk, whether or not its newest version has them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from featurestore.stores.file_system import Files, exact
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file with values, or with the Change Data Feed's; ``modified`` is in milliseconds since 1970.
+    """A data file of the table or of its Change Data Feed; ``modified`` is in milliseconds since 1970.
 
-    Delta gives every file a name of its own, also across folders.
+    Delta's file names are unique, even across folders.
     """
 
     path: str
@@ -44,8 +44,10 @@ def inside(rows: DataFrame, partition: Mapping[str, str]) -> DataFrame:
 
 @dataclass(frozen=True)
 class TableFiles:
-    """The files of a table, or of those partitions of it that have these values: of its first partition columns, in
-    order, so that they are in one folder."""
+    """The files of a table, or of its partitions with these values.
+
+    The values are those of the first partition columns, in order, so that the files are in one folder.
+    """
 
     spark: SparkSession
     files: Files
@@ -70,11 +72,11 @@ class TableFiles:
         return bool(self._detail["properties"].get("delta.enableDeletionVectors") == "true")
 
     def check_names(self) -> None:
-        """Raise ConfigurationError where columns have other names in the files than in the table."""
+        """Raise ConfigurationError if columns have other names in the files than in the table."""
         if self._detail["properties"].get("delta.columnMapping.mode", "none") != "none":
             raise ConfigurationError(
-                f"table {self.table} maps column names (delta.columnMapping.mode), so that its files cannot be searched for a "
-                "person; write it anew without, then erase"
+                f"table {self.table} maps column names (delta.columnMapping.mode), so that its files cannot be "
+                "searched for a person; write it anew without, then erase"
             )
 
     def live(self) -> set[str]:
@@ -83,21 +85,21 @@ class TableFiles:
         return {file_name(path) for path in rows.inputFiles()}
 
     def stored(self) -> list[StoredFile]:
-        """All files on disk, also those of old versions, of the Change Data Feed, and of writes that never ended."""
+        """All files on disk, including those of old versions, of the Change Data Feed, and of unfinished writes."""
         part = "".join(f"/{name}={value}" for name, value in self.partition.items())
-        # Spark passes over folders that begin with _, unless it is told to read just them.
+        # Spark skips folders that begin with _, unless their path is passed explicitly.
         folders = [f"{self.location}{part}", f"{self.location}/_change_data{part}"]
-        there = [folder for folder in folders if self.files.exists(folder)]
-        if not there:
+        existing = [folder for folder in folders if self.files.exists(folder)]
+        if not existing:
             return []
-        # Writers, and other erasures, remove files meanwhile.
+        # Writers and other erasures may remove files at the same time.
         reader = self.spark.read.option("ignoreMissingFiles", "true")
         reader = reader.format("binaryFile").option("recursiveFileLookup", "true")
-        listed = reader.option("pathGlobFilter", "*.parquet").load([exact(folder) for folder in there])
-        told = (
+        listed = reader.option("pathGlobFilter", "*.parquet").load([exact(folder) for folder in existing])
+        rows = (
             listed.select("path", "length", F.unix_millis("modificationTime").alias("modified")).toArrow().to_pylist()
         )
-        return [StoredFile(row["path"], row["length"], row["modified"]) for row in told]
+        return [StoredFile(row["path"], row["length"], row["modified"]) for row in rows]
 
     def holding(
         self,
@@ -106,16 +108,18 @@ class TableFiles:
         sources: Callable[[DataFrame], DataFrame],
         condition: Column,
     ) -> tuple[list[StoredFile], list[StoredFile]]:
-        """Those of the files that have a row which the condition is true for, compared with their ``sources``, and those of which
-        no row is read: they are damaged, or empty."""
+        """The files with a row for which the condition is true, and the files with no readable row (damaged, empty).
+
+        The condition compares rows with their ``sources``.
+        """
         if not stored:
             return [], []
         reader = (
             self.spark.read.schema(schema).option("ignoreCorruptFiles", "true").option("ignoreMissingFiles", "true")
         )
         rows = reader.parquet(*(exact(file.path) for file in stored))
-        told = files_met(rows, sources(rows), condition, F.col("_metadata.file_name")).toArrow().to_pylist()
-        met = {row["file"]: row["met"] for row in told}
+        files = files_met(rows, sources(rows), condition, F.col("_metadata.file_name")).toArrow().to_pylist()
+        met = {row["file"]: row["met"] for row in files}
         return [file for file in stored if met.get(file.name)], [file for file in stored if file.name not in met]
 
     def remove(self, stored: Sequence[StoredFile]) -> None:

@@ -15,7 +15,7 @@ from featurestore import Settings, Source
 from featurestore.errors import FeatureStoreError, NotFoundError, SchemaError, StorageError
 from featurestore.operations.context import named_files
 from featurestore.stores.sources import read_source
-from featurestore.stores.storage_faults import told_plainly
+from featurestore.stores.storage_faults import storage_errors
 
 Format = Literal["csv", "json", "parquet"]
 
@@ -28,7 +28,7 @@ def read(spark: SparkSession, folder: Path, format: Format, **options: str) -> D
 
 def rows(frame: DataFrame) -> list[tuple[Any, ...]]:
     """Its values in the order of its columns' names."""
-    with told_plainly():
+    with storage_errors():
         return sorted((tuple(row) for row in frame.select(*sorted(frame.columns)).collect()), key=repr)
 
 
