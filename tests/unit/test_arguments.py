@@ -32,7 +32,7 @@ def build(
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         ({"name": None}, "name is None (NoneType); give a text"),
         ({"name": "a\0"}, "name is 'a\\x00' (str); give a text without NUL characters and halves of surrogate pairs"),
@@ -52,18 +52,18 @@ def build(
         ({"seed": "x" * 500}, f"seed is '{'x' * 37}...{'x' * 38}' (str); give a whole number"),
     ],
 )
-def test_a_wrong_argument_is_named_with_what_is_possible(given: dict[str, Any], message: str) -> None:
+def test_a_wrong_argument_is_named_with_what_is_possible(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        build(**given)
+        build(**arguments)
 
     assert str(caught.value) == message
 
 
 def test_what_can_be_read_without_loss_is_read() -> None:
-    found = build("a", np.int64(3), np.float32(0.5), np.bool_(True), groups=(name for name in "ab"), seed=-(2**63))
+    arguments = build("a", np.int64(3), np.float32(0.5), np.bool_(True), groups=(name for name in "ab"), seed=-(2**63))
 
-    assert found == ("a", 3, 0.5, True, "oldest", ("a", "b"), None, -(2**63))
-    assert [type(value) for value in found[1:4]] == [int, float, bool]
+    assert arguments == ("a", 3, 0.5, True, "oldest", ("a", "b"), None, -(2**63))
+    assert [type(value) for value in arguments[1:4]] == [int, float, bool]
 
 
 def test_what_is_read_by_its_content_is_handed_on_as_it_is() -> None:

@@ -24,9 +24,9 @@ from featurestore.cli.doctor import (
 from featurestore.config import Settings
 
 
-@pytest.mark.parametrize(("found", "ok"), [((3, 10, 13), False), ((3, 11, 0), True), ((3, 13, 2), True)])
-def test_python_is_new_enough(found: tuple[int, ...], ok: bool) -> None:
-    assert judge_python(found).ok is ok
+@pytest.mark.parametrize(("version", "ok"), [((3, 10, 13), False), ((3, 11, 0), True), ((3, 13, 2), True)])
+def test_python_is_new_enough(version: tuple[int, ...], ok: bool) -> None:
+    assert judge_python(version).ok is ok
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_spark_and_delta_are_of_one_pair(pyspark: str | None, delta: str | None,
 
 
 @pytest.mark.parametrize(
-    ("facts", "ok", "found"),
+    ("facts", "ok", "message"),
     [
         (WarehouseFacts("/w", Path("/w"), True, True), True, "/w (writable)"),
         (WarehouseFacts("/w/a/b", Path("/w"), True, True), True, "/w/a/b (will be created)"),
@@ -58,10 +58,10 @@ def test_spark_and_delta_are_of_one_pair(pyspark: str | None, delta: str | None,
         (WarehouseFacts("s3a://w", None, True, True), True, "s3a://w (an object store; the Delta check writes there)"),
     ],
 )
-def test_the_warehouse_is_or_can_be_made(facts: WarehouseFacts, ok: bool, found: str) -> None:
+def test_the_warehouse_is_or_can_be_made(facts: WarehouseFacts, ok: bool, message: str) -> None:
     check = judge_warehouse(facts)
 
-    assert (check.ok, check.found) == (ok, found)
+    assert (check.ok, check.found) == (ok, message)
     assert bool(check.mend) is not ok
 
 

@@ -198,5 +198,5 @@ def test_only_a_local_disk_is_written_to(saved: TrainingSet, tmp_path: Path) -> 
         (40 * 86_400.0, "40 d"),
     ],
 )
-def test_ages_are_given_in_the_largest_unit_that_fits(seconds: float | None, expected: str) -> None:
+def test_ages_are_in_the_largest_unit_that_fits(seconds: float | None, expected: str) -> None:
     assert spoken(seconds) == expected
