@@ -182,7 +182,7 @@ def test_the_readme_leads_to_every_page() -> None:
 
 def test_the_page_on_the_command_line_lists_every_exit_code() -> None:
     text = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
-    told = {name: int(code) for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE)}
+    exit_codes = {name: int(code) for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE)}
 
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
-    assert told == {kind.__name__: kind.exit_code for kind in kinds if kind is not errors.FeatureStoreError}
+    assert exit_codes == {kind.__name__: kind.exit_code for kind in kinds if kind is not errors.FeatureStoreError}
