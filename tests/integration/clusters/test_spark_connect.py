@@ -147,7 +147,7 @@ def test_a_frame_keeps_to_the_version_that_it_was_made_of(comparison: Comparison
     assert not comparison.client["a frame made after it"]
 
 
-def test_files_beside_the_tables_are_out_of_reach(comparison: Comparison) -> None:
+def test_files_outside_the_tables_are_out_of_reach(comparison: Comparison) -> None:
     assert (
         "this session is a client of Spark Connect; run it as a job with spark-submit" in comparison.client["an export"]
     )
