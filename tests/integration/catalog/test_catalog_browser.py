@@ -70,16 +70,18 @@ def test_the_search_finds_a_feature_by_its_name_owner_and_description(site: Cata
     page = shown_by_search(site, tmp_path, "Country growth ISO cod")
 
     links = [link["href"] for link in page.all("a")]
-    found = [link for link in links if link.endswith("#feature-country")]
+    matches = [link for link in links if link.endswith("#feature-country")]
     groups = re.findall(r"groups/(\w+)\.html#feature-country", " ".join(links))
-    assert found[0] == "groups/customer_orders.html#feature-country"
-    assert len(found) == len(set(groups)) == len([link for link in links if "#feature-" in link])
-    assert f"{len(found)} found" in page.words
-    assert [one for tag, one in page.elements if one.get("id") == "browse" and "hidden" in one]
+    assert matches[0] == "groups/customer_orders.html#feature-country"
+    assert len(matches) == len(set(groups)) == len([link for link in links if "#feature-" in link])
+    assert f"{len(matches)} found" in page.words
+    assert [
+        attributes for tag, attributes in page.elements if attributes.get("id") == "browse" and "hidden" in attributes
+    ]
 
 
 def after(site: CatalogSite, profile: Path, page: str, script: str, query: str = "") -> Page:
-    """A page after a script: of a copy that runs it at its end, and whose answers are the text of its title."""
+    """A page after a script ran: a copy of the page runs the script at its end and writes the answers to its title."""
     folder = profile / "site"
     shutil.copytree(site.path, folder)
     text = (
