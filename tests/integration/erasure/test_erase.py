@@ -363,6 +363,6 @@ def test_hashes_are_hmacs_of_the_entity_and_no_plan_shows_the_secret(
         plan = capsys.readouterr().out.lower()
         key = secret if len(secret) <= 64 else hashlib.sha256(secret).digest()
         for pad in (0x00, 0x36, 0x5C):
-            shown = bytes(byte ^ pad for byte in key)[:6]
-            assert shown.hex() not in plan
-            assert repr(shown)[2:-1].lower() not in plan
+            fragment = bytes(byte ^ pad for byte in key)[:6]
+            assert fragment.hex() not in plan
+            assert repr(fragment)[2:-1].lower() not in plan
