@@ -356,7 +356,7 @@ def test_a_scan_reads_only_the_window_s_partitions_and_the_needed_columns(
         "ReadSchema: struct<site:string,unit:bigint,event_timestamp:timestamp,created_timestamp:timestamp,level:double>"
     )
     assert re.search(r"event_date#\d+ >= 2026-03-01", scan("keeping:hits", "sum"))
-    # An embedding is counted by the text beside it.
+    # The count of an embedding reads the model version next to it.
     counted = scan("skipping:vector", "count")
     assert "vector__model_version:string" in counted
     assert "vector:array" not in counted
