@@ -1,4 +1,4 @@
-"""Two versions beside each other, and versions that are deleted."""
+"""Comparing two versions, and deleting versions."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
