@@ -117,8 +117,8 @@ def test_rows_that_are_appended_meanwhile_are_neither_lost_nor_doubled(
     assert failures == []
     assert rewritten > 0
     rows = busy.get_batch_features(["docs:words", "docs:text"], hours(0), hours(24)).rows
-    told = sorted((row["words"], row["text"][0]) for row in rows.collect())
-    assert told == sorted((number, float(hour)) for number in range(20) for hour in range(6))
+    texts = sorted((row["words"], row["text"][0]) for row in rows.collect())
+    assert texts == sorted((number, float(hour)) for number in range(20) for hour in range(6))
     table = busy._scope.context.table(DOCS).values.read(feature_store.spark)
     assert table.where("tenant_id = 'busy'").count() == 120
 

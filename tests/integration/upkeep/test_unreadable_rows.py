@@ -169,11 +169,11 @@ def test_nothing_that_could_not_be_read_back_is_written(
 
 
 def test_what_json_has_not_is_refused_before_anything_is_built(loader: FeatureDataLoader) -> None:
-    asked: list[dict[str, Any]] = [
+    requests: list[dict[str, Any]] = [
         {"missing": math.nan}, {"missing": math.inf}, {"missing": {"score": -math.inf}}, {"description": "\ud800"},
         {"description": None},
     ]  # fmt: skip
-    for options in asked:
+    for options in requests:
         with pytest.raises(InvalidArgumentError, match=next(iter(options))):
             loader.load_training_data(spine(), "stats:score", name="refused", **options)
 
