@@ -118,7 +118,7 @@ def fill(postgres: Postgres, connection: Connection[Any], table: VectorTable, ro
 
 
 def copy_rows(postgres: Postgres, target: SyncTarget, staging: str, rows: list[dict[str, Any]]) -> None:
-    """The rows as a task copies them, by two attempts of which the second counts."""
+    """The rows as a task copies them in two attempts; the second counts."""
     copy = batch_copier(target.table, staging, postgres.worker_dsn)
     [_, counted] = [batch for _ in range(2) for batch in copy(iter([batch_of(target.table, rows)]))]
     [sent] = counted.to_pylist()
@@ -301,7 +301,7 @@ def test_a_graph_that_an_interruption_left_is_rebuilt(postgres: Postgres, connec
     table = table_of(group())
     fill(postgres, connection, table, [row(number) for number in range(3000)])
     ensure_graph(connection, table_of(group(m=8)), "acme")
-    # So that the build beside it ends in its middle, as by a crash.
+    # Ends the concurrent build in its middle, like a crash.
     connection.execute("SET statement_timeout = '5ms'")
     with pytest.raises(Exception, match="statement timeout"):
         ensure_graph(connection, table, "acme")
@@ -390,8 +390,8 @@ def test_a_vector_beyond_the_storage_keeps_its_direction(storage: str) -> None:
 
     lengths = np.linalg.norm(stored, axis=1)
     cosines = [
-        (one / np.abs(one).max()) @ two / np.linalg.norm(one / np.abs(one).max()) / length
-        for one, two, length in zip(vectors.astype(np.float64), stored, lengths, strict=True)
+        (vector / np.abs(vector).max()) @ two / np.linalg.norm(vector / np.abs(vector).max()) / length
+        for vector, two, length in zip(vectors.astype(np.float64), stored, lengths, strict=True)
     ]
     assert np.allclose(cosines, 1, atol=1e-6)
     assert (lengths > 1e-16).all()
@@ -630,7 +630,7 @@ def test_how_to_sync_follows_from_the_watermark_and_the_delta_table(
     assert plan.due_since == (NOW if now == LATER else None)
 
 
-def test_a_full_sync_is_one_that_is_asked_for_or_that_a_change_needs() -> None:
+def test_a_sync_is_full_on_request_or_where_a_change_needs_it() -> None:
     delta = DeltaState("one", 5, NOW, NOW)
 
     assert make_sync_plan(SYNCED, delta, NOW, full=True, changed=None) == SyncPlan("full", "it was asked for", 5, 5)
