@@ -29,7 +29,7 @@ def write(folder: Path, **files: str) -> None:
 # Layers.
 
 
-def test_a_profile_goes_over_the_base_and_the_environment_over_both(conf: Path) -> None:
+def test_a_profile_overrides_the_base_and_the_environment_overrides_both(conf: Path) -> None:
     write(
         conf,
         base="warehouse: a\nlanding: a\noutput: a\ntimestamp_zone: UTC\nspark: {a: base, b: base, c: base}\n",
@@ -94,7 +94,7 @@ def test_folders_in_the_environment_are_relative_to_the_working_directory(
     assert Settings.load(conf, {"FEATURESTORE_WAREHOUSE": "here"}).warehouse == str(tmp_path / "here")
 
 
-def test_other_variables_are_left_alone() -> None:
+def test_other_variables_are_ignored() -> None:
     assert from_environment({"PATH": "/bin", "FEATURESTORE_PROFILE": "prod", "FEATURESTORE_TENANT": "x"}) == {}
 
 

@@ -452,11 +452,11 @@ def test_a_repr_is_short(value: object, text: str) -> None:
 
 
 @pytest.mark.parametrize("result", [USER_STATS, manifest(), profiled(3)], ids=lambda result: type(result).__name__)
-def test_what_is_printed_is_short_too(result: Displayed) -> None:
+def test_printed_objects_are_short_too(result: Displayed) -> None:
     assert str(result) == repr(result)
 
 
-def test_nothing_is_said_once() -> None:
+def test_an_empty_table_is_mentioned_once() -> None:
     """By the title where it counts, else by the table; with its caption, in a terminal as in a notebook."""
     empty = Table(("group", "rows"), ())
 
@@ -498,10 +498,10 @@ def test_values_as_text(value: Any, text: str) -> None:
     assert text_of(value) == text
 
 
-def test_what_is_about_something_says_so_first() -> None:
+def test_a_title_begins_with_its_subject() -> None:
     assert WRITTEN.display().about("user_stats").title == "user_stats: 1,234 rows written, 2 rejected"
 
 
-def test_what_does_not_describe_itself_is_not_shown() -> None:
+def test_an_object_without_a_description_is_not_displayed() -> None:
     with pytest.raises(NotImplementedError):
         Displayed().display()

@@ -127,7 +127,7 @@ def test_an_unreadable_timestamp_or_entity_is_refused_before_spark_starts(
     assert message in capsys.readouterr().err
 
 
-def test_a_moment_without_a_zone_and_event_are_for_the_store_to_judge() -> None:
+def test_the_store_checks_naive_timestamps_and_event() -> None:
     assert [checked_known_at(value) for value in (None, "event", "2026-11-01")] == [None, "event", "2026-11-01"]
 
 
@@ -158,7 +158,7 @@ def test_an_invalid_tenant_id_is_refused_before_anything_starts(capsys: pytest.C
         ([], None, None),
     ],
 )
-def test_the_tenant_of_the_command_goes_over_that_of_the_environment(
+def test_the_tenant_of_the_command_overrides_that_of_the_environment(
     arguments: list[str], environment: str | None, tenant: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FEATURESTORE_TENANT", raising=False)
@@ -176,7 +176,7 @@ def test_options_may_come_before_the_command(capsys: pytest.CaptureFixture[str])
     assert json.loads(capsys.readouterr().out)["error"]["kind"] == "InvalidNameError"
 
 
-def test_the_option_after_the_command_goes_over_the_one_before_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_option_after_the_command_overrides_the_one_before_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--tenant", "acme", "runs", "list", "--tenant", "-wrong-"]) == 7
     assert "'-wrong-' is refused" in capsys.readouterr().err
 
@@ -208,7 +208,7 @@ def test_with_json_an_error_is_one_document_too(capsys: pytest.CaptureFixture[st
     assert output.err == "Error: there is no such group\n"
 
 
-def test_what_the_store_passes_over_is_named_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_stderr_names_what_the_store_skips(capsys: pytest.CaptureFixture[str]) -> None:
     def pass_over(invocation: Invocation) -> None:
         warnings.warn("a manifest cannot be read", UnreadableRowWarning, stacklevel=1)
 

@@ -46,9 +46,7 @@ def extension(kind: Any, storage: pa.Array) -> pa.Array:
         ),
     ],
 )
-def test_a_type_that_spark_has_not_becomes_one_that_it_has(
-    array: pa.Array, kind: pa.DataType, values: list[Any]
-) -> None:
+def test_a_type_that_spark_lacks_becomes_one_that_it_has(array: pa.Array, kind: pa.DataType, values: list[Any]) -> None:
     plain = plain_array(array)
 
     plain.validate(full=True)
@@ -77,7 +75,7 @@ def test_nested_values_keep_their_elements_also_in_slices_and_chunks(array: pa.A
         assert plain.to_pylist() == part.to_pylist()
 
 
-def test_moments_go_up_or_down_and_those_out_of_years_go_right_outside() -> None:
+def test_timestamps_are_rounded_up_or_down_and_out_of_range_ones_stay_out_of_range() -> None:
     nanos = pa.array([1, -1, 1000, None], pa.timestamp("ns", "Europe/Berlin"))
     assert plain_array(nanos, "up").cast(pa.int64()).to_pylist() == [1, 0, 1, None]
     assert plain_array(nanos, "down").cast(pa.int64()).to_pylist() == [0, -1, 1, None]
@@ -97,6 +95,6 @@ def test_moments_go_up_or_down_and_those_out_of_years_go_right_outside() -> None
         extension(pa.fixed_shape_tensor(pa.float32(), [1, 2]), pa.array([[1, 2]], pa.list_(pa.float32(), 2))),
     ],
 )
-def test_what_would_lose_something_is_an_arrow_error(array: pa.Array) -> None:
+def test_a_lossy_conversion_is_an_arrow_error(array: pa.Array) -> None:
     with pytest.raises(pa.ArrowException):
         plain_array(array)

@@ -253,7 +253,7 @@ def november(hour: int, micros: int = 0, day: int = 1) -> datetime:
     return datetime(2026, 11, day, hour, microsecond=micros, tzinfo=UTC)
 
 
-def test_moments_of_one_kind_stay_of_it_and_go_down_to_the_microsecond() -> None:
+def test_timestamps_of_one_kind_keep_it_and_are_rounded_down_to_the_microsecond() -> None:
     last = pd.Timestamp("2026-11-01T05:00:00.000000999Z")
     before_1970 = pd.Timestamp("1969-12-31T23:59:59.999999001Z")
     cases: list[tuple[Any, pa.DataType, list[Any]]] = [
@@ -277,7 +277,7 @@ def test_moments_of_one_kind_stay_of_it_and_go_down_to_the_microsecond() -> None
             assert (column.type, column.to_pylist()) == (kind, expected)
 
 
-def test_moments_of_several_kinds_are_read_each_on_its_own() -> None:
+def test_timestamps_of_several_kinds_are_read_one_by_one() -> None:
     """In Berlin, where 5:00 is 4:00 UTC, and on 2026-10-25 the hour from 2:00 on comes twice."""
     twice = datetime(2026, 10, 25, 2, 30)  # noqa: DTZ001
     cases: list[tuple[list[Any], list[datetime | None]]] = [

@@ -91,7 +91,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("value", "reason"), BAD)
-def test_what_json_has_not_is_a_reason(value: Any, reason: str) -> None:
+def test_a_value_that_json_lacks_is_a_reason(value: Any, reason: str) -> None:
     with pytest.raises(UnreadableError) as raised:
         json_text(value)
     assert str(raised.value) == reason
@@ -119,5 +119,5 @@ def test_a_row_is_kept_as_json_whatever_is_in_it(value: Any) -> None:
         (OddMapping(a=1), {"cannot be read": "KeyError"}),
     ],
 )
-def test_a_kept_row_shows_what_json_has_not(value: Any, expected: Any) -> None:
+def test_a_rejected_row_shows_values_that_json_lacks(value: Any, expected: Any) -> None:
     assert json.loads(row_text([value])) == [expected]

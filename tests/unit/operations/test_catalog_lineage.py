@@ -46,7 +46,7 @@ def catalog(groups: list[GroupEntry], sets: list[TrainingSetEntry]) -> Catalog:
     return Catalog("acme", NOW, "0.1.0", (), tuple(groups), tuple(sets))
 
 
-def test_sources_groups_and_training_sets_are_joined_by_what_reads_what() -> None:
+def test_edges_join_sources_groups_and_training_sets_with_their_readers() -> None:
     spine = SpineQuery(
         sources={"labels": Source(table="marts.labels", tenant_column="owner"), "before": Source(group="clean")},
         transformation="SELECT 1",
@@ -93,7 +93,7 @@ CHAIN = Lineage.of(
 )
 
 
-def test_around_a_node_is_what_it_comes_from_and_what_comes_of_it() -> None:
+def test_a_node_is_surrounded_by_its_ancestors_and_descendants() -> None:
     around = CHAIN.around(group("a"))
 
     assert around.nodes == (group("a"), group("b"), source("s"), training_set("t"))
@@ -182,7 +182,7 @@ def test_a_circle_is_drawn_all_the_same() -> None:
     assert len({(box.x, box.y) for box in placed.boxes}) == 3
 
 
-def test_nothing_has_an_empty_picture() -> None:
+def test_an_empty_lineage_has_an_empty_picture() -> None:
     assert layout(Lineage((), ())) == Layout(0, 0, (), ())
 
 

@@ -392,7 +392,7 @@ def test_the_tour_says_of_each_room_what_its_init_says() -> None:
         ("jobs/apply.py", "from featurestore.cli import main"),
     ],
 )
-def test_no_rule_objects_to_what_is_allowed(path: str, source: str, tmp_path: Path) -> None:
+def test_no_rule_rejects_allowed_code(path: str, source: str, tmp_path: Path) -> None:
     file = tmp_path / path
     file.parent.mkdir(parents=True)
     file.write_text(source + "\n", encoding="utf-8")

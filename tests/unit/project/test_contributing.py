@@ -27,7 +27,7 @@ def named_paths(page: str) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_file_that_is_named_is_there(page: str) -> None:
+def test_every_named_file_exists(page: str) -> None:
     named = named_paths(page)
 
     assert len(named) > 3

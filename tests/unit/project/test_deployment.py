@@ -128,7 +128,7 @@ def test_every_kind_of_deployment_has_commands() -> None:
     assert kinds == {"airflow", "bundle", "operator", "cron"}
 
 
-def test_a_command_that_is_not_understood_would_be_noticed(opened: None) -> None:
+def test_the_check_detects_an_invalid_command(opened: None) -> None:
     assert cli.run(["cleanup", "--tenant", "acme", "--day", "3"]) == 2
 
 
@@ -228,7 +228,7 @@ def test_the_yaml_files_are_read(file: Path) -> None:
     assert all(isinstance(document, dict) for document in documents)
 
 
-def test_the_tasks_of_the_bundle_come_after_tasks_that_there_are() -> None:
+def test_the_tasks_of_the_bundle_depend_on_existing_tasks() -> None:
     for file in (DEPLOY / "databricks" / "resources").glob("*.yml"):
         for job in yaml.safe_load(file.read_text(encoding="utf-8"))["resources"]["jobs"].values():
             keys = [task["task_key"] for task in job["tasks"]]

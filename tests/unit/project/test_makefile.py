@@ -144,7 +144,7 @@ def test_a_java_that_spark_cannot_run_on_is_named(machine: Machine, banner: str,
 
 @pytest.mark.parametrize("version", SUPPORTED_JAVA)
 @pytest.mark.parametrize("banner", ['openjdk version "{}.0.15" 2025-04-15', 'openjdk version "{}" 2025-04-15 LTS'])
-def test_the_javas_that_the_session_takes_are_taken(machine: Machine, banner: str, version: int) -> None:
+def test_make_accepts_every_java_that_the_session_accepts(machine: Machine, banner: str, version: int) -> None:
     noise = "Picked up JAVA_TOOL_OPTIONS: -Xmx1g\n"
 
     done = machine.has_java(noise + banner.format(version)).has_python().make("test")
@@ -152,7 +152,7 @@ def test_the_javas_that_the_session_takes_are_taken(machine: Machine, banner: st
     assert done.returncode == 0, done.stderr
 
 
-def test_java_home_goes_over_the_path(good_machine: Machine, tmp_path: Path) -> None:
+def test_java_home_overrides_the_path(good_machine: Machine, tmp_path: Path) -> None:
     done = good_machine.make("test", JAVA_HOME=str(tmp_path / "nowhere"))
 
     assert done.returncode != 0

@@ -76,7 +76,7 @@ def test_the_declared_pythons_are_those_that_may_run_it() -> None:
     assert ASKED["requires-python"] == f">={declared[0]}"
 
 
-def test_every_module_is_imported_without_what_is_optional() -> None:
+def test_every_module_can_be_imported_without_the_optional_packages() -> None:
     code = (
         "import importlib, pkgutil, sys\n"
         f"sys.modules.update(dict.fromkeys({OPTIONAL!r}))  # None: importing it fails\n"

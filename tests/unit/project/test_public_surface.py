@@ -196,7 +196,7 @@ def test_every_public_name_is_there_and_has_a_home() -> None:
         _ = featurestore.FeaturStore
 
 
-def test_what_the_facades_give_can_be_imported_from_the_package() -> None:
+def test_classes_that_the_facades_return_can_be_imported_from_the_package() -> None:
     """Also what that holds, so that an annotation of a user's own function never needs a module inside."""
     public = [getattr(featurestore, name) for name in featurestore.__all__ if name != "__version__"]
     names = {part.__name__ for kind in public for part in given_by(kind)}

@@ -98,7 +98,7 @@ def test_the_same_catalogue_gives_the_same_bytes() -> None:
     assert {name for name in first if first[name] != later[name]} == {name for name in first if name.endswith(".html")}
 
 
-def test_without_a_tenant_there_are_definitions_alone() -> None:
+def test_without_a_tenant_the_page_has_only_definitions() -> None:
     files = catalog_pages(example_catalog(20, tenant=None))
 
     words = {name: Page(text).words for name, text in files.items() if name.endswith(".html")}
@@ -195,7 +195,7 @@ def test_bars_start_at_the_lower_edge_and_the_highest_fills_the_box() -> None:
     assert bars([0, 0], 30, 20) == ""
 
 
-def test_one_date_is_no_picture() -> None:
+def test_a_single_date_has_no_picture() -> None:
     days = [(NOW.date(), 5), (NOW.date() + timedelta(days=1), 1)]
 
     assert rows_over_time(days[:1]) is None

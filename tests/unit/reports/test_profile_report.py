@@ -43,7 +43,7 @@ def test_the_table_leads_to_the_picture_of_each_feature_that_has_one() -> None:
     assert "#picture-raw" not in links
 
 
-def test_each_picture_says_in_words_what_it_shows() -> None:
+def test_each_picture_has_a_description_of_its_content() -> None:
     labels = [str(picture["aria-label"]) for picture in Page(profile_html(profiled())).all("svg")]
 
     assert len(labels) == 8

@@ -39,7 +39,7 @@ def test_what_people_wrote_is_shown_as_text() -> None:
     assert "flight & operations" in Page(html).text
 
 
-def test_each_picture_says_in_words_what_it_shows() -> None:
+def test_each_picture_has_a_description_of_its_content() -> None:
     html = training_set_html(manifest(), numbers())
     pictures = Page(html).all("svg")
 
