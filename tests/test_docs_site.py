@@ -60,7 +60,7 @@ def test_the_rules_of_the_as_of_join_are_those_that_its_tests_state() -> None:
 
 
 @pytest.mark.parametrize("timeline", timelines.TIMELINES, ids=lambda timeline: timeline.name)
-def test_a_timeline_is_the_one_that_is_drawn(timeline: timelines.Timeline) -> None:
+def test_every_stored_timeline_is_the_drawn_one(timeline: timelines.Timeline) -> None:
     drawn = (timelines.FOLDER / f"{timeline.name}.svg").read_text(encoding="utf-8")
 
     assert drawn == timeline.svg(), "run: python docs/generators/timelines.py"

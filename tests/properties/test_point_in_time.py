@@ -210,7 +210,7 @@ def longs(spark: SparkSession) -> dict[tuple[int, str], tuple[int, ...]]:
     knowledge=offsets(),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_join_gives_what_the_reference_gives(
+def test_join_agrees_with_the_reference(
     spark: SparkSession,
     ordered: Ordered,
     longs: dict[tuple[int, str], tuple[int, ...]],
@@ -277,7 +277,7 @@ def every_way_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @settings(max_examples=1, suppress_health_check=list(HealthCheck))
 @given(daily=tables(), monthly=tables(), now=offsets())
-def test_store_gives_what_the_reference_gives(
+def test_store_agrees_with_the_reference(
     feature_store: FeatureStore,
     every_way_taken: None,
     ordered: Ordered,

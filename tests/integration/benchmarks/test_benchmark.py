@@ -180,6 +180,6 @@ def test_numbers_of_rows_are_written_short(word: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("word", ["", "k", "0", "-1", "1.5", "many"])
-def test_what_is_not_a_number_of_rows_is_refused(word: str) -> None:
+def test_an_invalid_number_of_rows_is_refused(word: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not a number of rows; write it as 2500, 20k or 10m"):
         count(word)

@@ -93,7 +93,7 @@ def after(site: CatalogSite, profile: Path, page: str, script: str, query: str =
     return Page(chromium(profile / "browser", address, "--virtual-time-budget=5000", "--dump-dom"))
 
 
-def test_what_is_typed_is_found_kept_in_the_address_and_reached_by_keys(tmp_path: Path) -> None:
+def test_a_search_finds_the_typed_text_keeps_it_in_the_address_and_works_by_keyboard(tmp_path: Path) -> None:
     site = catalog_site(example_catalog(10), tmp_path / "built")
     script = """
         const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
@@ -122,7 +122,7 @@ def test_the_search_of_the_other_pages_leads_to_the_overview(tmp_path: Path) -> 
     assert page.words.startswith('["customer_orders growth","11 found"]')
 
 
-def test_a_box_that_is_reached_shows_what_it_comes_from_and_what_comes_of_it(tmp_path: Path) -> None:
+def test_a_focused_box_shows_its_ancestors_and_descendants(tmp_path: Path) -> None:
     site = catalog_site(example_catalog(200), tmp_path / "built")
     script = """
         document.querySelector('a.box[href="groups/store_orders.html"]').dispatchEvent(new Event("focusin"));

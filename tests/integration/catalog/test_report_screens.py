@@ -143,7 +143,7 @@ def test_it_is_printed(browser: Browser, report: str, tmp_path: Path) -> None:
     assert file.stat().st_size > 20_000
 
 
-def test_what_is_looked_for_would_be_seen(browser: Browser) -> None:
+def test_the_checks_detect_a_faulty_page(browser: Browser) -> None:
     bad = """<!doctype html><html lang="en"><head><title>t</title></head><body><main><h1>t</h1><p style="width: 2000px">wide</p>
     </main><script>console.error("it broke")</script></body></html>"""
 

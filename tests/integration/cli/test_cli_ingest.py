@@ -365,7 +365,7 @@ def test_a_file_is_read_by_exactly_its_name(spark: SparkSession, tmp_path: Path)
         ("nosuch://bucket/rows.csv", "cannot be reached"),
     ],
 )
-def test_what_cannot_be_read_as_it_is_named_is_refused_with_the_reason(
+def test_an_unreadable_file_is_refused_with_the_reason(
     spark: SparkSession, odd_files: Path, path: str, message: str
 ) -> None:
     with pytest.raises(FeatureStoreError, match=re.escape(message)):
@@ -441,7 +441,7 @@ def test_parquet_with_nanoseconds_says_how_to_write_it(ingest: Ingest, tmp_path:
     assert "coerce_timestamps='us'" in error["message"]
 
 
-def test_a_file_that_is_not_there_is_not_found(ingest: Ingest, tmp_path: Path) -> None:
+def test_a_missing_file_is_not_found(ingest: Ingest, tmp_path: Path) -> None:
     error = ingest(tmp_path / "nowhere.csv", code=6)["error"]
 
     assert error["message"].endswith("nowhere.csv: there is no such file or folder")

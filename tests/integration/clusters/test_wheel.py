@@ -102,7 +102,7 @@ def test_the_package_is_in_it_and_nothing_else(wheel: Path) -> None:
     assert f"offline_feature_store-{VERSION}.dist-info/licenses/LICENSE" in about
 
 
-def test_what_it_says_of_itself(metadata: Message) -> None:
+def test_the_metadata_describes_the_package(metadata: Message) -> None:
     fields = {
         name: metadata[name] for name in ("Name", "License-Expression", "License-File", "Author", "Requires-Python")
     }

@@ -163,7 +163,7 @@ def environment(python: Path) -> dict[str, str]:
     return variables | {"PYSPARK_PYTHON": str(python), "SPARK_LOCAL_IP": HOST}
 
 
-def test_nothing_but_the_wheel_could_be_what_ran(package: tuple[Path, Path], both: Both, tmp_path: Path) -> None:
+def test_only_the_wheel_can_have_run(package: tuple[Path, Path], both: Both, tmp_path: Path) -> None:
     wheel, python = package
     show = [str(python), "-c", "import featurestore; print(featurestore.__file__)"]
 

@@ -117,7 +117,7 @@ def test_tables_are_landed_once(tables: Mapping[str, pd.DataFrame], tmp_path: Pa
     assert sorted(path.name for path in (tmp_path / "nyc").iterdir()) == sorted(TABLES)
 
 
-def test_what_fails_half_way_leaves_whole_tables_only(tables: Mapping[str, pd.DataFrame], tmp_path: Path) -> None:
+def test_a_failed_landing_leaves_only_complete_tables(tables: Mapping[str, pd.DataFrame], tmp_path: Path) -> None:
     unwritable = pd.DataFrame({"mixed": [1, "a"]})
     few = {name: table.head(3) for name, table in tables.items()}
 

@@ -176,7 +176,7 @@ def test_a_notebook_is_in_databricks_source_format(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_imports_the_public_api_alone(name: str) -> None:
+def test_a_notebook_imports_only_the_public_api(name: str) -> None:
     nodes = list(ast.walk(ast.parse((NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8"))))
     taken = {(node.module, alias.name) for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
     modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}

@@ -180,7 +180,7 @@ def test_the_certificate_counts_the_erased_rows_of_each_table(erased: ErasedPers
 
 
 @pytest.mark.slow
-def test_the_certificate_says_what_became_of_a_table_s_files(erased: ErasedPerson) -> None:
+def test_the_certificate_reports_the_fate_of_a_table_s_files(erased: ErasedPerson) -> None:
     [values] = [table for table in erased.certificate.tables if (table.kind, table.name) == ("values", "stats")]
 
     assert values.table_version_after > values.table_version_before

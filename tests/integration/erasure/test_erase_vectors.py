@@ -66,7 +66,7 @@ def content(file: Path) -> bytes:
 
 
 @pytest.mark.slow
-def test_all_tries_of_an_erasure_are_counted_and_no_file_nor_log_holds_what_they_deleted(store: OfflineStore) -> None:
+def test_an_erasure_counts_all_attempts_and_no_file_or_log_has_the_deleted_rows(store: OfflineStore) -> None:
     rows = [
         {"writer": writer, "number": number, "text": vector, "event_timestamp": NOW}
         for writer, vector in (("erika", VECTOR), ("max", [1.0, 0.0, 0.0, 0.0]))
@@ -102,7 +102,7 @@ def place(person: str, city: str) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_pages_statistics_and_failed_syncs_hold_nothing_of_who_is_erased(store: OfflineStore) -> None:
+def test_pages_statistics_and_failed_syncs_have_nothing_of_an_erased_entity(store: OfflineStore) -> None:
     store.write_batch("places", [*(place(f"person {n}", f"city {n % 3}") for n in range(20)), place("erika", "Utopia")])
     store.sync_embeddings("places:text")
     store.write_batch("places", [place("erika", "Atlantis"), place("gerda", "Atlantis")])

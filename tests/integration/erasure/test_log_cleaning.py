@@ -80,7 +80,7 @@ def without(log: Path, *patterns: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("kind", "others"), [("commits", CHECKPOINTS), ("checkpoints", COMMITS)])
-def test_what_another_erasure_took_out_meanwhile_stays_out(
+def test_rows_that_a_concurrent_erasure_removed_stay_removed(
     spark: SparkSession, log: Path, kind: str, others: str
 ) -> None:
     session = separate_session(spark)
@@ -96,7 +96,7 @@ def test_what_another_erasure_took_out_meanwhile_stays_out(
     assert "secret" not in text_of(log, kind)
 
 
-def test_a_checkpoint_that_goes_while_it_is_read_needs_no_cleaning(spark: SparkSession, log: Path) -> None:
+def test_a_checkpoint_deleted_during_reading_needs_no_cleaning(spark: SparkSession, log: Path) -> None:
     def gone() -> None:
         for file in log.glob(CHECKPOINTS):
             file.unlink()
@@ -119,7 +119,7 @@ def test_a_file_that_keeps_changing_raises_an_error(spark: SparkSession, log: Pa
         cleaner(separate_session(spark), Busy(spark), log, "acme").clean()
 
 
-def test_who_listed_the_log_before_reads_it_after_cleaning(spark: SparkSession, log: Path) -> None:
+def test_a_reader_that_listed_the_log_before_cleaning_can_read_it_after(spark: SparkSession, log: Path) -> None:
     """By the lengths that the files had: Delta does not look again."""
     table = DeltaTable(str(log.parent))
     lengths = {file.name: file.stat().st_size for file in log.iterdir() if file.suffix in (".json", ".parquet")}

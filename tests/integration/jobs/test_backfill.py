@@ -98,7 +98,7 @@ def values(store: OfflineStore, name: str, feature: str = "orders") -> list[tupl
     return sorted((row.user_id, row.event_timestamp.astimezone(UTC).day, row[feature]) for row in rows)
 
 
-def test_a_backfill_does_what_is_missing_and_nothing_twice(store: OfflineStore) -> None:
+def test_a_backfill_computes_missing_windows_and_nothing_twice(store: OfflineStore) -> None:
     store.materialize_feature("daily", november(2), november(3))
 
     planned = store.plan_backfill("daily", november(1), november(4))
@@ -135,7 +135,7 @@ def test_late_rows_are_picked_up_by_looking_back(store: OfflineStore, landing: P
     assert [(correction.window.start.day, correction.written) for correction in again.corrected] == [(1, 1), (2, 0)]
 
 
-def test_a_run_that_breaks_what_is_expected_warns(store: OfflineStore) -> None:
+def test_a_run_that_breaks_expectations_warns(store: OfflineStore) -> None:
     result = store.materialize_feature("warned", november(2), november(3))
 
     assert (result.state, result.written) == ("succeeded", 3)
@@ -161,7 +161,7 @@ def test_or_leaves_its_rows_among_the_rejected_ones_until_they_are_right(store: 
     assert values(store, "held") == [("u1", 4, 1), ("u7", 4, 1), ("u8", 4, 1)]
 
 
-def test_a_run_whose_process_is_gone_is_marked_by_the_next(feature_store: FeatureStore, store: OfflineStore) -> None:
+def test_the_next_run_marks_a_run_without_a_process(feature_store: FeatureStore, store: OfflineStore) -> None:
     context = feature_store._context
     window = store.plan_backfill("daily", november(5), november(6))[0].window
     *place, _, _ = this_runner().split("/")
@@ -250,7 +250,7 @@ def test_definitions_that_cannot_be_are_refused(
         feature_store.plan(make())
 
 
-def test_what_spark_would_put_into_a_text_stays_a_text(store: OfflineStore, feature_store: FeatureStore) -> None:
+def test_text_that_spark_would_substitute_is_unchanged(store: OfflineStore, feature_store: FeatureStore) -> None:
     feature_store.apply(
         [group("text", "SELECT user_id, '${env:PATH}' AS text FROM orders", features=[Feature("text", "string")])]
     )

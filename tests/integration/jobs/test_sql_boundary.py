@@ -128,7 +128,7 @@ def test_many_hostile_texts_that_pass_the_first_check_touch_nothing(session: Spa
     assert ran > 300
 
 
-def test_sparks_plans_alone_let_no_hostile_text_through(session: SparkSession, canary: Path) -> None:
+def test_sparks_plans_reject_every_hostile_text_without_other_checks(session: SparkSession, canary: Path) -> None:
     plain = [f"SELECT a, b FROM o {bad}" for bad in BAD] + STATEMENTS
     texts = [text.replace("{canary}", str(canary)) for text in plain] + list(hostile(150, str(canary), seed=7))
 

@@ -167,7 +167,7 @@ def _plain(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("every", EVERY)
-def test_every_function_in_every_bucket_is_what_duckdb_says(acme: OfflineStore, every: str) -> None:
+def test_every_function_in_every_bucket_agrees_with_duckdb(acme: OfflineStore, every: str) -> None:
     result = aggregated(acme, "skipping:level", every)
 
     assert len(result) > {"hour": 100, "day": 18, "week": 3, "month": 2}[every]
@@ -312,7 +312,7 @@ def test_a_bucket_that_the_window_cuts_keeps_its_bounds(few: OfflineStore) -> No
     assert row["value"] == 1
 
 
-def test_values_of_these_entities_alone(few: OfflineStore) -> None:
+def test_only_values_of_the_requested_entities_count(few: OfflineStore) -> None:
     named = pd.DataFrame({"site": ["a", "zzz"], "unit": [1, 1]})
 
     assert daily_values(few, "skipping:name", "count", entities=named) == [2]

@@ -168,7 +168,7 @@ def test_composite_keys_are_not_glued_together(store: OfflineStore) -> None:
     assert tags.value == ["a", "b"]
 
 
-def test_a_batch_has_a_row_an_entity_and_moment_side_by_side_over_groups(store: OfflineStore) -> None:
+def test_a_batch_has_one_row_per_entity_and_timestamp_across_groups(store: OfflineStore) -> None:
     batch = store.get_batch_features(["stats:score", "orders:amount"], november(1), november(5))
 
     assert batch.rows.columns == ["user_id", "event_timestamp", "score", "amount"]
@@ -230,7 +230,7 @@ def test_metadata_counts_only_on_request(store: OfflineStore) -> None:
         "a Spark frame",
     ],
 )
-def test_entities_come_in_any_form(feature_store: FeatureStore, store: OfflineStore, entities: Any) -> None:
+def test_entities_may_have_any_form(feature_store: FeatureStore, store: OfflineStore, entities: Any) -> None:
     if isinstance(entities, str):
         entities = feature_store.spark.createDataFrame([("bob",), ("bob",), (None,)], "user_id string")
     batch = store.get_batch_features("stats:score", november(1), november(30), entities=entities)
@@ -242,7 +242,7 @@ def test_no_entities_are_not_all_entities(store: OfflineStore) -> None:
     assert store.get_batch_features("stats:score", november(1), november(30), entities=[]).rows.count() == 0
 
 
-def test_a_batch_reads_the_tenant_the_dates_and_the_columns_alone(store: OfflineStore) -> None:
+def test_a_batch_reads_only_the_tenant_the_dates_and_the_columns(store: OfflineStore) -> None:
     batch = store.get_batch_features("stats:visits", november(2), november(5), entities={"user_id": "ann"})
     plan = re.sub(r"#\d+L?", "", plan_of(batch.rows))
 

@@ -191,12 +191,12 @@ def test_a_training_set_is_compared_with_now_under_its_own_names(
     assert not any("null_share" in reason for reason in plan.reasons)
 
 
-def test_what_is_usual_is_compared_where_nothing_is_said(store: OfflineStore) -> None:
+def test_drift_compares_the_usual_periods_by_default(store: OfflineStore) -> None:
     with pytest.raises(NotFoundError, match="'stats' has no profiled rows in 2026-10-01/2026-10-29"):
         store.drift("stats", refresh=False)
 
 
-def test_a_run_is_in_the_ledger_with_what_drifted(store: OfflineStore, result: DriftResult) -> None:
+def test_the_ledger_has_a_run_with_its_drifted_features(store: OfflineStore, result: DriftResult) -> None:
     details = [
         json.loads(row["details"]) for row in store.runs().where("job = 'drift' AND details IS NOT NULL").collect()
     ]
@@ -217,7 +217,7 @@ def test_errors_say_what_cannot_be_compared(
         feature_store.tenant("other").drift("stats", baseline=training_set, current=AFTER)
 
 
-def test_the_page_needs_nothing_else_and_says_what_drifted(result: DriftResult) -> None:
+def test_the_page_is_self_contained_and_names_drifted_features(result: DriftResult) -> None:
     html = drift_html(result)
     page = Page(html)
 

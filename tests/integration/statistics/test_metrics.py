@@ -93,7 +93,7 @@ def store(open_feature_store: OpenFeatureStore) -> OfflineStore:
     return store
 
 
-def test_the_file_has_jobs_and_groups_of_the_tenant_alone(store: OfflineStore, tmp_path: Path) -> None:
+def test_the_file_has_only_jobs_and_groups_of_the_tenant(store: OfflineStore, tmp_path: Path) -> None:
     file = write_metrics(Scope(store._scope.context, "acme"), tmp_path / "textfile" / "featurestore_acme.prom")
 
     samples = parsed(file.read_text(encoding="utf-8"))

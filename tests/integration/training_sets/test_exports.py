@@ -221,7 +221,7 @@ def test_a_training_set_is_exported_with_its_manifest_and_read_without_spark(
     assert (Path(unguarded) / "_manifest.json").exists()
 
 
-def test_what_a_read_gave_is_exported_and_anything_else_refused(
+def test_the_result_of_a_read_is_exported_and_anything_else_refused(
     feature_store: FeatureStore, loader: FeatureDataLoader, tmp_path: Path
 ) -> None:
     read = feature_store.tenant("acme").get_batch_features(["stats:score"], AT, datetime(2027, 1, 1, tzinfo=UTC))
@@ -298,7 +298,7 @@ def test_a_failure_in_the_middle_leaves_nothing(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_another_number_of_rows_than_was_promised_is_not_made_visible(
+def test_an_export_with_a_wrong_number_of_rows_is_never_visible(
     feature_store: FeatureStore, rows: DataFrame, tmp_path: Path, name: Any
 ) -> None:
     context = feature_store.tenant("acme")._scope.context
@@ -307,7 +307,7 @@ def test_another_number_of_rows_than_was_promised_is_not_made_visible(
     assert left_in(tmp_path) == []
 
 
-def test_files_of_attempts_that_failed_are_not_taken(
+def test_files_of_failed_attempts_are_ignored(
     feature_store: FeatureStore, rows: DataFrame, spark: SparkSession, tmp_path: Path
 ) -> None:
     files = feature_store.tenant("acme")._scope.context.files
@@ -337,7 +337,7 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield " ", {}, "name a new folder"
 
 
-def test_what_cannot_be_written_is_refused_before_any_job(
+def test_an_impossible_export_is_refused_before_any_job(
     loader: FeatureDataLoader, rows: DataFrame, spark: SparkSession, tmp_path: Path
 ) -> None:
     (tmp_path / "taken").mkdir()

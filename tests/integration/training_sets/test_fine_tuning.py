@@ -155,7 +155,7 @@ def test_an_output_may_come_later_or_be_in_the_spine(
     assert {m[1]["content"] for m in messages} <= {str(float(i)) for i in range(8)}
 
 
-def test_rows_of_which_no_messages_come_fail_the_call_or_are_counted(
+def test_rows_without_messages_fail_the_call_or_are_counted(
     loader: FeatureDataLoader, spine: pd.DataFrame, tmp_path: Path
 ) -> None:
     def two_turns(row: dict[str, Any]) -> list[dict[str, str]]:

@@ -107,7 +107,7 @@ def test_pandas_has_a_readable_column_for_every_type(built: TrainingSet) -> None
     np.testing.assert_array_equal(row["emb"], np.array([0.25, 0.5, 0.75], dtype=np.float32))
 
 
-def test_what_is_missing_is_missing_and_vectors_are_as_long_as_each_other(built: TrainingSet) -> None:
+def test_missing_values_stay_missing_and_vectors_have_equal_lengths(built: TrainingSet) -> None:
     frame = built.to_pandas("train")
 
     users = frame.entity_ids["user_id"].tolist()
@@ -186,7 +186,7 @@ def test_all_parts_have_the_same_rows_in_the_same_order_however_the_spine_was_cu
     assert first.y.tolist() == expected["bought"].tolist()
 
 
-def test_what_would_be_too_large_is_refused_before_it_is_loaded(built: TrainingSet) -> None:
+def test_a_result_that_is_too_large_is_refused_before_it_is_loaded(built: TrainingSet) -> None:
     with pytest.raises(
         ResultTooLargeError, match=r"'frames' v1: to_pandas\(\) would take about .* KiB for 7 rows"
     ) as raised:

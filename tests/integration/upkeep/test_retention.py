@@ -157,7 +157,7 @@ def test_rows_that_reads_after_the_cut_need_are_kept_and_all_answers_with_them(
     assert [result.deleted_rows for result in store.cleanup(groups=["kept", "whole"])] == [0, 0]
 
 
-def test_a_late_row_that_comes_during_a_cleanup_stays(
+def test_a_late_row_written_during_a_cleanup_stays(
     feature_store: FeatureStore, store: OfflineStore, clock: Clock
 ) -> None:
     context = feature_store.tenant("late")._scope.context
@@ -172,7 +172,7 @@ def test_a_late_row_that_comes_during_a_cleanup_stays(
     assert days(feature_store, KEPT, "late") == [("ann", 4.0), ("ann", 4.0), ("zoe", 2.0)]
 
 
-def test_files_are_vacuumed_unless_somebody_needs_them(open_feature_store: OpenFeatureStore, clock: Clock) -> None:
+def test_vacuum_deletes_files_that_no_reader_needs(open_feature_store: OpenFeatureStore, clock: Clock) -> None:
     fs = open_feature_store(clock)
     fs.apply([PLAIN])
     store = fs.tenant("acme")

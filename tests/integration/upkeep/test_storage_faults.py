@@ -55,7 +55,7 @@ def healthy(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-def test_a_truncated_file_is_named_and_no_training_set_comes_of_it(
+def test_an_error_names_a_truncated_file_and_no_training_set_is_published(
     spark: SparkSession, healthy: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(healthy, tmp_path, dirs_exist_ok=True)

@@ -153,7 +153,7 @@ def test_the_application_s_login_sees_nothing_by_sql_of_its_own(place: Place, st
     assert rows == (0,)
 
 
-def test_what_changed_is_synced_and_who_is_erased_is_gone(place: Place, store: OfflineStore) -> None:
+def test_a_sync_brings_changes_and_an_erasure_removes_the_entity(place: Place, store: OfflineStore) -> None:
     write(store, range(40, 50))
     result = store.sync_embeddings("docs:text", verify=True)
     certificate = store.erase("doc", {"doc_id": 45})

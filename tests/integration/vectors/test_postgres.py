@@ -59,7 +59,7 @@ def postmaster(data: Path) -> int | None:
     return int(file.read_text().split()[0]) if file.exists() else None
 
 
-def test_nothing_is_started_before_it_is_needed(postgres: Postgres, tmp_path: Path) -> None:
+def test_the_server_starts_only_on_first_use(postgres: Postgres, tmp_path: Path) -> None:
     assert not postgres.is_set_up()
     assert list(tmp_path.iterdir()) == []
 
@@ -141,7 +141,7 @@ def test_the_pool_never_reuses_a_connection_that_the_server_ended(postgres: Post
         assert owner.info.backend_pid != first
 
 
-def test_an_error_undoes_the_transaction_and_says_what_the_server_said(postgres: Postgres) -> None:
+def test_an_error_rolls_back_the_transaction_and_shows_the_servers_message(postgres: Postgres) -> None:
     def fail() -> None:
         with postgres.owner() as owner:
             owner.execute("CREATE SCHEMA half_done")
@@ -153,7 +153,7 @@ def test_an_error_undoes_the_transaction_and_says_what_the_server_said(postgres:
         assert owner.execute("SELECT to_regnamespace('half_done')").fetchone() == (None,)
 
 
-def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None:
+def test_a_path_too_long_for_a_socket(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 20) / ("and longer" * 5)
     server = EmbeddedServer(folder / "warehouse, with a comma.postgres")
     server.start()

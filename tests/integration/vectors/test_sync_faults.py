@@ -242,7 +242,7 @@ def test_once_there_is_room_the_next_sync_goes_on(store: OfflineStore) -> None:
     require_whole(store)
 
 
-def test_of_two_syncs_at_once_one_does_all_and_the_other_says_who(store: OfflineStore) -> None:
+def test_one_of_two_concurrent_syncs_does_the_work_and_the_other_names_it(store: OfflineStore) -> None:
     write(store, 0, 40)
     messages: list[str] = []
 

@@ -276,7 +276,7 @@ def test_recall(kind: str, filters: tuple[ColumnFilter, ...], request: pytest.Fi
     assert np.mean(recalls) >= 0.97
 
 
-def test_the_index_is_what_answers_where_many_pass(loaded: Loaded) -> None:
+def test_the_index_answers_where_many_rows_pass(loaded: Loaded) -> None:
     queries = list(clustered(np.random.default_rng(5), 40))
 
     assert {result.exact for result in loaded.find(queries, limit=10, threshold=-1)} == {False}

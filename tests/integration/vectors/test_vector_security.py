@@ -77,7 +77,7 @@ def pass_for(postgres: Postgres, connection: psycopg.Connection, tenant: str) ->
     return f"{tenant}|{key_of(postgres).signature(tenant, *session)}"
 
 
-def test_a_transaction_sees_the_rows_of_its_tenant_alone(postgres: Postgres) -> None:
+def test_a_transaction_sees_only_the_rows_of_its_tenant(postgres: Postgres) -> None:
     seen = {}
     for tenant in ("acme", "other", "nobody"):
         with postgres.tenant(tenant) as connection:
@@ -138,7 +138,7 @@ def test_a_forged_setting_is_no_tenants(application: psycopg.Connection, forged:
     assert application.execute(ALL).fetchall() == []
 
 
-def test_a_signature_is_of_one_tenant_connection_and_transaction(
+def test_a_signature_is_valid_for_one_tenant_connection_and_transaction(
     postgres: Postgres, application: psycopg.Connection
 ) -> None:
     other_connection = psycopg.connect(postgres.server.dsn(APPLICATION_ROLE), autocommit=True)

@@ -337,7 +337,7 @@ def test_memory_for_a_graph_grows_with_it_up_to_a_limit() -> None:
 # Rows.
 
 
-def test_postgresql_reads_rows_as_they_were_and_hashes_them_alike(
+def test_postgresql_reads_rows_unchanged_and_hashes_them_equally(
     postgres: Postgres, connection: Connection[Any]
 ) -> None:
     table = table_of(group(("country", "stars"), ttl=timedelta(days=3)))
@@ -478,7 +478,7 @@ def test_rows_of_attempts_that_do_not_count_are_not_merged(connection: Connectio
     drop_left_behind(target)
 
 
-def test_what_is_staged_first_becomes_the_partition_itself(postgres: Postgres, connection: Connection[Any]) -> None:
+def test_the_first_staged_rows_become_the_partition_itself(postgres: Postgres, connection: Connection[Any]) -> None:
     table = table_of(group(("stars",), ttl=timedelta(days=3)))
     ensure_table(connection, table)
     ensure_partition(connection, table, "usual")
@@ -566,7 +566,7 @@ def layout(connection: Connection[Any], name: str) -> list[Any]:
     ]
 
 
-def test_rows_of_one_size_are_encoded_as_others_are() -> None:
+def test_rows_of_equal_size_are_encoded_like_others() -> None:
     table = table_of(group(("stars",), ttl=timedelta(days=3)))
     plain = replace(table, keys=(("number", "long"), ("day", "date"), ("is_new", "boolean"), ("rate", "double")))
     rows = [
