@@ -52,7 +52,7 @@ settings.load_profile("repeatable")
 
 
 class FilesAndPages(LoadFileScheduling):
-    """What several workers are given: a file as a whole, since its tests share a store; but each page of the docs by itself.
+    """How tests are split among workers: a whole file, since its tests share a store; but each page of the docs alone.
 
     By the tests' ids: marks of groups are not seen with this pytest, where xdist writes them into an attribute that ids are no
     longer read from.

@@ -8,7 +8,7 @@ import yaml
 
 
 def write_settings_folder(folder: Path, **settings: str | int) -> Path:
-    """``base.yml`` with the settings, and a ``dev.yml`` that changes none; returns the folder."""
+    """``base.yml`` with the settings, and a ``dev.yml`` that changes nothing; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "base.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     (folder / "dev.yml").write_text("{}\n", encoding="utf-8")

@@ -53,7 +53,7 @@ def test_the_page_of_commands_is_what_the_commands_say() -> None:
     assert text_of("cli_reference.md") == cli_reference.reference(), "run: python docs/generators/cli_reference.py"
 
 
-def test_the_options_that_every_command_has_are_told_once_on_the_page_on_the_command_line() -> None:
+def test_the_command_line_page_has_the_common_options_once() -> None:
     untold = cli_reference.COMMON_OPTIONS - {"--help"} - set(re.findall(r"--\w+", text_of("cli.md")))
 
     assert untold == set()
@@ -69,23 +69,23 @@ def test_the_rules_of_the_as_of_join_are_those_that_its_tests_state() -> None:
 
 
 @pytest.mark.parametrize("timeline", timelines.TIMELINES, ids=lambda timeline: timeline.name)
-def test_a_timeline_is_the_one_that_is_drawn(timeline: timelines.Timeline) -> None:
+def test_every_stored_timeline_is_the_drawn_one(timeline: timelines.Timeline) -> None:
     drawn = (timelines.FOLDER / f"{timeline.name}.svg").read_text(encoding="utf-8")
 
     assert drawn == timeline.svg(), "run: python docs/generators/timelines.py"
 
 
 def test_no_drawn_timeline_is_left_over() -> None:
-    assert {file.stem for file in timelines.FOLDER.glob("*.svg")} == {one.name for one in timelines.TIMELINES}
+    assert {file.stem for file in timelines.FOLDER.glob("*.svg")} == {timeline.name for timeline in timelines.TIMELINES}
 
 
 def test_the_runbook_has_a_row_for_every_error_with_its_exit_code() -> None:
-    told = {
+    exit_codes = {
         name: int(code) for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", text_of("runbook.md"), re.MULTILINE)
     }
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
 
-    assert told == {kind.__name__: kind.exit_code for kind in kinds if kind is not errors.FeatureStoreError}
+    assert exit_codes == {kind.__name__: kind.exit_code for kind in kinds if kind is not errors.FeatureStoreError}
 
 
 def test_the_reference_has_every_public_name() -> None:
@@ -122,15 +122,15 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
-        address = told.get(ADDRESS_ATTRIBUTES.get(tag, ""))
-        if address and told.get("rel") not in ("next", "prev", "canonical"):
+        attributes = dict(attrs)
+        address = attributes.get(ADDRESS_ATTRIBUTES.get(tag, ""))
+        if address and attributes.get("rel") not in ("next", "prev", "canonical"):
             self.fetched.append(address)
-        if tag == "img" and not told.get("alt"):
-            self.silent.append(str(told.get("src")))
-        if tag == "figure" and told.get("class") == "drawing":
+        if tag == "img" and not attributes.get("alt"):
+            self.silent.append(str(attributes.get("src")))
+        if tag == "figure" and attributes.get("class") == "drawing":
             self.drawings += 1
-            if not told.get("aria-label"):
+            if not attributes.get("aria-label"):
                 self.silent.append("a drawing")
 
 
@@ -163,9 +163,7 @@ def test_the_site_builds_with_all_links_and_fetches_nothing_from_elsewhere(site:
 
     assert len(fetched) > len(list(DOCS.rglob("*.md")))
     assert [(file, address) for file, all_of in fetched.items() for address in all_of if "//" in address] == []
-    assert [
-        found for text in styles for found in re.findall(r"(?:@import|url\()\s*[\"']?(?:https?:)?//[^)]*", text)
-    ] == []
+    assert [url for text in styles for url in re.findall(r"(?:@import|url\()\s*[\"']?(?:https?:)?//[^)]*", text)] == []
 
 
 @pytest.mark.slow
@@ -176,8 +174,8 @@ def test_every_picture_of_the_site_has_words(pages: dict[str, Page]) -> None:
 
 @pytest.mark.slow
 def test_the_reference_shows_docstrings_and_no_private_names(site: Path) -> None:
-    shown = (site / "reference" / "offline_store.html").read_text(encoding="utf-8")
+    page = (site / "reference" / "offline_store.html").read_text(encoding="utf-8")
 
-    assert "The spine with each feature" in shown
-    assert 'id="featurestore.OfflineStore.get_point_in_time"' in shown
-    assert "OfflineStore._" not in shown
+    assert "The spine with each feature" in page
+    assert 'id="featurestore.OfflineStore.get_point_in_time"' in page
+    assert "OfflineStore._" not in page

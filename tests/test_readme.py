@@ -137,7 +137,7 @@ def assert_printed(printed: str, wanted: str, place: str) -> None:
 @pytest.mark.parametrize(
     "page", [pytest.param(page, marks=[] if page in FIRST_READ else pytest.mark.slow) for page in PAGES]
 )
-def test_every_block_of_the_page_runs_and_prints_what_the_page_says(
+def test_every_block_of_the_page_runs_and_prints_the_text_on_the_page(
     page: str, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -147,7 +147,7 @@ def test_every_block_of_the_page_runs_and_prints_what_the_page_says(
         reader.follow(block)
 
 
-def test_the_pages_that_are_read_first_are_there() -> None:
+def test_the_first_pages_exist() -> None:
     assert set(FIRST_READ) - set(PAGES) == set()
 
 
@@ -182,7 +182,7 @@ def test_the_readme_leads_to_every_page() -> None:
 
 def test_the_page_on_the_command_line_lists_every_exit_code() -> None:
     text = (PROJECT / "docs" / "cli.md").read_text(encoding="utf-8")
-    told = {name: int(code) for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE)}
+    exit_codes = {name: int(code) for code, name in re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE)}
 
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
-    assert told == {kind.__name__: kind.exit_code for kind in kinds if kind is not errors.FeatureStoreError}
+    assert exit_codes == {kind.__name__: kind.exit_code for kind in kinds if kind is not errors.FeatureStoreError}

@@ -1,4 +1,4 @@
-"""Every parameter of every public method, given what it does not take: an error of this package, or a lawful answer.
+"""Wrong values for every parameter of every public method: an error of this package, or a valid result.
 
 The methods and their parameters are read from the classes, so that a new one cannot be forgotten: it needs a call in
 ``CALLS`` that is right, or wrong in a way that is seen only after all arguments were read and before Spark has work.
@@ -44,7 +44,7 @@ ANN = {"user_id": "ann"}
 SPINE = pd.DataFrame({"user_id": ["ann"], "event_timestamp": [NOON]})
 WITHOUT_TIME = SPINE[["user_id"]]
 
-# What each method is called with; a method of no parameters needs none.
+# The arguments of each method; a method without parameters needs no entry.
 CALLS: dict[str, dict[str, Any]] = {
     "FeatureStore.open": {"source": "nowhere"},
     "FeatureStore.plan": {"definitions": [USER]},
@@ -139,7 +139,7 @@ class ReadOnce(TrainingSetStore):
 
 @pytest.fixture(scope="module")
 def objects(open_feature_store: OpenFeatureStore) -> dict[type, Any]:
-    """An object of each class whose methods are called."""
+    """An object of each class with methods that the tests call."""
     opened = open_feature_store(Clock(NOON))
     opened.apply([STATS])
     fields = {name: value for name, value in vars(opened._context).items() if name in Context.__dataclass_fields__}

@@ -53,7 +53,7 @@ class Page(HTMLParser):
         return [attributes["id"] or "" for _, attributes in self.elements if "id" in attributes]
 
     def repeated_ids(self) -> list[str]:
-        return sorted({one for one in self.ids if self.ids.count(one) > 1})
+        return sorted({id_ for id_ in self.ids if self.ids.count(id_) > 1})
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
@@ -67,8 +67,8 @@ def faults_of(html: str, *, is_whole: bool = True) -> list[str]:
 
 
 def _ids(page: Page) -> list[str]:
-    faults = [f"id {one!r} is used twice" for one in page.repeated_ids()]
-    return faults + [f"id {one!r} is empty or has a space" for one in page.ids if not one or re.search(r"\s", one)]
+    faults = [f"id {id_!r} is used twice" for id_ in page.repeated_ids()]
+    return faults + [f"id {id_!r} is empty or has a space" for id_ in page.ids if not id_ or re.search(r"\s", id_)]
 
 
 def _references(page: Page) -> list[str]:
@@ -78,8 +78,14 @@ def _references(page: Page) -> list[str]:
         links = (attributes.get(name) or "" for name in ("href", "xlink:href"))
         named += [link.removeprefix("#") for link in links if link.startswith("#")]
         named += [word for name in OF_IDS for word in (attributes.get(name) or "").split()]
-        named += [one for value in attributes.values() for one in re.findall(r"url\(#([^)]+)\)", value or "")]
-    return [f"nothing has the id {one!r} that is referred to" for one in sorted(set(named)) if one not in ids]
+        named += [
+            reference for value in attributes.values() for reference in re.findall(r"url\(#([^)]+)\)", value or "")
+        ]
+    return [
+        f"nothing has the id {reference!r} that is referred to"
+        for reference in sorted(set(named))
+        if reference not in ids
+    ]
 
 
 def _resources(page: Page) -> list[str]:
@@ -92,12 +98,12 @@ def _resources(page: Page) -> list[str]:
             if name.startswith("on"):
                 faults.append(f"<{tag} {name}> runs something")
             if name == "style":
-                faults += [f"<{tag}> style loads {one}" for one in re.findall(r"url\((?!#)[^)]*\)", value or "")]
-    return faults + [f"the style loads {one}" for one in re.findall(r"@import|url\((?!#)[^)]*\)", page.styles)]
+                faults += [f"<{tag}> style loads {url}" for url in re.findall(r"url\((?!#)[^)]*\)", value or "")]
+    return faults + [f"the style loads {url}" for url in re.findall(r"@import|url\((?!#)[^)]*\)", page.styles)]
 
 
 def _pictures(page: Page) -> list[str]:
-    faults = [f"an <img> has no alternative text: {one}" for one in page.all("img") if not one.get("alt")]
+    faults = [f"an <img> has no alternative text: {tag}" for tag in page.all("img") if not tag.get("alt")]
     for picture in page.all("svg"):
         if picture.get("aria-hidden") != "true" and (picture.get("role") != "img" or not picture.get("aria-label")):
             faults.append(f"an <svg> is no named image: {picture}")
@@ -105,7 +111,7 @@ def _pictures(page: Page) -> list[str]:
 
 
 def _tables(page: Page) -> list[str]:
-    faults = [f"a <th> has no scope: {one}" for one in page.all("th") if not one.get("scope")]
+    faults = [f"a <th> has no scope: {tag}" for tag in page.all("th") if not tag.get("scope")]
     return faults + (["a <table> has no headers"] if len(page.all("th")) < len(page.all("table")) else [])
 
 

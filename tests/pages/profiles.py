@@ -1,4 +1,4 @@
-"""Statistics of made-up features, as a profile of a store would tell them: for reports without a store."""
+"""Statistics of made-up features, as a profile of a store would have them: for reports without a store."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def numbers(name: str, kind: str, measure: str, grid: tuple[float, ...], rows: i
 def texts(name: str, kind: str, top: tuple[tuple[str, int], ...], nulls: int) -> FeatureStatistics:
     values = sum(rows for _, rows in top)
     ranks = tuple(sorted(_number(value, kind) for value, rows in top for _ in range(max(1, 100 * rows // values))))
-    told = numbers(name, kind, "truth" if kind == "boolean" else "length", ranks, values + nulls, nulls)
-    return FeatureStatistics(**(vars(told) | {"top": top, "distinct": len(top)}))
+    statistics = numbers(name, kind, "truth" if kind == "boolean" else "length", ranks, values + nulls, nulls)
+    return FeatureStatistics(**(vars(statistics) | {"top": top, "distinct": len(top)}))
 
 
 def _number(value: str, kind: str) -> float:
@@ -84,7 +84,7 @@ def features_of(day: int, rows: int) -> tuple[FeatureStatistics, ...]:
             "last_seen",
             "timestamp",
             "microseconds",
-            tuple(at + (day + one / 100) * 864e8 for one in range(101)),
+            tuple(at + (day + percent / 100) * 864e8 for percent in range(101)),
             rows,
             5,
         ),
@@ -95,17 +95,17 @@ def features_of(day: int, rows: int) -> tuple[FeatureStatistics, ...]:
 
 def profiled(days: int = 60) -> ProfiledGroup:
     by_date = tuple(
-        FeatureStatistics(**(vars(one) | {"date": FIRST_DAY + timedelta(days=day)}))
+        FeatureStatistics(**(vars(statistics) | {"date": FIRST_DAY + timedelta(days=day)}))
         for day in range(days)
-        for one in features_of(day, 1200 + 300 * (day % 7 < 5))
+        for statistics in features_of(day, 1200 + 300 * (day % 7 < 5))
     )
     return ProfiledGroup("acme", GROUP, features_of(days // 2, 1400 * days) if days else (), by_date)
 
 
 def drifted() -> DriftResult:
-    """The first month beside the last week, the features that drifted first."""
+    """The first month compared with the last week; drifted features come first."""
     sides = zip(features_of(10, 30_000), features_of(56, 9_000), strict=True)
-    found = [compare(before, now, USUAL_DRIFT, before.feature, True) for before, now in sides]
+    drifts = [compare(before, now, USUAL_DRIFT, before.feature, True) for before, now in sides]
     order = {"drifted": 0, "warning": 1, "ok": 2}
     return DriftResult(
         "acme",
@@ -114,5 +114,5 @@ def drifted() -> DriftResult:
         "2026-09-01/2026-10-01",
         "2026-10-24/2026-10-31",
         USUAL_DRIFT,
-        tuple(sorted(found, key=lambda one: (order[one.status], one.feature))),
+        tuple(sorted(drifts, key=lambda drift: (order[drift.status], drift.feature))),
     )

@@ -13,7 +13,7 @@ def faults_of_site(files: Mapping[str, str]) -> list[str]:
     pages = {name: Page(text) for name, text in files.items() if name.endswith(".html")}
     faults = []
     for name, page in pages.items():
-        faults += [f"{name}: id {one} is used twice" for one in page.repeated_ids()]
+        faults += [f"{name}: id {id_} is used twice" for id_ in page.repeated_ids()]
         faults += [f"{name}: {fault}" for fault in (*_names(page), *_tables(page))]
         for tag, attributes in page.elements:
             for link in (attributes.get(key) for key in ("href", "src", "action")):
@@ -27,20 +27,20 @@ def faults_of_site(files: Mapping[str, str]) -> list[str]:
 
 def _names(page: Page) -> list[str]:
     labelled = {attributes["for"] for attributes in page.all("label")}
-    faults = [f"svg without words: {one}" for one in page.all("svg") if not one.get("aria-label")]
-    faults += [f"field without label: {one}" for one in page.all("input") if one.get("id") not in labelled]
+    faults = [f"svg without words: {tag}" for tag in page.all("svg") if not tag.get("aria-label")]
+    faults += [f"field without label: {tag}" for tag in page.all("input") if tag.get("id") not in labelled]
     pointed = [
         word
-        for _, one in page.elements
+        for _, attributes in page.elements
         for key in ("aria-labelledby", "aria-describedby")
-        for word in (one.get(key) or "").split()
+        for word in (attributes.get(key) or "").split()
     ]
     return faults + [f"{word} is named, and nowhere" for word in pointed if word not in page.ids]
 
 
 def _tables(page: Page) -> list[str]:
     faults = [] if len(page.all("table")) == len(page.all("caption")) else ["a table has no caption"]
-    return faults + ["a column's head has no scope" for one in page.all("th") if "scope" not in one]
+    return faults + ["a column's head has no scope" for tag in page.all("th") if "scope" not in tag]
 
 
 def _nowhere(page: str, link: str, files: Mapping[str, str], pages: Mapping[str, Page]) -> list[str]:

@@ -15,7 +15,7 @@ _SECONDS = 300
 
 
 def write_settings(folder: Path) -> None:
-    """``conf/`` with a warehouse and a landing folder beside it, and a Spark that starts quickly."""
+    """``conf/`` with a warehouse and a landing folder next to it, and a Spark that starts quickly."""
     (folder / "conf").mkdir(parents=True, exist_ok=True)
     spark = json.dumps(QUICK | {"spark.master": "local[1]"})
     settings = f"warehouse: warehouse\nlanding: landing\nspark: {spark}\n"

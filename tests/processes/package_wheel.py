@@ -35,7 +35,7 @@ def build_wheel(folder: Path) -> Path:
 
 
 def python_without_the_package(folder: Path) -> Path:
-    """An interpreter with this environment's packages, of which an editable install is none."""
+    """An interpreter with this environment's packages, without editable installs."""
     venv.create(folder, with_pip=False, symlinks=True)
     place = sysconfig.get_path("purelib", "venv", {"base": str(folder)})
     # A line of a .pth file is a folder to look in; that folder's own .pth files, which an editable install is, count for

@@ -112,16 +112,16 @@ def _command_line(process: psutil.Process) -> list[str]:
     try:
         return process.cmdline()
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        # It ended between being listed and being asked.
+        # It ended after it was listed.
         return []
 
 
 def wait_for_port(service: str, log: Path) -> int:
-    """The port that one of Spark's services took, as its log tells; raises TimeoutError with the log."""
-    told = re.compile(rf"Successfully started service '{service}' on port (\d+)")
+    """The port of one of Spark's services, from its log; raises TimeoutError with the log."""
+    started = re.compile(rf"Successfully started service '{service}' on port (\d+)")
     match = wait_for(
         f"{service} of {log}",
-        lambda: told.search(log.read_text(encoding="utf-8")),
+        lambda: started.search(log.read_text(encoding="utf-8")),
         _START_SECONDS,
         lambda: last_lines(log),
     )

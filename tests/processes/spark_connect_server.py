@@ -46,13 +46,13 @@ def spark_connect_server(folder: Path) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
     try:
-        told = wait_for(
+        port = wait_for(
             "Spark Connect server",
             lambda: _STARTED.search(log.read_text(encoding="utf-8")),
             _START_SECONDS,
             lambda: last_lines(log),
         )
-        yield f"sc://{HOST}:{told[1]}"
+        yield f"sc://{HOST}:{port[1]}"
     finally:
         server.kill()
         server.wait()

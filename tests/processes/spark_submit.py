@@ -21,7 +21,7 @@ def submit_command(
 
     ``wheel``: the package for the job, which by default is where Python finds it.
     """
-    given = {
+    settings = {
         "spark.sql.shuffle.partitions": "2",
         "spark.ui.enabled": "false",
         "spark.jars.ivy": str(PROJECT / ".ivy"),
@@ -30,7 +30,7 @@ def submit_command(
     return [
         *(str(Path(sys.executable).parent / "spark-submit"), "--master", master),
         *("--properties-file", str(PROJECT / "conf" / "spark-defaults.conf")),
-        *(word for name, value in given.items() for word in ("--conf", f"{name}={value}")),
+        *(word for name, value in settings.items() for word in ("--conf", f"{name}={value}")),
         *(() if wheel is None else ("--py-files", str(wheel))),
         str(PROJECT / "jobs" / f"{job}.py"),
         *arguments,

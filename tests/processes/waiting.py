@@ -11,12 +11,12 @@ POLL_SECONDS = 0.05
 Found = TypeVar("Found")
 
 
-def wait_for(what: str, look: Callable[[], Found | None], seconds: float, told: Callable[[], str]) -> Found:
-    """The first thing found that is true; raises TimeoutError with what was ``told``."""
+def wait_for(what: str, look: Callable[[], Found | None], seconds: float, details: Callable[[], str]) -> Found:
+    """The first true result of ``look``; raises TimeoutError with ``details``."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
+        result = look()
+        if result:
+            return result
         time.sleep(POLL_SECONDS)
-    raise TimeoutError(f"{what}: not there after {seconds} s\n{told()}")
+    raise TimeoutError(f"{what}: not there after {seconds} s\n{details()}")

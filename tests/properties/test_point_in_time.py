@@ -79,7 +79,7 @@ class Tables:
 
 
 def offset(random: Random) -> timedelta:
-    """On the grid of hours, or one microsecond beside it."""
+    """On the grid of hours, or one microsecond off it."""
     return random.randint(0, 3) * HOUR + random.randint(-1, 1) * MICROSECOND
 
 
@@ -108,7 +108,7 @@ def spine_row(random: Random, key: tuple[int | None, str | None], start: datetim
 
 
 def tables_of(seed: int) -> Tables:
-    """Many keys; some without a history, some that no spine row asks for, some rows several times."""
+    """Many keys; some without a history, some that no spine row has, some rows several times."""
     random = Random(seed)
     start = random.choice(STARTS)
     start_of = {key: random.choice([start, random.choice(STARTS)]) for key in KEYS + INCOMPLETE_KEYS}
@@ -121,8 +121,8 @@ def tables_of(seed: int) -> Tables:
         }
         values += [*history, tied, *history[: random.randint(0, 1)]]
     for key in KEYS[3:] + INCOMPLETE_KEYS:
-        asked = [spine_row(random, key, start_of[key]) for _ in range(random.randint(1, 6))]
-        spine += asked + asked[: random.randint(0, 1)]
+        spine_rows = [spine_row(random, key, start_of[key]) for _ in range(random.randint(1, 6))]
+        spine += spine_rows + spine_rows[: random.randint(0, 1)]
     random.shuffle(values)
     random.shuffle(spine)
     return Tables(start, spine, values, random.randint(1, 4))
@@ -159,9 +159,9 @@ def frame(spark: SparkSession, rows: Sequence[Row], schema: pa.Schema, partition
     return spark.createDataFrame(pa.Table.from_pylist(list(rows), schema)).repartition(partitions)
 
 
-def assert_same_rows(expected: Sequence[Row], found: DataFrame, question: str, values: Sequence[Row]) -> None:
+def assert_same_rows(expected: Sequence[Row], result: DataFrame, question: str, values: Sequence[Row]) -> None:
     """Equal as multisets; else fails with the question, and all that concerns one key."""
-    actual = found.toArrow().to_pylist()
+    actual = result.toArrow().to_pylist()
     wanted, got = Counter(map(_frozen, expected)), Counter(map(_frozen, actual))
     if wanted == got:
         return
@@ -183,7 +183,7 @@ def _plain(value: Any) -> Any:
 
 
 def hot_keys(random: Random, longs: dict[tuple[int, str], tuple[int, ...]], start: datetime) -> pa.Table:
-    """Half of the keys, each cut at moments on and beside the grid of its history."""
+    """Half of the keys, each cut at moments on and off the grid of its history."""
     hot = []
     for key in KEYS[1::2]:
         cuts = {start + offset(random) for _ in range(random.randint(1, 5))}
@@ -206,11 +206,11 @@ def longs(spark: SparkSession) -> dict[tuple[int, str], tuple[int, ...]]:
 @given(
     data=tables(),
     ttl=st.sampled_from([2 * HOUR, HOUR, MICROSECOND, None]),
-    asked=st.sampled_from([tuple(FEATURES), ("name", "tags"), ("score",)]),
+    names=st.sampled_from([tuple(FEATURES), ("name", "tags"), ("score",)]),
     knowledge=offsets(),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_join_gives_what_the_reference_gives(
+def test_join_agrees_with_the_reference(
     spark: SparkSession,
     ordered: Ordered,
     longs: dict[tuple[int, str], tuple[int, ...]],
@@ -218,7 +218,7 @@ def test_join_gives_what_the_reference_gives(
     known: str,
     data: Tables,
     ttl: timedelta | None,
-    asked: tuple[str, ...],
+    names: tuple[str, ...],
     knowledge: timedelta,
     seed: int,
 ) -> None:
@@ -236,15 +236,15 @@ def test_join_gives_what_the_reference_gives(
         known_at={"whenever": None, "at an instant": data.start + knowledge, "at the event": "event"}[known],
     )
 
-    narrower = replace(timeless, features=asked, ttl=ttl, event_timestamp_output="found_at")
+    narrower = replace(timeless, features=names, ttl=ttl, event_timestamp_output="found_at")
     for lookup, identity, cut in ((timeless, None, hot), (narrower, "row", hot), (narrower, None, None)):
-        found = point_in_time_join(spine, values, AsOfJoin(**vars(lookup), row_identity=identity), cut)
+        result = point_in_time_join(spine, values, AsOfJoin(**vars(lookup), row_identity=identity), cut)
 
         expected = as_of_join(data.spine, data.values, lookup, ordered)
-        assert found.columns == list(expected[0])
+        assert result.columns == list(expected[0])
         types = [*spine.schema, *(values.schema[name] for name in lookup.features), values.schema["event_timestamp"]]
-        assert [field.dataType for field in found.schema] == [field.dataType for field in types][: len(found.columns)]
-        assert_same_rows(expected, found, str(lookup), data.values)
+        assert [field.dataType for field in result.schema] == [field.dataType for field in types][: len(result.columns)]
+        assert_same_rows(expected, result, str(lookup), data.values)
 
 
 OWNER = Entity("owner", join_keys={"id": "long", "code": "string"})
@@ -270,14 +270,14 @@ TENANTS = count()
 
 @pytest.fixture
 def every_way_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys in a bloom filter, examples asked once: ways that are else taken only where there is much to gain."""
+    """Keys in a bloom filter, each example looked up once: the join otherwise does so only where it gains much."""
     for name, value in {"_KNOWN": 0, "_BROADCAST": 0, "_SMALL_SPINE": 0, "_SELECTIVE": 0, "_REPEATED": 0}.items():
         monkeypatch.setattr(as_of_plan, name, value)
 
 
 @settings(max_examples=1, suppress_health_check=list(HealthCheck))
 @given(daily=tables(), monthly=tables(), now=offsets())
-def test_store_gives_what_the_reference_gives(
+def test_store_agrees_with_the_reference(
     feature_store: FeatureStore,
     every_way_taken: None,
     ordered: Ordered,
@@ -300,7 +300,7 @@ def test_store_gives_what_the_reference_gives(
     assert written == {"daily": len(daily.values), "monthly": len(monthly.values)}
     stored = [row | {"created_timestamp": row["created_timestamp"] or store_clock.now} for row in daily_rows]
     spine_rows = daily.spine + monthly.spine
-    asked = [Lookup("daily", ["tags", "score"], on={"id": "user"}, prefix="d_"), Lookup("monthly", on={"id": "user"})]
+    lookups = [Lookup("daily", ["tags", "score"], on={"id": "user"}, prefix="d_"), Lookup("monthly", on={"id": "user"})]
 
     cutting = FeatureStore.open(
         feature_store.settings.model_copy(update={"hot_key_rows": 6}), spark=feature_store.spark
@@ -311,7 +311,9 @@ def test_store_gives_what_the_reference_gives(
         ("event", cutting.tenant(tenant.tenant_id)),
     ):
         spine = frame(feature_store.spark, spine_rows, SPINE_SCHEMA.remove(3), daily.partitions)
-        found = reader.get_point_in_time(spine, asked, timestamp_column="at", known_at=known_at, with_timestamps=True)
+        result = reader.get_point_in_time(
+            spine, lookups, timestamp_column="at", known_at=known_at, with_timestamps=True
+        )
 
         of_daily = AsOfLookup(
             keys=ON,
@@ -333,12 +335,12 @@ def test_store_gives_what_the_reference_gives(
         plain_spine = [{name: row[name] for name in spine.columns} for row in spine_rows]
         of_both = as_of_join(plain_spine, stored, of_daily, ordered)
         expected = as_of_join(of_both, monthly.values, of_monthly, ordered)
-        in_order = [{name: row[name] for name in found.columns} for row in expected]
-        assert found.columns[4:] == [
+        in_order = [{name: row[name] for name in result.columns} for row in expected]
+        assert result.columns[4:] == [
             "d_tags",
             "d_score",
             "d_daily__event_timestamp",
             *FEATURES,
             "monthly__event_timestamp",
         ]
-        assert_same_rows(in_order, found, f"known_at={known_at}", [*stored, *monthly.values])
+        assert_same_rows(in_order, result, f"known_at={known_at}", [*stored, *monthly.values])

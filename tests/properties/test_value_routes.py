@@ -69,10 +69,10 @@ def outcomes(
         checked.append(
             read.select(F.lit(route).alias("route"), "id", F.to_json(F.struct(*values)).alias("values"), FAULTS)
         )
-    found: dict[str, dict[int, Outcome]] = {route: {} for route in routes}
+    result: dict[str, dict[int, Outcome]] = {route: {} for route in routes}
     for row in reduce(DataFrame.union, checked).collect():
-        found[row["route"]][row["id"]] = (row["values"], tuple(sorted(row[FAULTS])))
-    return found
+        result[row["route"]][row["id"]] = (row["values"], tuple(sorted(row[FAULTS])))
+    return result
 
 
 def rows_of(values: Sequence[Any], names: Sequence[str]) -> Rows:
@@ -102,10 +102,10 @@ def texts(session: SparkSession, rows: Rows, write: Callable[[Any], str], group:
     return {"csv": rows_from_cells(cells, group), "json lines": read}
 
 
-def assert_as_dicts(found: dict[str, dict[int, Outcome]], values: Sequence[Any]) -> None:
-    for route, rows in found.items():
+def assert_as_dicts(result: dict[str, dict[int, Outcome]], values: Sequence[Any]) -> None:
+    for route, rows in result.items():
         for row, outcome in rows.items():
-            assert outcome == found["dicts"][row], (route, values[row])
+            assert outcome == result["dicts"][row], (route, values[row])
 
 
 def moment_or_number(value: Any) -> str:
@@ -203,11 +203,11 @@ def test_iso_text(spark: SparkSession, zone: str | None, values: list[str]) -> N
     rows = [{"id": n, "event_timestamp": text, "moment": text, "day": text} for n, text in enumerate(values)]
     table = pa.Table.from_pylist(rows)
 
-    found = outcomes(
+    result = outcomes(
         spark, TIMES, {"dicts": arrow_from_dicts(rows, TIMES, zone), "arrow": arrow_from_table(table, TIMES)}, zone
     )
 
-    assert_as_dicts(found, values)
+    assert_as_dicts(result, values)
 
 
 FIELDS = {
@@ -231,17 +231,17 @@ def test_json_of_a_dict_and_of_a_struct(spark: SparkSession, values: list[dict[s
     rows = rows_of(values, ["document"])
     struct = pa.struct({name: kind for name, (kind, _) in FIELDS.items()})
 
-    found = outcomes(
+    result = outcomes(
         spark,
         DOCUMENTS,
         {"dicts": arrow_from_dicts(rows, DOCUMENTS, None), "arrow": typed(rows, ["document"], struct, DOCUMENTS)},
     )
 
-    for row, (kept, reasons) in found["arrow"].items():
-        expected, expected_reasons = found["dicts"][row]
+    for row, (value, reasons) in result["arrow"].items():
+        expected, expected_reasons = result["dicts"][row]
         assert reasons == expected_reasons, values[row]
         # Java writes some doubles with a digit more; they are the same numbers.
-        assert documents_of(kept) == documents_of(expected), values[row]
+        assert documents_of(value) == documents_of(expected), values[row]
 
 
 def documents_of(values: str) -> Any:
@@ -290,7 +290,7 @@ def test_a_fault_reads_the_same_on_every_route(spark: SparkSession) -> None:
     # A cell of text has no quotes around it.
     cells = {name: json.loads(text) if text.startswith('"') else text for name, text in written.items()}
 
-    found = outcomes(
+    result = outcomes(
         spark,
         group,
         {
@@ -304,4 +304,4 @@ def test_a_fault_reads_the_same_on_every_route(spark: SparkSession) -> None:
     )
 
     expected = tuple(sorted(f"{name}: {reason}" for name, (*_, reason) in FAULTY.items()))
-    assert {route: rows[0][1] for route, rows in found.items()} == dict.fromkeys(found, expected)
+    assert {route: rows[0][1] for route, rows in result.items()} == dict.fromkeys(result, expected)

@@ -44,11 +44,11 @@ def look_up(spine_row: Row, values: Sequence[Row], lookup: AsOfLookup, ordered: 
     candidates = [row for row in values if _matches(row, spine_row, lookup)]
     newest_first = sorted(candidates, key=lambda row: _order(row, lookup.features, ordered), reverse=True)
     taken = {feature: _taken_from(newest_first, feature, lookup.nulls) for feature in lookup.features}
-    found = {lookup.outputs[name]: None if row is None else row[name] for name, row in taken.items()}
+    outputs = {lookup.outputs[name]: None if row is None else row[name] for name, row in taken.items()}
     if lookup.event_timestamp_output is not None:
         times = [row["event_timestamp"] for row in taken.values() if row is not None]
-        found[lookup.event_timestamp_output] = max(times, default=None)
-    return found
+        outputs[lookup.event_timestamp_output] = max(times, default=None)
+    return outputs
 
 
 def _matches(row: Row, spine_row: Row, lookup: AsOfLookup) -> bool:
@@ -72,7 +72,7 @@ def _was_known(row: Row, at: datetime, known_at: datetime | Literal["event"] | N
 
 
 def _order(row: Row, features: Sequence[str], ordered: Ordered) -> tuple[Any, ...]:
-    """Event timestamp, created timestamp, then the content: the asked features in declared order, null below all."""
+    """Event timestamp, created timestamp, then the content: requested features in declared order, null below all."""
     content = [(row[name] is not None, ordered(row[name])) for name in features]
     return (row["event_timestamp"], row["created_timestamp"], content)
 

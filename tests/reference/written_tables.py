@@ -90,9 +90,9 @@ class TablesOf:
         return name, kind or self._types[name]
 
 
-def assert_table(found: DataFrame, expected: WrittenTable) -> None:
+def assert_table(actual: DataFrame, expected: WrittenTable) -> None:
     """Schema first, then rows; the order of rows does not count, how often each comes does."""
-    result = found.toArrow()
+    result = actual.toArrow()
     utc = pa.timestamp("us", tz="UTC")
     kinds = [utc if pa.types.is_timestamp(field.type) and field.type.tz else field.type for field in result.schema]
     assert list(zip(result.schema.names, kinds, strict=True)) == [(field.name, field.type) for field in expected.schema]

@@ -32,7 +32,7 @@ def build(
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         ({"name": None}, "name is None (NoneType); give a text"),
         ({"name": "a\0"}, "name is 'a\\x00' (str); give a text without NUL characters and halves of surrogate pairs"),
@@ -52,21 +52,21 @@ def build(
         ({"seed": "x" * 500}, f"seed is '{'x' * 37}...{'x' * 38}' (str); give a whole number"),
     ],
 )
-def test_a_wrong_argument_is_named_with_what_is_possible(given: dict[str, Any], message: str) -> None:
+def test_an_error_names_a_wrong_argument_and_the_possible_values(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        build(**given)
+        build(**arguments)
 
     assert str(caught.value) == message
 
 
-def test_what_can_be_read_without_loss_is_read() -> None:
-    found = build("a", np.int64(3), np.float32(0.5), np.bool_(True), groups=(name for name in "ab"), seed=-(2**63))
+def test_arguments_that_convert_without_loss_are_accepted() -> None:
+    arguments = build("a", np.int64(3), np.float32(0.5), np.bool_(True), groups=(name for name in "ab"), seed=-(2**63))
 
-    assert found == ("a", 3, 0.5, True, "oldest", ("a", "b"), None, -(2**63))
-    assert [type(value) for value in found[1:4]] == [int, float, bool]
+    assert arguments == ("a", 3, 0.5, True, "oldest", ("a", "b"), None, -(2**63))
+    assert [type(value) for value in arguments[1:4]] == [int, float, bool]
 
 
-def test_what_is_read_by_its_content_is_handed_on_as_it_is() -> None:
+def test_arguments_that_are_read_by_content_are_passed_unchanged() -> None:
     frame = pd.DataFrame({"user_id": ["ann"]})
 
     assert build(spine=frame)[6] is frame
@@ -77,7 +77,7 @@ def test_the_function_looks_as_it_was_written() -> None:
     assert build.__doc__ == "Build it."
 
 
-def test_a_fault_within_the_function_stays_what_it_is() -> None:
+def test_an_error_inside_the_function_is_unchanged() -> None:
     @checked
     def broken(name: str) -> int:
         return len(5)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ def write(folder: Path, **files: str) -> None:
 # Layers.
 
 
-def test_a_profile_goes_over_the_base_and_the_environment_over_both(conf: Path) -> None:
+def test_a_profile_overrides_the_base_and_the_environment_overrides_both(conf: Path) -> None:
     write(
         conf,
         base="warehouse: a\nlanding: a\noutput: a\ntimestamp_zone: UTC\nspark: {a: base, b: base, c: base}\n",
@@ -86,7 +86,7 @@ def test_folders_are_relative_to_the_folder_that_holds_conf(conf: Path, written:
     assert Settings.load(conf, {}).warehouse == meant.format(parent=conf.parent)
 
 
-def test_folders_in_the_environment_are_relative_to_where_one_stands(
+def test_folders_in_the_environment_are_relative_to_the_working_directory(
     conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -94,11 +94,11 @@ def test_folders_in_the_environment_are_relative_to_where_one_stands(
     assert Settings.load(conf, {"FEATURESTORE_WAREHOUSE": "here"}).warehouse == str(tmp_path / "here")
 
 
-def test_other_variables_are_left_alone() -> None:
+def test_other_variables_are_ignored() -> None:
     assert from_environment({"PATH": "/bin", "FEATURESTORE_PROFILE": "prod", "FEATURESTORE_TENANT": "x"}) == {}
 
 
-def test_a_misspelt_variable_is_told_with_its_nearest() -> None:
+def test_an_error_suggests_the_nearest_name_for_a_misspelt_variable() -> None:
     with pytest.raises(
         ConfigurationError, match=r"FEATURESTORE_WAREHUOSE is not known\. Did you mean 'FEATURESTORE_WAREHOUSE'"
     ):
@@ -148,7 +148,7 @@ def test_a_secret_in_a_file_is_refused_and_not_shown(conf: Path, setting: str) -
         {"postgres_dsn": "hunter2", "timestamp_zone": "Mars"},
     ],
 )
-def test_an_error_beside_a_secret_does_not_show_it(fields: dict[str, Any]) -> None:
+def test_an_error_next_to_a_secret_does_not_show_it(fields: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError) as raised:
         Settings(**fields)
 
@@ -214,12 +214,12 @@ def test_a_wrong_variable_is_named(conf: Path, value: str, message: str) -> None
         Settings.load(conf, {"FEATURESTORE_SPARK": value})
 
 
-def test_an_unknown_profile_is_told_with_those_there_are(conf: Path) -> None:
+def test_an_error_lists_the_profiles_for_an_unknown_one(conf: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"profile 'prd': there is no .*prd\.yml\. Did you mean 'prod'"):
         Settings.load(conf, {}, "prd")
 
 
-def test_a_folder_without_settings_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_settings_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"base\.yml is missing; give the folder that holds base\.yml, or Set"):
         Settings.load(tmp_path, {})
 

@@ -116,10 +116,10 @@ FINDINGS = Findings(
 )
 
 
-def in_terminal(shown: Any, width: int = 100) -> str:
+def in_terminal(value: Any, width: int = 100) -> str:
     """What rich prints, without the blanks at the ends of lines."""
     console = Console(width=width, file=StringIO(), color_system=None)
-    console.print(shown)
+    console.print(value)
     printed: str = console.file.getvalue()  # type: ignore[attr-defined]
     return "\n".join(line.rstrip() for line in printed.splitlines()).strip("\n")
 
@@ -129,7 +129,7 @@ def block(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("shown", "text"),
+    ("result", "text"),
     [
         (
             USER_STATS,
@@ -294,8 +294,8 @@ user_stats: 2 windows done, 2 were before; 10 rows written, 2 rejected
         ),
     ],
 )
-def test_a_result_in_a_terminal(shown: Displayed, text: str) -> None:
-    assert in_terminal(shown, 120) == block(text)
+def test_a_result_in_a_terminal(result: Displayed, text: str) -> None:
+    assert in_terminal(result, 120) == block(text)
 
 
 RESULTS: list[Displayed] = [
@@ -336,22 +336,22 @@ RESULTS: list[Displayed] = [
 ]
 
 
-@pytest.mark.parametrize("shown", RESULTS, ids=lambda one: type(one).__name__)
-def test_a_terminal_and_a_notebook_are_told_the_same(shown: Displayed) -> None:
-    html = shown._repr_html_()
-    described = shown.display()
+@pytest.mark.parametrize("result", RESULTS, ids=lambda result: type(result).__name__)
+def test_a_terminal_and_a_notebook_show_the_same(result: Displayed) -> None:
+    html = result._repr_html_()
+    described = result.display()
 
     assert faults_of(html, is_whole=False) == []
     in_notebook = "".join(Page(html).text.split())
-    printed = "".join(in_terminal(shown, 1000).split())
-    told = [described.title, *map(text_of, described.lines)]
-    told += [text_of(part) for fact in described.facts for part in fact]
-    told += [
+    printed = "".join(in_terminal(result, 1000).split())
+    texts = [described.title, *map(text_of, described.lines)]
+    texts += [text_of(part) for fact in described.facts for part in fact]
+    texts += [
         text_of(cell) for table in described.tables for row in table.rows for cell in row if "\n" not in text_of(cell)
     ]
-    for one in told:
-        assert "".join(one.split()) in in_notebook
-        assert "".join(one.split()) in printed
+    for text in texts:
+        assert "".join(text.split()) in in_notebook
+        assert "".join(text.split()) in printed
 
 
 def test_values_are_text_in_a_notebook() -> None:
@@ -367,9 +367,9 @@ def test_values_are_text_in_a_notebook() -> None:
 
 
 def test_values_do_not_steer_a_terminal() -> None:
-    shown = as_rich(Display("\x1b[2Jtitle", facts=(("owner", "[bold]\x1b]0;x\x07me[/bold]"),)))
+    rendered = as_rich(Display("\x1b[2Jtitle", facts=(("owner", "[bold]\x1b]0;x\x07me[/bold]"),)))
 
-    printed = in_terminal(shown)
+    printed = in_terminal(rendered)
 
     assert "\x1b" not in printed
     assert "[bold]" in printed
@@ -390,7 +390,7 @@ def test_a_long_table_is_cut_and_says_so() -> None:
     assert "row 1233" in as_html(display, None)
 
 
-def test_numbers_stand_to_the_right_and_marks_are_told_by_their_word() -> None:
+def test_numbers_are_right_aligned_and_marks_are_words() -> None:
     table = Table(
         ("n", "amount", "flag", "state"), ((1, Amount("1 B"), True, Mark("failed", "bad")), (None, None, False, None))
     )
@@ -430,7 +430,7 @@ def test_findings_are_a_tuple() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "text"),
+    ("value", "text"),
     [
         (USER_STATS, "FeatureGroup('user_stats', version=1, features=['score', 'plan'])"),
         (PLAN, "Plan(2 to create, 0 to update, 0 unchanged)"),
@@ -447,16 +447,16 @@ def test_findings_are_a_tuple() -> None:
         ),
     ],
 )
-def test_a_repr_is_short(shown: object, text: str) -> None:
-    assert repr(shown) == text
+def test_a_repr_is_short(value: object, text: str) -> None:
+    assert repr(value) == text
 
 
-@pytest.mark.parametrize("shown", [USER_STATS, manifest(), profiled(3)], ids=lambda shown: type(shown).__name__)
-def test_what_is_printed_is_short_too(shown: Displayed) -> None:
-    assert str(shown) == repr(shown)
+@pytest.mark.parametrize("result", [USER_STATS, manifest(), profiled(3)], ids=lambda result: type(result).__name__)
+def test_printed_objects_are_short_too(result: Displayed) -> None:
+    assert str(result) == repr(result)
 
 
-def test_nothing_is_said_once() -> None:
+def test_an_empty_table_is_mentioned_once() -> None:
     """By the title where it counts, else by the table; with its caption, in a terminal as in a notebook."""
     empty = Table(("group", "rows"), ())
 
@@ -498,10 +498,10 @@ def test_values_as_text(value: Any, text: str) -> None:
     assert text_of(value) == text
 
 
-def test_what_is_about_something_says_so_first() -> None:
+def test_a_title_begins_with_its_subject() -> None:
     assert WRITTEN.display().about("user_stats").title == "user_stats: 1,234 rows written, 2 rejected"
 
 
-def test_what_does_not_describe_itself_is_not_shown() -> None:
+def test_an_object_without_a_description_is_not_displayed() -> None:
     with pytest.raises(NotImplementedError):
         Displayed().display()

@@ -47,8 +47,8 @@ def test_all_engines_give_the_same_answers(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads((tmp_path / "output" / "point_in_time.json").read_text(encoding="utf-8"))
-    [dataset] = told["datasets"]
+    report = json.loads((tmp_path / "output" / "point_in_time.json").read_text(encoding="utf-8"))
+    [dataset] = report["datasets"]
     assert {summary["engine"]: summary["answers"] for summary in dataset["summaries"]} == {
         "featurestore": "same",
         "shuffle_sort": "none",
@@ -111,9 +111,9 @@ def test_a_failed_engine_is_reported_with_its_reason(tmp_path: Path) -> None:
 
     write_report([result], {"cores": 2}, tmp_path)
 
-    told = json.loads((tmp_path / "point_in_time.json").read_text(encoding="utf-8"))
-    assert told == as_json([result], {"cores": 2})
-    assert {summary["engine"]: summary["failure"] for summary in told["datasets"][0]["summaries"]} == {
+    report = json.loads((tmp_path / "point_in_time.json").read_text(encoding="utf-8"))
+    assert report == as_json([result], {"cores": 2})
+    assert {summary["engine"]: summary["failure"] for summary in report["datasets"][0]["summaries"]} == {
         "featurestore": None,
         "range_join": "took longer than 600 s",
         "polars": "left out: takes the latest row",
@@ -147,8 +147,8 @@ def test_the_reason_of_a_failed_run_is_its_error(tmp_path: Path) -> None:
 
 
 def test_the_reason_of_a_failed_run_on_spark_is_the_error_of_the_jvm(tmp_path: Path) -> None:
-    told = "py4j.protocol.Py4JJavaError: An error occurred while calling o1.\n: java.lang.IllegalStateException: full\n\tat a.b"
-    statement = f"import sys; sys.exit({told!r})"
+    message = "py4j.protocol.Py4JJavaError: An error occurred while calling o1.\n: java.lang.IllegalStateException: full\n\tat a.b"
+    statement = f"import sys; sys.exit({message!r})"
 
     with pytest.raises(ProcessFailedError, match=r"^java.lang.IllegalStateException: full$"):
         run_process("timeit", [statement], tmp_path / "log", timeout=60)
@@ -180,6 +180,6 @@ def test_numbers_of_rows_are_written_short(word: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("word", ["", "k", "0", "-1", "1.5", "many"])
-def test_what_is_not_a_number_of_rows_is_refused(word: str) -> None:
+def test_an_invalid_number_of_rows_is_refused(word: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not a number of rows; write it as 2500, 20k or 10m"):
         count(word)

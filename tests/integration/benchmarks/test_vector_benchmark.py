@@ -11,7 +11,7 @@ from benchmarks.vector_search import BATCH, OURS, PLAIN, SELECTIVITIES, SEQUENTI
 from benchmarks.vectors import sizes_of
 
 
-def test_vectors_repeat_and_queries_are_none_of_them() -> None:
+def test_vectors_are_reproducible_and_queries_are_not_among_them() -> None:
     first, again = VectorData.make(500, 16, seed=3), VectorData.make(500, 16, seed=3)
     queries = clustered(np.random.default_rng([3, 1]), 500, 16, seed=3)
 
@@ -30,14 +30,18 @@ def test_the_nearest_are_those_of_lesser_buckets() -> None:
 
 def test_every_search_is_measured_at_every_selectivity(tmp_path: Path) -> None:
     options = SearchOptions(rows=4000, dims=16, storage="vector", queries=20, sequential=5, limit=10, rounds=2, seed=0)
-    result = measure_search(options, tmp_path, lambda told: None)
-    found = {(one.selectivity, one.engine): one for one in result.summaries}
+    result = measure_search(options, tmp_path, lambda line: None)
+    summaries = {(summary.selectivity, summary.engine): summary for summary in result.summaries}
 
-    assert set(found) == {(share, engine) for share in SELECTIVITIES for engine in (OURS, BATCH, PLAIN, SEQUENTIAL)}
-    assert {one.recall for (_, engine), one in found.items() if engine == SEQUENTIAL} == {1.0}
-    assert all(one.recall >= 0.95 and one.full == 1 for (_, engine), one in found.items() if engine in (OURS, BATCH))
-    assert (found[1.0, OURS].exact, found[0.001, OURS].exact) == (0.0, 1.0)
-    assert found[1.0, SEQUENTIAL].speed.median == 1
+    assert set(summaries) == {(share, engine) for share in SELECTIVITIES for engine in (OURS, BATCH, PLAIN, SEQUENTIAL)}
+    assert {summary.recall for (_, engine), summary in summaries.items() if engine == SEQUENTIAL} == {1.0}
+    assert all(
+        summary.recall >= 0.95 and summary.full == 1
+        for (_, engine), summary in summaries.items()
+        if engine in (OURS, BATCH)
+    )
+    assert (summaries[1.0, OURS].exact, summaries[0.001, OURS].exact) == (0.0, 1.0)
+    assert summaries[1.0, SEQUENTIAL].speed.median == 1
     assert result.build_by_load > 0
 
 

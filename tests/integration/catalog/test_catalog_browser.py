@@ -70,16 +70,18 @@ def test_the_search_finds_a_feature_by_its_name_owner_and_description(site: Cata
     page = shown_by_search(site, tmp_path, "Country growth ISO cod")
 
     links = [link["href"] for link in page.all("a")]
-    found = [link for link in links if link.endswith("#feature-country")]
+    matches = [link for link in links if link.endswith("#feature-country")]
     groups = re.findall(r"groups/(\w+)\.html#feature-country", " ".join(links))
-    assert found[0] == "groups/customer_orders.html#feature-country"
-    assert len(found) == len(set(groups)) == len([link for link in links if "#feature-" in link])
-    assert f"{len(found)} found" in page.words
-    assert [one for tag, one in page.elements if one.get("id") == "browse" and "hidden" in one]
+    assert matches[0] == "groups/customer_orders.html#feature-country"
+    assert len(matches) == len(set(groups)) == len([link for link in links if "#feature-" in link])
+    assert f"{len(matches)} found" in page.words
+    assert [
+        attributes for tag, attributes in page.elements if attributes.get("id") == "browse" and "hidden" in attributes
+    ]
 
 
 def after(site: CatalogSite, profile: Path, page: str, script: str, query: str = "") -> Page:
-    """A page after a script: of a copy that runs it at its end, and whose answers are the text of its title."""
+    """A page after a script ran: a copy of the page runs the script at its end and writes the answers to its title."""
     folder = profile / "site"
     shutil.copytree(site.path, folder)
     text = (
@@ -91,7 +93,7 @@ def after(site: CatalogSite, profile: Path, page: str, script: str, query: str =
     return Page(chromium(profile / "browser", address, "--virtual-time-budget=5000", "--dump-dom"))
 
 
-def test_what_is_typed_is_found_kept_in_the_address_and_reached_by_keys(tmp_path: Path) -> None:
+def test_a_search_finds_the_typed_text_keeps_it_in_the_address_and_works_by_keyboard(tmp_path: Path) -> None:
     site = catalog_site(example_catalog(10), tmp_path / "built")
     script = """
         const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
@@ -120,7 +122,7 @@ def test_the_search_of_the_other_pages_leads_to_the_overview(tmp_path: Path) -> 
     assert page.words.startswith('["customer_orders growth","11 found"]')
 
 
-def test_a_box_that_is_reached_shows_what_it_comes_from_and_what_comes_of_it(tmp_path: Path) -> None:
+def test_a_focused_box_shows_its_ancestors_and_descendants(tmp_path: Path) -> None:
     site = catalog_site(example_catalog(200), tmp_path / "built")
     script = """
         document.querySelector('a.box[href="groups/store_orders.html"]').dispatchEvent(new Event("focusin"));

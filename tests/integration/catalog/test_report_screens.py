@@ -40,7 +40,7 @@ FLAGS = [
     "--enable-logging=stderr",
 ]
 DARK, LIGHT = "--blink-settings=preferredColorScheme=0", "--blink-settings=preferredColorScheme=1"
-# What stands between the margins of an A4 page, in CSS pixels.
+# The area between the margins of an A4 page, in CSS pixels.
 WIDTH_IN_PRINT = 718
 MEASURE = """<script>
 const box = document.documentElement;
@@ -88,10 +88,10 @@ class Browser:
         inside = escape(html.replace("</body>", MEASURE))
         frame = f'<iframe style="width: {width}px; height: 2000px; border: 0" srcdoc="{inside}"></iframe>'
         done = self.run(f"<!doctype html><title></title>{frame}", "--dump-dom")
-        told = re.search(r"<title>(.*?)</title>", done.stdout, flags=re.DOTALL)
-        assert told is not None
-        found: dict[str, Any] = json.loads(unescape(told.group(1)))
-        return found
+        title = re.search(r"<title>(.*?)</title>", done.stdout, flags=re.DOTALL)
+        assert title is not None
+        measures: dict[str, Any] = json.loads(unescape(title.group(1)))
+        return measures
 
 
 @pytest.fixture(scope="module")
@@ -143,15 +143,15 @@ def test_it_is_printed(browser: Browser, report: str, tmp_path: Path) -> None:
     assert file.stat().st_size > 20_000
 
 
-def test_what_is_looked_for_would_be_seen(browser: Browser) -> None:
+def test_the_checks_detect_a_faulty_page(browser: Browser) -> None:
     bad = """<!doctype html><html lang="en"><head><title>t</title></head><body><main><h1>t</h1><p style="width: 2000px">wide</p>
     </main><script>console.error("it broke")</script></body></html>"""
 
-    pixels, told = browser.screen(bad, DARK)
+    pixels, console = browser.screen(bad, DARK)
     measured = browser.measured(bad, 400)
 
-    assert len(told) == 1
-    assert "it broke" in told[0]
+    assert len(console) == 1
+    assert "it broke" in console[0]
     assert pixels[2, 2].mean() > 0.95
     assert measured["scroll"] > 2000
     assert "wide" in measured["beyond"][0]

@@ -220,10 +220,10 @@ def test_a_window_that_ends_before_it_starts_is_wrong_usage(project: Path, capsy
 
 def test_groups_are_listed_and_shown(machine: Answer, person: Answer) -> None:
     groups = machine("groups", "list")
-    shown = machine("groups", "show", "user_stats")
+    details = machine("groups", "show", "user_stats")
 
     assert [group["name"] for group in groups] == ["user_stats", "user_visits"]
-    assert shown == {
+    assert details == {
         "name": "user_stats",
         "version": 1,
         "entity": {"name": "user", "join_keys": {"user_id": "string"}},
@@ -246,12 +246,12 @@ def test_a_training_set_is_built_listed_shown_and_rebuilt(machine: Answer, perso
 
     built = machine("training-set", "build", "churn")
     rebuilt = machine("training-set", "rebuild", "churn", "--version", str(built["version"]))
-    shown = machine("training-set", "show", "churn", "--version", str(built["version"]))
+    manifest = machine("training-set", "show", "churn", "--version", str(built["version"]))
 
     assert built["row_count"] == 2
     assert built["label"] == "churned"
     assert built["feature_columns"] == ["score", "visits"]
-    assert shown == built
+    assert manifest == built
     assert rebuilt["content_hash"] == built["content_hash"]
     assert [(saved["name"], saved["version"]) for saved in machine("training-set", "list")] == [
         ("churn", built["version"]),

@@ -1,4 +1,4 @@
-"""Files of rows: what stands in a file, and what becomes of it."""
+"""Files of rows: what a file holds, and what the store makes of it."""
 
 from __future__ import annotations
 
@@ -168,9 +168,9 @@ def test_a_cell_that_cannot_be_read_is_a_rejected_row(ingest: Ingest, store: Off
     result = ingest(file, "--batch-id", "cells")
 
     assert (result["written"], result["failed"]) == (1, len(cells))
-    told = {int(row["id"]): (row, reasons) for row, reasons in rejected(store, "cells")}
+    faults = {int(row["id"]): (row, reasons) for row, reasons in rejected(store, "cells")}
     for number, (name, cell, reason) in enumerate(cells):
-        row, reasons = told[number]
+        row, reasons = faults[number]
         assert reasons == [f"{name}: {reason}"]
         assert {key: value for key, value in row.items() if value is not None} == {
             "id": str(number),
@@ -326,7 +326,7 @@ ODD_NAMES = (
 
 
 def test_a_file_is_read_by_exactly_its_name(spark: SparkSession, tmp_path: Path) -> None:
-    """As one folder, of which the name is a pattern, too; and each by its own name."""
+    """As one folder with a name that is also a pattern; and each file by its own name."""
     folder = tmp_path / "all[1].csv"
     fill(folder, {name: f"id,event_timestamp,a_int\n{i},{TIME},1\n" for i, name in enumerate(ODD_NAMES)})
     fill(tmp_path / "all1.csv", {"other.csv": f"id,event_timestamp,a_int\n99,{TIME},1\n"})
@@ -365,7 +365,7 @@ def test_a_file_is_read_by_exactly_its_name(spark: SparkSession, tmp_path: Path)
         ("nosuch://bucket/rows.csv", "cannot be reached"),
     ],
 )
-def test_what_cannot_be_read_as_it_is_named_is_refused_with_the_reason(
+def test_an_unreadable_file_is_refused_with_the_reason(
     spark: SparkSession, odd_files: Path, path: str, message: str
 ) -> None:
     with pytest.raises(FeatureStoreError, match=re.escape(message)):
@@ -441,7 +441,7 @@ def test_parquet_with_nanoseconds_says_how_to_write_it(ingest: Ingest, tmp_path:
     assert "coerce_timestamps='us'" in error["message"]
 
 
-def test_a_file_that_is_not_there_is_not_found(ingest: Ingest, tmp_path: Path) -> None:
+def test_a_missing_file_is_not_found(ingest: Ingest, tmp_path: Path) -> None:
     error = ingest(tmp_path / "nowhere.csv", code=6)["error"]
 
     assert error["message"].endswith("nowhere.csv: there is no such file or folder")

@@ -117,11 +117,11 @@ def test_aggregates_search_and_stats(machine: Answer, person: Answer, refusal: A
 def test_examples_are_joined_and_written(machine: Answer, project: Path, tmp_path: Path) -> None:
     spine = ["--spine", str(project / "spine.parquet")]
 
-    shown = machine("join", "stats:score", *spine, "--with-timestamps")
+    output = machine("join", "stats:score", *spine, "--with-timestamps")
     written = machine("join", "stats:score", *spine, "--output", str(tmp_path / "joined"), "--format", "csv")
 
-    assert len(shown) == 6
-    assert {row["score"] for row in shown if row["user_id"] == "ann"} == {0.25}
+    assert len(output) == 6
+    assert {row["score"] for row in output if row["user_id"] == "ann"} == {0.25}
     assert written["path"] == str(tmp_path / "joined")
     assert sum(len(file.read_text().splitlines()) - 1 for file in (tmp_path / "joined").glob("*.csv")) == 6
     assert machine("join", "stats:score", *spine, "--output", str(tmp_path / "joined"), code=15)["error"]
@@ -166,7 +166,7 @@ def test_training_sets_are_loaded_compared_audited_exported_and_deleted(
     load = ["training-set", "load", "churn", "stats:score", *spine, "--label", "churned"]
 
     first = machine(*load)
-    shown = person(
+    output = person(
         *load, "--split", "entity", "--test", "0.5", "--sample-size", "4", "--stratify-by", "user_id", "--seed", "3"
     )
     compared = machine("training-set", "diff", "churn", "1", "2")
@@ -187,7 +187,7 @@ def test_training_sets_are_loaded_compared_audited_exported_and_deleted(
         ("warning", "known_later"),
         ("info", "not_compared"),
     ]
-    assert all(finding["message"] in shown for finding in left["audit"])
+    assert all(finding["message"] in output for finding in left["audit"])
 
 
 def test_chat_messages_are_written(machine: Answer, project: Path, tmp_path: Path) -> None:
@@ -208,11 +208,11 @@ def test_windows_are_listed_backfilled_and_recorded(machine: Answer, refusal: An
     done = machine("backfill", "stats", *window, "--every", "1d")
     everything = machine("materialize", "--all", *window)
     runs = machine("runs", "list")
-    shown = machine("runs", "show", runs[0]["run_id"][:12])
+    output = machine("runs", "show", runs[0]["run_id"][:12])
 
     assert [window["state"] for window in planned] == ["missing", "missing"]
     assert (len(done["results"]), sum(result["written"] for result in done["results"])) == (2, 2)
     assert [result["group"] for result in everything] == ["stats"]
-    assert shown["run_id"] == runs[0]["run_id"]
+    assert output["run_id"] == runs[0]["run_id"]
     assert "name a group, or give --all" in refusal("materialize", *window, code=2)
-    assert machine("runs", "abandon", shown["run_id"], code=17)["error"]["message"].endswith("can be abandoned")
+    assert machine("runs", "abandon", output["run_id"], code=17)["error"]["message"].endswith("can be abandoned")

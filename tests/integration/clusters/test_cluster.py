@@ -1,4 +1,4 @@
-"""On a Spark standalone cluster a training set is the same as on one machine, also where an executor is lost."""
+"""A training set is the same on a Spark standalone cluster as on one machine, even if an executor is lost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 VALUES, EXAMPLES, USERS = 300_000, 120_000, 20_000
 START, DAYS = datetime(2026, 3, 1, tzinfo=UTC), 12
-# So many tasks are left when an executor is killed that work is still to be done after it.
+# Enough tasks that some work remains after an executor was killed.
 PARTITIONS = 24
 JOB_SECONDS = 240
 
@@ -134,7 +134,7 @@ class Driver:
 
 
 def lost_tasks(driver: Driver, executor: str) -> set[tuple[int, int]]:
-    """Stage and index of the tasks that an executor took with it."""
+    """Stage and index of the tasks that were lost with an executor."""
     return {
         (event["Stage ID"], event["Task Info"]["Index"])
         for event in driver.events("TaskEnd")
@@ -143,7 +143,7 @@ def lost_tasks(driver: Driver, executor: str) -> set[tuple[int, int]]:
 
 
 def done_tasks(driver: Driver, since: int) -> set[tuple[int, int]]:
-    """Stage and index of the tasks that ended well at ``since``, in milliseconds of the epoch, or later."""
+    """Stage and index of the tasks that succeeded at or after ``since``, in milliseconds of the epoch."""
     return {
         (event["Stage ID"], event["Task Info"]["Index"])
         for event in driver.events("TaskEnd")
@@ -186,7 +186,7 @@ def submitted(cluster: Cluster, conf: Path, training_set: str, folder: Path, **p
 
 
 def wait_until_half_written(driver: Driver, training_set: Path) -> None:
-    """Until some of the tasks that join and write the rows have begun their files, and most have not."""
+    """Waits until some of the tasks that join and write the rows have begun their files, and most have not."""
 
     def half_written() -> bool:
         tasks = {file.name.split("-")[1] for file in training_set.rglob("part-*.parquet")}
@@ -196,7 +196,7 @@ def wait_until_half_written(driver: Driver, training_set: Path) -> None:
 
 
 def assert_the_same(loader: FeatureDataLoader, built: Manifest, expected: Manifest) -> None:
-    """Published once, and its table has the content that its manifest tells, which is the expected one."""
+    """Published once; its table has the content hash of its manifest, which is the expected one."""
     assert (built.row_count, built.content_hash) == (EXAMPLES, expected.content_hash)
     assert loader.list(built.name) == [built]
     rows = loader.get(built.name).rows

@@ -142,12 +142,12 @@ def test_it_builds_the_training_set_that_this_process_builds(comparison: Compari
     assert comparison.client["to_pandas"] == [VISITS, sorted(saved.metadata()["missing_values"])]
 
 
-def test_a_frame_keeps_to_the_version_that_it_was_made_of(comparison: Comparison) -> None:
+def test_a_frame_keeps_its_table_version(comparison: Comparison) -> None:
     assert comparison.client["a frame after a write"]
     assert not comparison.client["a frame made after it"]
 
 
-def test_files_beside_the_tables_are_out_of_reach(comparison: Comparison) -> None:
+def test_files_outside_the_tables_are_out_of_reach(comparison: Comparison) -> None:
     assert (
         "this session is a client of Spark Connect; run it as a job with spark-submit" in comparison.client["an export"]
     )

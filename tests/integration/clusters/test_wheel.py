@@ -102,12 +102,12 @@ def test_the_package_is_in_it_and_nothing_else(wheel: Path) -> None:
     assert f"offline_feature_store-{VERSION}.dist-info/licenses/LICENSE" in about
 
 
-def test_what_it_says_of_itself(metadata: Message) -> None:
-    told = {
+def test_the_metadata_describes_the_package(metadata: Message) -> None:
+    fields = {
         name: metadata[name] for name in ("Name", "License-Expression", "License-File", "Author", "Requires-Python")
     }
 
-    assert told == {
+    assert fields == {
         "Name": "offline-feature-store",
         "License-Expression": "Apache-2.0",
         "License-File": "LICENSE",
@@ -123,9 +123,9 @@ def test_what_it_says_of_itself(metadata: Message) -> None:
 def test_installed_it_is_itself_and_not_the_tree(site: Path, tmp_path: Path) -> None:
     code = "import featurestore, featurestore.cli; print(featurestore.__file__, featurestore.__version__)"
 
-    told = run_installed(site, tmp_path, sys.executable, "-c", code)
+    output = run_installed(site, tmp_path, sys.executable, "-c", code)
 
-    assert told == f"{site}/featurestore/__init__.py {VERSION}\n"
+    assert output == f"{site}/featurestore/__init__.py {VERSION}\n"
 
 
 def test_its_command_works_with_the_templates_that_it_has(site: Path, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_its_reports_have_their_templates(site: Path, tmp_path: Path) -> None:
         "print(*loader.list_templates(), sep='\\n')\n"
     )
 
-    told = run_installed(site, tmp_path, sys.executable, "-c", code)
+    output = run_installed(site, tmp_path, sys.executable, "-c", code)
 
     wanted = sorted(path.name for path in (PROJECT / "featurestore" / "reports" / "templates").iterdir())
-    assert told.split() == wanted
+    assert output.split() == wanted

@@ -1,4 +1,4 @@
-"""The wheel on a Spark standalone cluster gives what the source gives on one machine: values, training set, vectors."""
+"""The wheel on a Spark standalone cluster returns what the source does on one machine: values, training set, vectors."""
 
 from __future__ import annotations
 
@@ -159,16 +159,16 @@ def submit(job: str, cluster: Cluster, package: tuple[Path, Path], folder: Path)
 
 
 def environment(python: Path) -> dict[str, str]:
-    given = {name: value for name, value in spark_environment().items() if name != "PYTHONPATH"}
-    return given | {"PYSPARK_PYTHON": str(python), "SPARK_LOCAL_IP": HOST}
+    variables = {name: value for name, value in spark_environment().items() if name != "PYTHONPATH"}
+    return variables | {"PYSPARK_PYTHON": str(python), "SPARK_LOCAL_IP": HOST}
 
 
-def test_nothing_but_the_wheel_could_be_what_ran(package: tuple[Path, Path], both: Both, tmp_path: Path) -> None:
+def test_only_the_wheel_can_have_run(package: tuple[Path, Path], both: Both, tmp_path: Path) -> None:
     wheel, python = package
     show = [str(python), "-c", "import featurestore; print(featurestore.__file__)"]
 
     without = subprocess.run(show, cwd=tmp_path, env=environment(python), capture_output=True, text=True, check=False)
-    told = subprocess.run(
+    with_wheel = subprocess.run(
         show,
         cwd=tmp_path,
         env=environment(python) | {"PYTHONPATH": str(wheel)},
@@ -178,10 +178,10 @@ def test_nothing_but_the_wheel_could_be_what_ran(package: tuple[Path, Path], bot
     )
 
     assert "No module named 'featurestore'" in without.stderr
-    assert told.stdout.strip() == str(wheel / "featurestore" / "__init__.py")
+    assert with_wheel.stdout.strip() == str(wheel / "featurestore" / "__init__.py")
     # Spark gave it to an executor of each worker, under a name by which Python looks into it.
-    given = {file.relative_to(both.folder / "cluster").parts[0] for file in both.folder.rglob(f"{wheel.stem}.zip")}
-    assert given == {"worker_0", "worker_1"}
+    workers = {file.relative_to(both.folder / "cluster").parts[0] for file in both.folder.rglob(f"{wheel.stem}.zip")}
+    assert workers == {"worker_0", "worker_1"}
 
 
 def test_the_values_are_the_same(both: Both) -> None:
@@ -226,4 +226,6 @@ def test_a_search_finds_the_same(both: Both) -> None:
     here, there = (store.search_similar_embeddings("pages:text", query, threshold=-1.0) for store in both.stores)
 
     assert (there.source, len(there.matches)) == ("postgres", 10)
-    assert [(one.entity, one.similarity) for one in there] == [(one.entity, one.similarity) for one in here]
+    assert [(neighbor.entity, neighbor.similarity) for neighbor in there] == [
+        (neighbor.entity, neighbor.similarity) for neighbor in here
+    ]

@@ -79,8 +79,8 @@ def test_apply_evolves_tables_and_keeps_every_state(spark: SparkSession, tmp_pat
     spine = spark.sql("SELECT 'u' AS user_id, explode(array(12, 13)) AS hour").selectExpr(
         "user_id", "timestamp'2026-11-01 00:00:00Z' + make_interval(0, 0, 0, 0, hour) AS event_timestamp"
     )
-    found = fs.tenant("acme").get_point_in_time(spine, ["stats:score", "stats:visits", "stats:plan"])
-    assert [tuple(row)[2:] for row in found.orderBy("event_timestamp").collect()] == [
+    result = fs.tenant("acme").get_point_in_time(spine, ["stats:score", "stats:visits", "stats:plan"])
+    assert [tuple(row)[2:] for row in result.orderBy("event_timestamp").collect()] == [
         (0.5, 7, None),
         (0.1, 2**40, "paid"),
     ]

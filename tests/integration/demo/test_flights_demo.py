@@ -84,7 +84,7 @@ def test_the_airports_alike_are_those_of_the_exact_search_in_delta(runs: list[tu
     assert f"Airports like {LIKE}" in result.report.read_text(encoding="utf-8")
 
 
-def test_the_export_and_the_report_are_files_that_work_alone(runs: list[tuple[DemoResult, str]]) -> None:
+def test_the_export_and_the_report_are_self_contained_files(runs: list[tuple[DemoResult, str]]) -> None:
     result, printed = runs[0]
     exported = pd.read_parquet(result.export)
     report = result.report.read_text(encoding="utf-8")

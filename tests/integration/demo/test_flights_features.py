@@ -78,8 +78,8 @@ def flights(*rows: tuple[Any, ...]) -> dict[str, pd.DataFrame]:
 
 def texts(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
     """Rows with times as `01 10:00`, missing as None."""
-    shown = frame.assign(event_timestamp=frame["event_timestamp"].dt.tz_convert("UTC").dt.strftime("%d %H:%M"))
-    return [tuple(None if pd.isna(value) else value for value in row) for row in shown.itertuples(index=False)]
+    readable = frame.assign(event_timestamp=frame["event_timestamp"].dt.tz_convert("UTC").dt.strftime("%d %H:%M"))
+    return [tuple(None if pd.isna(value) else value for value in row) for row in readable.itertuples(index=False)]
 
 
 def test_carrier_delays_sum_the_24_hours_up_to_each_hour(values: Values) -> None:
@@ -89,10 +89,10 @@ def test_carrier_delays_sum_the_24_hours_up_to_each_hour(values: Values) -> None
         ("UA", "EWR", "IAH", "N3", "2013-05-02T10:59Z", 8, 16, 100),
     )
 
-    found = values("carrier_delays", tables, "2013-05-02T09:00Z", "2013-05-02T13:00Z")
+    result = values("carrier_delays", tables, "2013-05-02T09:00Z", "2013-05-02T13:00Z")
 
     # carrier, at, flights, mean delay at departure, at arrival, share more than 15 minutes late
-    assert texts(found) == [
+    assert texts(result) == [
         ("AA", "02 09:00", 0, None, None, None),
         ("AA", "02 10:00", 0, None, None, None),
         ("AA", "02 11:00", 0, None, None, None),
@@ -112,10 +112,10 @@ def test_route_delays_sum_the_7_days_up_to_each_hour_with_a_landing(values: Valu
         ("UA", "EWR", "BOS", "N4", "2013-05-08T09:40Z", 1, 1, 40),
     )
 
-    found = values("route_delays", tables, "2013-05-07T00:00Z", "2013-05-09T00:00Z")
+    result = values("route_delays", tables, "2013-05-07T00:00Z", "2013-05-09T00:00Z")
 
     # origin, dest, at, flights, mean delay at departure, at arrival, share late, mean time in the air
-    assert texts(found) == [
+    assert texts(result) == [
         ("EWR", "BOS", "08 10:00", 1, 1.0, 1.0, 0.0, 40.0),
         ("EWR", "IAH", "07 11:00", 2, 2.0, 5.0, 0.5, 105.0),
         ("EWR", "IAH", "08 10:00", 2, 4.0, -4.0, 0.0, 115.0),
@@ -130,10 +130,10 @@ def test_aircraft_activity_is_a_row_a_landing(values: Values) -> None:
         ("UA", "LGA", "BOS", None, "2013-05-02T10:01Z", 1, -9, 41),
     )
 
-    found = values("aircraft_activity", tables, "2013-05-02T00:00Z", "2013-05-03T00:00Z")
+    result = values("aircraft_activity", tables, "2013-05-02T00:00Z", "2013-05-03T00:00Z")
 
     # aircraft, at, its last delays and miles, landings in 24 hours, their minutes in the air
-    assert texts(found) == [
+    assert texts(result) == [
         ("N1", "02 10:00", 0, -10, 1000, 2, 140),
         ("N1", "02 10:01", 1, -9, 1000, 2, 81),
     ]
@@ -151,10 +151,10 @@ def test_weather_is_known_when_its_hour_is_over(values: Values) -> None:
         }
     )
 
-    found = values("airport_weather", {"weather": observed}, "2013-05-01T10:00Z", "2013-05-01T12:00Z")
+    result = values("airport_weather", {"weather": observed}, "2013-05-01T10:00Z", "2013-05-01T12:00Z")
 
-    shown = found[["airport", "event_timestamp", "temp", "wind_speed", "wind_gust"]]
-    assert texts(shown) == [("EWR", "01 10:00", 50.0, 5.0, 5.0), ("EWR", "01 11:00", 51.0, 6.0, 20.0)]
+    columns = result[["airport", "event_timestamp", "temp", "wind_speed", "wind_gust"]]
+    assert texts(columns) == [("EWR", "01 10:00", 50.0, 5.0, 5.0), ("EWR", "01 11:00", 51.0, 6.0, 20.0)]
 
 
 def sliced(year: dict[str, pd.DataFrame], first: str, last: str) -> dict[str, pd.DataFrame]:
@@ -296,10 +296,10 @@ def profile_tables() -> dict[str, pd.DataFrame]:
         dest: str, origin: str, hour: int, delay: float | None, arrival: str = "2013-01-05T20:00Z"
     ) -> dict[str, Any]:
         left = pd.Timestamp("2013-01-05T00:00Z") + pd.Timedelta(hours=hour)
-        told = {"dest": dest, "origin": origin, "hour": hour, "arr_delay": delay, "time_hour": left}
-        return told | {"actual_arrival": pd.Timestamp(arrival)}
+        columns = {"dest": dest, "origin": origin, "hour": hour, "arr_delay": delay, "time_hour": left}
+        return columns | {"actual_arrival": pd.Timestamp(arrival)}
 
-    rows = [flight(*one[:4]) for one in ALIKE for _ in range(one[4])]
+    rows = [flight(*delays[:4]) for delays in ALIKE for _ in range(delays[4])]
     # Diverted, and landed before and after the window: these are not counted.
     rows += [
         flight("BOS", "JFK", 6, None),
@@ -307,12 +307,14 @@ def profile_tables() -> dict[str, pd.DataFrame]:
         flight("BOS", "JFK", 6, 900, "2013-01-06T00:00Z"),
     ]
     weather = [
-        {"origin": origin, "time_hour": pd.Timestamp("2013-01-05T00:00Z") + pd.Timedelta(hours=hour)} | FINE | found
-        for (origin, hour), found in WEATHER.items()
+        {"origin": origin, "time_hour": pd.Timestamp("2013-01-05T00:00Z") + pd.Timedelta(hours=hour)}
+        | FINE
+        | conditions
+        for (origin, hour), conditions in WEATHER.items()
     ]
     return {
-        name: pd.DataFrame(told).astype(dict.fromkeys(times, "datetime64[us, UTC]"))
-        for name, told, times in (
+        name: pd.DataFrame(rows_of).astype(dict.fromkeys(times, "datetime64[us, UTC]"))
+        for name, rows_of, times in (
             ("flights", rows, ["time_hour", "actual_arrival"]),
             ("weather", weather, ["time_hour"]),
         )
@@ -320,7 +322,7 @@ def profile_tables() -> dict[str, pd.DataFrame]:
 
 
 def test_an_airport_s_profile_is_its_delay_beyond_the_usual_by_hour_and_weather(values: Values) -> None:
-    found = values("airport_profiles", profile_tables(), "2013-01-05T00:00Z", "2013-01-06T00:00Z")
+    result = values("airport_profiles", profile_tables(), "2013-01-05T00:00Z", "2013-01-06T00:00Z")
 
     # 270 delays: 60 of 10, 40 of 20, 60 of -10, 40 of 0, 10 each of 10 to 60, 10 of 5.
     spread = ((60 * 100 + 40 * 400 + 60 * 100 + 10 * 9100 + 10 * 25) - (600 + 800 - 600 + 2100 + 50) ** 2 / 270) / 269
@@ -336,8 +338,8 @@ def test_an_airport_s_profile_is_its_delay_beyond_the_usual_by_hour_and_weather(
         expected["BOS"][kind] = 60 * (10 - (60 * 10 + 10 * delay) / 70) / 70
     expected["BOS"][HEAT] = 40 * (20 - (40 * 20 + 10 * 40) / 50) / 50
 
-    assert found["airport"].tolist() == ["BOS", "LAX"]
-    assert found["flights"].tolist() == [100, 100]
-    assert found["mean_arr_delay"].tolist() == [14.0, -6.0]
-    for airport, profile in zip(found["airport"], found["profile"], strict=True):
+    assert result["airport"].tolist() == ["BOS", "LAX"]
+    assert result["flights"].tolist() == [100, 100]
+    assert result["mean_arr_delay"].tolist() == [14.0, -6.0]
+    for airport, profile in zip(result["airport"], result["profile"], strict=True):
         assert list(profile) == pytest.approx([number / spread**0.5 for number in expected[airport]], abs=1e-6), airport

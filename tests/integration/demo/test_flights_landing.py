@@ -1,4 +1,4 @@
-"""The landed flights: instants from clock readings, whole tables or none."""
+"""The landed flights: instants from clock readings, complete tables or no tables."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,14 +43,14 @@ def tables() -> dict[str, pd.DataFrame]:
 def test_a_clock_reading_becomes_the_first_instant_that_shows_it(
     earliest: str, clock: int, zone: str, expected: str
 ) -> None:
-    found = first_instant_showing(
+    result = first_instant_showing(
         pd.Series(pd.to_datetime([earliest, None], utc=True)),
         pd.Series([clock, 100], dtype="Int64"),
         pd.Series([zone, zone]),
     )
 
-    assert found[0] == pd.Timestamp(expected)
-    assert pd.isna(found[1])
+    assert result[0] == pd.Timestamp(expected)
+    assert pd.isna(result[1])
 
 
 def test_every_arrival_agrees_with_the_schedule_and_the_delay(tables: Mapping[str, pd.DataFrame]) -> None:
@@ -117,7 +117,7 @@ def test_tables_are_landed_once(tables: Mapping[str, pd.DataFrame], tmp_path: Pa
     assert sorted(path.name for path in (tmp_path / "nyc").iterdir()) == sorted(TABLES)
 
 
-def test_what_fails_half_way_leaves_whole_tables_only(tables: Mapping[str, pd.DataFrame], tmp_path: Path) -> None:
+def test_a_failed_landing_leaves_only_complete_tables(tables: Mapping[str, pd.DataFrame], tmp_path: Path) -> None:
     unwritable = pd.DataFrame({"mixed": [1, "a"]})
     few = {name: table.head(3) for name, table in tables.items()}
 

@@ -86,10 +86,10 @@ def in_bold(name: str) -> list[str]:
 
 
 class Widgets:
-    """What a notebook uses of the platform's ``dbutils.widgets``: a default, and a value that is given from outside."""
+    """What a notebook uses of the platform's ``dbutils.widgets``: a default, and a value from outside."""
 
-    def __init__(self, **given: str) -> None:
-        self._values = given
+    def __init__(self, **values: str) -> None:
+        self._values = values
 
     def text(self, name: str, default: str) -> None:
         self._values.setdefault(name, default)
@@ -124,7 +124,7 @@ def landing(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 class Runner:
-    """Runs a notebook's cells as a platform does, whose session and widgets are there."""
+    """Runs a notebook's cells as a platform does, which provides the session and the widgets."""
 
     def __init__(self, spark: SparkSession, landing: str, folder: Path) -> None:
         self.spark, self.landing, self.folder = spark, landing, folder
@@ -150,7 +150,7 @@ class Runner:
 
 @pytest.fixture
 def notebooks(spark: SparkSession, landing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
-    # A platform finds modules beside the notebook.
+    # A platform finds modules next to the notebook.
     monkeypatch.syspath_prepend(NOTEBOOKS)
     return Runner(spark, landing, tmp_path)
 
@@ -176,10 +176,10 @@ def test_a_notebook_is_in_databricks_source_format(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_imports_the_public_api_alone(name: str) -> None:
+def test_a_notebook_imports_only_the_public_api(name: str) -> None:
     nodes = list(ast.walk(ast.parse((NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8"))))
-    taken = {(one.module, alias.name) for one in nodes if isinstance(one, ast.ImportFrom) for alias in one.names}
-    modules = {alias.name for one in nodes if isinstance(one, ast.Import) for alias in one.names}
+    taken = {(node.module, alias.name) for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
 
     assert "featurestore" in {module for module, _ in taken}
     inside = {(module, what) for module, what in taken if str(module).partition(".")[0] == "featurestore"}
@@ -188,11 +188,11 @@ def test_a_notebook_imports_the_public_api_alone(name: str) -> None:
 
 
 def test_the_cell_that_the_notebooks_say_is_the_same_is_the_same() -> None:
-    said = "The next cell is the same in every notebook"
+    notice = "The next cell is the same in every notebook"
     every = [list(cells(name)) for name in NAMES]
 
     shared = {
-        of_one[number].text for of_one in every for number, cell in enumerate(of_one, start=1) if said in cell.text
+        of_one[number].text for of_one in every for number, cell in enumerate(of_one, start=1) if notice in cell.text
     }
     assert len(shared) == 1
     assert "Notebook(globals())" in shared.pop()
@@ -306,7 +306,7 @@ def test_fine_tuning_set(notebooks: Runner) -> None:
 
 def outside_this_process(folder: Path) -> dict[str, str]:
     """The environment of a process with a Spark of its own, which keeps the notebook's tables in the folder."""
-    # What Spark's launcher is told where a script starts Spark itself.
+    # The arguments of Spark's launcher where a script starts Spark itself.
     options = [word for name, value in QUICK.items() for word in ("--conf", f"{name}={value}")]
     return spark_environment() | {
         "PYTHONPATH": str(PROJECT),
@@ -356,8 +356,8 @@ def test_a_notebook_runs_in_jupyter(tmp_path: Path) -> None:
     client.execute(env={name: value for name, value in outside_this_process(tmp_path).items() if name != "MPLBACKEND"})
 
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    shown = [output.data for output in outputs if output.output_type == "display_data"]
+    displays = [output.data for output in outputs if output.output_type == "display_data"]
     printed = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
     assert "written before: True | rows in the table: 215 | airports: 3" in printed
-    assert any("airport_weather v1" in data.get("text/html", "") for data in shown), "a result shows itself"
-    assert sum("image/png" in data for data in shown) == 1
+    assert any("airport_weather v1" in data.get("text/html", "") for data in displays), "a result shows itself"
+    assert sum("image/png" in data for data in displays) == 1

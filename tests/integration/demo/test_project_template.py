@@ -71,9 +71,10 @@ def test_definitions_are_applied_and_the_job_runs_both_ways(
     assert first.stdout == "customer_orders: succeeded, 2 rows written, 0 rejected\n", first.stderr
     assert "customer_orders: succeeded, 1 rows written, 0 rejected\n" in second.stdout, second.stderr
     assert (first.returncode, second.returncode, wrong.returncode) == (0, 0, 7)
-    asked = ["get", "customer_orders:amount", "--entity", "customer_id=ann", "--at"]
+    command = ["get", "customer_orders:amount", "--entity", "customer_id=ann", "--at"]
     amounts = [
-        document_of(project, capsys, *asked, f"2026-11-0{day}T00:00:00Z")["customer_orders:amount"] for day in (1, 2, 3)
+        document_of(project, capsys, *command, f"2026-11-0{day}T00:00:00Z")["customer_orders:amount"]
+        for day in (1, 2, 3)
     ]
     assert [amount and amount["value"] for amount in amounts] == [None, 32.5, 7.25]
 

@@ -180,7 +180,7 @@ def test_the_certificate_counts_the_erased_rows_of_each_table(erased: ErasedPers
 
 
 @pytest.mark.slow
-def test_the_certificate_says_what_became_of_a_table_s_files(erased: ErasedPerson) -> None:
+def test_the_certificate_reports_the_fate_of_a_table_s_files(erased: ErasedPerson) -> None:
     [values] = [table for table in erased.certificate.tables if (table.kind, table.name) == ("values", "stats")]
 
     assert values.table_version_after > values.table_version_before
@@ -363,6 +363,6 @@ def test_hashes_are_hmacs_of_the_entity_and_no_plan_shows_the_secret(
         plan = capsys.readouterr().out.lower()
         key = secret if len(secret) <= 64 else hashlib.sha256(secret).digest()
         for pad in (0x00, 0x36, 0x5C):
-            shown = bytes(byte ^ pad for byte in key)[:6]
-            assert shown.hex() not in plan
-            assert repr(shown)[2:-1].lower() not in plan
+            fragment = bytes(byte ^ pad for byte in key)[:6]
+            assert fragment.hex() not in plan
+            assert repr(fragment)[2:-1].lower() not in plan

@@ -79,7 +79,7 @@ def test_a_key_in_any_spelling_is_erased_with_its_rejected_row_and_stays_out(sto
         "what people wrote", "what was taken out of the store",
     ]  # fmt: skip
     left = [json.loads(rejected["row"]) for rejected in store.rejected("orders").collect()]
-    assert sorted((str(one["buyer"]), one["number"]) for one in left) == [("None", 3), (OTHER_ZOE, 1), ("['max']", 2)]
+    assert sorted((str(row["buyer"]), row["number"]) for row in left) == [("None", 3), (OTHER_ZOE, 1), ("['max']", 2)]
     assert [run.error for run in store.latest_runs() if run.state == "failed"] == [ERASED_ERROR]
 
     # The batch is the same when it comes again, as it was or without whom was erased; with other rows it is another.

@@ -26,7 +26,7 @@ PLACES = FeatureGroup(
     Entity("person", join_keys={"person": "string"}),
     features=[Feature("city", "string"), Feature("text", "embedding(4)", index=VectorIndex(filters=["city"]))],
 )
-# Longer than an index holds, and of which nothing can be compressed away.
+# Longer than an index entry may be, and incompressible.
 LONG = "lengthy" + "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=6000))
 WRITER = Entity("writer", join_keys={"writer": "string"})
 VECTOR = [0.123, 0.456, 0.789, 0.321]
@@ -66,7 +66,7 @@ def content(file: Path) -> bytes:
 
 
 @pytest.mark.slow
-def test_all_tries_of_an_erasure_are_counted_and_no_file_nor_log_holds_what_they_deleted(store: OfflineStore) -> None:
+def test_an_erasure_counts_all_attempts_and_no_file_or_log_has_the_deleted_rows(store: OfflineStore) -> None:
     rows = [
         {"writer": writer, "number": number, "text": vector, "event_timestamp": NOW}
         for writer, vector in (("erika", VECTOR), ("max", [1.0, 0.0, 0.0, 0.0]))
@@ -76,24 +76,24 @@ def test_all_tries_of_an_erasure_are_counted_and_no_file_nor_log_holds_what_they
     store.sync_embeddings("notes:text")
     marker = np.float32(VECTOR).tobytes()
     before = files_with(store, marker)
-    told = []
+    erasure_ids = []
     for step in ("erase.vectors", "erase.vector_files", "erase.vector_log"):
         interrupt_after(store, step)
         with pytest.raises(ErasureError, match="stopped before its end") as raised:
             store.erase("writer", {"writer": "erika"})
-        told.append(str(raised.value).split()[1])
+        erasure_ids.append(str(raised.value).split()[1])
     store._scope.context.step = lambda name: None
     certificate = store.erase("writer", {"writer": "erika"})
     again = store.erase("writer", {"writer": "erika"})
 
     assert [file for file in before if file.startswith("data/pg_wal")], before
     assert files_with(store, marker) == []
-    assert told == [certificate.erasure_id] * 3
+    assert erasure_ids == [certificate.erasure_id] * 3
     assert [(table.kind, table.rows) for table in certificate.tables if table.kind == "vectors"] == [("vectors", 3)]
     assert [table.rows for table in again.tables if table.kind == "vectors"] == [0]
-    assert [one.entity["writer"] for one in store.search_similar_embeddings("notes:text", VECTOR, threshold=-1)] == [
-        "max"
-    ] * 3
+    assert [
+        neighbor.entity["writer"] for neighbor in store.search_similar_embeddings("notes:text", VECTOR, threshold=-1)
+    ] == ["max"] * 3
     assert store.sync_embeddings("notes:text", verify=True).repaired == 0
 
 
@@ -102,7 +102,7 @@ def place(person: str, city: str) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_pages_statistics_and_failed_syncs_hold_nothing_of_who_is_erased(store: OfflineStore) -> None:
+def test_pages_statistics_and_failed_syncs_have_nothing_of_an_erased_entity(store: OfflineStore) -> None:
     store.write_batch("places", [*(place(f"person {n}", f"city {n % 3}") for n in range(20)), place("erika", "Utopia")])
     store.sync_embeddings("places:text")
     store.write_batch("places", [place("erika", "Atlantis"), place("gerda", "Atlantis")])

@@ -24,7 +24,7 @@ COMMITS, CHECKPOINTS, CHECKSUMS = "*.json", "*.checkpoint*.parquet", "[0-9]*.crc
 
 
 class Interrupted(HadoopFiles):
-    """Files on which somebody else works once, right after a file was looked at and before it is replaced."""
+    """Files that another process changes once, after a file was read and before it is replaced."""
 
     def __init__(self, spark: SparkSession, somebody_else: Callable[[], object]) -> None:
         super().__init__(spark)
@@ -35,9 +35,9 @@ class Interrupted(HadoopFiles):
             self.waiting.pop()()
 
     def read_end(self, path: str, number: int) -> bytes:
-        found = super().read_end(path, number)
+        tail = super().read_end(path, number)
         self._interrupt()
-        return found
+        return tail
 
     def write_text(self, path: str, text: str) -> None:
         super().write_text(path, text)
@@ -46,7 +46,7 @@ class Interrupted(HadoopFiles):
 
 @pytest.fixture
 def log(spark: SparkSession, tmp_path: Path) -> Path:
-    """Of a table that had a row of each tenant, and has none; a checkpoint still tells of both."""
+    """The log of a table that had a row of each tenant and is now empty; a checkpoint still mentions both."""
     table = str(tmp_path / "table")
     rows = spark.createDataFrame(
         [(tenant, f"secret of {tenant}") for tenant in TENANTS], "tenant_id string, told string"
@@ -62,7 +62,7 @@ def cleaner(spark: SparkSession, files: HadoopFiles, log: Path, tenant: str) -> 
     return LogCleaner(spark, DeltaLog(files, str(log)), frozenset(), {"tenant_id": tenant}, until=99, barrier=0)
 
 
-def told(log: Path, kind: str) -> str:
+def text_of(log: Path, kind: str) -> str:
     if kind == "checkpoints":
         return "".join(str(pq.read_table(file).to_pylist()) for file in sorted(log.glob(CHECKPOINTS)))
     return "".join(file.read_text() for file in sorted(log.glob(COMMITS)))
@@ -80,11 +80,11 @@ def without(log: Path, *patterns: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("kind", "others"), [("commits", CHECKPOINTS), ("checkpoints", COMMITS)])
-def test_what_another_erasure_took_out_meanwhile_stays_out(
+def test_rows_that_a_concurrent_erasure_removed_stay_removed(
     spark: SparkSession, log: Path, kind: str, others: str
 ) -> None:
     session = separate_session(spark)
-    assert all(f"secret of {tenant}" in told(log, kind) for tenant in TENANTS)
+    assert all(f"secret of {tenant}" in text_of(log, kind) for tenant in TENANTS)
     theirs = cleaner(session, HadoopFiles(spark), log, "other")
 
     with without(log, others, CHECKSUMS):
@@ -93,10 +93,10 @@ def test_what_another_erasure_took_out_meanwhile_stays_out(
 
     assert changed > 0
     assert files.waiting == []
-    assert "secret" not in told(log, kind)
+    assert "secret" not in text_of(log, kind)
 
 
-def test_a_checkpoint_that_goes_while_it_is_read_needs_no_cleaning(spark: SparkSession, log: Path) -> None:
+def test_a_checkpoint_deleted_during_reading_needs_no_cleaning(spark: SparkSession, log: Path) -> None:
     def gone() -> None:
         for file in log.glob(CHECKPOINTS):
             file.unlink()
@@ -106,20 +106,20 @@ def test_a_checkpoint_that_goes_while_it_is_read_needs_no_cleaning(spark: SparkS
         assert cleaner(separate_session(spark), files, log, "acme").clean() == 0
 
 
-def test_a_file_that_is_changed_again_and_again_is_told_of_not_passed_over(spark: SparkSession, log: Path) -> None:
+def test_a_file_that_keeps_changing_raises_an_error(spark: SparkSession, log: Path) -> None:
     class Busy(HadoopFiles):
         def write_text(self, path: str, text: str) -> None:
             super().write_text(path, text)
             commit = f"{log}/00000000000000000000.json"
-            said = self.read_text(commit)
+            content = self.read_text(commit)
             self.delete(commit)
-            super().write_text(commit, said + json.dumps({"txn": {"appId": "x", "version": 1}}) + "\n")
+            super().write_text(commit, content + json.dumps({"txn": {"appId": "x", "version": 1}}) + "\n")
 
     with pytest.raises(OSError, match="changed meanwhile"):
         cleaner(separate_session(spark), Busy(spark), log, "acme").clean()
 
 
-def test_who_listed_the_log_before_reads_it_after_cleaning(spark: SparkSession, log: Path) -> None:
+def test_a_reader_that_listed_the_log_before_cleaning_can_read_it_after(spark: SparkSession, log: Path) -> None:
     """By the lengths that the files had: Delta does not look again."""
     table = DeltaTable(str(log.parent))
     lengths = {file.name: file.stat().st_size for file in log.iterdir() if file.suffix in (".json", ".parquet")}

@@ -98,19 +98,19 @@ def values(store: OfflineStore, name: str, feature: str = "orders") -> list[tupl
     return sorted((row.user_id, row.event_timestamp.astimezone(UTC).day, row[feature]) for row in rows)
 
 
-def test_a_backfill_does_what_is_missing_and_nothing_twice(store: OfflineStore) -> None:
+def test_a_backfill_computes_missing_windows_and_nothing_twice(store: OfflineStore) -> None:
     store.materialize_feature("daily", november(2), november(3))
 
     planned = store.plan_backfill("daily", november(1), november(4))
-    told: list[Any] = []
+    progress: list[Any] = []
     done = store.backfill(
-        "daily", november(1), november(4), every="1d", parallel=2, order="newest", on_window_done=told.append
+        "daily", november(1), november(4), every="1d", parallel=2, order="newest", on_window_done=progress.append
     )
     again = store.backfill("daily", november(1), november(4), every=timedelta(days=1))
 
-    assert [one.state for one in planned] == ["missing", "done", "missing"]
+    assert [window.state for window in planned] == ["missing", "done", "missing"]
     assert ([result.window.start.day for result in done.results], done.done_before, done.written) == ([1, 3], 1, 2)
-    assert len(told) == 2
+    assert len(progress) == 2
     assert (again.results, again.done_before) == ((), 3)
     assert values(store, "daily") == [("u1", 2, 1), ("u1", 3, 2), ("u1", 4, 1), ("u2", 3, 1)]
 
@@ -128,14 +128,14 @@ def test_late_rows_are_picked_up_by_looking_back(store: OfflineStore, landing: P
 
     result = store.materialize_feature("late", november(3), november(4), lookback="1d")
 
-    assert [(one.window.start.day, one.written) for one in result.corrected] == [(2, 1)]
+    assert [(correction.window.start.day, correction.written) for correction in result.corrected] == [(2, 1)]
     assert values(store, "late") == [("u1", 2, 1), ("u1", 3, 2), ("u1", 4, 1), ("u2", 3, 1), ("u3", 3, 1)]
     again = store.materialize_feature("late", november(3), november(4), lookback="2d")
     assert again.state == "skipped"
-    assert [(one.window.start.day, one.written) for one in again.corrected] == [(1, 1), (2, 0)]
+    assert [(correction.window.start.day, correction.written) for correction in again.corrected] == [(1, 1), (2, 0)]
 
 
-def test_a_run_that_breaks_what_is_expected_warns(store: OfflineStore) -> None:
+def test_a_run_that_breaks_expectations_warns(store: OfflineStore) -> None:
     result = store.materialize_feature("warned", november(2), november(3))
 
     assert (result.state, result.written) == ("succeeded", 3)
@@ -161,7 +161,7 @@ def test_or_leaves_its_rows_among_the_rejected_ones_until_they_are_right(store: 
     assert values(store, "held") == [("u1", 4, 1), ("u7", 4, 1), ("u8", 4, 1)]
 
 
-def test_a_run_whose_process_is_gone_is_marked_by_the_next(feature_store: FeatureStore, store: OfflineStore) -> None:
+def test_the_next_run_marks_a_run_without_a_process(feature_store: FeatureStore, store: OfflineStore) -> None:
     context = feature_store._context
     window = store.plan_backfill("daily", november(5), november(6))[0].window
     *place, _, _ = this_runner().split("/")
@@ -219,7 +219,7 @@ def test_all_groups_are_materialized_in_order_and_a_failure_stops_those_that_rea
         ),
     ],
 )
-def test_wrong_asks_are_explained(
+def test_an_error_explains_a_wrong_request(
     store: OfflineStore, ask: Callable[[OfflineStore], Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -250,16 +250,16 @@ def test_definitions_that_cannot_be_are_refused(
         feature_store.plan(make())
 
 
-def test_what_spark_would_put_into_a_text_stays_a_text(store: OfflineStore, feature_store: FeatureStore) -> None:
+def test_text_that_spark_would_substitute_is_unchanged(store: OfflineStore, feature_store: FeatureStore) -> None:
     feature_store.apply(
         [group("text", "SELECT user_id, '${env:PATH}' AS text FROM orders", features=[Feature("text", "string")])]
     )
 
     store.materialize_feature("text", november(2), november(3))
 
-    found = store.get_feature_at_time("text:text", {"user_id": "u1"}, november(4))
-    assert found is not None
-    assert found.value == "${env:PATH}"
+    result = store.get_feature_at_time("text:text", {"user_id": "u1"}, november(4))
+    assert result is not None
+    assert result.value == "${env:PATH}"
     feature_store.apply([FeatureGroup("plain", USER, features=[Feature("x", "long")])])
     with pytest.raises(TransformationError, match="no transformation"):
         store.backfill("plain", november(1), november(2))

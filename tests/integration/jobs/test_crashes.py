@@ -85,7 +85,7 @@ def test_a_job_killed_after_any_of_its_steps_ends_as_if_nothing_had_been(spark: 
 
     ends = [killed_after(step, folder, day(number), day(number + 1)) for number, step in enumerate(STEPS)]
     assert ends == [-signal.SIGKILL] * len(STEPS)
-    states = [one.state for one in store.plan_backfill("daily", day(0), day(len(STEPS)))]
+    states = [window.state for window in store.plan_backfill("daily", day(0), day(len(STEPS)))]
     store.backfill("daily", day(0), day(len(STEPS)))
 
     assert states == ["interrupted"] * 4 + ["done"]

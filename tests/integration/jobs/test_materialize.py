@@ -1,4 +1,4 @@
-"""Materialize: a window is computed once, corrected when asked, and its run is in the ledger."""
+"""Materialize: a window is computed once, corrected on request, and its run is in the ledger."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -124,7 +124,7 @@ def test_a_python_function_gets_only_its_sources_and_the_window_s_end_is_the_tim
     assert {row[0] for row in table.selectExpr("unix_seconds(event_timestamp)").collect()} == {int(NEXT.timestamp())}
 
 
-def test_a_failure_is_raised_and_stands_in_the_ledger(fs: FeatureStore) -> None:
+def test_a_failure_is_raised_and_recorded_in_the_ledger(fs: FeatureStore) -> None:
     broken = {
         "outside": SQL.replace("orders WHERE", "users WHERE"),
         "missing": "SELECT user_id, 1.0D AS spent FROM gone",

@@ -106,7 +106,7 @@ def test_csv_files_are_read_by_their_own_headers(
         ("json", {"a.json": '{"k": 1}\n{"k":'}, {}, SchemaError, "one of its rows cannot be read"),
     ],
 )
-def test_what_would_be_read_in_part_or_not_at_all_is_an_error(
+def test_a_source_that_would_be_read_in_part_or_not_at_all_is_an_error(
     spark: SparkSession,
     tmp_path: Path,
     format: Format,

@@ -128,7 +128,7 @@ def test_many_hostile_texts_that_pass_the_first_check_touch_nothing(session: Spa
     assert ran > 300
 
 
-def test_sparks_plans_alone_let_no_hostile_text_through(session: SparkSession, canary: Path) -> None:
+def test_sparks_plans_reject_every_hostile_text_without_other_checks(session: SparkSession, canary: Path) -> None:
     plain = [f"SELECT a, b FROM o {bad}" for bad in BAD] + STATEMENTS
     texts = [text.replace("{canary}", str(canary)) for text in plain] + list(hostile(150, str(canary), seed=7))
 
@@ -248,12 +248,12 @@ def test_every_allowed_function_means_the_same_as_written_anew(session: SparkSes
                 different.append((sql, text))
 
     assert different == []
-    # Casts such as int(a) have no example, and some examples call what is refused.
+    # Casts like int(a) have no example, and some examples call refused functions.
     assert len(compared) > 0.9 * len(ALLOWED)
 
 
 def analysis_fails(session: SparkSession, sql: str, error: PySparkException) -> bool:
-    """Whether the example fails as it stands, too, in the same way."""
+    """Whether the unchanged example fails in the same way."""
     try:
         session.sql(sql)
     except PySparkException as original:
@@ -292,7 +292,7 @@ WRONG = [
 
 
 @pytest.mark.slow
-def test_a_mistake_in_sql_is_told_with_its_place(spark: SparkSession, tmp_path: Path) -> None:
+def test_an_error_in_sql_names_the_place(spark: SparkSession, tmp_path: Path) -> None:
     settings = Settings(warehouse=str(tmp_path / "warehouse"), landing=str(tmp_path))
     fs = FeatureStore.open(settings, spark=spark)
     (tmp_path / "acme").mkdir()
@@ -310,7 +310,7 @@ def test_a_mistake_in_sql_is_told_with_its_place(spark: SparkSession, tmp_path: 
         assert len(str(raised.value)) < 1000
 
 
-def test_a_mistake_in_a_spines_sql_is_told_with_its_place(spark: SparkSession, tmp_path: Path) -> None:
+def test_an_error_in_a_spines_sql_names_the_place(spark: SparkSession, tmp_path: Path) -> None:
     settings = Settings(warehouse=str(tmp_path / "warehouse"), landing=str(tmp_path))
     fs = FeatureStore.open(settings, spark=spark)
     (tmp_path / "acme").mkdir()

@@ -167,7 +167,7 @@ def _plain(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("every", EVERY)
-def test_every_function_in_every_bucket_is_what_duckdb_says(acme: OfflineStore, every: str) -> None:
+def test_every_function_in_every_bucket_agrees_with_duckdb(acme: OfflineStore, every: str) -> None:
     result = aggregated(acme, "skipping:level", every)
 
     assert len(result) > {"hour": 100, "day": 18, "week": 3, "month": 2}[every]
@@ -312,7 +312,7 @@ def test_a_bucket_that_the_window_cuts_keeps_its_bounds(few: OfflineStore) -> No
     assert row["value"] == 1
 
 
-def test_values_of_these_entities_alone(few: OfflineStore) -> None:
+def test_only_values_of_the_requested_entities_count(few: OfflineStore) -> None:
     named = pd.DataFrame({"site": ["a", "zzz"], "unit": [1, 1]})
 
     assert daily_values(few, "skipping:name", "count", entities=named) == [2]
@@ -356,7 +356,7 @@ def test_a_scan_reads_only_the_window_s_partitions_and_the_needed_columns(
         "ReadSchema: struct<site:string,unit:bigint,event_timestamp:timestamp,created_timestamp:timestamp,level:double>"
     )
     assert re.search(r"event_date#\d+ >= 2026-03-01", scan("keeping:hits", "sum"))
-    # An embedding is counted by the text beside it.
+    # The count of an embedding reads the model version next to it.
     counted = scan("skipping:vector", "count")
     assert "vector__model_version:string" in counted
     assert "vector:array" not in counted

@@ -83,11 +83,11 @@ def scores_expected(users: int, days: range = range(3, 5)) -> list[tuple[int, fl
     return [(user, user + day / 10) for user in range(users) for day in days]
 
 
-def test_a_scan_reads_the_tenants_partitions_of_the_spines_dates_and_the_asked_columns(
+def test_a_scan_reads_the_tenants_partitions_of_the_spines_dates_and_the_requested_columns(
     spark: SparkSession, acme: OfflineStore
 ) -> None:
-    found = acme.get_point_in_time(spine_of(spark, 120), ["stats:score"])
-    (scan,) = lines_of(plan_of(found), "FileScan parquet")
+    result = acme.get_point_in_time(spine_of(spark, 120), ["stats:score"])
+    (scan,) = lines_of(plan_of(result), "FileScan parquet")
     assert "(tenant_id" in scan
     assert "= acme" in scan
     # From the first day of the spine less the TTL to its last day.
@@ -96,20 +96,20 @@ def test_a_scan_reads_the_tenants_partitions_of_the_spines_dates_and_the_asked_c
     assert re.search(
         r"ReadSchema: struct<user_id:bigint,event_timestamp:timestamp,created_timestamp:timestamp,score:double>", scan
     )
-    assert scores(found) == scores_expected(120)
+    assert scores(result) == scores_expected(120)
 
 
 def test_few_keys_are_named_in_the_plan(spark: SparkSession, acme: OfflineStore) -> None:
-    found = acme.get_point_in_time(spine_of(spark, 3), ["stats:score"])
-    (scan,) = lines_of(plan_of(found), "FileScan parquet")
+    result = acme.get_point_in_time(spine_of(spark, 3), ["stats:score"])
+    (scan,) = lines_of(plan_of(result), "FileScan parquet")
     assert "In(user_id, [0,1,2])" in scan
-    assert scores(found) == scores_expected(3)
+    assert scores(result) == scores_expected(3)
 
 
 def test_some_keys_are_broadcast(spark: SparkSession, acme: OfflineStore) -> None:
-    found = acme.get_point_in_time(spine_of(spark, 120), ["stats:score"])
-    assert "LeftSemi, BuildRight" in plan_of(found)
-    assert scores(found) == scores_expected(120)
+    result = acme.get_point_in_time(spine_of(spark, 120), ["stats:score"])
+    assert "LeftSemi, BuildRight" in plan_of(result)
+    assert scores(result) == scores_expected(120)
 
 
 @pytest.mark.parametrize(("most_broadcast", "operator"), [(1000, "LeftSemi, BuildRight"), (0, "getbit")])
@@ -124,7 +124,7 @@ def test_many_keys_are_broadcast_or_in_a_bloom_filter_where_that_is_selective(
 ) -> None:
     monkeypatch.setattr(as_of_plan, "_KNOWN", 0)
     monkeypatch.setattr(as_of_plan, "_BROADCAST", most_broadcast)
-    # The sample that tells how many keys there are is then of all rows.
+    # The sample that estimates the number of keys then has all rows.
     acme = FeatureStore.open(settings.model_copy(update={"hot_key_rows": 1000}), spark=spark).tenant("acme")
     selective = acme.get_point_in_time(spine_of(spark, 20), ["stats:score"])
     assert operator in plan_of(selective)
@@ -134,27 +134,27 @@ def test_many_keys_are_broadcast_or_in_a_bloom_filter_where_that_is_selective(
     assert scores(of_everyone) == scores_expected(USERS)
 
 
-def test_a_bloom_filter_keeps_every_asked_key_and_few_others(spark: SparkSession) -> None:
+def test_a_bloom_filter_keeps_every_requested_key_and_few_others(spark: SparkSession) -> None:
     values = spark.range(20_000).select(F.col("id").alias("a"), F.col("id").cast("string").alias("b"))
     keys = values.where("a % 40 = 0")
-    kept = {row["a"] for row in with_bloom_filter(values, keys, 500).collect()}
-    assert kept >= set(range(0, 20_000, 40))
-    assert len(kept) < 500 + 19_500 // 8
+    passed = {row["a"] for row in with_bloom_filter(values, keys, 500).collect()}
+    assert passed >= set(range(0, 20_000, 40))
+    assert len(passed) < 500 + 19_500 // 8
 
 
-def test_the_key_filter_is_chosen_by_how_many_keys_are_asked_and_there() -> None:
+def test_the_number_of_requested_and_stored_keys_chooses_the_key_filter() -> None:
     assert key_filter(spine_keys=50_000, value_keys=90_000) == "none"
     assert key_filter(spine_keys=50_000, value_keys=100_000) == "broadcast"
     assert key_filter(spine_keys=1_000_000, value_keys=9_000_000) == "bloom"
     assert key_filter(spine_keys=9_000_000, value_keys=90_000_000) == "none"
 
 
-def test_the_number_of_keys_is_told_by_a_sample(spark: SparkSession) -> None:
+def test_a_sample_estimates_the_number_of_keys(spark: SparkSession) -> None:
     rows = spark.range(200_000).select(F.pmod(F.xxhash64("id"), F.lit(20_000)).alias("key"))
-    told = key_spread(rows, ["key"], hot_key_rows=100_000)
-    assert told.sampled_keys < 2_500
-    assert 0.7 < told.keys / 20_000 < 1.4
-    assert 0.9 < told.rows / 200_000 < 1.1
+    spread = key_spread(rows, ["key"], hot_key_rows=100_000)
+    assert spread.sampled_keys < 2_500
+    assert 0.7 < spread.keys / 20_000 < 1.4
+    assert 0.9 < spread.rows / 200_000 < 1.1
 
 
 def test_a_key_is_hot_by_its_rows_in_all_frames_together() -> None:
@@ -171,9 +171,9 @@ def test_a_rows_chunk_is_the_number_of_starts_at_or_before_it(spark: SparkSessio
     moments = [*range(-1, 20 * number + 40, 7), *starts, *(start - 1 for start in starts)]
     rows = spark.createDataFrame([(1, moment) for moment in moments] + [(2, 10**6), (1, None)], "key long, moment long")
     hot = spark.createDataFrame(hot_table([HotKey((1,), tuple(starts))], ["key"]))
-    found = {(row["key"], row["moment"]): row[CHUNK] for row in in_chunks(rows, hot, "moment").collect()}
+    chunks = {(row["key"], row["moment"]): row[CHUNK] for row in in_chunks(rows, hot, "moment").collect()}
     expected = {(1, moment): bisect_right(starts, moment) for moment in moments}
-    assert found == expected | {(2, 10**6): 0, (1, None): 0}
+    assert chunks == expected | {(2, 10**6): 0, (1, None): 0}
 
 
 def test_hot_keys_are_cut_into_equal_parts_between_instants(spark: SparkSession) -> None:
@@ -181,58 +181,58 @@ def test_hot_keys_are_cut_into_equal_parts_between_instants(spark: SparkSession)
     rows = spark.range(2_000).select(
         (F.col("id") % 2 + 1).alias("key"), F.expr("if(id % 2 = 0, id, 8)").alias("moment")
     )
-    asked = rows.select("key").distinct()
-    found = hot_keys(rows, "moment", {(1,): 4, (2,): 4}, asked, sample_rate=1.0)
-    (cut,) = found
+    keys = rows.select("key").distinct()
+    cuts = hot_keys(rows, "moment", {(1,): 4, (2,): 4}, keys, sample_rate=1.0)
+    (cut,) = cuts
     assert cut.key == (1,)
     assert all(start % 2 == 0 for start in cut.starts)
     assert [round(start / 500) for start in cut.starts] == [1, 2, 3]
 
 
-def test_repeated_examples_are_asked_once(spark: SparkSession, acme: OfflineStore, no_spine_is_small: None) -> None:
+def test_repeated_examples_are_looked_up_once(spark: SparkSession, acme: OfflineStore, no_spine_is_small: None) -> None:
     once = spine_of(spark, 30, label="user_id % 2")
     repeated = once.withColumn("copy", F.explode(F.array(F.lit(1), F.lit(2), F.lit(3))))
-    found = acme.get_point_in_time(repeated, ["stats:score"])
-    plan = plan_of(found)
+    result = acme.get_point_in_time(repeated, ["stats:score"])
+    plan = plan_of(result)
     (sort,) = [line for line in lines_of(plan, "Sort") if "__moment" in line]
     below_window = plan[plan.index(lines_of(plan, "Window")[0]) :]
     assert "HashAggregate(keys=[__example_1" in below_window
     assert "copy" not in sort
-    assert scores(found) == sorted(scores_expected(30) * 3)
+    assert scores(result) == sorted(scores_expected(30) * 3)
     assert "__example_1" not in plan_of(acme.get_point_in_time(once, ["stats:score"]))
 
 
 def test_wide_spine_columns_are_not_sorted(spark: SparkSession, acme: OfflineStore, no_spine_is_small: None) -> None:
     wide = spine_of(spark, 30, document="array_repeat(cast(user_id as string), 100)")
-    found = acme.get_point_in_time(wide, ["stats:score", "levels:level"])
-    plan = plan_of(found)
+    result = acme.get_point_in_time(wide, ["stats:score", "levels:level"])
+    plan = plan_of(result)
     below_windows = plan[plan.index(lines_of(plan, "Window")[0]) :]
     assert "document" in plan
     assert "document" not in below_windows.split("Exchange hashpartitioning(__example_1")[0]
-    assert scores(found) == scores_expected(30)
-    assert {len(row["document"]) for row in found.collect()} == {100}
+    assert scores(result) == scores_expected(30)
+    assert {len(row["document"]) for row in result.collect()} == {100}
 
 
 def test_arrays_are_not_sorted_but_joined_back(spark: SparkSession, acme: OfflineStore) -> None:
-    found = acme.get_point_in_time(spine_of(spark, 120), ["stats:vector"])
-    plan = plan_of(found)
+    result = acme.get_point_in_time(spine_of(spark, 120), ["stats:vector"])
+    plan = plan_of(result)
     assert "ShuffledHashJoin" in plan
     assert "BuildLeft" in plan
     (window,) = lines_of(plan, "Window")
     assert "vector" not in window
     (sort,) = lines_of(plan, "Sort")
     assert "vector" not in sort
-    rows = {(row["user_id"], tuple(row["vector"])) for row in found.select("user_id", "vector").toArrow().to_pylist()}
+    rows = {(row["user_id"], tuple(row["vector"])) for row in result.select("user_id", "vector").toArrow().to_pylist()}
     assert rows == {(user, (user, day)) for user in range(120) for day in range(3, 5)}
 
 
 def test_lookups_by_one_key_shuffle_the_spine_once(spark: SparkSession, acme: OfflineStore) -> None:
-    found = acme.get_point_in_time(spine_of(spark, 120, label="user_id + 1"), ["stats:score", "levels:level"])
-    shuffles = lines_of(plan_of(found), "Exchange hashpartitioning")
+    result = acme.get_point_in_time(spine_of(spark, 120, label="user_id + 1"), ["stats:score", "levels:level"])
+    shuffles = lines_of(plan_of(result), "Exchange hashpartitioning")
     # The spine with the first group's values, and the second group's values.
     assert len(shuffles) == 2
-    assert scores(found) == scores_expected(120)
-    levels = {(row["user_id"], row["level"]) for row in found.select("user_id", "level").collect()}
+    assert scores(result) == scores_expected(120)
+    levels = {(row["user_id"], row["level"]) for row in result.select("user_id", "level").collect()}
     assert levels == {(user, user * 10 + day) for user in range(120) for day in range(3, 5)}
 
 
@@ -240,12 +240,12 @@ def test_hot_keys_are_cut_in_time(
     spark: SparkSession, acme: OfflineStore, settings: Settings, no_spine_is_small: None
 ) -> None:
     cutting = FeatureStore.open(settings.model_copy(update={"hot_key_rows": 6}), spark=spark).tenant("acme")
-    asked = ["stats:score", Lookup("levels", ["level"])]
+    features = ["stats:score", Lookup("levels", ["level"])]
     spine = spine_of(spark, 20, days=range(6))
-    found = cutting.get_point_in_time(spine, asked, with_timestamps=True)
-    assert "__chunk" in lines_of(plan_of(found), "Sort")[0]
-    whole = acme.get_point_in_time(spine, asked, with_timestamps=True)
+    result = cutting.get_point_in_time(spine, features, with_timestamps=True)
+    assert "__chunk" in lines_of(plan_of(result), "Sort")[0]
+    whole = acme.get_point_in_time(spine, features, with_timestamps=True)
     assert "__chunk" not in plan_of(whole)
-    of_both = [sorted(map(tuple, frame.collect())) for frame in (found, whole)]
+    of_both = [sorted(map(tuple, frame.collect())) for frame in (result, whole)]
     assert of_both[0] == of_both[1]
     assert [(row[0], row[2]) for row in of_both[0]] == scores_expected(20, range(6))

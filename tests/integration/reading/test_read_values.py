@@ -106,13 +106,13 @@ def test_a_value_carries_when_it_became_true_and_when_it_was_learned(store: Offl
     )
 
 
-def test_several_features_come_in_the_order_asked(store: OfflineStore) -> None:
-    found = store.get_features_at_time(
+def test_several_features_come_in_the_requested_order(store: OfflineStore) -> None:
+    result = store.get_features_at_time(
         ["orders:amount", "stats:score", "stats:visits"], {"user_id": "bob"}, november(5)
     )
 
-    assert list(found) == ["orders:amount", "stats:score", "stats:visits"]
-    assert {name: value and value.value for name, value in found.items()} == {
+    assert list(result) == ["orders:amount", "stats:score", "stats:visits"]
+    assert {name: value and value.value for name, value in result.items()} == {
         "orders:amount": None,
         "stats:score": 0.5,
         "stats:visits": None,
@@ -135,9 +135,9 @@ def test_several_features_come_in_the_order_asked(store: OfflineStore) -> None:
 def test_the_as_of_rules_hold_for_one_entity(
     store: OfflineStore, feature: str, at: datetime, known_at: Any, value: float | None
 ) -> None:
-    found = store.get_feature_at_time(feature, {"user_id": "ann"}, at, known_at=known_at)
+    result = store.get_feature_at_time(feature, {"user_id": "ann"}, at, known_at=known_at)
 
-    assert (found and found.value) == value
+    assert (result and result.value) == value
 
 
 def test_where_nulls_are_values_the_latest_row_counts_as_a_whole(store: OfflineStore) -> None:
@@ -153,22 +153,22 @@ def test_one_entity_reads_what_a_spine_of_one_row_reads(store: OfflineStore) -> 
     for at in (november(1), november(4), november(9)):
         spine = pa.table({"user_id": ["ann"], "event_timestamp": pa.array([at], pa.timestamp("us", "UTC"))})
         [joined] = store.get_point_in_time(spine, features).collect()
-        found = store.get_features_at_time(features, {"user_id": "ann"}, at)
-        assert [value and value.value for value in found.values()] == [joined.score, joined.visits, joined.plan]
+        result = store.get_features_at_time(features, {"user_id": "ann"}, at)
+        assert [value and value.value for value in result.values()] == [joined.score, joined.visits, joined.plan]
 
 
 def test_composite_keys_are_not_glued_together(store: OfflineStore) -> None:
-    found = store.get_feature_at_time("seats:price", {"shop": 1, "seat": "23"}, november(2))
+    result = store.get_feature_at_time("seats:price", {"shop": 1, "seat": "23"}, november(2))
     other = store.get_feature_at_time("seats:price", {"seat": "3", "shop": 12}, november(2))
 
-    assert (found and found.value, other and other.value) == (1.0, 2.0)
+    assert (result and result.value, other and other.value) == (1.0, 2.0)
     assert store.get_feature_at_time("seats:price", {"shop": 2, "seat": "3"}, november(2)) is None
     tags = store.get_feature_at_time("seats:tags", {"shop": 1, "seat": "23"}, november(2))
     assert tags is not None
     assert tags.value == ["a", "b"]
 
 
-def test_a_batch_has_a_row_an_entity_and_moment_side_by_side_over_groups(store: OfflineStore) -> None:
+def test_a_batch_has_one_row_per_entity_and_timestamp_across_groups(store: OfflineStore) -> None:
     batch = store.get_batch_features(["stats:score", "orders:amount"], november(1), november(5))
 
     assert batch.rows.columns == ["user_id", "event_timestamp", "score", "amount"]
@@ -179,13 +179,13 @@ def test_a_batch_has_a_row_an_entity_and_moment_side_by_side_over_groups(store: 
     ]
 
 
-def test_columns_stand_in_the_order_asked(store: OfflineStore) -> None:
-    asked = ["stats:visits", "orders:amount", "stats:score", Lookup("plan", prefix="their_"), "stats:text"]
+def test_columns_are_in_the_requested_order(store: OfflineStore) -> None:
+    features = ["stats:visits", "orders:amount", "stats:score", Lookup("plan", prefix="their_"), "stats:text"]
     columns = ["visits", "amount", "score", "their_plan", "their_since", "text"]
 
-    batch = store.get_batch_features(iter(asked), november(1), november(5))
+    batch = store.get_batch_features(iter(features), november(1), november(5))
     spine = pd.DataFrame({"user_id": ["ann"], "event_timestamp": [november(4)]})
-    joined = store.get_point_in_time(spine, iter(asked), with_timestamps=True)
+    joined = store.get_point_in_time(spine, iter(features), with_timestamps=True)
     valid = store.get_features_at_time(
         ["stats:visits", "orders:amount", "stats:score"], {"user_id": "ann"}, november(4)
     )
@@ -202,7 +202,7 @@ def test_columns_stand_in_the_order_asked(store: OfflineStore) -> None:
     assert list(valid) == ["stats:visits", "orders:amount", "stats:score"]
 
 
-def test_metadata_counts_only_when_asked(store: OfflineStore) -> None:
+def test_metadata_counts_only_on_request(store: OfflineStore) -> None:
     batch = store.get_batch_features("stats:score", november(1), november(5))
 
     assert batch.metadata() == {
@@ -230,7 +230,7 @@ def test_metadata_counts_only_when_asked(store: OfflineStore) -> None:
         "a Spark frame",
     ],
 )
-def test_entities_come_in_any_form(feature_store: FeatureStore, store: OfflineStore, entities: Any) -> None:
+def test_entities_may_have_any_form(feature_store: FeatureStore, store: OfflineStore, entities: Any) -> None:
     if isinstance(entities, str):
         entities = feature_store.spark.createDataFrame([("bob",), ("bob",), (None,)], "user_id string")
     batch = store.get_batch_features("stats:score", november(1), november(30), entities=entities)
@@ -242,7 +242,7 @@ def test_no_entities_are_not_all_entities(store: OfflineStore) -> None:
     assert store.get_batch_features("stats:score", november(1), november(30), entities=[]).rows.count() == 0
 
 
-def test_a_batch_reads_the_tenant_the_dates_and_the_columns_alone(store: OfflineStore) -> None:
+def test_a_batch_reads_only_the_tenant_the_dates_and_the_columns(store: OfflineStore) -> None:
     batch = store.get_batch_features("stats:visits", november(2), november(5), entities={"user_id": "ann"})
     plan = re.sub(r"#\d+L?", "", plan_of(batch.rows))
 
@@ -399,6 +399,6 @@ def test_months_are_found_by_any_of_their_days(store: OfflineStore) -> None:
         ),
     ],
 )
-def test_wrong_asks_are_explained(store: OfflineStore, ask: Any, error: type[Exception], message: str) -> None:
+def test_an_error_explains_a_wrong_request(store: OfflineStore, ask: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         ask(store)

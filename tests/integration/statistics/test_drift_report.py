@@ -92,13 +92,13 @@ def result(store: OfflineStore) -> DriftResult:
 def training_set(store: OfflineStore) -> TrainingSet:
     """Each user's first two days, with scores under a name of their own."""
     spine = pd.DataFrame(
-        [{"user_id": one["user_id"], "event_timestamp": one["event_timestamp"]} for one in ROWS[: 2 * USERS]]
+        [{"user_id": row["user_id"], "event_timestamp": row["event_timestamp"]} for row in ROWS[: 2 * USERS]]
     )
     lookup = Lookup("stats", ["score", "plan"], prefix="home_")
     return FeatureDataLoader(store).load_training_data(spine, [lookup], name="churn")
 
 
-def test_the_same_periods_give_the_same_numbers_and_a_period_has_none_against_itself(
+def test_the_same_periods_give_the_same_numbers_and_a_period_has_no_drift_against_itself(
     feature_store: FeatureStore,
 ) -> None:
     store, users = feature_store.tenant("many"), 600
@@ -117,71 +117,86 @@ def test_the_same_periods_give_the_same_numbers_and_a_period_has_none_against_it
     spine = pd.DataFrame(rows[: 2 * users])[["user_id", "event_timestamp"]]
     saved = FeatureDataLoader(store).load_training_data(spine, ["stats:score", "stats:plan", "stats:text"], name="many")
 
-    def told(baseline: Any, current: Any) -> list[tuple[Any, ...]]:
+    def measures(baseline: Any, current: Any) -> list[tuple[Any, ...]]:
         return [
-            (one.feature, one.psi, one.jensen_shannon, one.kolmogorov_smirnov, one.baseline, one.current)
-            for one in store.drift("stats", baseline=baseline, current=current).features
+            (
+                feature.feature,
+                feature.psi,
+                feature.jensen_shannon,
+                feature.kolmogorov_smirnov,
+                feature.baseline,
+                feature.current,
+            )
+            for feature in store.drift("stats", baseline=baseline, current=current).features
         ]
 
-    first, by_set = told(BEFORE, AFTER), told(saved, AFTER)
+    first, by_set = measures(BEFORE, AFTER), measures(saved, AFTER)
     store.profile("stats", full=True)
 
-    assert first == told(BEFORE, AFTER)
-    assert by_set == told(saved, AFTER)
-    assert {one[1:4] for one in told(BEFORE, BEFORE)} == {(0, 0, 0), (None, None, None)}
-    assert {one[1:4] for one in told(saved, saved)} == {(0, 0, 0)}
+    assert first == measures(BEFORE, AFTER)
+    assert by_set == measures(saved, AFTER)
+    assert {measure[1:4] for measure in measures(BEFORE, BEFORE)} == {(0, 0, 0), (None, None, None)}
+    assert {measure[1:4] for measure in measures(saved, saved)} == {(0, 0, 0)}
 
 
 def split(name: str) -> tuple[list[Any], list[Any]]:
-    values = [one[name] for one in ROWS]
+    values = [row[name] for row in ROWS]
     return values[: 2 * USERS], values[2 * USERS :]
 
 
 def test_two_periods_are_compared_feature_by_feature(result: DriftResult) -> None:
-    told = {one.feature: one for one in result.features}
+    by_feature = {feature.feature: feature for feature in result.features}
 
-    assert [one.feature for one in result.features] == ["plan", "score", "active", "calm", "raw", "seen", "text"]
+    assert [feature.feature for feature in result.features] == [
+        "plan",
+        "score",
+        "active",
+        "calm",
+        "raw",
+        "seen",
+        "text",
+    ]
     assert (result.drifted, result.of_status("warning")) == (["plan", "score"], [])
     for name in ("score", "calm"):
-        assert told[name].kolmogorov_smirnov == pytest.approx(stats.ks_2samp(*split(name)).statistic, abs=0.002)
+        assert by_feature[name].kolmogorov_smirnov == pytest.approx(stats.ks_2samp(*split(name)).statistic, abs=0.002)
     before, now = split("plan")
-    assert told["plan"].null_share_change == now.count(None) / len(now)
-    shares = {part.value: part.shares for part in told["plan"].histogram}
+    assert by_feature["plan"].null_share_change == now.count(None) / len(now)
+    shares = {part.value: part.shares for part in by_feature["plan"].histogram}
     assert shares["<team>"] == (0, now.count("<team>") / (len(now) - now.count(None)))
     assert shares["free"][0] == before.count("free") / len(before)
-    assert (told["active"].psi, told["active"].kolmogorov_smirnov, told["text"].psi) == (0, 0, 0)
-    assert (told["raw"].psi, told["raw"].null_share_change, told["raw"].status) == (None, 0, "ok")
+    assert (by_feature["active"].psi, by_feature["active"].kolmogorov_smirnov, by_feature["text"].psi) == (0, 0, 0)
+    assert (by_feature["raw"].psi, by_feature["raw"].null_share_change, by_feature["raw"].status) == (None, 0, "ok")
 
 
-def test_a_period_beside_itself_has_not_drifted(store: OfflineStore) -> None:
+def test_a_period_compared_with_itself_has_not_drifted(store: OfflineStore) -> None:
     same = store.drift("stats", baseline=AFTER, current=AFTER, features=["score", "plan", "seen"], refresh=False)
 
     assert [
-        (one.status, one.psi, one.jensen_shannon, one.kolmogorov_smirnov, one.null_share_change)
-        for one in same.features
+        (feature.status, feature.psi, feature.jensen_shannon, feature.kolmogorov_smirnov, feature.null_share_change)
+        for feature in same.features
     ] == [("ok", 0, 0, 0, 0)] * 3
 
 
 def test_a_training_set_is_compared_with_now_under_its_own_names(
     store: OfflineStore, training_set: TrainingSet
 ) -> None:
-    told = store.drift("stats", baseline="training_set:churn@1", current="2d", refresh=False)
+    report = store.drift("stats", baseline="training_set:churn@1", current="2d", refresh=False)
 
-    assert (told.baseline, told.current) == ("training set churn v1", AFTER)
-    assert told.drifted == ["home_plan", "home_score"]
-    [score] = [one for one in told.features if one.feature == "home_score"]
+    assert (report.baseline, report.current) == ("training set churn v1", AFTER)
+    assert report.drifted == ["home_plan", "home_score"]
+    [score] = [feature for feature in report.features if feature.feature == "home_score"]
     assert score.kolmogorov_smirnov == pytest.approx(stats.ks_2samp(*split("score")).statistic, abs=0.002)
     assert score.baseline.rows == 2 * USERS
-    [plan] = [one for one in told.features if one.feature == "home_plan"]
+    [plan] = [feature for feature in report.features if feature.feature == "home_plan"]
     assert not any("null_share" in reason for reason in plan.reasons)
 
 
-def test_what_is_usual_is_compared_where_nothing_is_said(store: OfflineStore) -> None:
+def test_drift_compares_the_usual_periods_by_default(store: OfflineStore) -> None:
     with pytest.raises(NotFoundError, match="'stats' has no profiled rows in 2026-10-01/2026-10-29"):
         store.drift("stats", refresh=False)
 
 
-def test_a_run_is_in_the_ledger_with_what_drifted(store: OfflineStore, result: DriftResult) -> None:
+def test_the_ledger_has_a_run_with_its_drifted_features(store: OfflineStore, result: DriftResult) -> None:
     details = [
         json.loads(row["details"]) for row in store.runs().where("job = 'drift' AND details IS NOT NULL").collect()
     ]
@@ -189,7 +204,7 @@ def test_a_run_is_in_the_ledger_with_what_drifted(store: OfflineStore, result: D
     assert {"drifted": ["plan", "score"], "warning": [], "periods": [BEFORE, AFTER]} in details
 
 
-def test_what_cannot_be_compared_is_told(
+def test_errors_say_what_cannot_be_compared(
     feature_store: FeatureStore, store: OfflineStore, training_set: TrainingSet
 ) -> None:
     with pytest.raises(NotFoundError, match="Did you mean 'score'"):
@@ -202,7 +217,7 @@ def test_what_cannot_be_compared_is_told(
         feature_store.tenant("other").drift("stats", baseline=training_set, current=AFTER)
 
 
-def test_the_page_needs_nothing_else_and_says_what_drifted(result: DriftResult) -> None:
+def test_the_page_is_self_contained_and_names_drifted_features(result: DriftResult) -> None:
     html = drift_html(result)
     page = Page(html)
 
@@ -239,7 +254,7 @@ def test_the_file_is_replaced_whole(result: DriftResult, tmp_path: Path) -> None
         drift_report(result, file / "below")
 
 
-def test_drift_ends_a_job_only_where_it_is_asked_to(result: DriftResult) -> None:
+def test_drift_ends_a_job_only_on_request(result: DriftResult) -> None:
     assert result.thresholds == DriftThresholds(null_share=0.05)
     with pytest.raises(DriftError, match="2 of 7 features of 'stats' drifted"):
         result.require_none()

@@ -93,7 +93,7 @@ def store(open_feature_store: OpenFeatureStore) -> OfflineStore:
     return store
 
 
-def test_the_file_tells_of_jobs_and_groups_of_the_tenant_alone(store: OfflineStore, tmp_path: Path) -> None:
+def test_the_file_has_only_jobs_and_groups_of_the_tenant(store: OfflineStore, tmp_path: Path) -> None:
     file = write_metrics(Scope(store._scope.context, "acme"), tmp_path / "textfile" / "featurestore_acme.prom")
 
     samples = parsed(file.read_text(encoding="utf-8"))
@@ -120,12 +120,12 @@ def test_the_file_tells_of_jobs_and_groups_of_the_tenant_alone(store: OfflineSto
         for (name, labels), value in samples.items()
         if name.startswith("featurestore_group_")
     }
-    [told] = store.get_stats(entities=False)
+    [statistics] = store.get_stats(entities=False)
     newest = datetime(2026, 11, 30, tzinfo=UTC).timestamp() + 0.25
     assert of_group == {
         "rows": 1,
-        "files": told.files,
-        "bytes": told.bytes,
+        "files": statistics.files,
+        "bytes": statistics.bytes,
         "newest_event_timestamp_seconds": newest,
         "freshness_seconds": NOW.timestamp() + 7200 - newest,
     }

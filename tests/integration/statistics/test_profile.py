@@ -95,9 +95,9 @@ CORRECTIONS = [
 def corrected(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """What counts, by a plain loop."""
     latest: dict[Any, dict[str, Any]] = {}
-    for one in rows:
-        known = latest.setdefault((one["user_id"], one["event_timestamp"]), {})
-        known |= {name: value for name, value in one.items() if value is not None or name not in known}
+    for correction in rows:
+        known = latest.setdefault((correction["user_id"], correction["event_timestamp"]), {})
+        known |= {name: value for name, value in correction.items() if value is not None or name not in known}
     return pd.DataFrame(list(latest.values()))
 
 
@@ -118,10 +118,10 @@ def feature_store(open_feature_store: OpenFeatureStore) -> FeatureStore:
     fs = open_feature_store(Clock(NOW))
     fs.apply([STATS, ORDERS, BILLS])
     store = fs.tenant("acme")
-    store.write_batch("stats", [one for day in DAYS for one in rows_of(day)])
-    store.write_batch("stats", [one | {"created_timestamp": NOW + timedelta(days=1)} for one in CORRECTIONS])
+    store.write_batch("stats", [row for day in DAYS for row in rows_of(day)])
+    store.write_batch("stats", [row | {"created_timestamp": NOW + timedelta(days=1)} for row in CORRECTIONS])
     fs.tenant("other").write_batch("stats", [row(DAYS[0], 1, user_id="somebody else")])
-    store.write_batch("orders", [one for day in DAYS for one in orders_of(day)])
+    store.write_batch("orders", [row for day in DAYS for row in orders_of(day)])
     return fs
 
 
@@ -132,7 +132,7 @@ def store(feature_store: FeatureStore) -> OfflineStore:
 
 @pytest.fixture(scope="module")
 def written() -> pd.DataFrame:
-    frame = corrected([*(one for day in DAYS for one in rows_of(day)), *CORRECTIONS])
+    frame = corrected([*(row for day in DAYS for row in rows_of(day)), *CORRECTIONS])
     return frame.assign(day=[moment.date() for moment in frame["event_timestamp"]])
 
 
@@ -148,42 +148,49 @@ def by_duckdb(written: pd.DataFrame, feature: str, where: str = "true") -> dict[
     connection.execute("SET TimeZone = 'UTC'")
     connection.register("written", written)
     number = MEASURED[feature]
-    told = connection.execute(
+    measures = connection.execute(
         f"SELECT count(*) AS rows, count(*) - count({feature}) AS nulls, min({number}) AS minimum, max({number}) AS maximum, "
         f"avg({number}) AS mean, stddev_samp({number}) AS stddev, count(DISTINCT {feature}) AS distinct "
         f"FROM written WHERE {where}"
     ).fetchdf()
-    return dict(told.iloc[0])
+    return dict(measures.iloc[0])
 
 
-def check(found: FeatureStatistics, wanted: dict[str, Any]) -> None:
-    exact = {"rows": found.rows, "nulls": found.nulls, "minimum": found.minimum, "maximum": found.maximum}
+def check(statistics: FeatureStatistics, wanted: dict[str, Any]) -> None:
+    exact = {
+        "rows": statistics.rows,
+        "nulls": statistics.nulls,
+        "minimum": statistics.minimum,
+        "maximum": statistics.maximum,
+    }
     assert {name: float(value) for name, value in exact.items() if value is not None} == {
         name: float(wanted[name]) for name in exact
     }
-    assert (found.mean, found.stddev) == pytest.approx((wanted["mean"], wanted["stddev"]), rel=1e-9)
+    assert (statistics.mean, statistics.stddev) == pytest.approx((wanted["mean"], wanted["stddev"]), rel=1e-9)
     # The sketch of distinct values has a standard error of 1.6 %.
-    assert found.distinct == pytest.approx(wanted["distinct"], rel=0.05)
+    assert statistics.distinct == pytest.approx(wanted["distinct"], rel=0.05)
 
 
 def test_every_date_and_all_of_them_are_as_duckdb_counts_them(store: OfflineStore, written: pd.DataFrame) -> None:
     result = store.profile("stats")
 
-    assert [(one.group, one.dates, one.rows) for one in result.groups] == [("stats", 3, 3 * USERS)]
-    by_date = {(one.date, one.feature): one for one in store.get_statistics("stats", by_date=True)}
+    assert [(group.group, group.dates, group.rows) for group in result.groups] == [("stats", 3, 3 * USERS)]
+    by_date = {
+        (statistics.date, statistics.feature): statistics for statistics in store.get_statistics("stats", by_date=True)
+    }
     assert len(by_date) == len(DAYS) * len(STATS.features)
     for feature in MEASURED:
         for day in DAYS:
             check(by_date[day, feature], by_duckdb(written, feature, f"day = DATE '{day}'"))
     whole = store.get_statistics("stats")
-    assert [one.feature for one in whole] == STATS.feature_names
-    for one in whole:
-        if one.feature in MEASURED:
-            check(one, by_duckdb(written, one.feature))
+    assert [statistics.feature for statistics in whole] == STATS.feature_names
+    for statistics in whole:
+        if statistics.feature in MEASURED:
+            check(statistics, by_duckdb(written, statistics.feature))
 
 
 def test_the_same_rows_have_the_same_statistics_in_any_order_and_partitioning(spark: SparkSession) -> None:
-    """More rows than are kept as they are, more texts than are counted exactly, vectors whose norms doubles tell apart."""
+    """More rows than a line stores, more texts than it counts exactly, vectors with norms that differ as doubles."""
     drawn = random.Random(7)
     vectors = [[drawn.uniform(-1, 1) for _ in range(50)] for _ in range(20)]
     rows = [
@@ -193,17 +200,17 @@ def test_the_same_rows_have_the_same_statistics_in_any_order_and_partitioning(sp
     schema = "score double, visits long, plan string, text array<float>, never double"
     kinds = {"score": "double", "visits": "long", "plan": "string", "text": "embedding(50)", "never": "double"}
 
-    def told(frame: DataFrame) -> dict[str, FeatureStatistics]:
+    def statistics_of(frame: DataFrame) -> dict[str, FeatureStatistics]:
         merged = merged_lines(feature_lines(frame, kinds)).collect()
-        return {one["feature"]: FeatureStatistics.of(one.asDict(recursive=True)) for one in merged}
+        return {line["feature"]: FeatureStatistics.of(line.asDict(recursive=True)) for line in merged}
 
-    once = told(spark.createDataFrame(rows, schema).coalesce(1))
+    once = statistics_of(spark.createDataFrame(rows, schema).coalesce(1))
     drawn.shuffle(rows)
-    again = told(spark.createDataFrame(rows, schema).repartition(5))
+    again = statistics_of(spark.createDataFrame(rows, schema).repartition(5))
 
     assert once == again
-    assert {name: one.distribution for name, one in once.items()} == {
-        name: one.distribution for name, one in again.items()
+    assert {name: statistics.distribution for name, statistics in once.items()} == {
+        name: statistics.distribution for name, statistics in again.items()
     }
     scores = sorted(row[0] for row in rows if row[0] is not None)
     grid = once["score"].distribution
@@ -224,8 +231,8 @@ def test_few_numbers_are_exact(spark: SparkSession) -> None:
         parts = feature_lines(frame.where("score < 0"), {"score": "double"}).unionByName(
             feature_lines(frame.where("score >= 0"), {"score": "double"})
         )
-        [told] = merged_lines(parts).collect()
-        assert told["grid"] == [numbers[max(1, math.ceil(step * count / 1_000)) - 1] for step in range(1_001)]
+        [line] = merged_lines(parts).collect()
+        assert line["grid"] == [numbers[max(1, math.ceil(step * count / 1_000)) - 1] for step in range(1_001)]
 
 
 def test_lines_of_an_earlier_version_are_computed_again(open_feature_store: OpenFeatureStore) -> None:
@@ -242,49 +249,52 @@ def test_lines_of_an_earlier_version_are_computed_again(open_feature_store: Open
     )
 
     assert list(store.get_statistics("orders")) == []
-    assert [one.dates for one in store.profile("orders").groups] == [1]
-    assert [one.quantiles[0.5] for one in store.get_statistics("orders")] == [1.5, 2.0]
+    assert [group.dates for group in store.profile("orders").groups] == [1]
+    assert [statistics.quantiles[0.5] for statistics in store.get_statistics("orders")] == [1.5, 2.0]
 
 
 def test_quantiles_are_within_their_error(store: OfflineStore, written: pd.DataFrame) -> None:
-    for one in store.get_statistics("stats"):
-        if one.feature in ("score", "age", "visits"):
-            values = sorted(written[one.feature].dropna())
-            for share, number in one.quantiles.items():
+    for statistics in store.get_statistics("stats"):
+        if statistics.feature in ("score", "age", "visits"):
+            values = sorted(written[statistics.feature].dropna())
+            for share, number in statistics.quantiles.items():
                 below, up_to = (
                     sum(test(value) for value in values) / len(values) for test in (number.__gt__, number.__ge__)
                 )
-                assert below - 0.001 <= share <= up_to + 0.001, (one.feature, share)
+                assert below - 0.001 <= share <= up_to + 0.001, (statistics.feature, share)
 
 
 def test_top_values_are_counted_and_types_have_their_own_measure(store: OfflineStore, written: pd.DataFrame) -> None:
-    told = {one.feature: one for one in store.get_statistics("stats")}
+    by_feature = {statistics.feature: statistics for statistics in store.get_statistics("stats")}
 
     counts = written["plan"].value_counts().to_dict()
-    assert dict(told["plan"].top) == counts
-    assert [count for _, count in told["plan"].top] == sorted(counts.values(), reverse=True)
-    assert dict(told["active"].top) == {"true": int(written["active"].sum()), "false": int((~written["active"]).sum())}
-    assert {name: told[name].measure for name in ("score", "active", "plan", "seen", "born", "tags", "text", "raw")} == {
+    assert dict(by_feature["plan"].top) == counts
+    assert [count for _, count in by_feature["plan"].top] == sorted(counts.values(), reverse=True)
+    assert dict(by_feature["active"].top) == {
+        "true": int(written["active"].sum()),
+        "false": int((~written["active"]).sum()),
+    }
+    assert {name: by_feature[name].measure for name in ("score", "active", "plan", "seen", "born", "tags", "text", "raw")} == {
         "score": "value", "active": "truth", "plan": "length", "seen": "microseconds", "born": "days", "tags": "length",
         "text": "norm", "raw": "none",
     }  # fmt: skip
-    raw = told["raw"]
+    raw = by_feature["raw"]
     assert (raw.nulls, raw.distinct, raw.minimum, raw.mean, raw.quantiles) == (
         int(written["raw"].isna().sum()), None, None, None, {},
     )  # fmt: skip
 
 
 def lines(store: OfflineStore, group: str = "orders") -> dict[date | None, tuple[int, datetime, int]]:
-    """By date the lines that there are, when they were computed, and of which table version; of the mark under None."""
+    """By date: number of lines, when they were computed, and the table version; the mark is under None."""
     context = store._scope.context
-    told = context.layout.statistics.read(context.spark)
-    rows = told.where(f"tenant_id = 'acme' AND feature_group = '{group}'").toArrow().to_pylist()
-    found = {}
-    for day in {one["event_date"] for one in rows}:
-        of_day = [one for one in rows if one["event_date"] == day]
-        [computed] = {(one["computed_at"].astimezone(UTC), one["table_version"]) for one in of_day}
-        found[day] = (len(of_day), *computed)
-    return found
+    statistics = context.layout.statistics.read(context.spark)
+    rows = statistics.where(f"tenant_id = 'acme' AND feature_group = '{group}'").toArrow().to_pylist()
+    by_date = {}
+    for day in {row["event_date"] for row in rows}:
+        of_day = [row for row in rows if row["event_date"] == day]
+        [computed] = {(line["computed_at"].astimezone(UTC), line["table_version"]) for line in of_day}
+        by_date[day] = (len(of_day), *computed)
+    return by_date
 
 
 def of_day(tenant: str, day: date) -> Any:
@@ -295,7 +305,7 @@ def test_only_dates_whose_rows_changed_are_profiled_again(feature_store: Feature
     context, values = store._scope.context, store._scope.context.table(ORDERS).values
     store.profile("orders")
     before = lines(store)
-    assert {day: told[0] for day, told in before.items()} == {**dict.fromkeys(DAYS, 2), None: 1}
+    assert {day: line[0] for day, line in before.items()} == {**dict.fromkeys(DAYS, 2), None: 1}
 
     # The first day is deleted, the second gets a row, the third is only written anew; another tenant's rows change.
     values.delete(context.spark, of_day("acme", DAYS[0]))
@@ -308,7 +318,7 @@ def test_only_dates_whose_rows_changed_are_profiled_again(feature_store: Feature
     result = profile(Scope(later, "acme"), ["orders"], start=None, end=None, full=False)
 
     after, version = lines(store), values.version(context.spark)
-    assert [(one.dates, one.rows, one.table_version) for one in result.groups] == [(1, 6, version)]
+    assert [(group.dates, group.rows, group.table_version) for group in result.groups] == [(1, 6, version)]
     assert after == {
         DAYS[1]: (2, NOW + timedelta(hours=1), version),
         DAYS[2]: before[DAYS[2]],
@@ -324,7 +334,7 @@ def test_a_profile_is_one_file_with_and_without_adaptive_execution(
     session.conf.set("spark.sql.adaptive.enabled", adaptive)
     tenant = f"adaptive-{adaptive}"
     store = FeatureStore.open(feature_store.settings, spark=session, clock=Clock(NOW)).tenant(tenant)
-    store.write_batch("orders", [one for day in DAYS for one in orders_of(day)])
+    store.write_batch("orders", [row for day in DAYS for row in orders_of(day)])
     store.profile("orders")
 
     written = store._scope.context.layout.statistics.read(session).where(f"tenant_id = '{tenant}'")
@@ -351,7 +361,7 @@ def test_a_profile_that_was_stopped_is_run_again_to_the_same_lines(store: Offlin
     store.profile("orders", full=True)
 
     assert resumed == store.get_statistics("orders", by_date=True)
-    assert [(one.date.day, one.feature, one.rows) for one in resumed if one.date] == [
+    assert [(line.date.day, line.feature, line.rows) for line in resumed if line.date] == [
         (2, "amount", 6), (2, "shop", 6), (3, "amount", 9), (3, "shop", 9), (4, "amount", 5), (4, "shop", 5),
     ]  # fmt: skip
 
@@ -363,9 +373,9 @@ def test_all_dates_are_profiled_again_where_the_feed_of_changes_is_gone(store: O
     for file in Path(str(values.path)).glob("tenant_id=acme/event_date=2026-11-04/*.parquet"):
         file.unlink()
 
-    [told] = store.profile("orders").groups
+    [profiled] = store.profile("orders").groups
 
-    assert (told.dates, told.rows) == (2, 15)
+    assert (profiled.dates, profiled.rows) == (2, 15)
     assert set(lines(store)) == {DAYS[1], DAYS[2], None}
 
 
@@ -376,31 +386,39 @@ def test_months_and_a_period_of_their_own(store: OfflineStore) -> None:
     store.write_batch("bills", [bill(9, 5, 90.0), bill(10, 5, 100.0), bill(11, 5, 110.0), bill(11, 6, 120.0)])
     store.write_batch("bills", [bill(11, 6, None) | {"created_timestamp": NOW + timedelta(days=1)}])
 
-    [asked] = store.profile("bills", datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)).groups
-    assert (asked.dates, asked.rows) == (1, 2)
+    [profiled] = store.profile("bills", datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)).groups
+    assert (profiled.dates, profiled.rows) == (1, 2)
     assert set(lines(store, "bills")) == {date(2026, 11, 1)}
     [whole] = store.profile("bills").groups
     assert (whole.dates, whole.rows) == (3, 4)
 
     # The correction took a value away, as nulls are values in this group.
-    [one] = store.get_statistics("bills", datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
-    assert (one.rows, one.nulls, one.minimum, one.maximum, one.mean) == (3, 1, 100.0, 110.0, 105.0)
-    assert one.stddev == pytest.approx(math.sqrt(50))
+    [statistics] = store.get_statistics("bills", datetime(2026, 10, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC))
+    assert (statistics.rows, statistics.nulls, statistics.minimum, statistics.maximum, statistics.mean) == (
+        3,
+        1,
+        100.0,
+        110.0,
+        105.0,
+    )
+    assert statistics.stddev == pytest.approx(math.sqrt(50))
 
 
 def test_a_group_that_gains_a_feature_is_profiled_again(feature_store: FeatureStore, store: OfflineStore) -> None:
     feature_store.apply([BILLS.model_copy(update={"features": (*BILLS.features, Feature("items", "long"))})])
 
-    [told] = store.profile("bills").groups
+    [profiled] = store.profile("bills").groups
 
-    assert (told.dates, told.rows) == (3, 4)
-    assert [(one.feature, one.rows, one.nulls) for one in store.get_statistics("bills")] == [
+    assert (profiled.dates, profiled.rows) == (3, 4)
+    assert [
+        (statistics.feature, statistics.rows, statistics.nulls) for statistics in store.get_statistics("bills")
+    ] == [
         ("amount", 4, 1),
         ("items", 4, 4),
     ]
 
 
-def test_every_run_is_in_the_ledger_and_wrong_arguments_are_told(store: OfflineStore) -> None:
+def test_every_run_is_in_the_ledger_and_errors_name_wrong_arguments(store: OfflineStore) -> None:
     states = {row["state"] for row in store.runs().where("job = 'profile'").collect()}
     assert {"succeeded", "failed"} <= states
 

@@ -121,7 +121,7 @@ def test_the_last_write_is_when_the_tenant_last_wrote(visits: WrittenVisits, sta
     assert before - timedelta(seconds=1) <= last_write <= after
 
 
-def test_optimize_changes_the_files_and_the_table_version_alone(visits: WrittenVisits) -> None:
+def test_optimize_changes_only_the_files_and_the_table_version(visits: WrittenVisits) -> None:
     written, optimized = visits.statistics["written"], visits.statistics["optimized"]
 
     assert optimized.files < written.files

@@ -1,4 +1,4 @@
-"""Two versions beside each other, and versions that are deleted."""
+"""Comparing two versions, and deleting versions."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -147,7 +147,7 @@ def test_rows_without_a_common_column_are_never_paired(spark: SparkSession) -> N
     assert compared(a, b, [], []).collect()[0].asDict() == {"only_a": 2, "only_b": 1, "both": 0, "changed": 0}
 
 
-def test_equally_frequent_values_come_in_their_own_order(spark: SparkSession) -> None:
+def test_equally_frequent_values_are_in_the_order_of_the_values(spark: SparkSession) -> None:
     rows = spark.createDataFrame([("b", True), ("a", None), (None, True), ("c", False)], "plan string, paid boolean")
 
     frequent = [tuple(row) for row in most_frequent(rows, ["plan", "paid"], 2).collect()]
@@ -216,7 +216,7 @@ def test_a_deletion_that_stopped_half_way_is_finished_by_the_next(loader: Featur
     assert not folder.exists()
 
 
-def test_what_is_not_there_cannot_be_deleted(
+def test_a_missing_version_cannot_be_deleted(
     feature_store: FeatureStore, loader: FeatureDataLoader, kept: TrainingSet
 ) -> None:
     with pytest.raises(NotFoundError, match=r"'kep' was never built. Did you mean 'kept'"):

@@ -71,8 +71,8 @@ def exported(loader: FeatureDataLoader, rows: DataFrame, tmp_path_factory: pytes
 
 
 def in_order(table: pa.Table) -> list[tuple[Any, ...]]:
-    told = table.sort_by("id").select(["id", "text", "number", "vector"]).to_pylist()
-    return [tuple(row.values()) for row in told]
+    ordered = table.sort_by("id").select(["id", "text", "number", "vector"]).to_pylist()
+    return [tuple(row.values()) for row in ordered]
 
 
 def as_floats(vector: list[float] | None) -> list[float] | None:
@@ -103,7 +103,7 @@ def test_arrow_files_are_named_in_order_and_open_by_themselves(exported: dict[st
     assert sum(pa.ipc.open_file(file).read_all().num_rows for file in files) == len(ROWS)
 
 
-def test_csv_is_read_by_pythons_reader_with_guards_and_nulls_told_apart(exported: dict[str, Path]) -> None:
+def test_pythons_reader_reads_csv_with_guards_and_distinct_nulls(exported: dict[str, Path]) -> None:
     files = sorted(exported["csv"].glob("*.csv"))
     read = []
     for file in files:
@@ -126,7 +126,7 @@ def test_csv_is_read_by_pythons_reader_with_guards_and_nulls_told_apart(exported
 
 
 @pytest.mark.parametrize("null", ["", "NA"])
-def test_csv_tells_what_is_missing_from_what_is_empty_in_every_type(
+def test_csv_separates_missing_from_empty_in_every_type(
     loader: FeatureDataLoader, spark: SparkSession, tmp_path: Path, null: str
 ) -> None:
     texts = [None, "", "NA", "null", " ", "\t", "a,b", 'say "x"', '"', "\r", "\n", "\r\n", "'", "=1", "[]", "ü\u2028"]
@@ -162,8 +162,8 @@ def test_csv_is_read_by_pandas_duckdb_and_spark(exported: dict[str, Path], spark
     # pandas has no difference between an empty text and a missing one.
     assert [None if pd.isna(x) else x for x in by_pandas["text"]] == [text or None for text in texts]
 
-    asked = 'SELECT id, text, number, "at" FROM read_csv(?, allow_quoted_nulls = false) ORDER BY id'
-    by_duckdb = duckdb.execute(asked, [pattern]).fetchall()
+    query = 'SELECT id, text, number, "at" FROM read_csv(?, allow_quoted_nulls = false) ORDER BY id'
+    by_duckdb = duckdb.execute(query, [pattern]).fetchall()
     assert [row[:3] for row in by_duckdb] == [(row[0], text, row[2]) for row, text in zip(ROWS, texts, strict=True)]
     assert {row[3] for row in by_duckdb} == {AT}
 
@@ -198,15 +198,15 @@ def test_a_training_set_is_exported_with_its_manifest_and_read_without_spark(
     for name in FORMATS:
         folder = built.export(str(tmp_path / name), name)  # type: ignore[arg-type]
         assert Manifest.model_validate_json((Path(folder) / "_manifest.json").read_text()) == built.manifest
-    asked = "SELECT user_id, score, note, late FROM '{}' ORDER BY user_id"
+    query = "SELECT user_id, score, note, late FROM '{}' ORDER BY user_id"
     expected = [
         ("u0", 0.0, "-0", True),
         ("u1", 1 / 3, "-1", False),
         ("u2", 2 / 3, "-2", True),
         ("u3", None, None, False),
     ]
-    assert duckdb.execute(asked.format(tmp_path / "parquet" / "*.parquet")).fetchall() == expected
-    assert duckdb.execute(asked.format(tmp_path / "jsonl" / "*.jsonl")).fetchall() == expected
+    assert duckdb.execute(query.format(tmp_path / "parquet" / "*.parquet")).fetchall() == expected
+    assert duckdb.execute(query.format(tmp_path / "jsonl" / "*.jsonl")).fetchall() == expected
     for name, format in (("parquet", "parquet"), ("arrow", "ipc")):
         table = ds.dataset(tmp_path / name, format=format).to_table().sort_by("user_id")
         assert [
@@ -214,14 +214,14 @@ def test_a_training_set_is_exported_with_its_manifest_and_read_without_spark(
         ] == expected
 
     unguarded = loader.export_to_csv(built, str(tmp_path / "plain csv"), null="NULL", guard_formulas=False)
-    asked = "SELECT user_id, score, note, late FROM read_csv(?, nullstr = 'NULL', all_varchar = true) ORDER BY user_id"
-    assert duckdb.execute(asked, [f"{unguarded}/*.csv"]).fetchall()[1:] == [
+    query = "SELECT user_id, score, note, late FROM read_csv(?, nullstr = 'NULL', all_varchar = true) ORDER BY user_id"
+    assert duckdb.execute(query, [f"{unguarded}/*.csv"]).fetchall()[1:] == [
         ("u1", "0.3333333333333333", "-1", "false"), ("u2", "0.6666666666666666", "-2", "true"), ("u3", None, None, "false"),
     ]  # fmt: skip
     assert (Path(unguarded) / "_manifest.json").exists()
 
 
-def test_what_a_read_gave_is_exported_and_anything_else_refused(
+def test_the_result_of_a_read_is_exported_and_anything_else_refused(
     feature_store: FeatureStore, loader: FeatureDataLoader, tmp_path: Path
 ) -> None:
     read = feature_store.tenant("acme").get_batch_features(["stats:score"], AT, datetime(2027, 1, 1, tzinfo=UTC))
@@ -298,7 +298,7 @@ def test_a_failure_in_the_middle_leaves_nothing(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_another_number_of_rows_than_was_promised_is_not_made_visible(
+def test_an_export_with_a_wrong_number_of_rows_is_never_visible(
     feature_store: FeatureStore, rows: DataFrame, tmp_path: Path, name: Any
 ) -> None:
     context = feature_store.tenant("acme")._scope.context
@@ -307,7 +307,7 @@ def test_another_number_of_rows_than_was_promised_is_not_made_visible(
     assert left_in(tmp_path) == []
 
 
-def test_files_of_attempts_that_failed_are_not_taken(
+def test_files_of_failed_attempts_are_ignored(
     feature_store: FeatureStore, rows: DataFrame, spark: SparkSession, tmp_path: Path
 ) -> None:
     files = feature_store.tenant("acme")._scope.context.files
@@ -337,7 +337,7 @@ def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield " ", {}, "name a new folder"
 
 
-def test_what_cannot_be_written_is_refused_before_any_job(
+def test_an_impossible_export_is_refused_before_any_job(
     loader: FeatureDataLoader, rows: DataFrame, spark: SparkSession, tmp_path: Path
 ) -> None:
     (tmp_path / "taken").mkdir()

@@ -37,7 +37,7 @@ def hours(count: float) -> datetime:
 
 @pytest.fixture(scope="module")
 def loader(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> FeatureDataLoader:
-    """A question an hour; its answer a minute after it, but for c9, whose answer comes a day late."""
+    """One question per hour; its answer comes a minute later, but the answer of c9 comes a day late."""
     fs = FeatureStore.open(Settings(warehouse=str(tmp_path_factory.mktemp("tuning") / "warehouse")), spark=spark)
     conversation = Entity("conversation", join_keys={"conversation_id": "string"})
     text = [
@@ -131,12 +131,12 @@ def test_the_same_call_writes_the_same_files_however_the_spine_is_partitioned(
     assert set(once) == {file.path for file in first.files}
     assert {name.split("/")[0] for name in once} == {"train", "test"}
     assert once == content_of(tmp_path / "second")
-    asked = {m[0]["content"] for m in lines((tmp_path / "first" / "train").glob("*.jsonl"))}
-    assert asked == {f"question: {AWKWARD} {i}" for i in range(4)}
+    prompts = {m[0]["content"] for m in lines((tmp_path / "first" / "train").glob("*.jsonl"))}
+    assert prompts == {f"question: {AWKWARD} {i}" for i in range(4)}
     assert {row["part"] for row in first.rows.collect()} == {"train", "test"}
 
 
-def test_an_output_may_come_later_or_stand_in_the_spine(
+def test_an_output_may_come_later_or_be_in_the_spine(
     loader: FeatureDataLoader, spine: pd.DataFrame, tmp_path: Path
 ) -> None:
     late = loader.load_for_fine_tuning(
@@ -155,18 +155,22 @@ def test_an_output_may_come_later_or_stand_in_the_spine(
     assert {m[1]["content"] for m in messages} <= {str(float(i)) for i in range(8)}
 
 
-def test_rows_of_which_no_messages_come_fail_the_call_or_are_counted(
+def test_rows_without_messages_fail_the_call_or_are_counted(
     loader: FeatureDataLoader, spine: pd.DataFrame, tmp_path: Path
 ) -> None:
     def two_turns(row: dict[str, Any]) -> list[dict[str, str]]:
         number = int(row["conversation_id"][1:])
         first = "" if number == 2 else f"question {1 // number}"
-        said = [("user", first), ("assistant", "Go on."), ("user", row["question"]), ("assistant", row["answer"])]
-        return [{"role": role, "content": content} for role, content in said]
+        turns = [("user", first), ("assistant", "Go on."), ("user", row["question"]), ("assistant", row["answer"])]
+        return [{"role": role, "content": content} for role, content in turns]
 
-    asked: dict[str, Any] = {"input_features": "chats:question", "output_feature": "chats:answer", "system": "Be kind."}
+    options: dict[str, Any] = {
+        "input_features": "chats:question",
+        "output_feature": "chats:answer",
+        "system": "Be kind.",
+    }
     with pytest.raises(TransformationError) as failed:
-        loader.load_for_fine_tuning(spine, **asked, format_fn=two_turns, path=str(tmp_path / "made"))
+        loader.load_for_fine_tuning(spine, **options, format_fn=two_turns, path=str(tmp_path / "made"))
     message = str(failed.value)
     assert (
         "2 of 10 rows give no messages, and nothing was written (format_fn failed: 1; not valid messages: 1)" in message
@@ -176,7 +180,7 @@ def test_rows_of_which_no_messages_come_fail_the_call_or_are_counted(
     assert list(tmp_path.iterdir()) == []
 
     made = loader.load_for_fine_tuning(
-        spine, **asked, format_fn=two_turns, path=str(tmp_path / "made"), on_invalid="skip"
+        spine, **options, format_fn=two_turns, path=str(tmp_path / "made"), on_invalid="skip"
     )
     assert (made.row_count, made.left_out) == (
         5,
@@ -209,7 +213,9 @@ def test_no_rows_are_an_empty_file_in_each_part(loader: FeatureDataLoader, spine
     assert made.rows.count() == 0
 
 
-def test_wrong_asks_are_refused_before_any_job(loader: FeatureDataLoader, spine: pd.DataFrame, tmp_path: Path) -> None:
+def test_a_wrong_request_is_refused_before_any_job(
+    loader: FeatureDataLoader, spine: pd.DataFrame, tmp_path: Path
+) -> None:
     def asked(output: str = "chats:answer", inputs: str = "chats:question", **options: Any) -> None:
         loader.load_for_fine_tuning(spine, inputs, output, **({"path": str(tmp_path / "out")} | options))
 

@@ -52,7 +52,7 @@ def test_a_spine_row_lost_doubled_or_changed_is_never_published(
     loader: FeatureDataLoader, monkeypatch: pytest.MonkeyPatch, broken: Callable[[DataFrame], DataFrame]
 ) -> None:
     join = build_training_set.point_in_time
-    monkeypatch.setattr(build_training_set, "point_in_time", lambda *asked: broken(join(*asked)))
+    monkeypatch.setattr(build_training_set, "point_in_time", lambda *arguments: broken(join(*arguments)))
     with pytest.raises(InvariantError, match="is not published"):
         loader.load_training_data(SPINE, ["stats:score"], label="late", name="broken")
     assert loader.list("broken") == []

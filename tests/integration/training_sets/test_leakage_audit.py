@@ -29,7 +29,7 @@ def is_late(row: int) -> bool:
     return row * 2654435761 % 997 < 400
 
 
-# Feature -> its type, and its value in a row, of which the label is told by is_late.
+# Feature -> its type, and its value in a row; is_late returns the row's label.
 HONEST: dict[str, tuple[str, Callable[[int], Any]]] = {
     "strong": ("boolean", lambda row: is_late(row) ^ (row % 11 == 0)),
     "noise": ("double", lambda row: row * 40503 % 65536 / 65536),
@@ -120,7 +120,7 @@ def built(loader: FeatureDataLoader) -> TrainingSet:
     return loader.load_training_data(SPINE, every, label="late", name="faults", full_feature_names=True)
 
 
-def told(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
+def summary(findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
     return [(finding.severity, finding.check, finding.subject) for finding in findings]
 
 
@@ -145,7 +145,7 @@ def test_a_clean_set_is_left_alone(built: TrainingSet) -> None:
 def test_every_fault_is_found_when_the_set_is_built_and_again(loader: FeatureDataLoader, built: TrainingSet) -> None:
     findings = built.manifest.audit
 
-    assert told(findings) == [
+    assert summary(findings) == [
         ("error", "equals_label", "leaking__copied"),
         ("error", "tells_label", "leaking__as_text"),
         ("error", "tells_label", "leaking__only_if"),
@@ -158,7 +158,7 @@ def test_every_fault_is_found_when_the_set_is_built_and_again(loader: FeatureDat
     assert loader.get("faults").manifest.audit == findings
 
 
-def test_what_knows_the_label_is_told_with_numbers(built: TrainingSet) -> None:
+def test_a_finding_shows_by_numbers_which_feature_knows_the_label(built: TrainingSet) -> None:
     copied, as_text, only_if = audited(built, "leaking")
 
     assert copied.message == "leaking__copied equals the label late in 100.0% of the 240 sampled rows that have both"
@@ -168,25 +168,25 @@ def test_what_knows_the_label_is_told_with_numbers(built: TrainingSet) -> None:
     assert only_if.measured["errors"] == 0
 
 
-def test_knowledge_from_later_is_told_with_what_serving_would_have_seen(built: TrainingSet) -> None:
+def test_a_finding_about_later_knowledge_shows_what_serving_would_have_seen(built: TrainingSet) -> None:
     """Of a user's two visits the first found nothing, the second the value of the first."""
     [finding] = audited(built, "backfilled")
 
-    assert told([finding]) == [("warning", "known_later", "backfilled")]
+    assert summary([finding]) == [("warning", "known_later", "backfilled")]
     assert finding.measured == {"rows": 240, "other": 240, "nothing": 120, "share": 1.0}
     assert "serving would have seen nothing in 120 of them and other values in 120" in finding.message
     assert 'known_at="event"' in finding.advice
 
 
-def test_knowledge_up_to_an_instant_was_asked_for(built: TrainingSet) -> None:
-    assert told(audited(built, "backfilled", known_at=days(50))) == [("info", "known_later", "backfilled")]
+def test_knowledge_up_to_a_requested_instant_is_no_leak(built: TrainingSet) -> None:
+    assert summary(audited(built, "backfilled", known_at=days(50))) == [("info", "known_later", "backfilled")]
     assert audited(built, "backfilled", known_at="event") == ()
 
 
-def test_a_short_ttl_is_told_with_one_that_would_do(built: TrainingSet) -> None:
+def test_a_finding_about_a_short_ttl_names_a_sufficient_one(built: TrainingSet) -> None:
     missing, short = audited(built, "brief")
 
-    assert told([missing, short]) == [
+    assert summary([missing, short]) == [
         ("warning", "always_missing", "brief__score"),
         ("warning", "ttl_too_short", "brief"),
     ]
@@ -218,18 +218,18 @@ def test_doubled_rows_are_counted(built: TrainingSet) -> None:
 
     [finding] = audited(built, "honest", rows=built.rows.union(some).union(other))
 
-    assert told([finding]) == [("warning", "doubled_rows", "spine")]
+    assert summary([finding]) == [("warning", "doubled_rows", "spine")]
     assert finding.measured == {"rows": 250, "doubled": 10, "copies": 6, "examples": 10}
     assert "6 are copies of it, 4 differ in other columns of the spine" in finding.message
 
 
-def test_rows_of_one_example_that_the_spine_tells_apart_are_only_mentioned(built: TrainingSet) -> None:
+def test_rows_of_one_example_that_spine_columns_separate_are_only_mentioned(built: TrainingSet) -> None:
     some = built.rows.where(F.col("user_id").isin("u0", "u1", "u2"))
     items = built.rows.withColumn("item", F.lit(1)).union(some.withColumn("item", F.lit(2)))
 
-    found = audited(built, "honest", rows=items, spine_columns=(*built.manifest.spine_columns, "item"))
+    findings = audited(built, "honest", rows=items, spine_columns=(*built.manifest.spine_columns, "item"))
 
-    assert told(found) == [("info", "doubled_rows", "spine")]
+    assert summary(findings) == [("info", "doubled_rows", "spine")]
 
 
 def test_a_value_from_the_future_is_an_error(built: TrainingSet) -> None:
@@ -240,7 +240,7 @@ def test_a_value_from_the_future_is_an_error(built: TrainingSet) -> None:
 
     [finding] = audited(built, "honest", rows=spoiled)
 
-    assert told([finding]) == [("error", "newer_than_spine", "honest")]
+    assert summary([finding]) == [("error", "newer_than_spine", "honest")]
     assert finding.message == "6 of 240 rows have a value of honest from after their own time, by up to 1.5 min"
 
 
@@ -250,18 +250,18 @@ def test_labels_that_teach_nothing_are_mentioned(built: TrainingSet) -> None:
 
     missing, constant = audited(built, "honest", rows=seldom)
 
-    assert told([missing, constant]) == [("info", "label_missing", "late"), ("info", "label_constant", "late")]
+    assert summary([missing, constant]) == [("info", "label_missing", "late"), ("info", "label_constant", "late")]
     assert missing.message == f"the label late is missing in {unlabelled} of 240 rows ({unlabelled / 240:.1%})"
 
     few = built.rows.where(F.col("user_id").isin("u0", "u1", "u2")).withColumn("late", F.col("user_id") == "u0")
-    assert told(audited(built, "honest", rows=few)) == [("info", "not_compared", "late")]
+    assert summary(audited(built, "honest", rows=few)) == [("info", "not_compared", "late")]
     assert audited(built, "honest", "leaking", rows=few.limit(0)) == ()
 
 
 def test_only_the_newest_part_of_an_extended_set_is_joined_again(
     feature_store: FeatureStore, loader: FeatureDataLoader
 ) -> None:
-    """A value that came between the parts is not what the first would have been given."""
+    """A value that came between the parts is not what the first part would have seen."""
     first, second = SPINE[:100], SPINE[100:]
     loader.load_training_data(first, ["honest:noise"], label="late", name="grown")
     late_comers = [
@@ -279,6 +279,6 @@ def test_only_the_newest_part_of_an_extended_set_is_joined_again(
 
     assert grown.manifest.audit == ()
     assert loader.audit("grown", 2) == ()
-    assert told(audit(Scope(grown.context, "acme"), grown.rows, grown.manifest)) == [
+    assert summary(audit(Scope(grown.context, "acme"), grown.rows, grown.manifest)) == [
         ("warning", "known_later", "honest")
     ]

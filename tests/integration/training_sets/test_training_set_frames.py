@@ -65,7 +65,7 @@ def loader(open_feature_store: OpenFeatureStore) -> FeatureDataLoader:
 
 @pytest.fixture(scope="module")
 def spine() -> pd.DataFrame:
-    """Users with all values, with some, and with none; each twice; those of the last hours are the test."""
+    """Users with all values, some values, and no values; each twice; the rows of the last hours are the test part."""
     return pd.DataFrame(
         {
             "user_id": ["u0", "u1", "nobody", "u0", "u1", "u2", "u1"],
@@ -107,7 +107,7 @@ def test_pandas_has_a_readable_column_for_every_type(built: TrainingSet) -> None
     np.testing.assert_array_equal(row["emb"], np.array([0.25, 0.5, 0.75], dtype=np.float32))
 
 
-def test_what_is_missing_is_missing_and_vectors_are_as_long_as_each_other(built: TrainingSet) -> None:
+def test_missing_values_stay_missing_and_vectors_have_equal_lengths(built: TrainingSet) -> None:
     frame = built.to_pandas("train")
 
     users = frame.entity_ids["user_id"].tolist()
@@ -122,7 +122,7 @@ def test_what_is_missing_is_missing_and_vectors_are_as_long_as_each_other(built:
     assert frame.feature_names == list(TYPES)
 
 
-def test_vectors_become_columns_where_asked_the_same_in_every_part(built: TrainingSet) -> None:
+def test_vectors_become_the_same_columns_in_every_part_on_request(built: TrainingSet) -> None:
     train, test = (built.to_pandas(part, expand_vectors=True) for part in ("train", "test"))
 
     scalars = [name for name in TYPES if name not in ("recent", "emb")]
@@ -180,18 +180,18 @@ def test_all_parts_have_the_same_rows_in_the_same_order_however_the_spine_was_cu
     assert_frame_equal(other.entity_ids, first.entity_ids)
     assert_series_equal(other.timestamps, first.timestamps)
     assert_frame_equal(other.spine, first.spine)
-    given = spine.set_index("row").loc[first.spine["row"]]
-    assert first.entity_ids["user_id"].tolist() == given["user_id"].tolist()
-    assert first.timestamps.tolist() == given["event_timestamp"].tolist()
-    assert first.y.tolist() == given["bought"].tolist()
+    expected = spine.set_index("row").loc[first.spine["row"]]
+    assert first.entity_ids["user_id"].tolist() == expected["user_id"].tolist()
+    assert first.timestamps.tolist() == expected["event_timestamp"].tolist()
+    assert first.y.tolist() == expected["bought"].tolist()
 
 
-def test_what_would_be_too_large_is_refused_before_it_is_loaded(built: TrainingSet) -> None:
+def test_a_result_that_is_too_large_is_refused_before_it_is_loaded(built: TrainingSet) -> None:
     with pytest.raises(
         ResultTooLargeError, match=r"'frames' v1: to_pandas\(\) would take about .* KiB for 7 rows"
-    ) as told:
+    ) as raised:
         built.to_pandas(max_bytes=1000)
-    assert "sample_size=" in str(told.value)
+    assert "sample_size=" in str(raised.value)
     with pytest.raises(ResultTooLargeError, match=r"to_numpy\(\) would take about .* for 1 rows"):
         built.to_numpy("test", max_bytes=100)
     with pytest.raises(InvalidArgumentError, match="max_bytes is -1"):
@@ -201,7 +201,7 @@ def test_what_would_be_too_large_is_refused_before_it_is_loaded(built: TrainingS
     assert len(built.to_pandas(max_bytes=1_000_000).X) == 7
 
 
-def test_the_size_that_is_told_is_that_which_is_taken(spark: SparkSession, loader: FeatureDataLoader) -> None:
+def test_the_reported_size_is_the_real_size(spark: SparkSession, loader: FeatureDataLoader) -> None:
     """Bytes a row: two texts of 8 + 49 and their own, two arrays' 8 + 112 and their numbers, numbers and instants of 8."""
     spine = spark.range(0, 1000, 1, 1).selectExpr(
         "'u0' AS user_id",
@@ -220,7 +220,7 @@ def test_the_size_that_is_told_is_that_which_is_taken(spark: SparkSession, loade
     assert [len(value) for value in loaded.spine.iloc[0][["text", "numbers"]]] == [1000, 100]
 
 
-def test_naive_timestamps_are_told_in_the_zone_of_the_settings(open_feature_store: OpenFeatureStore) -> None:
+def test_naive_timestamps_are_in_the_time_zone_of_the_settings(open_feature_store: OpenFeatureStore) -> None:
     fs = open_feature_store(Clock(hours(0)), timestamp_zone="Europe/Berlin")
     fs.apply([GROUP])
     naive = pd.DataFrame({"user_id": ["u0"], "event_timestamp": [pd.Timestamp("2026-07-01 12:00")]})

@@ -1,4 +1,4 @@
-"""What a training set can be asked for: labels that are features, splits, samples, missing values, examples of a time range."""
+"""Options of a training set: labels that are features, splits, samples, missing values, examples of a time range."""
 
 from __future__ import annotations
 
@@ -150,8 +150,8 @@ def test_a_split_is_exact_saved_and_kept_when_rebuilt_and_extended(
     name = f"split_{split.kind}"
     built = loader.load_training_data(spine, ["stats:score"], label="late", name=name, split=split, seed=5)
 
-    found = Counter(row.split for row in built.rows.collect())
-    assert found == sizes
+    counts = Counter(row.split for row in built.rows.collect())
+    assert counts == sizes
     assert built.manifest.split is not None
     assert built.manifest.split.kind == split.kind
     assert loader.rebuild(name).manifest.content_hash == built.manifest.content_hash
@@ -173,11 +173,11 @@ def test_a_stratified_sample_is_exact_and_the_same_from_any_partitioning(
         for frame in (rows, rows.repartition(5), rows.coalesce(1).orderBy("late"))
     ]
 
-    assert len({one.manifest.content_hash for one in built}) == 1
+    assert len({training_set.manifest.content_hash for training_set in built}) == 1
     counts = Counter(built[0].to_pandas().entity_ids["user_id"])
     assert sorted(counts.values()) == [2, 3, 3, 3]
     assert (built[0].manifest.stratify_by, built[0].manifest.spine_rows_before_sampling) == (("user_id",), 40)
-    frames = [one.to_pandas() for one in built]
+    frames = [training_set.to_pandas() for training_set in built]
     for frame in frames:
         expected = frames[0]
         pd.testing.assert_frame_equal(frame.X, expected.X)
@@ -194,8 +194,8 @@ def test_rows_that_miss_a_feature_are_dropped_and_counted(loader: FeatureDataLoa
 
     assert (dropped.manifest.row_count, dropped.manifest.rows_dropped) == (16, 24)
     assert dropped.metadata()["missing_values"] == {"score": 0, "plan": 0}
-    for given in (None, spine):
-        again = loader.rebuild("whole", 1, spine=given)
+    for pairs in (None, spine):
+        again = loader.rebuild("whole", 1, spine=pairs)
         assert again.manifest.content_hash == dropped.manifest.content_hash
 
 
@@ -216,8 +216,11 @@ def test_examples_of_a_time_range_are_when_the_label_or_the_features_were_writte
         features=["stats:plan"], name="by_features", time_range=(hours(0), hours(7)), entities=[{"user_id": "u2"}]
     )
 
-    told = by_label.to_pandas()
-    assert list(zip(told.entity_ids["user_id"], told.timestamps, strict=True)) == [("u0", hours(2)), ("u1", hours(26))]
+    frame = by_label.to_pandas()
+    assert list(zip(frame.entity_ids["user_id"], frame.timestamps, strict=True)) == [
+        ("u0", hours(2)),
+        ("u1", hours(26)),
+    ]
     assert by_features.to_pandas().timestamps.tolist() == [hours(6)]
 
 
@@ -247,8 +250,8 @@ def test_entity_timestamps_are_distinct_pairs_of_a_declared_source(loader: Featu
     )
 
     assert pairs.columns == ["user_id", "event_timestamp"]
-    told = sorted((row["user_id"], row["event_timestamp"].astimezone(UTC)) for row in pairs.toArrow().to_pylist())
-    assert told == [("u1", hours(1)), ("u2", hours(2)), ("u5", hours(30))]
+    examples = sorted((row["user_id"], row["event_timestamp"].astimezone(UTC)) for row in pairs.toArrow().to_pylist())
+    assert examples == [("u1", hours(1)), ("u2", hours(2)), ("u5", hours(30))]
     assert sorted(row["user_id"] for row in of_a_day.collect()) == ["c1", "c2", "c3"]
     joined = loader.load_training_data(pairs, ["stats:score"], name="from_events")
     assert joined.manifest.row_count == 3
@@ -321,7 +324,7 @@ def test_entity_timestamps_are_distinct_pairs_of_a_declared_source(loader: Featu
         ),
     ],
 )
-def test_wrong_asks_are_explained(
+def test_an_error_explains_a_wrong_request(
     loader: FeatureDataLoader,
     spine: pd.DataFrame,
     ask: Callable[[FeatureDataLoader, pd.DataFrame], Any],

@@ -97,7 +97,7 @@ def test_a_version_is_extended_in_the_types_of_now_and_built_again_in_those_of_t
     assert "f (double)" in difference.features_added
 
 
-def test_a_process_that_knows_the_narrow_types_alone_narrows_nothing(
+def test_a_process_that_knows_only_the_narrow_types_narrows_nothing(
     stale: FeatureStore, feature_store: FeatureStore
 ) -> None:
     store = stale.tenant("acme")
@@ -134,7 +134,7 @@ def test_a_feature_that_its_saved_values_do_not_fit_is_refused(loader: FeatureDa
         loader.extend("narrow", spine("ann"), version=1)
 
 
-def test_what_failed_its_check_is_never_visible(
+def test_rows_that_failed_their_check_are_never_visible(
     feature_store: FeatureStore, loader: FeatureDataLoader, settings: Settings
 ) -> None:
     built = loader.load_training_data(spine("ann"), FEATURES, name="checked")

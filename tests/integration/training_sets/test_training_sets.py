@@ -104,7 +104,7 @@ def test_features_label_and_keys_are_loaded_apart(lateness: TrainingSet) -> None
     assert frame.timestamps.tolist()[0] == pd.Timestamp(hours(0.5))
 
 
-def test_what_is_loaded_is_counted(lateness: TrainingSet) -> None:
+def test_the_metadata_describes_the_loaded_rows(lateness: TrainingSet) -> None:
     assert lateness.to_pandas().metadata == {
         "total_samples": 10,
         "feature_count": 2,
@@ -116,7 +116,9 @@ def test_what_is_loaded_is_counted(lateness: TrainingSet) -> None:
 @pytest.mark.parametrize(
     ("part", "hours_of_day"), [("train", [0, 0, 1, 2, 3]), ("validation", [4, 5, 6]), ("test", [7, 8])]
 )
-def test_each_part_of_a_split_is_loaded_alone(lateness: TrainingSet, part: str, hours_of_day: list[int]) -> None:
+def test_each_part_of_a_split_can_be_loaded_separately(
+    lateness: TrainingSet, part: str, hours_of_day: list[int]
+) -> None:
     assert lateness.to_pandas(part).timestamps.dt.hour.tolist() == hours_of_day
 
 
@@ -136,7 +138,7 @@ def test_a_set_is_rebuilt_with_the_same_rows_after_more_data_came(
     assert loader.get("lateness", 1).manifest == lateness.manifest
 
 
-def test_a_set_is_rebuilt_from_its_own_spine_alone(
+def test_a_set_is_rebuilt_only_from_its_own_spine(
     loader: FeatureDataLoader, spine: pd.DataFrame, lateness: TrainingSet
 ) -> None:
     with pytest.raises(RebuildError, match="the spine is not the one"):

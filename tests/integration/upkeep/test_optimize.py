@@ -92,7 +92,7 @@ def test_small_files_become_one_in_order_and_no_answer_changes(
     assert [row["state"] for row in store.runs().where("job = 'optimize'").collect()] == ["succeeded"] * 2
 
 
-def test_rows_that_are_appended_meanwhile_are_neither_lost_nor_doubled(
+def test_rows_appended_concurrently_are_neither_lost_nor_duplicated(
     feature_store: FeatureStore, store: OfflineStore
 ) -> None:
     busy = feature_store.tenant("busy")
@@ -117,13 +117,13 @@ def test_rows_that_are_appended_meanwhile_are_neither_lost_nor_doubled(
     assert failures == []
     assert rewritten > 0
     rows = busy.get_batch_features(["docs:words", "docs:text"], hours(0), hours(24)).rows
-    told = sorted((row["words"], row["text"][0]) for row in rows.collect())
-    assert told == sorted((number, float(hour)) for number in range(20) for hour in range(6))
+    texts = sorted((row["words"], row["text"][0]) for row in rows.collect())
+    assert texts == sorted((number, float(hour)) for number in range(20) for hour in range(6))
     table = busy._scope.context.table(DOCS).values.read(feature_store.spark)
     assert table.where("tenant_id = 'busy'").count() == 120
 
 
-def test_what_is_good_is_left_alone() -> None:
+def test_good_partitions_are_recognized() -> None:
     def is_good(*sizes: int) -> bool:
         return PartitionFiles(date(2026, 1, 1), sizes).is_good
 

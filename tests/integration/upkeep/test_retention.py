@@ -1,4 +1,4 @@
-"""Retention deletes what is old and nothing else, and vacuum nothing that somebody needs."""
+"""Retention deletes old rows and nothing else, and vacuum deletes no file that a reader needs."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def days(fs: FeatureStore, group: FeatureGroup, tenant: str) -> list[tuple[str, 
     table = fs.tenant(tenant)._scope.context.table(group).values
     rows = table.read(fs.spark).where(F.col("tenant_id") == tenant)
     micros = F.unix_micros("event_timestamp") - F.lit(int(january(1).timestamp() * 1_000_000))
-    told = rows.select("user_id", (micros / F.lit(86_400_000_000) + 1).alias("day")).collect()
-    return sorted((line["user_id"], round(line["day"], 3)) for line in told)
+    lines = rows.select("user_id", (micros / F.lit(86_400_000_000) + 1).alias("day")).collect()
+    return sorted((line["user_id"], round(line["day"], 3)) for line in lines)
 
 
 def test_whole_days_that_are_older_are_deleted_without_a_look_into_their_files(
@@ -100,15 +100,15 @@ def test_whole_days_that_are_older_are_deleted_without_a_look_into_their_files(
     assert done[0].table_version == commit["version"]
     [first, second] = store.runs().where("job = 'cleanup'").orderBy("recorded_at", F.desc("details")).collect()
     assert {first["state"], second["state"]} == {"succeeded"}
-    told = sorted(json.loads(run["details"])["groups"] != [] for run in (first, second))
-    assert told == [False, True]
+    with_groups = sorted(json.loads(run["details"])["groups"] != [] for run in (first, second))
+    assert with_groups == [False, True]
 
 
-def test_the_days_can_be_given_and_wrong_ones_are_explained(feature_store: FeatureStore, store: OfflineStore) -> None:
+def test_a_cleanup_takes_the_days_and_explains_wrong_ones(feature_store: FeatureStore, store: OfflineStore) -> None:
     assert [result.deleted_rows for result in store.cleanup(retention_days=31, groups=["forever"])] == [0]
-    [asked] = store.cleanup(retention_days=1, groups=["forever"], dry_run=True)
+    [cleaned] = store.cleanup(retention_days=1, groups=["forever"], dry_run=True)
     # A month is deleted when all of it is older.
-    assert (asked.before, asked.deleted_rows) == ("2026-01-01", 0)
+    assert (cleaned.before, cleaned.deleted_rows) == ("2026-01-01", 0)
     assert store.cleanup(retention_days=10**9, groups=["forever"]) == []
     with pytest.raises(InvalidArgumentError, match="retention_days is 0"):
         store.cleanup(retention_days=0)
@@ -128,7 +128,7 @@ def test_rows_that_reads_after_the_cut_need_are_kept_and_all_answers_with_them(
         row("bob", 8, a=2, b=2),
         row("bob", 22, a=3, b=3),
         row("cid", 19, a=1),
-        row("cid", 19, a=2),  # which of the two counts is told by their content: both stay
+        row("cid", 19, a=2),  # their content decides which of the two counts: both stay
     ]
     spine = pd.DataFrame(
         [(user, january(day)) for user in ("ann", "bob", "cid") for day in (21, 22.5, 24.5, 25.5, 29, 33, 42)],
@@ -136,12 +136,12 @@ def test_rows_that_reads_after_the_cut_need_are_kept_and_all_answers_with_them(
     )
 
     def answers() -> list[list[tuple[Any, ...]]]:
-        asked = [
+        frames = [
             store.get_point_in_time(spine, features, known_at=known_at)
             for features in (["kept:a", "kept:b"], ["whole:a", "whole:b"])
             for known_at in (None, "event")
         ]
-        return [sorted(map(tuple, one.collect()), key=repr) for one in asked]
+        return [sorted(map(tuple, frame.collect()), key=repr) for frame in frames]
 
     for group in ("kept", "whole"):
         store.write_batch(group, rows)
@@ -157,22 +157,22 @@ def test_rows_that_reads_after_the_cut_need_are_kept_and_all_answers_with_them(
     assert [result.deleted_rows for result in store.cleanup(groups=["kept", "whole"])] == [0, 0]
 
 
-def test_a_late_row_that_comes_during_a_cleanup_stays(
+def test_a_late_row_written_during_a_cleanup_stays(
     feature_store: FeatureStore, store: OfflineStore, clock: Clock
 ) -> None:
     context = feature_store.tenant("late")._scope.context
     late = feature_store.tenant("late")
     late.write_batch("kept", [row("ann", 3, a=1), row("ann", 4, a=2)])
-    found = _old(Scope(context, "late"), KEPT, january(21).date())
+    months = _old(Scope(context, "late"), KEPT, january(21).date())
     late.write_batch("kept", [row("ann", 4, created=31, a=3), row("zoe", 2, a=9)])
 
-    done = _clean(Scope(context, "late"), found)
+    done = _clean(Scope(context, "late"), months)
 
     assert done.deleted_rows == 1
     assert days(feature_store, KEPT, "late") == [("ann", 4.0), ("ann", 4.0), ("zoe", 2.0)]
 
 
-def test_files_are_vacuumed_unless_somebody_needs_them(open_feature_store: OpenFeatureStore, clock: Clock) -> None:
+def test_vacuum_deletes_files_that_no_reader_needs(open_feature_store: OpenFeatureStore, clock: Clock) -> None:
     fs = open_feature_store(clock)
     fs.apply([PLAIN])
     store = fs.tenant("acme")
@@ -190,9 +190,11 @@ def test_files_are_vacuumed_unless_somebody_needs_them(open_feature_store: OpenF
         fs.vacuum(older_than="soon")
     assert loader.rebuild("pinned").manifest.content_hash == built.manifest.content_hash
     [would] = [
-        one for one in fs.vacuum(older_than="1us", force=True, dry_run=True) if one.table.endswith("plain_v1/values")
+        table
+        for table in fs.vacuum(older_than="1us", force=True, dry_run=True)
+        if table.table.endswith("plain_v1/values")
     ]
-    [did] = [one for one in fs.vacuum(older_than="1us", force=True) if one.table.endswith("plain_v1/values")]
+    [did] = [table for table in fs.vacuum(older_than="1us", force=True) if table.table.endswith("plain_v1/values")]
 
     assert (did.files, did.bytes) == (would.files, would.bytes)
     assert did.files == 2

@@ -1,4 +1,4 @@
-"""Faults of the storage and of the clock: told plainly, nothing half written, and no answer that is wrong."""
+"""Faults of the storage and of the clock: clear errors, nothing half written, and no wrong answer."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def healthy(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-def test_a_truncated_file_is_named_and_no_training_set_comes_of_it(
+def test_an_error_names_a_truncated_file_and_no_training_set_is_published(
     spark: SparkSession, healthy: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(healthy, tmp_path, dirs_exist_ok=True)
@@ -90,7 +90,7 @@ def test_a_truncated_source_file_is_named_and_its_window_stays_due(
         store.materialize_feature("scores", *window)
 
     assert store.get_batch_features("scores:score", START, window[1]).rows.count() == 3
-    assert [(one["state"], "StorageError" in one["error"]) for one in store.runs().collect()] == [("failed", True)]
+    assert [(run["state"], "StorageError" in run["error"]) for run in store.runs().collect()] == [("failed", True)]
     (landed / "part.parquet").unlink()
     assert store.materialize_feature("scores", *window).written == 1
 
@@ -130,7 +130,7 @@ def cut(file: Path, length: int) -> None:
 
 
 def fault_of(call: Callable[[], object]) -> StorageError:
-    """The fault that a call raises; what Spark raises in a frame's own action is told so by the command line."""
+    """The fault that a call raises; an error of Spark in a frame's own action is translated as in the command line."""
     try:
         call()
     except StorageError as error:
@@ -164,7 +164,7 @@ def fault_of(call: Callable[[], object]) -> StorageError:
         ),
     ],
 )
-def test_a_log_whose_newest_part_is_gone_is_told_by_every_read_and_write(
+def test_every_read_and_write_reports_a_log_without_its_newest_part(
     spark: SparkSession, healthy: Path, tmp_path: Path, checkpoint: bool, damage: Callable[[Path], None], message: str
 ) -> None:
     shutil.copytree(healthy, tmp_path, dirs_exist_ok=True)
@@ -232,7 +232,7 @@ ingest "$3/large.jsonl" large "$1"
 
 
 @pytest.mark.slow
-def test_a_full_and_a_read_only_disk_are_told_plainly_and_the_batch_is_written_once_there_is_room(
+def test_errors_report_a_full_and_a_read_only_disk_and_the_batch_is_written_once_there_is_room(
     spark: SparkSession, tmp_path: Path
 ) -> None:
     template, disk, rows = tmp_path / "template", tmp_path / "disk", tmp_path / "rows"
@@ -247,7 +247,7 @@ def test_a_full_and_a_read_only_disk_are_told_plainly_and_the_batch_is_written_o
         (rows / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     script = ["sh", "-c", _ON_ITS_OWN_DISK, "sh", str(disk), str(template), str(rows)]
     own_mounts = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
-    told = subprocess.run(
+    done = subprocess.run(
         [*(["unshare", "-m"] if own_mounts else []), *script],
         env={**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
@@ -256,12 +256,12 @@ def test_a_full_and_a_read_only_disk_are_told_plainly_and_the_batch_is_written_o
         check=False,
     )
 
-    lines = told.stdout.splitlines()
+    lines = done.stdout.splitlines()
     assert [line for line in lines if line.startswith("code ")] == ["code 0", "code 26", "code 26", "code 0"], (
-        told.stderr
+        done.stderr
     )
-    faults = [line for line in told.stderr.splitlines() if '"kind": "StorageError"' in line]
+    faults = [line for line in done.stderr.splitlines() if '"kind": "StorageError"' in line]
     assert len(faults) == 2
     assert "make room" in faults[0] or "raise it" in faults[0]
     assert "mount it for writing" in faults[1] or "this user may not write" in faults[1]
-    assert '"rows": 40010' in told.stdout
+    assert '"rows": 40010' in done.stdout

@@ -67,7 +67,7 @@ def edit(fs: FeatureStore, table: str, which: Any, column: str, before: str, aft
     DeltaTable(f"{fs.settings.warehouse}/_store/{table}").update(fs.spark, which, {column: changed})
 
 
-def test_an_unreadable_manifest_is_named_and_stops_only_who_needs_it(
+def test_an_unreadable_manifest_fails_only_reads_that_need_it(
     feature_store: FeatureStore, acme: OfflineStore, loader: FeatureDataLoader
 ) -> None:
     message = (
@@ -136,7 +136,7 @@ def test_an_unreadable_definition_stops_only_its_own_group(feature_store: Featur
     assert [group.name for group in feature_store.feature_groups()] == ["other", "stats"]
 
 
-def test_nothing_that_could_not_be_read_back_is_written(
+def test_a_value_that_could_not_be_read_back_is_never_written(
     feature_store: FeatureStore, acme: OfflineStore, loader: FeatureDataLoader
 ) -> None:
     context, spark = feature_store._context, feature_store.spark
@@ -168,12 +168,12 @@ def test_nothing_that_could_not_be_read_back_is_written(
     assert feature_store.feature_group("stats") == STATS
 
 
-def test_what_json_has_not_is_refused_before_anything_is_built(loader: FeatureDataLoader) -> None:
-    asked: list[dict[str, Any]] = [
+def test_values_that_json_lacks_are_refused_before_anything_is_built(loader: FeatureDataLoader) -> None:
+    requests: list[dict[str, Any]] = [
         {"missing": math.nan}, {"missing": math.inf}, {"missing": {"score": -math.inf}}, {"description": "\ud800"},
         {"description": None},
     ]  # fmt: skip
-    for options in asked:
+    for options in requests:
         with pytest.raises(InvalidArgumentError, match=next(iter(options))):
             loader.load_training_data(spine(), "stats:score", name="refused", **options)
 

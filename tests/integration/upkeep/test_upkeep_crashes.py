@@ -88,14 +88,14 @@ def content(store: OfflineStore) -> dict[str, Any]:
     # Killed once it was certified, an erasure that is run again is another one, and finds nothing.
     erased = Counter[tuple[str, str]]()
     for certificate in store.erasures():
-        erased.update({(one.kind, one.name): one.rows for one in certificate.tables})
+        erased.update({(table.kind, table.name): table.rows for table in certificate.tables})
     [manifest] = FeatureDataLoader(store).list()
     return {
         "values": Counter(table.values.read(spark).select("user_id", "event_timestamp", "score").collect()),
         "files": len(table.values.read(spark).inputFiles()),
         "rejected": store.rejected("scores").count(),
         "erased": +erased,
-        "exports": [Path(folder).name for one in store.erasures() for folder in one.exports],
+        "exports": [Path(folder).name for erasure in store.erasures() for folder in erasure.exports],
         "training set": (manifest.row_count, manifest.content_hash),
     }
 

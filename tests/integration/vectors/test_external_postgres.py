@@ -40,9 +40,9 @@ class Place:
     folder: Path
 
     def dsn(self, login: str = "owner", password: str = OWNER_PASSWORD, **changed: str) -> str:
-        asked = {"host": HOST, "sslmode": "verify-full", "sslrootcert": str(self.authority)} | changed
-        host = asked.pop("host")
-        words = "&".join(f"{name}={value}" for name, value in asked.items())
+        parameters = {"host": HOST, "sslmode": "verify-full", "sslrootcert": str(self.authority)} | changed
+        host = parameters.pop("host")
+        words = "&".join(f"{name}={value}" for name, value in parameters.items())
         return f"postgresql://{login}:{password}@{host}:{self.tls_port}/features?{words}"
 
     def settings(self, dsn: str | None = None) -> Settings:
@@ -106,7 +106,7 @@ def refused(place: Place, spark: SparkSession, dsn: str) -> str:
     return str(raised.value)
 
 
-def test_an_owner_that_may_not_make_what_is_missing_is_told_what_an_administrator_runs(
+def test_an_owner_without_the_rights_learns_what_an_administrator_must_run(
     place: Place, store: OfflineStore, spark: SparkSession
 ) -> None:
     told = [refused(place, spark, place.dsn())]
@@ -130,14 +130,14 @@ def test_vectors_are_synced_by_workers_over_tls_and_searched_by_the_application_
     place: Place, store: OfflineStore, spark: SparkSession
 ) -> None:
     result = store.sync_embeddings("docs:text", verify=True)
-    found = store.search_similar_embeddings("docs:text", [1.0, 0.52, 0.0], limit=2, filters={"stars": 1})
+    neighbors = store.search_similar_embeddings("docs:text", [1.0, 0.52, 0.0], limit=2, filters={"stars": 1})
     queries = spark.createDataFrame(
         [("a", [1.0, 0.0, 0.0]), ("b", [1.0, 3.9, 0.0])], "query string, vector array<double>"
     )
     batch = store.search_similar_for(queries.repartition(2), "docs:text", limit=1).orderBy("query").collect()
 
     assert (result.mode, result.rows, result.repaired) == ("full", 40, 0)
-    assert (found.source, [one.entity["doc_id"] for one in found]) == ("postgres", [5, 7])
+    assert (neighbors.source, [neighbor.entity["doc_id"] for neighbor in neighbors]) == ("postgres", [5, 7])
     assert [(row["query"], row["similar"]["doc_id"]) for row in batch] == [("a", 0), ("b", 39)]
 
 
@@ -152,12 +152,12 @@ def test_the_application_s_login_sees_nothing_by_sql_of_its_own(place: Place, st
     assert rows == (0,)
 
 
-def test_what_changed_is_synced_and_who_is_erased_is_gone(place: Place, store: OfflineStore) -> None:
+def test_a_sync_brings_changes_and_an_erasure_removes_the_entity(place: Place, store: OfflineStore) -> None:
     write(store, range(40, 50))
     result = store.sync_embeddings("docs:text", verify=True)
     certificate = store.erase("doc", {"doc_id": 45})
     after = store.sync_embeddings("docs:text", verify=True)
-    found = store.search_similar_embeddings("docs:text", [1.0, 4.5, 0.0], limit=1, exact=True)
+    neighbors = store.search_similar_embeddings("docs:text", [1.0, 4.5, 0.0], limit=1, exact=True)
     [vectors] = [table for table in certificate.tables if table.kind == "vectors"]
 
     assert (result.mode, result.rows, result.repaired) == ("incremental", 50, 0)
@@ -166,7 +166,7 @@ def test_what_changed_is_synced_and_who_is_erased_is_gone(place: Place, store: O
     assert [place.split(" ")[1] for place in certificate.out_of_reach[:2]] == ["planner", "write-ahead"]
     assert "VACUUM (FULL) pg_catalog.pg_statistic" in certificate.out_of_reach[0]
     assert (after.rows, after.repaired) == (49, 0)
-    assert found[0].entity["doc_id"] != 45
+    assert neighbors[0].entity["doc_id"] != 45
 
 
 def other_authority(place: Place) -> str:
@@ -176,7 +176,7 @@ def other_authority(place: Place) -> str:
 
 
 @pytest.mark.parametrize(
-    ("dsn", "told"),
+    ("dsn", "message"),
     [
         (other_authority, "certificate verify failed"),
         (lambda place: place.dsn(host="localhost"), 'does not match host name "localhost"'),
@@ -186,10 +186,10 @@ def other_authority(place: Place) -> str:
     ],
     ids=["authority", "host name", "no TLS", "password", "no authority"],
 )
-def test_a_connection_that_is_refused_says_why_and_tells_no_password(
-    place: Place, store: OfflineStore, spark: SparkSession, dsn: Callable[[Place], str], told: str
+def test_a_refused_connection_says_why_and_shows_no_password(
+    place: Place, store: OfflineStore, spark: SparkSession, dsn: Callable[[Place], str], message: str
 ) -> None:
-    assert told in refused(place, spark, dsn(place))
+    assert message in refused(place, spark, dsn(place))
 
 
 def job(place: Place, **more: str) -> tuple[int, str]:

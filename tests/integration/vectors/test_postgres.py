@@ -59,7 +59,7 @@ def postmaster(data: Path) -> int | None:
     return int(file.read_text().split()[0]) if file.exists() else None
 
 
-def test_nothing_is_started_before_it_is_needed(postgres: Postgres, tmp_path: Path) -> None:
+def test_the_server_starts_only_on_first_use(postgres: Postgres, tmp_path: Path) -> None:
     assert not postgres.is_set_up()
     assert list(tmp_path.iterdir()) == []
 
@@ -67,15 +67,15 @@ def test_nothing_is_started_before_it_is_needed(postgres: Postgres, tmp_path: Pa
 def test_only_its_user_reaches_it_and_no_network_does(postgres: Postgres) -> None:
     server = postgres.server
     with postgres.owner() as owner:
-        told = owner.execute(
+        settings = owner.execute(
             "SELECT current_setting('listen_addresses'), current_user, "
             "(SELECT rolsuper FROM pg_roles WHERE rolname = current_user), current_setting('server_version_num')::int"
         ).fetchone()
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (server.folder, server.data, server.socket_folder)}
 
-    assert told is not None
-    assert told[:3] == ("", "featurestore_owner", False)
-    assert told[3] >= 160000
+    assert settings is not None
+    assert settings[:3] == ("", "featurestore_owner", False)
+    assert settings[3] >= 160000
     assert set(modes.values()) == {0o700}
     assert stat.S_IMODE((server.socket_folder / ".s.PGSQL.5432").stat().st_mode) == 0o700
 
@@ -106,10 +106,10 @@ def test_a_server_that_was_stopped_has_its_rows_when_it_is_needed_again(postgres
     postgres.close()
     stopped = eventually(lambda: postmaster(data) is None)
     with postgres.owner() as owner:
-        found = owner.execute("SELECT seven FROM mine.kept").fetchall()
+        rows = owner.execute("SELECT seven FROM mine.kept").fetchall()
 
     assert stopped
-    assert found == [(7,)]
+    assert rows == [(7,)]
 
 
 def test_a_server_that_crashed_is_started_again(postgres: Postgres) -> None:
@@ -131,7 +131,7 @@ def test_a_server_that_crashed_is_started_again(postgres: Postgres) -> None:
     assert eventually(is_new)
 
 
-def test_a_connection_that_the_server_ended_is_not_given_out_again(postgres: Postgres) -> None:
+def test_the_pool_never_reuses_a_connection_that_the_server_ended(postgres: Postgres) -> None:
     with postgres.owner() as owner:
         first = owner.info.backend_pid
     with psycopg.connect(postgres.server.dsn("postgres"), autocommit=True) as superuser:
@@ -141,7 +141,7 @@ def test_a_connection_that_the_server_ended_is_not_given_out_again(postgres: Pos
         assert owner.info.backend_pid != first
 
 
-def test_an_error_undoes_the_transaction_and_says_what_the_server_said(postgres: Postgres) -> None:
+def test_an_error_rolls_back_the_transaction_and_shows_the_servers_message(postgres: Postgres) -> None:
     def fail() -> None:
         with postgres.owner() as owner:
             owner.execute("CREATE SCHEMA half_done")
@@ -153,7 +153,7 @@ def test_an_error_undoes_the_transaction_and_says_what_the_server_said(postgres:
         assert owner.execute("SELECT to_regnamespace('half_done')").fetchone() == (None,)
 
 
-def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None:
+def test_a_path_too_long_for_a_socket(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 20) / ("and longer" * 5)
     server = EmbeddedServer(folder / "warehouse, with a comma.postgres")
     server.start()
@@ -181,15 +181,15 @@ def test_a_server_that_does_not_start_shows_its_log(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         ({"postgres": "external"}, "set FEATURESTORE_POSTGRES_DSN"),
         ({"warehouse": "s3a://bucket/warehouse"}, "is not on a local disk"),
         ({"postgres_dsn": "nonsense"}, "FEATURESTORE_POSTGRES_DSN is not a PostgreSQL DSN"),
     ],
 )
-def test_settings_that_name_no_postgresql(settings: dict[str, str], told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told), Postgres(Settings(**settings)).owner():
+def test_settings_that_name_no_postgresql(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message), Postgres(Settings(**settings)).owner():
         pass
 
 

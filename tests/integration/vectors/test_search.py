@@ -279,7 +279,7 @@ def test_the_default_model_of_a_queried_entity_is_its_own(few: OfflineStore) -> 
         few.search_similar_embeddings("docs:text", {"source": "s", "number": 5})
 
 
-def test_vectors_of_other_models_alone_are_named(few: OfflineStore) -> None:
+def test_an_error_names_the_only_other_model_versions(few: OfflineStore) -> None:
     with pytest.raises(NotFoundError, match=r"no vectors of the model version 'smal' .*; it has \['large', 'small'\]"):
         few.search_similar_embeddings("docs:text", QUERY, model_version="smal")
 
@@ -300,7 +300,7 @@ def test_matches_as_a_table_and_as_a_sequence(few: OfflineStore) -> None:
     assert not nothing
 
 
-def test_vectors_too_close_to_tell_in_single_precision(feature_store: FeatureStore) -> None:
+def test_vectors_that_single_precision_cannot_separate_are_ordered(feature_store: FeatureStore) -> None:
     store = feature_store.tenant("close")
     random = np.random.default_rng(5)
     vectors = (np.float32(QUERY) + np.float32(1e-4) * random.normal(size=(150, DIMS)).astype(np.float32)).tolist()
@@ -324,8 +324,8 @@ def test_similarities_of_vectors_of_any_length(spark: SparkSession) -> None:
     lengths = [1.0, 1e-42, 1e-30, 1e-12, 1e12, 1e30, 1e36]
     vectors = [(random.normal(size=dims) * length).astype(np.float32).tolist() for length in lengths]
     rows = pa.table({"vector": pa.array([*vectors, [0.0] * dims, None], pa.list_(pa.float32()))})
-    for given in (random.normal(size=dims), random.normal(size=dims) * 1e300, random.normal(size=dims) * 1e-300):
-        query = Query.of(given.tolist())
+    for sample in (random.normal(size=dims), random.normal(size=dims) * 1e300, random.normal(size=dims) * 1e-300):
+        query = Query.of(sample.tolist())
         vector = F.col("vector")
         similarities = spark.createDataFrame(rows).select(
             query.near(vector).alias("near"), query.exact(vector).alias("exact")
@@ -333,7 +333,7 @@ def test_similarities_of_vectors_of_any_length(spark: SparkSession) -> None:
 
         *compared, zero, missing = similarities.collect()
 
-        expected = [cosine(given / np.abs(given).max(), vector) for vector in vectors]
+        expected = [cosine(sample / np.abs(sample).max(), vector) for vector in vectors]
         assert [row["exact"] for row in compared] == [pytest.approx(value, abs=2e-12) for value in expected]
         assert [row["near"] for row in compared] == [pytest.approx(value, abs=query.margin) for value in expected]
         assert [*zero, *missing] == [None] * 4
@@ -427,7 +427,7 @@ def nodes_of(rows: DataFrame) -> Iterator[tuple[str, str, str]]:
         ({"filters": {"text": QUERY}}, r"'text' is embedding\(6\); possible types"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_searched_is_explained(acme: OfflineStore, changed: dict[str, Any], message: str) -> None:
+def test_an_error_explains_what_cannot_be_searched(acme: OfflineStore, changed: dict[str, Any], message: str) -> None:
     arguments = {"feature": "docs:text", "query": QUERY} | changed
     with pytest.raises(InvalidArgumentError, match=message):
         acme.search_similar_embeddings(arguments.pop("feature"), arguments.pop("query"), **arguments)

@@ -96,7 +96,7 @@ ENTITY = {"source": "a", "number": 3}
         ("notes", ENTITY, {"threshold": -1}),
     ],
 )
-def test_postgresql_answers_what_the_group_s_table_answers(
+def test_postgresql_returns_what_the_group_s_table_returns(
     acme: OfflineStore, group: str, query: Any, options: dict[str, Any]
 ) -> None:
     in_table = acme.search_similar_embeddings(f"{group}:text", query, at=NOW, **options)
@@ -116,7 +116,9 @@ def test_postgresql_answers_what_the_group_s_table_answers(
         ({"filters": {"color": "red"}}, "the index has no such column"),
     ],
 )
-def test_the_table_answers_what_the_index_cannot(acme: OfflineStore, options: dict[str, Any], why: str) -> None:
+def test_the_table_answers_searches_that_the_index_cannot(
+    acme: OfflineStore, options: dict[str, Any], why: str
+) -> None:
     assert acme.search_similar_embeddings("docs:text", VECTOR, **options).source == "delta", why
 
 
@@ -143,7 +145,7 @@ def test_the_ttl_ends_at_the_moment_of_the_search(acme: OfflineStore) -> None:
     assert before.source == "delta"
 
 
-def test_a_batch_answers_each_as_if_it_were_alone(acme: OfflineStore) -> None:
+def test_a_batch_answers_each_query_as_a_single_search_does(acme: OfflineStore) -> None:
     queries = [VECTOR, ENTITY, np.arange(1, 7), {"source": "b", "number": 5}]
     batch = acme.search_similar_embeddings_batch("docs:text", queries, limit=4, threshold=-1)
     alone = [acme.search_similar_embeddings("docs:text", query, limit=4, threshold=-1) for query in queries]
@@ -152,7 +154,7 @@ def test_a_batch_answers_each_as_if_it_were_alone(acme: OfflineStore) -> None:
     assert {len(result) for result in batch} == {4}
 
 
-def test_a_batch_of_none_and_of_what_is_no_query(acme: OfflineStore) -> None:
+def test_a_batch_may_be_empty_and_refuses_what_is_not_a_query(acme: OfflineStore) -> None:
     assert acme.search_similar_embeddings_batch("docs:text", []) == []
     with pytest.raises(InvalidArgumentError, match="2 dims"):
         acme.search_similar_embeddings_batch("docs:text", [VECTOR, [1.0, 2.0]])

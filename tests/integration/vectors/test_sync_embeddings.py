@@ -98,7 +98,7 @@ def newest(rows: Sequence[Row], name: str) -> Row | None:
 def expected(rows: Sequence[Row], nulls: str, now: datetime = NOW) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """By key and model version: both timestamps, vector, filters, and (with ``skip``) the filters' event timestamps."""
     valid = [row for row in rows if row["event_timestamp"] <= now]
-    found = {}
+    by_key = {}
     for key in {(row["source"], row["number"]) for row in valid}:
         mine = [row for row in valid if (row["source"], row["number"]) == key]
         for model in {row["text__model_version"] for row in mine if row["text"] is not None}:
@@ -107,26 +107,26 @@ def expected(rows: Sequence[Row], nulls: str, now: datetime = NOW) -> dict[tuple
             if vector is None or vector["text__model_version"] != model or not any(vector["text"] or [0]):
                 continue
             taken = [vector if nulls == "keep" else newest(mine, name) for name in FILTERS]
-            found[*key, model] = (
+            by_key[*key, model] = (
                 *order(vector),
                 vector["text"] if nulls == "skip" else np.float16(vector["text"]).tolist(),
                 *(None if row is None else row[name] for name, row in zip(FILTERS, taken, strict=True)),
                 *([None if row is None else row["event_timestamp"] for row in taken] if nulls == "skip" else []),
             )
-    return found
+    return by_key
 
 
 def stored(store: OfflineStore, group: FeatureGroup, tenant_id: str = "acme") -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """The same of what PostgreSQL has."""
-    found = {}
+    by_key = {}
     with store._scope.context.postgres.owner(tenant_id) as connection:
         for table in registered(connection, group.name, group.version):
             columns = names(["tenant_id", *(column.name for column in table.columns)])
             rows = connection.execute(sql.SQL("SELECT {} FROM {}").format(columns, in_schema(table.name)))
             for row in rows.fetchall():
                 assert row[0] == tenant_id
-                found[row[1], row[2], table.model] = (row[3], row[4], json.loads(row[5]), *row[6:])
-    return {key: (*row[:2], np.float32(row[2]).tolist(), *row[3:]) for key, row in found.items()}
+                by_key[row[1], row[2], table.model] = (row[3], row[4], json.loads(row[5]), *row[6:])
+    return {key: (*row[:2], np.float32(row[2]).tolist(), *row[3:]) for key, row in by_key.items()}
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +158,7 @@ class Written:
 
 
 @pytest.mark.parametrize("group", [skip_group(), KEEP], ids=lambda group: group.nulls)
-def test_a_row_an_entity_and_of_one_model_becomes_the_partition(
-    feature_store: FeatureStore, group: FeatureGroup
-) -> None:
+def test_one_row_per_entity_and_model_becomes_the_partition(feature_store: FeatureStore, group: FeatureGroup) -> None:
     single = feature_store.tenant("single")
     of_entity = {(row["source"], row["number"]): row for row in written_rows(seed=5, start=NOW - 8 * DAY, entities=30)}
     first = [{**row, "text__model_version": "small"} for row in of_entity.values()]
@@ -196,14 +194,14 @@ def test_the_first_sync_brings_all(feature_store: FeatureStore, store: OfflineSt
     assert summary(store.sync_embeddings("docs:text")) == ("none", 0)
 
 
-def test_changes_come_by_the_feed_alone(feature_store: FeatureStore, store: OfflineStore) -> None:
-    one, other = ({"source": "a", "number": number, "created_timestamp": NOW} for number in (1, 2))
+def test_a_sync_reads_changes_from_the_feed_only(feature_store: FeatureStore, store: OfflineStore) -> None:
+    first, other = ({"source": "a", "number": number, "created_timestamp": NOW} for number in (1, 2))
     base = dict.fromkeys(("text", "text__model_version", *FILTERS))
     vector = np.float32([0.1, 0.2, 0.3, 0.4, 0.5]).tolist()
     added = [
         # A correction, a value that comes late, a filter alone, a zero that ends an entity, a new one, one yet to come.
-        base | one | {"event_timestamp": NOW - DAY, "text": vector, "text__model_version": "small", "country": "FI"},
-        base | one | {"event_timestamp": NOW - 60 * DAY, "text": vector, "text__model_version": "old"},
+        base | first | {"event_timestamp": NOW - DAY, "text": vector, "text__model_version": "small", "country": "FI"},
+        base | first | {"event_timestamp": NOW - 60 * DAY, "text": vector, "text__model_version": "old"},
         base | other | {"event_timestamp": NOW - DAY, "pages": 77},
         base | other | {"event_timestamp": NOW, "text": [0.0] * DIMS, "text__model_version": "small", "number": 3},
         base | other | {"event_timestamp": NOW, "text": vector, "text__model_version": "small", "number": 999},
@@ -222,7 +220,7 @@ def test_changes_come_by_the_feed_alone(feature_store: FeatureStore, store: Offl
     assert [key[:2] for key in stored(store, skip_group(), "other")] == [("z", Written.rows[0]["number"])]
 
 
-def test_a_row_that_was_dated_ahead_comes_in_its_time(store: OfflineStore, clock: Clock) -> None:
+def test_a_row_dated_in_the_future_appears_at_its_time(store: OfflineStore, clock: Clock) -> None:
     clock.now = NOW + DAY
     result = store.sync_embeddings("docs:text")
     clock.now = NOW
@@ -256,7 +254,7 @@ def test_rewriting_files_changes_nothing(store: OfflineStore) -> None:
     assert result.rows == len(expected(Written.rows, "skip"))
 
 
-def test_verifying_finds_and_mends_what_differs(store: OfflineStore) -> None:
+def test_verification_finds_and_repairs_differences(store: OfflineStore) -> None:
     table = VectorTable.of(skip_group(), skip_group().feature("text"), "small")
     assert store.sync_embeddings("docs:text", verify=True).repaired == 0
     with store._scope.context.postgres.owner("acme") as connection:
@@ -339,7 +337,7 @@ def test_a_definition_that_changes_is_followed(feature_store: FeatureStore, stor
     assert result.reason.startswith("the definition changed: filters were {'country': 'string', 'pages': 'long'")
     wanted = {key: (*row[:3], row[4], row[7]) for key, row in expected(Written.rows, "skip").items()}
     assert stored(store, skip_group()) == wanted
-    # By their new parameters, also of a model version whose last row is gone.
+    # By their new parameters, also for a model version that lost its last row.
     assert result.graphs_built >= len(result.model_versions)
     feature_store.apply([skip_group()])
 
@@ -374,14 +372,16 @@ def test_the_rows_are_those_that_a_search_of_the_table_considers(store: OfflineS
     )
     content = stored(store, group)
     for model in ("small", "a/large one"):
-        found = latest_similarities(values.where("source = 'tied'"), columns, model, lambda vector: F.to_json(vector))
-        told = {
+        similarities = latest_similarities(
+            values.where("source = 'tied'"), columns, model, lambda vector: F.to_json(vector)
+        )
+        by_key = {
             (row["source"], row["number"], model): (json.loads(row[SIMILARITY]), *(row[name] for name in FILTERS[:2]))
-            for row in found.toArrow().to_pylist()
+            for row in similarities.toArrow().to_pylist()
         }
         storage = np.float16 if group.nulls == "keep" else np.float32
         wanted = {
-            key: (storage(row[0]).astype(np.float32).tolist(), *row[1:]) for key, row in told.items() if any(row[0])
+            key: (storage(row[0]).astype(np.float32).tolist(), *row[1:]) for key, row in by_key.items() if any(row[0])
         }
         mine = {key: (row[2], *row[3:5]) for key, row in content.items() if key[0] == "tied" and key[2] == model}
         assert mine == wanted
@@ -395,7 +395,7 @@ def test_a_feature_without_vectors_is_synced_too(store: OfflineStore) -> None:
     assert summary(store.sync_embeddings("words:text", verify=True)) == ("none", 0)
 
 
-def test_the_ledger_tells_of_a_sync(store: OfflineStore) -> None:
+def test_the_ledger_records_a_sync(store: OfflineStore) -> None:
     [*_, last] = [
         row for row in store.runs().collect() if row["job"] == "sync_embeddings" and row["feature_group"] == "words"
     ]
@@ -412,7 +412,7 @@ def test_what_cannot_be_synced_is_told(store: OfflineStore) -> None:
         store.sync_embeddings("doks:text")
 
 
-def test_a_sync_beside_another_says_so_and_changes_nothing(store: OfflineStore) -> None:
+def test_a_sync_during_another_says_so_and_changes_nothing(store: OfflineStore) -> None:
     table = VectorTable.of(skip_group(), skip_group().feature("text"), "small")
     before = stored(store, skip_group())
     with store._scope.context.postgres.connect_owner() as other, locked(SyncTarget(other, "acme", table)):
@@ -432,8 +432,8 @@ def test_the_command_line_syncs(
     monkeypatch.chdir(Path(store._scope.context.settings.warehouse).parent)
 
     assert run(["sync-embeddings", "words:text", "--tenant", "acme", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["tenant"], told["feature"]) == ("acme", "words:text")
+    output = json.loads(capsys.readouterr().out)
+    assert (output["tenant"], output["feature"]) == ("acme", "words:text")
     assert run(["sync-embeddings", "--tenant", "acme"]) == 2
     assert run(["sync-embeddings", "words:text", "--all", "--tenant", "acme"]) == 2
     capsys.readouterr()

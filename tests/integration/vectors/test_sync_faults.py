@@ -80,10 +80,10 @@ def write(store: OfflineStore, first: int, last: int) -> None:
     ]
     table = pa.Table.from_pylist(rows)
     store.write_batch("docs", table.set_column(2, "text", table["text"].cast(pa.list_(pa.float32()))))
-    Written.rows = Written.rows | {number: (told(vector), number % 5) for number, vector in vectors.items()}
+    Written.rows = Written.rows | {number: (as_text(vector), number % 5) for number, vector in vectors.items()}
 
 
-def told(vector: list[float]) -> str:
+def as_text(vector: list[float]) -> str:
     return json.dumps([round(number) for number in vector], separators=(",", ":"))
 
 
@@ -91,16 +91,16 @@ def stored(store: OfflineStore, model: str = "small") -> Rows:
     with store._scope.context.postgres.owner("acme") as connection:
         if connection.execute("SELECT to_regclass('featurestore.\"docs_v1:text:small\"')").fetchone() == (None,):
             return {}
-        found = connection.execute(
+        rows = connection.execute(
             sql.SQL("SELECT doc_id, _embedding::text, stars FROM {}").format(in_schema(f"docs_v1:text:{model}"))
         )
-        return {row[0]: (row[1], row[2]) for row in found.fetchall()}
+        return {row[0]: (row[1], row[2]) for row in rows.fetchall()}
 
 
 def left_behind(store: OfflineStore) -> int:
     with store._scope.context.postgres.owner() as connection:
-        found = connection.execute("SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'staging %'")
-        [[number]] = found.fetchall()
+        count = connection.execute("SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'staging %'")
+        [[number]] = count.fetchall()
     return int(number)
 
 
@@ -242,21 +242,21 @@ def test_once_there_is_room_the_next_sync_goes_on(store: OfflineStore) -> None:
     require_whole(store)
 
 
-def test_of_two_syncs_at_once_one_does_all_and_the_other_says_who(store: OfflineStore) -> None:
+def test_one_of_two_concurrent_syncs_does_the_work_and_the_other_names_it(store: OfflineStore) -> None:
     write(store, 0, 40)
-    told: list[str] = []
+    messages: list[str] = []
 
     def second() -> None:
         with pytest.raises(SyncError) as raised:
             FeatureStore.open(store._scope.context.settings, spark=store._scope.context.spark).tenant(
                 "acme"
             ).sync_embeddings("docs:text")
-        told.append(str(raised.value))
+        messages.append(str(raised.value))
 
     hook(store, "staging", second)
     store.sync_embeddings("docs:text")
 
-    assert f"is being synced already, by process {os.getpid()} on " in told[0]
+    assert f"is being synced already, by process {os.getpid()} on " in messages[0]
     require_whole(store)
 
 

@@ -1,4 +1,4 @@
-"""Tasks of a sync that fail and are tried again by Spark: whatever earlier attempts wrote, each row is there once."""
+"""Spark retries failed tasks of a sync: each row is there once, whatever earlier attempts wrote."""
 
 import json
 import os
@@ -110,8 +110,8 @@ class Meddler:
         return f'featurestore."{name}"'
 
     def end_copy_that_waits(self, for_what: str) -> None:
-        asked = f"SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY %' AND wait_event = '{for_what}'"
-        [[pid]] = wait_for("a COPY that waits", lambda: self.execute(asked), 120, self._activity)
+        query = f"SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY %' AND wait_event = '{for_what}'"
+        [[pid]] = wait_for("a COPY that waits", lambda: self.execute(query), 120, self._activity)
         self.execute(f"SELECT pg_terminate_backend({pid}, 60000)")
 
     def _activity(self) -> str:
@@ -158,7 +158,7 @@ def test_rows_of_attempts_that_failed_do_not_count_whether_or_not_they_were_comm
             f"CREATE TRIGGER wait BEFORE INSERT ON {staging} FOR EACH ROW EXECUTE FUNCTION wait_in_the_middle()"
         )
         meddler.execute("SELECT pg_advisory_lock(1)")
-        # Of connections from now on, which are those of tasks.
+        # For connections from now on, which are those of tasks.
         meddler.execute("ALTER ROLE owner RESET synchronous_commit")
         sync.stdin.write("\n")
         sync.stdin.flush()
@@ -174,12 +174,12 @@ def test_rows_of_attempts_that_failed_do_not_count_whether_or_not_they_were_comm
         [[attempts, rows]] = meddler.execute(f"SELECT count(DISTINCT _attempt), count(*) FROM {staging}")
         [[written]] = meddler.execute("SELECT last_value FROM public.written")
         meddler.execute(f"DROP TRIGGER wait ON {staging}")
-        told, _ = sync.communicate("\n", timeout=120)
+        output, _ = sync.communicate("\n", timeout=120)
     keys = meddler.execute('SELECT doc_id FROM featurestore."docs_v1:text:small" ORDER BY 1')
 
     assert (attempts, rows) == (2, 2 * ROWS)
     # Those of the first attempt are not there, and were written.
     assert 2 * ROWS < written < 3 * ROWS
-    assert json.loads(told) == {"rows": ROWS, "upserted": ROWS}
+    assert json.loads(output) == {"rows": ROWS, "upserted": ROWS}
     assert keys == [(number,) for number in range(ROWS)]
     assert store.sync_embeddings("docs:text", verify=True).repaired == 0

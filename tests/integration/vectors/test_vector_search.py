@@ -91,8 +91,8 @@ class Loaded:
     searchable: Searchable
     rows: list[Row]
 
-    def find(self, queries: list[Any], **asked: Any) -> list[Any]:
-        search = VectorSearch(searchable=self.searchable, tenant_id="acme", **asked)
+    def find(self, queries: list[Any], **options: Any) -> list[Any]:
+        search = VectorSearch(searchable=self.searchable, tenant_id="acme", **options)
         with self.postgres.tenant("acme") as connection:
             return nearest(connection, search, [Query.of(query) for query in queries])
 
@@ -110,8 +110,8 @@ def load(postgres: Postgres, table: VectorTable, rows: list[Row], tenant_id: str
             sql.Placeholder(),
             sql.SQL(", ").join(sql.Placeholder() * len(columns)),
         )
-        told = [{**row, "_embedding": str(row["vector"].tolist())} for row in rows]
-        owner.cursor().executemany(statement, [[tenant_id, *(row[name] for name in columns)] for row in told])
+        values = [{**row, "_embedding": str(row["vector"].tolist())} for row in rows]
+        owner.cursor().executemany(statement, [[tenant_id, *(row[name] for name in columns)] for row in values])
         owner.execute(
             "INSERT INTO featurestore.watermarks VALUES (%s, %s, 'id', 7, now(), %s, NULL, %s)",
             [table.name, tenant_id, NOW, len(rows)],
@@ -120,8 +120,8 @@ def load(postgres: Postgres, table: VectorTable, rows: list[Row], tenant_id: str
         owner.execute(sql.SQL("ANALYZE {}").format(in_schema(table.name)))
         ensure_graph(owner, table, tenant_id)
     with postgres.tenant(tenant_id) as connection:
-        one = searchable(connection, tenant_id, table.group, table.version, table.feature)[table.model]
-    return Loaded(postgres, one, rows)
+        target = searchable(connection, tenant_id, table.group, table.version, table.feature)[table.model]
+    return Loaded(postgres, target, rows)
 
 
 @pytest.fixture(scope="module")
@@ -143,11 +143,11 @@ def halves(postgres: Postgres) -> Loaded:
 
 
 def passes(row: Row, filters: tuple[ColumnFilter, ...]) -> bool:
-    for one in filters:
-        value = row[one.name]
-        if value is None or (one.any_of and value not in one.any_of):
+    for filter_ in filters:
+        value = row[filter_.name]
+        if value is None or (filter_.any_of and value not in filter_.any_of):
             return False
-        if (one.low is not None and value < one.low) or (one.high is not None and value > one.high):
+        if (filter_.low is not None and value < filter_.low) or (filter_.high is not None and value > filter_.high):
             return False
     return True
 
@@ -161,20 +161,24 @@ def brute_force(
         return []
     kind = np.float32 if loaded.searchable.table.storage == "vector" else np.float16
     vectors = np.array([row["vector"] for row in rows]).astype(kind).astype(np.float64)
-    asked = np.asarray(query, np.float64)
-    cosines = vectors @ asked / np.sqrt((vectors * vectors).sum(axis=1) * (asked @ asked))
-    told = [((row["source"], row["number"]), round(float(one), 12)) for row, one in zip(rows, cosines, strict=True)]
-    return sorted((one for one in told if one[1] >= threshold), key=lambda one: (-one[1], one[0]))[:limit]
+    wanted = np.asarray(query, np.float64)
+    cosines = vectors @ wanted / np.sqrt((vectors * vectors).sum(axis=1) * (wanted @ wanted))
+    matches = [
+        ((row["source"], row["number"]), round(float(cosine), 12)) for row, cosine in zip(rows, cosines, strict=True)
+    ]
+    return sorted((match for match in matches if match[1] >= threshold), key=lambda match: (-match[1], match[0]))[
+        :limit
+    ]
 
 
-def told(found: Any) -> list[Any]:
-    return [((row["source"], row["number"]), row[SIMILARITY]) for row in found.rows]
+def pairs(result: Any) -> list[Any]:
+    return [((row["source"], row["number"]), row[SIMILARITY]) for row in result.rows]
 
 
-def same(found: list[Any], expected: list[Any]) -> bool:
-    """The same keys in the same order; similarities are sums, whose last digit is anybody's."""
-    return [key for key, _ in found] == [key for key, _ in expected] and np.allclose(
-        [one for _, one in found], [one for _, one in expected], rtol=0, atol=2e-12
+def same(actual: list[Any], expected: list[Any]) -> bool:
+    """The same keys in the same order; the last digit of a similarity may differ, since it is a sum."""
+    return [key for key, _ in actual] == [key for key, _ in expected] and np.allclose(
+        [similarity for _, similarity in actual], [similarity for _, similarity in expected], rtol=0, atol=2e-12
     )
 
 
@@ -209,51 +213,51 @@ SEARCHES = st.fixed_dictionaries(
         "seed": st.integers(0, 2**32 - 1),
         "limit": st.sampled_from([1, 3, 10, 10, 60, 400]),
         "threshold": st.sampled_from([-1.0, 0.3, 0.9]),
-        "filters": st.lists(FILTERS, max_size=3, unique_by=lambda one: one.name).map(tuple),
+        "filters": st.lists(FILTERS, max_size=3, unique_by=lambda filter_: filter_.name).map(tuple),
         "oldest": st.sampled_from([None, None, NOW - timedelta(hours=150), NOW - timedelta(hours=1)]),
     }
 )
 
 
 def query_of(loaded: Loaded, seed: int) -> Any:
-    """Every other one is a stored vector, of which some tie."""
+    """Every other query is a stored vector, and some stored vectors tie."""
     rng = np.random.default_rng(seed)
     return loaded.rows[seed % 200]["vector"] if seed % 2 else clustered(rng, 1)[0]
 
 
 @settings(max_examples=60)
-@given(asked=SEARCHES)
-def test_an_exact_search_is_brute_force(loaded: Loaded, asked: dict[str, Any]) -> None:
-    query = query_of(loaded, asked.pop("seed"))
-    [found] = loaded.find([query], exact=True, **asked)
+@given(options=SEARCHES)
+def test_an_exact_search_is_brute_force(loaded: Loaded, options: dict[str, Any]) -> None:
+    query = query_of(loaded, options.pop("seed"))
+    [result] = loaded.find([query], exact=True, **options)
 
-    assert found.exact
-    assert same(told(found), brute_force(loaded, query, **asked))
+    assert result.exact
+    assert same(pairs(result), brute_force(loaded, query, **options))
 
 
 @settings(max_examples=20)
-@given(asked=SEARCHES)
-def test_an_exact_search_of_halves_is_brute_force_among_halves(halves: Loaded, asked: dict[str, Any]) -> None:
-    query = query_of(halves, asked.pop("seed"))
-    [found] = halves.find([query], exact=True, **asked)
+@given(options=SEARCHES)
+def test_an_exact_search_of_halves_is_brute_force_among_halves(halves: Loaded, options: dict[str, Any]) -> None:
+    query = query_of(halves, options.pop("seed"))
+    [result] = halves.find([query], exact=True, **options)
 
-    assert same(told(found), brute_force(halves, query, **asked))
+    assert same(pairs(result), brute_force(halves, query, **options))
 
 
 @settings(max_examples=60)
-@given(asked=SEARCHES)
-def test_a_search_by_index_leaves_no_place_empty(loaded: Loaded, asked: dict[str, Any]) -> None:
+@given(options=SEARCHES)
+def test_a_search_by_index_leaves_no_place_empty(loaded: Loaded, options: dict[str, Any]) -> None:
     """What it finds passes, has its own similarity, and is in order; as many as there are, but for the threshold's edge."""
-    query = query_of(loaded, asked.pop("seed"))
-    [found] = loaded.find([query], **asked)
-    all_that_pass = brute_force(loaded, query, len(loaded.rows), -1, asked["filters"], asked["oldest"])
-    expected = brute_force(loaded, query, **asked)
+    query = query_of(loaded, options.pop("seed"))
+    [result] = loaded.find([query], **options)
+    all_that_pass = brute_force(loaded, query, len(loaded.rows), -1, options["filters"], options["oldest"])
+    expected = brute_force(loaded, query, **options)
 
-    assert same(sorted(told(found)), sorted(one for one in all_that_pass if one[0] in dict(told(found))))
-    assert told(found) == sorted(told(found), key=lambda one: (-one[1], one[0]))
-    assert len(set(dict(told(found)))) == len(found.rows) >= 0.9 * len(expected)
-    if asked["threshold"] == -1:
-        assert len(found.rows) == len(expected)
+    assert same(sorted(pairs(result)), sorted(match for match in all_that_pass if match[0] in dict(pairs(result))))
+    assert pairs(result) == sorted(pairs(result), key=lambda match: (-match[1], match[0]))
+    assert len(set(dict(pairs(result)))) == len(result.rows) >= 0.9 * len(expected)
+    if options["threshold"] == -1:
+        assert len(result.rows) == len(expected)
 
 
 @pytest.mark.parametrize(
@@ -263,41 +267,41 @@ def test_a_search_by_index_leaves_no_place_empty(loaded: Loaded, asked: dict[str
 def test_recall(kind: str, filters: tuple[ColumnFilter, ...], request: pytest.FixtureRequest) -> None:
     loaded = request.getfixturevalue(kind)
     queries = list(clustered(np.random.default_rng(17), 60))
-    found = loaded.find(queries, limit=10, threshold=-1, filters=filters)
+    results = loaded.find(queries, limit=10, threshold=-1, filters=filters)
     recalls = []
-    for query, one in zip(queries, found, strict=True):
+    for query, result in zip(queries, results, strict=True):
         expected = {key for key, _ in brute_force(loaded, query, 10, -1, filters)}
-        recalls.append(len(expected & {key for key, _ in told(one)}) / 10)
+        recalls.append(len(expected & {key for key, _ in pairs(result)}) / 10)
 
     assert np.mean(recalls) >= 0.97
 
 
-def test_the_index_is_what_answers_where_many_pass(loaded: Loaded) -> None:
+def test_the_index_answers_where_many_rows_pass(loaded: Loaded) -> None:
     queries = list(clustered(np.random.default_rng(5), 40))
 
-    assert {one.exact for one in loaded.find(queries, limit=10, threshold=-1)} == {False}
-    assert {one.exact for one in loaded.find(queries, limit=10, threshold=-1, filters=(between("stars", 7, 9),))} == {
-        True
-    }
+    assert {result.exact for result in loaded.find(queries, limit=10, threshold=-1)} == {False}
+    assert {
+        result.exact for result in loaded.find(queries, limit=10, threshold=-1, filters=(between("stars", 7, 9),))
+    } == {True}
 
 
-def test_more_that_tie_than_are_asked_for_come_in_the_order_of_their_keys(loaded: Loaded) -> None:
+def test_ties_beyond_the_limit_come_in_the_order_of_their_keys(loaded: Loaded) -> None:
     query = loaded.rows[0]["vector"]
-    [found] = loaded.find([query], limit=5, threshold=0.5)
+    [result] = loaded.find([query], limit=5, threshold=0.5)
     tied = [key for key, similarity in brute_force(loaded, query, len(loaded.rows), 0.5, ()) if similarity == 1]
 
     assert len(tied) > 30
-    assert told(found) == [(key, 1.0) for key in tied[:5]]
+    assert pairs(result) == [(key, 1.0) for key in tied[:5]]
 
 
-def test_an_entitys_own_vector_and_that_of_none(loaded: Loaded) -> None:
+def test_an_entity_has_its_own_vector_or_none(loaded: Loaded) -> None:
     entities = [{"source": "a", "number": 1}, {"source": "nobody", "number": 1}, {"source": "\u00e9", "number": 0}]
     with loaded.postgres.tenant("acme") as connection:
-        found = own_vectors(connection, TABLE, "acme", entities, None)
+        vectors = own_vectors(connection, TABLE, "acme", entities, None)
     with loaded.postgres.tenant("other") as connection:
         of_other = own_vectors(connection, TABLE, "acme", entities, None)
 
-    assert [None if one is None else np.float32(one[2]).tolist() for one in found] == [
+    assert [None if vector is None else np.float32(vector[2]).tolist() for vector in vectors] == [
         loaded.rows[3]["vector"].tolist(),
         None,
         loaded.rows[2]["vector"].tolist(),
@@ -306,20 +310,20 @@ def test_an_entitys_own_vector_and_that_of_none(loaded: Loaded) -> None:
 
 
 def test_another_tenants_rows_are_never_near(loaded: Loaded) -> None:
-    """Even asked for by name, and by their own vectors: the transaction is of one tenant."""
+    """Not even for a request by name and with their own vectors: the transaction belongs to one tenant."""
     query = some_rows(99)[7]["vector"]
     search = VectorSearch(searchable=loaded.searchable, tenant_id="other", limit=10, threshold=0.999)
-    found = {}
+    by_tenant = {}
     for tenant in ("acme", "other"):
         with loaded.postgres.tenant(tenant) as connection:
-            [found[tenant]] = nearest(connection, search, [Query.of(query)])
+            [by_tenant[tenant]] = nearest(connection, search, [Query.of(query)])
 
-    assert found["acme"].rows == []
-    assert [row[SIMILARITY] for row in found["other"].rows] == [1.0]
+    assert by_tenant["acme"].rows == []
+    assert [row[SIMILARITY] for row in by_tenant["other"].rows] == [1.0]
 
 
 def test_a_value_of_a_filter_ends_with_the_ttl(postgres: Postgres) -> None:
-    """A vector of today, beside a country of last week that a TTL of three days has ended."""
+    """A vector of today with a country of last week, which a TTL of three days has expired."""
     timed = replace(TABLE, model="timed", filters=(("country", "string"),), timed=True)
     week_ago = NOW - timedelta(days=7)
     rows = [
@@ -354,7 +358,7 @@ def killed(postgres: Postgres) -> None:
 
 
 def searched_while(loaded: Loaded, postgres: Postgres, disturb: Callable[[], None]) -> list[Any]:
-    """Exact searches one after another, in the middle of which something happens once; each is whole, or an error."""
+    """Exact searches one after another; one disturbance happens among them; each search is complete or an error."""
     search = replace(VectorSearch(searchable=loaded.searchable, tenant_id="acme", limit=10, threshold=-1), exact=True)
     queries = [Query.of(query) for query in clustered(np.random.default_rng(5), 60)]
 
@@ -364,13 +368,13 @@ def searched_while(loaded: Loaded, postgres: Postgres, disturb: Callable[[], Non
 
     timer = threading.Timer(0.15, disturb)
     timer.start()
-    found = []
+    answers = []
     try:
         for _ in range(4):
-            found.append([told(one) for one in retrying(find)])
+            answers.append([pairs(result) for result in retrying(find)])
     finally:
         timer.join()
-    return found
+    return answers
 
 
 @pytest.fixture
@@ -383,9 +387,9 @@ def alone(tmp_path: Path) -> Iterator[Loaded]:
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are found in /proc")
 def test_a_search_during_which_the_embedded_server_dies_is_done_by_the_next_one(alone: Loaded) -> None:
     expected = searched_while(alone, alone.postgres, lambda: None)
-    found = searched_while(alone, alone.postgres, lambda: killed(alone.postgres))
+    answers = searched_while(alone, alone.postgres, lambda: killed(alone.postgres))
 
-    assert found == expected
+    assert answers == expected
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are found in /proc")

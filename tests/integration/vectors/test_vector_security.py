@@ -58,7 +58,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture
 def application(postgres: Postgres) -> Iterator[psycopg.Connection]:
-    """A connection under the application's role, as somebody has it who got hold of that login."""
+    """A connection under the application's role, as an attacker with its login would have."""
     with psycopg.connect(postgres.server.dsn(APPLICATION_ROLE), autocommit=True) as connection:
         yield connection
 
@@ -72,12 +72,12 @@ def key_of(postgres: Postgres) -> SigningKey:
 
 def pass_for(postgres: Postgres, connection: psycopg.Connection, tenant: str) -> str:
     """What the store itself would set in the transaction that the connection is in."""
-    told = connection.execute("SELECT pg_backend_pid(), (extract(epoch FROM now()) * 1000000)::bigint").fetchone()
-    assert told is not None
-    return f"{tenant}|{key_of(postgres).signature(tenant, *told)}"
+    session = connection.execute("SELECT pg_backend_pid(), (extract(epoch FROM now()) * 1000000)::bigint").fetchone()
+    assert session is not None
+    return f"{tenant}|{key_of(postgres).signature(tenant, *session)}"
 
 
-def test_a_transaction_sees_the_rows_of_its_tenant_alone(postgres: Postgres) -> None:
+def test_a_transaction_sees_only_the_rows_of_its_tenant(postgres: Postgres) -> None:
     seen = {}
     for tenant in ("acme", "other", "nobody"):
         with postgres.tenant(tenant) as connection:
@@ -138,7 +138,7 @@ def test_a_forged_setting_is_no_tenants(application: psycopg.Connection, forged:
     assert application.execute(ALL).fetchall() == []
 
 
-def test_a_signature_is_of_one_tenant_connection_and_transaction(
+def test_a_signature_is_valid_for_one_tenant_connection_and_transaction(
     postgres: Postgres, application: psycopg.Connection
 ) -> None:
     other_connection = psycopg.connect(postgres.server.dsn(APPLICATION_ROLE), autocommit=True)
@@ -152,11 +152,11 @@ def test_a_signature_is_of_one_tenant_connection_and_transaction(
         renamed = application.execute(ALL).fetchall()
         application.execute(ENTER, [signed])
     # The setting itself is still there; the transaction that it was signed for is not.
-    kept = application.execute("SELECT current_setting('featurestore.tenant')").fetchone()
+    setting = application.execute("SELECT current_setting('featurestore.tenant')").fetchone()
     later = application.execute(ALL).fetchall()
 
     assert here == [("acme", "acme's")]
-    assert kept == (signed,)
+    assert setting == (signed,)
     assert (there, renamed, later) == ([], [], [])
 
 
@@ -231,10 +231,12 @@ def test_the_application_may_do_nothing_but_select_from_parents(
         application.execute(statement)
 
 
-def test_neither_a_function_in_the_way_nor_a_leaky_condition_tells_of_others(application: psycopg.Connection) -> None:
+def test_neither_a_shadowing_function_nor_a_leaky_condition_shows_other_tenants(
+    application: psycopg.Connection,
+) -> None:
     """A search path of one's own does not reach the policy's function, and one's own functions run after the policy."""
-    told: list[str] = []
-    application.add_notice_handler(lambda notice: told.append(notice.message_primary or ""))
+    notices: list[str] = []
+    application.add_notice_handler(lambda notice: notices.append(notice.message_primary or ""))
     application.execute(
         "CREATE FUNCTION pg_temp.leak(doc text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS "
         "$$ BEGIN RAISE NOTICE '%', doc; RETURN true; END $$"
@@ -246,7 +248,7 @@ def test_neither_a_function_in_the_way_nor_a_leaky_condition_tells_of_others(app
     application.execute(ENTER, ["other|"])
 
     assert application.execute(sql.SQL("SELECT * FROM {} WHERE pg_temp.leak(doc)").format(PARENT)).fetchall() == []
-    assert told == []
+    assert notices == []
 
 
 def test_statistics_of_others_rows_are_not_shown(postgres: Postgres, application: psycopg.Connection) -> None:

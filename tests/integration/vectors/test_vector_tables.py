@@ -118,7 +118,7 @@ def fill(postgres: Postgres, connection: Connection[Any], table: VectorTable, ro
 
 
 def copy_rows(postgres: Postgres, target: SyncTarget, staging: str, rows: list[dict[str, Any]]) -> None:
-    """The rows as a task copies them, by two attempts of which the second counts."""
+    """The rows as a task copies them in two attempts; the second counts."""
     copy = batch_copier(target.table, staging, postgres.worker_dsn)
     [_, counted] = [batch for _ in range(2) for batch in copy(iter([batch_of(target.table, rows)]))]
     [sent] = counted.to_pylist()
@@ -301,7 +301,7 @@ def test_a_graph_that_an_interruption_left_is_rebuilt(postgres: Postgres, connec
     table = table_of(group())
     fill(postgres, connection, table, [row(number) for number in range(3000)])
     ensure_graph(connection, table_of(group(m=8)), "acme")
-    # So that the build beside it ends in its middle, as by a crash.
+    # Ends the concurrent build in its middle, like a crash.
     connection.execute("SET statement_timeout = '5ms'")
     with pytest.raises(Exception, match="statement timeout"):
         ensure_graph(connection, table, "acme")
@@ -337,7 +337,7 @@ def test_memory_for_a_graph_grows_with_it_up_to_a_limit() -> None:
 # Rows.
 
 
-def test_postgresql_reads_rows_as_they_were_and_hashes_them_alike(
+def test_postgresql_reads_rows_unchanged_and_hashes_them_equally(
     postgres: Postgres, connection: Connection[Any]
 ) -> None:
     table = table_of(group(("country", "stars"), ttl=timedelta(days=3)))
@@ -390,8 +390,8 @@ def test_a_vector_beyond_the_storage_keeps_its_direction(storage: str) -> None:
 
     lengths = np.linalg.norm(stored, axis=1)
     cosines = [
-        (one / np.abs(one).max()) @ two / np.linalg.norm(one / np.abs(one).max()) / length
-        for one, two, length in zip(vectors.astype(np.float64), stored, lengths, strict=True)
+        (vector / np.abs(vector).max()) @ two / np.linalg.norm(vector / np.abs(vector).max()) / length
+        for vector, two, length in zip(vectors.astype(np.float64), stored, lengths, strict=True)
     ]
     assert np.allclose(cosines, 1, atol=1e-6)
     assert (lengths > 1e-16).all()
@@ -478,7 +478,7 @@ def test_rows_of_attempts_that_do_not_count_are_not_merged(connection: Connectio
     drop_left_behind(target)
 
 
-def test_what_is_staged_first_becomes_the_partition_itself(postgres: Postgres, connection: Connection[Any]) -> None:
+def test_the_first_staged_rows_become_the_partition_itself(postgres: Postgres, connection: Connection[Any]) -> None:
     table = table_of(group(("stars",), ttl=timedelta(days=3)))
     ensure_table(connection, table)
     ensure_partition(connection, table, "usual")
@@ -566,7 +566,7 @@ def layout(connection: Connection[Any], name: str) -> list[Any]:
     ]
 
 
-def test_rows_of_one_size_are_encoded_as_others_are() -> None:
+def test_rows_of_equal_size_are_encoded_like_others() -> None:
     table = table_of(group(("stars",), ttl=timedelta(days=3)))
     plain = replace(table, keys=(("number", "long"), ("day", "date"), ("is_new", "boolean"), ("rate", "double")))
     rows = [
@@ -635,7 +635,7 @@ def test_how_to_sync_follows_from_the_watermark_and_the_delta_table(
     assert plan.due_since == (NOW if now == LATER else None)
 
 
-def test_a_full_sync_is_one_that_is_asked_for_or_that_a_change_needs() -> None:
+def test_a_sync_is_full_on_request_or_where_a_change_needs_it() -> None:
     delta = DeltaState("one", 5, NOW, NOW)
 
     assert make_sync_plan(SYNCED, delta, NOW, full=True, changed=None) == SyncPlan("full", "it was requested", 5, 5)

@@ -58,7 +58,7 @@ def test_each_new_text_is_embedded_once_in_batches_and_retried(store: OfflineSto
     calls.mkdir()
 
     def model(texts: list[str]) -> list[list[float]]:
-        # A worker is another process: what it was called with is told by files.
+        # A worker is another process: files record its calls.
         (calls / f"{time.monotonic_ns()}").write_text("\n".join(texts), encoding="utf-8")
         if len(list(calls.iterdir())) == 1:
             raise ConnectionError("try again")
@@ -71,15 +71,15 @@ def test_each_new_text_is_embedded_once_in_batches_and_retried(store: OfflineSto
 
     assert (result.embedded, result.reused) == (3, 0)
     assert (result.write.written, result.write.failed) == (4, 1)
-    asked = [file.read_text(encoding="utf-8").splitlines() for file in sorted(calls.iterdir())]
-    assert max(map(len, asked)) <= 2
-    assert sorted({text for texts in asked for text in texts}) == ["abba", "cab", "dd"]
+    batches = [file.read_text(encoding="utf-8").splitlines() for file in sorted(calls.iterdir())]
+    assert max(map(len, batches)) <= 2
+    assert sorted({text for texts in batches for text in texts}) == ["abba", "cab", "dd"]
     rows = store.get_batch_features(["docs:meaning", "docs:text_hash"], START, START + timedelta(days=1)).rows.collect()
-    found = {row["doc_id"]: (row["meaning"], row["text_hash"]) for row in rows}
+    vectors = {row["doc_id"]: (row["meaning"], row["text_hash"]) for row in rows}
     hashed = hashlib.sha256(b"abba").hexdigest()
-    assert found["d1"] == found["d3"] == ([2.0, 2.0, 0.0, 0.0], hashed)
-    assert found["d2"][0] == [1.0, 1.0, 1.0, 0.0]
-    assert "d4" not in found
+    assert vectors["d1"] == vectors["d3"] == ([2.0, 2.0, 0.0, 0.0], hashed)
+    assert vectors["d2"][0] == [1.0, 1.0, 1.0, 0.0]
+    assert "d4" not in vectors
 
     before = len(list(calls.iterdir()))
     again = docs(("d1", 2, "abba", 1), ("d2", 2, "bad", 2))
@@ -101,7 +101,7 @@ def test_a_model_that_fails_or_gives_other_than_a_vector_a_text_writes_nothing(s
     assert store.get_feature_at_time("docs:pages", {"doc_id": "d9"}, START + timedelta(days=1)) is None
 
 
-def test_each_value_beside_a_text_is_read_on_its_own(store: OfflineStore) -> None:
+def test_each_value_next_to_a_text_is_read_on_its_own(store: OfflineStore) -> None:
     """Moments without a time zone, and what is no text, are faults of their rows, whichever value comes first."""
     naive, aware = datetime(2026, 11, 1, 5), datetime(2026, 11, 1, 5, tzinfo=UTC)  # noqa: DTZ001
     later = datetime(2026, 11, 1, 8, tzinfo=timezone(timedelta(hours=2)))
@@ -125,7 +125,7 @@ def test_each_value_beside_a_text_is_read_on_its_own(store: OfflineStore) -> Non
     }
 
 
-def test_what_cannot_be_embedded_is_told_before_anything_runs(store: OfflineStore) -> None:
+def test_a_text_that_cannot_be_embedded_is_refused_before_anything_runs(store: OfflineStore) -> None:
     rows = docs(("d1", 1, "abba", 1))
     with pytest.raises(InvalidArgumentError, match=r"'docs:pages' is long; only an embedding"):
         store.embed_texts("docs:pages", rows, "text", letters, hash_feature="text_hash")

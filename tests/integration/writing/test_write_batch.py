@@ -166,8 +166,8 @@ def test_the_same_rows_from_spark_pandas_pyarrow_and_dicts(acme: OfflineStore, f
     for rows in (frame, table, feature_store.spark.createDataFrame(table), frame.to_dict("records")[:1]):
         assert acme.write_batch("stats", rows).failed == 0  # type: ignore[arg-type]
 
-    found = stored(acme, feature_store, "stats", ["user_id", "score", "visits"])
-    assert found == sorted([("u1", 1.5, 1)] * 4 + [("u2", None, 2)] * 3, key=repr)
+    result = stored(acme, feature_store, "stats", ["user_id", "score", "visits"])
+    assert result == sorted([("u1", 1.5, 1)] * 4 + [("u2", None, 2)] * 3, key=repr)
 
 
 @pytest.mark.parametrize(
@@ -244,17 +244,17 @@ def test_timestamps_of_any_offset_and_century_are_stored_as_the_instant_they_are
 
     micros = ["user_id", "cast(event_date as string)", "unix_micros(event_timestamp)"]
     path = f"{feature_store.settings.warehouse}/groups/{{}}_v1/values"
-    found = {}
+    instants = {}
     for group in ("stats", "monthly"):
         table = feature_store.spark.read.format("delta").load(path.format(group))
         for name, day, moment in table.where(f"tenant_id = '{acme.tenant_id}'").selectExpr(*micros).collect():
-            found[group, name] = (day, moment)
-    assert found["stats", "offset"] == ("2026-10-31", 1793489400000000)
-    assert found["stats", "before_1970"] == ("1969-12-31", -1)
-    assert found["stats", "first"] == ("0001-01-01", -62135596800000000)
-    assert found["stats", "last"] == ("9999-12-31", 253402300799999999)
-    assert found["stats", "east"] == ("2026-10-31", 1793474100000000)
-    assert {name: day for (group, name), (day, _) in found.items() if group == "monthly"} == {
+            instants[group, name] = (day, moment)
+    assert instants["stats", "offset"] == ("2026-10-31", 1793489400000000)
+    assert instants["stats", "before_1970"] == ("1969-12-31", -1)
+    assert instants["stats", "first"] == ("0001-01-01", -62135596800000000)
+    assert instants["stats", "last"] == ("9999-12-31", 253402300799999999)
+    assert instants["stats", "east"] == ("2026-10-31", 1793474100000000)
+    assert {name: day for (group, name), (day, _) in instants.items() if group == "monthly"} == {
         "offset": "2026-10-01", "before_1970": "1969-12-01", "first": "0001-01-01", "last": "9999-12-01", "east": "2026-10-01",
     }  # fmt: skip
 
@@ -293,12 +293,12 @@ def test_only_lossless_casts(spark: SparkSession) -> None:
         for feature, values in cases.items():
             for value in values:
                 outcomes[feature, value] = expected
-    found = {}
+    result = {}
     for feature, value in outcomes:
         frame = spark.sql(f"SELECT 'u1' user_id, timestamp'2026-11-01 12:00:00Z' event_timestamp, {value} AS {feature}")
         faults = check_rows(frame, TYPES, "acme").select(FAULTS).collect()[0][0]
-        found[feature, value] = "failed" if faults else "written"
-    assert found == outcomes
+        result[feature, value] = "failed" if faults else "written"
+    assert result == outcomes
 
 
 def test_naive_timestamps_are_read_in_the_zone_that_the_settings_name(spark: SparkSession, tmp_path: Path) -> None:

@@ -56,17 +56,17 @@ def test_one_value_is_written_and_read_back(store: OfflineStore) -> None:
     result = store.write_feature_value("stats:score", {"user_id": "ann"}, 0.5, NOON)
 
     assert (result.written, result.failed) == (1, 0)
-    found = store.get_feature_at_time("stats:score", {"user_id": "ann"}, NOON)
-    assert found is not None
-    assert (found.value, found.event_timestamp) == (0.5, NOON)
+    value = store.get_feature_at_time("stats:score", {"user_id": "ann"}, NOON)
+    assert value is not None
+    assert (value.value, value.event_timestamp) == (0.5, NOON)
 
 
 def test_one_embedding_is_written_with_its_model(store: OfflineStore) -> None:
     store.write_embedding("stats:text", {"user_id": "ann"}, [1.0, 0.5, 0.0], NOON)
     store.write_embedding("stats:text", {"user_id": "bob"}, np.array([0.0, 0.5, 1.0]), NOON, model_version="m2")
 
-    found = [store.get_feature_at_time("stats:text", {"user_id": user}, NOON) for user in ("ann", "bob")]
-    assert [(value.value, value.model_version) for value in found if value is not None] == [
+    values = [store.get_feature_at_time("stats:text", {"user_id": user}, NOON) for user in ("ann", "bob")]
+    assert [(value.value, value.model_version) for value in values if value is not None] == [
         ([1.0, 0.5, 0.0], "text-embedding-3-small"),
         ([0.0, 0.5, 1.0], "m2"),
     ]
@@ -161,9 +161,9 @@ def test_rejected_rows_are_written_once_a_rule_was_mended(
     assert scores(store) == [("ann", 0.5), ("bob", 1.5)]
     history = store.get_feature_history("stats:score", {"user_id": "bob"}, all_versions=True)
     assert [row.score for row in history.collect()] == [1.5, 1.5]
-    found = store.get_feature_at_time("stats:score", {"user_id": "bob"}, NOON)
-    assert found is not None
-    assert found.created_timestamp == LATER
+    value = store.get_feature_at_time("stats:score", {"user_id": "bob"}, NOON)
+    assert value is not None
+    assert value.created_timestamp == LATER
     assert rejected(store) == ["cid", "dan"]
     assert rejected(feature_store.tenant("other")) == ["bob", "bob", "cid"]
     again = store.retry_rejected("stats")

@@ -64,8 +64,8 @@ def test_every_command_explains_itself_and_has_the_common_options(
 
     assert run([*command, "--help"]) == 0
 
-    told = capsys.readouterr().out
-    assert [option for option in ("--conf", "--profile", "--tenant", "--json") if option not in told] == []
+    output = capsys.readouterr().out
+    assert [option for option in ("--conf", "--profile", "--tenant", "--json") if option not in output] == []
 
 
 def test_help_loads_no_spark() -> None:
@@ -97,13 +97,13 @@ def test_help_loads_no_spark() -> None:
 def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(arguments) == 2
 
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "Usage:" in told.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "Usage:" in output.err
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["get", "g:f", "--at", "2026-11-01T00:00:00Z", "--entity", "ann"], "'ann' is not KEY=VALUE"),
         (["get", "g:f", "--at", "soon", "--entity", "user_id=ann"], "'soon' is not an ISO 8601 timestamp"),
@@ -114,8 +114,8 @@ def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFi
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_moment_or_an_entity_that_cannot_be_read_is_told_before_spark_starts(
-    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_an_unreadable_timestamp_or_entity_is_refused_before_spark_starts(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def opened(invocation: Invocation) -> None:
         pytest.fail("Spark was started")
@@ -124,11 +124,11 @@ def test_a_moment_or_an_entity_that_cannot_be_read_is_told_before_spark_starts(
     monkeypatch.setenv("COLUMNS", "200")
 
     assert run([*arguments, "--tenant", "acme"]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_moment_without_a_zone_and_event_are_for_the_store_to_judge() -> None:
-    assert [checked_known_at(given) for given in (None, "event", "2026-11-01")] == [None, "event", "2026-11-01"]
+def test_the_store_checks_naive_timestamps_and_event() -> None:
+    assert [checked_known_at(value) for value in (None, "event", "2026-11-01")] == [None, "event", "2026-11-01"]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_command_on_rows_needs_a_tenant(
     assert "FEATURESTORE_TENANT" in capsys.readouterr().err
 
 
-def test_a_tenant_id_that_is_none_is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_tenant_id_is_refused_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["runs", "list", "--tenant", "../acme"]) == 7
     assert "'../acme' is refused" in capsys.readouterr().err
 
@@ -158,7 +158,7 @@ def test_a_tenant_id_that_is_none_is_refused_before_anything_starts(capsys: pyte
         ([], None, None),
     ],
 )
-def test_the_tenant_of_the_command_goes_over_that_of_the_environment(
+def test_the_tenant_of_the_command_overrides_that_of_the_environment(
     arguments: list[str], environment: str | None, tenant: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FEATURESTORE_TENANT", raising=False)
@@ -171,18 +171,18 @@ def test_the_tenant_of_the_command_goes_over_that_of_the_environment(
     assert [invocation.tenant for invocation in seen] == [tenant]
 
 
-def test_options_may_stand_before_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_may_come_before_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--json", "--tenant", "-wrong-", "runs", "list"]) == 7
     assert json.loads(capsys.readouterr().out)["error"]["kind"] == "InvalidNameError"
 
 
-def test_the_option_after_the_command_goes_over_the_one_before_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_option_after_the_command_overrides_the_one_before_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--tenant", "acme", "runs", "list", "--tenant", "-wrong-"]) == 7
     assert "'-wrong-' is refused" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", ERRORS)
-def test_an_error_tells_its_message_and_exits_with_the_code_of_its_class(
+def test_an_error_prints_its_message_and_exits_with_the_code_of_its_class(
     kind: type[FeatureStoreError], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(invocation: Invocation) -> None:
@@ -190,9 +190,9 @@ def test_an_error_tells_its_message_and_exits_with_the_code_of_its_class(
 
     assert exit_code_of(app_with(fail)) == kind.exit_code
 
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err == "Error: what was found; what to do [not markup]\n"
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == "Error: what was found; what to do [not markup]\n"
 
 
 def test_with_json_an_error_is_one_document_too(capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,14 +201,14 @@ def test_with_json_an_error_is_one_document_too(capsys: pytest.CaptureFixture[st
 
     assert exit_code_of(app_with(fail), "--json") == 6
 
-    told = capsys.readouterr()
-    assert json.loads(told.out) == {
+    output = capsys.readouterr()
+    assert json.loads(output.out) == {
         "error": {"kind": "NotFoundError", "message": "there is no such group", "exit_code": 6}
     }
-    assert told.err == "Error: there is no such group\n"
+    assert output.err == "Error: there is no such group\n"
 
 
-def test_what_the_store_passes_over_is_named_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+def test_stderr_names_what_the_store_skips(capsys: pytest.CaptureFixture[str]) -> None:
     def pass_over(invocation: Invocation) -> None:
         warnings.warn("a manifest cannot be read", UnreadableRowWarning, stacklevel=1)
 
@@ -248,7 +248,7 @@ def test_the_unexpected_is_a_traceback_and_exit_code_1() -> None:
     assert done.stderr.endswith("RuntimeError: a bug\n")
 
 
-def test_the_version_is_told_without_loading_spark() -> None:
+def test_the_version_is_printed_without_loading_spark() -> None:
     code = "import sys; from featurestore.cli import run; run(['--version']); sys.exit('pyspark' in sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -266,14 +266,14 @@ def test_python_m_featurestore_is_the_command() -> None:
     assert "Usage: featurestore groups [OPTIONS] COMMAND [ARGS]..." in done.stdout
 
 
-# What the shell's own function sets before it asks: the line so far, and which word is being written.
+# The shell's own function sets these before it calls the command: the line so far, and the index of the word.
 BASH = {"_FEATURESTORE_COMPLETE": "complete_bash"}
 ZSH = {"_FEATURESTORE_COMPLETE": "complete_zsh"}
 FISH = {"_FEATURESTORE_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
 
 
 @pytest.mark.parametrize(
-    ("asked", "wanted"),
+    ("environment", "wanted"),
     [
         (BASH | {"COMP_WORDS": "featurestore mat", "COMP_CWORD": "1"}, {"materialize"}),
         (BASH | {"COMP_WORDS": "featurestore groups ", "COMP_CWORD": "2"}, {"list", "show"}),
@@ -283,23 +283,23 @@ FISH = {"_FEATURESTORE_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION"
     ],
 )
 def test_the_shell_completes_commands_and_options(
-    asked: dict[str, str],
+    environment: dict[str, str],
     wanted: set[str],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name, value in asked.items():
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
     assert run([]) == 0
 
-    told = capsys.readouterr().out
-    assert wanted <= set(re.findall(r"[\w-]+", told)), told
-    assert "erase" not in told
+    output = capsys.readouterr().out
+    assert wanted <= set(re.findall(r"[\w-]+", output)), output
+    assert "erase" not in output
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_is_given_a_script_that_it_can_read(
+def test_each_shell_gets_a_script_that_it_can_read(
     shell: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("_FEATURESTORE_COMPLETE", f"source_{shell}")
@@ -313,8 +313,8 @@ def test_each_shell_is_given_a_script_that_it_can_read(
         assert checked.returncode == 0, checked.stderr
 
 
-def test_bash_completes_by_the_script_that_it_is_given(tmp_path: Path) -> None:
-    """The whole way: bash reads the script, and asks the command what can follow."""
+def test_bash_completes_by_its_script(tmp_path: Path) -> None:
+    """End to end: bash reads the script and runs the command to learn what can follow."""
     command = tmp_path / "featurestore"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m featurestore "$@"\n', encoding="utf-8")
     command.chmod(0o755)
@@ -337,12 +337,12 @@ def test_bash_completes_by_the_script_that_it_is_given(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["plan", "apply"])
-def test_a_fault_in_definitions_is_told_before_spark_starts(
+def test_a_fault_in_definitions_is_reported_before_spark_starts(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "faulty.yml").write_text("feature_groups:\n  - name: x\n    entity: nobody\n", encoding="utf-8")
 
     assert run([command, str(tmp_path)]) == 4
-    told = capsys.readouterr().err
-    assert "faulty.yml:2: feature_groups.0 (x): entity 'nobody' is not defined" in told
-    assert "Starting Spark" not in told
+    output = capsys.readouterr().err
+    assert "faulty.yml:2: feature_groups.0 (x): entity 'nobody' is not defined" in output
+    assert "Starting Spark" not in output

@@ -24,9 +24,9 @@ from featurestore.cli.doctor import (
 from featurestore.config import Settings
 
 
-@pytest.mark.parametrize(("found", "ok"), [((3, 10, 13), False), ((3, 11, 0), True), ((3, 13, 2), True)])
-def test_python_is_new_enough(found: tuple[int, ...], ok: bool) -> None:
-    assert judge_python(found).ok is ok
+@pytest.mark.parametrize(("version", "ok"), [((3, 10, 13), False), ((3, 11, 0), True), ((3, 13, 2), True)])
+def test_python_is_new_enough(version: tuple[int, ...], ok: bool) -> None:
+    assert judge_python(version).ok is ok
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_python_is_new_enough(found: tuple[int, ...], ok: bool) -> None:
         (None, None, False),
     ],
 )
-def test_spark_and_delta_are_of_one_pair(pyspark: str | None, delta: str | None, ok: bool) -> None:
+def test_the_versions_of_spark_and_delta_match(pyspark: str | None, delta: str | None, ok: bool) -> None:
     check = judge_packages({"pyspark": pyspark, "delta-spark": delta})
 
     assert check.ok is ok
@@ -49,7 +49,7 @@ def test_spark_and_delta_are_of_one_pair(pyspark: str | None, delta: str | None,
 
 
 @pytest.mark.parametrize(
-    ("facts", "ok", "found"),
+    ("facts", "ok", "message"),
     [
         (WarehouseFacts("/w", Path("/w"), True, True), True, "/w (writable)"),
         (WarehouseFacts("/w/a/b", Path("/w"), True, True), True, "/w/a/b (will be created)"),
@@ -58,14 +58,14 @@ def test_spark_and_delta_are_of_one_pair(pyspark: str | None, delta: str | None,
         (WarehouseFacts("s3a://w", None, True, True), True, "s3a://w (an object store; the Delta check writes there)"),
     ],
 )
-def test_the_warehouse_is_or_can_be_made(facts: WarehouseFacts, ok: bool, found: str) -> None:
+def test_the_warehouse_is_or_can_be_made(facts: WarehouseFacts, ok: bool, message: str) -> None:
     check = judge_warehouse(facts)
 
-    assert (check.ok, check.found) == (ok, found)
+    assert (check.ok, check.found) == (ok, message)
     assert bool(check.mend) is not ok
 
 
-def test_the_facts_of_a_warehouse_that_is_not_there_are_its_nearest_folders(tmp_path: Path) -> None:
+def test_the_facts_of_a_missing_warehouse_are_those_of_its_nearest_folder(tmp_path: Path) -> None:
     assert WarehouseFacts.of(f"{tmp_path}/a/b") == WarehouseFacts(f"{tmp_path}/a/b", tmp_path, True, True)
 
 
@@ -80,7 +80,7 @@ def test_delta_is_fetched_or_came_with_the_session(jars: list[str], fetched: boo
 @pytest.mark.parametrize(
     ("jars_there", "hint"), [(False, "Maven Central"), (True, "a wrong property in the settings under 'spark'")]
 )
-def test_a_session_that_did_not_start_is_explained_by_what_is_missing(jars_there: bool, hint: str) -> None:
+def test_a_missing_part_explains_a_session_that_did_not_start(jars_there: bool, hint: str) -> None:
     check = judge_session(None, "PySparkRuntimeError: Java gateway process exited", jars_there)
 
     assert not check.ok

@@ -38,17 +38,17 @@ def project(tmp_path: Path) -> Path:
     return tmp_path / "web shop"
 
 
-def test_the_command_tells_the_files_that_it_wrote(
+def test_the_command_lists_the_files_that_it_wrote(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
     assert run(["init", "shop", "--json"]) == 0
 
-    told = json.loads(capsys.readouterr().out)
-    assert told["path"] == str(tmp_path / "shop")
-    assert set(told["files"]) == files_in(tmp_path / "shop")
-    assert files_in(tmp_path) == {f"shop/{file}" for file in told["files"]}, "nothing is left beside it"
+    output = json.loads(capsys.readouterr().out)
+    assert output["path"] == str(tmp_path / "shop")
+    assert set(output["files"]) == files_in(tmp_path / "shop")
+    assert files_in(tmp_path) == {f"shop/{file}" for file in output["files"]}, "nothing is left beside it"
 
 
 def test_every_template_is_a_file_of_the_project() -> None:
@@ -57,18 +57,18 @@ def test_every_template_is_a_file_of_the_project() -> None:
     assert templates == {f"{file.removeprefix('.')}.j2" for file in FILES}
 
 
-def test_the_project_has_the_name_of_its_folder_and_asks_for_this_version(project: Path) -> None:
-    told = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+def test_the_project_has_the_name_of_its_folder_and_requires_this_version(project: Path) -> None:
+    project_table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-    assert (told["name"], told["dependencies"]) == ("web-shop", ["offline-feature-store>=1.2.3"])
+    assert (project_table["name"], project_table["dependencies"]) == ("web-shop", ["offline-feature-store>=1.2.3"])
     assert 'owner: "web-shop"' in (project / "conf/features/customers.yml").read_text(encoding="utf-8")
 
 
-def test_a_version_that_is_not_known_is_not_asked_for(tmp_path: Path) -> None:
+def test_an_unknown_version_is_not_required(tmp_path: Path) -> None:
     start_project(tmp_path / "shop", "unknown")
 
-    told = tomllib.loads((tmp_path / "shop" / "pyproject.toml").read_text(encoding="utf-8"))
-    assert told["project"]["dependencies"] == ["offline-feature-store"]
+    settings = tomllib.loads((tmp_path / "shop" / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["project"]["dependencies"] == ["offline-feature-store"]
 
 
 @pytest.mark.parametrize("profile", ["dev", "prod"])
@@ -80,7 +80,7 @@ def test_its_settings_and_definitions_are_good(project: Path, profile: str) -> N
     assert [group.name for group in definitions.feature_groups] == ["customer_orders"]
 
 
-def test_spark_submit_is_told_what_this_project_tells_it(project: Path) -> None:
+def test_spark_submit_gets_the_settings_of_this_project(project: Path) -> None:
     ours = properties(PROJECT / "conf" / "spark-defaults.conf")
 
     assert properties(project / "conf" / "spark-defaults.conf") == ours
@@ -145,7 +145,7 @@ def test_a_folder_of_any_name_makes_a_project_of_a_good_name(tmp_path: Path, fol
     assert project["name"] == name
 
 
-def test_where_one_file_cannot_be_moved_into_a_folder_none_is(tmp_path: Path) -> None:
+def test_no_file_is_moved_where_one_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "tests").mkdir()
 
     with pytest.raises(ExportError, match="tests is there already"):
@@ -174,7 +174,7 @@ def test_a_file_in_the_way_is_left_as_it_is(tmp_path: Path) -> None:
     assert file.read_text(encoding="utf-8") == "mine"
 
 
-def test_where_one_file_cannot_be_written_none_is(project: Path, tmp_path: Path) -> None:
+def test_no_file_is_written_where_one_cannot_be(project: Path, tmp_path: Path) -> None:
     """As on a disk that is full: files may not grow as long as the longest that is to be written."""
     longest = max((project / file).stat().st_size for file in FILES)
     code = (

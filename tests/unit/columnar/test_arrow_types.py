@@ -20,7 +20,7 @@ def extension(kind: Any, storage: pa.Array) -> pa.Array:
 
 
 @pytest.mark.parametrize(
-    ("given", "kind", "values"),
+    ("array", "kind", "values"),
     [
         (pa.array([1, None], pa.uint8()), pa.int16(), [1, None]),
         (pa.array([1, None], pa.uint64()), pa.int64(), [1, None]),
@@ -46,17 +46,15 @@ def extension(kind: Any, storage: pa.Array) -> pa.Array:
         ),
     ],
 )
-def test_a_type_that_spark_has_not_becomes_one_that_it_has(
-    given: pa.Array, kind: pa.DataType, values: list[Any]
-) -> None:
-    plain = plain_array(given)
+def test_a_type_that_spark_lacks_becomes_one_that_it_has(array: pa.Array, kind: pa.DataType, values: list[Any]) -> None:
+    plain = plain_array(array)
 
     plain.validate(full=True)
     assert (plain.type, plain.to_pylist()) == (kind, values)
 
 
 @pytest.mark.parametrize(
-    "given",
+    "array",
     [
         pa.array(LISTS, pa.list_(pa.uint8())),
         pa.array(LISTS, pa.large_list(pa.uint8())),
@@ -69,15 +67,15 @@ def test_a_type_that_spark_has_not_becomes_one_that_it_has(
         pa.ListViewArray.from_arrays(pa.array([2, 0, 1]), pa.array([2, 1, 3]), pa.array([1, 2, 3, 4], pa.uint8())),
     ],
 )
-def test_nested_values_keep_their_elements_also_in_slices_and_chunks(given: pa.Array) -> None:
-    for part in (given, given[1:], given[1:2], given[:0], pa.chunked_array([given[2:], given[:2]])):
+def test_nested_values_keep_their_elements_also_in_slices_and_chunks(array: pa.Array) -> None:
+    for part in (array, array[1:], array[1:2], array[:0], pa.chunked_array([array[2:], array[:2]])):
         plain = plain_array(part)
 
         plain.validate(full=True)
         assert plain.to_pylist() == part.to_pylist()
 
 
-def test_moments_go_up_or_down_and_those_out_of_years_go_right_outside() -> None:
+def test_timestamps_are_rounded_up_or_down_and_out_of_range_ones_stay_out_of_range() -> None:
     nanos = pa.array([1, -1, 1000, None], pa.timestamp("ns", "Europe/Berlin"))
     assert plain_array(nanos, "up").cast(pa.int64()).to_pylist() == [1, 0, 1, None]
     assert plain_array(nanos, "down").cast(pa.int64()).to_pylist() == [0, -1, 1, None]
@@ -87,7 +85,7 @@ def test_moments_go_up_or_down_and_those_out_of_years_go_right_outside() -> None
 
 
 @pytest.mark.parametrize(
-    "given",
+    "array",
     [
         pa.array([dt.time(1)]),
         pa.array([(1, 2, 3)], pa.month_day_nano_interval()),
@@ -97,6 +95,6 @@ def test_moments_go_up_or_down_and_those_out_of_years_go_right_outside() -> None
         extension(pa.fixed_shape_tensor(pa.float32(), [1, 2]), pa.array([[1, 2]], pa.list_(pa.float32(), 2))),
     ],
 )
-def test_what_would_lose_something_is_an_arrow_error(given: pa.Array) -> None:
+def test_a_lossy_conversion_is_an_arrow_error(array: pa.Array) -> None:
     with pytest.raises(pa.ArrowException):
-        plain_array(given)
+        plain_array(array)

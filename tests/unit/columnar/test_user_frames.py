@@ -47,7 +47,7 @@ def read(values: Any, moments: MomentColumn | None = None) -> pa.ChunkedArray:
     return exact_table(frame, "spine", moments)["z"]
 
 
-# Python's objects: what is given -> the type, and the values where they are not those that were given.
+# Python's objects -> the type, and the values where they differ from the objects.
 HELD: dict[str, tuple[Any, pa.DataType, list[Any] | None]] = {
     "texts": (objects("a", "", None, np.str_("b"), Letter.A), pa.string(), None),
     "booleans": (objects(True, np.bool_(False), None), pa.bool_(), None),
@@ -253,7 +253,7 @@ def november(hour: int, micros: int = 0, day: int = 1) -> datetime:
     return datetime(2026, 11, day, hour, microsecond=micros, tzinfo=UTC)
 
 
-def test_moments_of_one_kind_stay_of_it_and_go_down_to_the_microsecond() -> None:
+def test_timestamps_of_one_kind_keep_it_and_are_rounded_down_to_the_microsecond() -> None:
     last = pd.Timestamp("2026-11-01T05:00:00.000000999Z")
     before_1970 = pd.Timestamp("1969-12-31T23:59:59.999999001Z")
     cases: list[tuple[Any, pa.DataType, list[Any]]] = [
@@ -277,7 +277,7 @@ def test_moments_of_one_kind_stay_of_it_and_go_down_to_the_microsecond() -> None
             assert (column.type, column.to_pylist()) == (kind, expected)
 
 
-def test_moments_of_several_kinds_are_read_each_on_its_own() -> None:
+def test_timestamps_of_several_kinds_are_read_one_by_one() -> None:
     """In Berlin, where 5:00 is 4:00 UTC, and on 2026-10-25 the hour from 2:00 on comes twice."""
     twice = datetime(2026, 10, 25, 2, 30)  # noqa: DTZ001
     cases: list[tuple[list[Any], list[datetime | None]]] = [
@@ -298,7 +298,7 @@ def test_moments_of_several_kinds_are_read_each_on_its_own() -> None:
 
 
 @pytest.mark.parametrize("other", ["2026-11-01T05:00:00Z", 5, b"x"])
-def test_a_moment_beside_something_else_is_refused_also_with_a_zone(other: Any) -> None:
+def test_a_timestamp_among_other_values_is_refused_also_with_a_zone(other: Any) -> None:
     with pytest.raises(SpineError, match=r"datetime with a time zone \(row 0\) and .* \(row 1\); give a datetime"):
         read(objects(AWARE, other), MomentColumn("z", "Europe/Berlin"))
 
@@ -311,7 +311,7 @@ MOMENTS = st.one_of(
 
 
 @given(st.lists(MOMENTS, min_size=1, max_size=8), st.randoms(use_true_random=False))
-def test_what_a_moment_is_read_as_does_not_depend_on_the_values_beside_it(moments: list[Any], random: Any) -> None:
+def test_a_timestamp_reads_the_same_whatever_values_are_next_to_it(moments: list[Any], random: Any) -> None:
     column = MomentColumn("z", "Europe/Berlin")
     # Beside both kinds, every value is read as an instant.
     alone = [read(objects(AWARE, NAIVE, moment), column).to_pylist()[2] for moment in moments]
@@ -344,7 +344,7 @@ def test_what_a_moment_is_read_as_does_not_depend_on_the_values_beside_it(moment
         ),
     ],
 )
-def test_names_that_spark_cannot_tell_apart_or_hold_are_named(frame: pd.DataFrame | pa.Table, message: str) -> None:
+def test_an_error_lists_names_that_spark_cannot_separate_or_store(frame: pd.DataFrame | pa.Table, message: str) -> None:
     with pytest.raises(SpineError, match=f"^spine: .*{message}"):
         exact_table(frame, "spine")
 

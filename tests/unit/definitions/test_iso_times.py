@@ -56,7 +56,7 @@ def test_text_of_the_grammar_is_an_instant(text: str, meant: datetime) -> None:
         "2026-02-30T00:00Z",
     ],
 )
-def test_other_text_is_none(text: str) -> None:
+def test_other_text_is_not_a_timestamp(text: str) -> None:
     with pytest.raises(ValueError, match="is not an ISO 8601 timestamp"):
         to_instant(text)
 

@@ -87,7 +87,7 @@ REFUSED = [
     ("ADD JAR '/tmp/x.jar'", "one SELECT"),
     ("SELECT * FROM table_changes('users', 0)", "table_changes"),
     ("SELECT 'open FROM flights", "refused"),
-    # What stands in parentheses after FROM is a table for Spark.
+    # Spark reads what is in parentheses after FROM as a table.
     ("SELECT * FROM (users) z", "reads users"),
     ("SELECT * FROM ((users AS u)) z", "reads users"),
     ("SELECT * FROM (DESCRIBE users) z", "DESCRIBE is not allowed"),
@@ -134,7 +134,7 @@ REFUSED = [
     ("SELECT CAST(a AS my.type) FROM flights", "refused"),
 ]
 
-# What runs: the same meaning, every name quoted, no comment, no hint, functions under the names that they were given.
+# What runs: the same meaning, every name quoted, no comment, no hint, functions under their written names.
 WRITTEN = [
     ("SELECT a -- note\nFROM flights /* more */", "SELECT `a` FROM `flights`"),
     ("SELECT /*+ BROADCAST(f) */ f.a FROM flights f", "SELECT `f`.`a` FROM `flights` AS `f`"),

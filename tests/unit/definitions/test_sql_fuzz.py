@@ -18,7 +18,7 @@ KEYWORDS = set(
 )
 
 
-def test_of_20000_hostile_texts_none_gets_anything_but_its_sources_through() -> None:
+def test_no_hostile_text_of_20000_reads_anything_but_its_sources() -> None:
     passed = {}
     for sql in hostile(20_000, "/srv/canary"):
         try:

@@ -48,5 +48,5 @@ def test_a_header_that_cannot_be_read_is_no_guess(record: str) -> None:
         header_names(record)
 
 
-def test_names_that_spark_does_not_tell_apart_are_doubled() -> None:
+def test_names_that_spark_considers_equal_are_duplicates() -> None:
     assert doubled(["a", "b", " A ", "", "", "c", "c"]) == ["a", "c"]

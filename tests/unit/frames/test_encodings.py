@@ -50,7 +50,7 @@ def width(values: list[Any]) -> int:
 
 @pytest.mark.parametrize("kind", TYPES)
 @given(data=st.data())
-def test_what_was_encoded_is_given_back(kind: str, data: st.DataObject) -> None:
+def test_decoding_returns_the_encoded_values(kind: str, data: st.DataObject) -> None:
     values = data.draw(st.lists(st.none() | TYPES[kind][1], max_size=8))
     frame = pd.DataFrame({"x": pandas_column(column(kind, values), kind, width(values))})
 
@@ -100,7 +100,7 @@ def test_vectors_are_as_long_as_each_other() -> None:
     np.testing.assert_array_equal(series[3], [2.0, 3.0, nan])
 
 
-def test_vectors_stand_as_columns_where_asked() -> None:
+def test_vectors_become_columns_on_request() -> None:
     embeddings = pandas_column(column("array<float>", [[0.5, 1.0], None, [2.0, 3.0]]), "array<float>", 2)
     recent = pandas_column(column("array<double>", [[7.0], [], None]), "array<double>", 2)
 
@@ -189,7 +189,7 @@ def test_whole_seconds_are_exact_long_after_microseconds_are_not() -> None:
     assert datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=encoding.encode(frame).X[0, 0]) == moment
 
 
-def test_a_label_is_encoded_and_given_back() -> None:
+def test_a_label_is_encoded_and_decoded() -> None:
     y = pd.Series(["no", "yes", None, "no"], name="bought", dtype=object)
     encoding = fit(pd.DataFrame(index=range(4)), {"bought": "string"}, {}, y)
 
@@ -199,7 +199,7 @@ def test_a_label_is_encoded_and_given_back() -> None:
     assert_series_equal(encoding.decode_label(codes), y)
 
 
-def test_wrong_asks_are_explained() -> None:
+def test_an_error_explains_a_wrong_request() -> None:
     frame = pd.DataFrame({"emb": [np.array([1.0, 2.0])], "emb_1": [3.0]})
     with pytest.raises(InvalidArgumentError, match="features 'emb_1' and 'emb' would both have a column 'emb_1'"):
         fit(frame, {"emb": "array<float>", "emb_1": "double"}, {"emb": 2})

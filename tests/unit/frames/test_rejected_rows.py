@@ -56,7 +56,7 @@ def test_a_text_is_of_the_entity_in_whichever_spelling(text: str, reasons: list[
         '{"line": "bob,2026-03-01"}',
     ],
 )
-def test_a_row_whose_key_can_be_read_or_that_does_not_hold_the_value_is_somebody_elses(text: str) -> None:
+def test_a_row_with_a_readable_key_or_without_the_value_belongs_to_another_entity(text: str) -> None:
     assert not is_about(text, [], user="ann")
 
 

@@ -19,7 +19,7 @@ MOMENT = datetime(2026, 11, 1, 1, 2, 3, 456789, tzinfo=UTC)
 
 
 class Odd:
-    """Whatever is asked of it raises."""
+    """Every operation on it raises."""
 
     def __str__(self) -> str:
         raise RuntimeError
@@ -91,7 +91,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("value", "reason"), BAD)
-def test_what_json_has_not_is_a_reason(value: Any, reason: str) -> None:
+def test_a_value_that_json_lacks_is_a_reason(value: Any, reason: str) -> None:
     with pytest.raises(UnreadableError) as raised:
         json_text(value)
     assert str(raised.value) == reason
@@ -106,7 +106,7 @@ def test_a_row_is_kept_as_json_whatever_is_in_it(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "expected"),
     [
         (math.nan, "NaN"),
         (-math.inf, "-Infinity"),
@@ -119,5 +119,5 @@ def test_a_row_is_kept_as_json_whatever_is_in_it(value: Any) -> None:
         (OddMapping(a=1), {"cannot be read": "KeyError"}),
     ],
 )
-def test_a_kept_row_shows_what_json_has_not(value: Any, shown: Any) -> None:
-    assert json.loads(row_text([value])) == [shown]
+def test_a_rejected_row_shows_values_that_json_lacks(value: Any, expected: Any) -> None:
+    assert json.loads(row_text([value])) == [expected]

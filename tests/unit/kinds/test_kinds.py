@@ -74,7 +74,7 @@ def test_a_value_that_cannot_be_read_has_a_reason(word: str, value: Any, reason:
     assert str(refused.value) == reason
 
 
-def test_a_moment_without_a_zone_is_read_in_the_zone_and_rounded_as_told() -> None:
+def test_a_naive_timestamp_is_read_in_the_zone_and_rounded_up_or_down() -> None:
     finer = np.datetime64("2026-11-01T13:00:00.000000001")
 
     assert kind_of("timestamp").read_python(finer, Moments("Europe/Berlin", finer="down")) == NOON

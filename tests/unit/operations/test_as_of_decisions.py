@@ -1,4 +1,4 @@
-"""What an as-of join's plan says before anything is read: which scans, of which dates and columns, joined together."""
+"""The plan of an as-of join before it reads anything: the scans, with their dates and columns, joined together."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta

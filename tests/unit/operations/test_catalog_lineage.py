@@ -46,7 +46,7 @@ def catalog(groups: list[GroupEntry], sets: list[TrainingSetEntry]) -> Catalog:
     return Catalog("acme", NOW, "0.1.0", (), tuple(groups), tuple(sets))
 
 
-def test_sources_groups_and_training_sets_are_joined_by_what_reads_what() -> None:
+def test_edges_join_sources_groups_and_training_sets_with_their_readers() -> None:
     spine = SpineQuery(
         sources={"labels": Source(table="marts.labels", tenant_column="owner"), "before": Source(group="clean")},
         transformation="SELECT 1",
@@ -54,7 +54,7 @@ def test_sources_groups_and_training_sets_are_joined_by_what_reads_what() -> Non
     definition = TrainingSetDefinition("churn", ["daily:a", Lookup("clean")], spine=spine, label="fate:a")
     landed = Source(path="s3a://user:secret@bucket/{tenant_id}/raw", format="parquet")
 
-    found = lineage_of(
+    lineage = lineage_of(
         catalog(
             [entry("clean", raw=landed), entry("daily", mine=Source(group="clean"), again=landed), entry("fate")],
             [TrainingSetEntry("churn", definition, (saved("fate", "old"),)), TrainingSetEntry("loose", None, (saved("daily"),))],
@@ -62,7 +62,7 @@ def test_sources_groups_and_training_sets_are_joined_by_what_reads_what() -> Non
     )  # fmt: skip
 
     bucket = source("s3a://bucket/{tenant_id}/raw")
-    assert set(found.edges) == {
+    assert set(lineage.edges) == {
         (bucket, group("clean")),
         (bucket, group("daily")),
         (group("clean"), group("daily")),
@@ -76,9 +76,9 @@ def test_sources_groups_and_training_sets_are_joined_by_what_reads_what() -> Non
 
 
 def test_a_group_that_nothing_reads_is_a_node_all_the_same() -> None:
-    found = lineage_of(catalog([entry("alone")], []))
+    lineage = lineage_of(catalog([entry("alone")], []))
 
-    assert (found.nodes, found.edges) == ((group("alone"),), ())
+    assert (lineage.nodes, lineage.edges) == ((group("alone"),), ())
 
 
 CHAIN = Lineage.of(
@@ -93,14 +93,14 @@ CHAIN = Lineage.of(
 )
 
 
-def test_around_a_node_is_what_it_comes_from_and_what_comes_of_it() -> None:
+def test_a_node_is_surrounded_by_its_ancestors_and_descendants() -> None:
     around = CHAIN.around(group("a"))
 
     assert around.nodes == (group("a"), group("b"), source("s"), training_set("t"))
     assert around.edges == ((group("a"), group("b")), (group("b"), training_set("t")), (source("s"), group("a")))
 
 
-def test_of_much_around_a_node_only_what_is_next_to_it_is_told() -> None:
+def test_a_crowded_node_shows_only_its_neighbors() -> None:
     assert CHAIN.around(group("a"), most=3).nodes == (group("a"), group("b"), source("s"))
 
 
@@ -120,12 +120,12 @@ def test_columns_follow_the_reading_and_training_sets_come_last() -> None:
     assert column == {"s": 0, "a": 1, "b": 2, "labels": 2, "early": 3, "late": 3}
 
 
-def test_boxes_never_overlap_and_lines_pass_none() -> None:
+def test_boxes_never_overlap_and_lines_cross_no_box() -> None:
     placed = layout(lineage_of(example_catalog(1_000)))
 
     assert len(placed.boxes) > 100
-    for one, two in combinations(placed.boxes, 2):
-        assert abs(one.x - two.x) >= WIDTH or abs(one.y - two.y) >= HEIGHT
+    for first, two in combinations(placed.boxes, 2):
+        assert abs(first.x - two.x) >= WIDTH or abs(first.y - two.y) >= HEIGHT
     assert passed(placed) == []
 
 
@@ -156,15 +156,15 @@ def test_crossings_that_can_be_avoided_are() -> None:
     """In the order of names all four lines would cross."""
     pairs = [("a", "z"), ("b", "y"), ("c", "x"), ("d", "w")]
 
-    placed = layout(Lineage.of([], [(group(one), training_set(two)) for one, two in pairs] + [(source("s"), group("a")), (source("s"), group("d"))]))  # fmt: skip
+    placed = layout(Lineage.of([], [(group(left), training_set(two)) for left, two in pairs] + [(source("s"), group("a")), (source("s"), group("d"))]))  # fmt: skip
 
     heights = {box.node.name: box.y for box in placed.boxes}
-    order_read = sorted((one for one, _ in pairs), key=lambda name: heights[name])
+    order_read = sorted((left for left, _ in pairs), key=lambda name: heights[name])
     order_by = sorted((two for _, two in pairs), key=lambda name: heights[name])
     assert [dict(pairs)[name] for name in order_read if name in "ad"] == [name for name in order_by if name in "zw"]
 
 
-def test_parts_that_nothing_joins_stand_beneath_each_other_and_lone_groups_last() -> None:
+def test_unconnected_parts_are_stacked_and_lone_groups_come_last() -> None:
     placed = layout(Lineage.of([group("lone_1"), group("lone_2")], [(source("a"), group("b")), (source("x"), group("y")), (group("y"), group("z"))]))  # fmt: skip
 
     down = {box.node.name: box.y for box in placed.boxes}
@@ -182,16 +182,16 @@ def test_a_circle_is_drawn_all_the_same() -> None:
     assert len({(box.x, box.y) for box in placed.boxes}) == 3
 
 
-def test_nothing_has_an_empty_picture() -> None:
+def test_an_empty_lineage_has_an_empty_picture() -> None:
     assert layout(Lineage((), ())) == Layout(0, 0, (), ())
 
 
-def test_the_order_of_what_is_given_changes_nothing() -> None:
-    found = lineage_of(example_catalog(300))
-    edges = list(found.edges)
+def test_the_order_of_the_input_changes_nothing() -> None:
+    lineage = lineage_of(example_catalog(300))
+    edges = list(lineage.edges)
     random.Random(7).shuffle(edges)
 
-    assert layout(Lineage.of([], edges)) == layout(replace(found))
+    assert layout(Lineage.of([], edges)) == layout(replace(lineage))
 
 
 def test_sources_have_short_names_as_long_as_they_differ() -> None:
@@ -209,7 +209,7 @@ def test_sources_have_short_names_as_long_as_they_differ() -> None:
     assert [box.link for box in picture.boxes if box.link] == ["groups/a.html"]
 
 
-def test_a_picture_is_told_in_words() -> None:
+def test_a_picture_has_a_description() -> None:
     here = lineage_picture(CHAIN.around(group("a")), {}, {}, group("a"))
     whole = lineage_picture(CHAIN, {}, {})
 

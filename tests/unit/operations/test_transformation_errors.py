@@ -12,7 +12,7 @@ NAMES = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 
 def test_pysparks_loggers_are_quiet_meanwhile_and_of_its_own_class_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES:
-        # As before anybody asked for it: who asks first decides its class.
+        # As before the first access: the first access decides its class.
         monkeypatch.delitem(logging.Logger.manager.loggerDict, name, raising=False)
 
     with sql_that_runs("SELECT 1", "SELECT 1"):

@@ -73,7 +73,7 @@ class Module:
 
     @property
     def room(self) -> str:
-        """Its folder where that is a room inside a part; a module that stands beside the rooms counts as itself."""
+        """Its folder if that is a room inside a part; a module next to the rooms counts as itself."""
         folders = Path(self.path).parts[:-1]
         return "/".join(folders) if len(folders) > 2 else self.path
 
@@ -105,7 +105,7 @@ def read_modules(root: Path) -> list[Module]:
 
 
 def part_of(names: tuple[str, ...]) -> str:
-    """The part of a module's dotted name, given as its parts: ``("featurestore", "frames", "schema")`` -> frames."""
+    """The part of a module's dotted name, from the name's components: ``("featurestore", "frames", "schema")`` -> frames."""
     if names[0] == "jobs":
         return "jobs"
     first = names[1] if len(names) > 1 else "__init__"
@@ -171,7 +171,7 @@ def impure_frames(modules: list[Module]) -> list[str]:
 
 
 def spark_internals(modules: list[Module]) -> list[str]:
-    """What Spark Connect does not have may stand in few modules alone, which do without it there."""
+    """Only a few modules may use what Spark Connect lacks, and they do without it there."""
     return [
         f"{module.path}:{line}: {name} is for {sorted(KNOW_SPARK_INTERNALS)} alone"
         for module in modules
@@ -186,7 +186,7 @@ def names_that_say_nothing(modules: list[Module]) -> list[str]:
 
 
 def circles_between_rooms(modules: list[Module]) -> list[str]:
-    """Rooms, and modules beside rooms, can be put in an order in which each imports only those before it."""
+    """Rooms, and modules next to rooms, have an order in which each imports only those before it."""
     rooms = {module.name: module.room for module in modules}
     reached: dict[str, set[str]] = {module.room: set() for module in modules if module.part != "facade"}
     for module in modules:
@@ -210,7 +210,7 @@ def crowded_rooms(modules: list[Module]) -> list[str]:
 
 
 def purposes(modules: list[Module]) -> dict[str, str]:
-    """Each folder of the package, and the line by which its ``__init__`` says what is in it; empty where there is none."""
+    """Each folder of the package, with the line of its ``__init__`` that says what is in it; empty if there is none."""
     folders = {str(Path(module.path).parent): "" for module in modules if module.part != "jobs"}
     for module in modules:
         if module.path.endswith("__init__.py"):
@@ -327,7 +327,7 @@ def tree_of(root: Path, sources: dict[str, str]) -> list[Module]:
 @pytest.mark.parametrize(
     ("sources", "faults"),
     [
-        # Two rooms; a room and a module beside it; two modules beside rooms.
+        # Two rooms; a room and a module next to it; two modules next to rooms.
         (
             {
                 "featurestore/frames/rows/a.py": "from featurestore.frames.text import b",
@@ -370,9 +370,9 @@ def test_a_room_has_so_many_modules_at_most(size: int, faults: int, tmp_path: Pa
 
 
 def test_every_rule_is_shown_to_object() -> None:
-    shown = {case[0] for mark in test_the_rule_objects.pytestmark for case in mark.args[1]}
+    rules = {case[0] for mark in test_the_rule_objects.pytestmark for case in mark.args[1]}
 
-    assert shown | {circles_between_rooms, crowded_rooms} == set(RULES)
+    assert rules | {circles_between_rooms, crowded_rooms} == set(RULES)
 
 
 def test_the_tour_says_of_each_room_what_its_init_says() -> None:
@@ -393,7 +393,7 @@ def test_the_tour_says_of_each_room_what_its_init_says() -> None:
         ("jobs/apply.py", "from featurestore.cli import main"),
     ],
 )
-def test_no_rule_objects_to_what_is_allowed(path: str, source: str, tmp_path: Path) -> None:
+def test_no_rule_rejects_allowed_code(path: str, source: str, tmp_path: Path) -> None:
     file = tmp_path / path
     file.parent.mkdir(parents=True)
     file.write_text(source + "\n", encoding="utf-8")
@@ -402,7 +402,7 @@ def test_no_rule_objects_to_what_is_allowed(path: str, source: str, tmp_path: Pa
     assert [fault for rule in RULES if rule is not rooms_without_purpose for fault in rule(modules)] == []
 
 
-def test_every_conflict_that_delta_tells_of_is_one_that_writes_are_retried_on() -> None:
+def test_writes_are_retried_on_every_conflict_that_delta_reports() -> None:
     import delta.exceptions
     from delta.exceptions import captured
 

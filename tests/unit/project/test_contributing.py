@@ -27,7 +27,7 @@ def named_paths(page: str) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_file_that_is_named_is_there(page: str) -> None:
+def test_every_named_file_exists(page: str) -> None:
     named = named_paths(page)
 
     assert len(named) > 3
@@ -69,11 +69,11 @@ def test_a_form_is_one_that_a_code_host_shows(form: str) -> None:
     document: dict[str, Any] = yaml.safe_load(text_of(f".github/ISSUE_TEMPLATE/{form}"))
 
     assert set(document) == {"name", "description", "labels", "body"}
-    asked = [part for part in document["body"] if part["type"] != "markdown"]
-    assert {part["type"] for part in asked} <= {"checkboxes", "dropdown", "input", "textarea"}
-    identifiers = [part["id"] for part in asked]
+    fields = [part for part in document["body"] if part["type"] != "markdown"]
+    assert {part["type"] for part in fields} <= {"checkboxes", "dropdown", "input", "textarea"}
+    identifiers = [part["id"] for part in fields]
     assert len(set(identifiers)) == len(identifiers)
     assert all(re.fullmatch(r"[\w-]+", identifier) for identifier in identifiers)
-    assert all(part["attributes"]["label"] for part in asked)
-    assert all(part["attributes"]["options"] for part in asked if part["type"] in ("checkboxes", "dropdown"))
+    assert all(part["attributes"]["label"] for part in fields)
+    assert all(part["attributes"]["options"] for part in fields if part["type"] in ("checkboxes", "dropdown"))
     assert "doctor" in identifiers or form == "feature.yml"

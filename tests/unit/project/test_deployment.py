@@ -41,9 +41,9 @@ TEMPLATES = {
 def command_of(job: str) -> list[str]:
     """The command that a file of ``jobs/`` runs."""
     source = (PROJECT / "jobs" / f"{job}.py").read_text(encoding="utf-8")
-    found = re.search(r"main\(\[(.*?), \*sys\.argv", source)
-    assert found is not None, job
-    return list(ast.literal_eval(f"[{found[1]}]"))
+    command = re.search(r"main\(\[(.*?), \*sys\.argv", source)
+    assert command is not None, job
+    return list(ast.literal_eval(f"[{command[1]}]"))
 
 
 def airflow_commands() -> Iterator[list[str]]:
@@ -64,7 +64,9 @@ def bundle_commands() -> Iterator[list[str]]:
 
 
 def operator_commands() -> Iterator[list[str]]:
-    for document in (one for file in DOCUMENTS for one in yaml.safe_load_all(file.read_text(encoding="utf-8"))):
+    for document in (
+        document for file in DOCUMENTS for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))
+    ):
         if str(document.get("kind", "")).endswith("SparkApplication"):
             spec = document["spec"].get("template", document["spec"])
             yield [*command_of(Path(spec["mainApplicationFile"]).stem), *spec["arguments"]]
@@ -87,13 +89,13 @@ def filled(words: list[str]) -> list[str]:
 
 COMMANDS = [
     pytest.param(filled(words), id=f"{kind}: {' '.join(words[:2])}")
-    for kind, found in {
+    for kind, commands_of in {
         "airflow": airflow_commands,
         "bundle": bundle_commands,
         "operator": operator_commands,
         "cron": cron_commands,
     }.items()
-    for words in found()
+    for words in commands_of()
 ]
 
 
@@ -126,7 +128,7 @@ def test_every_kind_of_deployment_has_commands() -> None:
     assert kinds == {"airflow", "bundle", "operator", "cron"}
 
 
-def test_a_command_that_is_not_understood_would_be_noticed(opened: None) -> None:
+def test_the_check_detects_an_invalid_command(opened: None) -> None:
     assert cli.run(["cleanup", "--tenant", "acme", "--day", "3"]) == 2
 
 
@@ -187,7 +189,7 @@ def test_the_daily_script_ends_with_the_first_code(error: type[ExpectationError]
 
 
 @pytest.mark.parametrize("command", ["materialize", "profile", "sync-embeddings", "cleanup"])
-def test_kubernetes_is_given_the_job_of_the_command(command: str, tmp_path: Path) -> None:
+def test_kubernetes_runs_the_job_of_the_command(command: str, tmp_path: Path) -> None:
     recorder(tmp_path, "spark-submit")
 
     code, [called] = run_script(
@@ -211,10 +213,10 @@ def test_kubernetes_is_given_the_job_of_the_command(command: str, tmp_path: Path
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.name)
 def test_the_shell_scripts_are_sound(script: Path) -> None:
-    found = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    assert found is not None, "shellcheck is not there; the extra dev brings it"
+    shellcheck = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert shellcheck is not None, "shellcheck is not there; the extra dev brings it"
 
-    checked = subprocess.run([found, str(script)], capture_output=True, text=True, check=False)
+    checked = subprocess.run([shellcheck, str(script)], capture_output=True, text=True, check=False)
 
     assert checked.returncode == 0, checked.stdout
 
@@ -226,11 +228,11 @@ def test_the_yaml_files_are_read(file: Path) -> None:
     assert all(isinstance(document, dict) for document in documents)
 
 
-def test_the_tasks_of_the_bundle_come_after_tasks_that_there_are() -> None:
+def test_the_tasks_of_the_bundle_depend_on_existing_tasks() -> None:
     for file in (DEPLOY / "databricks" / "resources").glob("*.yml"):
         for job in yaml.safe_load(file.read_text(encoding="utf-8"))["resources"]["jobs"].values():
             keys = [task["task_key"] for task in job["tasks"]]
-            before = {one["task_key"] for task in job["tasks"] for one in task.get("depends_on", [])}
+            before = {dependency["task_key"] for task in job["tasks"] for dependency in task.get("depends_on", [])}
             assert before <= set(keys)
             assert len(set(keys)) == len(keys)
 

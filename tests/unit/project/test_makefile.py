@@ -74,8 +74,8 @@ class Machine:
         (self.bin / name).chmod(0o755)
         return self
 
-    def has_java(self, told: str) -> Machine:
-        return self.has("java", f"#!/bin/sh\ncat >&2 <<'END'\n{told}\nEND\n")
+    def has_java(self, banner: str) -> Machine:
+        return self.has("java", f"#!/bin/sh\ncat >&2 <<'END'\n{banner}\nEND\n")
 
     def has_python(self, version: str = "3.11.7", too_old: bool = False, no_venv: bool = False) -> Machine:
         return self.has("python3", PYTHON.format(version=version, too_old=int(too_old), no_venv=int(no_venv)))
@@ -126,7 +126,7 @@ def test_without_java_one_sentence_says_how_to_install_it(machine: Machine, targ
 
 
 @pytest.mark.parametrize(
-    ("told", "version"),
+    ("banner", "version"),
     [
         ('java version "1.8.0_392"\nJava(TM) SE Runtime Environment', "1.8.0_392"),
         ('openjdk version "11.0.22" 2024-01-16', "11.0.22"),
@@ -134,8 +134,8 @@ def test_without_java_one_sentence_says_how_to_install_it(machine: Machine, targ
         ("something else", "of an unknown version"),
     ],
 )
-def test_a_java_that_spark_cannot_run_on_is_named(machine: Machine, told: str, version: str) -> None:
-    done = machine.has_java(told).has_python().make("test")
+def test_a_java_that_spark_cannot_run_on_is_named(machine: Machine, banner: str, version: str) -> None:
+    done = machine.has_java(banner).has_python().make("test")
 
     assert done.returncode != 0
     assert f"Spark 4.2 needs Java 17 or 21, and 'java' is {version}; install it with:" in done.stderr
@@ -143,16 +143,16 @@ def test_a_java_that_spark_cannot_run_on_is_named(machine: Machine, told: str, v
 
 
 @pytest.mark.parametrize("version", SUPPORTED_JAVA)
-@pytest.mark.parametrize("told", ['openjdk version "{}.0.15" 2025-04-15', 'openjdk version "{}" 2025-04-15 LTS'])
-def test_the_javas_that_the_session_takes_are_taken(machine: Machine, told: str, version: int) -> None:
+@pytest.mark.parametrize("banner", ['openjdk version "{}.0.15" 2025-04-15', 'openjdk version "{}" 2025-04-15 LTS'])
+def test_make_accepts_every_java_that_the_session_accepts(machine: Machine, banner: str, version: int) -> None:
     noise = "Picked up JAVA_TOOL_OPTIONS: -Xmx1g\n"
 
-    done = machine.has_java(noise + told.format(version)).has_python().make("test")
+    done = machine.has_java(noise + banner.format(version)).has_python().make("test")
 
     assert done.returncode == 0, done.stderr
 
 
-def test_java_home_goes_over_the_path(good_machine: Machine, tmp_path: Path) -> None:
+def test_java_home_overrides_the_path(good_machine: Machine, tmp_path: Path) -> None:
     done = good_machine.make("test", JAVA_HOME=str(tmp_path / "nowhere"))
 
     assert done.returncode != 0
@@ -174,7 +174,7 @@ def test_without_python_one_sentence_says_how_to_install_it(machine: Machine) ->
     assert "Python 3.11 or newer is needed" in done.stderr
 
 
-def test_a_newer_python_beside_an_old_one_is_taken(machine: Machine) -> None:
+def test_make_chooses_a_newer_python_over_an_old_one(machine: Machine) -> None:
     machine.has_java(JAVA_17).has("python3.12", PYTHON.format(version="3.12.1", too_old=0, no_venv=0))
 
     done = machine.has_python("3.9.2", too_old=True).make("test")
@@ -310,7 +310,7 @@ def test_parallel_make_does_one_after_the_other(good_machine: Machine) -> None:
     ]
 
 
-def test_make_alone_tells_the_targets(machine: Machine) -> None:
+def test_make_alone_lists_the_targets(machine: Machine) -> None:
     done = machine.make()
 
     assert done.returncode == 0

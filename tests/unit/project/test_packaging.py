@@ -1,4 +1,4 @@
-"""What pyproject.toml asks for, and what the package does where optional parts of it are not installed."""
+"""What pyproject.toml requires, and what the package does where optional parts are not installed."""
 
 from __future__ import annotations
 
@@ -43,30 +43,30 @@ def pins() -> dict[str, str]:
 
 def test_every_requirement_has_a_pin_that_it_accepts() -> None:
     pinned = pins()
-    others = [asked for asked in requirements() if asked.name != ASKED["name"]]
+    others = [requirement for requirement in requirements() if requirement.name != ASKED["name"]]
 
-    missing = [str(asked) for asked in others if canonicalize_name(asked.name) not in pinned]
+    missing = [str(requirement) for requirement in others if canonicalize_name(requirement.name) not in pinned]
     refused = [
-        str(asked)
-        for asked in others
-        if not asked.specifier.contains(pinned.get(canonicalize_name(asked.name), ""), prereleases=True)
+        str(requirement)
+        for requirement in others
+        if not requirement.specifier.contains(pinned.get(canonicalize_name(requirement.name), ""), prereleases=True)
     ]
     assert (missing, refused) == ([], [])
 
 
-def test_the_extras_that_the_page_tells_of_are_there() -> None:
+def test_the_extras_on_the_page_exist() -> None:
     page = (PROJECT / "docs" / "project_template.md").read_text(encoding="utf-8")
     table = page.partition("| extra |")[2].partition("\n\n")[0]
-    told = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    extras = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
 
-    assert {"embedded", "demo", "notebooks", "dev"} <= told <= set(ASKED["optional-dependencies"])
+    assert {"embedded", "demo", "notebooks", "dev"} <= extras <= set(ASKED["optional-dependencies"])
 
 
 def test_an_extra_of_this_package_is_one_that_there_is() -> None:
-    own = [asked for asked in requirements() if asked.name == ASKED["name"]]
+    own = [requirement for requirement in requirements() if requirement.name == ASKED["name"]]
 
     assert own, "dev brings the benchmark's peers"
-    assert {extra for asked in own for extra in asked.extras} <= set(ASKED["optional-dependencies"])
+    assert {extra for requirement in own for extra in requirement.extras} <= set(ASKED["optional-dependencies"])
 
 
 def test_the_declared_pythons_are_those_that_may_run_it() -> None:
@@ -76,7 +76,7 @@ def test_the_declared_pythons_are_those_that_may_run_it() -> None:
     assert ASKED["requires-python"] == f">={declared[0]}"
 
 
-def test_every_module_is_imported_without_what_is_optional() -> None:
+def test_every_module_can_be_imported_without_the_optional_packages() -> None:
     code = (
         "import importlib, pkgutil, sys\n"
         f"sys.modules.update(dict.fromkeys({OPTIONAL!r}))  # None: importing it fails\n"

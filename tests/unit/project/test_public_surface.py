@@ -33,7 +33,7 @@ from featurestore import errors
 PROJECT = Path(__file__).parents[3]
 SURFACE = Path(__file__).with_name("public_surface.txt")
 FACADES = (featurestore.FeatureStore, featurestore.OfflineStore, featurestore.FeatureDataLoader)
-# What an object that is given holds and nobody needs to name: what it works with, and parts of a manifest or a report.
+# What a returned object holds and nobody needs to name: what it works with, and parts of a manifest or a report.
 NOT_NAMED = {
     "Context",
     "Display",
@@ -67,8 +67,8 @@ def surface() -> Iterator[str]:
 def imported_in_docs() -> set[tuple[str, str]]:
     """Module and name of what the pages have their readers import from modules inside, errors apart."""
     text = "\n".join(page.read_text(encoding="utf-8") for page in [PROJECT / "README.md", *PROJECT.glob("docs/*.md")])
-    found = re.findall(r"^from (featurestore\.[\w.]+) import (?:\(([^)]*)\)|(.+))$", text, re.MULTILINE)
-    names = ((module, re.findall(r"\w+", inside or line)) for module, inside, line in found)
+    imports = re.findall(r"^from (featurestore\.[\w.]+) import (?:\(([^)]*)\)|(.+))$", text, re.MULTILINE)
+    names = ((module, re.findall(r"\w+", inside or line)) for module, inside, line in imports)
     return {(module, name) for module, listed in names for name in listed if module != "featurestore.errors"}
 
 
@@ -96,13 +96,13 @@ def field_text(model: type[BaseModel], name: str) -> str:
 
 def members(kind: type) -> dict[str, Any]:
     """Public methods, properties and fields, also those inherited from classes of this package."""
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for base in reversed([base for base in kind.__mro__ if base.__module__.startswith("featurestore")]):
         fields = {name for name, kind in inspect.get_annotations(base).items() if not str(kind).startswith("ClassVar")}
-        found |= dict.fromkeys(fields)
-        found |= {name: member for name, member in vars(base).items() if function_of(member) is not None}
+        by_name |= dict.fromkeys(fields)
+        by_name |= {name: member for name, member in vars(base).items() if function_of(member) is not None}
     from_pydantic = vars(BaseModel) if issubclass(kind, BaseModel) else {}
-    return {name: member for name, member in found.items() if name[0] != "_" and name not in from_pydantic}
+    return {name: member for name, member in by_name.items() if name[0] != "_" and name not in from_pydantic}
 
 
 def function_of(member: Any) -> Any:
@@ -129,7 +129,7 @@ def plain(function: Any) -> inspect.Signature:
     """The signature without ``self``, annotations as they are written, defaults that print the same everywhere."""
     signature = inspect.signature(function)
     parameters = [
-        parameter.replace(annotation=Written(parameter.annotation), default=shown(parameter.default))
+        parameter.replace(annotation=Written(parameter.annotation), default=displayed_default(parameter.default))
         for parameter in signature.parameters.values()
         if parameter.name not in ("self", "cls")
     ]
@@ -146,7 +146,7 @@ class Written:
         return self.text
 
 
-def shown(default: Any) -> Any:
+def displayed_default(default: Any) -> Any:
     if default is os.environ:
         return Written("os.environ")
     return Written(default.__qualname__) if inspect.isfunction(default) else default
@@ -162,12 +162,12 @@ def classes_in(hint: Any) -> Iterator[type]:
     if inspect.isclass(hint) and hint.__module__.startswith("featurestore"):
         yield hint
     for part in get_args(hint):
-        for one in part if isinstance(part, list) else [part]:
-            yield from classes_in(one)
+        for hint_part in part if isinstance(part, list) else [part]:
+            yield from classes_in(hint_part)
 
 
 def given_by(kind: type) -> Iterator[type]:
-    """The classes that methods of ``kind`` return, and of which its attributes are."""
+    """The classes that methods of ``kind`` return and that its attributes have."""
     for member in members(kind).values():
         function = function_of(member)
         if function is not None:
@@ -180,9 +180,9 @@ def given_by(kind: type) -> Iterator[type]:
 
 def test_the_public_names_are_those_of_the_file() -> None:
     wanted = SURFACE.read_text(encoding="utf-8").splitlines()
-    found = list(surface())
+    names = list(surface())
 
-    difference = "\n".join(difflib.unified_diff(wanted, found, "public_surface.txt", "the code", lineterm="", n=0))
+    difference = "\n".join(difflib.unified_diff(wanted, names, "public_surface.txt", "the code", lineterm="", n=0))
     assert not difference, f"{difference}\n{__doc__}"
 
 
@@ -196,21 +196,21 @@ def test_every_public_name_is_there_and_has_a_home() -> None:
         _ = featurestore.FeaturStore
 
 
-def test_what_the_facades_give_can_be_imported_from_the_package() -> None:
+def test_classes_that_the_facades_return_can_be_imported_from_the_package() -> None:
     """Also what that holds, so that an annotation of a user's own function never needs a module inside."""
     public = [getattr(featurestore, name) for name in featurestore.__all__ if name != "__version__"]
-    given = {part.__name__ for kind in public for part in given_by(kind)}
+    names = {part.__name__ for kind in public for part in given_by(kind)}
 
-    assert {"Plan", "Run", "Manifest", "WriteResult", "TrainingSet"} <= given
-    assert sorted(given - set(featurestore.__all__)) == sorted(NOT_NAMED)
+    assert {"Plan", "Run", "Manifest", "WriteResult", "TrainingSet"} <= names
+    assert sorted(names - set(featurestore.__all__)) == sorted(NOT_NAMED)
 
 
 @pytest.mark.parametrize("facade", FACADES, ids=lambda facade: facade.__name__)
-def test_every_error_that_a_facade_tells_of_is_one_of_errors(facade: type) -> None:
-    told = {name for member in vars(facade).values() for name in re.findall(r"\b\w+Error\b", member.__doc__ or "")}
+def test_every_error_in_a_facades_docstrings_is_one_of_errors(facade: type) -> None:
+    names = {name for member in vars(facade).values() for name in re.findall(r"\b\w+Error\b", member.__doc__ or "")}
 
-    assert told, "the docstrings say what is raised"
-    assert sorted(told - {kind.__name__ for kind in error_classes()}) == []
+    assert names, "the docstrings say what is raised"
+    assert sorted(names - {kind.__name__ for kind in error_classes()}) == []
 
 
 if __name__ == "__main__":

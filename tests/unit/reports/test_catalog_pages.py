@@ -98,7 +98,7 @@ def test_the_same_catalogue_gives_the_same_bytes() -> None:
     assert {name for name in first if first[name] != later[name]} == {name for name in first if name.endswith(".html")}
 
 
-def test_without_a_tenant_there_are_definitions_alone() -> None:
+def test_without_a_tenant_the_page_has_only_definitions() -> None:
     files = catalog_pages(example_catalog(20, tenant=None))
 
     words = {name: Page(text).words for name, text in files.items() if name.endswith(".html")}
@@ -174,7 +174,7 @@ def test_an_empty_store_has_pages_too() -> None:
 def test_a_text_is_shown_where_it_is_a_category_that_many_rows_have() -> None:
     def of(distinct: int, *top: tuple[str, int]) -> list[str]:
         statistics = FeatureStatistics("f", "string", "length", 1_000, 0, distinct, 1.0, 9.0, 4.0, 1.0, top=top)
-        return [shown.value for shown in frequent(statistics)]
+        return [value.value for value in frequent(statistics)]
 
     assert of(3, ("DE", 900), ("FR", 5), ("LI", 4)) == ["DE", "FR"]
     assert of(51, ("ann@example.org", 900)) == []
@@ -190,12 +190,12 @@ def test_numbers_are_drawn_as_a_histogram_and_described_in_words() -> None:
     assert spread(FeatureStatistics("f", "json", "none", 10, 0, None, None, None, None, None)) is None
 
 
-def test_bars_stand_on_the_lower_edge_and_the_highest_fills_the_box() -> None:
+def test_bars_start_at_the_lower_edge_and_the_highest_fills_the_box() -> None:
     assert bars([0, 1, 4], 30, 20) == "M10 20v-5h9v5zM20 20v-20h9v20z"
     assert bars([0, 0], 30, 20) == ""
 
 
-def test_one_date_is_no_picture() -> None:
+def test_a_single_date_has_no_picture() -> None:
     days = [(NOW.date(), 5), (NOW.date() + timedelta(days=1), 1)]
 
     assert rows_over_time(days[:1]) is None

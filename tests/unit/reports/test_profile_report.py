@@ -1,4 +1,4 @@
-"""The reports of a profile and of drift as pages: without faults, values as text, each picture told in words."""
+"""The reports of a profile and of drift as pages: no faults, values as text, each picture with a description."""
 
 from datetime import date
 from pathlib import Path
@@ -43,17 +43,17 @@ def test_the_table_leads_to_the_picture_of_each_feature_that_has_one() -> None:
     assert "#picture-raw" not in links
 
 
-def test_each_picture_says_in_words_what_it_shows() -> None:
-    told = [str(picture["aria-label"]) for picture in Page(profile_html(profiled())).all("svg")]
+def test_each_picture_has_a_description_of_its_content() -> None:
+    labels = [str(picture["aria-label"]) for picture in Page(profile_html(profiled())).all("svg")]
 
-    assert len(told) == 8
-    assert told[0] == "Bars: rows of 60 event dates; fewest 1,200 on 2026-09-06, most 1,500 on 2026-09-01."
-    assert told[1] == (
+    assert len(labels) == 8
+    assert labels[0] == "Bars: rows of 60 event dates; fewest 1,200 on 2026-09-06, most 1,500 on 2026-09-01."
+    assert labels[1] == (
         "Spread of score: half of the values are from 0.495069 to 0.604665, the median is 0.5499. Over 60 dates from "
         "2026-09-01 to 2026-10-30: null 0.0% at first, 19.7% at last."
     )
-    assert told[3].startswith("Spread of plan: 'free' is most frequent, 66.6% of the values.")
-    assert told[5].startswith("Spread of constant: '7' is most frequent, 100.0% of the values.")
+    assert labels[3].startswith("Spread of plan: 'free' is most frequent, 66.6% of the values.")
+    assert labels[5].startswith("Spread of constant: '7' is most frequent, 100.0% of the values.")
 
 
 def test_the_numbers_are_there() -> None:
@@ -93,22 +93,22 @@ def test_the_file_is_written_to_a_local_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "said"),
+    ("first", "last", "label"),
     [(date(2026, 1, 1), date(2026, 4, 30), "2026"), (date(2026, 6, 3), date(2026, 6, 17), "2026-Jun")],
 )
-def test_what_an_axis_of_dates_has_not_named_stands_beside_it(first: date, last: date, said: str) -> None:
+def test_an_axis_of_dates_has_the_unnamed_parts_next_to_it(first: date, last: date, label: str) -> None:
     figure, axes = one_panel(2)
     ends: list[Any] = [first, last]
     axes.plot(ends, [0, 1])
     dates_below(axes)
     figure.draw_without_rendering()
 
-    assert axes.xaxis.get_offset_text().get_text() == said
+    assert axes.xaxis.get_offset_text().get_text() == label
 
 
 @pytest.mark.parametrize(
     ("number", "text"),
     [(0.0, "0"), (0.4031974, "0.403197"), (-999_999.4, "-999999"), (12_499_400.3, "12,499,400"), (3e20, "3e+20")],
 )
-def test_numbers_are_told_by_their_first_digits(number: float, text: str) -> None:
+def test_numbers_show_their_first_digits(number: float, text: str) -> None:
     assert significant(number, 6) == text

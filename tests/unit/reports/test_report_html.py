@@ -39,7 +39,7 @@ def test_what_people_wrote_is_shown_as_text() -> None:
     assert "flight & operations" in Page(html).text
 
 
-def test_each_picture_says_in_words_what_it_shows() -> None:
+def test_each_picture_has_a_description_of_its_content() -> None:
     html = training_set_html(manifest(), numbers())
     pictures = Page(html).all("svg")
 
@@ -198,5 +198,5 @@ def test_only_a_local_disk_is_written_to(saved: TrainingSet, tmp_path: Path) -> 
         (40 * 86_400.0, "40 d"),
     ],
 )
-def test_ages_are_given_in_the_largest_unit_that_fits(seconds: float | None, expected: str) -> None:
+def test_ages_are_in_the_largest_unit_that_fits(seconds: float | None, expected: str) -> None:
     assert spoken(seconds) == expected

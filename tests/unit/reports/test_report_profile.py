@@ -31,25 +31,25 @@ def tuples(frame: DataFrame) -> list[tuple[Any, ...]]:
 
 
 def test_a_feature_is_found_where_it_is_not_null_and_as_old_as_its_group(rows: DataFrame) -> None:
-    found = profile_features(rows, "at", {"temp": "observed", "score": None})
+    profile = profile_features(rows, "at", {"temp": "observed", "score": None})
 
-    assert found.columns == ["position", "feature", "rows", "found", "age_low", "age_median", "age_high"]
-    assert tuples(found) == [
+    assert profile.columns == ["position", "feature", "rows", "found", "age_low", "age_median", "age_high"]
+    assert tuples(profile) == [
         (0, "temp", 4, 2, 0.5, 3600.0, 10800.0),
         (1, "score", 4, 2, None, None, None),
     ]
 
 
 def test_a_feature_that_was_never_found_has_no_age(rows: DataFrame) -> None:
-    found = profile_features(rows.withColumn("temp", rows["temp"] + None), "at", {"temp": "observed"})
+    profile = profile_features(rows.withColumn("temp", rows["temp"] + None), "at", {"temp": "observed"})
 
-    assert tuples(found) == [(0, "temp", 4, 0, None, None, None)]
+    assert tuples(profile) == [(0, "temp", 4, 0, None, None, None)]
 
 
 def test_no_rows_have_no_shares_and_no_ages(rows: DataFrame) -> None:
-    found = profile_features(rows.limit(0), "at", {"temp": "observed"})
+    profile = profile_features(rows.limit(0), "at", {"temp": "observed"})
 
-    assert tuples(found) == [(0, "temp", 0, 0, None, None, None)]
+    assert tuples(profile) == [(0, "temp", 0, 0, None, None, None)]
     assert tuples(profile_days(rows.limit(0), "at", "late")) == []
 
 
