@@ -212,8 +212,8 @@ class FeatureDataLoader:
         column of the spine. The user's message comes from ``template`` (Jinja2, sandboxed), from ``format_fn`` (a row
         as a dict -> the message, or all messages), or has one line per input. Rows without an output are left out and
         counted; a row that gives no messages fails the call, or is counted (``on_invalid="skip"``). ``shards``: the
-        maximum number of files per part. docs/fine_tuning.md has the details. Raises TransformationError, InvalidArgumentError,
-        ExportError, SpineError, NotFoundError.
+        maximum number of files per part. docs/fine_tuning.md has the details. Raises TransformationError,
+        InvalidArgumentError, ExportError, SpineError, NotFoundError.
         """
         request = FineTuningRequest(
             name=name,

@@ -105,14 +105,13 @@ class ErasureCertificate(Displayed):
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
-    def of(cls, told: Mapping[str, Any]) -> ErasureCertificate:
+    def of(cls, document: Mapping[str, Any]) -> ErasureCertificate:
         """The certificate in a parsed document of ``to_json``."""
         # Certificates of older code lack out_of_reach.
-        lists = {
-            name: tuple(told.get(name, ())) for name in ("join_keys", "key_hashes", "exports", "left", "out_of_reach")
-        }
-        tables = tuple(ErasedTable(**table) for table in told["tables"])
-        return cls(**(dict(told) | lists | {"tables": tables}))
+        names = ("join_keys", "key_hashes", "exports", "left", "out_of_reach")
+        lists = {name: tuple(document.get(name, ())) for name in names}
+        tables = tuple(ErasedTable(**table) for table in document["tables"])
+        return cls(**(dict(document) | lists | {"tables": tables}))
 
 
 def describe_certificates(done: Sequence[ErasureCertificate]) -> Display:

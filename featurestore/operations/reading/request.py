@@ -103,7 +103,7 @@ def resolve(context: Context, features: Features, full_feature_names: bool = Fal
     """
     lookups = as_lookups(features)
     if not lookups:
-        raise DefinitionError("no features were asked; name at least one as 'group:feature'")
+        raise DefinitionError("no features were requested; name at least one as 'group:feature'")
     return tuple(resolve_lookup(context.group(lookup.group), lookup, full_feature_names) for lookup in lookups)
 
 

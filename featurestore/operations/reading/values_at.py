@@ -73,7 +73,7 @@ def get_features_at_time(
         parse_reference(reference)
     groups = [(scope.group(lookup.group), lookup.features) for lookup in as_lookups(references)]
     if not groups:
-        raise InvalidArgumentError("no features were asked; name at least one as 'group:feature'")
+        raise InvalidArgumentError("no features were requested; name at least one as 'group:feature'")
     _require_one_entity([group for group, _ in groups])
     zone = scope.settings.timestamp_zone
     key = entity_key(groups[0][0].entity, entity, zone)

@@ -228,10 +228,8 @@ class _Sync:
             touched = self.rows.touched(plan).persist()
             return touched, touched.count()
         except (PySparkException, Py4JJavaError) as error:
-            return (
-                f"the change feed of versions {(plan.from_version or 0) + 1} to {plan.to_version} cannot be read any more "
-                f"({failure_name(error)})"
-            )
+            versions = f"{(plan.from_version or 0) + 1} to {plan.to_version}"
+            return f"the change feed of versions {versions} cannot be read any more ({failure_name(error)})"
 
     def _counted(self) -> list[Merged]:
         with self._entered():

@@ -65,7 +65,7 @@ def copy_to_staging(rows: DataFrame, table: VectorTable, staging: str, dsn: Secr
 
 
 def batch_copier(table: VectorTable, staging: str, dsn: SecretStr) -> Encode:
-    """What a task runs: copy its batches by one connection; then yield the attempt's id, its rows, its model versions."""
+    """What a task runs: copy its batches over one connection, then yield the attempt's id, its rows and its models."""
     encoder = RowEncoder.of(table)
     columns = [ATTEMPT, MODEL, *(column.name for column in table.columns)]
 

@@ -684,7 +684,7 @@ SPINE = scores.table("user_id | event_timestamp | number long").arrow
 @pytest.mark.parametrize(
     ("question", "error", "message"),
     [
-        ({"features": []}, DefinitionError, "no features were asked; name at least one as 'group:feature'"),
+        ({"features": []}, DefinitionError, "no features were requested; name at least one as 'group:feature'"),
         ({"features": "score:score"}, NotFoundError, "'score'.*Did you mean 'scores'"),
         ({"features": "scores:scor"}, NotFoundError, "'scor' is not in group 'scores'. Did you mean 'score'"),
         ({"features": "scores"}, InvalidNameError, "write it 'group:feature'"),
