@@ -56,9 +56,9 @@ class FeatureStore:
         """Open a store from ``Settings``, from a folder of settings, or from ``conf/`` and the environment.
 
         A Spark session that is passed in, or already active, is used as it is; otherwise one is started. ``clock``
-        gives the created timestamps. ``on_step`` is called between any two side effects of a job, with the name of the step
-        that was just done, such as ``write.values``; what it raises ends the job there. Raises ConfigurationError or
-        RuntimeSetupError.
+        gives the created timestamps. ``on_step`` is called between any two side effects of a job, with the name of
+        the step that was just done, such as ``write.values``; what it raises ends the job there. Raises
+        ConfigurationError or RuntimeSetupError.
         """
         settings = Settings.find(source, environ, profile)
         session = open_session(settings, spark, environ)
