@@ -7,9 +7,9 @@ NO_TIME_ZONE = "timestamp without a time zone"
 NOT_UNICODE = "not valid Unicode text"
 NOT_FINITE = "not a finite number"
 ELEMENT_NOT_FINITE = "holds a number that is missing or not finite"
-TOO_DEEP = "nested too deeply for JSON, or holds itself"
-JSON_NOT_FINITE = "holds a number that is not finite, which JSON has not"
-JSON_KEY = "holds a key that is not a text, which JSON has not"
+TOO_DEEP = "nested too deeply for JSON, or contains itself"
+JSON_NOT_FINITE = "holds NaN or infinity, which JSON does not have"
+JSON_KEY = "holds a key that is not text; keys in JSON are text"
 
 
 class UnreadableError(ValueError):

@@ -59,7 +59,7 @@ def check_select(sql: str, sources: Iterable[str], user_functions: Iterable[str]
     not Spark's own and so may read anything; SQL may call none of them, whatever its name.
     """
     rules = _Rules(_lower(sources), PARAMETERS, _lower(user_functions))
-    return _settled(sql, lambda text: written(_checked_select(text, rules)))
+    return _rewritten_until_stable(sql, lambda text: written(_checked_select(text, rules)))
 
 
 def check_expression(sql: str, user_functions: Iterable[str] = ()) -> str:
@@ -68,14 +68,14 @@ def check_expression(sql: str, user_functions: Iterable[str] = ()) -> str:
     No subquery, aggregate, window, generator, star, alias or parameter is allowed.
     """
     rules = _Rules(user_functions=_lower(user_functions))
-    return _settled(sql, lambda text: written(_checked_expression(text, rules)))
+    return _rewritten_until_stable(sql, lambda text: written(_checked_expression(text, rules)))
 
 
 def _lower(names: Iterable[str]) -> frozenset[str]:
     return frozenset(name.lower() for name in names)
 
 
-def _settled(sql: str, rewrite: Callable[[str], str]) -> str:
+def _rewritten_until_stable(sql: str, rewrite: Callable[[str], str]) -> str:
     """Rewrite ``sql``, and rewrite the result again: the SQL that runs is itself checked, and must not change."""
     try:
         text = rewrite(sql)
@@ -101,7 +101,7 @@ def _checked_select(sql: str, rules: _Rules) -> Any:
         raise refused(f"WITH {shadowing} would hide the sources of those names; choose other names")
     for node in statement.walk():
         _check_node(node, text, rules)
-    return _cleared(statement, text)
+    return _without_ambiguity(statement, text)
 
 
 def _checked_expression(sql: str, rules: _Rules) -> Any:
@@ -118,7 +118,7 @@ def _checked_expression(sql: str, rules: _Rules) -> Any:
         if isinstance(node, _OF_A_QUERY) or name in functions.OF_MANY_ROWS:
             construct = f"function {name}" if name else type(node).__name__.upper()
             raise refused(f"{construct} is not allowed in an expression over one row")
-    return _cleared(expression, text)
+    return _without_ambiguity(expression, text)
 
 
 def _parse(text: LexedText) -> Any:
@@ -142,7 +142,7 @@ def _parse(text: LexedText) -> Any:
     return statement
 
 
-def _cleared(tree: Any, text: LexedText) -> Any:
+def _without_ambiguity(tree: Any, text: LexedText) -> Any:
     """The tree to write; raises TransformationError if parsers may read its text differently."""
     if any(token.token_type == TokenType.PIPE_GT for token in sqlglot.tokenize(text.code, dialect=CheckedSpark)):
         raise refused("the pipe |> is not allowed; write a WITH for each step")
@@ -170,7 +170,7 @@ def _check_words(code: str, rules: _Rules) -> None:
             raise refused(f"function {token.text} is not Spark's own, and not allowed")
 
 
-def _reads_with(table: Any) -> bool:
+def _refers_to_cte(table: Any) -> bool:
     """Whether a table's name refers to a WITH that is in scope there; else the name is a table of the catalog."""
     child, node = table, table.parent
     while node is not None:
@@ -246,7 +246,7 @@ def _check_table(table: Any, text: LexedText, rules: _Rules) -> None:
         name = table.this.name.lower() if isinstance(table.this, exp.Anonymous) else ""
         if name not in functions.TABLE_FUNCTIONS or name in rules.user_functions:
             raise refused(f"table function {name} is not allowed", table, text)
-    elif table.db or table.catalog or (table.name.lower() not in rules.sources and not _reads_with(table)):
+    elif table.db or table.catalog or (table.name.lower() not in rules.sources and not _refers_to_cte(table)):
         name = table.sql(dialect="spark", comments=False)
         raise refused(f"it reads {name}, which is not among its sources {sorted(rules.sources)}", table, text)
 

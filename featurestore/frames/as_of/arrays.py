@@ -14,7 +14,7 @@ _ORDER, _HELD = "order", "held"
 _HELD_ROW, _ARRAY = "__held_row", "__array"
 
 
-def held(values: DataFrame, feature: str, join: AsOfJoin) -> Column:
+def sortable_column(values: DataFrame, feature: str, join: AsOfJoin) -> Column:
     """A feature's column in the sort: its value; for an array, its hash with the array or its row's identity."""
     value = column(feature)
     if not _is_array(values, feature):

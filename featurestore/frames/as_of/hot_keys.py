@@ -45,10 +45,10 @@ def hot_table(hot: Sequence[HotKey], names: Sequence[str]) -> pa.Table:
 def in_chunks(rows: DataFrame, hot: DataFrame, moment: str) -> DataFrame:
     """The rows with their chunk: 0 for a key that is not hot, else the number of starts at or before the moment."""
     keys = [name for name in hot.columns if name != _STARTS]
-    return rows.join(F.broadcast(hot), keys, "left").withColumn(CHUNK, _passed(F.col(moment))).drop(_STARTS)
+    return rows.join(F.broadcast(hot), keys, "left").withColumn(CHUNK, _chunk_number(F.col(moment))).drop(_STARTS)
 
 
-def _passed(moment: Column) -> Column:
+def _chunk_number(moment: Column) -> Column:
     """The number of starts at or before a moment, by binary search; 0 without starts or moment."""
     steps = F.array(*(F.lit(MOST_CHUNKS >> halvings) for halvings in range(1, MOST_CHUNKS.bit_length())))
     return F.aggregate(
@@ -58,11 +58,11 @@ def _passed(moment: Column) -> Column:
     )
 
 
-def carried(unit: str) -> str:
+def carried_column(unit: str) -> str:
     return f"{unit}_carried"
 
 
-def carried_on(
+def values_before_chunk(
     values: DataFrame, hot: DataFrame, by: Sequence[str], candidates: Mapping[str, Column], event: str
 ) -> DataFrame:
     """One row per hot key and chunk: the greatest candidate of each unit in the chunks before it.
@@ -90,7 +90,7 @@ def carried_on(
     chunks = hot.select(*keys, F.explode(F.sequence(F.lit(0), F.size(_STARTS))).alias(CHUNK))
     before = W.partitionBy(*keys).orderBy(CHUNK).rowsBetween(W.unboundedPreceding, -1)
     return chunks.join(F.broadcast(of_chunk), list(by), "left").select(
-        *by, *(F.max(unit).over(before).alias(carried(unit)) for unit in candidates)
+        *by, *(F.max(unit).over(before).alias(carried_column(unit)) for unit in candidates)
     )
 
 

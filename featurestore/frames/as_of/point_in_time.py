@@ -15,10 +15,10 @@ from pyspark.sql import functions as F
 
 from featurestore.definitions.values.durations import microseconds
 from featurestore.frames.as_of.arrays import with_arrays
-from featurestore.frames.as_of.hot_keys import CHUNK, carried_on, in_chunks
+from featurestore.frames.as_of.hot_keys import CHUNK, in_chunks, values_before_chunk
 from featurestore.frames.as_of.join_keys import key_names
 from featurestore.frames.as_of.join_rules import AsOfJoin, JoinedValues
-from featurestore.frames.as_of.latest import Latest, greatest, latest_of
+from featurestore.frames.as_of.latest_order import Latest, greatest, latest_of
 from featurestore.frames.as_of.union_columns import EVENT, MOMENT, RESULTS, ROW, SPINE, micros, slots, units
 from featurestore.frames.as_of.union_rows import spine_rows, value_rows
 
@@ -84,7 +84,7 @@ def _looked_up(
     union = rows.unionByName(partitioned, allowMissingColumns=True)
     looked_up = union.select(*rows.columns, *latest.running(by)).where(F.col(SPINE).isNotNull())
     if hot is not None:
-        before = carried_on(values, hot, by, {unit: latest.candidate(unit) for unit in units(join)}, EVENT)
+        before = values_before_chunk(values, hot, by, {unit: latest.candidate(unit) for unit in units(join)}, EVENT)
         looked_up = looked_up.join(F.broadcast(before), by, "left").withColumns(latest.completed())
     outputs = F.struct(*_outputs(join, latest)).alias(results)
     return looked_up.where(_nothing_from_the_future(latest)).select(*rows.columns, outputs)

@@ -10,10 +10,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from featurestore.frames.as_of.arrays import held
+from featurestore.frames.as_of.arrays import sortable_column
 from featurestore.frames.as_of.join_keys import key_longs, key_names
 from featurestore.frames.as_of.join_rules import AsOfJoin, JoinedValues
-from featurestore.frames.as_of.latest import latest_of
+from featurestore.frames.as_of.latest_order import latest_of
 from featurestore.frames.as_of.union_columns import MOMENT, SPINE, slots
 from featurestore.frames.columns import column
 from featurestore.frames.timestamps import instant
@@ -47,7 +47,10 @@ def value_rows(lookup: JoinedValues) -> DataFrame:
     return values.select(
         *key_longs([column(key) for key in join.keys], lookup.key_types),
         *latest_of(join).times(F.unix_micros("event_timestamp"), F.unix_micros("created_timestamp")),
-        *(held(values, name, join).alias(slot) for name, slot in zip(join.features, slots(join), strict=True)),
+        *(
+            sortable_column(values, name, join).alias(slot)
+            for name, slot in zip(join.features, slots(join), strict=True)
+        ),
     )
 
 

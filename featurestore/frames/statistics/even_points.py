@@ -16,7 +16,7 @@ POINTS = 500
 
 
 def is_point(rank: Column, numbers: Column) -> Column:
-    """Whether the number of this rank (from 1), of ``numbers`` in all, is a point; of few numbers, each is."""
+    """Whether the number at ``rank`` (from 1, of ``numbers``) is kept as a point; of few numbers, all are kept."""
     steps = F.least(numbers, F.lit(POINTS))
     up_to, below = (_whole(2 * ranks * steps + numbers, 2 * numbers) for ranks in (rank, rank - 1))
     return up_to > below

@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from featurestore.frames.columns import column
-from featurestore.frames.latest import latest_values
+from featurestore.frames.corrections import latest_values
 from featurestore.frames.statistics.even_points import at_shares, is_point, merged_grid, merged_points
 from featurestore.frames.statistics.feature_statistics import QUANTILES
 from featurestore.kinds.registry import kind_of

@@ -9,7 +9,7 @@ from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 
 from featurestore.frames.columns import column
-from featurestore.frames.latest import sort_value
+from featurestore.frames.corrections import sort_value
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.vectors.similarity import VectorColumns
 

@@ -16,7 +16,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.frames.columns import column
-from featurestore.frames.latest import sort_value
+from featurestore.frames.corrections import sort_value
 from featurestore.frames.schema import TIME_COLUMNS
 
 SIMILARITY = "__similarity"

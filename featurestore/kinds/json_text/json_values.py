@@ -143,7 +143,7 @@ def _strict_scalar(value: Any) -> str:
         raise UnreadableError(NOT_UNICODE)
     text = _scalar(value)
     if text is None:
-        raise UnreadableError(f"holds {type(value).__name__}, which JSON has not")
+        raise UnreadableError(f"holds {type(value).__name__}, which JSON does not have")
     return text
 
 

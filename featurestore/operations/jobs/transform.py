@@ -14,7 +14,7 @@ from featurestore.definitions.sql.select_statement import check_select
 from featurestore.definitions.transformation import Transformation
 from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.errors import TransformationError
-from featurestore.frames.latest import latest_values
+from featurestore.frames.corrections import latest_values
 from featurestore.frames.schema import PARTITION_COLUMNS, values_schema
 from featurestore.frames.timestamps import instant
 from featurestore.operations.context import Scope

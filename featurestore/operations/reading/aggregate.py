@@ -12,7 +12,7 @@ from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
 from featurestore.errors import InvalidArgumentError, nearest
-from featurestore.frames.latest import latest_values
+from featurestore.frames.corrections import latest_values
 from featurestore.frames.statistics.aggregation import (
     BUCKET_COLUMNS,
     FUNCTIONS,

@@ -18,7 +18,7 @@ from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.as_of.spine import check_outputs
 from featurestore.frames.columns import column
-from featurestore.frames.latest import latest_values
+from featurestore.frames.corrections import latest_values
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import in_window, partitions_of
 from featurestore.operations.context import Scope

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from featurestore.definitions.names import parse_reference
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.columns import column
-from featurestore.frames.latest import latest_values, sort_value
+from featurestore.frames.corrections import latest_values, sort_value
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import instant, partition_of
 from featurestore.operations.context import Scope

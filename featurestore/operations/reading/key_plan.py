@@ -1,4 +1,4 @@
-"""The part of an as-of join's plan that depends on keys: jobs here measure the keys, and ``as_of_plan`` decides."""
+"""Run the jobs that measure the keys of an as-of join; ``as_of_plan`` decides what follows from the results."""
 
 from __future__ import annotations
 

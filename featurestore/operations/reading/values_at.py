@@ -20,7 +20,7 @@ from featurestore.display.displayed import Displayed
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.as_of.join_rules import KnownAt
 from featurestore.frames.columns import column
-from featurestore.frames.latest import sort_value
+from featurestore.frames.corrections import sort_value
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import first_of_partition, instant
 from featurestore.operations.context import Scope

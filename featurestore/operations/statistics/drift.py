@@ -244,7 +244,10 @@ def _columns_of(manifest: Manifest, group: FeatureGroup) -> dict[str, Feature]:
 
 
 def _pairs(before: _Side, now: _Side, chosen: Sequence[str]) -> list[tuple[str, str, str]]:
-    """Triples of a name and its names in the two sides; the name is a training set's column if a side is one."""
+    """For each feature: the name to report, its name on the side before, and its name on the side now.
+
+    If a side is a training set, the name to report is the set's column.
+    """
     sets = [side for side in (before, now) if isinstance(side, _Saved)]
     if not sets:
         return [(name, name, name) for name in chosen]

@@ -168,8 +168,8 @@ def profile(
     """Bring the statistics of these groups (None: all current ones) up to date; one result per group, by name.
 
     Only event dates with rows that changed since the last profile are computed again; ``full`` computes all dates. With
-    ``start`` and ``end``, only dates (or months) that overlap ``[start, end)`` count: until the whole group was
-    profiled once, they are computed each time. Raises NotFoundError, InvalidArgumentError.
+    ``start`` and ``end``, only dates (or months) that overlap ``[start, end)`` count: until the whole group has
+    been profiled once, these dates are computed again on every call. Raises NotFoundError, InvalidArgumentError.
     """
     dates = _requested_dates(scope.context, start, end)
     results = []

@@ -79,7 +79,10 @@ class TrainingMatrix:
 
 @dataclass(frozen=True)
 class SavedRows:
-    """The rows of a version; ``inside`` selects the requested ones, ``zone`` is the time zone of naive timestamps."""
+    """The rows of a version.
+
+    ``inside`` is the condition that selects the requested rows, ``zone`` the time zone of naive timestamps.
+    """
 
     rows: DataFrame
     manifest: Manifest

@@ -1,4 +1,4 @@
-"""Retention: delete rows that are older than their group keeps them, whole partitions at a time."""
+"""Delete rows that are older than the retention of their group, whole partitions at a time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Table, count, counted, size
 from featurestore.display.displayed import Listing
 from featurestore.errors import InvalidArgumentError
-from featurestore.frames.rows.last_rows import same_identity, superseded
+from featurestore.frames.rows.superseded_rows import same_identity, superseded_rows
 from featurestore.frames.schema import PARTITION_COLUMNS, values_schema
 from featurestore.frames.timestamps import date_literal, partition_of
 from featurestore.operations.context import Context, Scope
@@ -27,8 +27,8 @@ CLEANUP = "cleanup"
 class RetentionResult:
     """One feature group: its rows dated before ``before`` (UTC) that were deleted, or would be (``dry_run``).
 
-    ``deleted_bytes``: of the files that readers of the newest version no longer need; the files stay on disk until a
-    vacuum. For a file that keeps some of its rows, the deleted rows' share of its bytes counts. ``kept_latest``: older
+    ``deleted_bytes``: the bytes that a vacuum can free. If a file keeps some of its rows, only the share of its deleted
+    rows is counted. ``kept_latest``: older
     rows that were kept because reads after the cut need them. ``table_version``: of the delete; None if nothing was
     deleted.
     """
@@ -64,15 +64,15 @@ def describe_retention(results: Sequence[RetentionResult]) -> Display:
 
 
 @dataclass(frozen=True)
-class _Old:
-    """A group's rows older than its cut, and the rows among them to delete: ``doomed``, or all if it is None."""
+class _ExpiredRows:
+    """A group's rows older than its cut, and the rows among them to delete: ``to_delete``, or all if it is None."""
 
     group: FeatureGroup
     before: date
     rows: int
     bytes: int
-    doomed_rows: int
-    doomed: DataFrame | None
+    rows_to_delete: int
+    to_delete: DataFrame | None
 
     def result(self, deleted: int, table_version: int | None, dry_run: bool) -> RetentionResult:
         return RetentionResult(
@@ -81,7 +81,7 @@ class _Old:
             before=self.before.isoformat(),
             deleted_rows=deleted,
             deleted_bytes=self.bytes * deleted // self.rows if self.rows else 0,
-            kept_latest=self.rows - self.doomed_rows,
+            kept_latest=self.rows - self.rows_to_delete,
             table_version=table_version,
             dry_run=dry_run,
         )
@@ -107,7 +107,7 @@ def cleanup(
     chosen = _with_cut(scope.context, chosen_groups(scope.context, groups), retention_days)
     if dry_run:
         old_rows = [_old(scope, group, before) for group, before in chosen]
-        return Listing((old.result(old.doomed_rows, None, dry_run=True) for old in old_rows), describe_retention)
+        return Listing((old.result(old.rows_to_delete, None, dry_run=True) for old in old_rows), describe_retention)
     if not chosen:
         return Listing((), describe_retention)
     with recorded_run(scope, CLEANUP) as job:
@@ -140,21 +140,23 @@ def _with_cut(
     return chosen
 
 
-def _old(scope: Scope, group: FeatureGroup, before: date) -> _Old:
+def _old(scope: Scope, group: FeatureGroup, before: date) -> _ExpiredRows:
     table = scope.table(group)
     columns = [field.name for field in values_schema(group) if field.name not in PARTITION_COLUMNS]
     dates = (None, before - timedelta(days=1))
     values = table.read_values(scope.spark, scope.tenant_id, columns, dates, table.values.version(scope.spark))
     rows, size = _size(values)
     if not rows or not group.keep_latest:
-        return _Old(group, before, rows, size, rows, None)
-    doomed = superseded(values, group, datetime.combine(before, time.min, UTC))
-    # One identity in `doomed` represents all rows that are wholly the same.
-    return _Old(group, before, rows, size, _count_of(values, doomed, group), doomed)
+        return _ExpiredRows(group, before, rows, size, rows, None)
+    to_delete = superseded_rows(values, group, datetime.combine(before, time.min, UTC))
+    # One identity in `to_delete` represents all rows that are wholly the same.
+    return _ExpiredRows(group, before, rows, size, _count_of(values, to_delete, group), to_delete)
 
 
-def _count_of(values: DataFrame, doomed: DataFrame, group: FeatureGroup) -> int:
-    return values.alias("target").join(doomed.alias("source"), same_identity(group, "target", "source"), "semi").count()
+def _count_of(values: DataFrame, to_delete: DataFrame, group: FeatureGroup) -> int:
+    return (
+        values.alias("target").join(to_delete.alias("source"), same_identity(group, "target", "source"), "semi").count()
+    )
 
 
 def _size(values: DataFrame) -> tuple[int, int]:
@@ -164,11 +166,11 @@ def _size(values: DataFrame) -> tuple[int, int]:
     return total["rows"] or 0, total["bytes"] or 0
 
 
-def _clean(scope: Scope, old: _Old) -> RetentionResult:
-    if not old.doomed_rows:
+def _clean(scope: Scope, old: _ExpiredRows) -> RetentionResult:
+    if not old.rows_to_delete:
         return old.result(0, None, dry_run=False)
     values = scope.table(old.group).values
-    if old.doomed is None:
+    if old.to_delete is None:
         where = f"tenant_id = {literal(scope.tenant_id)} AND event_date < DATE{literal(old.before.isoformat())}"
         deleted = values.delete_partitions(scope.spark, where)
     else:
@@ -176,6 +178,6 @@ def _clean(scope: Scope, old: _Old) -> RetentionResult:
         inside = (F.col("target.tenant_id") == F.lit(scope.tenant_id)) & (
             F.col("target.event_date") < date_literal(old.before)
         )
-        deleted = values.delete_matched(old.doomed, inside & same_identity(old.group, "target", "source"))
+        deleted = values.delete_matched(old.to_delete, inside & same_identity(old.group, "target", "source"))
     scope.step("cleanup.deleted")
     return old.result(deleted, values.version(scope.spark), dry_run=False)

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from featurestore.definitions.values.durations import microseconds
 from featurestore.errors import InvalidArgumentError, NotFoundError
 from featurestore.frames.columns import column
-from featurestore.frames.latest import sort_value
+from featurestore.frames.corrections import sort_value
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import first_of_partition, instant
 from featurestore.frames.vectors.filters import same_key

@@ -32,8 +32,8 @@ from featurestore.stores.postgres.staging import (
     create_staging,
     drop_left_behind,
     keep_attempts,
+    long_texts_as_sync_error,
     make_partition_of,
-    told_too_long,
 )
 from featurestore.stores.postgres.sync import (
     Merged,
@@ -254,7 +254,7 @@ class _Sync:
             sent = self._copy(rows, staging)
             self.context.step("sync_embeddings.copied")
             keep_attempts(self.target, staging, sent.attempts, sent.rows)
-            with told_too_long(self.target, staging):
+            with long_texts_as_sync_error(self.target, staging):
                 merged = self._bring_in(staging, sent, mark, whole, buckets, is_first)
             self.context.step("sync_embeddings.merged")
         finally:

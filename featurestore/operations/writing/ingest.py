@@ -30,7 +30,7 @@ from featurestore.kinds.json_text.json_columns import json_of
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.groups import erase_again
 from featurestore.operations.erasure.suppress import of_group, suppressions, with_mark, with_rejected_marked
-from featurestore.operations.writing.earlier_batch import is_rest_of
+from featurestore.operations.writing.retry_after_erasure import is_already_stored
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.group_table import BatchRecord, GroupTable
 
@@ -282,7 +282,9 @@ def _result(batch: _Batch, version: int, stored: BatchRecord) -> WriteResult:
     """The result in the commit that holds this batch id, which may be an earlier one; raises BatchConflictError."""
     table, record = batch.table, batch.record
     is_same = stored.fingerprint == record.fingerprint
-    if not is_same and not (batch.any_erased and is_rest_of(batch.context, table, batch.remaining, record, stored)):
+    if not is_same and not (
+        batch.any_erased and is_already_stored(batch.context, table, batch.remaining, record, stored)
+    ):
         raise BatchConflictError(
             f"group {table.group.name!r}: batch id {record.batch_id!r} was used before (table version {version}) for "
             "other rows; nothing was written. Give this batch an id of its own"

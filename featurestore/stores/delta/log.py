@@ -15,7 +15,7 @@ COMMIT = re.compile(r"(\d{20})\.json")
 
 @dataclass(frozen=True)
 class LogCommit:
-    """A commit by its file: its version, when the file was written (milliseconds since 1970), and its facts."""
+    """One commit file of the log: its version, when it was written (milliseconds since 1970), and its contents."""
 
     version: int
     written: int

@@ -94,7 +94,7 @@ def _tables(connection: Connection[Any]) -> None:
 def _security(connection: Connection[Any]) -> None:
     security.install(connection)
     security.protect(connection, "watermarks")
-    security.show(connection, "vector_tables")
+    security.grant_read(connection, "vector_tables")
 
 
 def _erasures(connection: Connection[Any]) -> None:

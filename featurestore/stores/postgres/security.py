@@ -124,7 +124,7 @@ def install(connection: Connection[Any]) -> None:
     connection.execute(sql.SQL("GRANT USAGE ON SCHEMA featurestore TO {}").format(role))
 
 
-def show(connection: Connection[Any], table: str) -> None:
+def grant_read(connection: Connection[Any], table: str) -> None:
     """Let the application read a table of the schema that contains no tenant's data."""
     from psycopg import sql
 

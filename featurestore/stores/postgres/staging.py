@@ -122,7 +122,7 @@ def keep_attempts(target: SyncTarget, staging: str, attempts: Sequence[int], row
 
 
 @contextmanager
-def told_too_long(target: SyncTarget, staging: str) -> Iterator[None]:
+def long_texts_as_sync_error(target: SyncTarget, staging: str) -> Iterator[None]:
     """Turn PostgreSQL's refusal of a text that is too long for an index into SyncError, which names the longest one.
 
     Use it around whole transactions, because it reads the staged rows after a failure.

@@ -24,7 +24,7 @@ _SECONDS_TO_STOP = 60
 
 
 def _end_with_this_process() -> None:
-    """End the server with this process, which is the one that stops it; only Linux can guarantee that."""
+    """Make the server end when this process ends. Only Linux can guarantee this."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGINT)
 

@@ -10,7 +10,7 @@ from pyspark.sql import Window as W
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
 from featurestore.errors import InvariantError
-from featurestore.frames.as_of import latest
+from featurestore.frames.as_of import latest_order
 from featurestore.operations.training_sets import build as build_training_set
 
 STATS = FeatureGroup("stats", Entity("user", join_keys={"user_id": "string"}), features=[Feature("score", "double")])
@@ -32,7 +32,7 @@ def test_a_value_from_the_future_stops_the_query(loader: FeatureDataLoader, monk
     def sees_everything(by: list[str], *order: str) -> object:
         return W.partitionBy(*by).orderBy(*order).rowsBetween(W.unboundedPreceding, W.unboundedFollowing)
 
-    monkeypatch.setattr(latest, "_running", sees_everything)
+    monkeypatch.setattr(latest_order, "_running", sees_everything)
     with pytest.raises(Exception, match="INVARIANT: the as-of join saw a value newer than its spine row"):
         loader.load_training_data(SPINE, ["stats:score"], label="late", name="leaky")
     assert loader.list("leaky") == []

@@ -81,12 +81,12 @@ BAD = [
     (nested(501), reasons.TOO_DEEP),
     (nested(100_000), reasons.TOO_DEEP),
     ([10**5000], "a number that JSON cannot hold exactly"),
-    ([b"x"], "holds bytes, which JSON has not"),
-    ({"x": {1, 2}}, "holds set, which JSON has not"),
-    ([UUID(int=1)], "holds UUID, which JSON has not"),
-    ([np.timedelta64(1, "s")], "holds timedelta64, which JSON has not"),
-    ([1 + 2j], "holds complex, which JSON has not"),
-    ([Odd()], "holds Odd, which JSON has not"),
+    ([b"x"], "holds bytes, which JSON does not have"),
+    ({"x": {1, 2}}, "holds set, which JSON does not have"),
+    ([UUID(int=1)], "holds UUID, which JSON does not have"),
+    ([np.timedelta64(1, "s")], "holds timedelta64, which JSON does not have"),
+    ([1 + 2j], "holds complex, which JSON does not have"),
+    ([Odd()], "holds Odd, which JSON does not have"),
 ]
 
 

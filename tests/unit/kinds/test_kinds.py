@@ -59,7 +59,7 @@ def test_a_value_is_read_losslessly(word: str, value: Any, expected: Any) -> Non
         ("timestamp", date(2026, 11, 1), "a date without a time"),
         ("timestamp", "noon", "not readable as timestamp"),
         ("date", NOON, "expected date, found datetime"),
-        ("json", {1: 2}, "holds a key that is not a text, which JSON has not"),
+        ("json", {1: 2}, "holds a key that is not text; keys in JSON are text"),
         ("array<double>", [2**53 + 1], "a number that double cannot hold exactly"),
         ("array<double>", np.zeros((2, 2)), "expected array<double>, found an array of 2 dimensions"),
         ("array<string>", [1], "expected string, found int"),

@@ -15,7 +15,7 @@ from pyspark.sql import Column, WindowSpec
 from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 
-from featurestore.frames.as_of.hot_keys import carried
+from featurestore.frames.as_of.hot_keys import carried_column
 from featurestore.frames.as_of.join_rules import AsOfJoin
 from featurestore.frames.as_of.union_columns import CREATED, EVENT, MOMENT, ROW, is_value, micros, row, slots, units
 
@@ -79,7 +79,7 @@ class ByEventTime:
     def completed(self) -> dict[str, Column]:
         completed = {}
         for unit in self._units:
-            before = F.col(carried(unit))
+            before = F.col(carried_column(unit))
             # A value of the chunk itself is later than any value of earlier chunks.
             completed[unit] = F.coalesce(F.col(unit), before[ROW] if unit == ROW else before[ROW][unit])
             if self.join.needs_event_times:
@@ -119,7 +119,7 @@ class ByKnowledge:
         return [F.max(candidate).over(_running(by, MOMENT)).alias(unit) for unit, candidate in known.items()]
 
     def completed(self) -> dict[str, Column]:
-        return {unit: F.greatest(F.col(unit), F.col(carried(unit))) for unit in units(self.join)}
+        return {unit: F.greatest(F.col(unit), F.col(carried_column(unit))) for unit in units(self.join)}
 
     def value(self, unit: str, slot: str) -> Column:
         return F.col(unit)[ROW][slot]

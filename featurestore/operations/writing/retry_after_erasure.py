@@ -1,4 +1,4 @@
-"""Recognise a batch as the rest of an earlier one whose rows of erased entities were removed."""
+"""Recognise a retried batch from which the user has removed the rows of erased entities."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from featurestore.operations.context import Context
 from featurestore.stores.group_table import BatchRecord, GroupTable
 
 
-def is_rest_of(
+def is_already_stored(
     context: Context, table: GroupTable, remaining: DataFrame, record: BatchRecord, stored: BatchRecord
 ) -> bool:
     """Whether every row of a retry is stored already.

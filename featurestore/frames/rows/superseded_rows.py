@@ -22,7 +22,7 @@ _NEEDED = "__needed"
 CONTENT = ("__content_1", "__content_2")
 
 
-def superseded(old: DataFrame, group: FeatureGroup, cut: datetime) -> DataFrame:
+def superseded_rows(old: DataFrame, group: FeatureGroup, cut: datetime) -> DataFrame:
     """The rows, all older than ``cut``, from which no as-of read at ``cut`` or later takes a value.
 
     A row is needed if it is the latest of its entity (``nulls: keep``), or the latest with a value of one of the
@@ -42,11 +42,11 @@ def superseded(old: DataFrame, group: FeatureGroup, cut: datetime) -> DataFrame:
         latest = is_latest(F.lit(True))
     else:
         latest = reduce(or_, (is_latest(column(name).isNotNull()) for name in group.feature_names))
-    marked = old.withColumn(_NEEDED, latest & _lives_on(group, cut))
+    marked = old.withColumn(_NEEDED, latest & _within_ttl(group, cut))
     return identities(marked.where(~F.col(_NEEDED)), group).distinct()
 
 
-def _lives_on(group: FeatureGroup, cut: datetime) -> Column:
+def _within_ttl(group: FeatureGroup, cut: datetime) -> Column:
     if group.ttl is None:
         return F.lit(True)
     try:

@@ -1,4 +1,4 @@
-"""Corrections resolved: the values that count, of several rows with one key and event timestamp."""
+"""Resolve corrections: of several rows with the same key and event timestamp, keep the values that count."""
 
 from __future__ import annotations
 
