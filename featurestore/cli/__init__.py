@@ -1,4 +1,4 @@
-"""The command `featurestore`: options, answers, exit codes (`invocation.py`), and no logic of its own."""
+"""The command `featurestore`: options, answers, exit codes (see invocation.py), and no logic of its own."""
 
 from featurestore.cli.application import main, run, task
 

@@ -30,7 +30,8 @@ def hash_of(columns: Sequence[str], seed: int) -> Column:
 def cuts(units: DataFrame, columns: Sequence[str], seed: int, counts: Sequence[int]) -> list[int | None]:
     """For each k of ``counts``, the hash of the k-th unit in hash order; None if k is 0.
 
-    Exactly the first k units have a hash at or below it, unless units have the same hash. Runs one job, and one for each cut. If k exceeds the number of units, returns the hash of the last unit.
+    Exactly the first k units have a hash at or below it, unless units have the same hash. Runs one job, and one for
+    each cut. If k exceeds the number of units, returns the hash of the last unit.
     """
     hashed = units.select(hash_of(columns, seed).alias("hash"))
     ranges = hashed.groupBy(range_of(F.col("hash")).alias("range")).count().collect()

@@ -15,7 +15,7 @@ from featurestore.definitions.collection import Definitions
 from featurestore.definitions.yaml_files import load_definitions
 from featurestore.demo.flights import flight_tables, land_flights
 from featurestore.demo.run import END, GROUPS, PROFILES, START, TENANT, TRAINING_SET
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope
 from featurestore.operations.jobs.transform import isolated, transform
 
 CONF = Path(__file__).parents[3] / "conf" / "features"
@@ -56,7 +56,7 @@ def computed(
     settings = Settings(warehouse=landing, landing=landing)
     context = Context(spark, settings, lambda: datetime(2026, 1, 1, tzinfo=UTC), "test")
     window = TimeWindow.of(start, end)
-    rows = transform(isolated(context), TENANT, declared.sources, declared.transformation, window)
+    rows = transform(isolated(Scope(context, TENANT)), declared.sources, declared.transformation, window)
     frame = rows.toArrow().to_pandas()
     return frame.sort_values([name for name in frame.columns if name != "profile"]).reset_index(drop=True)
 
