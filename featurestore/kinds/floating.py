@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from featurestore.kinds import reasons
-from featurestore.kinds.json_text.variants import NUMBERS, JsonMember
-from featurestore.kinds.kind import STRICT, Kind, Moments
+from featurestore.kinds.json_text.variants import JsonMember
+from featurestore.kinds.kind import STRICT, Moments, Number
 from featurestore.kinds.late_spark import Column, F, T
 from featurestore.kinds.number_columns import (
     DIGITS,
@@ -19,7 +19,6 @@ from featurestore.kinds.number_columns import (
     is_floating_type,
     is_infinite,
     is_not_finite,
-    is_number_type,
     is_same_decimal,
     is_same_whole,
     is_whole_type,
@@ -32,10 +31,7 @@ from featurestore.kinds.reasons import UnreadableError
 FLOAT_LIMIT = (2 - 2**-24) * 2.0**127
 
 
-class Floating(Kind):
-    json_kinds: ClassVar[tuple[str, ...]] = NUMBERS
-    measure = "value"
-
+class Floating(Number):
     @property
     def arrow_type(self) -> pa.DataType:
         return pa.float64() if self.word == "double" else pa.float32()
@@ -65,11 +61,7 @@ class Floating(Kind):
             raise UnreadableError(reasons.inexact(self.word))
         return number
 
-    def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
-        return self.read_number(value, stored) if is_number_type(stored) else None
-
     def read_number(self, value: Column, stored: T.DataType) -> Reading:
-        """Read a column of numbers; ``stored`` is its type."""
         if stored == self.spark_type:
             return good(value)
         read = value.try_cast(self.storage)
@@ -106,9 +98,6 @@ class Floating(Kind):
     def is_comparable(self, value: Column) -> Column:
         # Spark sorts NaN above every number. NaN breaks a rule of its own, so bounds do not apply.
         return ~is_not_finite(value)
-
-    def number(self, narrowed: Column) -> Column:
-        return narrowed.cast("double")
 
 
 def _keeps(value: Any, nearest: Any) -> bool:

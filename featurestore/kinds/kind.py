@@ -13,8 +13,9 @@ import pyarrow as pa
 from featurestore.definitions.values.time_window import Finer
 from featurestore.definitions.values.types import parse_type
 from featurestore.kinds import reasons
-from featurestore.kinds.json_text.variants import JsonMember, wrong_json_kind
+from featurestore.kinds.json_text.variants import NUMBERS, JsonMember, wrong_json_kind
 from featurestore.kinds.late_spark import Column, F, T
+from featurestore.kinds.number_columns import is_number_type
 from featurestore.kinds.reading import Reading, good
 
 
@@ -131,6 +132,23 @@ class Kind(ABC):
     def hashed(self, narrowed: Column) -> Column:
         """A narrowed value as the hash by which distinct values are counted."""
         return F.when(narrowed.isNotNull(), F.xxhash64(narrowed))
+
+
+class Number(Kind):
+    """A kind whose values are single numbers."""
+
+    json_kinds: ClassVar[tuple[str, ...]] = NUMBERS
+    measure = "value"
+
+    @abstractmethod
+    def read_number(self, value: Column, stored: T.DataType) -> Reading:
+        """Read a column of numbers; ``stored`` is its type."""
+
+    def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
+        return self.read_number(value, stored) if is_number_type(stored) else None
+
+    def number(self, narrowed: Column) -> Column:
+        return narrowed.cast("double")
 
 
 def is_missing(value: Any) -> bool:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from featurestore.definitions.values.types import WHOLE_RANGES
 from featurestore.kinds import reasons
-from featurestore.kinds.json_text.variants import NUMBERS
-from featurestore.kinds.kind import STRICT, Kind, Moments
+from featurestore.kinds.kind import STRICT, Moments, Number
 from featurestore.kinds.late_spark import Column, F, T
 from featurestore.kinds.number_columns import (
     BEYOND_LONG,
     FRACTION,
     NUMBER,
     is_floating_type,
-    is_number_type,
     is_whole_type,
 )
 from featurestore.kinds.python_numbers import is_finite, is_number
@@ -26,10 +24,7 @@ from featurestore.kinds.reading import Reading, first_of, good
 from featurestore.kinds.reasons import UnreadableError
 
 
-class Whole(Kind):
-    json_kinds: ClassVar[tuple[str, ...]] = NUMBERS
-    measure = "value"
-
+class Whole(Number):
     @property
     def arrow_type(self) -> pa.DataType:
         return pa.int64() if self.word == "long" else pa.int32()
@@ -49,11 +44,7 @@ class Whole(Kind):
             raise UnreadableError(reasons.beyond(self.word))
         return int(value)
 
-    def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
-        return self.read_number(value, stored) if is_number_type(stored) else None
-
     def read_number(self, value: Column, stored: T.DataType) -> Reading:
-        """Read a column of numbers; ``stored`` is its type."""
         if stored == self.spark_type:
             return good(value)
         read = value.try_cast(self.storage)
@@ -86,9 +77,6 @@ class Whole(Kind):
             F.when(has_exponent, double.value).otherwise(value),
             F.when(has_exponent, double.fault).otherwise(first_of(faults)),
         )
-
-    def number(self, narrowed: Column) -> Column:
-        return narrowed.cast("double")
 
 
 def _is_whole(number: Any) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.utils import is_remote
 
 from featurestore.config import Settings
@@ -152,3 +152,13 @@ class Scope:
 
     def table(self, group: FeatureGroup) -> GroupTable:
         return self.context.table(group)
+
+    def read_values(
+        self,
+        group: FeatureGroup,
+        columns: Sequence[str],
+        dates: tuple[date | None, date | None] | None = None,
+        version: int | None = None,
+    ) -> DataFrame:
+        """The tenant's rows of a group; see ``GroupTable.read_values``."""
+        return self.table(group).read_values(self.spark, self.tenant_id, columns, dates, version)

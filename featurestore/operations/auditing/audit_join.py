@@ -15,7 +15,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.schema import feature_fields
 from featurestore.frames.training_sets.missing import with_missing
-from featurestore.operations.context import Context, Scope
+from featurestore.operations.context import Scope
 from featurestore.operations.reading.as_of import point_in_time
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup, resolve_lookup
 from featurestore.stores.arrow import to_spark
@@ -67,8 +67,7 @@ class SpineSample:
     The sample is held in memory, so that every join has exactly the same rows.
     """
 
-    context: Context
-    tenant_id: str
+    scope: Scope
     manifest: Manifest
     lookups: tuple[ResolvedLookup, ...]
     spine: DataFrame
@@ -80,7 +79,7 @@ class SpineSample:
         timed = with_instants(rows, manifest.timestamp_column, scope.settings.timestamp_zone, _AT)
         saved = [_content(lookup).alias(_saved(index)) for index, lookup in enumerate(lookups)]
         table = timed.select(*(column(name) for name in manifest.key_columns), F.col(_AT), *saved).toArrow()
-        return cls(scope.context, scope.tenant_id, manifest, lookups, to_spark(scope.spark, table))
+        return cls(scope, manifest, lookups, to_spark(scope.spark, table))
 
     def joined(self, lookups: Sequence[ResolvedLookup], known_at: KnownAt) -> DataFrame:
         """The sample with the values of the lookups."""
@@ -91,7 +90,7 @@ class SpineSample:
             with_timestamps=True,
             table_versions={(group.name, group.version): group.table_version for group in self.manifest.groups},
         )
-        return point_in_time(Scope(self.context, self.tenant_id), self.spine, request)
+        return point_in_time(self.scope, self.spine, request)
 
 
 def as_served(sample: SpineSample) -> list[Reality]:

@@ -159,14 +159,14 @@ def _parts(rows: DataFrame, manifest: Manifest) -> tuple[object, ...]:
     )
 
 
-def erase_again_from_set(context: Context, manifest: Manifest, lookups: Lookups) -> None:
+def erase_again_from_set(scope: Scope, manifest: Manifest, lookups: Lookups) -> None:
     """Remove rows of suppressed entities from a set that was built during their erasure."""
-    rows = context.training_sets.read(context.spark, manifest)
+    rows = scope.training_sets.read(scope.spark, manifest)
     groups = {tuple(sorted(snapshot.group.join_keys)): snapshot.group for snapshot in manifest.groups}
-    for suppression in suppressions(Scope(context, manifest.tenant_id)):
+    for suppression in suppressions(scope):
         for lookup in lookups:
             if set(suppression.join_keys) <= lookup.keys():
-                keys = suppressed_keys(Scope(context, manifest.tenant_id), rows, suppression, lookup)
+                keys = suppressed_keys(scope, rows, suppression, lookup)
                 if keys.num_rows:
                     entity = entity_of(suppression.entity, suppression.join_keys, groups[tuple(sorted(lookup))])
-                    erase_training_set(Erasing.again(Scope(context, manifest.tenant_id), entity, keys), manifest)
+                    erase_training_set(Erasing.again(scope, entity, keys), manifest)

@@ -219,7 +219,7 @@ def _changed_rows(scope: Scope, group: FeatureGroup, rows: DataFrame, window: Ti
     """The rows that differ from the newest stored row of the same key and event timestamp."""
     features = [name for name in group.feature_names if name in rows.columns]
     identity = [*group.join_keys, "event_timestamp"]
-    stored = scope.table(group).read_values(scope.spark, scope.tenant_id, [*group.join_keys, *TIME_COLUMNS, *features])
+    stored = scope.read_values(group, [*group.join_keys, *TIME_COLUMNS, *features])
     in_window = stored.where(column("event_timestamp").between(instant(window.start), instant(window.end)))
     newest = W.partitionBy(*identity).orderBy(F.desc("created_timestamp"))
     latest: Any = in_window.withColumn("__rank", F.row_number().over(newest)).where("__rank = 1")

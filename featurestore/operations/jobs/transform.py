@@ -100,6 +100,6 @@ def _read(scope: Scope, name: str, source: Source, window: TimeWindow) -> DataFr
         return read_source(scope.named_files, name, source, scope.tenant_id, scope.settings)
     group = scope.group(source.group)
     columns = [field.name for field in values_schema(group) if field.name not in PARTITION_COLUMNS]
-    values = scope.table(group).read_values(scope.spark, scope.tenant_id, columns, (None, window.end.date()))
+    values = scope.read_values(group, columns, (None, window.end.date()))
     until = values.where(F.col("event_timestamp") <= instant(window.end))
     return latest_values(until, group.join_keys, group.feature_names, group.nulls)

@@ -120,5 +120,5 @@ def values_in(
     """The rows as written, without resolving corrections: join keys, both timestamps, the features."""
     columns = [*group.join_keys, *TIME_COLUMNS, *features]
     dates = partitions_of(window, group.partition_by)
-    values = scope.table(group).read_values(scope.spark, scope.tenant_id, columns, dates)
+    values = scope.read_values(group, columns, dates)
     return of_entities(scope.context, values.where(in_window(F.col("event_timestamp"), window)), group, entities)

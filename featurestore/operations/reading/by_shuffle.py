@@ -39,12 +39,7 @@ def open_inputs(scope: Scope, spine: DataFrame, plan: AsOfPlan) -> ShuffleInputs
     """Frames over the current versions of the tables; their rows are read when the join runs."""
     return ShuffleInputs(
         spine,
-        tuple(
-            scope.table(scan.group).read_values(
-                scope.spark, scope.tenant_id, list(scan.columns), scan.dates, scan.table_version
-            )
-            for scan in plan.scans
-        ),
+        tuple(scope.read_values(scan.group, list(scan.columns), scan.dates, scan.table_version) for scan in plan.scans),
     )
 
 

@@ -49,9 +49,8 @@ def get_feature_history(scope: Scope, request: HistoryRequest) -> DataFrame:
         raise InvalidArgumentError(f"start {first.isoformat()} is after end {last.isoformat()}")
     count = argument_limit(request.limit)
     model = feature.model_version_column
-    values = scope.table(group).read_values(
-        scope.spark,
-        scope.tenant_id,
+    values = scope.read_values(
+        group,
         [*group.join_keys, *TIME_COLUMNS, name, *([] if model is None else [model])],
         (
             None if first is None else partition_of(first.date(), group.partition_by),

@@ -107,9 +107,8 @@ def _of_group(
     for name in names:
         group.feature(name)
     models = [feature.model_version_column for feature in features if feature.model_version_column is not None]
-    values = scope.table(group).read_values(
-        scope.spark,
-        scope.tenant_id,
+    values = scope.read_values(
+        group,
         [*group.join_keys, *TIME_COLUMNS, *(feature.name for feature in features), *models],
         (first_of_partition(at, group.ttl, group.partition_by), at.date()),
     )

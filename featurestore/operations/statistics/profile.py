@@ -292,9 +292,7 @@ def _lines(scope: Scope, group: FeatureGroup, plan: _Plan) -> DataFrame:
 def _slice(scope: Scope, group: FeatureGroup, plan: _Plan, features: Sequence[Feature]) -> DataFrame:
     kinds = {feature.name: feature.type for feature in features}
     columns = ["event_date", *group.join_keys, *TIME_COLUMNS, *kinds]
-    values = scope.table(group).read_values(
-        scope.spark, scope.tenant_id, columns, plan.bounds, version=plan.table_version
-    )
+    values = scope.read_values(group, columns, plan.bounds, version=plan.table_version)
     if plan.dates is not None:
         values = values.where(F.col("event_date").isin([date_literal(day) for day in plan.dates]))
     return date_lines(values, group.join_keys, kinds, group.nulls)

@@ -91,7 +91,7 @@ def _stats(scope: Scope, group: FeatureGroup, entities: bool, profiled: bool) ->
     table = scope.table(group)
     recent = table.values.history(scope.spark, limit=_RECENT)
     version = int(recent[0]["version"])
-    values = table.read_values(scope.spark, scope.tenant_id, [*group.join_keys, "event_timestamp"], version=version)
+    values = scope.read_values(group, [*group.join_keys, "event_timestamp"], version=version)
     totals = _count(values)
     last_write = _last_write(recent, scope.tenant_id)
     if last_write is None and version >= _RECENT:

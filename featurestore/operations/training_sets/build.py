@@ -122,7 +122,7 @@ def build_parts(
     if suppressions(scope) == erased:
         return manifest
     # An erasure that began in the meantime may have searched the sets before this one was published.
-    erase_again_from_set(scope.context, manifest, plan.join.key_lookups)
+    erase_again_from_set(scope, manifest, plan.join.key_lookups)
     return scope.training_sets.get(scope.spark, scope.tenant_id, manifest.name, manifest.version)
 
 

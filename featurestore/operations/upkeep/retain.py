@@ -144,7 +144,7 @@ def _old(scope: Scope, group: FeatureGroup, before: date) -> _ExpiredRows:
     table = scope.table(group)
     columns = [field.name for field in values_schema(group) if field.name not in PARTITION_COLUMNS]
     dates = (None, before - timedelta(days=1))
-    values = table.read_values(scope.spark, scope.tenant_id, columns, dates, table.values.version(scope.spark))
+    values = scope.read_values(group, columns, dates, table.values.version(scope.spark))
     rows, size = _size(values)
     if not rows or not group.keep_latest:
         return _ExpiredRows(group, before, rows, size, rows, None)

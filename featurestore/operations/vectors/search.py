@@ -92,9 +92,8 @@ def valid_vectors(scope: Scope, search: SimilaritySearch) -> DataFrame:
     """Rows with event timestamps in ``[at - ttl, at]``, of one snapshot of the table: keys, times, vector, filters."""
     group, at = search.group, search.at
     features = [name for name in search.columns.others if name not in group.join_keys]
-    values = scope.table(group).read_values(
-        scope.spark,
-        scope.tenant_id,
+    values = scope.read_values(
+        group,
         [*group.join_keys, *TIME_COLUMNS, search.feature.name, search.model_column, *features],
         (first_of_partition(at, group.ttl, group.partition_by), at.date()),
     )

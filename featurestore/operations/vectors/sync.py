@@ -70,7 +70,7 @@ def sync_embeddings(scope: Scope, reference: str, *, full: bool, verify: bool) -
             scope.step("sync_embeddings.schema")
             table = VectorTable.of(group, feature, feature.default_model_version)
             sync = _Sync(
-                scope.context,
+                scope,
                 group,
                 feature,
                 SyncTarget(connection, scope.tenant_id, table),
@@ -127,7 +127,7 @@ def sync_all_embeddings(scope: Scope, *, full: bool, verify: bool) -> Listing[Sy
 class _Sync:
     """One sync in progress, which holds its lock."""
 
-    context: Context
+    scope: Scope
     group: FeatureGroup
     feature: Feature
     target: SyncTarget
@@ -135,7 +135,7 @@ class _Sync:
 
     @property
     def rows(self) -> SyncRows:
-        return SyncRows(self.context, self.group, self.feature, self.target.tenant_id, self.table, self.now)
+        return SyncRows(self.scope, self.group, self.feature, self.table, self.now)
 
     @property
     def table(self) -> VectorTable:
@@ -146,7 +146,7 @@ class _Sync:
         began = perf_counter()
         drop_left_behind(self.target)
         changed = self._ensure_tables()
-        self.context.step("sync_embeddings.tables")
+        self.scope.step("sync_embeddings.tables")
         watermark = self._read_watermark()
         delta = self.rows.delta_state(watermark)
         plan = make_sync_plan(watermark, delta, self.now, full, changed)
@@ -196,7 +196,7 @@ class _Sync:
     def _entered(self) -> Iterator[None]:
         """A transaction limited to the tenant."""
         with self.target.connection.transaction():
-            self.context.postgres.enter(self.target.connection, self.target.tenant_id)
+            self.scope.postgres.enter(self.target.connection, self.target.tenant_id)
             yield
 
     def _carry_out(self, plan: SyncPlan, delta: DeltaState) -> tuple[int | None, list[Merged], float | None, SyncPlan]:
@@ -250,17 +250,17 @@ class _Sync:
         is_first = whole and buckets is None and not self._partitions()
         staging = create_staging(self.target, attachable=is_first)
         try:
-            self.context.step("sync_embeddings.staging")
+            self.scope.step("sync_embeddings.staging")
             sent = self._copy(rows, staging)
-            self.context.step("sync_embeddings.copied")
+            self.scope.step("sync_embeddings.copied")
             keep_attempts(self.target, staging, sent.attempts, sent.rows)
             with long_texts_as_sync_error(self.target, staging):
                 merged = self._bring_in(staging, sent, mark, whole, buckets, is_first)
-            self.context.step("sync_embeddings.merged")
+            self.scope.step("sync_embeddings.merged")
         finally:
             if not self.target.connection.broken:
                 drop_left_behind(self.target)
-        self.context.step("sync_embeddings.cleaned")
+        self.scope.step("sync_embeddings.cleaned")
         seconds = perf_counter() - began
         return merged, round(sent.rows / seconds, 1) if sent.rows else None
 
@@ -270,16 +270,16 @@ class _Sync:
         """Make the staging table the tenant's partition, or merge it into that partition."""
         if is_first and sent.models == (self.table.model,):
             make_partition_of(self.target, self.table, staging)
-            self.context.step("sync_embeddings.partitions")
+            self.scope.step("sync_embeddings.partitions")
             return self._attach(staging, mark, sent.rows)
         self._ensure_partitions(sent.models)
         analyze(self.target, staging)
-        self.context.step("sync_embeddings.partitions")
+        self.scope.step("sync_embeddings.partitions")
         return self._merge(staging, mark, whole, buckets)
 
     def _copy(self, rows: DataFrame, staging: str) -> Sent:
         try:
-            return copy_to_staging(rows, self.table, staging, self.context.postgres.worker_dsn)
+            return copy_to_staging(rows, self.table, staging, self.scope.postgres.worker_dsn)
         except (PySparkException, Py4JJavaError) as error:
             raise SyncError(
                 f"vectors of {self.group.name}:{self.feature.name} could not be copied to PostgreSQL: "
@@ -323,7 +323,7 @@ class _Sync:
             if table.model in changed:
                 analyze(self.target, table.partition(self.target.tenant_id))
             built += ensure_graph(self.target.connection, table, self.target.tenant_id)
-            self.context.step("sync_embeddings.graph")
+            self.scope.step("sync_embeddings.graph")
         return built
 
     def _verified(self, result: SyncResult, delta: DeltaState) -> SyncResult:

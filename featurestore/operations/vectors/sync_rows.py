@@ -16,7 +16,7 @@ from featurestore.frames.schema import TIME_COLUMNS, key_fields
 from featurestore.frames.timestamps import instant, partition_of
 from featurestore.frames.vectors.newest_vectors import most_rows_an_entity, newest_vectors, only_vectors
 from featurestore.frames.vectors.similarity import VectorColumns
-from featurestore.operations.context import Context
+from featurestore.operations.context import Scope
 from featurestore.operations.vectors.sync_plan import DeltaState, SyncPlan
 from featurestore.stores.postgres.sync import Watermark
 from featurestore.stores.postgres.tables import VectorTable, filter_time
@@ -28,15 +28,14 @@ _LAST_INSTANT = datetime.max.replace(tzinfo=UTC)
 class SyncRows:
     """One feature of one tenant at the instant ``now``; ``table`` may be the table of any of its model versions."""
 
-    context: Context
+    scope: Scope
     group: FeatureGroup
     feature: Feature
-    tenant_id: str
     table: VectorTable
     now: datetime
 
     def delta_state(self, watermark: Watermark | None) -> DeltaState:
-        spark, values = self.context.spark, self.context.table(self.group).values
+        spark, values = self.scope.spark, self.scope.table(self.group).values
         table_id = values.detail(spark)["id"]
         newest = values.history(spark, limit=1)[0]
         version = int(newest["version"])
@@ -50,9 +49,8 @@ class SyncRows:
     def _values(self, version: int) -> DataFrame:
         """The tenant's rows that are valid by ``now``, from one version of the table."""
         names = [*self.group.join_keys, *TIME_COLUMNS, self.feature.name, f"{self.feature.name}__model_version"]
-        rows = self.context.table(self.group).read_values(
-            self.context.spark,
-            self.tenant_id,
+        rows = self.scope.read_values(
+            self.group,
             [*names, *self.table.filter_names],
             (None, self.now.date()),
             version,
@@ -89,16 +87,16 @@ class SyncRows:
 
     def touched(self, plan: SyncPlan) -> DataFrame:
         """The distinct join keys of entities that changed, or got valid rows, since the last sync."""
-        spark, table, keys = self.context.spark, self.context.table(self.group), key_fields(self.group)
+        values, keys = self.scope.table(self.group).values, key_fields(self.group)
         parts = []
         assert plan.from_version is not None
         if plan.to_version > plan.from_version:
-            feed = table.values.changes(spark, plan.from_version + 1, plan.to_version)
-            parts.append(feed.where(F.col("tenant_id") == F.lit(self.tenant_id)))
+            feed = values.changes(self.scope.spark, plan.from_version + 1, plan.to_version)
+            parts.append(feed.where(F.col("tenant_id") == F.lit(self.scope.tenant_id)))
         if plan.due_since is not None:
             dates = (partition_of(plan.due_since.date(), self.group.partition_by), self.now.date())
-            rows = table.read_values(
-                spark, self.tenant_id, [*self.group.join_keys, "event_timestamp"], dates, plan.to_version
+            rows = self.scope.read_values(
+                self.group, [*self.group.join_keys, "event_timestamp"], dates, plan.to_version
             )
             at = F.col("event_timestamp")
             parts.append(rows.where((at > instant(plan.due_since)) & (at <= instant(self.now))))
@@ -117,9 +115,7 @@ class SyncRows:
     def next_event_timestamp(self, version: int) -> datetime | None:
         """The first event timestamp after ``now``; None without one."""
         first = partition_of(self.now.date(), self.group.partition_by)
-        rows = self.context.table(self.group).read_values(
-            self.context.spark, self.tenant_id, ["event_timestamp"], (first, None), version
-        )
+        rows = self.scope.read_values(self.group, ["event_timestamp"], (first, None), version)
         ahead = rows.where(F.col("event_timestamp") > instant(self.now))
         earliest = F.least(F.min("event_timestamp"), instant(_LAST_INSTANT))
         [row] = ahead.agg(F.when(F.count("*") > 0, earliest).alias("at")).toArrow().to_pylist()

@@ -164,7 +164,7 @@ def _hash_feature(group: FeatureGroup, name: str) -> Feature:
 def _known(scope: Scope, group: FeatureGroup, feature: Feature, hashes: Feature, rows: DataFrame) -> DataFrame:
     """``HASH`` and ``VECTOR`` of the rows' texts that the tenant has stored already, by the feature's own model."""
     model_column = str(feature.model_version_column)
-    values = scope.table(group).read_values(scope.spark, scope.tenant_id, [feature.name, model_column, hashes.name])
+    values = scope.read_values(group, [feature.name, model_column, hashes.name])
     of_model = values.where(
         (column(model_column) == F.lit(feature.default_model_version))
         & column(feature.name).isNotNull()
