@@ -304,7 +304,7 @@ def test_entity_timestamps_are_distinct_pairs_of_a_declared_source(loader: Featu
             InvalidArgumentError,
             "give a pair",
         ),
-        (lambda one, s: one.load_training_data(s), DefinitionError, "no features were asked"),
+        (lambda one, s: one.load_training_data(s), DefinitionError, "no features were requested"),
         (lambda one, s: one.load_training_data(s, ["stats:score"], missing=True), InvalidArgumentError, "does not fit"),
         (lambda one, s: one.get_entity_timestamps("event", "user"), NotFoundError, "Did you mean 'events'"),
         (lambda one, s: one.get_entity_timestamps("events", "usr"), NotFoundError, "Did you mean 'user'"),
