@@ -252,7 +252,8 @@ def test_errors_report_a_full_and_a_read_only_disk_and_the_batch_is_written_once
         env={**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
-        timeout=500,
+        # Six commands, each of which starts Spark; on a busy machine one may take minutes.
+        timeout=1_800,
         check=False,
     )
 
