@@ -51,6 +51,16 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
+# When CI must end, in seconds since 1970: tests that have not begun by then are skipped and reported as such.
+END_BY = float(os.environ.get("TESTS_END_BY", "inf"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if time.time() > END_BY:
+        pytest.skip("not run: no time was left for it on this machine")
+
+
 class FilesAndPages(LoadFileScheduling):
     """How tests are split among workers: a whole file, since its tests share a store; but each page of the docs alone.
 
