@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from tests.conftest import QUICK
+from tests.processes.waiting import PATIENCE
 
 _KILLED_JOB = Path(__file__).with_name("killed_job.py")
-_SECONDS = 300
 
 
 def write_settings(folder: Path) -> None:
@@ -34,7 +34,7 @@ def exit_code(folder: Path, *words: str, stop_at: str, **environment: str) -> in
         env={**os.environ, **environment},
         cwd=folder,
         capture_output=True,
-        timeout=_SECONDS,
+        timeout=PATIENCE,
         check=False,
     )
     return ended.returncode

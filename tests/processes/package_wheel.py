@@ -10,6 +10,7 @@ import venv
 from pathlib import Path
 
 from tests.processes.spark_submit import PROJECT
+from tests.processes.waiting import PATIENCE
 
 _BUILT_FROM = ("featurestore", "pyproject.toml", "README.md", "LICENSE")
 
@@ -28,7 +29,7 @@ def build_wheel(folder: Path) -> Path:
         [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(built), str(source)],
         cwd=folder,
         check=True,
-        timeout=300,
+        timeout=PATIENCE,
     )
     [wheel] = built.glob("*.whl")
     return wheel

@@ -14,10 +14,9 @@ from typing import Any
 import psutil
 
 from tests.processes.spark_submit import spark_environment
-from tests.processes.waiting import wait_for
+from tests.processes.waiting import PATIENCE, wait_for
 
 HOST = "127.0.0.1"
-_START_SECONDS = 60
 _SHOWN_LINES = 40
 # Executors stay in their worker's process group. It dies when the pipe to this process is closed, by whatever ends it.
 _UNTIL_STDIN_CLOSES = '"$@" & cat >/dev/null; kill -s KILL 0'
@@ -67,7 +66,7 @@ def standalone_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
         wait_for(
             f"{workers} workers of {url}",
             lambda: _registered(master_log) == workers,
-            _START_SECONDS,
+            PATIENCE,
             cluster.logs,
         )
         yield cluster
@@ -122,7 +121,7 @@ def wait_for_port(service: str, log: Path) -> int:
     match = wait_for(
         f"{service} of {log}",
         lambda: started.search(log.read_text(encoding="utf-8")),
-        _START_SECONDS,
+        PATIENCE,
         lambda: last_lines(log),
     )
     return int(match[1])

@@ -12,11 +12,10 @@ from pathlib import Path
 from tests.conftest import QUICK
 from tests.processes.spark_cluster import HOST, last_lines
 from tests.processes.spark_submit import PROJECT, spark_environment
-from tests.processes.waiting import wait_for
+from tests.processes.waiting import PATIENCE, wait_for
 
 _SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 _STARTED = re.compile(r"Spark Connect server started at: \S*:(\d+)")
-_START_SECONDS = 120
 
 
 @contextmanager
@@ -49,7 +48,7 @@ def spark_connect_server(folder: Path) -> Iterator[str]:
         port = wait_for(
             "Spark Connect server",
             lambda: _STARTED.search(log.read_text(encoding="utf-8")),
-            _START_SECONDS,
+            PATIENCE,
             lambda: last_lines(log),
         )
         yield f"sc://{HOST}:{port[1]}"

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 POLL_SECONDS = 0.05
+# The seconds after which a process that a test started counts as hanging. Some machines need minutes for one Spark job.
+PATIENCE = 1_800
 
 Found = TypeVar("Found")
 

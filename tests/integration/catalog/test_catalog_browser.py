@@ -18,6 +18,7 @@ from featurestore.operations.catalog.lineage import Node, lineage_of
 from featurestore.reports.catalog_site import CatalogSite, catalog_site
 from tests.pages.catalog_examples import example_catalog
 from tests.pages.html_page import Page
+from tests.processes.waiting import PATIENCE
 
 CHROMIUM = shutil.which("chromium")
 # A whole site is a matter of seconds, also on a busy machine; a page is read over a slow line, or sent by mail.
@@ -47,7 +48,7 @@ def chromium(profile: Path, address: str, *arguments: str) -> str:
             "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
             "--proxy-server=127.0.0.1:9", f"--user-data-dir={profile}", *arguments, address,
         ],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

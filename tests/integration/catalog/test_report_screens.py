@@ -21,6 +21,7 @@ from featurestore.reports.training_set_report import training_set_html
 from tests.pages.html_page import faults_of
 from tests.pages.profiles import drifted, profiled
 from tests.pages.training_set_reports import manifest, numbers
+from tests.processes.waiting import PATIENCE
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -71,7 +72,7 @@ class Browser:
             [str(CHROMIUM), *FLAGS, *own, *flags, page.as_uri()],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=True,
         )
 

@@ -27,7 +27,7 @@ from featurestore.stores.training_sets.manifests import Manifest
 from tests.inputs.landed_visits import drawn, drawn_minute, training_set_of_visits
 from tests.processes.spark_cluster import HOST, Cluster, last_lines, standalone_cluster
 from tests.processes.spark_submit import PROJECT, spark_environment, submit_command
-from tests.processes.waiting import wait_for
+from tests.processes.waiting import PATIENCE, wait_for
 from tests.settings_folder import write_settings_folder
 
 pytestmark = pytest.mark.slow
@@ -36,7 +36,6 @@ VALUES, EXAMPLES, USERS = 300_000, 120_000, 20_000
 START, DAYS = datetime(2026, 3, 1, tzinfo=UTC), 12
 # Enough tasks that some work remains after an executor was killed.
 PARTITIONS = 24
-JOB_SECONDS = 240
 
 ACTIVITY = FeatureGroup(
     "activity",
@@ -119,7 +118,7 @@ class Driver:
 
     def manifest(self) -> Manifest:
         """What the job answers when it is done."""
-        assert self.process.wait(JOB_SECONDS) == 0, self.logs()
+        assert self.process.wait(PATIENCE) == 0, self.logs()
         return Manifest.model_validate_json((self.folder / "stdout").read_text(encoding="utf-8"))
 
     def applications(self) -> list[str]:
@@ -192,7 +191,7 @@ def wait_until_half_written(driver: Driver, training_set: Path) -> None:
         tasks = {file.name.split("-")[1] for file in training_set.rglob("part-*.parquet")}
         return len(tasks) > 3
 
-    wait_for("files of four tasks", half_written, JOB_SECONDS, driver.logs)
+    wait_for("files of four tasks", half_written, PATIENCE, driver.logs)
 
 
 def assert_the_same(loader: FeatureDataLoader, built: Manifest, expected: Manifest) -> None:

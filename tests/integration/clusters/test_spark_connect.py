@@ -28,13 +28,13 @@ from tests.inputs.landed_visits import drawn, drawn_minute, training_set_of_visi
 from tests.processes import spark_connect_client
 from tests.processes.spark_connect_server import spark_connect_server
 from tests.processes.spark_submit import PROJECT, spark_environment
+from tests.processes.waiting import PATIENCE
 from tests.settings_folder import write_settings_folder
 
 pytestmark = pytest.mark.slow
 
 EDITS, VISITS, PAGES = 2_000, 1_500, 300
 START, END = "2026-03-01T00:00:00+00:00", "2026-03-11T00:00:00+00:00"
-CLIENT_SECONDS = 300
 
 PAGE_GROUP = FeatureGroup(
     "pages",
@@ -104,7 +104,7 @@ def comparison(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
             capture_output=True,
             text=True,
             check=False,
-            timeout=CLIENT_SECONDS,
+            timeout=PATIENCE,
         )
     assert done.returncode == 0, done.stderr
     return Comparison(store, answers, built, json.loads(done.stdout))

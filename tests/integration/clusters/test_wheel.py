@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes.waiting import PATIENCE
+
 PROJECT = Path(__file__).parents[3]
 VERSION = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 LEFT_BEHIND = shutil.ignore_patterns(
@@ -42,7 +44,7 @@ def pip(*arguments: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
 
@@ -86,7 +88,7 @@ def run_installed(site: Path, folder: Path, *words: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

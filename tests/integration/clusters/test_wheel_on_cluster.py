@@ -22,12 +22,12 @@ from tests.inputs.landed_visits import drawn, drawn_minute
 from tests.processes.package_wheel import build_wheel, python_without_the_package
 from tests.processes.spark_cluster import HOST, Cluster, standalone_cluster
 from tests.processes.spark_submit import spark_environment, submit_command
+from tests.processes.waiting import PATIENCE
 from tests.settings_folder import write_settings_folder
 
 pytestmark = pytest.mark.slow
 
 PAGES, VISITS, DIMS = 4_000, 3_000, 8
-JOB_SECONDS = 240
 START, END = "2026-03-01T00:00:00Z", "2026-03-11T00:00:00Z"
 JOBS = {
     "materialize": ("pages", "--start", START, "--end", END),
@@ -152,7 +152,7 @@ def submit(job: str, cluster: Cluster, package: tuple[Path, Path], folder: Path)
         capture_output=True,
         text=True,
         check=False,
-        timeout=JOB_SECONDS,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{cluster.logs()}"
     return json.loads(done.stdout)

@@ -27,6 +27,7 @@ import featurestore
 from featurestore.demo.flights import flights_between, land_flights
 from tests.conftest import QUICK
 from tests.processes.spark_submit import PROJECT, spark_environment
+from tests.processes.waiting import PATIENCE
 
 NOTEBOOKS = PROJECT / "notebooks"
 NAMES = [
@@ -326,7 +327,7 @@ def test_a_notebook_is_plain_python_too(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=PATIENCE,
     )
 
     assert done.returncode == 0, done.stderr
@@ -349,7 +350,7 @@ def test_a_notebook_runs_in_jupyter(tmp_path: Path) -> None:
     notebook = nbformat.read(written.stdout.strip(), as_version=4)
     nbformat.validate(notebook)
     client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
 
     # An error in a cell is raised here, with the cell.

@@ -14,6 +14,7 @@ from featurestore.cli.start_project import start_project
 from tests.cli_answers import document_of, output_of
 from tests.conftest import QUICK
 from tests.processes.spark_submit import PROJECT, spark_environment
+from tests.processes.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ def run_in(project: Path, *words: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=PATIENCE,
     )
 
 

@@ -15,6 +15,7 @@ from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Source
 from tests.processes.spark_submit import PROJECT, spark_environment, submit_command
+from tests.processes.waiting import PATIENCE
 from tests.settings_folder import write_settings_folder
 
 COMMANDS = {
@@ -57,7 +58,7 @@ def spark_submit(job: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=PATIENCE,
     )
 
 

@@ -22,6 +22,7 @@ from featurestore.errors import StorageError
 from featurestore.stores.storage_faults import storage_error
 from tests.conftest import Clock
 from tests.processes.job_processes import write_settings
+from tests.processes.waiting import PATIENCE
 
 PROJECT = Path(__file__).parents[3]
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -252,8 +253,7 @@ def test_errors_report_a_full_and_a_read_only_disk_and_the_batch_is_written_once
         env={**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(PROJECT)},
         capture_output=True,
         text=True,
-        # Six commands, each of which starts Spark; on a busy machine one may take minutes.
-        timeout=1_800,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -21,6 +21,7 @@ from tests.conftest import SPARK, Clock
 from tests.inputs.embedded_documents import DEFINITIONS
 from tests.processes.job_processes import write_settings
 from tests.processes.tls_postgres import HOST, ExternalServer, external_server, tls_before
+from tests.processes.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -200,7 +201,7 @@ def job(place: Place, **more: str) -> tuple[int, str]:
         cwd=place.folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr

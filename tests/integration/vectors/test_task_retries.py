@@ -18,7 +18,7 @@ from featurestore import FeatureStore, OfflineStore, Settings
 from tests.inputs.embedded_documents import DEFINITIONS
 from tests.processes.job_processes import write_settings
 from tests.processes.tls_postgres import ExternalServer, external_server
-from tests.processes.waiting import wait_for
+from tests.processes.waiting import PATIENCE, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -111,7 +111,7 @@ class Meddler:
 
     def end_copy_that_waits(self, for_what: str) -> None:
         query = f"SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY %' AND wait_event = '{for_what}'"
-        [[pid]] = wait_for("a COPY that waits", lambda: self.execute(query), 120, self._activity)
+        [[pid]] = wait_for("a COPY that waits", lambda: self.execute(query), PATIENCE, self._activity)
         self.execute(f"SELECT pg_terminate_backend({pid}, 60000)")
 
     def _activity(self) -> str:
@@ -122,7 +122,7 @@ class Meddler:
         self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
         self.execute("SELECT pg_reload_conf()")
         set_now = f"SELECT 1 WHERE current_setting('synchronous_standby_names') = '{names}'"
-        wait_for("the new setting", lambda: self.execute(set_now), 120, self._activity)
+        wait_for("the new setting", lambda: self.execute(set_now), PATIENCE, self._activity)
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def test_rows_of_attempts_that_failed_do_not_count_whether_or_not_they_were_comm
         [[attempts, rows]] = meddler.execute(f"SELECT count(DISTINCT _attempt), count(*) FROM {staging}")
         [[written]] = meddler.execute("SELECT last_value FROM public.written")
         meddler.execute(f"DROP TRIGGER wait ON {staging}")
-        output, _ = sync.communicate("\n", timeout=120)
+        output, _ = sync.communicate("\n", timeout=PATIENCE)
     keys = meddler.execute('SELECT doc_id FROM featurestore."docs_v1:text:small" ORDER BY 1')
 
     assert (attempts, rows) == (2, 2 * ROWS)
