@@ -51,7 +51,7 @@ settings.register_profile(
 settings.load_profile("repeatable")
 
 
-# When CI must end, in seconds since 1970: tests that have not begun by then are skipped and reported as such.
+# No test begins after this instant, in seconds since 1970; see .ci/run.
 END_BY = float(os.environ.get("TESTS_END_BY", "inf"))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from tests.processes.spark_submit import spark_environment
-from tests.processes.waiting import PATIENCE, wait_for
+from tests.processes.waiting import wait_for
 
 HOST = "127.0.0.1"
 _SHOWN_LINES = 40
@@ -66,7 +66,6 @@ def standalone_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
         wait_for(
             f"{workers} workers of {url}",
             lambda: _registered(master_log) == workers,
-            PATIENCE,
             cluster.logs,
         )
         yield cluster
@@ -121,7 +120,6 @@ def wait_for_port(service: str, log: Path) -> int:
     match = wait_for(
         f"{service} of {log}",
         lambda: started.search(log.read_text(encoding="utf-8")),
-        PATIENCE,
         lambda: last_lines(log),
     )
     return int(match[1])

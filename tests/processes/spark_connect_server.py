@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.conftest import QUICK
 from tests.processes.spark_cluster import HOST, last_lines
 from tests.processes.spark_submit import PROJECT, spark_environment
-from tests.processes.waiting import PATIENCE, wait_for
+from tests.processes.waiting import wait_for
 
 _SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 _STARTED = re.compile(r"Spark Connect server started at: \S*:(\d+)")
@@ -48,7 +48,6 @@ def spark_connect_server(folder: Path) -> Iterator[str]:
         port = wait_for(
             "Spark Connect server",
             lambda: _STARTED.search(log.read_text(encoding="utf-8")),
-            PATIENCE,
             lambda: last_lines(log),
         )
         yield f"sc://{HOST}:{port[1]}"

@@ -13,12 +13,12 @@ PATIENCE = 1_800
 Found = TypeVar("Found")
 
 
-def wait_for(what: str, look: Callable[[], Found | None], seconds: float, details: Callable[[], str]) -> Found:
-    """The first true result of ``look``; raises TimeoutError with ``details``."""
-    deadline = time.monotonic() + seconds
+def wait_for(what: str, look: Callable[[], Found | None], details: Callable[[], str]) -> Found:
+    """The first true result of ``look``; raises TimeoutError with ``details`` after ``PATIENCE``."""
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         result = look()
         if result:
             return result
         time.sleep(POLL_SECONDS)
-    raise TimeoutError(f"{what}: not there after {seconds} s\n{details()}")
+    raise TimeoutError(f"{what}: not there after {PATIENCE} s\n{details()}")

@@ -19,6 +19,7 @@ from benchmarks.measure import Measurement
 from benchmarks.point_in_time import count
 from benchmarks.report import DatasetResult, Spread, as_json, summarize, write_report
 from benchmarks.turns import ProcessFailedError, Run, run_process
+from tests.processes.waiting import PATIENCE
 
 PROJECT = Path(__file__).parents[3]
 OPTIONS = Options(rows=1_000, spine=200, keys=10)
@@ -41,7 +42,7 @@ def test_all_engines_give_the_same_answers(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=1_800,
+        timeout=PATIENCE,
         # Six short processes never earn back what the optimising compiler costs.
         env=os.environ | {"JAVA_TOOL_OPTIONS": "-XX:TieredStopAtLevel=1"},
     )

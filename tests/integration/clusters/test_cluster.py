@@ -191,7 +191,7 @@ def wait_until_half_written(driver: Driver, training_set: Path) -> None:
         tasks = {file.name.split("-")[1] for file in training_set.rglob("part-*.parquet")}
         return len(tasks) > 3
 
-    wait_for("files of four tasks", half_written, PATIENCE, driver.logs)
+    wait_for("files of four tasks", half_written, driver.logs)
 
 
 def assert_the_same(loader: FeatureDataLoader, built: Manifest, expected: Manifest) -> None:

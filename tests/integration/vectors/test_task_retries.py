@@ -111,7 +111,7 @@ class Meddler:
 
     def end_copy_that_waits(self, for_what: str) -> None:
         query = f"SELECT pid FROM pg_stat_activity WHERE query LIKE 'COPY %' AND wait_event = '{for_what}'"
-        [[pid]] = wait_for("a COPY that waits", lambda: self.execute(query), PATIENCE, self._activity)
+        [[pid]] = wait_for("a COPY that waits", lambda: self.execute(query), self._activity)
         self.execute(f"SELECT pg_terminate_backend({pid}, 60000)")
 
     def _activity(self) -> str:
@@ -122,7 +122,7 @@ class Meddler:
         self.execute(f"ALTER SYSTEM SET synchronous_standby_names = '{names}'")
         self.execute("SELECT pg_reload_conf()")
         set_now = f"SELECT 1 WHERE current_setting('synchronous_standby_names') = '{names}'"
-        wait_for("the new setting", lambda: self.execute(set_now), PATIENCE, self._activity)
+        wait_for("the new setting", lambda: self.execute(set_now), self._activity)
 
 
 @contextmanager
