@@ -49,11 +49,11 @@ def write(options: Options, folder: Path) -> None:
                 ids = spark.range(first, min(first + _ROWS_A_BATCH, options.rows))
                 store.tenant(TENANT).write_batch(definition.name, value_rows(ids, options, number), batch_id=str(first))
         spine_rows(spark.range(options.spine), options).write.parquet(str(spine(folder)))
-        layout = Layout.of(settings)
+        layout = Layout.of(settings, lambda: spark, is_native=True)
         groups = []
         for definition in definitions:
             table = layout.values(definition)
-            files = [_relative(unquote(urlparse(uri).path), folder) for uri in table.read(spark).inputFiles()]
+            files = [_relative(unquote(urlparse(uri).path), folder) for uri in table.read().inputFiles()]
             groups.append(
                 GroupFiles(definition.name, definition.feature_names, _relative(str(table), folder), sorted(files))
             )

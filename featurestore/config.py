@@ -17,7 +17,7 @@ ENVIRONMENT_PREFIX = "FEATURESTORE_"
 SECRETS = frozenset({"postgres_dsn", "postgres_app_dsn"})
 DEFAULT_PROFILE = "dev"
 # Seconds; PostgreSQL counts milliseconds in 32 bits.
-LONGEST_SEARCH = 86_400
+LONGEST_SEARCH = LONGEST_WAIT = 86_400
 IVY = "spark.jars.ivy"
 # They choose a profile and a tenant, and hold the key of suppressed entities; they are not settings of the store.
 _NOT_SETTINGS = ("profile", "tenant", "suppression_secret")
@@ -32,6 +32,10 @@ class Settings(BaseModel):
     - ``output``: where reports and exports go.
     - ``timestamp_zone``: the zone in which naive and date-only timestamps are read; None refuses them.
     - ``hot_key_rows``: the as-of join cuts a key with this many rows (spine and values together) in time.
+    - ``small_tables``: whether definitions, runs and other small things are read and written without Spark: ``native``,
+      ``spark``, or ``auto``, which is without Spark if the warehouse is a folder of this machine.
+    - ``local_batch_rows``: a batch of Python, pandas or Arrow rows with more rows than this is written by Spark.
+    - ``lock_timeout``: the seconds that a writer of a local warehouse waits for another writer of the same table.
     - ``spark``: Spark properties for a session that this package starts; an adopted session is not changed.
     - ``postgres``: the server that searches vectors by index: ``embedded``, a server that starts on demand and keeps
       its data beside the warehouse, or ``external``, for which ``postgres_dsn`` is required. If a DSN is set, it is
@@ -49,6 +53,9 @@ class Settings(BaseModel):
     output: str = "output"
     timestamp_zone: str | None = None
     hot_key_rows: int = Field(default=5_000_000, ge=2)
+    small_tables: Literal["auto", "native", "spark"] = "auto"
+    local_batch_rows: int = Field(default=1_000_000, ge=0)
+    lock_timeout: float = Field(default=600.0, gt=0, le=LONGEST_WAIT)
     spark: dict[str, str] = {}
     postgres: Literal["embedded", "external"] = "embedded"
     postgres_dsn: SecretStr | None = None

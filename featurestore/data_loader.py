@@ -157,11 +157,11 @@ class FeatureDataLoader:
 
     def get(self, name: str, version: int | None = None) -> TrainingSet:
         """A saved version, the newest by default; raises NotFoundError."""
-        return self._loaded(self._scope.training_sets.get(self._scope.spark, self._scope.tenant_id, name, version))
+        return self._loaded(self._scope.training_sets.get(self._scope.tenant_id, name, version))
 
     def list(self, name: str | None = None) -> Listing[Manifest]:
         """Manifests of the saved versions, by name and version."""
-        return self._scope.training_sets.list(self._scope.spark, self._scope.tenant_id, name)
+        return self._scope.training_sets.list(self._scope.tenant_id, name)
 
     def audit(self, name: str, version: int | None = None) -> Findings:
         """Audit a saved version (the newest by default) for leaks again, with the tables that it was built from.

@@ -163,6 +163,12 @@ class StorageError(FeatureStoreError):
     exit_code = 26
 
 
+class TableBusyError(FeatureStoreError):
+    """Another writer held the lock of a local table for longer than a writer waits; nothing was written."""
+
+    exit_code = 27
+
+
 def shown(value: object) -> str:
     """The value as a message shows it: on one short line."""
     return " ".join(_short.repr(value).split())

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from featurestore import __version__
@@ -24,10 +26,11 @@ from featurestore.operations.catalog.read import read_catalog
 from featurestore.operations.context import Clock, Context, Step, no_step
 from featurestore.operations.definitions.apply import apply
 from featurestore.operations.definitions.plan import Plan, make_plan, read_definitions
+from featurestore.operations.given_as import To, given_as
 from featurestore.operations.instants import argument_count
 from featurestore.operations.job_run import STORE
 from featurestore.operations.upkeep.vacuum import VacuumResult, vacuum
-from featurestore.session import open_session
+from featurestore.session import adopted_session, needs_no_spark, open_session
 from featurestore.stores.small_tables.runs import Run
 
 
@@ -55,17 +58,24 @@ class FeatureStore:
     ) -> FeatureStore:
         """Open a store from ``Settings``, from a folder of settings, or from ``conf/`` and the environment.
 
-        A Spark session that is passed in, or already active, is used as it is; otherwise one is started. ``clock``
+        A Spark session that is passed in, or already active, is used as it is; otherwise one is started when it is
+        first needed (``spark``). ``clock``
         gives the created timestamps. ``on_step`` is called between any two side effects of a job, with the name of
         the step that was just done, such as ``write.values``; what it raises ends the job there. Raises
         ConfigurationError or RuntimeSetupError.
         """
         settings = Settings.find(source, environ, profile)
-        session = open_session(settings, spark, environ)
-        return cls(Context(session, settings, clock, __version__, on_step, environ))
+        adopted = adopted_session(spark, environ)
+        is_native = needs_no_spark(settings, adopted, environ)
+
+        def start_spark() -> SparkSession:
+            return open_session(settings, adopted, environ)
+
+        return cls(Context(start_spark, settings, clock, __version__, on_step, environ, is_native))
 
     @property
     def spark(self) -> SparkSession:
+        """The Spark session; starts Spark if nothing needed it yet. Raises RuntimeSetupError."""
         return self._context.spark
 
     @property
@@ -120,17 +130,17 @@ class FeatureStore:
         """
         return vacuum(self._context, older_than=older_than, force=force, dry_run=dry_run)
 
-    def runs(self) -> DataFrame:
+    def runs(self, *, to: To = "spark") -> DataFrame | pd.DataFrame | pa.Table:
         """The run ledger of store-wide jobs, such as ``vacuum``: one row per run, its newest state."""
-        return self._context.runs.runs(self.spark, STORE)
+        return given_as(self._context, self._context.runs.rows(STORE), to)
 
     def latest_runs(self, *, limit: int = 20) -> Listing[Run]:
         """The newest store-wide runs in the ledger, newest first."""
-        return self._context.runs.latest(self.spark, STORE, argument_count("limit", limit))
+        return self._context.runs.latest(STORE, argument_count("limit", limit))
 
-    def registry_history(self) -> DataFrame:
+    def registry_history(self, *, to: To = "spark") -> DataFrame | pd.DataFrame | pa.Table:
         """Every state of every definition, one row each.
 
         Columns: kind, name, version, revision, definition (JSON), applied_at, code_version.
         """
-        return self._context.registry.history(self.spark)
+        return given_as(self._context, self._context.registry.history(), to)

@@ -21,6 +21,7 @@ from featurestore.operations.catalog.read import read_catalog
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import Entities, EntityKey
 from featurestore.operations.erasure.erase import ErasureCertificate, certificates, erase
+from featurestore.operations.given_as import To, given_as
 from featurestore.operations.instants import argument_count, argument_duration, argument_window
 from featurestore.operations.job_run import abandon_run
 from featurestore.operations.jobs.backfill import (
@@ -111,7 +112,7 @@ class OfflineStore:
     def rejected(self, group: str, *, batch_id: str | None = None) -> DataFrame:
         """The rejected rows: tenant_id, batch_id, rejected_at, reasons, row (JSON, as it was submitted)."""
         table = self._scope.table(self._scope.group(group))
-        return table.read_rejected(self._scope.spark, self._scope.tenant_id, batch_id)
+        return table.read_rejected(self._scope.tenant_id, batch_id)
 
     def retry_rejected(self, group: str, *, batch_id: str | None = None) -> WriteResult:
         """Write the rejected rows of a batch, or of the whole group, that the current rules allow; each row once.
@@ -563,17 +564,17 @@ class OfflineStore:
         """The certificates of all completed erasures, oldest first."""
         return certificates(self._scope)
 
-    def runs(self) -> DataFrame:
-        """The run ledger: one row per run, its newest state."""
-        return self._scope.runs.runs(self._scope.spark, self._scope.tenant_id)
+    def runs(self, *, to: To = "spark") -> DataFrame | pd.DataFrame | pa.Table:
+        """The run ledger: one row per run, its newest state, as ``to`` says."""
+        return given_as(self._scope.context, self._scope.runs.rows(self._scope.tenant_id), to)
 
     def latest_runs(self, *, limit: int = 20) -> Listing[Run]:
         """The newest runs in the ledger, newest first."""
-        return self._scope.runs.latest(self._scope.spark, self._scope.tenant_id, argument_count("limit", limit))
+        return self._scope.runs.latest(self._scope.tenant_id, argument_count("limit", limit))
 
     def run(self, run_id: str) -> Run:
         """One run, by its id or the beginning of it; raises NotFoundError."""
-        return self._scope.runs.get(self._scope.spark, self._scope.tenant_id, run_id)
+        return self._scope.runs.get(self._scope.tenant_id, run_id)
 
     def abandon_run(self, run_id: str) -> Run:
         """Mark a run as abandoned: the ledger shows it as running, but its process is gone.

@@ -14,7 +14,7 @@ from pyspark import SparkFiles
 from pyspark.sql import SparkSession
 
 from featurestore.config import Settings
-from featurestore.errors import InvalidArgumentError, RuntimeSetupError, shown
+from featurestore.errors import ConfigurationError, InvalidArgumentError, RuntimeSetupError, shown
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
 SUPPORTED_JAVA = (17, 21, 25)
@@ -51,10 +51,7 @@ def open_session(
     An adopted session or a server's session is never changed: its settings belong to whoever started it. Raises
     RuntimeSetupError if Java is missing or too old, or if the session has no Delta Lake.
     """
-    # By its method, because a session of Spark Connect is of another class.
-    if spark is not None and not callable(getattr(spark, "createDataFrame", None)):
-        raise InvalidArgumentError(f"spark is {shown(spark)} ({type(spark).__name__}); give a SparkSession, or None")
-    adopted = spark or SparkSession.getActiveSession()
+    adopted = adopted_session(spark, environ) or SparkSession.getActiveSession()
     if adopted is not None:
         return _checked(adopted)
     if remote := environ.get("SPARK_REMOTE") or settings.spark.get("spark.remote"):
@@ -71,6 +68,46 @@ def open_session(
     started = _checked(builder.getOrCreate())
     _give_to_executors(started, getattr(__spec__.loader, "archive", ""))
     return started
+
+
+def adopted_session(spark: SparkSession | None, environ: Mapping[str, str]) -> SparkSession | None:
+    """The session to adopt at once: ``spark``, or the active one; None if one is started when it is first needed.
+
+    Raises InvalidArgumentError for anything but a session, RuntimeSetupError for one without Delta Lake.
+    """
+    # By its method, because a session of Spark Connect is of another class.
+    if spark is not None and not callable(getattr(spark, "createDataFrame", None)):
+        raise InvalidArgumentError(f"spark is {shown(spark)} ({type(spark).__name__}); give a SparkSession, or None")
+    # Nobody has a session while PySpark is not even loaded.
+    adopted = spark if spark is not None or "pyspark" not in sys.modules else SparkSession.getActiveSession()
+    return None if adopted is None else _checked(adopted)
+
+
+def needs_no_spark(settings: Settings, spark: SparkSession | None, environ: Mapping[str, str]) -> bool:
+    """Whether small tables and logs are read and written without Spark; see the setting ``small_tables``.
+
+    Raises ConfigurationError if the setting demands it and the tables are not in a folder of this machine.
+    """
+    if settings.small_tables == "spark":
+        return False
+    obstacle = _obstacle(settings, spark, environ)
+    if obstacle is not None and settings.small_tables == "native":
+        raise ConfigurationError(f"small_tables is 'native', and {obstacle}; set it to 'auto' or 'spark'")
+    return obstacle is None
+
+
+def _obstacle(settings: Settings, spark: SparkSession | None, environ: Mapping[str, str]) -> str | None:
+    """Why this process may not touch the tables' files by itself; None if it may."""
+    if settings.catalog is not None:
+        return f"a catalog, {settings.catalog!r}, holds the tables"
+    if "://" in settings.warehouse and not settings.warehouse.startswith("file:/"):
+        return f"the warehouse {settings.warehouse!r} is not a folder of this machine"
+    if "DATABRICKS_RUNTIME_VERSION" in environ:
+        return "the platform keeps storage to itself"
+    is_server = environ.get("SPARK_REMOTE") or settings.spark.get("spark.remote")
+    if is_server or (spark is not None and type(spark).__module__.startswith("pyspark.sql.connect")):
+        return "a Spark Connect server reads and writes the tables"
+    return None
 
 
 def _give_to_executors(spark: SparkSession, archive: str) -> None:

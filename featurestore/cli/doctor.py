@@ -92,7 +92,7 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     yield judge_time_zone(properties["spark.sql.session.timeZone"])
     yield _delta_round_trip(spark, warehouse)
     yield _worker(spark)
-    yield _own_tables(spark, settings)
+    yield _own_tables(spark, settings, environ)
 
 
 def judge_python(version: tuple[int, ...]) -> Check:
@@ -261,15 +261,16 @@ def _worker(spark: SparkSession) -> Check:
     return judge_worker(driver, worker)
 
 
-def _own_tables(spark: SparkSession, settings: Settings) -> Check:
+def _own_tables(spark: SparkSession, settings: Settings, environ: MutableMapping[str, str]) -> Check:
+    from featurestore.session import needs_no_spark
     from featurestore.stores.layout import Layout
     from featurestore.stores.small_tables.registry import Registry
     from featurestore.stores.training_sets.store import TrainingSetStore
 
-    layout = Layout.of(settings)
+    layout = Layout.of(settings, lambda: spark, needs_no_spark(settings, spark, environ))
     try:
-        definitions = Registry(layout.registry).state(spark).unreadable()
-        manifests = TrainingSetStore(layout).manifests(spark).unreadable.values()
+        definitions = Registry.of(layout.registry).state().unreadable()
+        manifests = TrainingSetStore(layout).manifests().unreadable.values()
     except Exception as error:  # any error is the finding
         return judge_own_tables([_first_line(error)])
     return judge_own_tables([str(problem) for problem in (*definitions, *manifests)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 
@@ -18,8 +18,12 @@ from featurestore.stores.files.named import NamedFiles
 from featurestore.stores.group_table import GroupTable
 from featurestore.stores.layout import Layout
 from featurestore.stores.postgres.connections import Postgres
+from featurestore.stores.small_tables.erasures import ErasureLog
+from featurestore.stores.small_tables.export_log import ExportLog
 from featurestore.stores.small_tables.registry import Registry, RegistryState
 from featurestore.stores.small_tables.runs import RunLedger
+from featurestore.stores.small_tables.statistics import Statistics
+from featurestore.stores.small_tables.suppression import SuppressionList
 from featurestore.stores.training_sets.store import TrainingSetStore
 
 Clock = Callable[[], datetime]
@@ -39,30 +43,57 @@ def named_files(spark: SparkSession) -> NamedFiles:
 class Context:
     """One opened store. It reads the registry once, and again after an apply or when the registry lacks a name."""
 
-    spark: SparkSession
+    start_spark: Callable[[], SparkSession] = field(repr=False)
     settings: Settings
     clock: Clock
     code_version: str
     # Called between any two side effects of a job, with the name of the step that just ended.
     step: Step = no_step
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # Whether logs, small tables and small batches are read and written without Spark.
+    is_native: bool = False
     _state: RegistryState | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
+    def spark(self) -> SparkSession:
+        """The Spark session; it is started when it is first needed."""
+        return self.start_spark()
+
+    def in_session(self, spark: SparkSession) -> Context:
+        """The same store, read and written by another session."""
+        return replace(self, start_spark=lambda: spark)
+
+    @cached_property
     def layout(self) -> Layout:
-        return Layout.of(self.settings)
+        return Layout.of(self.settings, lambda: self.spark, self.is_native)
 
-    @property
+    @cached_property
     def registry(self) -> Registry:
-        return Registry(self.layout.registry)
+        return Registry.of(self.layout.registry)
 
-    @property
+    @cached_property
     def runs(self) -> RunLedger:
-        return RunLedger(self.layout.runs)
+        return RunLedger.of(self.layout.runs)
 
-    @property
+    @cached_property
     def training_sets(self) -> TrainingSetStore:
         return TrainingSetStore(self.layout)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        return Statistics.of(self.layout.statistics)
+
+    @cached_property
+    def exports(self) -> ExportLog:
+        return ExportLog.of(self.layout.exports)
+
+    @cached_property
+    def erasures(self) -> ErasureLog:
+        return ErasureLog.of(self.layout.erasures)
+
+    @cached_property
+    def suppressed(self) -> SuppressionList:
+        return SuppressionList.of(self.layout.suppressed)
 
     @cached_property
     def postgres(self) -> Postgres:
@@ -79,7 +110,7 @@ class Context:
     @property
     def state(self) -> RegistryState:
         if self._state is None:
-            self._state = self.registry.state(self.spark)
+            self._state = self.registry.state()
         return self._state
 
     def refresh(self) -> RegistryState:
@@ -123,6 +154,10 @@ class Scope:
         return self.context.runs
 
     @property
+    def statistics(self) -> Statistics:
+        return self.context.statistics
+
+    @property
     def training_sets(self) -> TrainingSetStore:
         return self.context.training_sets
 
@@ -161,4 +196,4 @@ class Scope:
         version: int | None = None,
     ) -> DataFrame:
         """The tenant's rows of a group; see ``GroupTable.read_values``."""
-        return self.table(group).read_values(self.spark, self.tenant_id, columns, dates, version)
+        return self.table(group).read_values(self.tenant_id, columns, dates, version)

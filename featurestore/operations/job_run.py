@@ -56,9 +56,9 @@ def recorded_run(
 
     First, earlier runs of the same job on the same group and window are marked as abandoned if their process is gone.
     """
-    scope.runs.create(scope.spark)
+    scope.runs.create()
     name, version = ("", 0) if group is None else (group.name, group.version)
-    for earlier in scope.runs.of_job(scope.spark, scope.tenant_id, job, name, version):
+    for earlier in scope.runs.of_job(scope.tenant_id, job, name, version):
         if earlier.state == "running" and earlier.window == window and is_gone(earlier.runner):
             abandon(scope.context, earlier, "its process is gone; the next run of the job found it so")
     run = Run(
@@ -73,7 +73,7 @@ def recorded_run(
         runner=this_runner(),
     )
     running = RunningJob(run)
-    scope.runs.record(scope.spark, run, scope.now())
+    scope.runs.record(run, scope.now())
     scope.step(f"{job}.started")
     try:
         yield running
@@ -81,19 +81,19 @@ def recorded_run(
         plain = storage_error(raised)
         error = plain or raised
         failed = run.ended("failed", **(running.facts | {"error": f"{type(error).__name__}: {error}"[:4000]}))
-        scope.runs.record(scope.spark, failed, scope.now())
+        scope.runs.record(failed, scope.now())
         if plain is not None:
             raise plain from raised
         raise
     scope.step(f"{job}.done")
-    scope.runs.record(scope.spark, run.ended(running.state, **running.facts), scope.now())
+    scope.runs.record(run.ended(running.state, **running.facts), scope.now())
     scope.step(f"{job}.recorded")
 
 
 def abandon(context: Context, run: Run, reason: str) -> Run:
     """Mark a run as abandoned."""
     ended = replace(run, state="abandoned", sequence=run.sequence + 1, error=reason)
-    context.runs.record(context.spark, ended, context.clock())
+    context.runs.record(ended, context.clock())
     return ended
 
 

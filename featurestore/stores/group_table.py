@@ -8,33 +8,41 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+import pyarrow as pa
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import PySparkException
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StructField, StructType
 
+from featurestore.columnar.schema import PARTITION_COLUMNS, REJECTED, values_schema
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.types import is_wider
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.suppression import REASON
-from featurestore.frames.schema import PARTITION_COLUMNS, REJECTED, values_schema
 from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
-from featurestore.stores.delta.table import DeltaTable, Transaction, in_few_files, literal
+from featurestore.stores.arrow import to_spark
+from featurestore.stores.delta.native_table import LogFile, Snapshot
+from featurestore.stores.delta.pruning import Dates, Times, chosen_files, row_condition, with_keys
+from featurestore.stores.delta.table import DeltaTable, Transaction, in_few_files, literal, spark_schema
 from featurestore.stores.layout import Layout
 
 _PROPERTIES = {
     "delta.enableChangeDataFeed": "true",
-    # A widened column (int to long, float to double) keeps its files.
-    "delta.enableTypeWidening": "true",
     # How long a training set's table versions can be read again, and a late retry finds its batch's commit. People keep
     # models for longer than Delta's defaults of 30 and 7 days; a vacuum does not know of files that were removed longer
     # ago than the second interval.
     "delta.logRetentionDuration": "interval 400 days",
     "delta.deletedFileRetentionDuration": "interval 400 days",
 }
-# Gives rows lasting identities: the as-of join leaves arrays out of its sort and looks them up again by these.
-_ROW_TRACKING = {"delta.enableRowTracking": "true"}
+# A widened column (int to long, float to double) keeps its files.
+_TYPE_WIDENING = {"delta.enableTypeWidening": "true"}
+# In tables that track rows: the as-of join leaves arrays out of its sort and looks them up again by these.
 ROW_IDENTITY = "__row_identity"
+_WIDER = {pa.int32(): (pa.int64(),), pa.float32(): (pa.float64(),)}
+# Files of more bytes are read by Spark.
+_MOST_LOCAL_BYTES = 1 << 30
 # They contain the last batch, unless this many commits of upkeep followed it.
 _LAST_COMMITS = 20
 
@@ -85,39 +93,31 @@ class GroupTable:
     def of(cls, layout: Layout, group: FeatureGroup) -> GroupTable:
         return cls(group, layout.values(group), layout.rejected(group))
 
-    def make(self, spark: SparkSession) -> None:
+    def make(self) -> None:
         """Create the table of values, or evolve the existing one; safe to repeat."""
-        if self.values.exists(spark):
-            self._evolve(spark)
+        if self.values.exists():
+            self._evolve()
         else:
-            self.values.create(spark, values_schema(self.group), PARTITION_COLUMNS, self._properties)
+            self.values.create(values_schema(self.group), PARTITION_COLUMNS, _PROPERTIES)
 
-    @property
-    def _has_arrays(self) -> bool:
-        return any(isinstance(field.dataType, ArrayType) for field in values_schema(self.group))
-
-    @property
-    def _properties(self) -> dict[str, str]:
-        # Only if there are arrays, because commits take longer with row tracking.
-        return _PROPERTIES | (_ROW_TRACKING if self._has_arrays else {})
-
-    def _evolve(self, spark: SparkSession) -> None:
+    def _evolve(self) -> None:
         """Add the columns that the table lacks, and widen those that the group widened."""
-        stored = {field.name: field for field in self.values.read(spark).schema}
+        stored = {field.name: field.type for field in self.values.schema()}
         defined = values_schema(self.group)
-        self.values.add_columns(spark, [field for field in defined if field.name not in stored])
-        for field in defined:
-            if field.name in stored and stored[field.name].dataType != field.dataType:
-                self.values.change_type(spark, StructField(field.name, field.dataType))
-        if self._has_arrays and not _tracks_rows(self.values.read(spark)):
-            self.values.set_properties(spark, _ROW_TRACKING)
-        properties = self.values.detail(spark)["properties"]
-        self.values.set_properties(spark, {key: value for key, value in _PROPERTIES.items() if key not in properties})
+        self.values.add_columns([field for field in defined if field.name not in stored])
+        widened = [field for field in defined if field.name in stored and stored[field.name] != field.type]
+        properties = self.values.properties()
+        lacking = {key: value for key, value in _PROPERTIES.items() if key not in properties}
+        # Other readers than Spark refuse the table from then on, so it is set only once a column needs it.
+        lacking |= _TYPE_WIDENING if widened else {}
+        self.values.set_properties({key: value for key, value in lacking.items() if properties.get(key) != value})
+        for field in widened:
+            self.values.change_type(field)
 
     def append_rejected(self, bad: DataFrame, tenant_id: str, batch_id: str, now: datetime) -> None:
         """Append a batch's bad rows, once; they replace rows of an earlier try that wrote no values."""
-        self._prepare_rejected(bad.sparkSession)
-        if not self.read_rejected(bad.sparkSession, tenant_id, batch_id).isEmpty():
+        self._prepare_rejected()
+        if not self.read_rejected(tenant_id, batch_id).isEmpty():
             return self.replace_rejected(bad, tenant_id, batch_id, now)
         return self.rejected.append(
             _rejected_rows(bad, tenant_id, batch_id, now), Transaction(_app_id(tenant_id, batch_id))
@@ -125,14 +125,14 @@ class GroupTable:
 
     def replace_rejected(self, bad: DataFrame, tenant_id: str, batch_id: str, now: datetime) -> None:
         """Replace the batch's rejected rows with these bad rows, in one commit."""
-        self._prepare_rejected(bad.sparkSession)
+        self._prepare_rejected()
         of_batch = f"tenant_id = {literal(tenant_id)} AND batch_id = {literal(batch_id)}"
         self.rejected.replace(_rejected_rows(bad, tenant_id, batch_id, now), of_batch)
 
-    def _prepare_rejected(self, spark: SparkSession) -> None:
+    def _prepare_rejected(self) -> None:
         """Create or evolve the table of rejected rows; most groups never reject a row, and have no such table."""
-        self.rejected.create(spark, REJECTED, ["tenant_id"])
-        self._evolve_rejected(spark)
+        self.rejected.create(REJECTED, ["tenant_id"])
+        self._evolve_rejected()
 
     def append_values(self, good: DataFrame, record: BatchRecord, now: datetime) -> None:
         """Append a batch's good rows, once: Delta skips a batch id that this tenant has already written."""
@@ -154,38 +154,31 @@ class GroupTable:
                 stored = stored.withColumn(feature.model_version_column, version_of_value)
         return stored.select(*(column(field.name) for field in values_schema(self.group)))
 
-    def read_whole(self, spark: SparkSession, tenant_id: str) -> DataFrame:
+    def read_whole(self, tenant_id: str) -> DataFrame:
         """Return one tenant's rows with all columns of the table, in its order."""
-        return self.read_values(spark, tenant_id, [field.name for field in values_schema(self.group)]).drop(
-            ROW_IDENTITY
-        )
+        return self.read_values(tenant_id, [field.name for field in values_schema(self.group)]).drop(ROW_IDENTITY)
 
-    def next_created(self, spark: SparkSession, now: datetime) -> datetime:
+    def next_created(self, now: datetime) -> datetime:
         """Return the next batch's created timestamp: now, or just after the last batch's if the clock was set back.
 
         Otherwise a correction that is written afterwards would count as older than the row that it corrects.
         """
-        records = (
-            BatchRecord.from_json(commit["userMetadata"]) for commit in self.values.history(spark, _LAST_COMMITS)
-        )
+        records = (BatchRecord.from_json(commit.user_metadata) for commit in self.values.history(_LAST_COMMITS))
         last = next((record.created_at for record in records if record is not None and record.created_at), None)
         if last is None or now >= datetime.fromisoformat(last):
             return now
         return datetime.fromisoformat(last) + timedelta(microseconds=1)
 
-    def find_batch(
-        self, spark: SparkSession, tenant_id: str, batch_id: str, limit: int | None = None
-    ) -> tuple[int, BatchRecord] | None:
+    def find_batch(self, tenant_id: str, batch_id: str, limit: int | None = None) -> tuple[int, BatchRecord] | None:
         """Find a batch's commit among the last ``limit``; returns its table version and its record, or None."""
-        for commit in self.values.history(spark, limit):
-            record = BatchRecord.from_json(commit["userMetadata"])
+        for commit in self.values.history(limit):
+            record = BatchRecord.from_json(commit.user_metadata)
             if record is not None and (record.tenant_id, record.batch_id) == (tenant_id, batch_id):
-                return int(commit["version"]), record
+                return commit.version, record
         return None
 
     def read_values(
         self,
-        spark: SparkSession,
         tenant_id: str,
         columns: Sequence[str],
         dates: tuple[date | None, date | None] | None = None,
@@ -198,7 +191,7 @@ class GroupTable:
         is an array and the table's version tracks rows, the result also has ``ROW_IDENTITY``, a long that is unique
         to each row.
         """
-        table = self.values.read(spark, version)
+        table = self.values.read(version)
         rows = table.where(F.col("tenant_id") == F.lit(tenant_id))
         if dates is not None:
             first, last = dates
@@ -206,7 +199,8 @@ class GroupTable:
                 rows = rows.where(F.col("event_date") <= date_literal(last))
             if first is not None:
                 rows = rows.where(F.col("event_date") >= date_literal(first))
-        fields = [values_schema(self.group)[name] for name in columns]
+        schema = spark_schema(values_schema(self.group))
+        fields = [schema[name] for name in columns]
         stored = [self._stored_column(table, field) for field in fields]
         if any(isinstance(field.dataType, ArrayType) for field in fields) and _tracks_rows(table):
             stored.append(F.col("_metadata.row_id").alias(ROW_IDENTITY))
@@ -219,25 +213,114 @@ class GroupTable:
             return column(field.name)
         return column(field.name).cast(field.dataType).alias(field.name)
 
-    def read_rejected(
-        self, spark: SparkSession, tenant_id: str, batch_id: str | None = None, claim: str | None = None
-    ) -> DataFrame:
+    def files(self, tenant_id: str, version: int | None = None) -> list[LogFile]:
+        """Return the tenant's files in the newest version, or in ``version``, with their rows and bounds of times."""
+        snapshot = self._snapshot(version)
+        if snapshot is None:
+            return self._files_by_spark(tenant_id, version)
+        return [file for file in snapshot.files if file.partition["tenant_id"] == tenant_id]
+
+    def _snapshot(self, version: int | None) -> Snapshot | None:
+        """A version of the values by the log alone; None if only Spark can read it."""
+        snapshot = None if self.values.native is None else self.values.native.snapshot(version)
+        return snapshot if snapshot is not None and snapshot.is_plain else None
+
+    def _files_by_spark(self, tenant_id: str, version: int | None) -> list[LogFile]:
+        at = F.col("event_timestamp")
+        by_file = (
+            self.values.read(version)
+            .where(F.col("tenant_id") == F.lit(tenant_id))
+            .groupBy("event_date", "_metadata.file_path", "_metadata.file_size")
+            .agg(F.count(F.lit(1)).alias("rows"), F.min(at).alias("oldest"), F.max(at).alias("newest"))
+        )
+        return [
+            LogFile(
+                path=row["file_path"],
+                bytes=row["file_size"],
+                rows=row["rows"],
+                partition={"tenant_id": tenant_id, "event_date": row["event_date"]},
+                bounds={"event_timestamp": (row["oldest"], row["newest"])},
+                is_exact=True,
+            )
+            for row in by_file.toArrow().to_pylist()
+        ]
+
+    def extent(self, files: Sequence[LogFile]) -> tuple[datetime, datetime] | None:
+        """Return the oldest and the newest event timestamp in these files, to the microsecond; None without rows.
+
+        The files are those of ``files``.
+        """
+        native = self.values.native
+        if native is not None and not any(file.is_exact for file in files):
+            return native.extent(files, "event_timestamp")
+        bounds = [file.bounds["event_timestamp"] for file in files if file.rows]
+        return (min(low for low, _ in bounds), max(high for _, high in bounds)) if bounds else None
+
+    def read_local(
+        self,
+        tenant_id: str,
+        columns: Sequence[str],
+        dates: Dates = (None, None),
+        times: Times = (None, None),
+        keys: pa.Table | None = None,
+        version: int | None = None,
+    ) -> pa.Table | None:
+        """Return one tenant's rows without Spark; None if only Spark can read them, or if they are very many.
+
+        The rows are those of the partitions ``dates`` with event timestamps in ``times`` (bounds are inclusive, None
+        means no bound), and with the join keys in ``keys``, if given. Columns have the same types as in
+        ``read_values``; rows are in no particular order.
+        """
+        snapshot = self._snapshot(version)
+        if snapshot is None:
+            return None
+        chosen = chosen_files(snapshot.files, tenant_id, dates, times, keys)
+        if sum(file.bytes for file in chosen) > _MOST_LOCAL_BYTES:
+            return None
+        needed = list(dict.fromkeys((*columns, "event_timestamp", *(() if keys is None else keys.column_names))))
+        defined = values_schema(self.group)
+        fields = [_stored_field(snapshot.schema, defined.field(name)) for name in needed]
+        schema = pa.schema(fields)
+        if keys is not None:
+            keys = keys.cast(pa.schema([schema.field(name) for name in keys.column_names]))
+        condition = row_condition(times, keys)
+        native = self.values.native
+        assert native is not None
+        parts = [native.read_data(file, schema, condition) for file in chosen]
+        rows = pa.concat_tables(parts) if parts else schema.empty_table()
+        return (rows if keys is None else with_keys(rows, keys)).select(list(columns))
+
+    def changed_dates(self, tenant_id: str, after: int, up_to: int) -> frozenset[date] | None:
+        """Return the event dates at which the tenant's rows changed in the table versions ``after < v <= up_to``.
+
+        Files that were only rewritten do not count. Returns None if the table does not know it any more: then every
+        date may have changed.
+        """
+        native = self.values.native
+        if native is None:
+            return _changed_dates_by_feed(self.values, tenant_id, after, up_to)
+        changed = native.changed_partitions(after, up_to)
+        if changed is None:
+            return None
+        return frozenset(date.fromisoformat(part["event_date"]) for part in changed if part["tenant_id"] == tenant_id)
+
+    def read_rejected(self, tenant_id: str, batch_id: str | None = None, claim: str | None = None) -> DataFrame:
         """Return the tenant's rejected rows: all, one batch's, or those that a retry has claimed."""
-        if not self.rejected.exists(spark):
-            return spark.createDataFrame([], REJECTED).drop("claim")
-        rows = self.rejected.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
+        if not self.rejected.exists():
+            return to_spark(self.rejected.spark, REJECTED.empty_table()).drop("claim")
+        rows = self.rejected.read().where(F.col("tenant_id") == F.lit(tenant_id))
         if batch_id is not None:
             rows = rows.where(F.col("batch_id") == F.lit(batch_id))
         if claim is not None:
             rows = rows.where(F.col("claim") == F.lit(claim))
         return rows.drop("claim")
 
-    def claims(self, spark: SparkSession, tenant_id: str) -> list[str]:
+    def claims(self, tenant_id: str) -> list[str]:
         """Return the claims on the tenant's rejected rows that retries left behind."""
-        if not self.rejected.exists(spark):
+        if not self.rejected.exists():
             return []
-        self._evolve_rejected(spark)
-        rows = self.rejected.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
+        self._evolve_rejected()
+        rows = self.rejected.read().where(F.col("tenant_id") == F.lit(tenant_id))
         return sorted(row["claim"] for row in rows.where("claim IS NOT NULL").select("claim").distinct().collect())
 
     def claim(self, texts: DataFrame, tenant_id: str, batch_id: str | None, claim: str) -> None:
@@ -248,16 +331,25 @@ class GroupTable:
         unclaimed = F.col("target.claim").isNull()
         self.rejected.update_matched(texts, matches & unclaimed, {"claim": F.lit(claim)})
 
-    def give_up(self, spark: SparkSession, tenant_id: str, claim: str) -> None:
+    def give_up(self, tenant_id: str, claim: str) -> None:
         """Release the rows of a claim that was never written, so that they are ordinary rejected rows again."""
-        self.rejected.update(spark, _has_claim(tenant_id, claim), {"claim": F.lit(None).cast("string")})
+        self.rejected.update(_has_claim(tenant_id, claim), {"claim": F.lit(None).cast("string")})
 
-    def remove_claimed(self, spark: SparkSession, tenant_id: str, claim: str) -> None:
-        self.rejected.delete(spark, _has_claim(tenant_id, claim))
+    def remove_claimed(self, tenant_id: str, claim: str) -> None:
+        self.rejected.delete(_has_claim(tenant_id, claim))
 
-    def _evolve_rejected(self, spark: SparkSession) -> None:
-        stored = self.rejected.read(spark).columns
-        self.rejected.add_columns(spark, [field for field in REJECTED if field.name not in stored])
+    def _evolve_rejected(self) -> None:
+        stored = set(self.rejected.schema().names)
+        self.rejected.add_columns([field for field in REJECTED if field.name not in stored])
+
+
+def _stored_field(stored: pa.Schema, defined: pa.Field) -> pa.Field:
+    """The field to read: a column that was widened since the definition was read keeps its wider type."""
+    position = stored.get_field_index(defined.name)
+    if position < 0:
+        return defined
+    own = stored.field(position).type
+    return pa.field(defined.name, own) if own in _WIDER.get(defined.type, ()) else defined
 
 
 def _rejected_rows(bad: DataFrame, tenant_id: str, batch_id: str, now: datetime) -> DataFrame:
@@ -269,6 +361,16 @@ def _rejected_rows(bad: DataFrame, tenant_id: str, batch_id: str, now: datetime)
         column(ROW).alias("row"),
         F.lit(None).cast("string").alias("claim"),
     )
+
+
+def _changed_dates_by_feed(values: DeltaTable, tenant_id: str, after: int, up_to: int) -> frozenset[date] | None:
+    """The changed dates by the Change Data Feed, which has appended and deleted rows, but no rewritten ones."""
+    try:
+        of_tenant = values.changes(after + 1, up_to).where(F.col("tenant_id") == F.lit(tenant_id))
+        return frozenset(row["event_date"] for row in of_tenant.select("event_date").distinct().collect())
+    except (PySparkException, Py4JJavaError):
+        # After a vacuum, for example. Other faults show when the caller reads all rows instead.
+        return None
 
 
 def _has_claim(tenant_id: str, claim: str) -> Column:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pyspark.sql import SparkSession
 
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import check_name, check_tenant_id
+from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.delta.writer_lock import WriterLock
 
 
 @dataclass(frozen=True)
@@ -15,11 +21,15 @@ class Layout:
     """Locates tables under a warehouse root, or in a catalog's schema if one is configured."""
 
     warehouse: str
-    catalog: str | None = None
+    catalog: str | None
+    session: Callable[[], SparkSession]
+    is_native: bool
+    lock_timeout: float
 
     @classmethod
-    def of(cls, settings: Settings) -> Layout:
-        return cls(settings.warehouse.rstrip("/"), settings.catalog)
+    def of(cls, settings: Settings, session: Callable[[], SparkSession], is_native: bool) -> Layout:
+        """``session`` starts or returns Spark; ``is_native``: whether small things are done without it."""
+        return cls(settings.warehouse.rstrip("/"), settings.catalog, session, is_native, settings.lock_timeout)
 
     @property
     def registry(self) -> DeltaTable:
@@ -64,6 +74,20 @@ class Layout:
         return None if self.catalog is not None else f"{self.warehouse}/training_sets/{check_tenant_id(tenant_id)}"
 
     def _table(self, *parts: str) -> DeltaTable:
-        if self.catalog is None:
-            return DeltaTable(path="/".join((self.warehouse, *parts)))
-        return DeltaTable(name=(*self.catalog.split("."), "__".join(parts).lstrip("_")))
+        if self.catalog is not None:
+            return DeltaTable(self.session, name=(*self.catalog.split("."), "__".join(parts).lstrip("_")))
+        path, folder = "/".join((self.warehouse, *parts)), local_folder(self.warehouse)
+        if folder is None:
+            return DeltaTable(self.session, path=path)
+        begins_with_rows = parts[0] == "training_sets"
+        lock = WriterLock(folder / "_store" / "locks" / f"{'__'.join(parts).lstrip('_')}.lock", self.lock_timeout)
+        local = str(folder.joinpath(*parts))
+        native = NativeTable(local, lock, begins_with_rows) if self.is_native else None
+        return DeltaTable(self.session, path, begins_with_rows=begins_with_rows, native=native, lock=lock)
+
+
+def local_folder(path: str) -> Path | None:
+    """The folder that a path names if it is on this machine's file system; None for an object store or a cluster's."""
+    if path.startswith("file:/"):
+        return Path("/" + path.removeprefix("file:").lstrip("/"))
+    return None if "://" in path else Path(path)

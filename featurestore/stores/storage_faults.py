@@ -12,16 +12,8 @@ from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untype
 from pyspark.errors import PySparkException
 
 from featurestore.errors import StorageError
+from featurestore.stores.file_system_faults import FILE_SYSTEM_FAULTS, advice_of
 
-# The file system's message -> what to do. Hadoop raises IOException for all of these; only the text distinguishes them.
-_FILE_SYSTEM = {
-    "No space left on device": "the disk is full; make room",
-    "Disk quota exceeded": "the quota of the disk is used up; make room",
-    "File too large": "the file system takes no file so large, or a limit of this process is reached; raise it",
-    "Read-only file system": "the file system is read-only; mount it for writing, or name another warehouse",
-    "Permission denied": "this user may not write there; grant it, or name another warehouse",
-    "Mkdirs failed to create": "a folder cannot be made there; see that it may be written to",
-}
 _NO_FILE = (
     "a file that the table's log names is not there; vacuum or an erasure removed it, or it was lost: read a "
     "newer version"
@@ -75,9 +67,9 @@ def storage_error(error: BaseException, table: str | None = None) -> StorageErro
 
 def _message(error: BaseException, table: str | None) -> str | None:
     text = "\n".join(_messages(error))
-    for known, advice in _FILE_SYSTEM.items():
+    for known in FILE_SYSTEM_FAULTS:
         if known in text:
-            return f"{_line_with(text, known)}: {advice}. No part of the operation is visible; run it again after that"
+            return f"{_line_with(text, known)}: {advice_of(known)}"
     names = conditions(error)
     for known, advice in _CONDITIONS.items():
         if any(condition == known or condition.startswith(f"{known}.") for condition in names):

@@ -12,10 +12,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import SchemaError, nearest
 from featurestore.frames.columns import column
-from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.kinds.kind import Moments
 from featurestore.kinds.reading import Reading, good
 from featurestore.kinds.registry import kind_of

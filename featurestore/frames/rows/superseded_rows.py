@@ -11,10 +11,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 
+from featurestore.columnar.schema import PARTITION_COLUMNS, TIME_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
-from featurestore.frames.schema import PARTITION_COLUMNS, TIME_COLUMNS, values_schema
+from featurestore.frames.schema import values_schema
 from featurestore.frames.timestamps import instant
 
 _EVENT, _CREATED = TIME_COLUMNS

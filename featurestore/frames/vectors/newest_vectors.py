@@ -8,9 +8,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 
+from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import sort_value
-from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.vectors.similarity import VectorColumns
 
 # The name of a feature begins with a letter, so no feature has one of these names.

@@ -47,7 +47,7 @@ _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 def audit_training_set(scope: Scope, manifest: Manifest) -> tuple[Finding, ...]:
     """The findings on a saved version; errors first."""
-    return audit(scope, scope.training_sets.read_with_part(scope.spark, manifest), manifest)
+    return audit(scope, scope.training_sets.read_with_part(manifest), manifest)
 
 
 def audit(scope: Scope, rows: DataFrame, manifest: Manifest) -> tuple[Finding, ...]:

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from pyspark.sql import functions as F
-
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.values.time_window import from_micros
 from featurestore.frames.statistics.feature_profile import merged_lines
 from featurestore.frames.statistics.feature_statistics import FeatureStatistics
 from featurestore.operations.catalog.model import (
@@ -22,9 +19,9 @@ from featurestore.operations.catalog.model import (
 )
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.statistics.stats import GroupStats, get_stats
+from featurestore.stores.arrow import to_spark
 from featurestore.stores.small_tables.registry import RegistryState
 from featurestore.stores.small_tables.runs import Run
-from featurestore.stores.small_tables.statistics import Statistics
 from featurestore.stores.training_sets.manifests import Manifest
 
 # The rank steps in a drawing of a distribution, and the dates in a drawing of a group's rows.
@@ -42,7 +39,7 @@ def read_catalog(context: Context, scope: Scope | None = None) -> Catalog:
     """
     state = context.refresh()
     numbers = {} if scope is None else _numbers(scope)
-    manifests = [] if scope is None else scope.training_sets.list(scope.spark, scope.tenant_id)
+    manifests = [] if scope is None else scope.training_sets.list(scope.tenant_id)
     applied = _applied(context)
     return Catalog(
         tenant_id=None if scope is None else scope.tenant_id,
@@ -73,11 +70,12 @@ def _entry(
 
 def _applied(context: Context) -> dict[Version, datetime]:
     """The time when each group's newest state was applied."""
-    if not context.registry.table.exists(context.spark):
-        return {}
-    rows = context.registry.history(context.spark).where(F.col("kind") == F.lit("feature_group"))
-    newest = rows.groupBy("name", "version").agg(F.max(F.unix_micros("applied_at")).alias("applied"))
-    return {(row["name"], row["version"]): from_micros(row["applied"]) for row in newest.collect()}
+    newest: dict[Version, datetime] = {}
+    for row in context.registry.history().to_pylist():
+        if row["kind"] == "feature_group":
+            key, applied = (row["name"], row["version"]), row["applied_at"].astimezone(UTC)
+            newest[key] = max(applied, newest.get(key, applied))
+    return newest
 
 
 def _training_sets(state: RegistryState, manifests: Sequence[Manifest]) -> tuple[TrainingSetEntry, ...]:
@@ -138,32 +136,30 @@ def _group_numbers(stats: GroupStats, profiled: _Profile, runs: Sequence[Run]) -
 
 def _profiled(scope: Scope) -> _Profile:
     """The tenant's stored profiles: statistics, and rows by date, each in one query for all groups."""
-    if not scope.layout.statistics.exists(scope.spark):
+    stored = scope.statistics.of_tenant(scope.tenant_id)
+    dated = stored.filter(stored.column("event_date").is_valid())
+    if not dated.num_rows:
         return _Profile({}, {}, {})
-    stored = Statistics(scope.layout.statistics).of_tenant(scope.spark, scope.tenant_id)
-    lines = stored.where(F.col("event_date").isNotNull())
+    lines = to_spark(scope.spark, dated)
     statistics: dict[Version, dict[str, FeatureStatistics]] = defaultdict(dict)
     for row in merged_lines(lines, ("feature_group", "group_version", "feature"), _STEPS).collect():
         line = FeatureStatistics.of(row.asDict(recursive=True))
         statistics[(row["feature_group"], row["group_version"])][line.feature] = line
     dates: dict[Version, list[tuple[date, int]]] = defaultdict(list)
     computed: dict[Version, datetime] = {}
-    by_group = ("feature_group", "group_version")
-    by_date = lines.groupBy(*by_group, "event_date").agg(
-        F.max("rows").alias("rows"), F.max(F.unix_micros("computed_at")).alias("computed")
-    )
-    newest = F.slice(F.sort_array(F.collect_list(F.struct("event_date", "rows")), asc=False), 1, _DATES)
-    for row in by_date.groupBy(*by_group).agg(newest.alias("dates"), F.max("computed").alias("computed")).collect():
+    by_date = ["feature_group", "group_version", "event_date"]
+    for row in (
+        dated.group_by(by_date).aggregate([("rows", "max"), ("computed_at", "max")]).sort_by("event_date").to_pylist()
+    ):
         key = (row["feature_group"], row["group_version"])
-        dates[key] = [(day["event_date"], day["rows"]) for day in reversed(row["dates"])]
-        computed[key] = from_micros(row["computed"])
-    return _Profile(statistics, dates, computed)
+        dates[key].append((row["event_date"], row["rows_max"]))
+        at = row["computed_at_max"].astimezone(UTC)
+        computed[key] = max(at, computed.get(key, at))
+    return _Profile(statistics, {key: days[-_DATES:] for key, days in dates.items()}, computed)
 
 
 def _last_runs(scope: Scope) -> dict[Version, list[Run]]:
     last: dict[Version, list[Run]] = defaultdict(list)
-    if not scope.runs.table.exists(scope.spark):
-        return last
-    for run in sorted(scope.runs.last_of_each(scope.spark, scope.tenant_id), key=lambda run: run.job):
+    for run in sorted(scope.runs.last_of_each(scope.tenant_id), key=lambda run: run.job):
         last[(run.feature_group, run.group_version)].append(run)
     return last

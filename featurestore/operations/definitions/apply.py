@@ -15,12 +15,12 @@ def apply(context: Context, definitions: Definitions) -> Plan:
     crash completes what is missing. Raises IncompatibleChangeError before anything changes.
     """
     plan = make_plan(definitions, context.refresh())
-    context.registry.create(context.spark)
-    context.runs.create(context.spark)
+    context.registry.create()
+    context.runs.create()
     for group in _changed_groups(plan, definitions):
-        context.table(group).make(context.spark)
+        context.table(group).make()
     changed = [change.entry for change in plan.changes if change.action != "unchanged"]
-    context.registry.record(context.spark, changed, context.clock(), context.code_version)
+    context.registry.record(changed, context.clock(), context.code_version)
     context.refresh()
     return plan
 

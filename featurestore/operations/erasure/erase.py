@@ -26,7 +26,7 @@ from featurestore.operations.erasure.vectors import erase_vectors
 from featurestore.operations.job_run import recorded_run
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.small_tables.erasures import Erasure, ErasureLog
-from featurestore.stores.small_tables.suppression import SuppressionList, SuppressionSecret
+from featurestore.stores.small_tables.suppression import SuppressionSecret
 
 ERASE = "erase"
 # The store cannot recognise a key in free text, and does not know where data went that people took out of it.
@@ -139,20 +139,19 @@ def erase(scope: Scope, entity: str, keys: EntityKey | Sequence[EntityKey]) -> E
     typed = _typed(scope.context, definition, keys)
     secret = _secret(scope)
     spark, now = scope.spark, scope.context.clock
-    log, listed = ErasureLog(scope.layout.erasures), SuppressionList(scope.layout.suppressed)
+    log, listed = scope.context.erasures, scope.context.suppressed
     hashes = secret.hashes(to_spark(spark, typed), scope.tenant_id, entity)
-    log.create(spark)
-    unfinished = log.unfinished(spark, scope.tenant_id, entity, hashes)
+    unfinished = log.unfinished(scope.tenant_id, entity, hashes)
     erasure = Erasure(scope.tenant_id, unfinished or uuid4().hex, entity, tuple(hashes))
     with recorded_run(scope, ERASE) as job:
         job.report({"erasure_id": erasure.erasure_id, "entity": entity, "key_hashes": hashes})
         try:
-            listed.add(spark, scope.tenant_id, entity, definition.keys, hashes, secret, erasure.erasure_id, now())
+            listed.add(scope.tenant_id, entity, definition.keys, hashes, secret, erasure.erasure_id, now())
             scope.step("erase.suppressed")
             if unfinished is None:
-                log.record(spark, erasure, "begun", {}, now())
+                log.record(erasure, "begun", {}, now())
             certificate = _erase(scope.context, definition, typed, erasure, log)
-            log.record(spark, erasure, "certified", asdict(certificate), now())
+            log.record(erasure, "certified", asdict(certificate), now())
             scope.step("erase.certified")
         except FeatureStoreError:
             raise
@@ -211,6 +210,6 @@ def _secret(scope: Scope) -> SuppressionSecret:
 
 def certificates(scope: Scope) -> Listing[ErasureCertificate]:
     """The certificates of the tenant's erasures, oldest first."""
-    log = ErasureLog(scope.layout.erasures)
-    done = log.certificates(scope.spark, scope.tenant_id, lambda text: ErasureCertificate.of(json.loads(text)))
+    log = scope.context.erasures
+    done = log.certificates(scope.tenant_id, lambda text: ErasureCertificate.of(json.loads(text)))
     return Listing(done, describe_certificates)

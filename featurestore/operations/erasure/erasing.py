@@ -107,9 +107,9 @@ class Erasing:
     def plan(self, paths: Sequence[str]) -> None:
         """Record the folders that the erasure is about to remove."""
         if self.log is not None:
-            self.log.record(self.context.spark, self.erasure, "planned", {"folders": list(paths)}, self.context.clock())
+            self.log.record(self.erasure, "planned", {"folders": list(paths)}, self.context.clock())
 
     def removed_folders(self) -> list[str]:
         """The folders that this attempt or an earlier one removed, sorted."""
-        planned = [] if self.log is None else self.log.planned(self.context.spark, self.erasure)
+        planned = [] if self.log is None else self.log.planned(self.erasure)
         return sorted({path for detail in planned for path in detail["folders"]})

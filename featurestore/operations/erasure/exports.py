@@ -8,7 +8,7 @@ import re
 from featurestore.frames.rows.rows_of_entity import by_columns, rows_met
 from featurestore.operations.erasure.erasing import Erasing
 from featurestore.operations.erasure.training_sets import lookups_of
-from featurestore.stores.small_tables.export_log import MARKS, ExportLog, ExportRecord
+from featurestore.stores.small_tables.export_log import MARKS, ExportRecord
 from featurestore.stores.training_sets.manifests import Manifest
 
 
@@ -20,13 +20,8 @@ def erase_exports(erasing: Erasing) -> list[str]:
     """
     context = erasing.context
     # A path may have been exported to more than once; its folder holds the last export.
-    newest = {
-        record.path: record for record in ExportLog(context.layout.exports).of_tenant(context.spark, erasing.tenant_id)
-    }
-    sets = {
-        (manifest.name, manifest.version): manifest
-        for manifest in context.training_sets.list(context.spark, erasing.tenant_id)
-    }
+    newest = {record.path: record for record in context.exports.of_tenant(erasing.tenant_id)}
+    sets = {(manifest.name, manifest.version): manifest for manifest in context.training_sets.list(erasing.tenant_id)}
     doomed = [
         record for record in newest.values() if _may_hold(erasing, record, sets.get((record.name, record.version)))
     ]
@@ -59,7 +54,7 @@ def _is_ours(erasing: Erasing, record: ExportRecord) -> bool:
 def _may_hold(erasing: Erasing, record: ExportRecord, manifest: Manifest | None) -> bool:
     if record.kind != "training_set" or manifest is None:
         return True
-    rows = erasing.context.training_sets.read(erasing.spark, manifest)
+    rows = erasing.context.training_sets.read(manifest)
     lookups = lookups_of(erasing, manifest, rows.schema)
     return bool(lookups) and not rows_met(rows, erasing.keys, by_columns(lookups)).isEmpty()
 

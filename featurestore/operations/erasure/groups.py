@@ -8,11 +8,12 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql.types import IntegerType, StructField, StructType
 
+from featurestore.columnar.schema import REJECTED
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.rows.rejected_rows import about_any
 from featurestore.frames.rows.rows_of_entity import by_columns
-from featurestore.frames.schema import REJECTED, key_fields
+from featurestore.frames.schema import key_fields
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.erasing import ErasedTable, Erasing
 from featurestore.operations.erasure.suppress import of_group, suppressed_keys, suppressions
@@ -42,7 +43,7 @@ def _erase_group(erasing: Erasing, group: FeatureGroup) -> list[ErasedTable]:
     # Files are sorted by the group's first key, so their statistics find listed keys.
     values = Sweep(table.values, erasing.keys, by_key, StructType(fields), erasing.of_tenant, listed=keys)
     swept = [erasing.sweep("values", group.name, group.version, values)]
-    if table.rejected.exists(erasing.spark):
+    if table.rejected.exists():
         swept.append(erasing.sweep("rejected", group.name, group.version, _of_rejected(erasing, table.rejected)))
     return swept
 
@@ -66,7 +67,7 @@ def _erase_statistics(erasing: Erasing, groups: Sequence[FeatureGroup]) -> list[
     A minimum or a frequent text does not show which entity it came from.
     """
     table = erasing.context.layout.statistics
-    if not table.exists(erasing.spark):
+    if not table.exists():
         return []
     swept = []
     for group in groups:

@@ -16,7 +16,7 @@ from featurestore.frames.rows.rejected_rows import may_be_about
 from featurestore.frames.rows.suppression import SUPPRESSED, without_suppressed
 from featurestore.operations.context import Scope
 from featurestore.stores.arrow import to_spark
-from featurestore.stores.small_tables.suppression import SECRET, Suppression, SuppressionList, SuppressionSecret
+from featurestore.stores.small_tables.suppression import SECRET, Suppression, SuppressionSecret
 
 # Each mapping is one way in which rows identify an entity: its join keys -> the columns that hold them.
 Lookups = Sequence[Mapping[str, str]]
@@ -25,7 +25,7 @@ _TEXT = "__text_of_erased"
 
 def suppressions(scope: Scope) -> list[Suppression]:
     """The tenant's suppressions. Every write makes this check; it is cheap if nothing was ever erased."""
-    return SuppressionList(scope.layout.suppressed).of_tenant(scope.spark, scope.tenant_id)
+    return scope.context.suppressed.of_tenant(scope.tenant_id)
 
 
 def of_group(suppressed: Sequence[Suppression], group: FeatureGroup) -> list[Suppression]:
@@ -46,7 +46,7 @@ def with_mark(scope: Scope, rows: DataFrame, suppressed: Sequence[Suppression], 
     if not applying:
         return rows
     secret = checked_secret(scope, suppressed)
-    return SuppressionList(scope.layout.suppressed).mark(rows, scope.tenant_id, applying, secret)
+    return scope.context.suppressed.mark(rows, scope.tenant_id, applying, secret)
 
 
 def with_rejected_marked(
@@ -78,7 +78,7 @@ def _texts_about(
 ) -> pa.Table:
     kinds = {key: group.entity.join_keys[key] for key in suppression.join_keys}
     keys = {key: column(key) for key in kinds}
-    listed = SuppressionList(scope.layout.suppressed)
+    listed = scope.context.suppressed
     marked = listed.mark(may_be_about(checked, ROW, FAULTS, kinds), scope.tenant_id, [(suppression, keys)], secret)
     return marked.where(column(SUPPRESSED)).select(column("text").alias(_TEXT)).distinct().toArrow()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from uuid import uuid4
 
@@ -89,6 +89,8 @@ def erasing_session(spark: SparkSession) -> SparkSession:
 def sweep(context: Context, plan: Sweep, erasure_id: str) -> Swept:
     """Erase what the plan names. Safe to repeat. Raises ErasureError, ConfigurationError."""
     spark = plan.keys.sparkSession
+    # This session's settings name the erasure in each commit.
+    plan = replace(plan, table=plan.table.within(spark))
     files = TableFiles(spark, context.files, plan.table, plan.partition)
     files.check_names()
     mark = {MARK: erasure_id, **plan.partition}
@@ -149,7 +151,7 @@ def _delete_rows(plan: Sweep, files: TableFiles) -> bool:
     else:
         plan.table.update_matched(sources, condition, plan.replaced)
     if files.deletes_by_vector:
-        plan.table.purge_deletion_vectors(files.spark)
+        plan.table.purge_deletion_vectors()
     return True
 
 
@@ -165,7 +167,7 @@ def _dates_of_rows(plan: Sweep) -> list[date | None]:
 
 
 def _inside(plan: Sweep) -> DataFrame:
-    return inside(plan.table.read(plan.keys.sparkSession), plan.partition)
+    return inside(plan.table.read(), plan.partition)
 
 
 def _listed(rows: DataFrame, plan: Sweep) -> DataFrame:
@@ -177,7 +179,7 @@ def _listed(rows: DataFrame, plan: Sweep) -> DataFrame:
 def _commit_barrier(table: DeltaTable, files: TableFiles) -> int:
     """Commit a change of the table's properties and return the commit's time, in milliseconds since 1970."""
     name = uuid4().hex
-    table.set_properties(files.spark, {BARRIER: name})
+    table.set_properties({BARRIER: name})
     for commit in files.log.commits():
         if name in str(commit.info.get("operationParameters")):
             return commit.written

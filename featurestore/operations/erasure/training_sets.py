@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, timedelta
+from datetime import timedelta
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -35,10 +35,10 @@ def erase_training_sets(erasing: Erasing) -> tuple[list[ErasedTable], list[str]]
     published and never will be are removed as a whole.
     """
     context = erasing.context
-    manifests = context.training_sets.manifests(context.spark, erasing.tenant_id)
+    manifests = context.training_sets.manifests(erasing.tenant_id)
     published = {(manifest.name, manifest.version): manifest for manifest in manifests.readable}
     erased, not_erased = [], []
-    for name, version, table in context.training_sets.rows_tables(context.spark, context.files, erasing.tenant_id):
+    for name, version, table in context.training_sets.rows_tables(context.files, erasing.tenant_id):
         manifest = published.get((name, version))
         if manifest is not None:
             erased += erase_training_set(erasing, manifest)
@@ -57,10 +57,10 @@ def erase_training_sets(erasing: Erasing) -> tuple[list[ErasedTable], list[str]]
 def _remove_whole(erasing: Erasing, name: str, version: int, table: DeltaTable) -> ErasedTable:
     context = erasing.context
     files = TableFiles(erasing.spark, context.files, table)
-    exists = table.exists(erasing.spark)
+    exists = table.exists()
     stored = files.stored() if exists else []
-    rows = table.read(erasing.spark).count() if exists else 0
-    context.training_sets.remove_rows(context.spark, context.files, table)
+    rows = table.read().count() if exists else 0
+    context.training_sets.remove_rows(context.files, table)
     size = sum(file.bytes for file in stored)
     return ErasedTable(
         "unpublished_training_set", name, version, str(table), rows, None, None, len(stored), size, log_files=0
@@ -68,20 +68,20 @@ def _remove_whole(erasing: Erasing, name: str, version: int, table: DeltaTable) 
 
 
 def _is_being_built(context: Context, table: DeltaTable) -> bool:
-    if not table.exists(context.spark):
+    if not table.exists():
         # The folder has files but no commit yet.
         return False
-    newest = table.history(context.spark, limit=1)[0]
-    if newest["userMetadata"] is None or is_gone(newest["userMetadata"]):
+    newest = table.history(limit=1)[0]
+    if newest.user_metadata is None or is_gone(newest.user_metadata):
         return False
-    return bool(spark_now(context.spark) - newest["timestamp"].astimezone(UTC) < _LONGEST_BUILD)
+    return bool(spark_now(context.spark) - newest.at < _LONGEST_BUILD)
 
 
 def erase_training_set(erasing: Erasing, manifest: Manifest) -> list[ErasedTable]:
     """Erase from one set's table; returns an empty list if its rows cannot identify the entity."""
     context = erasing.context
     table = context.training_sets.rows_table(manifest.tenant_id, manifest.name, manifest.version)
-    schema = table.read(erasing.spark).schema
+    schema = table.read().schema
     lookups = lookups_of(erasing, manifest, schema)
     if not lookups:
         return []
@@ -120,7 +120,7 @@ def _fits(erasing: Erasing, way: Mapping[str, str], columns: Sequence[str], sche
 def _replace_manifest(erasing: Erasing, manifest: Manifest) -> None:
     """Publish the manifest again if the set now has fewer rows than the manifest says."""
     context = erasing.context
-    rows = context.training_sets.read_with_part(context.spark, manifest)
+    rows = context.training_sets.read_with_part(manifest)
     [content] = rows.agg(*fingerprint_columns([column(name) for name in sorted(manifest.columns)])).collect()
     row_count = content["rows"]
     if row_count == manifest.row_count:
@@ -137,7 +137,7 @@ def _replace_manifest(erasing: Erasing, manifest: Manifest) -> None:
             "erasures": (*manifest.erasures, note),
         }
     )
-    context.training_sets.replace_manifest(context.spark, updated)
+    context.training_sets.replace_manifest(updated)
     context.step("erase.manifest")
 
 
@@ -161,7 +161,7 @@ def _parts(rows: DataFrame, manifest: Manifest) -> tuple[object, ...]:
 
 def erase_again_from_set(scope: Scope, manifest: Manifest, lookups: Lookups) -> None:
     """Remove rows of suppressed entities from a set that was built during their erasure."""
-    rows = scope.training_sets.read(scope.spark, manifest)
+    rows = scope.training_sets.read(manifest)
     groups = {tuple(sorted(snapshot.group.join_keys)): snapshot.group for snapshot in manifest.groups}
     for suppression in suppressions(scope):
         for lookup in lookups:

@@ -94,7 +94,7 @@ def plan_backfill(
         raise TransformationError(f"feature group {group.name!r} has no transformation to backfill")
     windows = window.split(_length(every, window))
     runs: dict[TimeWindow, list[Run]] = {}
-    for run in scope.runs.of_job(scope.spark, scope.tenant_id, MATERIALIZE, group.name, group.version):
+    for run in scope.runs.of_job(scope.tenant_id, MATERIALIZE, group.name, group.version):
         if run.window is not None:
             runs.setdefault(run.window, []).append(run)
     return Listing((PlannedWindow(part, _state(runs.get(part, []))) for part in windows), describe_planned)

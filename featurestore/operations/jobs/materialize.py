@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 
+from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.display.description import Display, Mark, Table, Tone, count, counted
@@ -19,7 +20,6 @@ from featurestore.errors import ExpectationError, TransformationError
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS
 from featurestore.frames.rows.faults import faults_present
-from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import instant
 from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
@@ -127,7 +127,7 @@ def materialize(
             f"feature group {group.name!r} has no transformation to materialize; write its rows with write_batch, or "
             "declare a transformation"
         )
-    runs = scope.runs.of_job(scope.spark, scope.tenant_id, MATERIALIZE, group.name, group.version)
+    runs = scope.runs.of_job(scope.tenant_id, MATERIALIZE, group.name, group.version)
     corrected = [
         _run(scope, group, earlier, [run for run in runs if run.window == earlier])
         for earlier in _looked_back(runs, window, lookback)
@@ -176,7 +176,7 @@ def _run(scope: Scope, group: FeatureGroup, window: TimeWindow, earlier: Sequenc
 def _write(scope: Scope, group: FeatureGroup, window: TimeWindow, done: int) -> WriteResult:
     # The batch id ends with the number of earlier successes, so a retry after a crash has the id of the crashed run.
     batch_id = f"{MATERIALIZE}/{window.start.isoformat()}/{window.end.isoformat()}/{done}"
-    batch = scope.table(group).find_batch(scope.spark, scope.tenant_id, batch_id)
+    batch = scope.table(group).find_batch(scope.tenant_id, batch_id)
     if batch is not None:
         version, record = batch
         return WriteResult(record.written, record.failed, batch_id, version, record.errors, duplicate=True)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.columnar.schema import PARTITION_COLUMNS
 from featurestore.definitions.source import Source
 from featurestore.definitions.sql.functions import CALLED_BY_SPARK
 from featurestore.definitions.sql.select_statement import check_select
@@ -15,7 +16,7 @@ from featurestore.definitions.transformation import Transformation
 from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.errors import TransformationError
 from featurestore.frames.corrections import latest_values
-from featurestore.frames.schema import PARTITION_COLUMNS, values_schema
+from featurestore.frames.schema import values_schema
 from featurestore.frames.timestamps import instant
 from featurestore.operations.context import Scope
 from featurestore.operations.jobs.transformation_errors import sql_that_runs
@@ -38,7 +39,7 @@ def isolated(scope: Scope) -> Scope:
     session.conf.set("spark.sql.ansi.doubleQuotedIdentifiers", "false")
     session.conf.set("spark.sql.parser.escapedStringLiterals", "false")
     session.conf.set("spark.sql.parser.quotedRegexColumnNames", "false")
-    return replace(scope, context=replace(scope.context, spark=session))
+    return replace(scope, context=scope.context.in_session(session))
 
 
 def transform(

@@ -15,13 +15,13 @@ from typing import Literal, TypeAlias
 import pyarrow as pa
 from pyspark.sql import types as T
 
+from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.as_of.examples import is_wide
 from featurestore.frames.as_of.hot_keys import HotKey
 from featurestore.frames.as_of.join_rules import AsOfJoin
 from featurestore.frames.as_of.key_sampling import KeySpread
 from featurestore.frames.as_of.spine import SpineBounds
-from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import partition_of
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup
 

@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.arguments import checked
+from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.lookup import listed
 from featurestore.definitions.values.time_window import TimeWindow
@@ -19,7 +20,6 @@ from featurestore.errors import InvalidArgumentError
 from featurestore.frames.as_of.spine import check_outputs
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import latest_values
-from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import in_window, partitions_of
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import Entities, of_entities

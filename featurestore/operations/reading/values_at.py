@@ -10,6 +10,7 @@ from typing import Any
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.lookup import as_lookups
 from featurestore.definitions.names import parse_reference
@@ -21,7 +22,6 @@ from featurestore.errors import InvalidArgumentError
 from featurestore.frames.as_of.join_rules import KnownAt
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import sort_value
-from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import first_of_partition, instant
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import EntityKey, entity_key, of_entities

@@ -202,7 +202,7 @@ _Side: TypeAlias = Period | _Saved
 def _side(scope: Scope, group: FeatureGroup, name: Argument, value: Compared | None, ends_at: date) -> _Side:
     """The side that an argument means; a period that is a length ends at ``ends_at``."""
     if isinstance(value, str) and value.startswith(TRAINING_SET):
-        manifest = scope.training_sets.get(scope.spark, scope.tenant_id, *_reference(name, value))
+        manifest = scope.training_sets.get(scope.tenant_id, *_reference(name, value))
         value = TrainingSet(scope.context, manifest)
     if isinstance(value, TrainingSet):
         return _saved(scope.tenant_id, group, name, value)

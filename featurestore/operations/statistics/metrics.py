@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +12,6 @@ from typing import Any, Literal
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from featurestore.definitions.values.time_window import to_micros
 from featurestore.errors import ExportError
@@ -76,9 +75,7 @@ def _family(metric: Metric) -> Family:
 
 
 def _of_jobs(scope: Scope) -> list[Metric]:
-    if not scope.layout.runs.exists(scope.spark):
-        return []
-    rows = [row.asDict() for row in _ledger(scope).collect()]
+    rows = _ledger(scope)
 
     def samples(value: str, **labels: str) -> tuple[Sample, ...]:
         named = [
@@ -140,31 +137,53 @@ def _details(tenant_id: str, row: dict[str, Any]) -> dict[str, Any] | None:
     return dict(details)
 
 
-def _ledger(scope: Scope) -> DataFrame:
+def _ledger(scope: Scope) -> list[dict[str, Any]]:
     """One row per job and group, from the states of all runs; times are in seconds since 1970."""
-    states = scope.runs.table.read(scope.spark).where(F.col("tenant_id") == F.lit(scope.tenant_id))
-    recorded = F.unix_micros("recorded_at") / F.lit(_MICROS)
-    newest = F.max_by(F.struct("state", "rows_written", "rows_failed", "details"), "sequence").alias("newest")
-    runs = states.groupBy("run_id", "job", "feature_group").agg(
-        newest, F.min(recorded).alias("began"), F.max(recorded).alias("ended")
-    )
-    state = F.col("newest")["state"]
-    has_ended = state.isin("succeeded", "failed")
-    return (
-        runs.groupBy("job", "feature_group")
-        .agg(
-            *(F.count_if(state == name).alias(name) for name in (*_ENDED, "running")),
-            F.max(F.when(state == "succeeded", F.col("ended"))).alias("last_success"),
-            F.max(F.when(state.isin("failed", "abandoned"), F.col("ended"))).alias("last_failure"),
-            F.max_by(F.when(has_ended, F.col("ended") - F.col("began")), F.when(has_ended, F.col("ended"))).alias(
-                "last_seconds"
-            ),
-            F.sum(F.col("newest")["rows_written"]).alias("rows_written"),
-            F.sum(F.col("newest")["rows_failed"]).alias("rows_failed"),
-            F.max_by(F.col("newest")["details"], F.when(state == "succeeded", F.col("ended"))).alias("last_details"),
-        )
-        .orderBy("job", "feature_group")
-    )
+    runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for state in scope.runs.states(scope.tenant_id).to_pylist():
+        runs[state["run_id"]].append(state)
+    jobs: dict[tuple[str, str], list[_LedgerRun]] = defaultdict(list)
+    for states in runs.values():
+        run = _LedgerRun.of(states)
+        jobs[(run.newest["job"], run.newest["feature_group"])].append(run)
+    return [_of_job(job, group, jobs[job, group]) for job, group in sorted(jobs)]
+
+
+@dataclass(frozen=True)
+class _LedgerRun:
+    """A run's newest state, and the seconds since 1970 of its first and its last state."""
+
+    newest: dict[str, Any]
+    began: float
+    ended: float
+
+    @classmethod
+    def of(cls, states: list[dict[str, Any]]) -> _LedgerRun:
+        times = [to_micros(state["recorded_at"]) / _MICROS for state in states]
+        return cls(max(states, key=lambda state: int(state["sequence"])), min(times), max(times))
+
+
+def _of_job(job: str, group: str, runs: Sequence[_LedgerRun]) -> dict[str, Any]:
+    def in_state(*states: str) -> list[_LedgerRun]:
+        return sorted((run for run in runs if run.newest["state"] in states), key=lambda run: run.ended)
+
+    def total(name: str) -> int | None:
+        numbers = [run.newest[name] for run in runs if run.newest[name] is not None]
+        return sum(numbers) if numbers else None
+
+    succeeded, failed = in_state("succeeded"), in_state("failed", "abandoned")
+    finished = in_state("succeeded", "failed")
+    return {
+        "job": job,
+        "feature_group": group,
+        **{state: len(in_state(state)) for state in (*_ENDED, "running")},
+        "last_success": succeeded[-1].ended if succeeded else None,
+        "last_failure": failed[-1].ended if failed else None,
+        "last_seconds": finished[-1].ended - finished[-1].began if finished else None,
+        "rows_written": total("rows_written"),
+        "rows_failed": total("rows_failed"),
+        "last_details": succeeded[-1].newest["details"] if succeeded else None,
+    }
 
 
 def _of_groups(scope: Scope) -> list[Metric]:

@@ -9,22 +9,25 @@ from datetime import date
 from functools import reduce
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Amount, Display, Table, count, counted, share
 from featurestore.display.displayed import Displayed, Listing
 from featurestore.errors import InvalidArgumentError
-from featurestore.frames.schema import TIME_COLUMNS, table_schema
 from featurestore.frames.statistics.feature_profile import FEATURES_AT_ONCE, date_lines, merged_lines
 from featurestore.frames.statistics.feature_statistics import FeatureStatistics, as_text, deviation_as_text
 from featurestore.frames.timestamps import date_literal, partitions_of
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.instants import argument_window
 from featurestore.operations.job_run import RunningJob, recorded_run
-from featurestore.stores.small_tables.statistics import Dates, Statistics, changed_dates
+from featurestore.stores.arrow import to_spark
+from featurestore.stores.small_tables.statistics import SCHEMA, Dates
 
 PROFILE = "profile"
 # The number of the lines' format; lines of another format are computed again.
@@ -205,17 +208,17 @@ def profiled(scope: Scope, group: FeatureGroup, *, start: Any, end: Any) -> Prof
 
 def null_shares(scope: Scope, group: FeatureGroup) -> dict[str, float] | None:
     """By feature, the exact share of rows (after corrections) without a value; None if rows changed since then."""
-    if not scope.layout.statistics.exists(scope.spark):
+    if not scope.statistics.table.exists() or _plan(scope, group, (None, None), False).dates != ():
         return None
-    if _plan(scope, group, (None, None), False).dates != ():
-        return None
-    lines = statistics(scope, group, start=None, end=None, by_date=False)
-    return {line.feature: line.null_share for line in lines if line.null_share is not None}
+    lines = scope.statistics.lines(scope.tenant_id, group)
+    totals = lines.group_by("feature").aggregate([("rows", "sum"), ("nulls", "sum")]).to_pylist()
+    counts = {row["feature"]: (row["nulls_sum"], row["rows_sum"]) for row in totals}
+    return {name: counts[name][0] / counts[name][1] for name in group.feature_names if counts.get(name, (0, 0))[1]}
 
 
 def of_dates(scope: Scope, group: FeatureGroup, dates: Dates) -> DataFrame:
     """The stored lines of the group's current features on these event dates, both bounds included."""
-    lines = Statistics(scope.layout.statistics).lines(scope.spark, scope.tenant_id, group, dates)
+    lines = to_spark(scope.spark, scope.statistics.lines(scope.tenant_id, group, dates))
     return lines.where(F.col("feature").isin(group.feature_names))
 
 
@@ -238,15 +241,15 @@ def _requested_dates(context: Context, start: Any, end: Any) -> Callable[[Featur
 
 def _plan(scope: Scope, group: FeatureGroup, within: Dates, full: bool) -> _Plan:
     values = scope.table(group).values
-    version = values.version(scope.spark)
+    version = values.version()
     contents = _contents(group)
-    mark = Statistics(scope.layout.statistics).mark(scope.spark, scope.tenant_id, group)
+    mark = scope.statistics.mark(scope.tenant_id, group)
     new_mark = contents if within == (None, None) else None
     if full or mark is None or mark.contents != contents or mark.table_version > version:
         return _Plan(version, None, within, new_mark)
     if mark.table_version == version:
         return _Plan(version, (), within, None, is_done=True)
-    changed = changed_dates(scope.spark, values, scope.tenant_id, mark.table_version, version)
+    changed = scope.table(group).changed_dates(scope.tenant_id, mark.table_version, version)
     if changed is None:
         return _Plan(version, None, within, new_mark)
     dates = tuple(sorted(day for day in changed if _inside(day, within)))
@@ -266,27 +269,22 @@ def _inside(day: date, within: Dates) -> bool:
 def _carry_out(scope: Scope, group: FeatureGroup, plan: _Plan, job: RunningJob) -> GroupProfile:
     rows = dates = 0
     if not plan.is_done:
-        # Persisted, so that a write that conflicts with another does not compute the lines again.
-        lines = _lines(scope, group, plan).persist()
-        try:
-            totals = lines.groupBy("event_date").agg(F.max("rows").alias("rows")).agg(F.count("*"), F.sum("rows"))
-            dates, rows = (number or 0 for number in totals.collect()[0])
-            scope.step("profile.computed")
-            where = plan.within if plan.dates is None else list(plan.dates)
-            Statistics(scope.layout.statistics).replace(
-                lines, scope.tenant_id, group, where, plan.table_version, plan.contents, scope.now()
-            )
-        finally:
-            lines.unpersist()
+        lines = _lines(scope, group, plan)
+        by_date = lines.group_by("event_date").aggregate([("rows", "max")])
+        dates, rows = by_date.num_rows, pc.sum(by_date.column("rows_max")).as_py() or 0
+        scope.step("profile.computed")
+        where = plan.within if plan.dates is None else list(plan.dates)
+        scope.statistics.replace(lines, scope.tenant_id, group, where, plan.table_version, plan.contents, scope.now())
     job.report({"dates": dates, "rows": rows}, table_version=plan.table_version)
     return GroupProfile(group.name, group.version, plan.table_version, dates, rows)
 
 
-def _lines(scope: Scope, group: FeatureGroup, plan: _Plan) -> DataFrame:
+def _lines(scope: Scope, group: FeatureGroup, plan: _Plan) -> pa.Table:
+    """One row per changed date and feature; a job of Spark's."""
     if plan.dates == ():
-        return scope.spark.createDataFrame([], table_schema("event_date date, rows bigint"))
+        return SCHEMA.empty_table()
     slices = [_slice(scope, group, plan, features) for features in _slices(group.features)]
-    return reduce(DataFrame.unionByName, slices)
+    return reduce(DataFrame.unionByName, slices).toArrow()
 
 
 def _slice(scope: Scope, group: FeatureGroup, plan: _Plan, features: Sequence[Feature]) -> DataFrame:

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pyspark.sql import DataFrame, Row
-from pyspark.sql import functions as F
-
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.values.time_window import from_micros
 from featurestore.display.description import Display, Table, count, counted, share, size, utc_text
 from featurestore.display.displayed import Listing
 from featurestore.frames.columns import column
 from featurestore.operations.context import Scope
 from featurestore.operations.statistics.profile import null_shares
+from featurestore.stores.delta.log import LogCommit
 from featurestore.stores.group_table import BatchRecord
 
 # Commits searched for a tenant's last batch before the table's whole history is read.
@@ -79,9 +76,9 @@ def _most_often_null(shares: dict[str, float] | None) -> str:
 def get_stats(scope: Scope, *, entities: bool, profiled: bool = True) -> Listing[GroupStats]:
     """One ``GroupStats`` per current feature group (its highest version), by name; groups without rows are included.
 
-    A group costs one scan of its event timestamps (Delta's own statistics truncate them to milliseconds) and, for
-    ``entities``, one scan of its join keys with a shuffle of their distinct values. Without ``profiled`` there are no
-    null shares, and the profiles are not read.
+    Rows, files and sizes come from the table's log; the oldest and the newest event timestamp from the files that hold
+    them; ``entities`` costs one scan of the join keys. Without ``profiled`` there are no null shares, and the profiles
+    are not read.
     """
     stats = (_stats(scope, group, entities, profiled) for group in scope.context.refresh().feature_groups())
     return Listing(stats, describe_stats)
@@ -89,55 +86,41 @@ def get_stats(scope: Scope, *, entities: bool, profiled: bool = True) -> Listing
 
 def _stats(scope: Scope, group: FeatureGroup, entities: bool, profiled: bool) -> GroupStats:
     table = scope.table(group)
-    recent = table.values.history(scope.spark, limit=_RECENT)
-    version = int(recent[0]["version"])
-    values = scope.read_values(group, [*group.join_keys, "event_timestamp"], version=version)
-    totals = _count(values)
+    recent = table.values.history(limit=_RECENT)
+    version = recent[0].version
+    files = table.files(scope.tenant_id, version)
+    oldest, newest = table.extent(files) or (None, None)
     last_write = _last_write(recent, scope.tenant_id)
     if last_write is None and version >= _RECENT:
-        last_write = _last_write(table.values.history(scope.spark), scope.tenant_id)
+        last_write = _last_write(table.values.history(), scope.tenant_id)
     return GroupStats(
         group=group.name,
         version=group.version,
         features=tuple(group.feature_names),
-        rows=totals["rows"],
-        entities=_count_entities(values, group) if entities else None,
-        oldest=None if totals["oldest"] is None else from_micros(totals["oldest"]),
-        newest=None if totals["newest"] is None else from_micros(totals["newest"]),
-        files=totals["files"],
-        bytes=totals["bytes"],
+        rows=sum(file.rows for file in files),
+        entities=_count_entities(scope, group, version) if entities else None,
+        oldest=None if oldest is None else oldest.astimezone(UTC),
+        newest=None if newest is None else newest.astimezone(UTC),
+        files=len(files),
+        bytes=sum(file.bytes for file in files),
         last_write=last_write,
         table_version=version,
         null_shares=null_shares(scope, group) if profiled else None,
     )
 
 
-def _count(values: DataFrame) -> Row:
-    """Totals of rows, times and files: first one row per file, then all files together."""
-    micros = F.unix_micros("event_timestamp")
-    by_file = values.groupBy("_metadata.file_path", "_metadata.file_size").agg(
-        F.count(F.lit(1)).alias("rows"), F.min(micros).alias("oldest"), F.max(micros).alias("newest")
-    )
-    [totals] = by_file.agg(
-        F.coalesce(F.sum("rows"), F.lit(0)).alias("rows"),
-        F.min("oldest").alias("oldest"),
-        F.max("newest").alias("newest"),
-        F.count(F.lit(1)).alias("files"),
-        F.coalesce(F.sum("file_size"), F.lit(0)).alias("bytes"),
-    ).collect()
-    return totals
-
-
-def _count_entities(values: DataFrame, group: FeatureGroup) -> int:
+def _count_entities(scope: Scope, group: FeatureGroup, version: int) -> int:
+    local = scope.table(group).read_local(scope.tenant_id, group.join_keys, version=version)
+    if local is not None:
+        return int(local.group_by(group.join_keys).aggregate([]).num_rows)
+    values = scope.read_values(group, group.join_keys, version=version)
     return values.select(*(column(key) for key in group.join_keys)).distinct().count()
 
 
-def _last_write(commits: Sequence[Row], tenant_id: str) -> datetime | None:
+def _last_write(commits: Sequence[LogCommit], tenant_id: str) -> datetime | None:
     """The time of the newest commit that holds a batch of the tenant, UTC."""
     for commit in commits:
-        record = BatchRecord.from_json(commit["userMetadata"])
+        record = BatchRecord.from_json(commit.user_metadata)
         if record is not None and record.tenant_id == tenant_id:
-            moment: datetime = commit["timestamp"]
-            # Spark returns the process's local time, with the fold of an hour that occurs twice.
-            return moment.astimezone(UTC)
+            return commit.at
     return None

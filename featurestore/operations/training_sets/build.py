@@ -123,7 +123,7 @@ def build_parts(
         return manifest
     # An erasure that began in the meantime may have searched the sets before this one was published.
     erase_again_from_set(scope, manifest, plan.join.key_lookups)
-    return scope.training_sets.get(scope.spark, scope.tenant_id, manifest.name, manifest.version)
+    return scope.training_sets.get(scope.tenant_id, manifest.name, manifest.version)
 
 
 def _joined(scope: Scope, part: PartToBuild, plan: TrainingSetPlan) -> _Joined:
@@ -160,7 +160,7 @@ def _publish(
     base: Manifest | None,
     check: Check,
 ) -> Manifest:
-    version = scope.training_sets.next_version(scope.spark, scope.tenant_id, plan.request.name)
+    version = scope.training_sets.next_version(scope.tenant_id, plan.request.name)
     table = scope.training_sets.rows_table(scope.tenant_id, plan.request.name, version)
     with _removed_unless_checked(scope.context, table):
         manifest = _written(scope, version, parts, plan, first, base)
@@ -169,7 +169,7 @@ def _publish(
         manifest = manifest.model_copy(update={"audit": _audited(scope, table, manifest, plan)})
         scope.training_sets.check_readable(manifest)
     scope.step("training_set.checked")
-    scope.training_sets.publish(scope.spark, manifest)
+    scope.training_sets.publish(manifest)
     return manifest
 
 
@@ -182,8 +182,8 @@ def _removed_unless_checked(context: Context, table: DeltaTable) -> Iterator[Non
     try:
         yield
     except Exception:
-        if table.exists(context.spark) and table.version(context.spark) == 0:
-            context.training_sets.remove_rows(context.spark, context.files, table)
+        if table.exists() and table.version() == 0:
+            context.training_sets.remove_rows(context.files, table)
         raise
 
 
@@ -206,7 +206,7 @@ def _written(
     saved = Observation()
     frames = [part.rows.withColumn(PART, F.lit(index + _parts_of(base))) for index, part in enumerate(parts)]
     if base is not None:
-        before = scope.training_sets.read_with_part(scope.spark, base)
+        before = scope.training_sets.read_with_part(base)
         frames.insert(0, before.observe(saved, *_content(base.columns)))
     rows = reduce(DataFrame.unionByName, frames)
     whole_spine, whole = Observation(), Observation()
@@ -264,7 +264,7 @@ def _written(
 
 def _audited(scope: Scope, table: DeltaTable, manifest: Manifest, plan: TrainingSetPlan) -> tuple[Finding, ...]:
     """The audit's findings in the written rows; a strict plan raises LeakageError for any error or warning."""
-    findings = audit(scope, table.read(scope.spark), manifest)
+    findings = audit(scope, table.read(), manifest)
     faults = [finding for finding in findings if finding.severity != "info"]
     if plan.request.strict and faults:
         lines = "".join(f"\n- {finding}" for finding in faults)

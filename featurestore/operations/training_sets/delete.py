@@ -16,12 +16,12 @@ def delete_training_set(scope: Scope, name: str, version: int | None, *, all_ver
     ambiguous.
     """
     store = scope.training_sets
-    versions = store.versions(scope.spark, scope.tenant_id, name)
+    versions = store.versions(scope.tenant_id, name)
     if not versions:
-        known = {manifest.name for manifest in store.list(scope.spark, scope.tenant_id)}
+        known = {manifest.name for manifest in store.list(scope.tenant_id)}
         raise NotFoundError(f"training set {name!r} was never built. {nearest(name, known)}")
     chosen = _chosen(name, versions, version, all_versions)
-    store.unpublish(scope.spark, scope.tenant_id, name, chosen)
+    store.unpublish(scope.tenant_id, name, chosen)
     for number in chosen:
         _remove(scope.context, store.rows_table(scope.tenant_id, name, number))
     return chosen
@@ -48,4 +48,4 @@ def _remove(context: Context, table: DeltaTable) -> None:
     if table.path is not None:
         context.files.delete(table.path)
     else:
-        table.drop(context.spark)
+        table.drop()

@@ -127,7 +127,7 @@ class TrainingSetDiff(Displayed):
 
 def diff(context: Context, a: Manifest, b: Manifest) -> TrainingSetDiff:
     """Compare two versions on Spark: one pass for the rows, and two over each version for its distributions."""
-    rows_a, rows_b = (context.training_sets.read(context.spark, manifest) for manifest in (a, b))
+    rows_a, rows_b = (context.training_sets.read(manifest) for manifest in (a, b))
     spine_a, spine_b = (_types(rows, manifest.spine_columns) for rows, manifest in ((rows_a, a), (rows_b, b)))
     values_a, values_b = (_types(rows, _values(manifest)) for rows, manifest in ((rows_a, a), (rows_b, b)))
     spine = [name for name, kind in spine_a.items() if spine_b.get(name) == kind]

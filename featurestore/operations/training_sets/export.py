@@ -17,7 +17,7 @@ from featurestore.frames.text.json_lines import json_line
 from featurestore.operations.context import Context, Scope
 from featurestore.stores.files.arrow_files import write_arrow
 from featurestore.stores.files.exports import Staging, full_path, new_folder, write_lines, write_parquet
-from featurestore.stores.small_tables.export_log import MARKS, ExportKind, ExportLog, ExportRecord
+from featurestore.stores.small_tables.export_log import MARKS, ExportKind, ExportRecord
 
 ExportFormat = Literal["parquet", "csv", "jsonl", "arrow"]
 FORMATS: tuple[ExportFormat, ...] = ("parquet", "csv", "jsonl", "arrow")
@@ -100,7 +100,7 @@ def record_export(context: Context, record: ExportRecord) -> None:
         raise ExportError(f"{record.path} cannot be written: {error}") from error
     if exists:
         raise ExportError(f"{record.path} is there already; remove it, or name another folder")
-    ExportLog(context.layout.exports).record(context.spark, record, context.clock())
+    context.exports.record(record, context.clock())
 
 
 def _write(staging: Staging, rows: DataFrame, format: ExportFormat, csv: CsvOptions) -> int:

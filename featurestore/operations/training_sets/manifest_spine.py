@@ -15,7 +15,7 @@ def spine_of_manifest(context: Context, manifest: Manifest, spine: Spine, reques
     """The spine as a Spark DataFrame; raises SpineError unless its columns and types are the saved spine's."""
     rows = as_spine(context, spine, request)
     check_spine(rows, manifest.timestamp_column)
-    _check_same_columns(rows, context.training_sets.read(context.spark, manifest), manifest)
+    _check_same_columns(rows, context.training_sets.read(manifest), manifest)
     return rows
 
 

@@ -32,7 +32,7 @@ def group_snapshots(
             version=group.version,
             revision=context.state.feature_group_entry(group.name, group.version).revision,
             table=str(table),
-            table_version=pinned[key] if key in pinned else table.version(context.spark),
+            table_version=pinned[key] if key in pinned else table.version(),
             definition=group.to_json(),
         )
     return tuple(snapshots.values())

@@ -61,7 +61,7 @@ def _parts_as_they_were(context: Context, manifest: Manifest, spine: Spine | Non
             f"which of its {len(manifest.parts)} parts they belong to; rebuild it from its saved rows, without spine="
         )
     if spine is None:
-        saved = context.training_sets.read_with_part(context.spark, manifest)
+        saved = context.training_sets.read_with_part(manifest)
         spines = [saved.where(F.col(PART) == index) for index in range(len(manifest.all_parts))]
     else:
         spines = [spine_of_manifest(context, manifest, spine, plan_of_manifest(manifest).join)]

@@ -24,7 +24,7 @@ def check_sources(context: Context, manifest: Manifest) -> None:
         )
     for snapshot in _snapshots(manifest):
         try:
-            context.table(snapshot.group).values.read(context.spark, snapshot.table_version)
+            context.table(snapshot.group).values.read(snapshot.table_version)
         except StorageError as error:
             raise _gone(manifest, snapshot, str(error)) from error
         except AnalysisException as error:
@@ -46,7 +46,7 @@ def explain_missing_files(context: Context, manifest: Manifest, error: Exception
         table = context.table(snapshot.group).values
         of_tenant = {"tenant_id": manifest.tenant_id}
         existing = {file.name for file in TableFiles(context.spark, context.files, table, of_tenant).stored()}
-        rows = table.read(context.spark, snapshot.table_version).where(F.col("tenant_id") == F.lit(manifest.tenant_id))
+        rows = table.read(snapshot.table_version).where(F.col("tenant_id") == F.lit(manifest.tenant_id))
         needed = {file_name(path) for path in rows.inputFiles()}
         if needed - existing:
             raise RebuildError(

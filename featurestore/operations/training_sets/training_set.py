@@ -55,7 +55,7 @@ class TrainingSet(Displayed):
     @property
     def rows(self) -> DataFrame:
         """The spine's columns, the features, one ``<group>__event_timestamp`` per lookup, and ``split``, if any."""
-        return self.context.training_sets.read(self.context.spark, self.manifest)
+        return self.context.training_sets.read(self.manifest)
 
     def part(self, split: str | None) -> DataFrame:
         """The rows of one part (train, validation, test), or of all; raises NotFoundError for a missing part."""

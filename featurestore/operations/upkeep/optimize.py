@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
+from featurestore.columnar.schema import PARTITION_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Table, count, counted, size
 from featurestore.display.displayed import Listing
 from featurestore.frames.columns import column
-from featurestore.frames.schema import PARTITION_COLUMNS
 from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.upkeep.retain import chosen_groups
@@ -121,7 +121,7 @@ def _optimize_group(scope: Scope, group: FeatureGroup) -> OptimizeResult:
                 # Minutes of retries failed. The partition is still correct as it was; the result counts it as busy.
                 busy += 1
             scope.step("optimize.rewritten")
-    version = scope.table(group).values.version(scope.spark)
+    version = scope.table(group).values.version()
     after = _files(scope, group)
     return _result(group, before, after, planned.rewritten - busy, busy, version, dry_run=False)
 
@@ -137,18 +137,15 @@ def rewrite_partition(scope: Scope, group: FeatureGroup, event_date: date, files
         return spread.sortWithinPartitions(*PARTITION_COLUMNS, *order)
 
     where = f"tenant_id = {literal(scope.tenant_id)} AND event_date = DATE{literal(event_date.isoformat())}"
-    scope.table(group).values.lay_out_anew(scope.spark, where, laid_out)
+    scope.table(group).values.lay_out_anew(where, laid_out)
 
 
 def _files(scope: Scope, group: FeatureGroup) -> list[PartitionFiles]:
-    """The tenant's partitions with their files, by date; reads no column of the files."""
-    table = scope.table(group).values
-    rows = table.read(scope.spark).where(F.col("tenant_id") == F.lit(scope.tenant_id))
-    by_file = rows.groupBy("event_date", "_metadata.file_path", "_metadata.file_size").agg(F.count(F.lit(1)))
-    by_date = by_file.groupBy("event_date").agg(F.collect_list("file_size").alias("sizes"))
-    rows_by_date = by_date.toArrow().to_pylist()
-    partitions = [PartitionFiles(row["event_date"], tuple(sorted(row["sizes"]))) for row in rows_by_date]
-    return sorted(partitions, key=lambda partition: partition.event_date)
+    """The tenant's partitions with their files, by date."""
+    sizes: dict[date, list[int]] = defaultdict(list)
+    for file in scope.table(group).files(scope.tenant_id):
+        sizes[file.partition["event_date"]].append(file.bytes)
+    return [PartitionFiles(day, tuple(sorted(sizes[day]))) for day in sorted(sizes)]
 
 
 def _planned(group: FeatureGroup, partitions: Sequence[PartitionFiles]) -> OptimizeResult:

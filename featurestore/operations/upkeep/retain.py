@@ -9,12 +9,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.columnar.schema import PARTITION_COLUMNS, values_schema
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Table, count, counted, size
 from featurestore.display.displayed import Listing
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.rows.superseded_rows import same_identity, superseded_rows
-from featurestore.frames.schema import PARTITION_COLUMNS, values_schema
 from featurestore.frames.timestamps import date_literal, partition_of
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.job_run import recorded_run
@@ -141,13 +141,14 @@ def _with_cut(
 
 
 def _old(scope: Scope, group: FeatureGroup, before: date) -> _ExpiredRows:
-    table = scope.table(group)
-    columns = [field.name for field in values_schema(group) if field.name not in PARTITION_COLUMNS]
-    dates = (None, before - timedelta(days=1))
-    values = scope.read_values(group, columns, dates, table.values.version(scope.spark))
-    rows, size = _size(values)
+    version = scope.table(group).values.version()
+    files = scope.table(group).files(scope.tenant_id, version)
+    expired = [file for file in files if file.partition["event_date"] < before]
+    rows, size = sum(file.rows for file in expired), sum(file.bytes for file in expired)
     if not rows or not group.keep_latest:
         return _ExpiredRows(group, before, rows, size, rows, None)
+    columns = [name for name in values_schema(group).names if name not in PARTITION_COLUMNS]
+    values = scope.read_values(group, columns, (None, before - timedelta(days=1)), version)
     to_delete = superseded_rows(values, group, datetime.combine(before, time.min, UTC))
     # One identity in `to_delete` represents all rows that are wholly the same.
     return _ExpiredRows(group, before, rows, size, _count_of(values, to_delete, group), to_delete)
@@ -159,20 +160,13 @@ def _count_of(values: DataFrame, to_delete: DataFrame, group: FeatureGroup) -> i
     )
 
 
-def _size(values: DataFrame) -> tuple[int, int]:
-    """The number of rows, and the bytes of the files that hold them."""
-    by_file = values.groupBy("_metadata.file_path", "_metadata.file_size").agg(F.count(F.lit(1)).alias("rows"))
-    [total] = by_file.agg(F.sum("rows").alias("rows"), F.sum("file_size").alias("bytes")).collect()
-    return total["rows"] or 0, total["bytes"] or 0
-
-
 def _clean(scope: Scope, old: _ExpiredRows) -> RetentionResult:
     if not old.rows_to_delete:
         return old.result(0, None, dry_run=False)
     values = scope.table(old.group).values
     if old.to_delete is None:
         where = f"tenant_id = {literal(scope.tenant_id)} AND event_date < DATE{literal(old.before.isoformat())}"
-        deleted = values.delete_partitions(scope.spark, where)
+        deleted = values.delete_partitions(where)
     else:
         # Only these rows are deleted: a late row that another writer appends during the run stays.
         inside = (F.col("target.tenant_id") == F.lit(scope.tenant_id)) & (
@@ -180,4 +174,4 @@ def _clean(scope: Scope, old: _ExpiredRows) -> RetentionResult:
         )
         deleted = values.delete_matched(old.to_delete, inside & same_identity(old.group, "target", "source"))
     scope.step("cleanup.deleted")
-    return old.result(deleted, values.version(scope.spark), dry_run=False)
+    return old.result(deleted, values.version(), dry_run=False)

@@ -106,7 +106,7 @@ def _of_training_sets(context: Context) -> Iterator[Need]:
     now = spark_now(context.spark)
     histories: dict[str, list[Commit]] = {}
     tables = {str(context.table(group).values): context.table(group).values for group in chosen_groups(context, None)}
-    manifests = context.training_sets.manifests(context.spark)
+    manifests = context.training_sets.manifests()
     # An unreadable manifest does not show which versions it pins, and its set cannot be built again anyway.
     manifests.warn()
     for manifest in manifests.readable:
@@ -114,7 +114,7 @@ def _of_training_sets(context: Context) -> Iterator[Need]:
             if table not in tables:
                 continue
             if table not in histories:
-                histories[table] = commits(context.spark, tables[table])
+                histories[table] = commits(tables[table])
             needed_since = first_removal(histories[table], version)
             if needed_since is not None:
                 needed_by = f"training set {manifest.name!r} v{manifest.version} of tenant {manifest.tenant_id!r}"
@@ -146,7 +146,7 @@ def first_removal(history: list[Commit], version: int) -> datetime | None:
 
 
 def _tables(context: Context) -> list[DeltaTable]:
-    spark, layout = context.spark, context.layout
+    layout = context.layout
     tables = [
         table
         for group in chosen_groups(context, None)
@@ -156,4 +156,4 @@ def _tables(context: Context) -> list[DeltaTable]:
         layout.registry, layout.runs, layout.training_sets, layout.statistics, layout.suppressed, layout.erasures,
         layout.exports,
     ]  # fmt: skip
-    return [table for table in (*tables, *own) if table.exists(spark)]
+    return [table for table in (*tables, *own) if table.exists()]

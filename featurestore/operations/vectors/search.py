@@ -10,11 +10,11 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.values.durations import microseconds
 from featurestore.errors import InvalidArgumentError, NotFoundError
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import sort_value
-from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import first_of_partition, instant
 from featurestore.frames.vectors.filters import same_key
 from featurestore.frames.vectors.similarity import SIMILARITY, Query, closest, latest_similarities

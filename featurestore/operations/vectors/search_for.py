@@ -23,11 +23,12 @@ from pyspark.sql.types import (
 )
 
 from featurestore.columnar.names import check_names, without_case
+from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError, nearest
 from featurestore.frames.as_of.spine_types import check_carried
 from featurestore.frames.columns import column
-from featurestore.frames.schema import TIME_COLUMNS, data_type
+from featurestore.frames.schema import data_type
 from featurestore.frames.vectors.similarity import SIMILARITY, Query
 from featurestore.operations.context import Scope
 from featurestore.operations.vectors.request import SearchRequest, SimilaritySearch, check_search

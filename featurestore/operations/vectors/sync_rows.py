@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.as_of.key_filter import with_keys
 from featurestore.frames.columns import column
-from featurestore.frames.schema import TIME_COLUMNS, key_fields
+from featurestore.frames.schema import key_fields
 from featurestore.frames.timestamps import instant, partition_of
 from featurestore.frames.vectors.newest_vectors import most_rows_an_entity, newest_vectors, only_vectors
 from featurestore.frames.vectors.similarity import VectorColumns
@@ -35,16 +36,14 @@ class SyncRows:
     now: datetime
 
     def delta_state(self, watermark: Watermark | None) -> DeltaState:
-        spark, values = self.scope.spark, self.scope.table(self.group).values
-        table_id = values.detail(spark)["id"]
-        newest = values.history(spark, limit=1)[0]
-        version = int(newest["version"])
+        values = self.scope.table(self.group).values
+        newest = values.history(limit=1)[0]
+        version = newest.version
         synced = None
         if watermark is not None and watermark.delta_version <= version:
-            commits = values.history(spark, limit=version - watermark.delta_version + 1)
-            times = [commit["timestamp"] for commit in commits if int(commit["version"]) == watermark.delta_version]
-            synced = times[0].astimezone(UTC) if times else None
-        return DeltaState(table_id, version, newest["timestamp"].astimezone(UTC), synced)
+            commits = values.history(limit=version - watermark.delta_version + 1)
+            synced = next((commit.at for commit in commits if commit.version == watermark.delta_version), None)
+        return DeltaState(values.table_id(), version, newest.at, synced)
 
     def _values(self, version: int) -> DataFrame:
         """The tenant's rows that are valid by ``now``, from one version of the table."""
@@ -91,7 +90,7 @@ class SyncRows:
         parts = []
         assert plan.from_version is not None
         if plan.to_version > plan.from_version:
-            feed = values.changes(self.scope.spark, plan.from_version + 1, plan.to_version)
+            feed = values.changes(plan.from_version + 1, plan.to_version)
             parts.append(feed.where(F.col("tenant_id") == F.lit(self.scope.tenant_id)))
         if plan.due_since is not None:
             dates = (partition_of(plan.due_since.date(), self.group.partition_by), self.now.date())

@@ -262,13 +262,13 @@ def _earlier(batch: _Batch) -> WriteResult | None:
     record = batch.record
     if not record.invalid:
         return None
-    earlier = batch.table.find_batch(batch.context.spark, record.tenant_id, record.batch_id)
+    earlier = batch.table.find_batch(record.tenant_id, record.batch_id)
     return None if earlier is None else _result(batch, *earlier)
 
 
 def _append(batch: _Batch) -> WriteResult:
     context, table, record = batch.context, batch.table, batch.record
-    now = table.next_created(context.spark, context.clock())
+    now = table.next_created(context.clock())
     # Rejected rows come first, so that stored values mean that the whole batch is stored.
     if record.invalid:
         table.append_rejected(bad_rows(batch.remaining), record.tenant_id, record.batch_id, now)
@@ -282,9 +282,7 @@ def _result(batch: _Batch, version: int, stored: BatchRecord) -> WriteResult:
     """The result in the commit that holds this batch id, which may be an earlier one; raises BatchConflictError."""
     table, record = batch.table, batch.record
     is_same = stored.fingerprint == record.fingerprint
-    if not is_same and not (
-        batch.any_erased and is_already_stored(batch.context, table, batch.remaining, record, stored)
-    ):
+    if not is_same and not (batch.any_erased and is_already_stored(table, batch.remaining, record, stored)):
         raise BatchConflictError(
             f"group {table.group.name!r}: batch id {record.batch_id!r} was used before (table version {version}) for "
             "other rows; nothing was written. Give this batch an id of its own"
@@ -294,9 +292,9 @@ def _result(batch: _Batch, version: int, stored: BatchRecord) -> WriteResult:
 
 
 def _find(batch: _Batch) -> tuple[int, BatchRecord]:
-    spark, table, record = batch.context.spark, batch.table, batch.record
-    recent = table.find_batch(spark, record.tenant_id, record.batch_id, limit=20)
-    stored = recent or table.find_batch(spark, record.tenant_id, record.batch_id)
+    table, record = batch.table, batch.record
+    recent = table.find_batch(record.tenant_id, record.batch_id, limit=20)
+    stored = recent or table.find_batch(record.tenant_id, record.batch_id)
     if stored is None:
         raise BatchConflictError(
             f"group {table.group.name!r}: batch id {record.batch_id!r} was used before, in a commit older than the "

@@ -27,13 +27,12 @@ def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None) -> W
     that was never written is given up, so that its rows are checked again.
     """
     table = scope.table(group)
-    spark = scope.spark
-    for claim in table.claims(spark, scope.tenant_id):
-        if table.find_batch(spark, scope.tenant_id, claim) is None:
-            table.give_up(spark, scope.tenant_id, claim)
+    for claim in table.claims(scope.tenant_id):
+        if table.find_batch(scope.tenant_id, claim) is None:
+            table.give_up(scope.tenant_id, claim)
         else:
-            table.remove_claimed(spark, scope.tenant_id, claim)
-    texts = table.read_rejected(spark, scope.tenant_id, batch_id).select(column("row").alias("value"))
+            table.remove_claimed(scope.tenant_id, claim)
+    texts = table.read_rejected(scope.tenant_id, batch_id).select(column("row").alias("value"))
     checked = check_rows(
         rows_from_json_lines(texts, group, scope.tenant_id), group, scope.tenant_id, scope.settings.timestamp_zone
     )
@@ -45,10 +44,10 @@ def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None) -> W
         still_bad = checked.where(~good).select(column(ROW).alias("value"))
         mended = texts.distinct().join(still_bad, "value", "left_anti")
         table.claim(mended.withColumnRenamed("value", "row"), scope.tenant_id, batch_id, claim)
-        claimed = table.read_rejected(spark, scope.tenant_id, claim=claim).select(column("row").alias("value"))
+        claimed = table.read_rejected(scope.tenant_id, claim=claim).select(column("row").alias("value"))
         rows = rows_from_json_lines(claimed, group, scope.tenant_id)
         written = write_batch(scope, group, rows, batch_id=claim, on_invalid="fail")
-        table.remove_claimed(spark, scope.tenant_id, claim)
+        table.remove_claimed(scope.tenant_id, claim)
     remaining = checked.where(~good).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
     return WriteResult(
         written=0 if written is None else written.written,

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from featurestore.stores.file_system import Files
@@ -21,11 +22,30 @@ class LogCommit:
     written: int
     info: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, info: Mapping[str, Any]) -> LogCommit:
+        """A commit as delta-rs or Spark's history describes it; ``timestamp`` is in milliseconds or an instant."""
+        at = info["timestamp"]
+        return cls(int(info["version"]), at if isinstance(at, int) else round(at.timestamp() * 1000), info)
+
+    @property
+    def at(self) -> datetime:
+        return datetime.fromtimestamp(self.written / 1000, UTC)
+
+    @property
+    def operation(self) -> str:
+        return str(self.info.get("operation"))
+
+    @property
+    def user_metadata(self) -> str | None:
+        """What the writer left with the commit, as text."""
+        return self.info.get("userMetadata")
+
     @property
     def metadata(self) -> Mapping[str, Any]:
         """The writer's user metadata, if it is a JSON object."""
         try:
-            metadata = json.loads(self.info.get("userMetadata") or "null")
+            metadata = json.loads(self.user_metadata or "null")
         except json.JSONDecodeError:
             return {}
         return metadata if isinstance(metadata, dict) else {}

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import delta.exceptions
 import delta.tables
+import pyarrow as pa
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema, from_arrow_type, to_arrow_schema
 from pyspark.sql.types import StructField, StructType
 from pyspark.sql.utils import is_remote
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from featurestore.stores.delta.log import LogCommit
 from featurestore.stores.delta.log_remains import check_log
+from featurestore.stores.delta.native_table import NativeTable
+from featurestore.stores.delta.writer_lock import WriterLock
 from featurestore.stores.storage_faults import storage_errors
 
 Params = ParamSpec("Params")
@@ -57,8 +64,20 @@ def _checked(call: Callable[Params, Result]) -> Callable[Params, Result]:
 
 
 def _with_retries(write: Callable[Params, Result]) -> Callable[Params, Result]:
-    """Decorate a write: retry it if another writer committed first, and report storage faults as ``_checked`` does."""
-    return _checked(_retry_on_conflict(write))
+    """Decorate a write by Spark: it holds the table's lock, and is retried if another writer committed first.
+
+    Storage faults are reported as ``_checked`` does.
+    """
+    retried = _retry_on_conflict(write)
+
+    @wraps(write)
+    def wrapped(*args: Params.args, **kwargs: Params.kwargs) -> Result:
+        table = args[0]
+        assert isinstance(table, DeltaTable)
+        with table.writing():
+            return retried(*args, **kwargs)
+
+    return _checked(wrapped)
 
 
 def quote(identifier: str) -> str:
@@ -87,6 +106,11 @@ def in_few_files(rows: DataFrame, *by: str) -> DataFrame:
     return rows.repartition(*by) if by else rows.repartition(1)
 
 
+def spark_schema(schema: pa.Schema) -> StructType:
+    """An Arrow schema in Spark's types."""
+    return from_arrow_schema(schema, prefer_timestamp_ntz=True)
+
+
 def _pairs(properties: Mapping[str, str]) -> str:
     return ", ".join(f"{literal(key)} = {literal(value)}" for key, value in properties.items())
 
@@ -103,10 +127,33 @@ class Transaction:
 class DeltaTable:
     """One Delta table, at a path or under a catalog name; exactly one of the two."""
 
+    session: Callable[[], SparkSession] = field(compare=False, repr=False)
     path: str | None = None
     name: tuple[str, ...] = ()
     # The table's first commit contains rows; other tables are created empty.
     begins_with_rows: bool = False
+    # The same table without Spark; None if only Spark may touch it.
+    native: NativeTable | None = field(default=None, compare=False, repr=False)
+    # Held by each write of a table on a local disk.
+    lock: WriterLock | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session that reads and writes the table; starts Spark if none runs yet."""
+        return self.session()
+
+    def within(self, spark: SparkSession) -> DeltaTable:
+        """The same table, read and written by another session alone, whose settings then hold for every commit."""
+        return dataclasses.replace(self, session=lambda: spark, native=None)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the lock of a table on a local disk while Spark writes it."""
+        if self.lock is None:
+            yield
+        else:
+            with self.lock.held("Spark"):
+                yield
 
     @property
     def sql(self) -> str:
@@ -115,16 +162,19 @@ class DeltaTable:
     def __str__(self) -> str:
         return self.path if self.path is not None else ".".join(self.name)
 
+    def exists(self) -> bool:
+        return self._exists() if self.native is None else self.native.exists()
+
     @_checked
-    def exists(self, spark: SparkSession) -> bool:
+    def _exists(self) -> bool:
         if self.path is None:
-            return spark.catalog.tableExists(self.sql)
+            return self.spark.catalog.tableExists(self.sql)
         # Many tables are created with their first row and looked up often before; the file system answers fastest.
-        if not is_remote() and not delta.tables.DeltaTable.isDeltaTable(spark, self.path):
+        if not is_remote() and not delta.tables.DeltaTable.isDeltaTable(self.spark, self.path):
             return False
         try:
             # A Spark Connect client sends its request only here.
-            _ = spark.read.format("delta").load(self.path).schema
+            _ = self.spark.read.format("delta").load(self.path).schema
         except AnalysisException as error:
             if error.getCondition() in ("PATH_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST"):
                 return False
@@ -133,35 +183,60 @@ class DeltaTable:
             raise
         return True
 
-    @_checked
     def create(
-        self,
-        spark: SparkSession,
-        schema: StructType,
-        partitioned_by: Sequence[str] = (),
-        properties: Mapping[str, str] | None = None,
+        self, schema: pa.Schema, partitioned_by: Sequence[str] = (), properties: Mapping[str, str] | None = None
     ) -> None:
         """Create the table if it does not exist; leave an existing table as it is."""
+        if self.native is not None:
+            return self.native.create(schema, partitioned_by, properties)
+        return self._create(schema, partitioned_by, properties or {})
+
+    @_with_retries
+    def _create(self, schema: pa.Schema, partitioned_by: Sequence[str], properties: Mapping[str, str]) -> None:
         partition = f" PARTITIONED BY ({', '.join(quote(name) for name in partitioned_by)})" if partitioned_by else ""
-        pairs = _pairs(properties or {})
+        pairs = _pairs(properties)
         tail = f" TBLPROPERTIES ({pairs})" if pairs else ""
-        body = ", ".join(column_sql(column) for column in schema)
-        spark.sql(f"CREATE TABLE IF NOT EXISTS {self.sql} ({body}) USING DELTA{partition}{tail}")
+        body = ", ".join(column_sql(column) for column in spark_schema(schema))
+        self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.sql} ({body}) USING DELTA{partition}{tail}")
+
+    def schema(self) -> pa.Schema:
+        """The columns of the newest version."""
+        return to_arrow_schema(self.read().schema) if self.native is None else self.native.schema()
+
+    def add_columns(self, columns: Sequence[pa.Field]) -> None:
+        """Add columns that the table lacks."""
+        if self.native is not None:
+            return self.native.add_columns(columns)
+        return self._add_columns(columns)
 
     @_with_retries
-    def add_columns(self, spark: SparkSession, columns: Sequence[StructField]) -> None:
+    def _add_columns(self, columns: Sequence[pa.Field]) -> None:
         if columns:
-            spark.sql(f"ALTER TABLE {self.sql} ADD COLUMNS ({', '.join(column_sql(column) for column in columns)})")
+            added = ", ".join(column_sql(column) for column in spark_schema(pa.schema(columns)))
+            self.spark.sql(f"ALTER TABLE {self.sql} ADD COLUMNS ({added})")
 
     @_with_retries
-    def change_type(self, spark: SparkSession, column: StructField) -> None:
+    def change_type(self, column: pa.Field) -> None:
         """Widen a column's type in place (Delta type widening)."""
-        spark.sql(f"ALTER TABLE {self.sql} ALTER COLUMN {quote(column.name)} TYPE {column.dataType.simpleString()}")
+        kind = from_arrow_type(column.type).simpleString()
+        self.spark.sql(f"ALTER TABLE {self.sql} ALTER COLUMN {quote(column.name)} TYPE {kind}")
+
+    def table_id(self) -> str:
+        """The id that the table got when it was created."""
+        return str(self.detail()["id"]) if self.native is None else self.native.table_id()
+
+    def properties(self) -> Mapping[str, str]:
+        return dict(self.detail()["properties"]) if self.native is None else self.native.properties()
+
+    def set_properties(self, properties: Mapping[str, str]) -> None:
+        if self.native is not None:
+            return self.native.set_properties(properties)
+        return self._set_properties(properties)
 
     @_with_retries
-    def set_properties(self, spark: SparkSession, properties: Mapping[str, str]) -> None:
+    def _set_properties(self, properties: Mapping[str, str]) -> None:
         if properties:
-            spark.sql(f"ALTER TABLE {self.sql} SET TBLPROPERTIES ({_pairs(properties)})")
+            self.spark.sql(f"ALTER TABLE {self.sql} SET TBLPROPERTIES ({_pairs(properties)})")
 
     @_with_retries
     def append(self, rows: DataFrame, transaction: Transaction | None = None, metadata: str | None = None) -> None:
@@ -181,13 +256,13 @@ class DeltaTable:
         self._overwrite(rows, where, data_change=True)
 
     @_with_retries
-    def lay_out_anew(self, spark: SparkSession, where: str, laid_out: Callable[[DataFrame], DataFrame]) -> None:
+    def lay_out_anew(self, where: str, laid_out: Callable[[DataFrame], DataFrame]) -> None:
         """Rewrite the rows that match the SQL condition, unchanged, into other files, in one commit.
 
         The Change Data Feed records nothing. Rows that others append meanwhile cause no conflict and stay in place.
         Each retry reads the rows again: a frame made before another writer's commit would conflict with it every time.
         """
-        self._overwrite(laid_out(self.read(spark).where(where)), where, data_change=False)
+        self._overwrite(laid_out(self.read().where(where)), where, data_change=False)
 
     def _overwrite(self, rows: DataFrame, where: str, data_change: bool) -> None:
         writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", where)
@@ -198,78 +273,83 @@ class DeltaTable:
             writer.saveAsTable(self.sql)
 
     @_checked
-    def read(self, spark: SparkSession, version: int | None = None) -> DataFrame:
+    def read(self, version: int | None = None) -> DataFrame:
         """Return all rows of the newest version, or of ``version``; the snapshot is fixed when this returns."""
         if version is None and is_remote():
             # Otherwise each query of the frame would read the version that is newest at that time.
-            version = self.version(spark)
-        reader = spark.read.format("delta")
+            version = self.version()
+        reader = self.spark.read.format("delta")
         if version is not None:
             reader = reader.option("versionAsOf", version)
         return reader.load(self.path) if self.path is not None else reader.table(self.sql)
 
-    def changes(self, spark: SparkSession, start_version: int, end_version: int) -> DataFrame:
+    def changes(self, start_version: int, end_version: int) -> DataFrame:
         """Read the Change Data Feed from ``start_version`` to ``end_version``, both inclusive.
 
         One row per inserted, updated or deleted row, with ``_change_type``, ``_commit_version`` and
         ``_commit_timestamp``. If the log or the files no longer contain a version, this call or the query raises.
         """
-        reader = spark.read.format("delta").option("readChangeFeed", "true")
+        reader = self.spark.read.format("delta").option("readChangeFeed", "true")
         reader = reader.option("startingVersion", start_version).option("endingVersion", end_version)
         return reader.load(self.path) if self.path is not None else reader.table(self.sql)
 
     @_with_retries
-    def delete(self, spark: SparkSession, condition: Column) -> None:
+    def delete(self, condition: Column) -> None:
         """Delete the rows that match the condition; if it uses only partition columns, no files are read."""
-        self._api(spark).delete(condition)
+        self._api().delete(condition)
 
     @_with_retries
-    def delete_partitions(self, spark: SparkSession, where: str) -> int:
+    def delete_partitions(self, where: str) -> int:
         """Delete the rows that match a condition on partition columns, without reading files; returns their number."""
-        [metrics] = spark.sql(f"DELETE FROM {self.sql} WHERE {where}").collect()
+        [metrics] = self.spark.sql(f"DELETE FROM {self.sql} WHERE {where}").collect()
         return int(metrics["num_affected_rows"])
 
     @_with_retries
     def delete_matched(self, source: DataFrame, condition: Column) -> int:
         """Delete the rows (``target``) that match a row of ``source`` by the condition; returns their number."""
-        target = self._api(source.sparkSession).alias("target")
+        target = self._api().alias("target")
         [metrics] = target.merge(source.alias("source"), condition).whenMatchedDelete().execute().collect()
         return int(metrics["num_deleted_rows"])
 
     @_with_retries
-    def update(self, spark: SparkSession, condition: Column, values: Mapping[str, Column]) -> None:
-        self._api(spark).update(condition, dict(values))
+    def update(self, condition: Column, values: Mapping[str, Column]) -> None:
+        self._api().update(condition, dict(values))
 
     @_with_retries
     def update_matched(self, source: DataFrame, condition: Column, values: Mapping[str, Column]) -> None:
         """Update the rows (``target``) that match a row of ``source`` by the condition; no row may match two."""
-        target = self._api(source.sparkSession).alias("target")
+        target = self._api().alias("target")
         target.merge(source.alias("source"), condition).whenMatchedUpdate(set=dict(values)).execute()
 
-    def drop(self, spark: SparkSession) -> None:
+    def drop(self) -> None:
         """Drop a catalog's table if it exists; the catalog does not remove the files of a table at a path."""
-        spark.sql(f"DROP TABLE IF EXISTS {self.sql}")
+        self.spark.sql(f"DROP TABLE IF EXISTS {self.sql}")
 
-    def _api(self, spark: SparkSession) -> delta.tables.DeltaTable:
+    def _api(self) -> delta.tables.DeltaTable:
         if self.path is not None:
-            return delta.tables.DeltaTable.forPath(spark, self.path)
-        return delta.tables.DeltaTable.forName(spark, self.sql)
+            return delta.tables.DeltaTable.forPath(self.spark, self.path)
+        return delta.tables.DeltaTable.forName(self.spark, self.sql)
+
+    def history(self, limit: int | None = None) -> list[LogCommit]:
+        """Return the commits that the log still has, newest first."""
+        return self._history(limit) if self.native is None else self.native.history(limit)
 
     @_checked
-    def history(self, spark: SparkSession, limit: int | None = None) -> list[Row]:
-        """Return commits, newest first, with ``version``, ``operation``, ``userMetadata``, ``operationMetrics``."""
+    def _history(self, limit: int | None) -> list[LogCommit]:
         tail = f" LIMIT {int(limit)}" if limit is not None else ""
-        return spark.sql(f"DESCRIBE HISTORY {self.sql}{tail}").collect()
+        rows = self.spark.sql(f"DESCRIBE HISTORY {self.sql}{tail}").collect()
+        return [LogCommit.of(row.asDict(recursive=True)) for row in rows]
 
     @_checked
-    def detail(self, spark: SparkSession) -> Row:
+    def detail(self) -> Row:
         """Return the table's description, with ``location`` (a URI) and ``properties``."""
-        return spark.sql(f"DESCRIBE DETAIL {self.sql}").collect()[0]
+        return self.spark.sql(f"DESCRIBE DETAIL {self.sql}").collect()[0]
 
     @_with_retries
-    def purge_deletion_vectors(self, spark: SparkSession) -> None:
+    def purge_deletion_vectors(self) -> None:
         """Rewrite the files with rows that only a deletion vector marks as deleted; many tables have none."""
-        spark.sql(f"REORG TABLE {self.sql} APPLY (PURGE)")
+        self.spark.sql(f"REORG TABLE {self.sql} APPLY (PURGE)")
 
-    def version(self, spark: SparkSession) -> int:
-        return int(self.history(spark, limit=1)[0]["version"])
+    def version(self) -> int:
+        """The number of the newest version."""
+        return self.history(limit=1)[0].version if self.native is None else self.native.version()

@@ -56,7 +56,7 @@ class TableFiles:
 
     @cached_property
     def _detail(self) -> Mapping[str, Any]:
-        return self.table.detail(self.spark).asDict()
+        return self.table.detail().asDict()
 
     @property
     def location(self) -> str:
@@ -81,7 +81,7 @@ class TableFiles:
 
     def live(self) -> set[str]:
         """The names of the files of the newest version."""
-        rows = inside(self.table.read(self.spark), self.partition)
+        rows = inside(self.table.read(), self.partition)
         return {file_name(path) for path in rows.inputFiles()}
 
     def stored(self) -> list[StoredFile]:

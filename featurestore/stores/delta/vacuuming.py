@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import SparkSession
 
 from featurestore.definitions.values.time_window import from_micros
+from featurestore.stores.delta.log import LogCommit
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.file_system import exact
 from featurestore.stores.sessions import separate_session
@@ -30,19 +30,17 @@ class Commit:
     vacuumed_before: datetime | None = None
 
     @classmethod
-    def of(cls, row: Row) -> Commit:
-        metrics: Mapping[str, str] = row["operationMetrics"] or {}
-        # Spark returns the process's local time, with the fold set for an hour that occurs twice.
-        at = row["timestamp"].astimezone(UTC)
+    def of(cls, commit: LogCommit) -> Commit:
         vacuumed = None
-        if row["operation"] == "VACUUM START" and metrics.get("numFilesToDelete", "0") != "0":
-            vacuumed = at - timedelta(milliseconds=int(row["operationParameters"]["specifiedRetentionMillis"]))
-        return cls(int(row["version"]), at, any(metrics.get(name, "0") != "0" for name in _REMOVED), vacuumed)
+        if commit.operation == "VACUUM START" and commit.metric("numFilesToDelete"):
+            retention = int(commit.info["operationParameters"]["specifiedRetentionMillis"])
+            vacuumed = commit.at - timedelta(milliseconds=retention)
+        return cls(commit.version, commit.at, any(commit.metric(name) for name in _REMOVED), vacuumed)
 
 
-def commits(spark: SparkSession, table: DeltaTable) -> list[Commit]:
+def commits(table: DeltaTable) -> list[Commit]:
     """Return all commits that the table's log still holds, newest first."""
-    return [Commit.of(row) for row in table.history(spark)]
+    return [Commit.of(commit) for commit in table.history()]
 
 
 def spark_now(spark: SparkSession) -> datetime:
@@ -53,12 +51,11 @@ def spark_now(spark: SparkSession) -> datetime:
 
 def vacuum_table(spark: SparkSession, table: DeltaTable, horizon: timedelta) -> tuple[int, int]:
     """Remove unneeded files; returns their number and their bytes."""
-    session = _session(spark)
-    session.sql(_statement(table, horizon))
-    for row in table.history(session, limit=10):
-        if row["operation"] == "VACUUM START":
-            metrics = row["operationMetrics"]
-            return int(metrics["numFilesToDelete"]), int(metrics["sizeOfDataToDelete"])
+    with table.writing():
+        _session(spark).sql(_statement(table, horizon))
+    for commit in table.history(limit=10):
+        if commit.operation == "VACUUM START":
+            return commit.metric("numFilesToDelete"), commit.metric("sizeOfDataToDelete")
     raise AssertionError(f"the history of {table} does not contain its vacuum")
 
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
-
-from featurestore.frames.schema import table_schema
+from featurestore.columnar.schema import table_schema
+from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.delta.which_rows import equal
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_json
 
 # ``planned``: what is about to be removed from disk, so that a certificate can list it whatever happens in between.
@@ -37,38 +36,34 @@ class Erasure:
 
 @dataclass(frozen=True)
 class ErasureLog:
-    table: DeltaTable
+    table: SmallTable
 
-    def create(self, spark: SparkSession) -> None:
-        self.table.create(spark, _SCHEMA, ["tenant_id"])
+    @classmethod
+    def of(cls, table: DeltaTable) -> ErasureLog:
+        return cls(small_table(table, _SCHEMA, ["tenant_id"]))
 
-    def unfinished(self, spark: SparkSession, tenant_id: str, entity: str, hashes: Sequence[str]) -> str | None:
+    def unfinished(self, tenant_id: str, entity: str, hashes: Sequence[str]) -> str | None:
         """Return the id of an erasure of exactly these entities that was begun but not certified, or None."""
-        of_entity = self._of_tenant(spark, tenant_id).where(F.col("entity") == F.lit(entity))
-        rows = of_entity.select("erasure_id", "key_hashes", "kind").toArrow().to_pylist()
+        where = equal(tenant_id=tenant_id, entity=entity)
+        rows = self.table.read(where, ["erasure_id", "key_hashes", "kind"]).to_pylist()
         done = {row["erasure_id"] for row in rows if row["kind"] == "certified"}
         begun = [row["erasure_id"] for row in rows if row["kind"] == "begun" and row["key_hashes"] == list(hashes)]
         return next((erasure_id for erasure_id in begun if erasure_id not in done), None)
 
-    def record(self, spark: SparkSession, erasure: Erasure, kind: Kind, detail: dict[str, Any], now: datetime) -> None:
-        row = (
-            erasure.tenant_id, erasure.erasure_id, erasure.entity, list(erasure.key_hashes), kind, now,
-            written_json(detail, f"the detail of erasure {erasure.erasure_id} ({kind})"),
-        )  # fmt: skip
-        self.table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
+    def record(self, erasure: Erasure, kind: Kind, detail: dict[str, Any], now: datetime) -> None:
+        text = written_json(detail, f"the detail of erasure {erasure.erasure_id} ({kind})")
+        row = asdict(erasure) | {"kind": kind, "recorded_at": now, "detail": text}
+        self.table.append(rows_of(_SCHEMA, [row]))
 
-    def planned(self, spark: SparkSession, erasure: Erasure) -> list[dict[str, Any]]:
-        rows = self._of_tenant(spark, erasure.tenant_id).where(F.col("erasure_id") == F.lit(erasure.erasure_id))
-        details = rows.where(F.col("kind") == F.lit("planned")).select("detail").collect()
-        return [json.loads(row["detail"]) for row in details]
+    def planned(self, erasure: Erasure) -> list[dict[str, Any]]:
+        where = equal(tenant_id=erasure.tenant_id, erasure_id=erasure.erasure_id, kind="planned")
+        return [json.loads(row["detail"]) for row in self.table.read(where, ["detail"]).to_pylist()]
 
-    def certificates(self, spark: SparkSession, tenant_id: str, read: Callable[[str], Item]) -> list[Item]:
+    def certificates(self, tenant_id: str, read: Callable[[str], Item]) -> list[Item]:
         """Return the certificates, each parsed by ``read``, oldest first; warn about unreadable ones and skip them."""
-        if not self.table.exists(spark):
-            return []
-        rows = self._of_tenant(spark, tenant_id).where(F.col("kind") == F.lit("certified"))
+        rows = self.table.read(equal(tenant_id=tenant_id, kind="certified"), ["recorded_at", "erasure_id", "detail"])
         certificates = []
-        for row in rows.orderBy("recorded_at", "erasure_id").select("erasure_id", "detail").collect():
+        for row in sorted(rows.to_pylist(), key=lambda row: (row["recorded_at"], row["erasure_id"])):
             subject = f"the certificate of erasure {row['erasure_id']} of tenant {tenant_id!r}"
             certificate = read_text(read, row["detail"], subject, _REMEDY)
             if isinstance(certificate, UnreadableRow):
@@ -76,6 +71,3 @@ class ErasureLog:
             else:
                 certificates.append(certificate)
         return certificates
-
-    def _of_tenant(self, spark: SparkSession, tenant_id: str) -> DataFrame:
-        return self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
-
-from featurestore.frames.schema import table_schema
+from featurestore.columnar.schema import table_schema
+from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.delta.which_rows import equal
 
 ExportKind = Literal["training_set", "fine_tuning", "rows"]
 # The file in an export that identifies it as this store's, and its tenant.
@@ -35,17 +34,19 @@ class ExportRecord:
 
 @dataclass(frozen=True)
 class ExportLog:
-    table: DeltaTable
+    table: SmallTable
 
-    def record(self, spark: SparkSession, export: ExportRecord, now: datetime) -> None:
+    @classmethod
+    def of(cls, table: DeltaTable) -> ExportLog:
+        return cls(small_table(table, _SCHEMA, ["tenant_id"]))
+
+    def record(self, export: ExportRecord, now: datetime) -> None:
         """Record an export before anything is written: an unrecorded folder would survive an erasure."""
-        self.table.create(spark, _SCHEMA, ["tenant_id"])
-        row = (export.tenant_id, export.path, export.kind, export.name, export.version, now)
-        self.table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
+        self.table.append(rows_of(_SCHEMA, [asdict(export) | {"exported_at": now}]))
 
-    def of_tenant(self, spark: SparkSession, tenant_id: str) -> list[ExportRecord]:
+    def of_tenant(self, tenant_id: str) -> list[ExportRecord]:
         """Return every export of the tenant, oldest first; a path may occur more than once."""
-        if not self.table.exists(spark):
-            return []
-        rows = self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id)).orderBy("exported_at", "path")
-        return [ExportRecord(**row.asDict()) for row in rows.drop("exported_at").collect()]
+        rows = self.table.read(equal(tenant_id=tenant_id)).sort_by(
+            [("exported_at", "ascending"), ("path", "ascending")]
+        )
+        return [ExportRecord(**row) for row in rows.drop_columns("exported_at").to_pylist()]

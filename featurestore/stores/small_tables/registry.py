@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from pyspark.sql import DataFrame, SparkSession
+import pyarrow as pa
 
+from featurestore.columnar.schema import table_schema
 from featurestore.definitions.base import Definition
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.errors import NotFoundError, StorageError, nearest
-from featurestore.frames.schema import table_schema
+from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_text
 
@@ -151,34 +152,35 @@ def _definitions(kind: type[AnyDefinition], entries: Iterable[Entry]) -> list[An
 class Registry:
     """The registry's table."""
 
-    table: DeltaTable
+    table: SmallTable
 
-    def create(self, spark: SparkSession) -> None:
-        self.table.create(spark, _SCHEMA)
+    @classmethod
+    def of(cls, table: DeltaTable) -> Registry:
+        return cls(small_table(table, _SCHEMA))
 
-    def state(self, spark: SparkSession) -> RegistryState:
-        if not self.table.exists(spark):
-            return RegistryState({})
-        rows = self.history(spark).select("kind", "name", "version", "revision", "definition").collect()
+    def create(self) -> None:
+        self.table.create()
+
+    def state(self) -> RegistryState:
         newest: dict[tuple[Kind, str, int], Entry] = {}
-        for row in rows:
-            entry = Entry(*row)
+        for row in self.table.read((), ["kind", "name", "version", "revision", "definition"]).to_pylist():
+            entry = Entry(**row)
             if entry.key not in newest or entry.revision > newest[entry.key].revision:
                 newest[entry.key] = entry
         return RegistryState(newest)
 
-    def history(self, spark: SparkSession) -> DataFrame:
+    def history(self) -> pa.Table:
         """Return one row per state: kind, name, version, revision, definition (JSON), applied_at, code_version."""
-        return self.table.read(spark)
+        return self.table.read()
 
-    def record(self, spark: SparkSession, entries: Iterable[Entry], now: datetime, code_version: str) -> None:
+    def record(self, entries: Iterable[Entry], now: datetime, code_version: str) -> None:
         """Append states of definitions; raises InvariantError for one that could not be read back."""
-        rows: Sequence[tuple[object, ...]] = [
-            (entry.kind, entry.name, entry.version, entry.revision, _checked(entry), now, code_version)
+        rows = [
+            asdict(entry) | {"definition": _checked(entry), "applied_at": now, "code_version": code_version}
             for entry in entries
         ]
         if rows:
-            self.table.append(spark.createDataFrame(rows, _SCHEMA).coalesce(1))
+            self.table.append(rows_of(_SCHEMA, rows))
 
 
 def _checked(entry: Entry) -> str:

@@ -7,16 +7,16 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import Window as W
-from pyspark.sql import functions as F
+import pyarrow as pa
 
+from featurestore.columnar.schema import table_schema
 from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.display.description import Display, Mark, Table, Tone, count, counted, utc_text
 from featurestore.display.displayed import Displayed, Listing
 from featurestore.errors import NotFoundError
-from featurestore.frames.schema import table_schema
+from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.delta.which_rows import equal
 
 # ``abandoned``: the run's process ended without recording how the run ended.
 State = Literal["running", "succeeded", "failed", "abandoned"]
@@ -90,69 +90,78 @@ def describe_runs(runs: Sequence[Run]) -> Display:
 
 @dataclass(frozen=True)
 class RunLedger:
-    table: DeltaTable
+    table: SmallTable
 
-    def create(self, spark: SparkSession) -> None:
+    @classmethod
+    def of(cls, table: DeltaTable) -> RunLedger:
+        return cls(small_table(table, _SCHEMA, ["tenant_id"]))
+
+    def create(self) -> None:
         """Create the ledger, or add the columns that an older one lacks."""
-        if not self.table.exists(spark):
-            return self.table.create(spark, _SCHEMA, ["tenant_id"])
-        stored = self.table.read(spark).columns
-        return self.table.add_columns(spark, [field for field in _SCHEMA if field.name not in stored])
+        self.table.create()
 
-    def record(self, spark: SparkSession, run: Run, now: datetime) -> None:
+    def record(self, run: Run, now: datetime) -> None:
         start, end = (run.window.start, run.window.end) if run.window else (None, None)
-        row = (
-            run.tenant_id, run.run_id, run.sequence, run.job, run.feature_group, run.group_version, start, end,
-            run.state, run.attempt, run.rows_written, run.rows_failed, run.table_version, run.code_version,
-            _storable(run.error), now, run.runner, run.details,
-        )  # fmt: skip
-        self.table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
+        row = {name: getattr(run, name, None) for name in _SCHEMA.names}
+        row |= {"window_start": start, "window_end": end, "error": _storable(run.error), "recorded_at": now}
+        self.table.append(rows_of(_SCHEMA, [row]))
 
-    def runs(self, spark: SparkSession, tenant_id: str) -> DataFrame:
+    def states(self, tenant_id: str) -> pa.Table:
+        """Return every recorded state of every run of the tenant."""
+        return self.table.read(equal(tenant_id=tenant_id))
+
+    def rows(self, tenant_id: str) -> pa.Table:
         """Return one row per run of the tenant: its newest state."""
-        return self.newest(spark, tenant_id).drop("sequence")
+        return rows_of(_SCHEMA, self._newest(tenant_id)).drop_columns("sequence")
 
-    def newest(self, spark: SparkSession, tenant_id: str) -> DataFrame:
-        """Return one row per run of the tenant: its newest state, with ``sequence``, the number of that state."""
-        newest = W.partitionBy("run_id").orderBy(F.desc("sequence"))
-        rows = self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
-        return rows.withColumn("__rank", F.row_number().over(newest)).where("__rank = 1").drop("__rank")
+    def _newest(self, tenant_id: str) -> list[dict[str, Any]]:
+        newest: dict[str, dict[str, Any]] = {}
+        for row in self.states(tenant_id).to_pylist():
+            known = newest.get(row["run_id"])
+            if known is None or row["sequence"] > known["sequence"]:
+                newest[row["run_id"]] = row
+        return list(newest.values())
 
-    def last_of_each(self, spark: SparkSession, tenant_id: str) -> list[Run]:
+    def _runs(self, tenant_id: str) -> list[Run]:
+        """The tenant's runs in their newest states, the last recorded first."""
+        runs = sorted(map(_run, self._newest(tenant_id)), key=lambda run: run.run_id)
+        return sorted(runs, key=_recorded_at, reverse=True)
+
+    def last_of_each(self, tenant_id: str) -> list[Run]:
         """Return the last recorded run of each job and group version, in its newest state."""
-        last = W.partitionBy("job", "feature_group", "group_version").orderBy(F.desc("recorded_at"), "run_id")
-        ranked = self.newest(spark, tenant_id).withColumn("__rank", F.row_number().over(last))
-        return [_run(row) for row in ranked.where("__rank = 1").drop("__rank").toArrow().to_pylist()]
+        last: dict[tuple[str, str, int], Run] = {}
+        for run in self._runs(tenant_id):
+            last.setdefault((run.job, run.feature_group, run.group_version), run)
+        return list(last.values())
 
-    def of_job(self, spark: SparkSession, tenant_id: str, job: str, group: str, group_version: int) -> list[Run]:
+    def of_job(self, tenant_id: str, job: str, group: str, group_version: int) -> list[Run]:
         """Return every run of one job on one group in its newest state, oldest attempt first."""
-        rows = (
-            self.newest(spark, tenant_id)
-            .where((F.col("job") == job) & (F.col("feature_group") == group))
-            .where(F.col("group_version") == group_version)
-        )
-        return sorted((_run(row) for row in rows.toArrow().to_pylist()), key=lambda run: (run.attempt, run.run_id))
+        wanted = (job, group, group_version)
+        runs = [run for run in self._runs(tenant_id) if (run.job, run.feature_group, run.group_version) == wanted]
+        return sorted(runs, key=lambda run: (run.attempt, run.run_id))
 
-    def of_window(
-        self, spark: SparkSession, tenant_id: str, job: str, group: str, group_version: int, window: TimeWindow
-    ) -> list[Run]:
+    def of_window(self, tenant_id: str, job: str, group: str, group_version: int, window: TimeWindow) -> list[Run]:
         """Return every run of one job on one window of a group in its newest state, oldest attempt first."""
-        return [run for run in self.of_job(spark, tenant_id, job, group, group_version) if run.window == window]
+        return [run for run in self.of_job(tenant_id, job, group, group_version) if run.window == window]
 
-    def latest(self, spark: SparkSession, tenant_id: str, limit: int) -> Listing[Run]:
+    def latest(self, tenant_id: str, limit: int) -> Listing[Run]:
         """Return up to ``limit`` runs in their newest state, newest first."""
-        rows = self.newest(spark, tenant_id).orderBy(F.desc("recorded_at"), "run_id").limit(limit)
-        return Listing(map(_run, rows.toArrow().to_pylist()), describe_runs)
+        return Listing(self._runs(tenant_id)[:limit], describe_runs)
 
-    def get(self, spark: SparkSession, tenant_id: str, run_id: str) -> Run:
+    def get(self, tenant_id: str, run_id: str) -> Run:
         """Return one run by its id, or by the first characters of it; raises NotFoundError."""
         if not run_id:
             raise NotFoundError("the run id is empty; list runs to see their ids")
-        rows = self.newest(spark, tenant_id).where(F.col("run_id").startswith(run_id)).limit(2).toArrow().to_pylist()
-        if len(rows) != 1:
-            problem = "is the beginning of several; give more of it" if rows else "is not in the ledger"
+        found = [run for run in self._runs(tenant_id) if run.run_id.startswith(run_id)]
+        if len(found) != 1:
+            problem = "is the beginning of several; give more of it" if found else "is not in the ledger"
             raise NotFoundError(f"run {run_id!r} of tenant {tenant_id!r} {problem}; list runs to see their ids")
-        return _run(rows[0])
+        return found[0]
+
+
+def _recorded_at(run: Run) -> datetime:
+    assert run.recorded_at is not None
+    return run.recorded_at
 
 
 def _storable(text: str | None) -> str | None:

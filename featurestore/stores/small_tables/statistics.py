@@ -4,48 +4,46 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import reduce
+from typing import Any
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
+import pyarrow as pa
 
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.frames.timestamps import date_literal, instant
-from featurestore.stores.delta.table import DeltaTable, in_few_files, literal
+from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
+from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.delta.which_rows import AnyOf, Test, Where, equal
 
 Dates = tuple[date | None, date | None]
 
-_TOP = T.StructType([T.StructField("value", T.StringType()), T.StructField("rows", T.LongType())])
-_COLUMNS: dict[str, T.DataType] = {
-    "tenant_id": T.StringType(),
-    "feature_group": T.StringType(),
-    "group_version": T.IntegerType(),
-    "event_date": T.DateType(),
-    "feature": T.StringType(),
-    "type": T.StringType(),
-    "measure": T.StringType(),
-    "rows": T.LongType(),
-    "nulls": T.LongType(),
-    "numbers": T.LongType(),
-    "minimum": T.DoubleType(),
-    "maximum": T.DoubleType(),
-    "mean": T.DoubleType(),
-    "squares": T.DoubleType(),
-    "quantiles": T.ArrayType(T.DoubleType()),
-    "distinct_values": T.LongType(),
-    "top": T.ArrayType(_TOP),
-    "distinct_sketch": T.BinaryType(),
-    "table_version": T.LongType(),
-    "computed_at": T.TimestampType(),
-    # Only in a group's mark, a row without an event date: what was profiled.
-    "contents": T.StringType(),
-    # Null in rows that earlier versions wrote, which are not read.
-    "points": T.ArrayType(T.DoubleType()),
-}
-_SCHEMA = T.StructType([T.StructField(name, kind) for name, kind in _COLUMNS.items()])
+_TOP = pa.struct([("value", pa.string()), ("rows", pa.int64())])
+SCHEMA = pa.schema(
+    {
+        "tenant_id": pa.string(),
+        "feature_group": pa.string(),
+        "group_version": pa.int32(),
+        "event_date": pa.date32(),
+        "feature": pa.string(),
+        "type": pa.string(),
+        "measure": pa.string(),
+        "rows": pa.int64(),
+        "nulls": pa.int64(),
+        "numbers": pa.int64(),
+        "minimum": pa.float64(),
+        "maximum": pa.float64(),
+        "mean": pa.float64(),
+        "squares": pa.float64(),
+        "quantiles": pa.list_(pa.field("element", pa.float64())),
+        "distinct_values": pa.int64(),
+        "top": pa.list_(pa.field("element", _TOP)),
+        "distinct_sketch": pa.binary(),
+        "table_version": pa.int64(),
+        "computed_at": pa.timestamp("us", "UTC"),
+        # Only in a group's mark, a row without an event date: what was profiled.
+        "contents": pa.string(),
+        # Null in rows that earlier versions wrote, which are not read.
+        "points": pa.list_(pa.field("element", pa.float64())),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -60,43 +58,31 @@ class Mark:
 class Statistics:
     """The statistics of all tenants; methods name the tenant, and most the group."""
 
-    table: DeltaTable
+    table: SmallTable
 
-    def create(self, spark: SparkSession) -> None:
+    @classmethod
+    def of(cls, table: DeltaTable) -> Statistics:
         # Partitioned by group, so that profiling different groups at once causes no conflicts.
-        self.table.create(spark, _SCHEMA, ["tenant_id", "feature_group"])
+        return cls(small_table(table, SCHEMA, ["tenant_id", "feature_group"]))
 
-    def mark(self, spark: SparkSession, tenant_id: str, group: FeatureGroup) -> Mark | None:
+    def mark(self, tenant_id: str, group: FeatureGroup) -> Mark | None:
         """Return how far the group was profiled as a whole; None if it never was."""
-        rows = self._rows(spark, tenant_id, group).where(F.col("event_date").isNull())
-        marks = rows.select("table_version", "contents").collect()
-        return Mark(*marks[0]) if marks else None
+        where = [*_of(tenant_id, group), Test("event_date", "is null")]
+        marks = self.table.read(where, ["table_version", "contents"]).to_pylist()
+        return Mark(**marks[0]) if marks else None
 
-    def lines(self, spark: SparkSession, tenant_id: str, group: FeatureGroup, dates: Dates = (None, None)) -> DataFrame:
+    def lines(self, tenant_id: str, group: FeatureGroup, dates: Dates = (None, None)) -> pa.Table:
         """Return the rows of these event dates, both inclusive; None means no bound."""
-        rows = self._rows(spark, tenant_id, group).where(F.col("event_date").isNotNull() & F.col("points").isNotNull())
-        first, last = dates
-        if first is not None:
-            rows = rows.where(F.col("event_date") >= date_literal(first))
-        if last is not None:
-            rows = rows.where(F.col("event_date") <= date_literal(last))
-        return rows
+        rows = self.table.read([*_of(tenant_id, group), *_inside(dates)])
+        return rows.filter(rows.column("points").is_valid())
 
-    def of_tenant(self, spark: SparkSession, tenant_id: str) -> DataFrame:
-        """Return the rows and marks of all the tenant's groups, in every version; the table must exist."""
-        return self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
-
-    def _rows(self, spark: SparkSession, tenant_id: str, group: FeatureGroup) -> DataFrame:
-        self.create(spark)
-        rows = self.table.read(spark)
-        if "points" not in rows.columns:
-            self.table.add_columns(spark, [_SCHEMA["points"]])
-            rows = self.table.read(spark)
-        return rows.where(_of(tenant_id, group))
+    def of_tenant(self, tenant_id: str) -> pa.Table:
+        """Return the rows and marks of all the tenant's groups, in every version."""
+        return self.table.read(equal(tenant_id=tenant_id))
 
     def replace(
         self,
-        lines: DataFrame,
+        lines: pa.Table,
         tenant_id: str,
         group: FeatureGroup,
         where: Dates | list[date],
@@ -110,70 +96,44 @@ class Statistics:
         replaced, too.
         """
         constants = {
-            "tenant_id": F.lit(tenant_id),
-            "feature_group": F.lit(group.name),
-            "group_version": F.lit(group.version),
-            "table_version": F.lit(table_version),
-            "computed_at": instant(now),
+            "tenant_id": tenant_id,
+            "feature_group": group.name,
+            "group_version": group.version,
+            "table_version": table_version,
+            "computed_at": now,
         }
-        rows = [lines] if contents is None else [lines, _mark(lines.sparkSession, contents)]
-        whole = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), rows)
-        stored = [
-            constants.get(name, F.col(name) if name in whole.columns else F.lit(None)).cast(kind).alias(name)
-            for name, kind in _COLUMNS.items()
-        ]
-        self.table.replace(in_few_files(whole.select(*stored)), _replaced(tenant_id, group, where, contents))
+        mark = [] if contents is None else [rows_of(SCHEMA, [{"contents": contents}])]
+        whole = pa.concat_tables([_complete(lines), *mark])
+        for name, value in constants.items():
+            column = pa.repeat(pa.scalar(value, SCHEMA.field(name).type), whole.num_rows)
+            whole = whole.set_column(SCHEMA.get_field_index(name), SCHEMA.field(name), column)
+        self.table.replace(whole, _replaced(tenant_id, group, where, contents))
 
 
-def _mark(spark: SparkSession, contents: str) -> DataFrame:
-    return spark.range(1).select(F.lit(contents).alias("contents"))
+def _complete(lines: pa.Table) -> pa.Table:
+    """The lines with all columns; those that they lack are null."""
+    columns: list[Any] = [
+        lines.column(field.name).cast(field.type)
+        if field.name in lines.column_names
+        else pa.nulls(len(lines), field.type)
+        for field in SCHEMA
+    ]
+    return pa.table(columns, schema=SCHEMA)
 
 
-def _of(tenant_id: str, group: FeatureGroup) -> Column:
-    return (
-        (F.col("tenant_id") == F.lit(tenant_id))
-        & (F.col("feature_group") == F.lit(group.name))
-        & (F.col("group_version") == F.lit(group.version))
-    )
+def _of(tenant_id: str, group: FeatureGroup) -> Where:
+    return equal(tenant_id=tenant_id, feature_group=group.name, group_version=group.version)
 
 
-def _replaced(tenant_id: str, group: FeatureGroup, where: Dates | list[date], contents: str | None) -> str:
-    """Return the condition for the rows to be replaced, in SQL."""
-    if isinstance(where, tuple):
-        bounds = [f"event_date {sign} {_date(end)}" for sign, end in zip((">=", "<="), where, strict=True) if end]
-        dates = " AND ".join(["event_date IS NOT NULL", *bounds])
-    else:
-        dates = f"event_date IN ({', '.join(map(_date, where))})" if where else "false"
-    mark = "false" if contents is None else "event_date IS NULL"
-    return (
-        f"tenant_id = {literal(tenant_id)} AND feature_group = {literal(group.name)} "
-        f"AND group_version = {group.version} AND (({dates}) OR {mark})"
-    )
+def _inside(dates: Dates) -> list[Test]:
+    first, last = dates
+    tests = [Test("event_date", "is not null")]
+    tests += [] if first is None else [Test("event_date", ">=", first)]
+    return tests if last is None else [*tests, Test("event_date", "<=", last)]
 
 
-def _date(day: date) -> str:
-    return f"DATE {literal(day.isoformat())}"
-
-
-def changed_dates(
-    spark: SparkSession, values: DeltaTable, tenant_id: str, after: int, up_to: int
-) -> frozenset[date] | None:
-    """Return the event dates at which the tenant's rows changed in the table versions ``after < v <= up_to``.
-
-    They come from the Change Data Feed, which has appended and deleted rows, but no rows of files that were only
-    rewritten. Returns None if the feed does not go back far enough, such as after a vacuum: then every date may have
-    changed.
-    """
-    reader = (
-        spark.read.format("delta")
-        .option("readChangeFeed", "true")
-        .option("startingVersion", after + 1)
-        .option("endingVersion", up_to)
-    )
-    try:
-        feed = reader.load(values.path) if values.path is not None else reader.table(values.sql)
-        of_tenant = feed.where(F.col("tenant_id") == F.lit(tenant_id))
-        return frozenset(row["event_date"] for row in of_tenant.select("event_date").distinct().collect())
-    except (PySparkException, Py4JJavaError):
-        # Other faults show when the caller reads all rows instead.
-        return None
+def _replaced(tenant_id: str, group: FeatureGroup, where: Dates | list[date], contents: str | None) -> Where:
+    """The rows to be replaced."""
+    dates = _inside(where) if isinstance(where, tuple) else [Test("event_date", "in", tuple(where))]
+    mark = [] if contents is None else [(Test("event_date", "is null"),)]
+    return [*_of(tenant_id, group), AnyOf((tuple(dates), *mark))]

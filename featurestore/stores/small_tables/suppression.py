@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.columnar.schema import table_schema
 from featurestore.errors import ConfigurationError
 from featurestore.frames.columns import column
 from featurestore.frames.keyed_hash import key_pads, keyed_hash
 from featurestore.frames.rows.suppression import SUPPRESSED, identity_text
-from featurestore.frames.schema import table_schema
 from featurestore.stores.arrow import to_spark
+from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.delta.which_rows import equal
 
 SECRET = "FEATURESTORE_SUPPRESSION_SECRET"
 # Someone could try all keys, so the secret must be too long to be guessed.
@@ -76,22 +79,20 @@ class SuppressionSecret:
 
 @dataclass(frozen=True)
 class SuppressionList:
-    table: DeltaTable
+    table: SmallTable
 
-    def of_tenant(self, spark: SparkSession, tenant_id: str) -> list[Suppression]:
+    @classmethod
+    def of(cls, table: DeltaTable) -> SuppressionList:
+        return cls(small_table(table, _SCHEMA, ["tenant_id"]))
+
+    def of_tenant(self, tenant_id: str) -> list[Suppression]:
         """Return what is suppressed, one item per entity and secret; empty if no entity was ever erased."""
-        if not self.table.exists(spark):
-            return []
-        rows = self.table.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
-        counted = rows.groupBy("entity", "join_keys", "secret_check").agg(F.count(F.lit(1)).alias("hashes")).collect()
-        suppressions = [
-            Suppression(row["entity"], tuple(row["join_keys"]), row["secret_check"], row["hashes"]) for row in counted
-        ]
-        return sorted(suppressions, key=lambda item: (item.entity, item.join_keys, item.secret_check))
+        rows = self.table.read(equal(tenant_id=tenant_id), ["entity", "join_keys", "secret_check"]).to_pylist()
+        counted = Counter((row["entity"], tuple(row["join_keys"]), row["secret_check"]) for row in rows)
+        return [Suppression(*key, hashes) for key, hashes in sorted(counted.items())]
 
     def add(
         self,
-        spark: SparkSession,
         tenant_id: str,
         entity: str,
         join_keys: Sequence[str],
@@ -101,15 +102,16 @@ class SuppressionList:
         now: datetime,
     ) -> None:
         """Add hashes to the list; those that are on it are not added again."""
-        self.table.create(spark, _SCHEMA, ["tenant_id"])
-        listed = {row["key_hash"] for row in self._of_entity(spark, tenant_id, entity).select("key_hash").collect()}
-        rows = [
-            (tenant_id, entity, list(join_keys), key_hash, secret.check, erasure_id, now)
-            for key_hash in hashes
-            if key_hash not in listed
-        ]
+        listed = self.hashes(tenant_id, entity)
+        constants = {"tenant_id": tenant_id, "entity": entity, "join_keys": list(join_keys), "suppressed_at": now}
+        constants |= {"secret_check": secret.check, "erasure_id": erasure_id}
+        rows = [constants | {"key_hash": key_hash} for key_hash in hashes if key_hash not in listed]
         if rows:
-            self.table.append(spark.createDataFrame(rows, _SCHEMA).coalesce(1))
+            self.table.append(rows_of(_SCHEMA, rows))
+
+    def hashes(self, tenant_id: str, entity: str) -> set[str]:
+        """Return the hashes of the entity's suppressed keys."""
+        return set(self.table.read(equal(tenant_id=tenant_id, entity=entity), ["key_hash"]).column(0).to_pylist())
 
     def mark(
         self,
@@ -124,14 +126,10 @@ class SuppressionList:
         """
         marked = rows.withColumn(SUPPRESSED, F.lit(False))
         for suppression, keys in suppressed:
-            listed = self._of_entity(rows.sparkSession, tenant_id, suppression.entity)
-            listed = listed.select(F.col("key_hash").alias("__listed")).distinct()
+            hashes = pa.array(sorted(self.hashes(tenant_id, suppression.entity)), pa.string())
+            listed = to_spark(rows.sparkSession, pa.table({"__listed": hashes}))
             hashed = secret.with_hash(marked, tenant_id, suppression.entity, keys)
             joined = hashed.join(listed, column(_HASH) == F.col("__listed"), "left")
             is_suppressed = column(SUPPRESSED) | F.col("__listed").isNotNull()
             marked = joined.withColumn(SUPPRESSED, is_suppressed).drop(_HASH, "__listed")
         return marked
-
-    def _of_entity(self, spark: SparkSession, tenant_id: str, entity: str) -> DataFrame:
-        rows = self.table.read(spark)
-        return rows.where((F.col("tenant_id") == F.lit(tenant_id)) & (F.col("entity") == F.lit(entity)))

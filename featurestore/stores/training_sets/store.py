@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.columnar.schema import table_schema
 from featurestore.display.displayed import Listing
 from featurestore.errors import NotFoundError, StorageError, nearest
-from featurestore.frames.schema import table_schema
+from featurestore.stores.delta.small_table import rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.delta.which_rows import Test, Where, equal
 from featurestore.stores.file_system import Files
 from featurestore.stores.layout import Layout
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_text
@@ -30,7 +33,7 @@ class Manifests:
     unreadable: dict[tuple[str, str, int], UnreadableRow]
 
     @classmethod
-    def of(cls, rows: Iterable[Row]) -> Manifests:
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> Manifests:
         readable, unreadable = [], {}
         for row in rows:
             key = (row["tenant_id"], row["name"], row["version"])
@@ -59,91 +62,84 @@ class TrainingSetStore:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._table = small_table(layout.training_sets, _SCHEMA, ["tenant_id"])
 
     def rows_table(self, tenant_id: str, name: str, version: int) -> DeltaTable:
         return self._layout.training_set(tenant_id, name, version)
 
-    def rows_tables(
-        self, spark: SparkSession, files: Files, tenant_id: str
-    ) -> builtins.list[tuple[str, int, DeltaTable]]:
+    def rows_tables(self, files: Files, tenant_id: str) -> builtins.list[tuple[str, int, DeltaTable]]:
         """Return the tenant's tables of rows, with name and version, both of published sets and of unpublished ones.
 
         In a catalog only those of published sets, because a table's name does not identify the tenant reliably.
         """
         folder = self._layout.training_sets_of(tenant_id)
         if folder is None:
-            versions = [(row["name"], row["version"]) for row in self._published(spark, tenant_id)]
+            versions = [(row["name"], row["version"]) for row in self._published(tenant_id)]
         else:
             names = [(name, last) for name in files.folders_in(folder) for last in files.folders_in(f"{folder}/{name}")]
             versions = [(name, int(last[1:])) for name, last in names if last[:1] == "v" and last[1:].isdigit()]
         return [(name, version, self.rows_table(tenant_id, name, version)) for name, version in sorted(versions)]
 
-    def remove_rows(self, spark: SparkSession, files: Files, table: DeltaTable) -> None:
+    def remove_rows(self, files: Files, table: DeltaTable) -> None:
         if table.path is not None:
             files.delete(table.path)
         else:
-            table.drop(spark)
+            table.drop()
 
-    def next_version(self, spark: SparkSession, tenant_id: str, name: str) -> int:
+    def next_version(self, tenant_id: str, name: str) -> int:
         """Return the first unused version; deleted versions, and rows that a crash left behind, count as used."""
-        version = max(self.versions(spark, tenant_id, name), default=0) + 1
-        while self.rows_table(tenant_id, name, version).exists(spark):
+        version = max(self.versions(tenant_id, name), default=0) + 1
+        while self.rows_table(tenant_id, name, version).exists():
             version += 1
         return version
 
-    def publish(self, spark: SparkSession, manifest: Manifest) -> None:
+    def publish(self, manifest: Manifest) -> None:
         """Make a version with complete rows visible. Raises InvariantError if its manifest could not be read back."""
-        text = _text(manifest)
-        table = self._layout.training_sets
-        table.create(spark, _SCHEMA, ["tenant_id"])
-        row = (manifest.tenant_id, manifest.name, manifest.version, manifest.created_at, text)
-        table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
+        row = {name: getattr(manifest, name) for name in ("tenant_id", "name", "version", "created_at")}
+        self._table.append(rows_of(_SCHEMA, [row | {"manifest": _text(manifest)}]))
 
     def check_readable(self, manifest: Manifest) -> None:
         """Raise InvariantError if the manifest could not be read back."""
         _text(manifest)
 
-    def unpublish(self, spark: SparkSession, tenant_id: str, name: str, versions: Iterable[int]) -> None:
+    def unpublish(self, tenant_id: str, name: str, versions: Iterable[int]) -> None:
         """Remove the manifests of these versions, all in one commit.
 
         Each version's row stays, without a manifest, so that its number is never used again.
         """
-        of_set = (F.col("tenant_id") == F.lit(tenant_id)) & (F.col("name") == F.lit(name))
-        published = of_set & F.col("version").isin([*versions]) & F.col("manifest").isNotNull()
-        self._layout.training_sets.update(spark, published, {"manifest": F.lit(None).cast("string")})
+        published = [*_of_set(tenant_id, name), Test("version", "in", [*versions]), _IS_PUBLISHED]
+        self._table.update(published, {"manifest": None})
 
-    def versions(self, spark: SparkSession, tenant_id: str, name: str) -> dict[int, bool]:
+    def versions(self, tenant_id: str, name: str) -> dict[int, bool]:
         """Return every version that ever existed, in order, and whether it is still published."""
-        rows = self._rows(spark, tenant_id, name)
-        if rows is None:
-            return {}
-        states = rows.select("version", F.col("manifest").isNotNull().alias("is_published")).collect()
-        return {row["version"]: row["is_published"] for row in sorted(states, key=lambda row: int(row["version"]))}
+        rows = self._table.read(_of_set(tenant_id, name), ["version", "manifest"]).to_pylist()
+        return {
+            row["version"]: row["manifest"] is not None for row in sorted(rows, key=lambda row: int(row["version"]))
+        }
 
-    def list(self, spark: SparkSession, tenant_id: str, name: str | None = None) -> Listing[Manifest]:
+    def list(self, tenant_id: str, name: str | None = None) -> Listing[Manifest]:
         """Return manifests by name and version, oldest first; warn about unreadable ones and skip them."""
-        manifests = Manifests.of(self._published(spark, tenant_id, name))
+        manifests = Manifests.of(self._published(tenant_id, name))
         manifests.warn()
         problems = tuple(str(problem) for problem in manifests.unreadable.values())
         return Listing(manifests.readable, partial(describe_manifests, problems=problems))
 
-    def manifests(self, spark: SparkSession, tenant_id: str | None = None) -> Manifests:
+    def manifests(self, tenant_id: str | None = None) -> Manifests:
         """Return the manifests of a tenant, or of every tenant, which the upkeep of shared tables needs."""
-        return Manifests.of(self._published(spark, tenant_id))
+        return Manifests.of(self._published(tenant_id))
 
-    def replace_manifest(self, spark: SparkSession, manifest: Manifest) -> None:
+    def replace_manifest(self, manifest: Manifest) -> None:
         """Replace the manifest of a published version, such as after an erasure."""
-        of_set = (F.col("tenant_id") == F.lit(manifest.tenant_id)) & (F.col("name") == F.lit(manifest.name))
-        of_version = of_set & (F.col("version") == F.lit(manifest.version))
-        self._layout.training_sets.update(spark, of_version, {"manifest": F.lit(_text(manifest))})
+        of_version = [*_of_set(manifest.tenant_id, manifest.name), *equal(version=manifest.version)]
+        self._table.update(of_version, {"manifest": _text(manifest)})
 
-    def get(self, spark: SparkSession, tenant_id: str, name: str, version: int | None = None) -> Manifest:
+    def get(self, tenant_id: str, name: str, version: int | None = None) -> Manifest:
         """Return one version's manifest, by default the newest version's.
 
         Raises NotFoundError with the nearest names or the existing versions, StorageError if this manifest cannot be
         read.
         """
-        rows = self._published(spark, tenant_id)
+        rows = self._published(tenant_id)
         texts = {row["version"]: row["manifest"] for row in rows if row["name"] == name}
         if not texts:
             raise NotFoundError(
@@ -157,30 +153,27 @@ class TrainingSetStore:
             raise StorageError(str(manifest))
         return manifest
 
-    def read(self, spark: SparkSession, manifest: Manifest) -> DataFrame:
-        return self.read_with_part(spark, manifest).drop(PART)
+    def read(self, manifest: Manifest) -> DataFrame:
+        return self.read_with_part(manifest).drop(PART)
 
-    def read_with_part(self, spark: SparkSession, manifest: Manifest) -> DataFrame:
+    def read_with_part(self, manifest: Manifest) -> DataFrame:
         """Return the rows with ``PART``, the number of the manifest's part that each belongs to, from 0."""
-        rows = self.rows_table(manifest.tenant_id, manifest.name, manifest.version).read(spark)
+        rows = self.rows_table(manifest.tenant_id, manifest.name, manifest.version).read()
         return rows if PART in rows.columns else rows.withColumn(PART, F.lit(0))
 
-    def _rows(self, spark: SparkSession, tenant_id: str | None, name: str | None = None) -> DataFrame | None:
-        table = self._layout.training_sets
-        if not table.exists(spark):
-            return None
-        rows = table.read(spark)
-        if tenant_id is not None:
-            rows = rows.where(F.col("tenant_id") == F.lit(tenant_id))
-        return rows if name is None else rows.where(F.col("name") == F.lit(name))
+    def _published(self, tenant_id: str | None = None, name: str | None = None) -> builtins.list[dict[str, Any]]:
+        of_tenant = [] if tenant_id is None else equal(tenant_id=tenant_id)
+        of_set = of_tenant if name is None else [*of_tenant, *equal(name=name)]
+        rows: builtins.list[dict[str, Any]] = self._table.read([*of_set, _IS_PUBLISHED], _PUBLISHED_COLUMNS).to_pylist()
+        return rows
 
-    def _published(
-        self, spark: SparkSession, tenant_id: str | None = None, name: str | None = None
-    ) -> builtins.list[Row]:
-        rows = self._rows(spark, tenant_id, name)
-        if rows is None:
-            return []
-        return rows.where(F.col("manifest").isNotNull()).select("tenant_id", "name", "version", "manifest").collect()
+
+_PUBLISHED_COLUMNS = ("tenant_id", "name", "version", "manifest")
+_IS_PUBLISHED = Test("manifest", "is not null")
+
+
+def _of_set(tenant_id: str, name: str) -> Where:
+    return equal(tenant_id=tenant_id, name=name)
 
 
 def _text(manifest: Manifest) -> str:

@@ -1,0 +1,387 @@
+"""A Delta table on a local disk, through delta-rs and Arrow, without Spark: its log, its small reads and writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import deltalake
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake.exceptions import CommitFailedError
+from deltalake.transaction import AddAction, CommitProperties, RemoveAction
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from featurestore.stores.delta.data_files import DataFile, read_file, write_files
+from featurestore.stores.delta.log import LogCommit
+from featurestore.stores.delta.log_remains import check_log
+from featurestore.stores.delta.native_errors import native_errors
+from featurestore.stores.delta.which_rows import Where, arrow_condition, columns_of
+from featurestore.stores.delta.writer_lock import WriterLock
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
+
+# Reader features with which the log and the Parquet files alone still say everything about a table's rows.
+_PLAIN_FEATURES = frozenset(
+    {"typeWidening", "typeWidening-preview", "timestampNtz", "vacuumProtocolCheck", "v2Checkpoint"}
+)
+# What a plain writer must not ignore: the library refuses most of it, but would not keep these up.
+_ROW_TRACKING = "delta.enableRowTracking"
+_VECTORS = "delta.enableDeletionVectors"
+
+
+def _checked(
+    call: Callable[Concatenate[NativeTable, Params], Result],
+) -> Callable[Concatenate[NativeTable, Params], Result]:
+    """Decorate a method: faults of storage, such as lost commits, name the table."""
+
+    @wraps(call)
+    def wrapped(table: NativeTable, /, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+        check_log(table.path, table.begins_with_rows)
+        with native_errors(table.path):
+            return call(table, *args, **kwargs)
+
+    return wrapped
+
+
+def _writing(
+    call: Callable[Concatenate[NativeTable, Params], Result],
+) -> Callable[Concatenate[NativeTable, Params], Result]:
+    """Decorate a write: it holds the table's lock, and is made anew on a newer version if another commit came first."""
+    again = retry(
+        retry=retry_if_exception_type(CommitFailedError),
+        wait=wait_random_exponential(multiplier=0.05, max=5),
+        stop=stop_after_attempt(15),
+        reraise=True,
+    )
+
+    @wraps(call)
+    def wrapped(table: NativeTable, /, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+        with table.lock.held("delta-rs"):
+            return again(call)(table, *args, **kwargs)
+
+    return _checked(wrapped)
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """A data file of one version of the table, as its log describes it; ``bounds``: column -> smallest and largest."""
+
+    path: str
+    bytes: int
+    rows: int
+    partition: Mapping[str, Any]
+    bounds: Mapping[str, tuple[Any, Any]]
+    # Whether the bounds are exact; those of the log are in milliseconds, and texts are cut.
+    is_exact: bool = False
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of a table. ``is_plain``: the Parquet files that the log names, and no more, hold its rows."""
+
+    version: int
+    schema: pa.Schema
+    files: list[LogFile]
+    is_plain: bool
+
+
+@dataclass(frozen=True)
+class NativeTable:
+    """A table at a local path; ``begins_with_rows``: its first commit has rows, others are created empty."""
+
+    path: str
+    lock: WriterLock
+    begins_with_rows: bool = False
+
+    def _open(self, version: int | None = None) -> deltalake.DeltaTable:
+        return deltalake.DeltaTable(self.path, version=version)
+
+    @_checked
+    def exists(self) -> bool:
+        # Most tables that are asked for exist, and the library creates the folder of one that does not.
+        return self._has_log() and deltalake.DeltaTable.is_deltatable(self.path)
+
+    def _has_log(self) -> bool:
+        return Path(self.path, "_delta_log").is_dir()
+
+    @_writing
+    def create(
+        self, schema: pa.Schema, partition_by: Sequence[str] = (), properties: Mapping[str, str] | None = None
+    ) -> None:
+        """Create the table if it does not exist; leave an existing table as it is."""
+        if self._has_log() and deltalake.DeltaTable.is_deltatable(self.path):
+            return
+        Path(self.path).mkdir(parents=True, exist_ok=True)
+        deltalake.DeltaTable.create(
+            self.path, schema, mode="ignore", partition_by=list(partition_by), configuration=dict(properties or {}),
+            raise_if_key_not_exists=False,
+        )  # fmt: skip
+
+    @_writing
+    def add_columns(self, fields: Sequence[pa.Field]) -> None:
+        """Add the columns that the table lacks."""
+        table = self._open()
+        known = {field.name.lower() for field in table.schema().fields}
+        lacking = [field for field in fields if field.name.lower() not in known]
+        if lacking:
+            table.alter.add_columns(deltalake.Schema.from_arrow(pa.schema(lacking)).fields)
+
+    @_checked
+    def schema(self) -> pa.Schema:
+        return pa.schema(self._open().schema())
+
+    @_checked
+    def table_id(self) -> str:
+        return str(self._open().metadata().id)
+
+    @_checked
+    def properties(self) -> dict[str, str]:
+        return dict(self._open().metadata().configuration)
+
+    @_writing
+    def set_properties(self, properties: Mapping[str, str]) -> None:
+        if properties:
+            self._open().alter.set_table_properties(dict(properties), raise_if_not_exists=False)
+
+    @_checked
+    def version(self) -> int:
+        return int(self._open().version())
+
+    @_checked
+    def history(self, limit: int | None = None) -> list[LogCommit]:
+        """Return the commits that the log still has, newest first."""
+        return [LogCommit.of(commit) for commit in self._open().history(limit)]
+
+    @_checked
+    def snapshot(self, version: int | None = None) -> Snapshot:
+        """Return the newest version of the table, or ``version``, by its log alone."""
+        table = self._open(version)
+        return Snapshot(int(table.version()), pa.schema(table.schema()), self._files(table), _has_plain_files(table))
+
+    @_checked
+    def takes_plain_writes(self) -> bool:
+        """Whether a writer of plain Parquet files may append; not if rows have identities, or columns are widened."""
+        table = self._open()
+        protocol, properties = table.protocol(), table.metadata().configuration
+        if protocol.min_reader_version > 1 and (protocol.reader_features or protocol.min_reader_version == 2):
+            return False
+        return properties.get(_ROW_TRACKING) != "true" and properties.get(_VECTORS) != "true"
+
+    @_writing
+    def append(self, rows: pa.Table, transaction: tuple[str, int] | None = None, metadata: str | None = None) -> None:
+        """Append rows, which are in the order of the partitions.
+
+        With a ``transaction`` (an application's id and its version) a repeated append changes nothing. ``metadata``:
+        the commit's user metadata.
+        """
+        table = self._open()
+        if transaction is not None and (table.transaction_version(transaction[0]) or -1) >= transaction[1]:
+            return
+        added = write_files(self.path, rows, table.metadata().partition_columns)
+        self._commit(table, added, (), transaction=transaction, metadata=metadata)
+
+    def _commit(
+        self,
+        table: deltalake.DeltaTable,
+        added: Iterable[DataFile],
+        removed: Iterable[LogFile],
+        data_change: bool = True,
+        transaction: tuple[str, int] | None = None,
+        metadata: str | None = None,
+    ) -> None:
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        actions: list[AddAction | RemoveAction] = [
+            AddAction(file.path, file.bytes, file.partition, file.modified, data_change, file.statistics)
+            for file in added
+        ]
+        actions += [
+            RemoveAction(
+                path=file.path, data_change=data_change, deletion_timestamp=now, size=file.bytes,
+                partition_values={name: _text(value) for name, value in file.partition.items()},
+            )
+            for file in removed
+        ]  # fmt: skip
+        properties = CommitProperties(
+            custom_metadata=None if metadata is None else {"userMetadata": metadata},
+            app_transactions=None if transaction is None else [deltalake.Transaction(*transaction)],
+            max_commit_retries=0 if transaction is not None else None,
+        )
+        table.create_write_transaction(
+            actions,
+            mode="append",
+            schema=table.schema(),
+            partition_by=table.metadata().partition_columns,
+            commit_properties=properties,
+        )
+
+    @_checked
+    def read(self, where: Where = (), columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the rows that pass ``where``, with these columns, by default all; in no particular order."""
+        table = self._open()
+        schema = pa.schema(table.schema())
+        names = list(schema.names if columns is None else columns)
+        needed = pa.schema([schema.field(name) for name in dict.fromkeys((*names, *columns_of(where)))])
+        condition = arrow_condition(where)
+        parts = [self.read_data(file, needed).filter(condition) for file in self._may_hold(self._files(table), where)]
+        whole = pa.concat_tables(parts) if parts else needed.empty_table()
+        return whole.select(names)
+
+    def read_data(self, file: LogFile, schema: pa.Schema, filters: pc.Expression | None = None) -> pa.Table:
+        """Return the rows of one file with these columns."""
+        with native_errors(self.path, file.path):
+            return read_file(self.path, file.path, file.partition, schema, filters)
+
+    def _files(self, table: deltalake.DeltaTable) -> list[LogFile]:
+        actions = pa.table(table.get_add_actions(flatten=True))
+        names = actions.column_names
+        partitions = {name: f"partition.{name}" for name in table.metadata().partition_columns}
+        bounded = [name[4:] for name in names if name.startswith("min.") and f"max.{name[4:]}" in names]
+        counts = "num_records" if "num_records" in names else None
+        return [
+            LogFile(
+                path=row["path"],
+                bytes=row["size_bytes"],
+                rows=self._rows_of(row["path"]) if counts is None or row[counts] is None else row[counts],
+                partition={name: row.get(column) for name, column in partitions.items()},
+                bounds={name: (row[f"min.{name}"], row[f"max.{name}"]) for name in bounded},
+            )
+            for row in actions.to_pylist()
+        ]
+
+    @_checked
+    def changed_partitions(self, after: int, up_to: int) -> list[Mapping[str, str]] | None:
+        """Return the partitions that got or lost rows in the versions ``after < v <= up_to``, each value as text.
+
+        None if the log no longer has one of these commits.
+        """
+        parts: dict[tuple[str | None, ...], Mapping[str, str]] = {}
+        for version in range(after + 1, up_to + 1):
+            try:
+                text = Path(self.path, "_delta_log", f"{version:020}.json").read_text(encoding="utf-8")
+            except FileNotFoundError:
+                return None
+            for line in text.splitlines():
+                action = json.loads(line) if line.strip() else {}
+                file = action.get("add") or action.get("remove")
+                if file is None or not file.get("dataChange"):
+                    continue
+                if file.get("partitionValues") is None:
+                    return None
+                parts[tuple(file["partitionValues"].values())] = file["partitionValues"]
+        return list(parts.values())
+
+    def _rows_of(self, path: str) -> int:
+        """The number of rows by the file's own footer, for a writer that left no statistics in the log."""
+        with native_errors(self.path, path):
+            return int(pq.read_metadata(Path(self.path, path)).num_rows)
+
+    @_checked
+    def extent(self, files: Sequence[LogFile], column: str) -> tuple[Any, Any] | None:
+        """Return the exact bounds of a column of instants in these files; None if all its values are null.
+
+        The log's own bounds are in milliseconds, so the files at the ends say it.
+        """
+        slack = timedelta(milliseconds=1)
+        known = [file.bounds[column] for file in files if column in file.bounds and None not in file.bounds[column]]
+        found = []
+        for file in files:
+            low, high = file.bounds.get(column, (None, None))
+            inner = low is not None and high is not None
+            if not inner or low <= min(known)[0] + slack or high >= max(high for _, high in known) - slack:
+                schema = pa.schema([pa.field(column, pa.timestamp("us", "UTC"))])
+                bounds = pc.min_max(self.read_data(file, schema).column(column)).as_py()
+                if bounds["min"] is not None:
+                    found.append((bounds["min"], bounds["max"]))
+        return (min(low for low, _ in found), max(high for _, high in found)) if found else None
+
+    def _may_hold(self, files: Sequence[LogFile], where: Where) -> list[LogFile]:
+        """The files of partitions that may hold rows that pass ``where``."""
+        if not files or not where:
+            return list(files)
+        by = set(files[0].partition)
+        tests = [test for test in where if columns_of([test]) <= by]
+        if not tests:
+            return list(files)
+        table = pa.Table.from_pylist([dict(file.partition) | {"__n": n} for n, file in enumerate(files)])
+        return [files[n] for n in table.filter(arrow_condition(tests)).column("__n").to_pylist()]
+
+    @_writing
+    def replace(self, rows: pa.Table, where: Where) -> None:
+        """Replace the rows that pass ``where`` with these, in one commit."""
+        self._rewrite(where, lambda _: None, rows)
+
+    @_writing
+    def update(self, where: Where, values: Mapping[str, Any]) -> None:
+        """Give columns new values in the rows that pass ``where``, in one commit."""
+
+        def changed(rows: pa.Table) -> pa.Table:
+            for name, value in values.items():
+                place, field = rows.schema.get_field_index(name), rows.schema.field(name)
+                scalar = pa.scalar(value, field.type)
+                column = pa.nulls(rows.num_rows, field.type) if value is None else pa.repeat(scalar, rows.num_rows)
+                rows = rows.set_column(place, field, column)
+            return rows
+
+        self._rewrite(where, changed, None)
+
+    @_writing
+    def delete(self, where: Where) -> None:
+        """Delete the rows that pass ``where``, in one commit."""
+        self._rewrite(where, lambda _: None, None)
+
+    @_writing
+    def compact(self) -> None:
+        """Rewrite each partition's files as one, in one commit that changes no rows."""
+        table = self._open()
+        schema, by = pa.schema(table.schema()), table.metadata().partition_columns
+        parts: dict[tuple[Any, ...], list[LogFile]] = {}
+        for file in self._files(table):
+            parts.setdefault(tuple(file.partition.values()), []).append(file)
+        removed = [file for files in parts.values() if len(files) > 1 for file in files]
+        written = []
+        for files in parts.values():
+            if len(files) > 1:
+                rows = pa.concat_tables([self.read_data(file, schema) for file in files])
+                written += write_files(self.path, rows, by)
+        if removed:
+            self._commit(table, written, removed, data_change=False)
+
+    def _rewrite(self, where: Where, changed: Callable[[pa.Table], pa.Table | None], added: pa.Table | None) -> None:
+        """Write anew the files with rows that pass ``where``: with what ``changed`` makes of these rows."""
+        table = self._open()
+        schema, by = pa.schema(table.schema()), table.metadata().partition_columns
+        condition = arrow_condition(where)
+        removed, written = [], []
+        for file in self._may_hold(self._files(table), where):
+            rows = self.read_data(file, schema)
+            met = rows.filter(condition)
+            if not met.num_rows:
+                continue
+            removed.append(file)
+            kept = rows.filter(~pc.coalesce(condition, pc.scalar(False)))
+            made = changed(met)
+            written += write_files(self.path, kept if made is None else pa.concat_tables([kept, made]), by)
+        if added is not None and added.num_rows:
+            written += write_files(self.path, added.select(schema.names).cast(schema), by)
+        if written or removed:
+            self._commit(table, written, removed)
+
+
+def _has_plain_files(table: deltalake.DeltaTable) -> bool:
+    protocol, properties = table.protocol(), table.metadata().configuration
+    features = set(protocol.reader_features or ()) if protocol.min_reader_version >= 3 else set()
+    if protocol.min_reader_version == 2 or features - _PLAIN_FEATURES:
+        return False
+    return properties.get("delta.columnMapping.mode", "none") == "none" and properties.get(_VECTORS) != "true"
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
