@@ -57,7 +57,8 @@ from featurestore.operations.vectors.similar_entities import SimilarEntities
 from featurestore.operations.vectors.sync import sync_all_embeddings, sync_embeddings
 from featurestore.operations.vectors.sync_result import SyncResult
 from featurestore.operations.writing.embed_texts import EmbedRequest, EmbedResult, embed_texts
-from featurestore.operations.writing.ingest import OnInvalid, Rows, WriteResult, write_batch
+from featurestore.operations.writing.batch import WriteResult
+from featurestore.operations.writing.ingest import OnInvalid, Rows, write_batch
 from featurestore.operations.writing.retry_rejected import retry_rejected
 from featurestore.operations.writing.write_value import write_embedding, write_feature_value
 from featurestore.stores.small_tables.runs import Run
@@ -181,16 +182,18 @@ class OfflineStore:
         *,
         entities: Entities | None = None,
         full_feature_names: bool = False,
+        to: To = "spark",
     ) -> BatchFeatures:
         """Values with event timestamps in ``[start, end)``, one row per entity and event timestamp.
 
         The features are columns, in the order of ``features``, which may name several groups of one entity. Corrections
         are resolved; no value is carried from one moment to another. ``entities``: a mapping of join keys, several
-        mappings, or a frame; None means all. ``.rows`` is a DataFrame that has not run yet;
+        mappings, or a frame; None means all. ``.rows`` is a Spark DataFrame that has not run yet, or with ``to`` a
+        pandas DataFrame or an Arrow table, which needs no Spark if this process reaches the files;
         ``.metadata(count_rows=True)`` counts and times it. Raises NotFoundError, InvalidArgumentError, SpineError.
         """
         request = BatchRequest(
-            features=features, start=start, end=end, entities=entities, full_feature_names=full_feature_names
+            features=features, start=start, end=end, entities=entities, full_feature_names=full_feature_names, to=to
         )
         return get_batch_features(self._scope, request)
 
@@ -203,14 +206,17 @@ class OfflineStore:
         *,
         limit: int | None = None,
         all_versions: bool = False,
-    ) -> DataFrame:
+        to: To = "spark",
+    ) -> DataFrame | pd.DataFrame | pa.Table:
         """One feature of one entity with event timestamps in ``[start, end]``, both inclusive, newest first.
 
         Columns: join keys, ``event_timestamp``, ``created_timestamp``, the feature. A corrected value appears once, as
-        corrected; with ``all_versions`` every row that was written appears. Raises NotFoundError, InvalidArgumentError.
+        corrected; with ``all_versions`` every row that was written appears. ``to``: a Spark DataFrame, a pandas DataFrame
+        or an Arrow table; the last two need no Spark if this process reaches the files. Raises NotFoundError,
+        InvalidArgumentError.
         """
         request = HistoryRequest(
-            feature=feature, entity=entity, start=start, end=end, limit=limit, all_versions=all_versions
+            feature=feature, entity=entity, start=start, end=end, limit=limit, all_versions=all_versions, to=to
         )
         return get_feature_history(self._scope, request)
 

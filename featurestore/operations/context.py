@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.utils import is_remote
 
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.hadoop_files import HadoopFiles
+from featurestore.stores.delta.pruning import Dates, Times
 from featurestore.stores.file_system import Files
 from featurestore.stores.files.named import NamedFiles
 from featurestore.stores.group_table import GroupTable
@@ -187,6 +189,17 @@ class Scope:
 
     def table(self, group: FeatureGroup) -> GroupTable:
         return self.context.table(group)
+
+    def read_local(
+        self,
+        group: FeatureGroup,
+        columns: Sequence[str],
+        dates: Dates = (None, None),
+        times: Times = (None, None),
+        keys: pa.Table | None = None,
+    ) -> pa.Table | None:
+        """The tenant's rows of a group without Spark, or None; see ``GroupTable.read_local``."""
+        return self.table(group).read_local(self.tenant_id, columns, dates, times, keys)
 
     def read_values(
         self,

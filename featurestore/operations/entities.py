@@ -79,13 +79,18 @@ def of_entities(context: Context, values: DataFrame, group: FeatureGroup, entiti
         return values
     if isinstance(entities, DataFrame):
         return with_broadcast_keys(values, _typed_keys(entities, group))
-    # Keep the first of equal keys, compared after reading them as their types, which tells 1 from True.
-    table = _as_table(context, group.entity, entities).group_by(group.join_keys, use_threads=False).aggregate([])
+    table = distinct_entities(context, group.entity, entities)
 
     def broadcast(rows: DataFrame) -> DataFrame:
         return with_broadcast_keys(rows, _typed_keys(to_spark(context.spark, table), group))
 
     return with_keys(values, table, table.num_rows, broadcast)
+
+
+def distinct_entities(context: Context, entity: Entity, entities: Entities) -> pa.Table:
+    """One row of typed join keys per entity, of entities in this process's memory. Raises InvalidArgumentError."""
+    # Keep the first of equal keys, compared after reading them as their types, which tells 1 from True.
+    return _as_table(context, entity, entities).group_by(entity.keys, use_threads=False).aggregate([])
 
 
 def _as_table(context: Context, entity: Entity, entities: Any) -> pa.Table:

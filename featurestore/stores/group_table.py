@@ -15,6 +15,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StructField, StructType
 
+from featurestore.columnar.rows.stored_rows import as_stored, in_file_order
 from featurestore.columnar.schema import PARTITION_COLUMNS, REJECTED, values_schema
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.types import is_wider
@@ -23,8 +24,9 @@ from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.suppression import REASON
 from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
 from featurestore.stores.arrow import to_spark
-from featurestore.stores.delta.native_table import LogFile, Snapshot
+from featurestore.stores.delta.native_table import LogFile, NativeTable, Snapshot
 from featurestore.stores.delta.pruning import Dates, Times, chosen_files, row_condition, with_keys
+from featurestore.stores.delta.which_rows import equal
 from featurestore.stores.delta.table import DeltaTable, Transaction, in_few_files, literal, spark_schema
 from featurestore.stores.layout import Layout
 
@@ -141,6 +143,45 @@ class GroupTable:
             "event_date", *self.group.join_keys, "event_timestamp"
         )
         self.values.append(sorted_files, Transaction(_app_id(record.tenant_id, record.batch_id)), record.to_json())
+
+    def takes_local_writes(self) -> bool:
+        """Whether rows can be appended without Spark."""
+        native = self.values.native
+        return native is not None and native.takes_plain_writes()
+
+    def append_locally(self, good: pa.Table, record: BatchRecord, now: datetime) -> None:
+        """The same as ``append_values``, without Spark; the table must take local writes."""
+        rows = in_file_order(as_stored(good, self.group, record.tenant_id, now), self.group)
+        transaction = (_app_id(record.tenant_id, record.batch_id), 1)
+        _native(self.values).append(rows, transaction, record.to_json())
+
+    def append_rejected_locally(self, bad: pa.Table, tenant_id: str, batch_id: str, now: datetime) -> None:
+        """The same as ``append_rejected``, without Spark."""
+        rejected, count = _native(self.rejected), bad.num_rows
+        rejected.create(REJECTED, ["tenant_id"])
+        rejected.add_columns(list(REJECTED))
+        columns = {
+            "tenant_id": pa.repeat(pa.scalar(tenant_id), count),
+            "batch_id": pa.repeat(pa.scalar(batch_id), count),
+            "rejected_at": pa.repeat(pa.scalar(now, REJECTED.field("rejected_at").type), count),
+            "reasons": bad.column(FAULTS),
+            "row": bad.column(ROW),
+            "claim": pa.nulls(count, pa.string()),
+        }
+        rows = pa.table([columns[field.name].cast(field.type) for field in REJECTED], schema=REJECTED)
+        # Rows of an earlier try that wrote no values.
+        of_batch = equal(tenant_id=tenant_id, batch_id=batch_id)
+        if rejected.read(of_batch, ["batch_id"]).num_rows:
+            return rejected.replace(rows, of_batch)
+        return rejected.append(rows, (_app_id(tenant_id, batch_id), 1))
+
+    def read_rejected_locally(self, tenant_id: str, batch_id: str) -> list[str]:
+        """Return the texts of a batch's rejected rows."""
+        rejected = _native(self.rejected)
+        if not rejected.exists():
+            return []
+        texts: list[str] = rejected.read(equal(tenant_id=tenant_id, batch_id=batch_id), ["row"]).column(0).to_pylist()
+        return texts
 
     def as_stored(self, good: DataFrame, tenant_id: str, now: datetime) -> DataFrame:
         """Return good rows with the table's columns, in its order, as they are appended at ``now``."""
@@ -341,6 +382,11 @@ class GroupTable:
     def _evolve_rejected(self) -> None:
         stored = set(self.rejected.schema().names)
         self.rejected.add_columns([field for field in REJECTED if field.name not in stored])
+
+
+def _native(table: DeltaTable) -> NativeTable:
+    assert table.native is not None
+    return table.native
 
 
 def _stored_field(stored: pa.Schema, defined: pa.Field) -> pa.Field:

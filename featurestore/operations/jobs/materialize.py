@@ -25,7 +25,8 @@ from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.jobs.transform import isolated, transform
 from featurestore.operations.jobs.transformation_errors import rows_that_compute
-from featurestore.operations.writing.ingest import WriteResult, reasons, write_batch
+from featurestore.operations.writing.batch import WriteResult, reasons
+from featurestore.operations.writing.ingest import write_batch
 from featurestore.stores.small_tables.runs import Run
 
 MATERIALIZE = "materialize"

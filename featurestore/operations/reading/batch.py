@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.arguments import checked
 from featurestore.columnar.schema import TIME_COLUMNS
+from featurestore.columnar.values.batch import in_time, joined
+from featurestore.columnar.values.corrections import latest_values as local_latest_values
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.lookup import listed
 from featurestore.definitions.values.time_window import TimeWindow
@@ -22,19 +26,21 @@ from featurestore.frames.columns import column
 from featurestore.frames.corrections import latest_values
 from featurestore.frames.timestamps import in_window, partitions_of
 from featurestore.operations.context import Scope
-from featurestore.operations.entities import Entities, of_entities
+from featurestore.operations.entities import Entities, distinct_entities, of_entities
+from featurestore.operations.given_as import To, frame_as, given_as
 from featurestore.operations.instants import argument_window
 from featurestore.operations.reading.request import Features, ResolvedLookup, requested_columns, resolve
 
 
 @dataclass(frozen=True)
 class BatchFeatures:
-    """``rows`` is a lazy Spark DataFrame: join keys, ``event_timestamp``, the features in the order of the request.
+    """``rows``: join keys, ``event_timestamp``, the features in the order of the request; a lazy Spark DataFrame, or as
+    ``to`` said.
 
     Grain: one row per entity and event timestamp in ``window`` at which a group has a value of any of the features.
     """
 
-    rows: DataFrame
+    rows: DataFrame | pd.DataFrame | pa.Table
     window: TimeWindow
     feature_names: tuple[str, ...]
 
@@ -50,7 +56,7 @@ class BatchFeatures:
         }
         if count_rows:
             before = time.monotonic()
-            metadata["row_count"] = self.rows.count()
+            metadata["row_count"] = self.rows.count() if isinstance(self.rows, DataFrame) else len(self.rows)
             metadata["seconds"] = time.monotonic() - before
         return metadata
 
@@ -64,6 +70,7 @@ class BatchRequest:
     end: Any
     entities: Entities | None
     full_feature_names: bool
+    to: To
 
 
 def get_batch_features(scope: Scope, request: BatchRequest) -> BatchFeatures:
@@ -79,10 +86,43 @@ def get_batch_features(scope: Scope, request: BatchRequest) -> BatchFeatures:
     window = argument_window(request.start, request.end, scope.settings.timestamp_zone)
     names = requested_columns(features, lookups)
     check_outputs([*keys, "event_timestamp"], names)
-    parts = [_values(scope, lookup, window, request.entities) for lookup in lookups]
     on = [*keys, "event_timestamp"]
+    if request.to != "spark" and not isinstance(request.entities, DataFrame):
+        local = _local_rows(scope, lookups, window, request.entities, on)
+        if local is not None:
+            return BatchFeatures(given_as(scope.context, local.select([*on, *names]), request.to), window, names)
+    parts = [_values(scope, lookup, window, request.entities) for lookup in lookups]
     rows = reduce(lambda left, right: left.join(right, on, "full"), parts)
-    return BatchFeatures(rows.select(*(column(name) for name in (*on, *names))), window, names)
+    return BatchFeatures(frame_as(rows.select(*(column(name) for name in (*on, *names))), request.to), window, names)
+
+
+def _local_rows(
+    scope: Scope,
+    lookups: Sequence[ResolvedLookup],
+    window: TimeWindow,
+    entities: Entities | None,
+    on: Sequence[str],
+) -> pa.Table | None:
+    """The same rows without Spark; None if only Spark can read one of the groups."""
+    parts = []
+    for lookup in lookups:
+        group = lookup.group
+        features = [name for name in group.feature_names if name in lookup.features]
+        keys = None if entities is None else distinct_entities(scope.context, group.entity, entities)
+        values = scope.read_local(
+            group,
+            [*group.join_keys, *TIME_COLUMNS, *features],
+            partitions_of(window, group.partition_by),
+            (window.start, window.end),
+            keys,
+        )
+        if values is None:
+            return None
+        inside = in_time(values, window.start, window.end, "excluded")
+        latest = local_latest_values(inside, group.join_keys, features, group.nulls)
+        outputs = {lookup.outputs[name]: latest.column(name) for name in lookup.features}
+        parts.append(pa.table({name: latest.column(name) for name in on} | outputs))
+    return joined(parts, on)
 
 
 def _shared_keys(lookups: Sequence[ResolvedLookup]) -> list[str]:

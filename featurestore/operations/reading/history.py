@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from featurestore.columnar.schema import TIME_COLUMNS
+from featurestore.columnar.values.history import history
 from featurestore.definitions.names import parse_reference
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import latest_values, sort_value
 from featurestore.frames.timestamps import instant, partition_of
 from featurestore.operations.context import Scope
-from featurestore.operations.entities import EntityKey, entity_key, of_entities
+from featurestore.operations.entities import EntityKey, entity_key, entity_rows, of_entities
+from featurestore.operations.given_as import To, frame_as, given_as
 from featurestore.operations.instants import argument_instant, argument_limit
 
 
@@ -29,9 +33,10 @@ class HistoryRequest:
     end: Any
     limit: int | None
     all_versions: bool
+    to: To
 
 
-def get_feature_history(scope: Scope, request: HistoryRequest) -> DataFrame:
+def get_feature_history(scope: Scope, request: HistoryRequest) -> DataFrame | pd.DataFrame | pa.Table:
     """One row per event timestamp in ``[start, end]``, both included, newest first, with the latest corrected value.
 
     Columns: the join keys, ``event_timestamp``, ``created_timestamp``, the feature, and an embedding's
@@ -49,14 +54,17 @@ def get_feature_history(scope: Scope, request: HistoryRequest) -> DataFrame:
         raise InvalidArgumentError(f"start {first.isoformat()} is after end {last.isoformat()}")
     count = argument_limit(request.limit)
     model = feature.model_version_column
-    values = scope.read_values(
-        group,
-        [*group.join_keys, *TIME_COLUMNS, name, *([] if model is None else [model])],
-        (
-            None if first is None else partition_of(first.date(), group.partition_by),
-            None if last is None else last.date(),
-        ),
+    columns = [*group.join_keys, *TIME_COLUMNS, name, *([] if model is None else [model])]
+    dates = (
+        None if first is None else partition_of(first.date(), group.partition_by),
+        None if last is None else last.date(),
     )
+    if request.to != "spark":
+        local = scope.read_local(group, columns, dates, (first, last), entity_rows(group.entity, [key]))
+        if local is not None:
+            rows = history(local, group.join_keys, name, group.nulls, all_versions=request.all_versions, limit=count)
+            return given_as(scope.context, rows, request.to)
+    values = scope.read_values(group, columns, dates)
     values = of_entities(scope.context, values, group, key)
     if first is not None:
         values = values.where(F.col("event_timestamp") >= instant(first))
@@ -67,6 +75,5 @@ def get_feature_history(scope: Scope, request: HistoryRequest) -> DataFrame:
     order = [F.desc("event_timestamp"), F.desc("created_timestamp"), sort_value(values, name).desc()]
     if not request.all_versions:
         values = latest_values(values, group.join_keys, [name], group.nulls)
-    columns = [*group.join_keys, *TIME_COLUMNS, name, *([] if model is None else [model])]
     ordered = values.orderBy(*order).select(*(column(part) for part in columns))
-    return ordered if count is None else ordered.limit(count)
+    return frame_as(ordered if count is None else ordered.limit(count), request.to)

@@ -11,6 +11,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from featurestore.columnar.schema import TIME_COLUMNS
+from featurestore.columnar.values.values_at import ValueAt, values_at
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.lookup import as_lookups
 from featurestore.definitions.names import parse_reference
@@ -24,7 +25,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.corrections import sort_value
 from featurestore.frames.timestamps import first_of_partition, instant
 from featurestore.operations.context import Scope
-from featurestore.operations.entities import EntityKey, entity_key, of_entities
+from featurestore.operations.entities import EntityKey, entity_key, entity_rows, of_entities
 from featurestore.operations.instants import argument_instant
 from featurestore.operations.reading.request import parse_known_at
 
@@ -63,7 +64,7 @@ class FeatureValue(Displayed):
 def get_features_at_time(
     scope: Scope, features: str | Iterable[str], entity: EntityKey, *, at: object, known_at: object
 ) -> dict[str, FeatureValue | None]:
-    """Reference -> the value valid at ``at`` (included), or None, in the order of ``features``; one job per group.
+    """Reference -> the value valid at ``at`` (included), or None, in the order of ``features``.
 
     The rules are those of ``point_in_time_join`` for a spine of one row: TTL, null policy, corrections, ``known_at``.
     Raises NotFoundError, InvalidNameError, and InvalidArgumentError for an entity or moment that cannot be read.
@@ -107,11 +108,14 @@ def _of_group(
     for name in names:
         group.feature(name)
     models = [feature.model_version_column for feature in features if feature.model_version_column is not None]
-    values = scope.read_values(
-        group,
-        [*group.join_keys, *TIME_COLUMNS, *(feature.name for feature in features), *models],
-        (first_of_partition(at, group.ttl, group.partition_by), at.date()),
-    )
+    columns = [*group.join_keys, *TIME_COLUMNS, *(feature.name for feature in features), *models]
+    dates = (first_of_partition(at, group.ttl, group.partition_by), at.date())
+    local = scope.read_local(group, columns, dates, (None, at), entity_rows(group.entity, [key]))
+    if local is not None:
+        in_order = [feature.name for feature in features]
+        found = values_at(local, in_order, at=at, ttl=group.ttl, nulls=group.nulls, known_at=known_at)
+        return {f"{group.name}:{name}": _of_local(group, name, value) for name, value in found.items()}
+    values = scope.read_values(group, columns, dates)
     values = of_entities(scope.context, values, group, key).where(F.col("event_timestamp") <= instant(at))
     if group.ttl is not None:
         # Computed in microseconds, because datetime has no instants before the year 1.
@@ -130,6 +134,19 @@ def _of_group(
         f"{group.name}:{feature.name}": _value(group, feature.name, row[f"latest_{index}"])
         for index, feature in enumerate(features)
     }
+
+
+def _of_local(group: FeatureGroup, name: str, value: ValueAt | None) -> FeatureValue | None:
+    if value is None:
+        return None
+    return FeatureValue(
+        feature=f"{group.name}:{name}",
+        value=value.value,
+        event_timestamp=value.event_timestamp,
+        created_timestamp=value.created_timestamp,
+        group_version=group.version,
+        model_version=value.model_version,
+    )
 
 
 def _latest(name: str, model: str | None, order: Column, nulls: str) -> Column:

@@ -25,7 +25,8 @@ from featurestore.frames.rows.local_rows import arrow_from_pandas, arrow_from_ta
 from featurestore.frames.vectors.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.instants import argument_count
-from featurestore.operations.writing.ingest import WriteResult, write_batch
+from featurestore.operations.writing.batch import WriteResult
+from featurestore.operations.writing.ingest import write_batch
 from featurestore.stores.arrow import to_spark
 
 

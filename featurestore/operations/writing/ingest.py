@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
@@ -11,79 +12,22 @@ from uuid import uuid4
 import pandas as pd
 import pyarrow as pa
 from pyspark.sql import DataFrame
-from pyspark.sql import Window as W
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
+from featurestore.columnar.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
+from featurestore.columnar.rows.names import REASON
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.display.description import Display, Mark, Table, count, counted
-from featurestore.display.displayed import Displayed
 from featurestore.errors import BatchConflictError, InvalidArgumentError, InvalidRowsError, SchemaError
-from featurestore.frames.columns import column
-from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
-from featurestore.frames.rows.conform import FAULTS, ROW
-from featurestore.frames.rows.expectations import broken_expectations
-from featurestore.frames.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
-from featurestore.frames.rows.suppression import REASON, SUPPRESSED, without_suppressed
-from featurestore.frames.rows.validation import bad_rows, check_rows, good_rows
-from featurestore.kinds.json_text.json_columns import json_of
-from featurestore.operations.context import Context, Scope
-from featurestore.operations.erasure.groups import erase_again
-from featurestore.operations.erasure.suppress import of_group, suppressions, with_mark, with_rejected_marked
-from featurestore.operations.writing.retry_after_erasure import is_already_stored
+from featurestore.operations.context import Scope
+from featurestore.operations.erasure.suppress import of_group, suppressions
+from featurestore.operations.writing.batch import CheckedBatch, WriteResult
+from featurestore.operations.writing.local_batch import checked_locally
+from featurestore.operations.writing.spark_batch import checked_by_spark
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.group_table import BatchRecord, GroupTable
-
-# Rows shown for each reason.
-_SAMPLES = 3
+from featurestore.stores.small_tables.suppression import Suppression
 
 OnInvalid = Literal["quarantine", "fail"]
 Rows: TypeAlias = DataFrame | pd.DataFrame | pa.Table | Sequence[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class WriteResult(Displayed):
-    """The result of writing a batch: ``written + failed`` is the number of its rows.
-
-    ``errors`` counts reasons (a row may have several). ``samples`` has up to three rows per reason, as they came, as
-    JSON. ``table_version``: the version of the values table that holds the batch; None for an empty batch. Rows of
-    erased entities count as failed, with the reason ``suppressed``, and are stored nowhere. ``duplicate``: this batch
-    id was written before, and nothing was written now.
-    """
-
-    written: int
-    failed: int
-    batch_id: str
-    table_version: int | None
-    errors: dict[str, int] = field(default_factory=dict)
-    duplicate: bool = False
-    samples: dict[str, list[str]] = field(default_factory=dict, repr=False)
-    # The group's expectations that the rows of a run break; see Expectations.
-    broken: tuple[str, ...] = ()
-
-    def display(self) -> Display:
-        """The number of rows written, and the reasons of rejected rows with one sample each."""
-        title = f"{counted(self.written, 'row')} written, {self.failed:,} rejected"
-        if self.duplicate:
-            title = "this batch was written before; nothing was written now"
-        return Display(
-            title,
-            lines=tuple(Mark(f"Not as expected: {breach}", "bad") for breach in self.broken),
-            facts=(("batch", self.batch_id), ("table version", self.table_version)),
-            tables=reasons(self.failed, self.errors, self.samples),
-        )
-
-
-def reasons(
-    failed: int, errors: Mapping[str, int], samples: Mapping[str, Sequence[str]] | None = None
-) -> tuple[Table, ...]:
-    """A table of the reasons for rejection, most frequent first; no table if no row was rejected."""
-    if not failed:
-        return ()
-    if not samples:
-        return (Table(("rejected because", "rows"), tuple((reason, count(rows)) for reason, rows in errors.items())),)
-    lines = tuple((reason, count(rows), next(iter(samples.get(reason, ())), "")) for reason, rows in errors.items())
-    return (Table(("rejected because", "rows", "such as"), lines),)
 
 
 def write_batch(
@@ -108,16 +52,9 @@ def write_batch(
         raise InvalidArgumentError(f"on_invalid is {on_invalid!r}; possible: 'quarantine', 'fail'")
     chosen_id = _batch_id(batch_id)
     table = scope.table(group)
-    checked = check_rows(as_frame(scope.context, rows, group), group, scope.tenant_id, scope.settings.timestamp_zone)
     erased = of_group(suppressions(scope), group)
-    by_key = with_mark(scope, checked, erased, [{key: key for key in group.join_keys}])
-    # Persist: counting, rejecting and appending must see the same rows, and a query may return other rows the next
-    # time.
-    persisted = by_key.persist()
-    try:
-        marked = with_rejected_marked(scope, persisted, erased, group)
-        record = _summary(marked, scope.tenant_id, chosen_id)
-        remaining = without_suppressed(marked)
+    with _checked(scope, table, rows, erased, chosen_id) as batch:
+        record = batch.record
         if record.written + record.failed == 0:
             return WriteResult(0, 0, chosen_id, None)
         if record.invalid and on_invalid == "fail":
@@ -125,19 +62,33 @@ def write_batch(
                 f"group {group.name!r}: {record.invalid} of {record.written + record.failed} rows break rules, and "
                 f"nothing was written: {_most_frequent(record.errors)}"
             )
-        broken = _broken(remaining, group, window_end, record)
+        broken = () if window_end is None else batch.broken(window_end)
         if broken and group.expect is not None and group.expect.on_breach == "reject":
-            result = _reject_run(scope.context, table, remaining, record, broken)
+            result = _reject_run(scope, batch, broken)
         else:
-            batch = _Batch(scope.context, table, remaining, record, bool(erased))
-            result = _earlier(batch) or _append(batch)
-            result = replace(result, samples=_samples(remaining) if record.invalid else {}, broken=broken)
+            result = _earlier(table, batch, bool(erased)) or _append(scope, table, batch, bool(erased))
+            result = replace(result, samples=batch.samples() if record.invalid else {}, broken=broken)
         # An erasure that began in the meantime may have searched the table before these rows were written.
         if of_group(suppressions(scope), group) != erased or _may_have_been_late(result, record):
-            erase_again(scope, group, persisted.drop(SUPPRESSED))
+            batch.erase_again()
         return result
-    finally:
-        persisted.unpersist()
+
+
+@contextmanager
+def _checked(
+    scope: Scope, table: GroupTable, rows: Rows, erased: Sequence[Suppression], batch_id: str
+) -> Iterator[CheckedBatch]:
+    """Check the rows here if they are here, few enough, and this process may write the table; else by Spark."""
+    given = rows if isinstance(rows, DataFrame) else _as_arrow(rows, table.group, scope.settings.timestamp_zone)
+    local = None
+    if isinstance(given, pa.Table) and given.num_rows <= scope.settings.local_batch_rows and table.takes_local_writes():
+        local = checked_locally(scope, table, given, erased, batch_id)
+    if local is not None:
+        yield local
+        return
+    frame = to_spark(scope.spark, given) if isinstance(given, pa.Table) else given
+    with checked_by_spark(scope, table, frame, erased, batch_id) as batch:
+        yield batch
 
 
 def _may_have_been_late(result: WriteResult, record: BatchRecord) -> bool:
@@ -145,31 +96,14 @@ def _may_have_been_late(result: WriteResult, record: BatchRecord) -> bool:
     return result.duplicate and REASON in record.errors and REASON not in result.errors
 
 
-def _broken(
-    checked: DataFrame, group: FeatureGroup, window_end: datetime | None, record: BatchRecord
-) -> tuple[str, ...]:
-    if window_end is None:
-        return ()
-    return tuple(broken_expectations(good_rows(checked), group, window_end, record.invalid))
-
-
-def _reject_run(
-    context: Context, table: GroupTable, checked: DataFrame, record: BatchRecord, broken: tuple[str, ...]
-) -> WriteResult:
-    """Write all rows of a run to the rejected rows, with their own reasons and the run's.
-
-    Rows of an earlier attempt of the same run are replaced.
-    """
+def _reject_run(scope: Scope, batch: CheckedBatch, broken: tuple[str, ...]) -> WriteResult:
+    """Write all rows of a run to the rejected rows, with their own reasons and the run's."""
+    record = batch.record
     reasons = [f"the run breaks {text}" for text in broken]
-    run_faults = F.array(*(F.lit(reason) for reason in reasons))
-    fields = [field for field in checked.schema if field.name not in (FAULTS, ROW)]
-    made = json_of(F.struct(*(column(field.name) for field in fields)), T.StructType(fields))
-    row = F.coalesce(column(ROW), made)
-    rows = checked.withColumns({FAULTS: F.concat(column(FAULTS), run_faults), ROW: row})
-    table.replace_rejected(rows, record.tenant_id, record.batch_id, context.clock())
+    samples = batch.reject_run(reasons, scope.now())
     failed = record.written + record.failed
     errors = record.errors | dict.fromkeys(reasons, record.written + record.invalid)
-    return WriteResult(0, failed, record.batch_id, None, errors, samples=_samples(rows), broken=broken)
+    return WriteResult(0, failed, record.batch_id, None, errors, samples=samples, broken=broken)
 
 
 def _batch_id(batch_id: str | None) -> str:
@@ -180,109 +114,48 @@ def _batch_id(batch_id: str | None) -> str:
     return batch_id
 
 
-def as_frame(context: Context, rows: Rows, group: FeatureGroup) -> DataFrame:
-    """A batch of any kind as a DataFrame; event timestamps finer than a microsecond are rounded up to the next one."""
-    zone = context.settings.timestamp_zone
-    if isinstance(rows, DataFrame):
-        return rows
+def _as_arrow(rows: Any, group: FeatureGroup, zone: str | None) -> pa.Table:
+    """Rows of this process as Arrow; event timestamps finer than a microsecond are rounded up to the next one."""
     if isinstance(rows, pd.DataFrame):
-        return to_spark(context.spark, arrow_from_pandas(rows, group, zone))
+        return arrow_from_pandas(rows, group, zone)
     if isinstance(rows, pa.Table):
-        return to_spark(context.spark, arrow_from_table(rows, group))
+        return arrow_from_table(rows, group)
     if isinstance(rows, Sequence) and not isinstance(rows, str | bytes):
-        return to_spark(context.spark, arrow_from_dicts(rows, group, zone))
+        return arrow_from_dicts(rows, group, zone)
     raise SchemaError(
         f"group {group.name!r}: rows are {type(rows).__name__}; give a Spark or pandas DataFrame, a pyarrow Table or a "
         "list of dicts"
     )
 
 
-def _summary(checked: DataFrame, tenant_id: str, batch_id: str) -> BatchRecord:
-    """Counts, reasons and fingerprint of a checked batch."""
-    # The fingerprint does not depend on erasures, so that a retry after an erasure is recognised as a retry.
-    content = [column(name) for name in checked.columns if name != SUPPRESSED]
-    erased = column(SUPPRESSED) if SUPPRESSED in checked.columns else F.lit(False)
-    counts = checked.agg(
-        F.count_if((F.size(FAULTS) > 0) & ~erased).alias("invalid"),
-        F.count_if(erased).alias("erased"),
-        *fingerprint_columns(content),
-    ).collect()[0]
-    errors: dict[str, int] = {}
-    if counts["invalid"]:
-        by_reason = (
-            without_suppressed(checked).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
-        )
-        in_order = sorted(by_reason, key=lambda row: (-row["count"], row["reason"]))
-        errors = {row["reason"]: row["count"] for row in in_order}
-    if counts["erased"]:
-        errors[REASON] = counts["erased"]
-    failed = counts["invalid"] + counts["erased"]
-    return BatchRecord(
-        tenant_id=tenant_id,
-        batch_id=batch_id,
-        token=uuid4().hex,
-        fingerprint=fingerprint_text(counts),
-        written=counts["rows"] - failed,
-        failed=failed,
-        errors=errors,
-    )
-
-
-def _samples(checked: DataFrame) -> dict[str, list[str]]:
-    """Reason -> sample rows, chosen by their hash, so that every run chooses the same ones.
-
-    Samples are not in the batch's record: the record stays in the table's history, but a row may have to be erased.
-    """
-    reasons = checked.select(F.explode(FAULTS).alias("reason"), column(ROW).alias("row"))
-    chosen = W.partitionBy("reason").orderBy(F.xxhash64("row"), "row")
-    ranked: Any = reasons.withColumn("rank", F.row_number().over(chosen)).where(F.col("rank") <= _SAMPLES)
-    samples: dict[str, list[str]] = {}
-    for row in ranked.orderBy("reason", "rank").collect():
-        samples.setdefault(row["reason"], []).append(row["row"])
-    return samples
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """A batch in progress.
-
-    ``remaining``: its checked rows, without those of erased entities. ``any_erased``: whether erasures concern the
-    group.
-    """
-
-    context: Context
-    table: GroupTable
-    remaining: DataFrame
-    record: BatchRecord
-    any_erased: bool
-
-
-def _earlier(batch: _Batch) -> WriteResult | None:
+def _earlier(table: GroupTable, batch: CheckedBatch, any_erased: bool) -> WriteResult | None:
     """The result of an earlier write of this batch, if any; searched only if rejected rows would be written first."""
     record = batch.record
     if not record.invalid:
         return None
-    earlier = batch.table.find_batch(record.tenant_id, record.batch_id)
-    return None if earlier is None else _result(batch, *earlier)
+    earlier = table.find_batch(record.tenant_id, record.batch_id)
+    return None if earlier is None else _result(table, batch, any_erased, *earlier)
 
 
-def _append(batch: _Batch) -> WriteResult:
-    context, table, record = batch.context, batch.table, batch.record
-    now = table.next_created(context.clock())
+def _append(scope: Scope, table: GroupTable, batch: CheckedBatch, any_erased: bool) -> WriteResult:
+    record = batch.record
+    now = table.next_created(scope.context.clock())
     # Rejected rows come first, so that stored values mean that the whole batch is stored.
     if record.invalid:
-        table.append_rejected(bad_rows(batch.remaining), record.tenant_id, record.batch_id, now)
-        context.step("write.rejected")
-    table.append_values(good_rows(batch.remaining), replace(record, created_at=now.astimezone(UTC).isoformat()), now)
-    context.step("write.values")
-    return _result(batch, *_find(batch))
+        batch.append_rejected(now)
+        scope.step("write.rejected")
+    batch.append_values(replace(record, created_at=now.astimezone(UTC).isoformat()), now)
+    scope.step("write.values")
+    return _result(table, batch, any_erased, *_find(table, record))
 
 
-def _result(batch: _Batch, version: int, stored: BatchRecord) -> WriteResult:
+def _result(
+    table: GroupTable, batch: CheckedBatch, any_erased: bool, version: int, stored: BatchRecord
+) -> WriteResult:
     """The result in the commit that holds this batch id, which may be an earlier one; raises BatchConflictError."""
-    table, record = batch.table, batch.record
+    record = batch.record
     is_same = stored.fingerprint == record.fingerprint
-    if not is_same and not (batch.any_erased and is_already_stored(table, batch.remaining, record, stored)):
+    if not is_same and not (any_erased and batch.is_already_stored(stored)):
         raise BatchConflictError(
             f"group {table.group.name!r}: batch id {record.batch_id!r} was used before (table version {version}) for "
             "other rows; nothing was written. Give this batch an id of its own"
@@ -291,8 +164,7 @@ def _result(batch: _Batch, version: int, stored: BatchRecord) -> WriteResult:
     return WriteResult(stored.written, stored.failed, record.batch_id, version, stored.errors, duplicate)
 
 
-def _find(batch: _Batch) -> tuple[int, BatchRecord]:
-    table, record = batch.table, batch.record
+def _find(table: GroupTable, record: BatchRecord) -> tuple[int, BatchRecord]:
     recent = table.find_batch(record.tenant_id, record.batch_id, limit=20)
     stored = recent or table.find_batch(record.tenant_id, record.batch_id)
     if stored is None:

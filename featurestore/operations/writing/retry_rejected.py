@@ -12,7 +12,8 @@ from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.text_rows import rows_from_json_lines
 from featurestore.frames.rows.validation import check_rows
 from featurestore.operations.context import Scope
-from featurestore.operations.writing.ingest import WriteResult, write_batch
+from featurestore.operations.writing.batch import WriteResult
+from featurestore.operations.writing.ingest import write_batch
 
 
 def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None) -> WriteResult:

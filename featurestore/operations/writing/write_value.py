@@ -12,7 +12,8 @@ from featurestore.errors import InvalidArgumentError
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import EntityKey, entity_key
 from featurestore.operations.instants import argument_instant
-from featurestore.operations.writing.ingest import WriteResult, write_batch
+from featurestore.operations.writing.batch import WriteResult
+from featurestore.operations.writing.ingest import write_batch
 
 
 def write_feature_value(

@@ -48,7 +48,7 @@ class SuppressionSecret:
     """The key of the hashes. It never appears in a query's plan, which logs and Spark's UI show."""
 
     def __init__(self, secret: bytes) -> None:
-        self._pads = key_pads(secret, hashlib.sha256(secret).digest())
+        self.pads = key_pads(secret, hashlib.sha256(secret).digest())
         self.check = hmac.new(secret, _CHECK_TEXT, "sha256").hexdigest()
 
     @classmethod
@@ -65,7 +65,7 @@ class SuppressionSecret:
 
     def with_hash(self, rows: DataFrame, tenant_id: str, entity: str, keys: Mapping[str, Column]) -> DataFrame:
         """Add the column ``__key_hash``, the hash of the entity by its join keys; null if one of them is null."""
-        inner, outer = self._pads
+        inner, outer = self.pads
         # The pads come from a joined row, because a literal would appear in the plan.
         pads = to_spark(rows.sparkSession, pa.table({_INNER: [inner], _OUTER: [outer]}))
         hashed = keyed_hash(identity_text(tenant_id, entity, keys), column(_INNER), column(_OUTER))

@@ -1,0 +1,136 @@
+"""A batch whose rows Spark holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from pyspark.sql import DataFrame
+from pyspark.sql import Window as W
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+from featurestore.frames.columns import column
+from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
+from featurestore.frames.rows.conform import FAULTS, ROW
+from featurestore.frames.rows.expectations import broken_expectations
+from featurestore.frames.rows.suppression import REASON, SUPPRESSED, without_suppressed
+from featurestore.frames.rows.validation import bad_rows, check_rows, good_rows
+from featurestore.kinds.json_text.json_columns import json_of
+from featurestore.operations.context import Scope
+from featurestore.operations.erasure.groups import erase_again
+from featurestore.operations.erasure.suppress import with_mark, with_rejected_marked
+from featurestore.stores.group_table import BatchRecord, GroupTable
+from featurestore.stores.small_tables.suppression import Suppression
+
+# Rows shown for each reason.
+_SAMPLES = 3
+
+
+@contextmanager
+def checked_by_spark(
+    scope: Scope, table: GroupTable, rows: DataFrame, erased: Sequence[Suppression], batch_id: str
+) -> Iterator[SparkBatch]:
+    """Check the rows of a batch; ``erased``: the suppressions that can apply to them. Raises SchemaError."""
+    checked = check_rows(rows, table.group, scope.tenant_id, scope.settings.timestamp_zone)
+    by_key = with_mark(scope, checked, erased, [{key: key for key in table.group.join_keys}])
+    # Persist: counting, rejecting and appending must see the same rows, and a query may return other rows the next
+    # time.
+    persisted = by_key.persist()
+    try:
+        marked = with_rejected_marked(scope, persisted, erased, table.group)
+        record = _summary(marked, scope.tenant_id, batch_id)
+        yield SparkBatch(scope, table, persisted, without_suppressed(marked), record)
+    finally:
+        persisted.unpersist()
+
+
+@dataclass(frozen=True)
+class SparkBatch:
+    """See ``CheckedBatch``. ``remaining``: the checked rows, without those of erased entities."""
+
+    scope: Scope
+    table: GroupTable
+    checked: DataFrame
+    remaining: DataFrame
+    record: BatchRecord
+
+    def broken(self, window_end: datetime) -> tuple[str, ...]:
+        good = good_rows(self.remaining)
+        return tuple(broken_expectations(good, self.table.group, window_end, self.record.invalid))
+
+    def samples(self) -> dict[str, list[str]]:
+        return _samples(self.remaining)
+
+    def append_rejected(self, now: datetime) -> None:
+        self.table.append_rejected(bad_rows(self.remaining), self.record.tenant_id, self.record.batch_id, now)
+
+    def append_values(self, record: BatchRecord, now: datetime) -> None:
+        self.table.append_values(good_rows(self.remaining), record, now)
+
+    def reject_run(self, broken: Sequence[str], now: datetime) -> dict[str, list[str]]:
+        run_faults = F.array(*(F.lit(reason) for reason in broken))
+        fields = [field for field in self.remaining.schema if field.name not in (FAULTS, ROW)]
+        made = json_of(F.struct(*(column(field.name) for field in fields)), T.StructType(fields))
+        row = F.coalesce(column(ROW), made)
+        rows = self.remaining.withColumns({FAULTS: F.concat(column(FAULTS), run_faults), ROW: row})
+        self.table.replace_rejected(rows, self.record.tenant_id, self.record.batch_id, now)
+        return _samples(rows)
+
+    def is_already_stored(self, stored: BatchRecord) -> bool:
+        record, tenant_id = self.record, self.record.tenant_id
+        if record.written > stored.written or record.invalid > stored.failed or stored.created_at is None:
+            return False
+        good = self.table.as_stored(good_rows(self.remaining), tenant_id, datetime.fromisoformat(stored.created_at))
+        if not good.exceptAll(self.table.read_whole(tenant_id)).isEmpty():
+            return False
+        rejected = self.table.read_rejected(tenant_id, record.batch_id).select(column("row").alias(ROW))
+        return bad_rows(self.remaining).select(ROW).exceptAll(rejected).isEmpty()
+
+    def erase_again(self) -> None:
+        erase_again(self.scope, self.table.group, self.checked.drop(SUPPRESSED))
+
+
+def _summary(checked: DataFrame, tenant_id: str, batch_id: str) -> BatchRecord:
+    """Counts, reasons and fingerprint of a checked batch."""
+    # The fingerprint does not depend on erasures, so that a retry after an erasure is recognised as a retry.
+    content = [column(name) for name in checked.columns if name != SUPPRESSED]
+    erased = column(SUPPRESSED) if SUPPRESSED in checked.columns else F.lit(False)
+    counts = checked.agg(
+        F.count_if((F.size(FAULTS) > 0) & ~erased).alias("invalid"),
+        F.count_if(erased).alias("erased"),
+        *fingerprint_columns(content),
+    ).collect()[0]
+    errors: dict[str, int] = {}
+    if counts["invalid"]:
+        by_reason = (
+            without_suppressed(checked).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
+        )
+        in_order = sorted(by_reason, key=lambda row: (-row["count"], row["reason"]))
+        errors = {row["reason"]: row["count"] for row in in_order}
+    if counts["erased"]:
+        errors[REASON] = counts["erased"]
+    failed = counts["invalid"] + counts["erased"]
+    return BatchRecord(
+        tenant_id=tenant_id,
+        batch_id=batch_id,
+        token=uuid4().hex,
+        fingerprint=fingerprint_text(counts),
+        written=counts["rows"] - failed,
+        failed=failed,
+        errors=errors,
+    )
+
+
+def _samples(checked: DataFrame) -> dict[str, list[str]]:
+    reasons = checked.select(F.explode(FAULTS).alias("reason"), column(ROW).alias("row"))
+    chosen = W.partitionBy("reason").orderBy(F.xxhash64("row"), "row")
+    ranked: Any = reasons.withColumn("rank", F.row_number().over(chosen)).where(F.col("rank") <= _SAMPLES)
+    samples: dict[str, list[str]] = {}
+    for row in ranked.orderBy("reason", "rank").collect():
+        samples.setdefault(row["reason"], []).append(row["row"])
+    return samples
