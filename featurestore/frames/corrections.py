@@ -53,9 +53,10 @@ def latest_values(
 
 
 def sort_value(values: DataFrame, feature: str) -> Column:
-    """The value of a feature by which rows of one time are ordered."""
+    """The value of a feature by which rows of one time are ordered; null for null, which is lowest."""
+    value = column(feature)
     is_array = isinstance(values.schema[feature].dataType, T.ArrayType)
-    return F.xxhash64(column(feature)) if is_array else column(feature)
+    return F.when(value.isNotNull(), F.xxhash64(value)) if is_array else value
 
 
 def _companion(values: DataFrame, feature: str) -> str | None:

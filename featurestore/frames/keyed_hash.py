@@ -5,14 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-# The block of SHA-256, in bytes.
-_BLOCK = 64
-
-
-def key_pads(secret: bytes, digest_of_long: bytes) -> tuple[bytes, bytes]:
-    """The inner and outer key: the secret, or its digest if it is longer than a block, padded and masked."""
-    key = (secret if len(secret) <= _BLOCK else digest_of_long).ljust(_BLOCK, b"\0")
-    return bytes(byte ^ 0x36 for byte in key), bytes(byte ^ 0x5C for byte in key)
+from featurestore.columnar.rows.identities import key_pads as key_pads
 
 
 def keyed_hash(text: Column, inner: Column, outer: Column) -> Column:

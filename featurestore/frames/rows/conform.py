@@ -12,6 +12,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from featurestore.columnar.rows.names import FAULTS as FAULTS
+from featurestore.columnar.rows.names import ROW as ROW
 from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import SchemaError, nearest
@@ -19,9 +21,6 @@ from featurestore.frames.columns import column
 from featurestore.kinds.kind import Moments
 from featurestore.kinds.reading import Reading, good
 from featurestore.kinds.registry import kind_of
-
-# This package adds these to the group's columns.
-FAULTS, ROW = "__faults", "__row"
 
 
 def read_columns(rows: DataFrame, group: FeatureGroup, zone: str | None = None) -> dict[str, Reading]:

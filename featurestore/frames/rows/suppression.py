@@ -7,15 +7,12 @@ from collections.abc import Mapping
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from featurestore.columnar.rows.names import REASON as REASON
+from featurestore.columnar.rows.names import SUPPRESSED as SUPPRESSED
 from featurestore.frames.columns import column
 
 # The spelling of an entity as JSON. It must never change, because hashes of it are stored for good.
 _AS_JSON = {"ignoreNullFields": "false", "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX", "timeZone": "UTC"}
-
-# The column that marks rows of suppressed entities.
-SUPPRESSED = "__suppressed"
-# The reason under which such rows are counted.
-REASON = "suppressed: the entity was erased"
 
 
 def identity_text(tenant_id: str, entity: str, keys: Mapping[str, Column]) -> Column:

@@ -15,6 +15,8 @@ _CELL_END, _WORD_END = re.compile(r"[,;|\t\n]+"), re.compile(r"""[\s,;|:=\[\](){
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _DIGITS = re.compile(r"\d+")
 _LONGEST_RUN = 30
+# Half of a character, which JSON can escape and no key holds.
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _MOMENT = re.compile(r"\d{4}-?\d{2}-?\d{2}(?:[T ]\d{2}:?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _NAMED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -47,12 +49,21 @@ def values_in(text: str, kind: str) -> set[Any]:
     moments = (moment for match in _MOMENT.finditer(text) if (moment := _read(match[0])) is not None)
     if kind == "date":
         return {moment.date() for moment in moments}
-    return {moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC) for moment in moments}
+    return {instant for moment in moments if (instant := _in_utc(moment)) is not None}
+
+
+def _in_utc(moment: datetime) -> datetime | None:
+    """The instant, a local time read as UTC; None outside the years 1 to 9999."""
+    try:
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except OverflowError:
+        return None
 
 
 def _texts_in(text: str) -> set[str]:
     parts = [text, *_CELL_END.split(text), *_WORD_END.split(text)]
-    return {spelled for part in parts for spelled in (part, part.strip(_AROUND_CHARACTERS)) if spelled}
+    spellings = {spelled for part in parts for spelled in (part, part.strip(_AROUND_CHARACTERS)) if spelled}
+    return {spelled for spelled in spellings if not _SURROGATE.search(spelled)}
 
 
 def _wholes_in(text: str, bits: int) -> set[int]:

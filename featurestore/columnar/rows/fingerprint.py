@@ -1,0 +1,166 @@
+"""Hashes of typed rows, and the fingerprint of a table that does not depend on the order of its rows.
+
+The same numbers and the same text as Spark computes from the same rows (``frames/fingerprint.py``), so that either can
+recognise what the other has written. Types: booleans, whole numbers of up to 64 bits, float, double, string, binary,
+date, timestamp, and lists of these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from featurestore.columnar.ranks import as_numpy
+from featurestore.columnar.rows.xxh64 import Hashes, hash_bytes, hash_ints, hash_longs
+
+# The seed of Spark's xxhash64.
+_SEED = 42
+# Rows hashed at a time: few enough that all intermediate columns stay in the processor's cache.
+_BLOCK = 1 << 14
+_LOW = np.int64(0xFFFFFFFF)
+_HASHED_AS_INTS = (pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.date32())
+# Types of bytes, and the type of their offsets.
+_BYTES = {pa.string(): np.int32, pa.binary(): np.int32, pa.large_string(): np.int64, pa.large_binary(): np.int64}
+_LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
+
+
+def xxhash64(columns: Sequence[Any], rows: int | None = None) -> NDArray[np.int64]:
+    """Spark's ``xxhash64(columns...)``: one long per row. A null does not change the hash.
+
+    Raises TypeError for a type that cannot be hashed.
+    """
+    hashed: NDArray[np.int64] = _hashed(columns, [_SEED], _length(columns, rows), marks_nulls=False)[0].view(np.int64)
+    return hashed
+
+
+def row_hashes(columns: Sequence[Any], seed: int = 0, rows: int | None = None) -> NDArray[np.int64]:
+    """One 64-bit hash per row; a null counts in its place, so (null, 1) and (1, null) differ.
+
+    ``rows`` is the number of rows where there may be no column. Raises TypeError for a type that cannot be hashed.
+    """
+    hashed: NDArray[np.int64] = _hashed_rows(columns, [seed], _length(columns, rows))[0].view(np.int64)
+    return hashed
+
+
+def content_fingerprint(table: pa.Table, columns: Sequence[str] | None = None) -> str:
+    """A SHA-256 text, equal for equal multisets of rows, by the named columns in this order (by default all of them).
+
+    ``frames.fingerprint.content_hash`` orders columns by name first; ``fingerprint_columns`` takes them as they come.
+    Raises TypeError for a type that cannot be hashed.
+    """
+    names = table.column_names if columns is None else columns
+    seeds = _hashed_rows([table.column(name) for name in names], [1, 2], table.num_rows).view(np.int64)
+    first, second = seeds
+    mixed = first ^ (second << np.int64(1))
+    xor = int(np.bitwise_xor.reduce(second)) if len(second) else 0
+    aggregates = f"{table.num_rows}:{_exact_sum(first)}:{xor}:{_exact_sum(mixed)}"
+    return hashlib.sha256(aggregates.encode()).hexdigest()
+
+
+def _exact_sum(values: NDArray[np.int64]) -> int:
+    """The sum as a Python integer: sums of the upper and lower halves cannot overflow below 2^31 rows."""
+    return (int((values >> np.int64(32)).sum()) << 32) + int((values & _LOW).sum())
+
+
+def _length(columns: Sequence[Any], rows: int | None) -> int:
+    return len(columns[0]) if rows is None else rows
+
+
+def _hashed_rows(columns: Sequence[Any], seeds: Sequence[int], rows: int) -> Hashes:
+    """The hashes by each seed, which is itself the first value that is hashed."""
+    numbers = np.array(seeds, np.int32)
+    starts = hash_ints(numbers, np.full(len(numbers), _SEED, np.uint64))
+    return _hashed(columns, starts.tolist(), rows, marks_nulls=True)
+
+
+def _hashed(columns: Sequence[Any], starts: Sequence[int], rows: int, marks_nulls: bool) -> Hashes:
+    hashed = np.empty((len(starts), rows), np.uint64)
+    hashed[:] = np.array(starts, np.uint64)[:, None]
+    for column in columns:
+        for first, block in _blocks(column):
+            part = hashed[:, first : first + len(block)]
+            if marks_nulls:
+                part = hash_ints(as_numpy(block.is_null()), part)
+            hashed[:, first : first + len(block)] = _with_column(block, part)
+    return hashed
+
+
+def _blocks(column: Any) -> Iterator[tuple[int, Any]]:
+    """Pieces of a column, each with the number of its first row."""
+    first = 0
+    for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+        plain = chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk
+        for start in range(0, len(plain), _BLOCK):
+            yield first + start, plain.slice(start, _BLOCK)
+        first += len(plain)
+
+
+def _with_column(values: Any, hashed: Hashes) -> Hashes:
+    """The hashes after one more value in each row, unless it is null."""
+    if not values.null_count:
+        return _with_values(values, hashed)
+    valid = np.flatnonzero(as_numpy(values.is_valid()))
+    result = hashed.copy()
+    if len(valid):
+        result[:, valid] = _with_values(values.drop_null(), hashed[:, valid])
+    return result
+
+
+def _with_values(values: Any, hashed: Hashes) -> Hashes:
+    """The same for values without nulls."""
+    kind = values.type
+    if pa.types.is_floating(kind) and kind.bit_width in (32, 64):
+        return _with_floats(values, hashed)
+    if kind == pa.int64() or pa.types.is_timestamp(kind):
+        return hash_longs(as_numpy(values), hashed)
+    if kind in _HASHED_AS_INTS:
+        return hash_ints(as_numpy(values), hashed)
+    if kind in _BYTES:
+        return _with_bytes(values, hashed)
+    if isinstance(kind, _LISTS):
+        return _with_elements(values, hashed)
+    if pa.types.is_null(kind):
+        return hashed
+    raise TypeError(f"values of type {kind} cannot be hashed")
+
+
+def _with_floats(values: Any, hashed: Hashes) -> Hashes:
+    """By their bits, with one bit pattern for NaN, and zero for negative zero."""
+    numbers = as_numpy(values) + values.type.to_pandas_dtype()(0)
+    numbers[np.isnan(numbers)] = np.nan
+    if values.type.bit_width == 32:
+        return hash_ints(numbers.view(np.int32), hashed)
+    return hash_longs(numbers.view(np.int64), hashed)
+
+
+def _with_bytes(values: Any, hashed: Hashes) -> Hashes:
+    _, offsets_buffer, data_buffer = values.buffers()
+    all_offsets = np.frombuffer(offsets_buffer, _BYTES[values.type])
+    offsets = all_offsets[values.offset : values.offset + len(values) + 1].astype(np.int64)
+    first, last = int(offsets[0]), int(offsets[-1])
+    data = np.frombuffer(data_buffer, np.uint8)[first:last] if last > first else np.zeros(0, np.uint8)
+    return hash_bytes(data, offsets[:-1] - first, np.diff(offsets), hashed)
+
+
+def _with_elements(values: Any, hashed: Hashes) -> Hashes:
+    """Each list's elements one after the other: a round hashes the next element of all lists that have one left."""
+    elements = values.flatten()
+    if pa.types.is_fixed_size_list(values.type):
+        lengths: NDArray[np.int64] = np.full(len(values), values.type.list_size, np.int64)
+    else:
+        lengths = as_numpy(values.value_lengths()).astype(np.int64)
+    order = np.argsort(-lengths, kind="stable")
+    starts = (np.cumsum(lengths) - lengths)[order]
+    rounds = int(lengths[order[0]]) if len(order) else 0
+    active = np.searchsorted(-lengths[order], -np.arange(1, rounds + 1), side="right")
+    state = hashed[:, order]
+    for number, lists in enumerate(active.tolist()):
+        state[:, :lists] = _with_column(elements.take(pa.array(starts[:lists] + number)), state[:, :lists])
+    result = np.empty_like(state)
+    result[:, order] = state
+    return result

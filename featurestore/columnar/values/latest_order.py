@@ -1,0 +1,87 @@
+"""The order in which one of several rows of an entity is the latest: by event time, created time, then content.
+
+It is the order of the as-of join. Content is the tuple of the features: nulls lowest, NaN greatest, zeros equal
+whatever their sign, false before true, texts by their UTF-8 bytes, a list by its xxHash. Rows that are equal in all of
+this stay in the order in which they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from featurestore.columnar.ranks import as_numpy, one_array, ranks
+from featurestore.columnar.rows.fingerprint import xxhash64
+
+Nulls: TypeAlias = Literal["skip", "keep"]
+
+EVENT, CREATED = "event_timestamp", "created_timestamp"
+_LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
+
+
+def latest_last(rows: pa.Table, entities: NDArray[np.int64] | None, features: Sequence[str]) -> NDArray[np.int64]:
+    """The positions of the rows, sorted by entity, then such that a later row replaces an earlier one.
+
+    ``entities`` is a number per row; None if all rows are of one entity. ``features`` are the content, in this order.
+    """
+    times = [micros(rows, EVENT), micros(rows, CREATED)]
+    major = times if entities is None else [entities, *times]
+    order = np.lexsort(major[::-1])
+    tied = np.ones(max(len(order) - 1, 0), bool)
+    for part in major:
+        tied &= part[order[1:]] == part[order[:-1]]
+    return _with_ties_in_order(order, tied, rows, features) if tied.any() and features else order
+
+
+def _with_ties_in_order(
+    order: NDArray[np.int64], tied: NDArray[np.bool_], rows: pa.Table, features: Sequence[str]
+) -> NDArray[np.int64]:
+    """``tied``: for each row but the first, whether it is of the entity and the times of the row before it."""
+    follows = np.insert(tied, 0, False)
+    in_run = follows | np.append(tied, False)
+    runs = np.cumsum(~follows)[in_run]
+    members = order[in_run]
+    content = [content_ranks(rows.column(name).take(pa.array(members))) for name in features]
+    in_order = order.copy()
+    in_order[in_run] = members[np.lexsort([*reversed(content), runs])]
+    return in_order
+
+
+def content_ranks(column: Any) -> NDArray[np.int64]:
+    """A number per row, equal for equal values and greater for greater ones; null is lowest."""
+    array = one_array(column)
+    if not isinstance(array.type, _LISTS):
+        return ranks(array)
+    return ranks(pa.array(xxhash64([array]), mask=~is_valid(array)))
+
+
+def last_valid(valid: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each run of rows, which begin at ``starts``, the position of its last valid row; -1 if it has none."""
+    if not len(starts):
+        return starts
+    return np.maximum.reduceat(np.where(valid, np.arange(len(valid)), -1), starts)
+
+
+def is_valid(column: Any) -> NDArray[np.bool_]:
+    """For each row of a column, whether it is not null."""
+    return as_numpy(one_array(column.is_valid()))
+
+
+def micros(rows: pa.Table, column: str) -> NDArray[np.int64]:
+    """A column of instants without nulls, in microseconds since 1970."""
+    return as_numpy(one_array(rows.column(column)))
+
+
+def with_companions(rows: pa.Table, features: Sequence[str]) -> list[str]:
+    """The features, each followed by the column of its model versions if the rows have one."""
+    names = [name for feature in features for name in (feature, model_column(feature))]
+    return [name for name in names if name in features or name in rows.column_names]
+
+
+def model_column(feature: str) -> str:
+    """The column of an embedding's model versions."""
+    return f"{feature}__model_version"
