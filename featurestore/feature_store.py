@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pyspark.sql import DataFrame, SparkSession
-
 from featurestore import __version__
 from featurestore.arguments import ByContent, checked_arguments
 from featurestore.config import Settings
@@ -18,6 +16,7 @@ from featurestore.definitions.feature_group import FeatureGroup, describe_groups
 from featurestore.definitions.names import check_tenant_id
 from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.display.displayed import Listing
+from featurestore.late_spark import DataFrame, SparkSession
 from featurestore.offline_store import OfflineStore
 from featurestore.operations.catalog.model import Catalog
 from featurestore.operations.catalog.read import read_catalog

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
 from featurestore.arguments import checked_arguments
 from featurestore.display.displayed import Listing
 from featurestore.frames.statistics.feature_statistics import FeatureStatistics
 from featurestore.frames.vectors.text_vectors import Model
+from featurestore.late_pandas import pd
+from featurestore.late_spark import DataFrame
 from featurestore.operations.catalog.model import Catalog
 from featurestore.operations.catalog.read import read_catalog
 from featurestore.operations.context import Context, Scope

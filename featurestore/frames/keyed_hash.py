@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
+from featurestore.late_spark import Column, F
 
 # The block of SHA-256, in bytes.
 _BLOCK = 64

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from pyspark.sql.types import ArrayType, DataType, DateType, StringType, StructField, StructType, TimestampType
+from functools import cache
 
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.kinds.registry import KINDS
+from featurestore.late_spark import ArrayType, DataType, DateType, StringType, StructField, StructType, TimestampType
 
 PARTITION_COLUMNS = ("tenant_id", "event_date")
 TIME_COLUMNS = ("event_timestamp", "created_timestamp")
 
-_SPARK_TYPES: dict[str, DataType] = {kind.storage: kind.spark_type for kind in KINDS.values()}
+
+@cache
+def _spark_types() -> dict[str, DataType]:
+    return {kind.storage: kind.spark_type for kind in KINDS.values()}
 
 
 def data_type(storage: str) -> DataType:
     """The Spark type of a storage type such as ``bigint`` or ``array<float>``; needs no session."""
     if storage.startswith("array<"):
-        return ArrayType(_SPARK_TYPES[storage.removeprefix("array<").removesuffix(">")])
-    return _SPARK_TYPES[storage]
+        return ArrayType(_spark_types()[storage.removeprefix("array<").removesuffix(">")])
+    return _spark_types()[storage]
 
 
+@cache
 def table_schema(columns: str) -> StructType:
     """A schema from ``"name type, name type"``; unlike Spark's own parser, it needs no session."""
     pairs = (column.split() for column in columns.split(","))
     return StructType([StructField(name, data_type(storage)) for name, storage in pairs])
 
 
-# ``claim``: the batch that is writing the row again.
-REJECTED = table_schema(
-    "tenant_id string, batch_id string, rejected_at timestamp, reasons array<string>, row string, claim string"
-)
+def rejected_schema() -> StructType:
+    """The columns of rejected rows; ``claim`` is the batch that is writing the row again."""
+    return table_schema(
+        "tenant_id string, batch_id string, rejected_at timestamp, reasons array<string>, row string, claim string"
+    )
 
 
 def key_fields(group: FeatureGroup) -> list[StructField]:

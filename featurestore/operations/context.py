@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.utils import is_remote
-
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.hadoop_files import HadoopFiles
+from featurestore.late_spark import DataFrame, SparkSession, is_remote
 from featurestore.stores.file_system import Files
 from featurestore.stores.files.named import NamedFiles
 from featurestore.stores.group_table import GroupTable

@@ -8,17 +8,14 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, StructField, StructType
-
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.types import is_wider
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.suppression import REASON
-from featurestore.frames.schema import PARTITION_COLUMNS, REJECTED, values_schema
+from featurestore.frames.schema import PARTITION_COLUMNS, rejected_schema, values_schema
 from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
+from featurestore.late_spark import ArrayType, Column, DataFrame, F, SparkSession, StructField, StructType
 from featurestore.stores.delta.table import DeltaTable, Transaction, in_few_files, literal
 from featurestore.stores.layout import Layout
 
@@ -131,7 +128,7 @@ class GroupTable:
 
     def _prepare_rejected(self, spark: SparkSession) -> None:
         """Create or evolve the table of rejected rows; most groups never reject a row, and have no such table."""
-        self.rejected.create(spark, REJECTED, ["tenant_id"])
+        self.rejected.create(spark, rejected_schema(), ["tenant_id"])
         self._evolve_rejected(spark)
 
     def append_values(self, good: DataFrame, record: BatchRecord, now: datetime) -> None:
@@ -224,7 +221,7 @@ class GroupTable:
     ) -> DataFrame:
         """Return the tenant's rejected rows: all, one batch's, or those that a retry has claimed."""
         if not self.rejected.exists(spark):
-            return spark.createDataFrame([], REJECTED).drop("claim")
+            return spark.createDataFrame([], rejected_schema()).drop("claim")
         rows = self.rejected.read(spark).where(F.col("tenant_id") == F.lit(tenant_id))
         if batch_id is not None:
             rows = rows.where(F.col("batch_id") == F.lit(batch_id))
@@ -257,7 +254,7 @@ class GroupTable:
 
     def _evolve_rejected(self, spark: SparkSession) -> None:
         stored = self.rejected.read(spark).columns
-        self.rejected.add_columns(spark, [field for field in REJECTED if field.name not in stored])
+        self.rejected.add_columns(spark, [field for field in rejected_schema() if field.name not in stored])
 
 
 def _rejected_rows(bad: DataFrame, tenant_id: str, batch_id: str, now: datetime) -> DataFrame:

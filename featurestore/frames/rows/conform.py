@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import SchemaError, nearest
 from featurestore.frames.columns import column
@@ -19,6 +15,7 @@ from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.kinds.kind import Moments
 from featurestore.kinds.reading import Reading, good
 from featurestore.kinds.registry import kind_of
+from featurestore.late_spark import DataFrame, F, T
 
 # This package adds these to the group's columns.
 FAULTS, ROW = "__faults", "__row"

@@ -21,14 +21,12 @@ from itertools import islice, product
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.frames.rows.key_spellings import Spelling, spelling_of, unescaped, values_in
 from featurestore.frames.schema import data_type
 from featurestore.kinds.registry import kind_of
+from featurestore.late_spark import DataFrame, F, StringType, StructField, StructType
 
 # A text may match very many entities. Those beyond this number are not tried.
 _MOST_CANDIDATES = 10_000

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from pyspark.sql import functions as F
-
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.time_window import from_micros
 from featurestore.frames.statistics.feature_profile import merged_lines
 from featurestore.frames.statistics.feature_statistics import FeatureStatistics
+from featurestore.late_spark import F
 from featurestore.operations.catalog.model import (
     Catalog,
     GroupEntry,

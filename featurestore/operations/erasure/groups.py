@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql.types import IntegerType, StructField, StructType
 
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.rows.rejected_rows import about_any
 from featurestore.frames.rows.rows_of_entity import by_columns
-from featurestore.frames.schema import REJECTED, key_fields
+from featurestore.frames.schema import key_fields, rejected_schema
+from featurestore.late_spark import DataFrame, IntegerType, StructField, StructType
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.erasing import ErasedTable, Erasing
 from featurestore.operations.erasure.suppress import of_group, suppressed_keys, suppressions
@@ -54,7 +53,7 @@ def _of_rejected(erasing: Erasing, rejected: DeltaTable) -> Sweep:
         rejected,
         erasing.keys,
         by_columns([{"row": "row"}]),
-        StructType([REJECTED["row"], REJECTED["reasons"]]),
+        StructType([rejected_schema()["row"], rejected_schema()["reasons"]]),
         erasing.of_tenant,
         compared_with=lambda rows: about_any(rows, entities),
     )

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.arguments import checked
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.lookup import listed
@@ -21,6 +18,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.corrections import latest_values
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import in_window, partitions_of
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import Entities, of_entities
 from featurestore.operations.instants import argument_window

@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.definitions.names import parse_reference
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import latest_values, sort_value
 from featurestore.frames.schema import TIME_COLUMNS
 from featurestore.frames.timestamps import instant, partition_of
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import EntityKey, entity_key, of_entities
 from featurestore.operations.instants import argument_instant, argument_limit

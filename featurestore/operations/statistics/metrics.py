@@ -6,29 +6,25 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-from prometheus_client import generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from featurestore.definitions.values.time_window import to_micros
 from featurestore.errors import ExportError
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.operations.statistics.drift import DRIFT
 from featurestore.operations.statistics.stats import GroupStats, get_stats
 from featurestore.stores.files.local import write_whole
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of
 
+if TYPE_CHECKING:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
 _ENDED = ("succeeded", "failed", "abandoned")
 _MICROS = 1_000_000
 
 Sample = tuple[dict[str, str], float]
-
-Family = GaugeMetricFamily | CounterMetricFamily
-_FAMILIES: dict[str, type[Family]] = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
+Family: TypeAlias = "GaugeMetricFamily | CounterMetricFamily"
 
 
 @dataclass(frozen=True)
@@ -56,20 +52,24 @@ def write_metrics(scope: Scope, path: str | Path) -> Path:
 
 def exposition(metrics: Iterable[Metric]) -> str:
     """The metrics in the Prometheus text exposition format, version 0.0.4, without families that have no samples."""
-    return generate_latest(_Families([_family(metric) for metric in metrics if metric.samples])).decode()
+    from prometheus_client import generate_latest
+    from prometheus_client.registry import Collector
 
+    families = [_family(metric) for metric in metrics if metric.samples]
 
-@dataclass(frozen=True)
-class _Families(Collector):
-    families: list[Family]
+    class Families(Collector):
+        def collect(self) -> list[Family]:
+            return families
 
-    def collect(self) -> list[Family]:
-        return self.families
+    return generate_latest(Families()).decode()
 
 
 def _family(metric: Metric) -> Family:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
     [names, *_] = [list(labels) for labels, _ in metric.samples]
-    family = _FAMILIES[metric.type](metric.name, metric.help, labels=names)
+    kind = GaugeMetricFamily if metric.type == "gauge" else CounterMetricFamily
+    family = kind(metric.name, metric.help, labels=names)
     for labels, value in metric.samples:
         family.add_metric([labels[name] for name in names], value)
     return family

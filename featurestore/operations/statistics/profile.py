@@ -9,9 +9,6 @@ from datetime import date
 from functools import reduce
 from typing import Any
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Amount, Display, Table, count, counted, share
@@ -21,6 +18,7 @@ from featurestore.frames.schema import TIME_COLUMNS, table_schema
 from featurestore.frames.statistics.feature_profile import FEATURES_AT_ONCE, date_lines, merged_lines
 from featurestore.frames.statistics.feature_statistics import FeatureStatistics, as_text, deviation_as_text
 from featurestore.frames.timestamps import date_literal, partitions_of
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.instants import argument_window
 from featurestore.operations.job_run import RunningJob, recorded_run

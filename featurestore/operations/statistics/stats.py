@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pyspark.sql import DataFrame, Row
-from pyspark.sql import functions as F
-
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.time_window import from_micros
 from featurestore.display.description import Display, Table, count, counted, share, size, utc_text
 from featurestore.display.displayed import Listing
 from featurestore.frames.columns import column
+from featurestore.late_spark import DataFrame, F, Row
 from featurestore.operations.context import Scope
 from featurestore.operations.statistics.profile import null_shares
 from featurestore.stores.group_table import BatchRecord

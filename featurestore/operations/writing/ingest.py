@@ -8,12 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
-import pandas as pd
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql import Window as W
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Mark, Table, count, counted
@@ -27,6 +22,8 @@ from featurestore.frames.rows.local_rows import arrow_from_dicts, arrow_from_pan
 from featurestore.frames.rows.suppression import REASON, SUPPRESSED, without_suppressed
 from featurestore.frames.rows.validation import bad_rows, check_rows, good_rows
 from featurestore.kinds.json_text.json_columns import json_of
+from featurestore.late_pandas import pd
+from featurestore.late_spark import DataFrame, F, T, W
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.groups import erase_again
 from featurestore.operations.erasure.suppress import of_group, suppressions, with_mark, with_rejected_marked

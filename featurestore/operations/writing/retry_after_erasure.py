@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pyspark.sql import DataFrame
-
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import ROW
 from featurestore.frames.rows.validation import bad_rows, good_rows
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context
 from featurestore.stores.group_table import BatchRecord, GroupTable
 

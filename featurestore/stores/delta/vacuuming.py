@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pyspark.sql import Row, SparkSession
-
 from featurestore.definitions.values.time_window import from_micros
+from featurestore.late_spark import Row, SparkSession
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.file_system import exact
 from featurestore.stores.sessions import separate_session

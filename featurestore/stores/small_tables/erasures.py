@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
-
 from featurestore.frames.schema import table_schema
+from featurestore.late_spark import DataFrame, F, SparkSession
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_json
 
@@ -19,7 +17,7 @@ from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn
 Kind = Literal["begun", "planned", "certified"]
 Item = TypeVar("Item")
 _REMEDY = "erase the same entities again: nothing is left to remove, and the new certificate says so"
-_SCHEMA = table_schema(
+_COLUMNS = (
     "tenant_id string, erasure_id string, entity string, key_hashes array<string>, kind string, recorded_at timestamp, "
     "detail string"
 )
@@ -40,7 +38,7 @@ class ErasureLog:
     table: DeltaTable
 
     def create(self, spark: SparkSession) -> None:
-        self.table.create(spark, _SCHEMA, ["tenant_id"])
+        self.table.create(spark, table_schema(_COLUMNS), ["tenant_id"])
 
     def unfinished(self, spark: SparkSession, tenant_id: str, entity: str, hashes: Sequence[str]) -> str | None:
         """Return the id of an erasure of exactly these entities that was begun but not certified, or None."""
@@ -55,7 +53,7 @@ class ErasureLog:
             erasure.tenant_id, erasure.erasure_id, erasure.entity, list(erasure.key_hashes), kind, now,
             written_json(detail, f"the detail of erasure {erasure.erasure_id} ({kind})"),
         )  # fmt: skip
-        self.table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
+        self.table.append(spark.createDataFrame([row], table_schema(_COLUMNS)).coalesce(1))
 
     def planned(self, spark: SparkSession, erasure: Erasure) -> list[dict[str, Any]]:
         rows = self._of_tenant(spark, erasure.tenant_id).where(F.col("erasure_id") == F.lit(erasure.erasure_id))

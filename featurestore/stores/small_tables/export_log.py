@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
-
 from featurestore.frames.schema import table_schema
+from featurestore.late_spark import F, SparkSession
 from featurestore.stores.delta.table import DeltaTable
 
 ExportKind = Literal["training_set", "fine_tuning", "rows"]
@@ -19,7 +17,7 @@ MARKS: dict[ExportKind, str] = {
     "fine_tuning": "_manifest.json",
     "rows": "_export.json",
 }
-_SCHEMA = table_schema("tenant_id string, path string, kind string, name string, version int, exported_at timestamp")
+_COLUMNS = "tenant_id string, path string, kind string, name string, version int, exported_at timestamp"
 
 
 @dataclass(frozen=True)
@@ -39,9 +37,9 @@ class ExportLog:
 
     def record(self, spark: SparkSession, export: ExportRecord, now: datetime) -> None:
         """Record an export before anything is written: an unrecorded folder would survive an erasure."""
-        self.table.create(spark, _SCHEMA, ["tenant_id"])
+        self.table.create(spark, table_schema(_COLUMNS), ["tenant_id"])
         row = (export.tenant_id, export.path, export.kind, export.name, export.version, now)
-        self.table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
+        self.table.append(spark.createDataFrame([row], table_schema(_COLUMNS)).coalesce(1))
 
     def of_tenant(self, spark: SparkSession, tenant_id: str) -> list[ExportRecord]:
         """Return every export of the tenant, oldest first; a path may occur more than once."""

@@ -7,21 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from pyspark.sql import DataFrame, SparkSession
-
 from featurestore.definitions.base import Definition
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.errors import NotFoundError, StorageError, nearest
 from featurestore.frames.schema import table_schema
+from featurestore.late_spark import DataFrame, SparkSession
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_text
 
 Kind = Literal["entity", "feature_group", "training_set"]
 AnyDefinition = TypeVar("AnyDefinition", bound=Definition)
 
-_SCHEMA = table_schema(
+_COLUMNS = (
     "kind string, name string, version int, revision int, definition string, applied_at timestamp, code_version string"
 )
 
@@ -154,7 +153,7 @@ class Registry:
     table: DeltaTable
 
     def create(self, spark: SparkSession) -> None:
-        self.table.create(spark, _SCHEMA)
+        self.table.create(spark, table_schema(_COLUMNS))
 
     def state(self, spark: SparkSession) -> RegistryState:
         if not self.table.exists(spark):
@@ -178,7 +177,7 @@ class Registry:
             for entry in entries
         ]
         if rows:
-            self.table.append(spark.createDataFrame(rows, _SCHEMA).coalesce(1))
+            self.table.append(spark.createDataFrame(rows, table_schema(_COLUMNS)).coalesce(1))
 
 
 def _checked(entry: Entry) -> str:

@@ -7,22 +7,19 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import Window as W
-from pyspark.sql import functions as F
-
 from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.display.description import Display, Mark, Table, Tone, count, counted, utc_text
 from featurestore.display.displayed import Displayed, Listing
 from featurestore.errors import NotFoundError
 from featurestore.frames.schema import table_schema
+from featurestore.late_spark import DataFrame, F, SparkSession, W
 from featurestore.stores.delta.table import DeltaTable
 
 # ``abandoned``: the run's process ended without recording how the run ended.
 State = Literal["running", "succeeded", "failed", "abandoned"]
 _TONES: dict[State, Tone] = {"running": "warning", "succeeded": "good", "failed": "bad", "abandoned": "bad"}
 
-_SCHEMA = table_schema(
+_COLUMNS = (
     "tenant_id string, run_id string, sequence int, job string, feature_group string, group_version int, "
     "window_start timestamp, window_end timestamp, state string, attempt int, rows_written bigint, rows_failed bigint, "
     "table_version bigint, code_version string, error string, recorded_at timestamp, runner string, details string"
@@ -95,9 +92,9 @@ class RunLedger:
     def create(self, spark: SparkSession) -> None:
         """Create the ledger, or add the columns that an older one lacks."""
         if not self.table.exists(spark):
-            return self.table.create(spark, _SCHEMA, ["tenant_id"])
+            return self.table.create(spark, table_schema(_COLUMNS), ["tenant_id"])
         stored = self.table.read(spark).columns
-        return self.table.add_columns(spark, [field for field in _SCHEMA if field.name not in stored])
+        return self.table.add_columns(spark, [field for field in table_schema(_COLUMNS) if field.name not in stored])
 
     def record(self, spark: SparkSession, run: Run, now: datetime) -> None:
         start, end = (run.window.start, run.window.end) if run.window else (None, None)
@@ -106,7 +103,7 @@ class RunLedger:
             run.state, run.attempt, run.rows_written, run.rows_failed, run.table_version, run.code_version,
             _storable(run.error), now, run.runner, run.details,
         )  # fmt: skip
-        self.table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
+        self.table.append(spark.createDataFrame([row], table_schema(_COLUMNS)).coalesce(1))
 
     def runs(self, spark: SparkSession, tenant_id: str) -> DataFrame:
         """Return one row per run of the tenant: its newest state."""

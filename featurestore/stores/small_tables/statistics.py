@@ -4,48 +4,50 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import reduce
-
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from functools import cache, reduce
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.timestamps import date_literal, instant
+from featurestore.late_spark import Column, DataFrame, F, SparkSession, T, py4j_errors, spark_errors
 from featurestore.stores.delta.table import DeltaTable, in_few_files, literal
 
 Dates = tuple[date | None, date | None]
 
-_TOP = T.StructType([T.StructField("value", T.StringType()), T.StructField("rows", T.LongType())])
-_COLUMNS: dict[str, T.DataType] = {
-    "tenant_id": T.StringType(),
-    "feature_group": T.StringType(),
-    "group_version": T.IntegerType(),
-    "event_date": T.DateType(),
-    "feature": T.StringType(),
-    "type": T.StringType(),
-    "measure": T.StringType(),
-    "rows": T.LongType(),
-    "nulls": T.LongType(),
-    "numbers": T.LongType(),
-    "minimum": T.DoubleType(),
-    "maximum": T.DoubleType(),
-    "mean": T.DoubleType(),
-    "squares": T.DoubleType(),
-    "quantiles": T.ArrayType(T.DoubleType()),
-    "distinct_values": T.LongType(),
-    "top": T.ArrayType(_TOP),
-    "distinct_sketch": T.BinaryType(),
-    "table_version": T.LongType(),
-    "computed_at": T.TimestampType(),
-    # Only in a group's mark, a row without an event date: what was profiled.
-    "contents": T.StringType(),
-    # Null in rows that earlier versions wrote, which are not read.
-    "points": T.ArrayType(T.DoubleType()),
-}
-_SCHEMA = T.StructType([T.StructField(name, kind) for name, kind in _COLUMNS.items()])
+
+@cache
+def _columns() -> dict[str, T.DataType]:
+    top = T.StructType([T.StructField("value", T.StringType()), T.StructField("rows", T.LongType())])
+    return {
+        "tenant_id": T.StringType(),
+        "feature_group": T.StringType(),
+        "group_version": T.IntegerType(),
+        "event_date": T.DateType(),
+        "feature": T.StringType(),
+        "type": T.StringType(),
+        "measure": T.StringType(),
+        "rows": T.LongType(),
+        "nulls": T.LongType(),
+        "numbers": T.LongType(),
+        "minimum": T.DoubleType(),
+        "maximum": T.DoubleType(),
+        "mean": T.DoubleType(),
+        "squares": T.DoubleType(),
+        "quantiles": T.ArrayType(T.DoubleType()),
+        "distinct_values": T.LongType(),
+        "top": T.ArrayType(top),
+        "distinct_sketch": T.BinaryType(),
+        "table_version": T.LongType(),
+        "computed_at": T.TimestampType(),
+        # Only in a group's mark, a row without an event date: what was profiled.
+        "contents": T.StringType(),
+        # Null in rows that earlier versions wrote, which are not read.
+        "points": T.ArrayType(T.DoubleType()),
+    }
+
+
+@cache
+def _schema() -> T.StructType:
+    return T.StructType([T.StructField(name, kind) for name, kind in _columns().items()])
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Statistics:
 
     def create(self, spark: SparkSession) -> None:
         # Partitioned by group, so that profiling different groups at once causes no conflicts.
-        self.table.create(spark, _SCHEMA, ["tenant_id", "feature_group"])
+        self.table.create(spark, _schema(), ["tenant_id", "feature_group"])
 
     def mark(self, spark: SparkSession, tenant_id: str, group: FeatureGroup) -> Mark | None:
         """Return how far the group was profiled as a whole; None if it never was."""
@@ -90,7 +92,7 @@ class Statistics:
         self.create(spark)
         rows = self.table.read(spark)
         if "points" not in rows.columns:
-            self.table.add_columns(spark, [_SCHEMA["points"]])
+            self.table.add_columns(spark, [_schema()["points"]])
             rows = self.table.read(spark)
         return rows.where(_of(tenant_id, group))
 
@@ -120,7 +122,7 @@ class Statistics:
         whole = reduce(lambda some, more: some.unionByName(more, allowMissingColumns=True), rows)
         stored = [
             constants.get(name, F.col(name) if name in whole.columns else F.lit(None)).cast(kind).alias(name)
-            for name, kind in _COLUMNS.items()
+            for name, kind in _columns().items()
         ]
         self.table.replace(in_few_files(whole.select(*stored)), _replaced(tenant_id, group, where, contents))
 
@@ -174,6 +176,6 @@ def changed_dates(
         feed = reader.load(values.path) if values.path is not None else reader.table(values.sql)
         of_tenant = feed.where(F.col("tenant_id") == F.lit(tenant_id))
         return frozenset(row["event_date"] for row in of_tenant.select("event_date").distinct().collect())
-    except (PySparkException, Py4JJavaError):
+    except (spark_errors.PySparkException, py4j_errors.Py4JJavaError):
         # Other faults show when the caller reads all rows instead.
         return None

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from featurestore.errors import ConfigurationError
 from featurestore.frames.columns import column
 from featurestore.frames.keyed_hash import key_pads, keyed_hash
 from featurestore.frames.rows.suppression import SUPPRESSED, identity_text
 from featurestore.frames.schema import table_schema
+from featurestore.late_spark import Column, DataFrame, F, SparkSession
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.delta.table import DeltaTable
 
@@ -25,7 +24,7 @@ SECRET = "FEATURESTORE_SUPPRESSION_SECRET"
 _SHORTEST = 16
 _CHECK_TEXT = b"featurestore suppression list"
 _INNER, _OUTER, _HASH = "__inner", "__outer", "__key_hash"
-_SCHEMA = table_schema(
+_COLUMNS = (
     "tenant_id string, entity string, join_keys array<string>, key_hash string, secret_check string, "
     "erasure_id string, suppressed_at timestamp"
 )
@@ -101,7 +100,7 @@ class SuppressionList:
         now: datetime,
     ) -> None:
         """Add hashes to the list; those that are on it are not added again."""
-        self.table.create(spark, _SCHEMA, ["tenant_id"])
+        self.table.create(spark, table_schema(_COLUMNS), ["tenant_id"])
         listed = {row["key_hash"] for row in self._of_entity(spark, tenant_id, entity).select("key_hash").collect()}
         rows = [
             (tenant_id, entity, list(join_keys), key_hash, secret.check, erasure_id, now)
@@ -109,7 +108,7 @@ class SuppressionList:
             if key_hash not in listed
         ]
         if rows:
-            self.table.append(spark.createDataFrame(rows, _SCHEMA).coalesce(1))
+            self.table.append(spark.createDataFrame(rows, table_schema(_COLUMNS)).coalesce(1))
 
     def mark(
         self,

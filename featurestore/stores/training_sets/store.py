@@ -7,19 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from pyspark.sql import DataFrame, Row, SparkSession
-from pyspark.sql import functions as F
-
 from featurestore.display.displayed import Listing
 from featurestore.errors import NotFoundError, StorageError, nearest
 from featurestore.frames.schema import table_schema
+from featurestore.late_spark import DataFrame, F, Row, SparkSession
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.file_system import Files
 from featurestore.stores.layout import Layout
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_text
 from featurestore.stores.training_sets.manifests import PART, Manifest, describe_manifests
 
-_SCHEMA = table_schema("tenant_id string, name string, version int, created_at timestamp, manifest string")
+_COLUMNS = "tenant_id string, name string, version int, created_at timestamp, manifest string"
 
 
 @dataclass(frozen=True)
@@ -95,9 +93,9 @@ class TrainingSetStore:
         """Make a version with complete rows visible. Raises InvariantError if its manifest could not be read back."""
         text = _text(manifest)
         table = self._layout.training_sets
-        table.create(spark, _SCHEMA, ["tenant_id"])
+        table.create(spark, table_schema(_COLUMNS), ["tenant_id"])
         row = (manifest.tenant_id, manifest.name, manifest.version, manifest.created_at, text)
-        table.append(spark.createDataFrame([row], _SCHEMA).coalesce(1))
+        table.append(spark.createDataFrame([row], table_schema(_COLUMNS)).coalesce(1))
 
     def check_readable(self, manifest: Manifest) -> None:
         """Raise InvariantError if the manifest could not be read back."""
