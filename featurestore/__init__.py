@@ -54,8 +54,8 @@ if TYPE_CHECKING:
     from featurestore.operations.upkeep.vacuum import VacuumResult
     from featurestore.operations.vectors.similar_entities import SimilarEntities, SimilarEntity
     from featurestore.operations.vectors.sync_result import SyncResult
-    from featurestore.operations.writing.embed_texts import EmbedResult
     from featurestore.operations.writing.batch import WriteResult
+    from featurestore.operations.writing.embed_texts import EmbedResult
     from featurestore.stores.small_tables.runs import Run
     from featurestore.stores.training_sets.fine_tuning_sets import FineTuningFile
     from featurestore.stores.training_sets.manifests import Manifest

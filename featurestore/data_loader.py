@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pyspark.sql import DataFrame
-
 from featurestore.arguments import ByContent, checked_arguments
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.finding import Findings
@@ -16,6 +14,7 @@ from featurestore.definitions.training_set import Missing, Seed, Split
 from featurestore.display.displayed import Listing
 from featurestore.frames.text.chat import FormatFunction
 from featurestore.frames.text.csv_cells import CsvOptions
+from featurestore.late_spark import DataFrame
 from featurestore.offline_store import OfflineStore
 from featurestore.operations.auditing.audit import audit_training_set
 from featurestore.operations.entities import Entities

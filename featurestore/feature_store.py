@@ -8,10 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
-import pandas as pd
-import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-
 from featurestore import __version__
 from featurestore.arguments import ByContent, checked_arguments
 from featurestore.config import Settings
@@ -20,13 +16,14 @@ from featurestore.definitions.feature_group import FeatureGroup, describe_groups
 from featurestore.definitions.names import check_tenant_id
 from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.display.displayed import Listing
+from featurestore.late_spark import SparkSession
 from featurestore.offline_store import OfflineStore
 from featurestore.operations.catalog.model import Catalog
 from featurestore.operations.catalog.read import read_catalog
 from featurestore.operations.context import Clock, Context, Step, no_step
 from featurestore.operations.definitions.apply import apply
 from featurestore.operations.definitions.plan import Plan, make_plan, read_definitions
-from featurestore.operations.given_as import To, given_as
+from featurestore.operations.given_as import Frame, To, given_as
 from featurestore.operations.instants import argument_count
 from featurestore.operations.job_run import STORE
 from featurestore.operations.upkeep.vacuum import VacuumResult, vacuum
@@ -130,7 +127,7 @@ class FeatureStore:
         """
         return vacuum(self._context, older_than=older_than, force=force, dry_run=dry_run)
 
-    def runs(self, *, to: To = "spark") -> DataFrame | pd.DataFrame | pa.Table:
+    def runs(self, *, to: To = "spark") -> Frame:
         """The run ledger of store-wide jobs, such as ``vacuum``: one row per run, its newest state."""
         return given_as(self._context, self._context.runs.rows(STORE), to)
 
@@ -138,7 +135,7 @@ class FeatureStore:
         """The newest store-wide runs in the ledger, newest first."""
         return self._context.runs.latest(STORE, argument_count("limit", limit))
 
-    def registry_history(self, *, to: To = "spark") -> DataFrame | pd.DataFrame | pa.Table:
+    def registry_history(self, *, to: To = "spark") -> Frame:
         """Every state of every definition, one row each.
 
         Columns: kind, name, version, revision, definition (JSON), applied_at, code_version.

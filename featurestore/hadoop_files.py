@@ -7,12 +7,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import IllegalArgumentException
-from pyspark.sql import SparkSession
-from pyspark.sql.utils import is_remote
-
 from featurestore.errors import RuntimeSetupError
+from featurestore.late_spark import SparkSession, is_remote, py4j_errors, spark_errors
 
 # File systems on which a rename can replace a file in one step.
 _RENAME_OVER = frozenset({"hdfs", "viewfs"})
@@ -186,8 +182,8 @@ def _result(call: Callable[[], Any]) -> Any:
     """The result of a call to Java; raises Java's errors of input and output as OSError."""
     try:
         return call()
-    except Py4JJavaError as error:
+    except py4j_errors.Py4JJavaError as error:
         raise OSError(str(error.java_exception)) from error
-    except IllegalArgumentException as error:
+    except spark_errors.IllegalArgumentException as error:
         # For example, a path with an impossible port.
         raise OSError(str(error).partition("\n")[0]) from error

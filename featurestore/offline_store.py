@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
 from featurestore.arguments import checked_arguments
 from featurestore.display.displayed import Listing
 from featurestore.frames.statistics.feature_statistics import FeatureStatistics
 from featurestore.frames.vectors.text_vectors import Model
+from featurestore.late_pandas import pd
+from featurestore.late_spark import DataFrame
 from featurestore.operations.catalog.model import Catalog
 from featurestore.operations.catalog.read import read_catalog
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import Entities, EntityKey
 from featurestore.operations.erasure.erase import ErasureCertificate, certificates, erase
-from featurestore.operations.given_as import To, given_as
+from featurestore.operations.given_as import Frame, To, given_as
 from featurestore.operations.instants import argument_count, argument_duration, argument_window
 from featurestore.operations.job_run import abandon_run
 from featurestore.operations.jobs.backfill import (
@@ -56,8 +56,8 @@ from featurestore.operations.vectors.search_for import search_similar_for
 from featurestore.operations.vectors.similar_entities import SimilarEntities
 from featurestore.operations.vectors.sync import sync_all_embeddings, sync_embeddings
 from featurestore.operations.vectors.sync_result import SyncResult
-from featurestore.operations.writing.embed_texts import EmbedRequest, EmbedResult, embed_texts
 from featurestore.operations.writing.batch import WriteResult
+from featurestore.operations.writing.embed_texts import EmbedRequest, EmbedResult, embed_texts
 from featurestore.operations.writing.ingest import OnInvalid, Rows, write_batch
 from featurestore.operations.writing.retry_rejected import retry_rejected
 from featurestore.operations.writing.write_value import write_embedding, write_feature_value
@@ -207,13 +207,13 @@ class OfflineStore:
         limit: int | None = None,
         all_versions: bool = False,
         to: To = "spark",
-    ) -> DataFrame | pd.DataFrame | pa.Table:
+    ) -> Frame:
         """One feature of one entity with event timestamps in ``[start, end]``, both inclusive, newest first.
 
         Columns: join keys, ``event_timestamp``, ``created_timestamp``, the feature. A corrected value appears once, as
-        corrected; with ``all_versions`` every row that was written appears. ``to``: a Spark DataFrame, a pandas DataFrame
-        or an Arrow table; the last two need no Spark if this process reaches the files. Raises NotFoundError,
-        InvalidArgumentError.
+        corrected; with ``all_versions`` every row that was written appears. ``to``: a Spark DataFrame, a pandas
+        DataFrame or an Arrow table; the last two need no Spark if this process reaches the files. Raises
+        NotFoundError, InvalidArgumentError.
         """
         request = HistoryRequest(
             feature=feature, entity=entity, start=start, end=end, limit=limit, all_versions=all_versions, to=to
@@ -570,7 +570,7 @@ class OfflineStore:
         """The certificates of all completed erasures, oldest first."""
         return certificates(self._scope)
 
-    def runs(self, *, to: To = "spark") -> DataFrame | pd.DataFrame | pa.Table:
+    def runs(self, *, to: To = "spark") -> Frame:
         """The run ledger: one row per run, its newest state, as ``to`` says."""
         return given_as(self._scope.context, self._scope.runs.rows(self._scope.tenant_id), to)
 

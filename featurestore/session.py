@@ -10,11 +10,9 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
-from pyspark import SparkFiles
-from pyspark.sql import SparkSession
-
 from featurestore.config import Settings
 from featurestore.errors import ConfigurationError, InvalidArgumentError, RuntimeSetupError, shown
+from featurestore.late_spark import SparkFiles, SparkSession
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
 SUPPORTED_JAVA = (17, 21, 25)

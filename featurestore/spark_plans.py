@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.utils import is_remote
-
 from featurestore.errors import TransformationError
+from featurestore.late_spark import DataFrame, SparkSession, is_remote
 
 _CATALYST = "org.apache.spark.sql.catalyst."
 _EXPRESSIONS = f"{_CATALYST}expressions."

@@ -99,9 +99,11 @@ def typed(text: str, kind: str) -> Any:
         return text
 
 
-def plain_rows(frame: DataFrame, limit: int) -> list[dict[str, Any]]:
-    """Up to ``limit`` rows with instants in UTC."""
-    return [{name: in_utc(value) for name, value in row.items()} for row in frame.limit(limit).toArrow().to_pylist()]
+def plain_rows(frame: DataFrame | pa.Table, limit: int) -> tuple[list[dict[str, Any]], list[str]]:
+    """Up to ``limit`` rows with instants in UTC, and the names of the columns."""
+    table = frame.limit(limit).toArrow() if isinstance(frame, DataFrame) else frame.slice(0, limit)
+    rows = [{name: in_utc(value) for name, value in row.items()} for row in table.to_pylist()]
+    return rows, list(table.column_names)
 
 
 def rows_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Display:

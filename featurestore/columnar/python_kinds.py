@@ -9,7 +9,8 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
+
+from featurestore.late_pandas import is_missing_in_pandas, missing_in_pandas
 
 AWARE, NAIVE, DATE = "datetime with a time zone", "datetime without a time zone", "date"
 
@@ -30,7 +31,7 @@ _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("list", (list, tuple, np.ndarray)),
     ("dict", (Mapping,)),
 )
-_MAY_BE_MISSING = (float, np.floating, np.datetime64, np.timedelta64, type(pd.NA), type(pd.NaT))
+_MAY_BE_MISSING = (float, np.floating, np.datetime64, np.timedelta64)
 
 
 def kind_of(value: Any) -> str:
@@ -69,13 +70,14 @@ def named_kinds(kinds: Mapping[str, int], rows: Sequence[int]) -> str:
 
 def without_missing(values: Sequence[Any], nan: bool) -> list[Any]:
     """The values, with None for each missing one: NaT, pd.NA and, if ``nan`` is true, NaN."""
-    if not any(issubclass(kind, _MAY_BE_MISSING) for kind in set(map(type, values))):
+    may_be_missing = (*_MAY_BE_MISSING, *map(type, missing_in_pandas()))
+    if not any(issubclass(kind, may_be_missing) for kind in set(map(type, values))):
         return list(values)
     return [None if is_missing(value, nan) else value for value in values]
 
 
 def is_missing(value: Any, nan: bool = True) -> bool:
-    if value is None or value is pd.NA or value is pd.NaT:
+    if value is None or is_missing_in_pandas(value):
         return True
     if isinstance(value, np.datetime64 | np.timedelta64):
         return bool(np.isnat(value))

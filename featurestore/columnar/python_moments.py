@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from featurestore.columnar.unheld import UnheldError
 from featurestore.definitions.values.time_window import to_instant
+from featurestore.late_pandas import pd
 
 _INSTANT, _CLOCK = pa.timestamp("us", tz="UTC"), pa.timestamp("us")
 _MICROSECOND = timedelta(microseconds=1)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from featurestore.columnar.arrow_columns import exact_column
@@ -19,6 +18,7 @@ from featurestore.columnar.python_numbers import in_native_order, is_plain_numbe
 from featurestore.columnar.python_values import instants, python_column
 from featurestore.columnar.unheld import UnheldError
 from featurestore.errors import SpineError
+from featurestore.late_pandas import pd
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
+from featurestore.late_spark import Column, F
 
 
 def column(name: str) -> Column:

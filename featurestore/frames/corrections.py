@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-
 from featurestore.frames.columns import column
+from featurestore.late_spark import Column, DataFrame, F, T
 
 _CREATED, _LATEST = "created_timestamp", "__latest"
 

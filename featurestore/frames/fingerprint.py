@@ -6,10 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.frames.columns import column
+from featurestore.late_spark import Column, DataFrame, F
 
 _ROWS, _SUM, _XOR, _MIX = "rows", "hash_sum", "hash_xor", "hash_mix"
 

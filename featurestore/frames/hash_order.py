@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
+from featurestore.late_spark import Column, DataFrame, F
 
 _BITS = 12
 _SHIFT = 64 - _BITS

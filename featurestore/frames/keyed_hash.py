@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-
 from featurestore.columnar.rows.identities import key_pads as key_pads
+from featurestore.late_spark import Column, F
 
 
 def keyed_hash(text: Column, inner: Column, outer: Column) -> Column:

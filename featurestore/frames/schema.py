@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pyarrow as pa
-from pyspark.sql.pandas.types import from_arrow_schema, from_arrow_type
-from pyspark.sql.types import DataType, StructField, StructType
 
 from featurestore.columnar import schema as arrow
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.late_spark import DataType, StructField, StructType, from_arrow_schema, from_arrow_type
 
 
 def data_type(storage: str) -> DataType:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-
 from featurestore.definitions.values.time_window import TimeWindow, to_micros
+from featurestore.late_spark import Column, F
 
 _MICROS_A_DAY = 86_400_000_000
 

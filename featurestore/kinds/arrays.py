@@ -14,11 +14,11 @@ from featurestore.kinds.floating import DOUBLE, FLOAT, FLOAT_LIMIT, Floating
 from featurestore.kinds.json_text.json_columns import is_json
 from featurestore.kinds.json_text.variants import NUMBERS, JsonMember, first_misfit
 from featurestore.kinds.kind import STRICT, Kind, Moments, is_missing
-from featurestore.kinds.late_spark import Column, F, T
 from featurestore.kinds.number_columns import DIGITS, is_not_finite, is_number_type
 from featurestore.kinds.reading import Reading, first_of, good
 from featurestore.kinds.reasons import UnreadableError
 from featurestore.kinds.text import STRING
+from featurestore.late_spark import Column, F, T
 
 # A whole number in a JSON array that may be beyond what a float or a double can hold.
 _LONG_NUMBER = {"float": "-?[0-9]{8,}", "double": "-?[0-9]{16,}"}

@@ -10,9 +10,9 @@ import pyarrow as pa
 from featurestore.definitions.values.iso_times import DAY, parse_date
 from featurestore.kinds import reasons
 from featurestore.kinds.kind import STRICT, Kind, Moments
-from featurestore.kinds.late_spark import Column, F, T
 from featurestore.kinds.reading import Reading, first_of
 from featurestore.kinds.reasons import UnreadableError
+from featurestore.late_spark import Column, F, T
 
 _EPOCH = date(1970, 1, 1)
 _FIRST, _LAST = ((day - _EPOCH).days for day in (date.min, date.max))

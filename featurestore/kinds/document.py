@@ -11,9 +11,9 @@ from featurestore.kinds.json_text.json_columns import read_json
 from featurestore.kinds.json_text.json_values import json_text
 from featurestore.kinds.json_text.variants import JsonMember
 from featurestore.kinds.kind import STRICT, Kind, Moments
-from featurestore.kinds.late_spark import Column, F, T
 from featurestore.kinds.reading import Reading, first_of
 from featurestore.kinds.text import unicode_text
+from featurestore.late_spark import Column, F, T
 
 
 class Document(Kind):

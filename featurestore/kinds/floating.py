@@ -12,7 +12,6 @@ import pyarrow as pa
 from featurestore.kinds import reasons
 from featurestore.kinds.json_text.variants import JsonMember
 from featurestore.kinds.kind import STRICT, Moments, Number
-from featurestore.kinds.late_spark import Column, F, T
 from featurestore.kinds.number_columns import (
     DIGITS,
     NUMBER,
@@ -26,6 +25,7 @@ from featurestore.kinds.number_columns import (
 from featurestore.kinds.python_numbers import is_finite, is_number
 from featurestore.kinds.reading import Reading, first_of, good
 from featurestore.kinds.reasons import UnreadableError
+from featurestore.late_spark import Column, F, T
 
 # A double of this size or more rounds to infinity as a float.
 FLOAT_LIMIT = (2 - 2**-24) * 2.0**127

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from featurestore.definitions.values.time_window import Finer
 from featurestore.definitions.values.types import parse_type
 from featurestore.kinds import reasons
 from featurestore.kinds.json_text.variants import NUMBERS, JsonMember, wrong_json_kind
-from featurestore.kinds.late_spark import Column, F, T
 from featurestore.kinds.number_columns import is_number_type
 from featurestore.kinds.reading import Reading, good
+from featurestore.late_pandas import is_missing_in_pandas
+from featurestore.late_spark import Column, F, T
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,6 @@ class Number(Kind):
 
 def is_missing(value: Any) -> bool:
     """Whether a value is missing: None, ``pd.NA`` or ``NaT``. NaN is a value."""
-    if value is None or value is pd.NA or value is pd.NaT:
+    if value is None or is_missing_in_pandas(value):
         return True
     return isinstance(value, np.datetime64 | np.timedelta64) and bool(np.isnat(value))

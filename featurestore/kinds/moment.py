@@ -18,9 +18,9 @@ from featurestore.definitions.values.time_window import (
 )
 from featurestore.kinds import reasons
 from featurestore.kinds.kind import STRICT, Kind, Moments
-from featurestore.kinds.late_spark import Column, F, T
 from featurestore.kinds.reading import Reading, first_of
 from featurestore.kinds.reasons import UnreadableError
+from featurestore.late_spark import Column, F, T
 
 INSTANT = pa.timestamp("us", tz="UTC")
 _EARLIEST, _LATEST = -62135596800000000, 253402300799999999  # years 0001 to 9999, in microseconds

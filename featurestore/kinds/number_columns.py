@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from featurestore.kinds.late_spark import Column, F, T
+from featurestore.late_spark import Column, F, T
 
 # The spellings of numbers in text.
 DIGITS = r"^\s*[+-]?[0-9]+\s*$"

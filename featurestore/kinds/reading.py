@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from featurestore.kinds.late_spark import Column, F
+from featurestore.late_spark import Column, F
 
 
 @dataclass(frozen=True)

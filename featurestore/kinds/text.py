@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from featurestore.kinds import reasons
 from featurestore.kinds.kind import STRICT, Kind, Moments
-from featurestore.kinds.late_spark import Column, F, T
 from featurestore.kinds.reading import Reading, good
 from featurestore.kinds.reasons import UnreadableError
+from featurestore.late_spark import Column, F, T
 
 
 class Text(Kind):

@@ -11,7 +11,6 @@ import pyarrow as pa
 from featurestore.definitions.values.types import WHOLE_RANGES
 from featurestore.kinds import reasons
 from featurestore.kinds.kind import STRICT, Moments, Number
-from featurestore.kinds.late_spark import Column, F, T
 from featurestore.kinds.number_columns import (
     BEYOND_LONG,
     FRACTION,
@@ -22,6 +21,7 @@ from featurestore.kinds.number_columns import (
 from featurestore.kinds.python_numbers import is_finite, is_number
 from featurestore.kinds.reading import Reading, first_of, good
 from featurestore.kinds.reasons import UnreadableError
+from featurestore.late_spark import Column, F, T
 
 
 class Whole(Number):

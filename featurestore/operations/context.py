@@ -8,12 +8,11 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.utils import is_remote
 
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.hadoop_files import HadoopFiles
+from featurestore.late_spark import DataFrame, SparkSession, is_remote
 from featurestore.stores.delta.pruning import Dates, Times
 from featurestore.stores.file_system import Files
 from featurestore.stores.files.named import NamedFiles

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-import pandas as pd
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
 from featurestore.columnar.names import check_distinct, without_case
 from featurestore.columnar.python_kinds import is_missing
@@ -22,6 +20,8 @@ from featurestore.frames.rows.faults import Fault
 from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.schema import key_fields
 from featurestore.kinds.kind import Moments
+from featurestore.late_pandas import pd
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context
 from featurestore.stores.arrow import to_spark
 

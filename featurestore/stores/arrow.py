@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema
+
+from featurestore.late_spark import DataFrame, SparkSession, from_arrow_schema
 
 
 def to_spark(spark: SparkSession, table: pa.Table) -> DataFrame:

@@ -9,11 +9,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, StructField, StructType
 
 from featurestore.columnar.rows.stored_rows import as_stored, in_file_order
 from featurestore.columnar.schema import PARTITION_COLUMNS, REJECTED, values_schema
@@ -23,11 +18,12 @@ from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.suppression import REASON
 from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
+from featurestore.late_spark import ArrayType, Column, DataFrame, F, StructField, StructType, py4j_errors, spark_errors
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.delta.native_table import LogFile, NativeTable, Snapshot
 from featurestore.stores.delta.pruning import Dates, Times, chosen_files, row_condition, with_keys
-from featurestore.stores.delta.which_rows import equal
 from featurestore.stores.delta.table import DeltaTable, Transaction, in_few_files, literal, spark_schema
+from featurestore.stores.delta.which_rows import equal
 from featurestore.stores.layout import Layout
 
 _PROPERTIES = {
@@ -414,7 +410,7 @@ def _changed_dates_by_feed(values: DeltaTable, tenant_id: str, after: int, up_to
     try:
         of_tenant = values.changes(after + 1, up_to).where(F.col("tenant_id") == F.lit(tenant_id))
         return frozenset(row["event_date"] for row in of_tenant.select("event_date").distinct().collect())
-    except (PySparkException, Py4JJavaError):
+    except (spark_errors.PySparkException, py4j_errors.Py4JJavaError):
         # After a vacuum, for example. Other faults show when the caller reads all rows instead.
         return None
 

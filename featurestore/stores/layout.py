@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pyspark.sql import SparkSession
-
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import check_name, check_tenant_id
+from featurestore.late_spark import SparkSession
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.writer_lock import WriterLock

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyspark.sql import SparkSession
-from pyspark.sql.utils import is_remote
+from featurestore.late_spark import SparkSession, is_remote
 
 
 def separate_session(spark: SparkSession) -> SparkSession:

@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from pyspark.errors import AnalysisException
-from pyspark.sql import DataFrame, DataFrameReader, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DataType, StructType
-
 from featurestore.config import Settings
 from featurestore.definitions.names import check_tenant_id
 from featurestore.definitions.source import Source
@@ -17,6 +12,16 @@ from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError
 from featurestore.frames.columns import column
 from featurestore.frames.rows.csv_header import doubled, header_names
 from featurestore.frames.rows.union import union_losslessly
+from featurestore.late_spark import (
+    ArrayType,
+    DataFrame,
+    DataFrameReader,
+    DataType,
+    F,
+    SparkSession,
+    StructType,
+    spark_errors,
+)
 from featurestore.stores.delta.table import quote
 from featurestore.stores.file_system import has_pattern
 from featurestore.stores.files.named import Listing, NamedFiles, display_path, read_errors
@@ -35,7 +40,7 @@ def read_source(named: NamedFiles, name: str, source: Source, tenant_id: str, se
     """
     try:
         rows = _read(named, source, tenant_id, settings)
-    except (AnalysisException, NotFoundError) as error:
+    except (spark_errors.AnalysisException, NotFoundError) as error:
         missing = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND")
         if isinstance(error, NotFoundError) or error.getCondition() in missing:
             where = (

@@ -8,10 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import unquote
 
-from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
-
 from featurestore.errors import StorageError
+from featurestore.late_spark import py4j_errors, spark_errors
 from featurestore.stores.file_system_faults import FILE_SYSTEM_FAULTS, advice_of
 
 _NO_FILE = (
@@ -59,7 +57,8 @@ def storage_errors(table: str | None = None) -> Iterator[None]:
 
 def storage_error(error: BaseException, table: str | None = None) -> StorageError | None:
     """The StorageError for an error that is a storage fault; None for any other error."""
-    message = _message(error, table) if isinstance(error, PySparkException | Py4JJavaError | OSError) else None
+    known = (OSError, spark_errors.PySparkException, py4j_errors.Py4JJavaError)
+    message = _message(error, table) if isinstance(error, known) else None
     if message is None:
         return None
     return StorageError(message if table is None else f"table {table}: {message}")
@@ -95,7 +94,7 @@ def _advice_by_thrower(cause: Any, kind: str, table: str | None) -> str:
 
 def conditions(error: BaseException) -> list[str]:
     """The names of Spark's and Delta's conditions for an error and its causes, for those that have one."""
-    own = error.getCondition() if isinstance(error, PySparkException) else None
+    own = error.getCondition() if isinstance(error, spark_errors.PySparkException) else None
     named = [own, *(_condition(cause) for cause in java_causes(error))]
     return [condition for condition in named if condition]
 
@@ -103,7 +102,7 @@ def conditions(error: BaseException) -> list[str]:
 def _condition(cause: Any) -> str | None:
     try:
         condition = cause.getCondition()
-    except Py4JError:
+    except py4j_errors.Py4JError:
         # Exceptions of Java itself do not have this method.
         return None
     return None if condition is None else str(condition)

@@ -35,11 +35,13 @@ from featurestore.definitions.values.time_window import in_utc
 from featurestore.operations.instants import MOST_ROWS
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame
 
     from featurestore.definitions.feature_group import FeatureGroup
     from featurestore.feature_store import FeatureStore
     from featurestore.offline_store import OfflineStore
+    from featurestore.operations.given_as import To
 
 
 def get(
@@ -75,9 +77,8 @@ def history(
     """Show one feature of one entity over time, newest first."""
     fs, store = _open(invocation)
     key = entity_of(_group(fs, feature).entity, entity)
-    _show(
-        invocation, store.get_feature_history(feature, key, start, end, limit=limit, all_versions=all_versions), limit
-    )
+    values = store.get_feature_history(feature, key, start, end, limit=limit, all_versions=all_versions, to="arrow")
+    _show(invocation, values, limit)
 
 
 def batch(
@@ -92,7 +93,8 @@ def batch(
 ) -> None:
     """Show, or write to files, all values of a time range: one row per entity and event timestamp."""
     fs, store = _open(invocation)
-    values = store.get_batch_features(features, start, end, entities=_entities(fs, features[0], entity))
+    to: To = "arrow" if output is None else "spark"
+    values = store.get_batch_features(features, start, end, entities=_entities(fs, features[0], entity), to=to)
     _show_or_write(invocation, fs, store, values.rows, limit, output, format)
 
 
@@ -257,16 +259,16 @@ def _entities(fs: FeatureStore, reference: str, entity: list[str] | None) -> dic
     return entity_of(_group(fs, reference).entity, entity) if entity else None
 
 
-def _show(invocation: Invocation, frame: DataFrame, limit: int) -> None:
-    rows = plain_rows(frame, limit)
-    invocation.answer(rows, rows_of(rows, frame.columns))
+def _show(invocation: Invocation, frame: DataFrame | pa.Table, limit: int) -> None:
+    rows, names = plain_rows(frame, limit)
+    invocation.answer(rows, rows_of(rows, names))
 
 
 def _show_or_write(
     invocation: Invocation,
     fs: FeatureStore,
     store: OfflineStore,
-    frame: DataFrame,
+    frame: DataFrame | pa.Table,
     limit: int,
     output: str | None,
     format: str,

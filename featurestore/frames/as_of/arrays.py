@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-
 from featurestore.frames.as_of.join_rules import AsOfJoin, JoinedValues
 from featurestore.frames.columns import column
+from featurestore.late_spark import Column, DataFrame, F, T
 
 # Fields of an array's slot: the hash that orders it, and the array or the identity of its row.
 _ORDER, _HELD = "order", "held"

@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-
 from featurestore.frames.columns import column
+from featurestore.late_spark import Column, DataFrame, F, T
 
 _IDENTITY = ("__example_1", "__example_2")
 _JOINED = "__joined"

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import Window as W
-from pyspark.sql import functions as F
+
+from featurestore.late_spark import Column, DataFrame, F, W
 
 CHUNK = "__chunk"
 _STARTS, _FIRST, _LATEST = "__starts", "__first", "__latest_event"

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from featurestore.late_spark import Column, F, T
 
 _NAMES = ("__key_1", "__key_2")
-_WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+
+
+@cache
+def _whole() -> tuple[type[T.DataType], ...]:
+    return (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 
 def _is_itself(types: Sequence[T.DataType]) -> bool:
-    return len(types) <= len(_NAMES) and all(isinstance(kind, _WHOLE) for kind in types)
+    return len(types) <= len(_NAMES) and all(isinstance(kind, _whole()) for kind in types)
 
 
 def key_names(types: Sequence[T.DataType]) -> tuple[str, ...]:

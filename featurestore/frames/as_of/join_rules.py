@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
-from pyspark.sql import DataFrame
-from pyspark.sql import types as T
+from featurestore.late_spark import DataFrame, T
 
 KnownAt: TypeAlias = datetime | Literal["event"] | None
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from featurestore.frames.columns import column
+from featurestore.late_spark import Column, DataFrame, F, T
 
-# Key types with literals that mean the same in Python and Spark, whatever the session settings.
-_LISTABLE = (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+
+@cache
+def _listable() -> tuple[type[T.DataType], ...]:
+    """Key types with literals that mean the same in Python and Spark, whatever the session settings."""
+    return (T.StringType, T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+
+
 # The most keys that a plan lists. Spark does not compare more keys with the statistics of files.
 _LISTED = 100
 
@@ -40,7 +44,7 @@ def with_keys(
     collected. ``of_many`` restricts the values to more keys, or to keys of types that a plan cannot list.
     """
     names = keys.column_names if isinstance(keys, pa.Table) else keys.columns
-    if number > _LISTED or not all(isinstance(values.schema[name].dataType, _LISTABLE) for name in names):
+    if number > _LISTED or not all(isinstance(values.schema[name].dataType, _listable()) for name in names):
         return of_many(values)
     table = keys if isinstance(keys, pa.Table) else keys.toArrow()
     return _with_listed_keys(values, names, list(zip(*(part.to_pylist() for part in table.columns), strict=True)))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
+from featurestore.late_spark import DataFrame, F
 
 # Rows to sample of a key that is just hot: enough to estimate it within a tenth (three standard deviations).
 _SAMPLED_OF_A_HOT_KEY = 1000

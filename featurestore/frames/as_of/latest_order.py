@@ -11,13 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pyspark.sql import Column, WindowSpec
-from pyspark.sql import Window as W
-from pyspark.sql import functions as F
-
 from featurestore.frames.as_of.hot_keys import carried_column
 from featurestore.frames.as_of.join_rules import AsOfJoin
 from featurestore.frames.as_of.union_columns import CREATED, EVENT, MOMENT, ROW, is_value, micros, row, slots, units
+from featurestore.late_spark import Column, F, W, WindowSpec
 
 _NEWEST = "__newest_event"
 

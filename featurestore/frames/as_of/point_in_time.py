@@ -10,9 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.definitions.values.durations import microseconds
 from featurestore.frames.as_of.arrays import with_arrays
 from featurestore.frames.as_of.hot_keys import CHUNK, in_chunks, values_before_chunk
@@ -21,6 +18,7 @@ from featurestore.frames.as_of.join_rules import AsOfJoin, JoinedValues
 from featurestore.frames.as_of.latest_order import Latest, greatest, latest_of
 from featurestore.frames.as_of.union_columns import EVENT, MOMENT, RESULTS, ROW, SPINE, micros, slots, units
 from featurestore.frames.as_of.union_rows import spine_rows, value_rows
+from featurestore.late_spark import Column, DataFrame, F
 
 
 def point_in_time_join(

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from functools import cache
 
 from featurestore.columnar.names import check_names, without_case
 from featurestore.definitions.values.time_window import from_micros, to_micros
@@ -17,8 +14,12 @@ from featurestore.frames.as_of.spine_types import check_carried
 from featurestore.frames.columns import column
 from featurestore.kinds.kind import Moments
 from featurestore.kinds.moment import TIMESTAMP
+from featurestore.late_spark import Column, DataFrame, F, T
 
-_WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+
+@cache
+def _whole() -> tuple[type[T.DataType], ...]:
+    return (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def check_keys(
                 f"{remedy.format(key=key, group=group)}. {nearest(name, rows.columns)}"
             )
         actual, expected = rows.schema[name].dataType, types[key]
-        both_whole = isinstance(actual, _WHOLE) and isinstance(expected, _WHOLE)
+        both_whole = isinstance(actual, _whole()) and isinstance(expected, _whole())
         if actual != expected and not both_whole and not isinstance(actual, T.NullType):
             raise SpineError(
                 f"{what}: column {name!r} is {actual.simpleString()} and join key {key!r} of {group!r} is "
@@ -113,7 +114,7 @@ def check_keys(
 
 
 def _cast_advice(actual: T.DataType, expected: T.DataType) -> str:
-    if isinstance(actual, T.DecimalType) and actual.scale == 0 and isinstance(expected, _WHOLE):
+    if isinstance(actual, T.DecimalType) and actual.scale == 0 and isinstance(expected, _whole()):
         return (
             f" (numbers beyond the range of {expected.simpleString()} are no entity's key: make them null, or leave "
             "them out)"

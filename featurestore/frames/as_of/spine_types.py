@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-
-from pyspark.sql import types as T
+from functools import cache
 
 from featurestore.columnar.names import same_to_spark
 from featurestore.errors import FeatureStoreError, SpineError
+from featurestore.late_spark import T
 
-# Spark cannot plan a query over the first, and cannot return the others to Python.
-_NOT_CARRIED = (T.TimeType, T.CalendarIntervalType, T.YearMonthIntervalType)
-_SAVED = (
-    *(T.BooleanType, T.NumericType, T.CharType, T.VarcharType, T.BinaryType),
-    *(T.DateType, T.TimestampType, T.TimestampNTZType, T.ArrayType, T.UserDefinedType),
-)
-_PLAIN_TEXT = T.StringType().collation
+
+@cache
+def _not_carried() -> tuple[type[T.DataType], ...]:
+    # Spark cannot plan a query over the first, and cannot return the others to Python.
+    return (T.TimeType, T.CalendarIntervalType, T.YearMonthIntervalType)
+
+
+@cache
+def _saved() -> tuple[type[T.DataType], ...]:
+    return (
+        *(T.BooleanType, T.NumericType, T.CharType, T.VarcharType, T.BinaryType),
+        *(T.DateType, T.TimestampType, T.TimestampNTZType, T.ArrayType, T.UserDefinedType),
+    )
 
 
 def check_carried(
@@ -24,7 +30,7 @@ def check_carried(
     """Raise ``error`` for columns that cannot be carried along; ``what`` names their frame in the message."""
     for field in schema:
         for kind, _ in _parts(field.dataType):
-            if isinstance(kind, _NOT_CARRIED):
+            if isinstance(kind, _not_carried()):
                 raise error(
                     f"{what}: column {field.name!r} is {field.dataType.simpleString()}, which cannot be carried along; "
                     "cast it to text or to a number, or drop it"
@@ -61,7 +67,7 @@ def _parts(kind: T.DataType, is_within: bool = False) -> Iterator[tuple[T.DataTy
 def _why_not_saved(kind: T.DataType, is_within: bool) -> str | None:
     """What to do about a type that a saved set cannot hold; None if it can."""
     if isinstance(kind, T.StringType):
-        return None if kind.collation == _PLAIN_TEXT else "cast it to a string without a collation"
+        return None if kind.collation == T.StringType().collation else "cast it to a string without a collation"
     if isinstance(kind, T.StructType):
         if not kind.fields:
             return "give it fields"
@@ -73,4 +79,4 @@ def _why_not_saved(kind: T.DataType, is_within: bool) -> str | None:
         return "make it an array of structs with map_entries(), or JSON text with to_json()"
     if isinstance(kind, T.VariantType):
         return "make it JSON text with to_json()"
-    return None if isinstance(kind, _SAVED) else "cast it to text or to a number"
+    return None if isinstance(kind, _saved()) else "cast it to text or to a number"

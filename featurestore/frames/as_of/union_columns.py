@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-
 from featurestore.frames.as_of.join_rules import AsOfJoin
+from featurestore.late_spark import Column, F
 
 # A value row at event time t has the moment 2t, a spine row at time t has 2t + 1. So one long sorts both by time, and
 # puts values before the spine rows that may see them.

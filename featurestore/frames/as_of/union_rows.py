@@ -6,10 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-
 from featurestore.frames.as_of.arrays import sortable_column
 from featurestore.frames.as_of.join_keys import key_longs, key_names
 from featurestore.frames.as_of.join_rules import AsOfJoin, JoinedValues
@@ -17,6 +13,7 @@ from featurestore.frames.as_of.latest_order import latest_of
 from featurestore.frames.as_of.union_columns import MOMENT, SPINE, slots
 from featurestore.frames.columns import column
 from featurestore.frames.timestamps import instant
+from featurestore.late_spark import DataFrame, F, T
 
 
 def spine_rows(spine: DataFrame, join: AsOfJoin, types: Sequence[T.DataType]) -> DataFrame:

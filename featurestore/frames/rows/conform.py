@@ -8,10 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-
 from featurestore.columnar.rows.names import FAULTS as FAULTS
 from featurestore.columnar.rows.names import ROW as ROW
 from featurestore.columnar.schema import TIME_COLUMNS
@@ -21,6 +17,7 @@ from featurestore.frames.columns import column
 from featurestore.kinds.kind import Moments
 from featurestore.kinds.reading import Reading, good
 from featurestore.kinds.registry import kind_of
+from featurestore.late_spark import DataFrame, F, T
 
 
 def read_columns(rows: DataFrame, group: FeatureGroup, zone: str | None = None) -> dict[str, Reading]:

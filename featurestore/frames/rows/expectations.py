@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.definitions.feature_group import Expectations, FeatureGroup
 from featurestore.definitions.values.durations import format_duration
 from featurestore.definitions.values.time_window import from_micros
 from featurestore.frames.columns import column
+from featurestore.late_spark import DataFrame, F
 
 
 def broken_expectations(good: DataFrame, group: FeatureGroup, window_end: datetime, failed: int) -> list[str]:

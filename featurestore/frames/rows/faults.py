@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import pyarrow as pa
-from pyspark.sql import Column
-from pyspark.sql import functions as F
+
+from featurestore.late_spark import Column, F
 
 _ARROW_TYPE = pa.list_(pa.struct([("column", pa.string()), ("reason", pa.string())]))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 from featurestore.columnar.arrow_types import plain_array
@@ -22,6 +21,7 @@ from featurestore.kinds.kind import STRICT, Moments, is_missing
 from featurestore.kinds.python_numbers import is_not_a_number
 from featurestore.kinds.reasons import UnreadableError, unforeseen
 from featurestore.kinds.registry import kind_of
+from featurestore.late_pandas import pd
 
 
 def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None) -> pa.Table:

@@ -6,13 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
 
 from featurestore.columnar.rows.rejected_texts import RejectedRow, candidates, mentions, spellings_of
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.frames.schema import data_type
+from featurestore.late_spark import DataFrame, F, StringType, StructField, StructType
 
 
 def about_any(rows: DataFrame, entities: Sequence[Mapping[str, Any]]) -> DataFrame:

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import and_, or_
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+from featurestore.late_spark import Column, DataFrame, F
 
 TARGET, SOURCE = "target", "source"
 _FILE, _MET = "__file", "__met"

@@ -7,16 +7,13 @@ from datetime import datetime
 from functools import reduce
 from operator import and_, or_
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import Window as W
-from pyspark.sql import functions as F
-
 from featurestore.columnar.schema import PARTITION_COLUMNS, TIME_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.schema import values_schema
 from featurestore.frames.timestamps import instant
+from featurestore.late_spark import Column, DataFrame, F, W
 
 _EVENT, _CREATED = TIME_COLUMNS
 _NEEDED = "__needed"

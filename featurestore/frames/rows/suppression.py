@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.columnar.rows.names import REASON as REASON
 from featurestore.columnar.rows.names import SUPPRESSED as SUPPRESSED
 from featurestore.frames.columns import column
+from featurestore.late_spark import Column, DataFrame, F
 
 # The spelling of an entity as JSON. It must never change, because hashes of it are stored for good.
 _AS_JSON = {"ignoreNullFields": "false", "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX", "timeZone": "UTC"}

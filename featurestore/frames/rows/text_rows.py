@@ -6,9 +6,6 @@ until then, so that their rules are written once.
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, targets
@@ -17,6 +14,7 @@ from featurestore.kinds.json_text.json_columns import is_json
 from featurestore.kinds.json_text.variants import JsonMember
 from featurestore.kinds.reading import Reading
 from featurestore.kinds.registry import kind_of
+from featurestore.late_spark import Column, DataFrame, F
 
 # The column concerned (None for the whole row), and a reason or null.
 _Reason = tuple[str | None, Column]

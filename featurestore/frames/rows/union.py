@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import reduce
-
-from pyspark.sql import DataFrame
-from pyspark.sql import types as T
+from functools import cache, reduce
 
 from featurestore.errors import SchemaError
 from featurestore.frames.columns import column
+from featurestore.late_spark import DataFrame, T
 
-_WHOLE = (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
-_WITHIN_DOUBLE = (T.ByteType, T.ShortType, T.IntegerType, T.FloatType, T.DoubleType)
+
+@cache
+def _whole() -> tuple[type[T.DataType], ...]:
+    return (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
+
+
+@cache
+def _within_double() -> tuple[type[T.DataType], ...]:
+    return (T.ByteType, T.ShortType, T.IntegerType, T.FloatType, T.DoubleType)
 
 
 def union_losslessly(frames: Mapping[str, DataFrame]) -> DataFrame:
@@ -46,9 +51,9 @@ def common_type(first: T.DataType, second: T.DataType) -> T.DataType | None:
         return first
     if isinstance(first, T.NullType):
         return second
-    if isinstance(first, _WHOLE) and isinstance(second, _WHOLE):
-        return max(first, second, key=lambda kind: _WHOLE.index(type(kind)))
-    if isinstance(first, _WITHIN_DOUBLE) and isinstance(second, _WITHIN_DOUBLE):
+    if isinstance(first, _whole()) and isinstance(second, _whole()):
+        return max(first, second, key=lambda kind: _whole().index(type(kind)))
+    if isinstance(first, _within_double()) and isinstance(second, _within_double()):
         return T.DoubleType()
     return None
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.bounds import greatest_value, least_value, number_text
@@ -13,6 +10,7 @@ from featurestore.frames.rows.conform import FAULTS, ROW, input_columns, read_co
 from featurestore.frames.rows.faults import faults_present, is_unreadable, no_faults, reasons_of
 from featurestore.kinds.json_text.json_columns import json_of
 from featurestore.kinds.registry import kind_of
+from featurestore.late_spark import Column, DataFrame, F
 
 _UNREADABLE = "__unreadable"
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cache
 from typing import Literal, get_args
-
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from featurestore.frames.columns import column
 from featurestore.frames.statistics.calendar import Every, bucket_end, bucket_start
+from featurestore.late_spark import Column, DataFrame, F, T, Window
 
 Function = Literal["sum", "avg", "count", "min", "max", "stddev", "approx_percentile"]
 FUNCTIONS: tuple[str, ...] = get_args(Function)
@@ -20,12 +18,18 @@ OF_ANY_TYPE = ("count",)
 BUCKET_COLUMNS = ("bucket_start", "bucket_end", "value")
 
 _VALUE, _START, _RANK, _VALUES = "__value", "__bucket_start", "__rank", "__values"
-_WHOLE = (T.IntegerType, T.LongType)
+
+
+@cache
+def _whole() -> tuple[type[T.DataType], ...]:
+    return (T.IntegerType, T.LongType)
+
+
 # Holds any whole number of 64 bits; a bucket may have up to 10^18 of them.
-_EXACT = T.DecimalType(20, 0)
+_EXACT = "decimal(20,0)"
 _LONGEST = 2**63
 # A share and a number of values; their product has 38 digits, so none is rounded.
-_SHARE, _COUNT = T.DecimalType(19, 18), T.DecimalType(18, 0)
+_SHARE, _COUNT = "decimal(19,18)", "decimal(18,0)"
 
 
 def presence(values: DataFrame, feature: str) -> DataFrame:
@@ -58,7 +62,7 @@ def aggregate_buckets(
         bucket_start(F.col("event_timestamp"), every, zone).alias(_START),
         column(feature).alias(_VALUE),
     )
-    whole = isinstance(values.schema[feature].dataType, _WHOLE)
+    whole = isinstance(values.schema[feature].dataType, _whole())
     bucket = [*(column(key) for key in keys), F.col(_START)]
     if function == "approx_percentile":
         aggregated = _at_share(present, bucket, percentile)

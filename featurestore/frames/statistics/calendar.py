@@ -13,11 +13,9 @@ from __future__ import annotations
 from typing import Literal, get_args
 from zoneinfo import available_timezones
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-
 from featurestore.errors import InvalidArgumentError, nearest
 from featurestore.frames.timestamps import utc_date
+from featurestore.late_spark import Column, F
 
 Every = Literal["hour", "day", "week", "month"]
 EVERY: tuple[str, ...] = get_args(Every)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
+from featurestore.late_spark import Column, F
 
 # Up to this many numbers are kept as they are. Of more, each point represents an equal share, and is its middle number.
 POINTS = 500

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
-
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import latest_values
 from featurestore.frames.statistics.even_points import at_shares, is_point, merged_grid, merged_points
 from featurestore.frames.statistics.feature_statistics import QUANTILES
 from featurestore.kinds.registry import kind_of
+from featurestore.late_spark import Column, DataFrame, F, Window
 
 # Features in one aggregation. Resolving corrections compares rows of this width, so that twice as many features cost
 # four times as much; for wider groups, each slice of columns is a pass of its own.

@@ -12,10 +12,6 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 from jinja2.exceptions import SecurityError
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
@@ -23,6 +19,7 @@ from featurestore.frames.text.chat_template import compile_template
 from featurestore.frames.text.json_lines import one_line
 from featurestore.frames.text.value_text import inputs_text, value_text
 from featurestore.frames.training_sets.splits import EMBARGO, PARTS
+from featurestore.late_spark import Column, DataFrame, F, T, to_arrow_schema
 
 Messages: TypeAlias = list[dict[str, str]]
 FormatFunction: TypeAlias = Callable[[dict[str, Any]], Any]

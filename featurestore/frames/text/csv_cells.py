@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
-
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.columns import column
 from featurestore.kinds.json_text.iso_text import with_iso_times
+from featurestore.late_spark import Column, F, T
 
 LINE_END = "\r\n"
 
@@ -20,8 +18,18 @@ LINE_END = "\r\n"
 _FORMULA = r"^'*[=+\-@\t\r]"
 # Besides what RFC 4180 quotes: an empty text, which is not null, and spaces at either end, which some readers drop.
 _QUOTED = '[",\\r\\n]|^$|^[ \\t]|[ \\t]$'
-_PLAIN = (T.BooleanType, T.IntegralType, T.FractionalType)
-_NESTED = (T.ArrayType, T.MapType, T.StructType, T.VariantType)
+
+
+@cache
+def _plain() -> tuple[type[T.DataType], ...]:
+    return (T.BooleanType, T.IntegralType, T.FractionalType)
+
+
+@cache
+def _nested() -> tuple[type[T.DataType], ...]:
+    return (T.ArrayType, T.MapType, T.StructType, T.VariantType)
+
+
 # The lower bits of ``monotonically_increasing_id`` count the rows of a partition.
 _ROW_OF_PARTITION = (1 << 33) - 1
 
@@ -82,9 +90,9 @@ def _text(value: Column, kind: T.DataType) -> Column:
     if isinstance(kind, T.DecimalType):
         # A cast writes small decimals with or without an exponent, depending on the session's ANSI mode.
         return F.replace(F.format_number(value, kind.scale), F.lit(","), F.lit(""))
-    if isinstance(kind, _PLAIN):
+    if isinstance(kind, _plain()):
         return value.cast("string")
-    if isinstance(kind, _NESTED):
+    if isinstance(kind, _nested()):
         return _quoted(F.to_json(with_iso_times(value, kind), {"ignoreNullFields": "false"}))
     if isinstance(kind, T.BinaryType):
         # One of Spark's legacy settings breaks base64 into lines.

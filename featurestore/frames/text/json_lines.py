@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-
 from featurestore.frames.columns import column
 from featurestore.kinds.json_text.iso_text import with_iso_times
+from featurestore.late_spark import Column, F, T
 
 LINE_END = "\n"
 

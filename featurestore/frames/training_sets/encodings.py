@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from pydantic import BaseModel, ConfigDict
 
 from featurestore.errors import InvalidArgumentError
@@ -25,6 +24,7 @@ from featurestore.frames.training_sets.pandas_columns import (
     vector_series,
     whole_series,
 )
+from featurestore.late_pandas import pd
 
 Floats = npt.NDArray[np.float64]
 Category = str | tuple[str | None, ...]

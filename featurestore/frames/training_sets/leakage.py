@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from functools import cache
 
 from featurestore.frames.as_of.examples import identity
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
+from featurestore.late_spark import Column, DataFrame, F, T
 
-_SCALARS = (T.NumericType, T.BooleanType, T.DatetimeType, T.StringType)
+
+@cache
+def _scalars() -> tuple[type[T.DataType], ...]:
+    return (T.NumericType, T.BooleanType, T.DatetimeType, T.StringType)
+
+
 _SAMPLING_SEED, _ROWS_SEED = 101, 102
 _RESOLUTION = 1_000_000
 _MICROS_A_SECOND = 1e6
@@ -90,7 +93,7 @@ def sampled(rows: DataFrame, spine: Sequence[str], size: int, total: int) -> Dat
 
 def is_comparable(kind: T.DataType) -> bool:
     """Whether values of this type are compared with a label; arrays and embeddings are not."""
-    return isinstance(kind, _SCALARS)
+    return isinstance(kind, _scalars())
 
 
 def comparable_values(rows: DataFrame, name: str) -> Column:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
+from typing import Any, TypeAlias
 
 from featurestore.frames.columns import column
+from featurestore.late_spark import Column, F, T
 
 # In bytes, for CPython and numpy: a reference, an empty str, an empty tuple, an array without its numbers.
 _REFERENCE, _TEXT, _TUPLE, _ARRAY = 8, 49, 56, 112
@@ -17,7 +14,7 @@ _DATE, _DECIMAL, _NESTED = 32, 104, 512
 _NUMBERS = {"array<float>": 4, "array<double>": 8}
 _LENGTH, _LONGEST = "length of ", "longest of "
 
-Types = Mapping[str, T.DataType]
+Types: TypeAlias = "Mapping[str, T.DataType]"
 
 
 def length_columns(types: Types, inside: Column) -> list[Column]:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import reduce
+from functools import cache, reduce
 from operator import and_
 from typing import Any
-
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from featurestore.definitions.names import is_unicode
 from featurestore.definitions.training_set import Missing
@@ -18,9 +14,17 @@ from featurestore.definitions.values.bounds import in_type, nearest_float
 from featurestore.definitions.values.types import WHOLE_RANGES
 from featurestore.errors import InvalidArgumentError, nearest
 from featurestore.frames.columns import column
+from featurestore.late_spark import Column, DataFrame, F, T
 
-_WHOLE: dict[type[T.DataType], str] = {T.IntegerType: "int", T.LongType: "long"}
-_FRACTIONS: dict[type[T.DataType], str] = {T.FloatType: "float", T.DoubleType: "double"}
+
+@cache
+def _whole_types() -> dict[type[T.DataType], str]:
+    return {T.IntegerType: "int", T.LongType: "long"}
+
+
+@cache
+def _fraction_types() -> dict[type[T.DataType], str]:
+    return {T.FloatType: "float", T.DoubleType: "double"}
 
 
 def check_missing(missing: Missing, features: Mapping[str, T.DataType]) -> None:
@@ -53,7 +57,7 @@ def _in_type(value: Any, kind: T.DataType) -> bool | int | float | str:
         return _boolean(value)
     if isinstance(kind, T.StringType):
         return _text(value)
-    word = _WHOLE.get(type(kind)) or _FRACTIONS.get(type(kind))
+    word = _whole_types().get(type(kind)) or _fraction_types().get(type(kind))
     if word is None:
         raise ValueError("values of this type cannot be filled")
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 
 from featurestore.errors import InvalidArgumentError
+from featurestore.late_pandas import pd
 
 # Spark's whole numbers, and numpy's.
 WHOLE: dict[str, Any] = {"tinyint": np.int8, "smallint": np.int16, "int": np.int32, "bigint": np.int64}

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, NumericType
-
 from featurestore.frames.columns import column
 from featurestore.frames.timestamps import utc_date
+from featurestore.late_spark import BooleanType, Column, DataFrame, F, NumericType
 
 AGE_PERCENTILES = (0.05, 0.5, 0.95)
 # percentile_approx is exact to one part in this number.

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import Window as W
-from pyspark.sql import functions as F
-
 from featurestore.errors import SpineError
 from featurestore.frames.columns import column
 from featurestore.frames.hash_order import hash_of, range_of
+from featurestore.late_spark import Column, DataFrame, F, W
 
 # More strata than these are not classes but identities, and their counts are no longer a small table.
 MOST_STRATA = 1_000

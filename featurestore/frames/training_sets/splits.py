@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.definitions.training_set import EntitySplit, RandomSplit, TimeSplit
 from featurestore.definitions.values.durations import microseconds
 from featurestore.definitions.values.time_window import from_micros, to_micros
@@ -15,6 +12,7 @@ from featurestore.errors import SpineError
 from featurestore.frames.columns import column
 from featurestore.frames.hash_order import cuts, hash_of
 from featurestore.frames.timestamps import instant
+from featurestore.late_spark import Column, DataFrame, F
 
 SPLIT = "split"
 PARTS = ("train", "validation", "test")

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import Window as W
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-
 from featurestore.frames.as_of.examples import identity
 from featurestore.frames.columns import column
+from featurestore.late_spark import Column, DataFrame, F, T, W
 
 _FIRST, _SECOND, _IN_A, _VALUES = "__first", "__second", "__in_a", "__values"
 _COPY, _EQUAL, _PAIR, _A, _B = "__copy", "__equal", "__pair", "__a", "__b"

@@ -7,9 +7,6 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.errors import InvalidArgumentError, nearest
 from featurestore.frames.columns import column
@@ -18,6 +15,7 @@ from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.schema import data_type
 from featurestore.frames.timestamps import date_literal, instant
 from featurestore.kinds.kind import Moments
+from featurestore.late_spark import Column, F
 
 _ORDERED = ("double", "float", "long", "int", "date", "timestamp")
 FILTERABLE = (*_ORDERED, "string", "boolean")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import Window as W
-from pyspark.sql import functions as F
-
 from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import sort_value
 from featurestore.frames.vectors.similarity import VectorColumns
+from featurestore.late_spark import Column, DataFrame, F, W
 
 # The name of a feature begins with a letter, so no feature has one of these names.
 MODEL, VECTOR = "_model", "_embedding"

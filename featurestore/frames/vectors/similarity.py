@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 
 from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import sort_value
+from featurestore.late_spark import Column, DataFrame, F
 
 SIMILARITY = "__similarity"
 # Double precision is good to these. So a vector's similarity to itself is exactly 1, and vectors of one direction tie.

@@ -8,11 +8,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from tenacity import Retrying, stop_after_attempt, wait_random_exponential
 
 from featurestore.frames.columns import column
+from featurestore.late_spark import DataFrame, F
 
 Model: TypeAlias = Callable[[list[str]], Sequence[Sequence[float]] | np.ndarray[Any, Any]]
 

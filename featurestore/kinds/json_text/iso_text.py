@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from featurestore.kinds.late_spark import Column, F, T
+from featurestore.late_spark import Column, F, T
 
 _DAY, _HOUR, _MINUTE, _SECOND = 86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000
 

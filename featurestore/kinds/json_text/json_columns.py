@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from featurestore.kinds import reasons
 from featurestore.kinds.json_text.iso_text import with_iso_times
-from featurestore.kinds.late_spark import Column, F, T
 from featurestore.kinds.number_columns import is_not_finite
+from featurestore.late_spark import Column, F, T
 
 _EVERY_FIELD = {"ignoreNullFields": "false"}
 

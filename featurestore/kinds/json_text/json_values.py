@@ -13,7 +13,6 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from featurestore.definitions.values.time_window import OutsideYearsError, to_instant
 from featurestore.kinds.reasons import (
@@ -25,6 +24,7 @@ from featurestore.kinds.reasons import (
     inexact,
     outside_years,
 )
+from featurestore.late_pandas import is_missing_in_pandas
 
 # JSON readers in Python and Java can follow this many levels, and those of the row around it.
 _DEEPEST = 500
@@ -167,7 +167,7 @@ def _unreadable_number(value: Any) -> str:
 
 def _scalar(value: Any) -> str | None:
     """A scalar as JSON, None for a type without JSON; raises UnreadableError for a number that JSON cannot hold."""
-    if value is None or value is pd.NA or value is pd.NaT:
+    if value is None or is_missing_in_pandas(value):
         return "null"
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"

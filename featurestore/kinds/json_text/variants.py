@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from featurestore.kinds import reasons
-from featurestore.kinds.late_spark import Column, F
+from featurestore.late_spark import Column, F
 
 NUMBERS = ("BIGINT", "DOUBLE", "DECIMAL")
 # Spark's names for the kinds of JSON values, and the Python classes of these values.

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from featurestore.definitions.finding import Finding
 from featurestore.frames.as_of.spine import instant_column, with_instants
@@ -26,6 +24,7 @@ from featurestore.frames.training_sets.leakage import (
     overview,
     sampled,
 )
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.auditing import audit_findings as findings
 from featurestore.operations.auditing.audit_join import SpineSample, as_served, expired, lookups_of
 from featurestore.operations.context import Scope

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-
 from featurestore.frames.as_of.join_rules import KnownAt
 from featurestore.frames.as_of.spine import with_instants
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.schema import feature_fields
 from featurestore.frames.training_sets.missing import with_missing
+from featurestore.late_spark import Column, DataFrame, F, T
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.as_of import point_in_time
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup, resolve_lookup

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 import pyarrow as pa
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructField
 
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.frames.schema import data_type
+from featurestore.late_spark import DataFrame, SparkSession, StructField
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.sweep import Sweep, erasing_session, sweep
 from featurestore.stores.arrow import to_spark

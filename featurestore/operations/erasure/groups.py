@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql.types import IntegerType, StructField, StructType
 
 from featurestore.columnar.schema import REJECTED
 from featurestore.definitions.entity import Entity
@@ -14,13 +12,14 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.rows.rejected_rows import about_any
 from featurestore.frames.rows.rows_of_entity import by_columns
 from featurestore.frames.schema import key_fields
+from featurestore.late_spark import DataFrame, IntegerType, StructField, StructType
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.erasing import ErasedTable, Erasing
 from featurestore.operations.erasure.suppress import of_group, suppressed_keys, suppressions
 from featurestore.operations.erasure.sweep import Sweep
 from featurestore.operations.erasure.vectors import erase_vectors
 from featurestore.stores.arrow import to_spark
-from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.delta.table import DeltaTable, spark_schema
 
 
 def erase_groups(erasing: Erasing) -> list[ErasedTable]:
@@ -55,7 +54,7 @@ def _of_rejected(erasing: Erasing, rejected: DeltaTable) -> Sweep:
         rejected,
         erasing.keys,
         by_columns([{"row": "row"}]),
-        StructType([REJECTED["row"], REJECTED["reasons"]]),
+        spark_schema(pa.schema([REJECTED.field("row"), REJECTED.field("reasons")])),
         erasing.of_tenant,
         compared_with=lambda rows: about_any(rows, entities),
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
-
 from featurestore.frames.rows.rejected_rows import mentions_of_any
 from featurestore.frames.rows.rows_of_entity import by_columns
+from featurestore.late_spark import F, StringType, StructField, StructType
 from featurestore.operations.erasure.erasing import ErasedTable, Erasing
 from featurestore.operations.erasure.sweep import Sweep
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import ConfigurationError
@@ -14,6 +12,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.rejected_rows import may_be_about
 from featurestore.frames.rows.suppression import SUPPRESSED, without_suppressed
+from featurestore.late_spark import Column, DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.small_tables.suppression import SECRET, Suppression, SuppressionSecret

@@ -15,14 +15,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from uuid import uuid4
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
-
 from featurestore.errors import ErasureError
 from featurestore.frames.as_of.key_filter import with_keys
 from featurestore.frames.rows.rows_of_entity import TARGET, rows_met
 from featurestore.frames.timestamps import date_literal
+from featurestore.late_spark import Column, DataFrame, F, SparkSession, StructType
 from featurestore.operations.context import Context
 from featurestore.stores.delta.log import DeltaLog
 from featurestore.stores.delta.log_cleaning import LogCleaner

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
-
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import content_hash, fingerprint_columns, fingerprint_text
 from featurestore.frames.rows.rows_of_entity import by_columns
+from featurestore.late_spark import DataFrame, F, StructType
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.erasing import ErasedTable, Erasing
 from featurestore.operations.erasure.groups import entity_of

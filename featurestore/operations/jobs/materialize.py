@@ -7,10 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Literal
 
-from pyspark.sql import DataFrame
-from pyspark.sql import Window as W
-from pyspark.sql import functions as F
-
 from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.time_window import TimeWindow
@@ -21,6 +17,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS
 from featurestore.frames.rows.faults import faults_present
 from featurestore.frames.timestamps import instant
+from featurestore.late_spark import DataFrame, F, W
 from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.jobs.transform import isolated, transform

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.columnar.schema import PARTITION_COLUMNS
 from featurestore.definitions.source import Source
 from featurestore.definitions.sql.functions import CALLED_BY_SPARK
-from featurestore.definitions.sql.select_statement import check_select
 from featurestore.definitions.transformation import Transformation
 from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.errors import TransformationError
 from featurestore.frames.corrections import latest_values
 from featurestore.frames.schema import values_schema
 from featurestore.frames.timestamps import instant
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.operations.jobs.transformation_errors import sql_that_runs
 from featurestore.spark_plans import check_analyzed_plan, check_parsed_plan
@@ -70,6 +67,9 @@ def transform(
 
 def _checked(scope: Scope, sql: str, sources: Iterable[str]) -> str:
     """The text to run in place of a user's SQL; every name in it is checked before any source is opened."""
+    # It loads sqlglot, which only a transformation in SQL needs.
+    from featurestore.definitions.sql.select_statement import check_select
+
     registered = scope.spark.sql("SHOW USER FUNCTIONS").collect()
     text = check_select(sql, sources, [row["function"].rpartition(".")[2] for row in registered])
     with sql_that_runs(sql, text):

@@ -7,15 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import AnalysisException, ParseException, PySparkException
-from pyspark.errors.exceptions.captured import CapturedException
-from pyspark.logger import PySparkLogger
-
 from featurestore.definitions.sql.place import place_in_original
-from featurestore.definitions.sql.select_statement import check_select
 from featurestore.definitions.transformation import Transformation
 from featurestore.errors import TransformationError
+from featurestore.late_spark import CapturedException, PySparkLogger, py4j_errors, spark_errors
 
 # Prefixes of the SQLSTATEs that values of rows cause: data exceptions, a subquery with two rows, a duplicate key in a
 # map, a pattern or name from a value, an array that is too long, raise_error and assert_true.
@@ -31,8 +26,8 @@ def sql_that_runs(sql: str, text: str) -> Iterator[None]:
     with _quiet():
         try:
             yield
-        except PySparkException as error:
-            if isinstance(error, AnalysisException | ParseException) or _is_of_values(error):
+        except spark_errors.PySparkException as error:
+            if isinstance(error, spark_errors.AnalysisException | spark_errors.ParseException) or _is_of_values(error):
                 raise TransformationError(f"the SQL cannot run: {_reason(error)}{_place(error, sql, text)}") from error
             raise
 
@@ -47,23 +42,27 @@ def rows_that_compute(transformation: Transformation, sources: Iterable[str]) ->
     with _quiet():
         try:
             yield
-        except (PySparkException, Py4JJavaError) as error:
+        except (spark_errors.PySparkException, py4j_errors.Py4JJavaError) as error:
             cause = next((cause for cause in _causes(error) if _is_of_values(cause)), None)
-            if cause is None or isinstance(cause, AnalysisException | ParseException):
+            if cause is None or isinstance(cause, spark_errors.AnalysisException | spark_errors.ParseException):
                 raise
             raise TransformationError(_failed(cause, transformation, sources)) from error
 
 
-def _failed(cause: PySparkException, transformation: Transformation, sources: Iterable[str]) -> str:
+def _failed(cause: spark_errors.PySparkException, transformation: Transformation, sources: Iterable[str]) -> str:
     sql = transformation.sql
     if sql is None:
         return f"the rows of transformation {transformation.function!r} cannot be computed: {_reason(cause)}"
+    from featurestore.definitions.sql.select_statement import check_select
+
     return f"the SQL failed on a row: {_reason(cause)}{_place(cause, sql, check_select(sql, sources))}"
 
 
-def _causes(error: PySparkException | Py4JJavaError) -> Iterator[PySparkException]:
+def _causes(
+    error: spark_errors.PySparkException | py4j_errors.Py4JJavaError,
+) -> Iterator[spark_errors.PySparkException]:
     """The error if it is PySpark's own; otherwise Java's error and each of its causes, as PySpark errors."""
-    if isinstance(error, PySparkException):
+    if isinstance(error, spark_errors.PySparkException):
         yield error
         return
     java = error.java_exception
@@ -72,7 +71,7 @@ def _causes(error: PySparkException | Py4JJavaError) -> Iterator[PySparkExceptio
         java = java.getCause()
 
 
-def _is_of_values(error: PySparkException) -> bool:
+def _is_of_values(error: spark_errors.PySparkException) -> bool:
     state = error.getSqlState()
     if state is not None:
         return state.startswith(_OF_VALUES)
@@ -83,7 +82,7 @@ def _is_of_values(error: PySparkException) -> bool:
     return kind is not None
 
 
-def _reason(error: PySparkException) -> str:
+def _reason(error: spark_errors.PySparkException) -> str:
     """Spark's own sentences, without places in the text that ran: the user has never seen that text."""
     sentences, state, _ = str(error).partition(" SQLSTATE: ")
     lines = [line.strip() for line in sentences.splitlines() if line.strip()] or [type(error).__name__]
@@ -92,7 +91,7 @@ def _reason(error: PySparkException) -> str:
     return sentence if len(sentence) <= _LONGEST_REASON else f"{sentence[:_LONGEST_REASON]}..."
 
 
-def _place(error: PySparkException, sql: str, text: str) -> str:
+def _place(error: spark_errors.PySparkException, sql: str, text: str) -> str:
     """The place in the user's SQL: `` (line 1, column 8: sum(`amont`))``; only the fragment if it is ambiguous."""
     for context in error.getQueryContext() or []:
         if context.contextType().name == "SQL":

@@ -6,8 +6,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, cast
 
-from pyspark.sql import DataFrame
-
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
@@ -22,6 +20,7 @@ from featurestore.frames.statistics.aggregation import (
     presence,
 )
 from featurestore.frames.statistics.calendar import EVERY, Every, check_zone
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import Entities
 from featurestore.operations.instants import argument_window

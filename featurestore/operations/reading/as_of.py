@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.definitions.values.durations import microseconds
 from featurestore.frames.as_of.spine import instant_column, spine_bounds, with_instants
 from featurestore.frames.columns import column
+from featurestore.late_spark import Column, DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.as_of_plan import moment_column, plan_as_of
 from featurestore.operations.reading.by_shuffle import joined_by_shuffle, open_inputs

@@ -13,7 +13,6 @@ from datetime import date, timedelta
 from typing import Literal, TypeAlias
 
 import pyarrow as pa
-from pyspark.sql import types as T
 
 from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
@@ -23,6 +22,7 @@ from featurestore.frames.as_of.join_rules import AsOfJoin
 from featurestore.frames.as_of.key_sampling import KeySpread
 from featurestore.frames.as_of.spine import SpineBounds
 from featurestore.frames.timestamps import partition_of
+from featurestore.late_spark import T
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup
 
 # The most keys of a spine that the driver holds, that are broadcast, and that go into a Bloom filter.

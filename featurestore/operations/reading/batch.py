@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from featurestore.arguments import checked
 from featurestore.columnar.schema import TIME_COLUMNS
@@ -25,9 +22,10 @@ from featurestore.frames.as_of.spine import check_outputs
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import latest_values
 from featurestore.frames.timestamps import in_window, partitions_of
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import Entities, distinct_entities, of_entities
-from featurestore.operations.given_as import To, frame_as, given_as
+from featurestore.operations.given_as import Frame, To, frame_as, given_as
 from featurestore.operations.instants import argument_window
 from featurestore.operations.reading.request import Features, ResolvedLookup, requested_columns, resolve
 
@@ -40,7 +38,7 @@ class BatchFeatures:
     Grain: one row per entity and event timestamp in ``window`` at which a group has a value of any of the features.
     """
 
-    rows: DataFrame | pd.DataFrame | pa.Table
+    rows: Frame
     window: TimeWindow
     feature_names: tuple[str, ...]
 

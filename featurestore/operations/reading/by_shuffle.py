@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from pyspark.sql import DataFrame
-
 from featurestore.frames.as_of.examples import joined_by_example
 from featurestore.frames.as_of.hot_keys import hot_table
 from featurestore.frames.as_of.join_keys import key_names
@@ -16,6 +14,7 @@ from featurestore.frames.as_of.key_filter import spine_keys, with_bloom_filter, 
 from featurestore.frames.as_of.point_in_time import point_in_time_joins
 from featurestore.frames.as_of.spine import guarded
 from featurestore.frames.columns import column
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.as_of_plan import AsOfPlan, KeyedScans, Scan
 from featurestore.stores.arrow import to_spark

@@ -5,11 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.columnar.values.history import history
 from featurestore.definitions.names import parse_reference
@@ -17,9 +12,10 @@ from featurestore.errors import InvalidArgumentError
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import latest_values, sort_value
 from featurestore.frames.timestamps import instant, partition_of
+from featurestore.late_spark import F
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import EntityKey, entity_key, entity_rows, of_entities
-from featurestore.operations.given_as import To, frame_as, given_as
+from featurestore.operations.given_as import Frame, To, frame_as, given_as
 from featurestore.operations.instants import argument_instant, argument_limit
 
 
@@ -36,7 +32,7 @@ class HistoryRequest:
     to: To
 
 
-def get_feature_history(scope: Scope, request: HistoryRequest) -> DataFrame | pd.DataFrame | pa.Table:
+def get_feature_history(scope: Scope, request: HistoryRequest) -> Frame:
     """One row per event timestamp in ``[start, end]``, both included, newest first, with the latest corrected value.
 
     Columns: the join keys, ``event_timestamp``, ``created_timestamp``, the feature, and an embedding's

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import reduce
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
 from featurestore.frames.as_of.hot_keys import HotKey, hot_keys
 from featurestore.frames.as_of.join_rules import JoinedValues
@@ -16,6 +15,7 @@ from featurestore.frames.as_of.key_sampling import KeySpread, key_spread, sample
 from featurestore.frames.as_of.spine import SpineBounds
 from featurestore.frames.as_of.union_columns import MOMENT
 from featurestore.frames.as_of.union_rows import spread_of_spine, spread_of_values
+from featurestore.late_spark import DataFrame
 from featurestore.operations.reading.as_of_plan import (
     AsOfPlan,
     KeyedScans,

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
 
-import pandas as pd
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
 from featurestore.columnar.user_frames import MomentColumn, exact_table
 from featurestore.definitions.feature_group import FeatureGroup
@@ -20,6 +18,8 @@ from featurestore.errors import DefinitionError, SpineError
 from featurestore.frames.as_of.join_rules import AsOfJoin, KnownAt
 from featurestore.frames.as_of.spine import check_keys, check_outputs, check_spine
 from featurestore.frames.schema import key_fields
+from featurestore.late_pandas import pd
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context
 from featurestore.stores.arrow import to_spark
 

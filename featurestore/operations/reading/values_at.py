@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pyspark.sql import Column
-from pyspark.sql import functions as F
-
 from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.columnar.values.values_at import ValueAt, values_at
 from featurestore.definitions.feature_group import FeatureGroup
@@ -24,6 +21,7 @@ from featurestore.frames.as_of.join_rules import KnownAt
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import sort_value
 from featurestore.frames.timestamps import first_of_partition, instant
+from featurestore.late_spark import Column, F
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import EntityKey, entity_key, entity_rows, of_entities
 from featurestore.operations.instants import argument_instant

@@ -8,10 +8,6 @@ from datetime import date
 from functools import reduce
 from typing import Literal, TypeAlias
 
-import pandas as pd
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.arguments import checked
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import DriftThresholds, FeatureGroup
@@ -22,6 +18,8 @@ from featurestore.errors import DriftError, InvalidArgumentError, NotFoundError
 from featurestore.frames.statistics.drift import FeatureDrift, Status, compare
 from featurestore.frames.statistics.feature_profile import FEATURES_AT_ONCE, lines, merged_lines
 from featurestore.frames.statistics.feature_statistics import FeatureStatistics
+from featurestore.late_pandas import pd
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.statistics.periods import Period, PeriodLike, last_whole, months_before, read_period

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -21,13 +21,14 @@ from featurestore.operations.statistics.stats import GroupStats, get_stats
 from featurestore.stores.files.local import write_whole
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of
 
+if TYPE_CHECKING:
+    pass
+
 _ENDED = ("succeeded", "failed", "abandoned")
 _MICROS = 1_000_000
 
 Sample = tuple[dict[str, str], float]
-
-Family = GaugeMetricFamily | CounterMetricFamily
-_FAMILIES: dict[str, type[Family]] = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
+Family: TypeAlias = "GaugeMetricFamily | CounterMetricFamily"
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,21 @@ def write_metrics(scope: Scope, path: str | Path) -> Path:
 
 def exposition(metrics: Iterable[Metric]) -> str:
     """The metrics in the Prometheus text exposition format, version 0.0.4, without families that have no samples."""
-    return generate_latest(_Families([_family(metric) for metric in metrics if metric.samples])).decode()
 
+    families = [_family(metric) for metric in metrics if metric.samples]
 
-@dataclass(frozen=True)
-class _Families(Collector):
-    families: list[Family]
+    class Families(Collector):
+        def collect(self) -> list[Family]:
+            return families
 
-    def collect(self) -> list[Family]:
-        return self.families
+    return generate_latest(Families()).decode()
 
 
 def _family(metric: Metric) -> Family:
+
     [names, *_] = [list(labels) for labels, _ in metric.samples]
-    family = _FAMILIES[metric.type](metric.name, metric.help, labels=names)
+    kind = GaugeMetricFamily if metric.type == "gauge" else CounterMetricFamily
+    family = kind(metric.name, metric.help, labels=names)
     for labels, value in metric.samples:
         family.add_metric([labels[name] for name in names], value)
     return family

@@ -11,8 +11,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature import Feature
@@ -23,6 +21,7 @@ from featurestore.errors import InvalidArgumentError
 from featurestore.frames.statistics.feature_profile import FEATURES_AT_ONCE, date_lines, merged_lines
 from featurestore.frames.statistics.feature_statistics import FeatureStatistics, as_text, deviation_as_text
 from featurestore.frames.timestamps import date_literal, partitions_of
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.instants import argument_window
 from featurestore.operations.job_run import RunningJob, recorded_run

@@ -8,9 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame, Observation, Row
-from pyspark.sql import functions as F
-
 from featurestore.definitions.finding import Finding
 from featurestore.errors import InvariantError, LeakageError
 from featurestore.frames.columns import column
@@ -18,6 +15,7 @@ from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_tex
 from featurestore.frames.training_sets.missing import with_missing
 from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import SPLIT
+from featurestore.late_spark import Column, DataFrame, F, Observation, Row
 from featurestore.operations.auditing.audit import audit
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import suppressions, without_erased_entities

@@ -6,11 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pyspark.sql import DataFrame
-
 from featurestore.display.description import Display, Table, count
 from featurestore.display.displayed import Displayed
 from featurestore.frames.training_sets.version_comparison import compared, is_category, most_frequent, summarised
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context
 from featurestore.stores.training_sets.manifests import Manifest
 

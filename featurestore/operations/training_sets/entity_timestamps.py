@@ -7,9 +7,6 @@ from functools import reduce
 from operator import or_
 from typing import Any, TypeAlias
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.columnar.names import check_names
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.source import Source
@@ -20,6 +17,7 @@ from featurestore.frames.as_of.spine import check_keys, check_spine, instant_col
 from featurestore.frames.columns import column
 from featurestore.frames.schema import data_type
 from featurestore.frames.timestamps import in_window
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import Entities
 from featurestore.operations.instants import argument_window

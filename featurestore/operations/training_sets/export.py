@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-from pyspark.sql import DataFrame
-from pyspark.sql import types as T
-
 from featurestore.errors import ExportError, InvalidArgumentError, nearest
 from featurestore.frames.columns import column
 from featurestore.frames.text.csv_cells import LINE_END as CSV_LINE_END
 from featurestore.frames.text.csv_cells import CsvOptions, csv_line, header_line, with_header
 from featurestore.frames.text.json_lines import LINE_END as JSON_LINE_END
 from featurestore.frames.text.json_lines import json_line
+from featurestore.late_spark import DataFrame, T
 from featurestore.operations.context import Context, Scope
 from featurestore.stores.files.arrow_files import write_arrow
 from featurestore.stores.files.exports import Staging, full_path, new_folder, write_lines, write_parquet

@@ -8,9 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from pickle import PicklingError
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.definitions.lookup import listed
 from featurestore.definitions.training_set import Split
 from featurestore.display.description import Display, Table, count, counted
@@ -22,6 +19,7 @@ from featurestore.frames.text.chat_template import check_template
 from featurestore.frames.text.json_lines import LINE_END
 from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import PARTS, SPLIT
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.instants import argument_count

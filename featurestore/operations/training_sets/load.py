@@ -9,10 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from featurestore.definitions.values.time_window import from_micros
 from featurestore.definitions.values.types import FeatureType
@@ -30,6 +26,8 @@ from featurestore.frames.training_sets.memory_size import (
     longest,
 )
 from featurestore.frames.training_sets.pandas_columns import pandas_column, spread_out, vector_columns
+from featurestore.late_pandas import pd
+from featurestore.late_spark import Column, DataFrame, F, T
 from featurestore.stores.training_sets.manifests import Manifest
 
 _GIB = 1024**3

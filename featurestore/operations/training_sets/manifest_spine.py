@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pyspark.sql import DataFrame
-
 from featurestore.errors import SpineError
 from featurestore.frames.as_of.spine import check_spine
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context
 from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine
 from featurestore.stores.training_sets.manifests import Manifest

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pyspark.sql import DataFrame
-
 from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.training_set import EntitySplit, TimeSplit
 from featurestore.frames.as_of.spine import instant_column, with_instants
 from featurestore.frames.training_sets.splits import hash_cuts, split_by_hash, split_by_time, time_boundaries
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context
 from featurestore.operations.reading.request import ResolvedLookup
 from featurestore.operations.training_sets.request import ExamplesPlan

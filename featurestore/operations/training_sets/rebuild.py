@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
-from pyspark.sql import functions as F
-
 from featurestore.errors import RebuildError, StorageError
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import content_hash
+from featurestore.late_spark import F, py4j_errors, spark_errors
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.reading.request import Spine
 from featurestore.operations.training_sets.build import PartToBuild, build_parts
@@ -39,7 +36,7 @@ def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None) 
             )
     try:
         return build_parts(scope, parts, plan_of_manifest(manifest), check=partial(_check_same, manifest))
-    except (PySparkException, Py4JJavaError, StorageError) as error:
+    except (spark_errors.PySparkException, py4j_errors.Py4JJavaError, StorageError) as error:
         explain_missing_files(scope.context, manifest, error)
         raise
 

@@ -7,9 +7,6 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Literal
 
-from pyspark.sql import DataFrame
-from pyspark.sql.types import StructType
-
 from featurestore.columnar.names import without_case
 from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.names import check_name, is_unicode, parse_reference
@@ -22,6 +19,7 @@ from featurestore.frames.schema import values_schema
 from featurestore.frames.text.chat import FormatFunction
 from featurestore.frames.training_sets.missing import check_missing
 from featurestore.frames.training_sets.splits import SPLIT
+from featurestore.late_spark import DataFrame, StructType
 from featurestore.operations.context import Context
 from featurestore.operations.reading.request import (
     AsOfRequest,

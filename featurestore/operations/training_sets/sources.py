@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pyspark.errors import AnalysisException
-from pyspark.sql import functions as F
-
 from featurestore.errors import RebuildError, StorageError
+from featurestore.late_spark import F, spark_errors
 from featurestore.operations.context import Context
 from featurestore.stores.delta.log import file_name
 from featurestore.stores.delta.table_files import TableFiles
@@ -27,7 +25,7 @@ def check_sources(context: Context, manifest: Manifest) -> None:
             context.table(snapshot.group).values.read(snapshot.table_version)
         except StorageError as error:
             raise _gone(manifest, snapshot, str(error)) from error
-        except AnalysisException as error:
+        except spark_errors.AnalysisException as error:
             if not str(error.getCondition()).startswith("DELTA_"):
                 raise
             raise _gone(manifest, snapshot, str(error.getCondition())) from error

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.arguments import checked_arguments
 from featurestore.display.description import Display
 from featurestore.display.displayed import Displayed
@@ -15,6 +12,7 @@ from featurestore.errors import NotFoundError
 from featurestore.frames.text.csv_cells import CsvOptions
 from featurestore.frames.training_sets.encodings import Encoding
 from featurestore.frames.training_sets.splits import SPLIT
+from featurestore.late_spark import Column, DataFrame, F
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.training_sets.export import ExportFormat, export
 from featurestore.operations.training_sets.load import (

@@ -7,17 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 
-from pyspark.sql import DataFrame
-
 from featurestore.columnar.schema import PARTITION_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Table, count, counted, size
 from featurestore.display.displayed import Listing
 from featurestore.frames.columns import column
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.upkeep.retain import chosen_groups
-from featurestore.stores.delta.table import CONFLICTS, literal
+from featurestore.stores.delta.table import conflicts, literal
 
 OPTIMIZE = "optimize"
 _MIB = 1024**2
@@ -117,7 +116,7 @@ def _optimize_group(scope: Scope, group: FeatureGroup) -> OptimizeResult:
         if not partition.is_good:
             try:
                 rewrite_partition(scope, group, partition.event_date, partition.target_count)
-            except CONFLICTS:
+            except conflicts():
                 # Minutes of retries failed. The partition is still correct as it was; the result counts it as busy.
                 busy += 1
             scope.step("optimize.rewritten")

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.columnar.schema import PARTITION_COLUMNS, values_schema
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Table, count, counted, size
@@ -16,6 +13,7 @@ from featurestore.display.displayed import Listing
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.rows.superseded_rows import same_identity, superseded_rows
 from featurestore.frames.timestamps import date_literal, partition_of
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.stores.delta.table import literal

@@ -9,9 +9,6 @@ from datetime import datetime
 from typing import Any, cast
 
 import numpy as np
-import pandas as pd
-from pyspark.sql import Column
-from pyspark.sql import functions as F
 
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
@@ -22,6 +19,8 @@ from featurestore.frames.rows.faults import Fault
 from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.vectors.filters import ColumnFilter, read_filters
 from featurestore.frames.vectors.similarity import VectorColumns
+from featurestore.late_pandas import pd
+from featurestore.late_spark import Column, F
 from featurestore.operations.context import Context
 from featurestore.operations.entities import entity_key
 from featurestore.operations.instants import argument_count, argument_instant

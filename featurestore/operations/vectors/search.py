@@ -6,9 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import numpy as np
-import pandas as pd
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 
 from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.values.durations import microseconds
@@ -18,6 +15,8 @@ from featurestore.frames.corrections import sort_value
 from featurestore.frames.timestamps import first_of_partition, instant
 from featurestore.frames.vectors.filters import same_key
 from featurestore.frames.vectors.similarity import SIMILARITY, Query, closest, latest_similarities
+from featurestore.late_pandas import pd
+from featurestore.late_spark import Column, DataFrame, F
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import EntityKey, of_entities
 from featurestore.operations.vectors.request import (

@@ -8,19 +8,6 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from pyspark.sql.pandas.types import to_arrow_schema
-from pyspark.sql.types import (
-    ArrayType,
-    BooleanType,
-    DoubleType,
-    IntegerType,
-    NullType,
-    NumericType,
-    StructField,
-    StructType,
-    TimestampType,
-)
 
 from featurestore.columnar.names import check_names, without_case
 from featurestore.columnar.schema import TIME_COLUMNS
@@ -30,6 +17,19 @@ from featurestore.frames.as_of.spine_types import check_carried
 from featurestore.frames.columns import column
 from featurestore.frames.schema import data_type
 from featurestore.frames.vectors.similarity import SIMILARITY, Query
+from featurestore.late_spark import (
+    ArrayType,
+    BooleanType,
+    DataFrame,
+    DoubleType,
+    IntegerType,
+    NullType,
+    NumericType,
+    StructField,
+    StructType,
+    TimestampType,
+    to_arrow_schema,
+)
 from featurestore.operations.context import Scope
 from featurestore.operations.vectors.request import SearchRequest, SimilaritySearch, check_search
 from featurestore.operations.vectors.search_postgres import usable_tables, vector_search

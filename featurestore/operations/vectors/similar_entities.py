@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, overload
 
-import pandas as pd
-
 from featurestore.definitions.vector_index import Storage
 from featurestore.display.description import Amount, Display, Table, counted, utc_text
 from featurestore.display.displayed import Displayed
 from featurestore.frames.vectors.similarity import SIMILARITY
+from featurestore.late_pandas import pd
 from featurestore.operations.vectors.request import SimilaritySearch
 
 

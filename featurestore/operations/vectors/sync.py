@@ -8,15 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from time import perf_counter
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame
-
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
 from featurestore.display.displayed import Listing
 from featurestore.errors import FeatureStoreError, InvalidArgumentError, InvariantError, JobFailedError, SyncError
+from featurestore.late_spark import DataFrame, py4j_errors, spark_errors
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.vectors.sync_plan import DeltaState, SyncPlan, make_sync_plan
@@ -227,7 +224,7 @@ class _Sync:
         try:
             touched = self.rows.touched(plan).persist()
             return touched, touched.count()
-        except (PySparkException, Py4JJavaError) as error:
+        except (spark_errors.PySparkException, py4j_errors.Py4JJavaError) as error:
             versions = f"{(plan.from_version or 0) + 1} to {plan.to_version}"
             return f"the change feed of versions {versions} cannot be read any more ({failure_name(error)})"
 
@@ -280,7 +277,7 @@ class _Sync:
     def _copy(self, rows: DataFrame, staging: str) -> Sent:
         try:
             return copy_to_staging(rows, self.table, staging, self.scope.postgres.worker_dsn)
-        except (PySparkException, Py4JJavaError) as error:
+        except (spark_errors.PySparkException, py4j_errors.Py4JJavaError) as error:
             raise SyncError(
                 f"vectors of {self.group.name}:{self.feature.name} could not be copied to PostgreSQL: "
                 f"{worker_message(error)}. The rows there are unchanged; run the sync again"

@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
@@ -17,6 +14,7 @@ from featurestore.frames.schema import key_fields
 from featurestore.frames.timestamps import instant, partition_of
 from featurestore.frames.vectors.newest_vectors import most_rows_an_entity, newest_vectors, only_vectors
 from featurestore.frames.vectors.similarity import VectorColumns
+from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.operations.vectors.sync_plan import DeltaState, SyncPlan
 from featurestore.stores.postgres.sync import Watermark

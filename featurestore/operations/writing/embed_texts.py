@@ -5,12 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pickle import PicklingError
 
-import pandas as pd
 import pyarrow as pa
-from pyspark.errors import PythonException
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
 from featurestore.columnar.names import check_names
 from featurestore.definitions.feature import Feature
@@ -23,6 +18,8 @@ from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names
 from featurestore.frames.rows.local_rows import arrow_from_pandas, arrow_from_table
 from featurestore.frames.vectors.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
+from featurestore.late_pandas import pd
+from featurestore.late_spark import DataFrame, F, T, spark_errors
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.instants import argument_count
 from featurestore.operations.writing.batch import WriteResult
@@ -129,7 +126,7 @@ def _embedded(texts: DataFrame, model: TextModel, reference: str) -> DataFrame:
 def _made(made: DataFrame, reference: str) -> int:
     try:
         return made.count()
-    except PythonException as error:
+    except spark_errors.PythonException as error:
         last = [line for line in str(error).splitlines() if line.strip() and not line.startswith((" ", "JVM"))]
         message = next((line for line in reversed(last) if "Error" in line or "Exception" in line), last[-1])
         raise TransformationError(

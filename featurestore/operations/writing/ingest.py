@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
 
-import pandas as pd
 import pyarrow as pa
-from pyspark.sql import DataFrame
 
 from featurestore.columnar.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
 from featurestore.columnar.rows.names import REASON
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import BatchConflictError, InvalidArgumentError, InvalidRowsError, SchemaError
+from featurestore.late_pandas import pd
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Scope
 from featurestore.operations.erasure.suppress import of_group, suppressions
 from featurestore.operations.writing.batch import CheckedBatch, WriteResult
@@ -149,9 +149,7 @@ def _append(scope: Scope, table: GroupTable, batch: CheckedBatch, any_erased: bo
     return _result(table, batch, any_erased, *_find(table, record))
 
 
-def _result(
-    table: GroupTable, batch: CheckedBatch, any_erased: bool, version: int, stored: BatchRecord
-) -> WriteResult:
+def _result(table: GroupTable, batch: CheckedBatch, any_erased: bool, version: int, stored: BatchRecord) -> WriteResult:
     """The result in the commit that holds this batch id, which may be an earlier one; raises BatchConflictError."""
     record = batch.record
     is_same = stored.fingerprint == record.fingerprint

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from pyspark.sql import functions as F
-
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.text_rows import rows_from_json_lines
 from featurestore.frames.rows.validation import check_rows
+from featurestore.late_spark import F
 from featurestore.operations.context import Scope
 from featurestore.operations.writing.batch import WriteResult
 from featurestore.operations.writing.ingest import write_batch

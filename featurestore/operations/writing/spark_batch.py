@@ -9,11 +9,6 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from pyspark.sql import DataFrame
-from pyspark.sql import Window as W
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
-
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
 from featurestore.frames.rows.conform import FAULTS, ROW
@@ -21,6 +16,7 @@ from featurestore.frames.rows.expectations import broken_expectations
 from featurestore.frames.rows.suppression import REASON, SUPPRESSED, without_suppressed
 from featurestore.frames.rows.validation import bad_rows, check_rows, good_rows
 from featurestore.kinds.json_text.json_columns import json_of
+from featurestore.late_spark import DataFrame, F, T, W
 from featurestore.operations.context import Scope
 from featurestore.operations.erasure.groups import erase_again
 from featurestore.operations.erasure.suppress import with_mark, with_rejected_marked

@@ -25,13 +25,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql import types as T
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from featurestore.late_spark import Column, DataFrame, F, SparkSession, T, py4j_errors, spark_errors
 from featurestore.stores.delta.log import COMMIT, DeltaLog, file_name
 from featurestore.stores.file_system import Files, exact
 
@@ -42,13 +38,16 @@ _LEFT_BEHIND = re.compile(r"\..*\.tmp")
 _DIGITS = 20
 # The longest time that a commit may take, in milliseconds.
 _LONGEST_COMMIT = 60_000
-# Errors of Spark and the file system for a file that others change or remove while it is read.
-_UNREADABLE = (OSError, PySparkException, Py4JJavaError)
 _ATTEMPTS = 5
 # A Parquet file ends with 4 bytes for the length of its footer, and 4 bytes that name the format.
 _PARQUET_END = 8
 # The bytes at a checkpoint's end (its footer and the padding before it) that are compared to detect a change.
 _COMPARED_END = 1 << 18
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """Errors of Spark and the file system for a file that others change or remove while it is read."""
+    return (OSError, spark_errors.PySparkException, py4j_errors.Py4JJavaError)
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class LogCleaner:
     def _retried(self, path: str, clean: Callable[[str], int]) -> int:
         """Clean a file that another erasure may clean, or a writer may remove, at the same time."""
         again = Retrying(
-            retry=retry_if_exception_type(_UNREADABLE),
+            retry=retry_if_exception_type(_unreadable()),
             wait=wait_random_exponential(multiplier=0.1, max=2),
             stop=stop_after_attempt(_ATTEMPTS),
             reraise=True,
@@ -108,7 +107,7 @@ class LogCleaner:
     def _unless_gone(self, path: str, clean: Callable[[str], int]) -> int:
         try:
             return clean(path)
-        except _UNREADABLE:
+        except _unreadable():
             if self.files.exists(path):
                 raise
             return 0

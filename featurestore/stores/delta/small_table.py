@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
-from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_type
 
+from featurestore.late_spark import F, from_arrow_type
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.delta.log import LogCommit
 from featurestore.stores.delta.native_table import NativeTable

@@ -6,19 +6,27 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
-import delta.exceptions
-import delta.tables
 import pyarrow as pa
-from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame, Row, SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema, from_arrow_type, to_arrow_schema
-from pyspark.sql.types import StructField, StructType
-from pyspark.sql.utils import is_remote
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import retry, stop_after_attempt, wait_random_exponential
 
+from featurestore.late_spark import (
+    Column,
+    DataFrame,
+    Row,
+    SparkSession,
+    StructField,
+    StructType,
+    delta_exceptions,
+    delta_tables,
+    from_arrow_schema,
+    from_arrow_type,
+    is_remote,
+    spark_errors,
+    to_arrow_schema,
+)
 from featurestore.stores.delta.log import LogCommit
 from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.delta.native_table import NativeTable
@@ -28,20 +36,25 @@ from featurestore.stores.storage_faults import storage_errors
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
-# Another writer committed first. In Python, unlike in Java, none of these classes is a subclass of another.
-CONFLICTS = (
-    delta.exceptions.ConcurrentAppendException,
-    delta.exceptions.ConcurrentDeleteDeleteException,
-    delta.exceptions.ConcurrentDeleteReadException,
-    delta.exceptions.ConcurrentTransactionException,
-    delta.exceptions.ConcurrentWriteException,
-    delta.exceptions.DeltaConcurrentModificationException,
-    delta.exceptions.MetadataChangedException,
-    delta.exceptions.ProtocolChangedException,
-)
+
+@cache
+def conflicts() -> tuple[type[Exception], ...]:
+    """Delta's errors that another writer committed first. In Python, unlike in Java, none is a subclass of another."""
+    return (
+        delta_exceptions.ConcurrentAppendException,
+        delta_exceptions.ConcurrentDeleteDeleteException,
+        delta_exceptions.ConcurrentDeleteReadException,
+        delta_exceptions.ConcurrentTransactionException,
+        delta_exceptions.ConcurrentWriteException,
+        delta_exceptions.DeltaConcurrentModificationException,
+        delta_exceptions.MetadataChangedException,
+        delta_exceptions.ProtocolChangedException,
+    )
+
+
 # A retry reads again and makes the change anew. With these waits a writer retries for some minutes before it gives up.
 _retry_on_conflict = retry(
-    retry=retry_if_exception_type(CONFLICTS),
+    retry=retry_if_exception(lambda error: isinstance(error, conflicts())),
     wait=wait_random_exponential(multiplier=0.2, max=20),
     stop=stop_after_attempt(15),
     reraise=True,
@@ -55,6 +68,8 @@ def _checked(call: Callable[Params, Result]) -> Callable[Params, Result]:
     def wrapped(*args: Params.args, **kwargs: Params.kwargs) -> Result:
         table = args[0]
         assert isinstance(table, DeltaTable)
+        # PySpark raises Delta's errors as such once the module that has them is loaded.
+        conflicts()
         if table.path is not None:
             check_log(table.path, table.begins_with_rows)
         with storage_errors(str(table)):
@@ -170,12 +185,12 @@ class DeltaTable:
         if self.path is None:
             return self.spark.catalog.tableExists(self.sql)
         # Many tables are created with their first row and looked up often before; the file system answers fastest.
-        if not is_remote() and not delta.tables.DeltaTable.isDeltaTable(self.spark, self.path):
+        if not is_remote() and not delta_tables.DeltaTable.isDeltaTable(self.spark, self.path):
             return False
         try:
             # A Spark Connect client sends its request only here.
             _ = self.spark.read.format("delta").load(self.path).schema
-        except AnalysisException as error:
+        except spark_errors.AnalysisException as error:
             if error.getCondition() in ("PATH_NOT_FOUND", "DELTA_TABLE_NOT_FOUND", "DELTA_PATH_DOES_NOT_EXIST"):
                 return False
             if error.getCondition() == "DELTA_READ_TABLE_WITHOUT_COLUMNS":
@@ -325,10 +340,10 @@ class DeltaTable:
         """Drop a catalog's table if it exists; the catalog does not remove the files of a table at a path."""
         self.spark.sql(f"DROP TABLE IF EXISTS {self.sql}")
 
-    def _api(self) -> delta.tables.DeltaTable:
+    def _api(self) -> delta_tables.DeltaTable:
         if self.path is not None:
-            return delta.tables.DeltaTable.forPath(self.spark, self.path)
-        return delta.tables.DeltaTable.forName(self.spark, self.sql)
+            return delta_tables.DeltaTable.forPath(self.spark, self.path)
+        return delta_tables.DeltaTable.forName(self.spark, self.sql)
 
     def history(self, limit: int | None = None) -> list[LogCommit]:
         """Return the commits that the log still has, newest first."""

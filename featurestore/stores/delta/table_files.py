@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
-
 from featurestore.errors import ConfigurationError
 from featurestore.frames.rows.rows_of_entity import files_met
+from featurestore.late_spark import Column, DataFrame, F, SparkSession, StructType
 from featurestore.stores.delta.log import DeltaLog, file_name
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.file_system import Files, exact

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pyspark.sql import SparkSession
-
 from featurestore.definitions.values.time_window import from_micros
+from featurestore.late_spark import SparkSession
 from featurestore.stores.delta.log import LogCommit
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.file_system import exact

@@ -9,12 +9,9 @@ from uuid import uuid4
 
 import pyarrow as pa
 from pyarrow import fs
-from pyspark import TaskContext
-from pyspark.sql import DataFrame, Observation
-from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_schema
 
 from featurestore.errors import ExportError
+from featurestore.late_spark import DataFrame, F, Observation, TaskContext, to_arrow_schema
 from featurestore.stores.files.exports import Staging, list_files
 
 # Hadoop's names of schemes, and pyarrow's.

@@ -9,14 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, Observation, SparkSession
-from pyspark.sql import functions as F
-
 from featurestore.definitions.names import is_unicode
 from featurestore.errors import ExportError, InvariantError
 from featurestore.frames.columns import column
+from featurestore.late_spark import DataFrame, F, Observation, SparkSession, py4j_errors, spark_errors
 from featurestore.stores.file_system import Files
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*)")
@@ -114,14 +110,14 @@ def _export_errors(target: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error}") from error
-    except (PySparkException, Py4JJavaError) as error:
+    except (spark_errors.PySparkException, py4j_errors.Py4JJavaError) as error:
         kind = InvariantError if "INVARIANT:" in str(error) else ExportError
         raise kind(f"{target} was not written: {_reason(error)}") from error
 
 
 def _reason(error: Exception) -> str:
     """Return one line: the last one of an error in Python code, the first one of others."""
-    if isinstance(error, Py4JJavaError):
+    if isinstance(error, py4j_errors.Py4JJavaError):
         return str(error.java_exception)
     lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return lines[-1] if "Traceback" in str(error) else lines[0]

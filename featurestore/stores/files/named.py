@@ -16,13 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import IllegalArgumentException
-from pyspark.sql import DataFrame, DataFrameReader, SparkSession
-
 from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError, StorageError
 from featurestore.frames.rows.csv_header import header_record, is_whole
 from featurestore.frames.rows.union import union_losslessly
+from featurestore.late_spark import DataFrame, DataFrameReader, SparkSession, py4j_errors, spark_errors
 from featurestore.stores.file_system import Files, exact, has_pattern
 from featurestore.stores.storage_faults import conditions, file_of
 
@@ -200,7 +197,7 @@ def read_errors(path: str) -> Iterator[None]:
     """Translate Spark's errors about a path that it cannot read into this package's errors."""
     try:
         yield
-    except IllegalArgumentException as error:
+    except spark_errors.IllegalArgumentException as error:
         raise InvalidArgumentError(
             f"{path} cannot be read: {str(error).splitlines()[0]}; Hadoop cannot open names that contain ':', and "
             "options must be Spark's"
@@ -213,7 +210,7 @@ def read_errors(path: str) -> Iterator[None]:
         for condition in classes:
             if condition in _CONDITIONS:
                 raise SchemaError(f"{file_of(error) or path}: {_CONDITIONS[condition]}") from error
-        if isinstance(error, Py4JJavaError) and not classes:
+        if isinstance(error, py4j_errors.Py4JJavaError) and not classes:
             raise StorageError(f"{path} cannot be reached: {error.java_exception}") from error
         raise
 

@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from pyspark.sql import DataFrame, DataFrameReader
-
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import SchemaError
 from featurestore.frames.rows.conform import check_column_names
 from featurestore.frames.rows.csv_header import header_names
 from featurestore.frames.rows.text_rows import rows_from_cells, rows_from_json_lines
 from featurestore.frames.rows.union import union_losslessly
+from featurestore.late_spark import DataFrame, DataFrameReader
 from featurestore.stores.delta.table import quote
 from featurestore.stores.files.named import Listing, NamedFiles, display_path, read_errors
 from featurestore.stores.storage_faults import conditions, file_of

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pydantic import SecretStr
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from featurestore.frames.vectors.newest_vectors import MODEL
+from featurestore.late_spark import DataFrame, F
 from featurestore.stores.postgres.connections import connect, retrying
 from featurestore.stores.postgres.rows import (
     COPY_BEGIN,

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
 
 from featurestore.columnar.schema import table_schema
 from featurestore.errors import ConfigurationError
 from featurestore.frames.columns import column
 from featurestore.frames.keyed_hash import key_pads, keyed_hash
 from featurestore.frames.rows.suppression import SUPPRESSED, identity_text
+from featurestore.late_spark import Column, DataFrame, F
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-
 from featurestore.columnar.schema import table_schema
 from featurestore.display.displayed import Listing
 from featurestore.errors import NotFoundError, StorageError, nearest
+from featurestore.late_spark import DataFrame, F
 from featurestore.stores.delta.small_table import rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.which_rows import Test, Where, equal
