@@ -59,7 +59,7 @@ from featurestore.operations.vectors.sync_result import SyncResult
 from featurestore.operations.writing.batch import WriteResult
 from featurestore.operations.writing.embed_texts import EmbedRequest, EmbedResult, embed_texts
 from featurestore.operations.writing.ingest import OnInvalid, Rows, write_batch
-from featurestore.operations.writing.retry_rejected import retry_rejected
+from featurestore.operations.writing.retry_rejected import rejected, retry_rejected
 from featurestore.operations.writing.write_value import write_embedding, write_feature_value
 from featurestore.stores.small_tables.runs import Run
 
@@ -110,10 +110,12 @@ class OfflineStore:
         """
         return write_batch(self._scope, self._scope.group(group), rows, batch_id=batch_id, on_invalid=on_invalid)
 
-    def rejected(self, group: str, *, batch_id: str | None = None) -> DataFrame:
-        """The rejected rows: tenant_id, batch_id, rejected_at, reasons, row (JSON, as it was submitted)."""
-        table = self._scope.table(self._scope.group(group))
-        return table.read_rejected(self._scope.tenant_id, batch_id)
+    def rejected(self, group: str, *, batch_id: str | None = None, to: To = "spark") -> Frame:
+        """The rejected rows: tenant_id, batch_id, rejected_at, reasons, row (JSON, as it was submitted).
+
+        ``to``: a Spark DataFrame, a pandas DataFrame or an Arrow table.
+        """
+        return rejected(self._scope, self._scope.group(group), batch_id, to)
 
     def retry_rejected(self, group: str, *, batch_id: str | None = None) -> WriteResult:
         """Write the rejected rows of a batch, or of the whole group, that the current rules allow; each row once.

@@ -10,10 +10,11 @@ import typer
 
 from featurestore.definitions.values.time_window import in_utc, to_instant
 from featurestore.display.description import Display, table_of
+from featurestore.late_spark import DataFrame
 from featurestore.operations.instants import MOST_ROWS
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    import pyarrow as pa
 
     from featurestore.definitions.entity import Entity
 

@@ -142,8 +142,10 @@ class GroupTable:
 
     def takes_local_writes(self) -> bool:
         """Whether rows can be appended without Spark."""
-        native = self.values.native
-        return native is not None and native.takes_plain_writes()
+        values, rejected = self.values.native, self.rejected.native
+        if values is None or rejected is None or not values.takes_plain_writes():
+            return False
+        return not rejected.exists() or rejected.takes_plain_writes()
 
     def append_locally(self, good: pa.Table, record: BatchRecord, now: datetime) -> None:
         """The same as ``append_values``, without Spark; the table must take local writes."""
@@ -171,13 +173,17 @@ class GroupTable:
             return rejected.replace(rows, of_batch)
         return rejected.append(rows, (_app_id(tenant_id, batch_id), 1))
 
-    def read_rejected_locally(self, tenant_id: str, batch_id: str) -> list[str]:
-        """Return the texts of a batch's rejected rows."""
-        rejected = _native(self.rejected)
-        if not rejected.exists():
-            return []
-        texts: list[str] = rejected.read(equal(tenant_id=tenant_id, batch_id=batch_id), ["row"]).column(0).to_pylist()
-        return texts
+    def read_rejected_locally(self, tenant_id: str, batch_id: str | None = None) -> pa.Table | None:
+        """The same as ``read_rejected``, without Spark; None if only Spark can read them."""
+        native = self.rejected.native
+        if native is None:
+            return None
+        if not native.exists():
+            return REJECTED.empty_table().drop_columns("claim")
+        if not native.snapshot().is_plain:
+            return None
+        where = equal(tenant_id=tenant_id) if batch_id is None else equal(tenant_id=tenant_id, batch_id=batch_id)
+        return native.read(where, [name for name in REJECTED.names if name != "claim"])
 
     def as_stored(self, good: DataFrame, tenant_id: str, now: datetime) -> DataFrame:
         """Return good rows with the table's columns, in its order, as they are appended at ``now``."""

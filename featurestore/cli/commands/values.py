@@ -95,8 +95,9 @@ def list_rejected(
 ) -> None:
     """Show rejected rows with their reasons."""
     tenant = invocation.required_tenant()
-    frame = invocation.open().tenant(tenant).rejected(group, batch_id=batch_id)
-    rows = plain_rows(frame.orderBy("rejected_at", "batch_id", "row"), limit)
+    rejected = invocation.open().tenant(tenant).rejected(group, batch_id=batch_id, to="arrow")
+    in_order = [(name, "ascending") for name in ("rejected_at", "batch_id", "row")]
+    rows, _ = plain_rows(rejected.sort_by(in_order), limit)
     invocation.answer(rows, rows_of(rows, ["rejected_at", "batch_id", "reasons", "row"]))
 
 

@@ -104,7 +104,10 @@ class LocalBatch:
         if known is None:
             return False
         rejected = self.table.read_rejected_locally(tenant_id, record.batch_id)
-        return _contains(known, good) and not Counter(self._bad.column(ROW).to_pylist()) - Counter(rejected)
+        if rejected is None:
+            return False
+        texts = Counter(rejected.column("row").to_pylist())
+        return _contains(known, good) and not Counter(self._bad.column(ROW).to_pylist()) - texts
 
     def erase_again(self) -> None:
         rows = self.checked.drop_columns([name for name in (SUPPRESSED,) if name in self.checked.column_names])

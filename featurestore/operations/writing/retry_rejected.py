@@ -11,8 +11,18 @@ from featurestore.frames.rows.text_rows import rows_from_json_lines
 from featurestore.frames.rows.validation import check_rows
 from featurestore.late_spark import F
 from featurestore.operations.context import Scope
+from featurestore.operations.given_as import Frame, To, frame_as, given_as
 from featurestore.operations.writing.batch import WriteResult
 from featurestore.operations.writing.ingest import write_batch
+
+
+def rejected(scope: Scope, group: FeatureGroup, batch_id: str | None, to: To) -> Frame:
+    """The tenant's rejected rows of a group, or of one of its batches; see ``OfflineStore.rejected``."""
+    table = scope.table(group)
+    local = None if to == "spark" else table.read_rejected_locally(scope.tenant_id, batch_id)
+    if local is not None:
+        return given_as(scope.context, local, to)
+    return frame_as(table.read_rejected(scope.tenant_id, batch_id), to)
 
 
 def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None) -> WriteResult:

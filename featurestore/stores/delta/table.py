@@ -10,7 +10,7 @@ from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
 import pyarrow as pa
-from tenacity import retry, stop_after_attempt, wait_random_exponential
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from featurestore.late_spark import (
     Column,
