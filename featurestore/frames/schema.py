@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pyspark.sql.types import ArrayType, DataType, DateType, StringType, StructField, StructType, TimestampType
 
+from featurestore.columnar.rows.batch_columns import TIME_COLUMNS as TIME_COLUMNS
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.kinds.registry import KINDS
 
 PARTITION_COLUMNS = ("tenant_id", "event_date")
-TIME_COLUMNS = ("event_timestamp", "created_timestamp")
 
 _SPARK_TYPES: dict[str, DataType] = {kind.storage: kind.spark_type for kind in KINDS.values()}
 

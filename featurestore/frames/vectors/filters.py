@@ -10,11 +10,11 @@ from typing import Any
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from featurestore.columnar.rows.faults import Fault
+from featurestore.columnar.rows.local_rows import read_values
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.errors import InvalidArgumentError, nearest
 from featurestore.frames.columns import column
-from featurestore.frames.rows.faults import Fault
-from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.schema import data_type
 from featurestore.frames.timestamps import date_literal, instant
 from featurestore.kinds.kind import Moments

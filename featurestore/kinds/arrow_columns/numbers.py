@@ -64,7 +64,11 @@ def _whole_decimals(value: pa.Array, kind: pa.DataType, least: int, greatest: in
 
 
 def _is_whole_decimal(value: pa.Array) -> Mask:
-    return is_present(value) if value.type.scale == 0 else true_of(pc.equal(pc.trunc(value), value))
+    if value.type.scale == 0:
+        return is_present(value)
+    # A decimal128 without digits before its point has no room for what rounding could give.
+    wide = value.cast(pa.decimal256(76, value.type.scale))
+    return true_of(pc.equal(pc.trunc(wide), wide))
 
 
 def floats_of_wholes(value: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Mask]:

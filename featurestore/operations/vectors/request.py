@@ -13,13 +13,13 @@ import pandas as pd
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+from featurestore.columnar.rows.faults import Fault
+from featurestore.columnar.rows.local_rows import read_values
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.columns import column
-from featurestore.frames.rows.faults import Fault
-from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.vectors.filters import ColumnFilter, read_filters
 from featurestore.frames.vectors.similarity import VectorColumns
 from featurestore.operations.context import Context

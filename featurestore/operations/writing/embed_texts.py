@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from featurestore.columnar.names import check_names
+from featurestore.columnar.rows.local_rows import arrow_from_pandas, arrow_from_table
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
@@ -21,7 +22,6 @@ from featurestore.display.displayed import Displayed
 from featurestore.errors import InvalidArgumentError, SchemaError, TransformationError
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names
-from featurestore.frames.rows.local_rows import arrow_from_pandas, arrow_from_table
 from featurestore.frames.vectors.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.instants import argument_count

@@ -15,6 +15,7 @@ from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from featurestore.columnar.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Mark, Table, count, counted
 from featurestore.display.displayed import Displayed
@@ -23,7 +24,6 @@ from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
 from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.expectations import broken_expectations
-from featurestore.frames.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
 from featurestore.frames.rows.suppression import REASON, SUPPRESSED, without_suppressed
 from featurestore.frames.rows.validation import bad_rows, check_rows, good_rows
 from featurestore.kinds.json_text.json_columns import json_of
