@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+import pyarrow as pa
+
 from featurestore.columnar.rows.batch_summary import reason_counts, samples
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
@@ -52,8 +54,8 @@ def checked_by_spark(
 class SparkBatch:
     """See ``CheckedBatch``. ``remaining``: the checked rows, without those of erased entities.
 
-    ``bad``: those with a reason, if they are few enough for this process. ``totals``: what the expectations of a run are
-    compared with.
+    ``bad``: those with a reason, if they are few enough for this process. ``totals``: what the expectations of a run
+    are compared with.
     """
 
     scope: Scope

@@ -1,8 +1,8 @@
 """Write a Spark DataFrame as the Parquet files of a local Delta table, in Spark's tasks; the caller commits them.
 
 Spark's own append reads the table's whole state first, in several jobs, and holds the table's lock while it writes. Here
-the rows cost one shuffle and one job, and only the commit needs the lock. A task that fails leaves files that no commit
-names, as with Spark's own append.
+the rows cost one shuffle and one job, and only the commit needs the lock. A task that fails leaves files that no
+commit names, as with Spark's own append.
 """
 
 from __future__ import annotations
