@@ -1,6 +1,6 @@
 """Write a Spark DataFrame as the Parquet files of a local Delta table, in Spark's tasks; the caller commits them.
 
-Spark's own append reads the table's whole state first, in several jobs, and holds the table's lock while it writes. Here
+Spark's own append reads the whole state of the table first, in several jobs, and holds its lock while it writes. Here
 the rows cost one shuffle and one job, and only the commit needs the lock. A task that fails leaves files that no
 commit names, as with Spark's own append.
 """
