@@ -21,7 +21,7 @@ from pyspark.errors import ArithmeticException
 from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureGroup
-from featurestore.columnar.rows.batch_columns import FAULTS, ROW, targets
+from featurestore.columnar.rows.batch_columns import FAULTS, targets
 from featurestore.columnar.rows.checked_rows import check_local_rows
 from featurestore.columnar.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
 from featurestore.errors import SchemaError
@@ -46,7 +46,9 @@ WORDS = {
     "texts": "array<string>",
     "vector": "embedding(2)",
 }
-PLAIN = FeatureGroup("plain", Entity("row", join_keys=KEYS), features=[Feature(name, word) for name, word in WORDS.items()])
+PLAIN = FeatureGroup(
+    "plain", Entity("row", join_keys=KEYS), features=[Feature(name, word) for name, word in WORDS.items()]
+)
 RULED = FeatureGroup(
     "ruled",
     Entity("row", join_keys={"id": "long", "name": "string"}),
@@ -95,14 +97,24 @@ DOCUMENTS = [
     "[1,]", " null ", '"\t"', "1 2", "1,2", "]", "'a'", "[" * 300 + "]" * 300, "1" * 800, "\ufeff1", '"\x7f"', "truefalse",
 ]  # fmt: skip
 DATES = [date(2026, 11, 1), date(1, 1, 1), date(9999, 12, 31), date(1969, 12, 31)]
-CLOCKS = [
-    datetime(2026, 11, 1, 12), datetime(2026, 3, 29, 2, 30), datetime(2026, 10, 25, 2, 30, 0, 1), datetime(2026, 4, 5, 1, 45),
-    datetime(2026, 10, 4, 2, 10), datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999), datetime(1850, 1, 1),
-]  # fmt: skip
+CLOCKS = [datetime.fromisoformat(text) for text in (
+    "2026-11-01T12:00", "2026-03-29T02:30", "2026-10-25T02:30:00.000001", "2026-04-05T01:45", "2026-10-04T02:10",
+    "0001-01-01T00:00", "9999-12-31T23:59:59.999999", "1850-01-01T00:00",
+)]  # fmt: skip
 INSTANTS = [clock.replace(tzinfo=UTC) for clock in CLOCKS] + [
     NOON.astimezone(timezone(timedelta(hours=5, minutes=45))), datetime.max.replace(tzinfo=timezone(-timedelta(hours=1)))
 ]  # fmt: skip
-MICROS = [0, -1, -62135596800000001, -62135596800000000, 253402300799999999, 253402300800000000, -(2**62), 10**18, 1793534400000001]
+MICROS = [
+    0,
+    -1,
+    -62135596800000001,
+    -62135596800000000,
+    253402300799999999,
+    253402300800000000,
+    -(2**62),
+    10**18,
+    1793534400000001,
+]
 ODD = [
     None, pd.NA, pd.NaT, np.datetime64("NaT"), object(), b"x", complex(1), timedelta(1), np.timedelta64(1, "s"), {1: 2}, [[1]],
     np.datetime64("2026-11-01T12:00:00.000000001"), np.datetime64("2026-11-01"), pd.Timestamp("2026-11-01 12:00:00.000000001Z"),
@@ -112,7 +124,21 @@ ODD = [
     {"a": {"b": [1, 2.5, None, NOON, date(26, 1, 2), Decimal("1.10")]}}, {"a": float("nan")}, {"q\"": "\ud800"}, [],
     [2**53 + 1, 1], [True], ["\ud800"],
 ]  # fmt: skip
-EVERYTHING: list[Any] = [*WHOLES, *REALS, *DECIMALS, *TEXTS, *HALF, *MOMENTS, *DOCUMENTS, *DATES, *CLOCKS, *INSTANTS, *ODD, True, False]
+EVERYTHING: list[Any] = [
+    *WHOLES,
+    *REALS,
+    *DECIMALS,
+    *TEXTS,
+    *HALF,
+    *MOMENTS,
+    *DOCUMENTS,
+    *DATES,
+    *CLOCKS,
+    *INSTANTS,
+    *ODD,
+    True,
+    False,
+]
 FITTING: dict[str, list[Any]] = {
     "double": [*REALS, *WHOLES, *DECIMALS],
     "float": [*REALS, *WHOLES, *DECIMALS],
@@ -129,7 +155,9 @@ FITTING: dict[str, list[Any]] = {
 }
 
 
-def checked_by_spark(spark: SparkSession, rows: pa.Table, group: FeatureGroup, zone: str | None) -> pa.Table | SchemaError | None:
+def checked_by_spark(
+    spark: SparkSession, rows: pa.Table, group: FeatureGroup, zone: str | None
+) -> pa.Table | SchemaError | None:
     try:
         return check_rows(to_spark(spark, rows), group, "acme", zone).toArrow()
     except SchemaError as error:
@@ -226,7 +254,14 @@ def dicts(random: Random, group: FeatureGroup, rows: int) -> list[Any]:
         if random.random() < 0.5:
             row |= {"id": number, "event_timestamp": value("timestamp")}
         made.append(row)
-    made += [{}, "no row", {"x": 1, 2: 3, "id": 4}, {"tenant_id": "other", "id": 1}, {"tenant_id": "acme"}, {"\ud800": 1}]
+    made += [
+        {},
+        "no row",
+        {"x": 1, 2: 3, "id": 4},
+        {"tenant_id": "other", "id": 1},
+        {"tenant_id": "acme"},
+        {"\ud800": 1},
+    ]
     return made
 
 
@@ -262,7 +297,9 @@ def encoded(makers: Sequence[Maker]) -> list[Maker]:
     return [lambda random, rows, make=make: make(random, rows).dictionary_encode() for make in makers]
 
 
-def lists_of(makers: Sequence[Maker], make_list: Callable[[pa.Array, pa.Array], pa.Array] = pa.ListArray.from_arrays) -> list[Maker]:
+def lists_of(
+    makers: Sequence[Maker], make_list: Callable[[pa.Array, pa.Array], pa.Array] = pa.ListArray.from_arrays
+) -> list[Maker]:
     def maker(make: Maker) -> Maker:
         def lists(random: Random, rows: int) -> pa.Array:
             lengths = [random.randint(0, 3) for _ in range(rows)]
@@ -275,21 +312,31 @@ def lists_of(makers: Sequence[Maker], make_list: Callable[[pa.Array, pa.Array], 
     return [maker(make) for make in makers]
 
 
-def structs(random: Random, rows: int) -> pa.Array:
-    makers = [random.choice(part) for part in PARTS]
+def structs(random: Random, rows: int, parts: Sequence[Sequence[Maker]] | None = None) -> pa.Array:
+    makers = (
+        [random.choice(part) for part in (*PARTS, NOTHING)]
+        if parts is None
+        else [random.choice(part) for part in parts]
+    )
     arrays = [make(random, rows) for make in makers]
     mask = pa.array([random.random() < 0.1 for _ in range(rows)])
     return pa.StructArray.from_arrays(arrays, names=[f"{'é' * number}f" for number in range(len(arrays))], mask=mask)
 
 
 def maps(random: Random, rows: int) -> pa.Array:
-    pairs = [[(random.choice(["a", "b", 'q"', "é"]), random.choice([None, 1.5, float("nan")])) for _ in range(random.randint(0, 2))] for _ in range(rows)]
+    pairs = [
+        [
+            (random.choice(["a", "b", 'q"', "é"]), random.choice([None, 1.5, float("nan")]))
+            for _ in range(random.randint(0, 2))
+        ]
+        for _ in range(rows)
+    ]
     return pa.array([None if random.random() < 0.1 else row for row in pairs], pa.map_(pa.string(), pa.float64()))
 
 
 INTEGERS = of(WHOLES, *(getattr(pa, f"{sign}int{bits}")() for sign in ("", "u") for bits in (8, 16, 32, 64)))
 FLOATS = of(REALS, pa.float32(), pa.float64(), pa.float16())
-FIXED = of([*DECIMALS, *map(Decimal, WHOLES)], pa.decimal128(38, 10), pa.decimal128(20, 0), pa.decimal128(38, 0), pa.decimal128(38, 20), pa.decimal128(10, 2), pa.decimal128(38, 38), pa.decimal256(50, 10), pa.decimal32(5, 2))  # fmt: skip
+FIXED = of([*DECIMALS, *map(Decimal, WHOLES)], pa.decimal128(38, 10), pa.decimal128(20, 0), pa.decimal128(38, 0), pa.decimal128(38, 20), pa.decimal128(10, 2), pa.decimal128(38, 38), pa.decimal32(5, 2)) + of(DECIMALS, pa.decimal256(50, 10))  # fmt: skip
 NUMBERS = [*INTEGERS, *FLOATS, *FIXED]
 STRINGS = of(TEXTS, pa.string(), pa.large_string(), pa.string_view())
 TRUTHS = of([True, False], pa.bool_())
@@ -299,19 +346,41 @@ DATES_OF = [*of(DATES, pa.date32(), pa.date64()), *whole_numbers_as(pa.date32())
 NOTHING: list[Maker] = [lambda random, rows: pa.nulls(rows)]
 # Spark's client fails to cast more elements without a type than there are rows.
 NO_ELEMENTS = of([[], [None]], pa.list_(pa.null()))
-PARTS = [NUMBERS, STRINGS, [*INSTANTS_OF, *CLOCKS_OF, *DATES_OF], [*TRUTHS, *NOTHING], [*lists_of(NUMBERS), *lists_of(STRINGS), *lists_of(lists_of(DATES_OF))], [maps]]  # fmt: skip
+PARTS = [NUMBERS, STRINGS, [*INSTANTS_OF, *CLOCKS_OF, *DATES_OF], TRUTHS, [*lists_of(NUMBERS), *lists_of(STRINGS), *lists_of(lists_of(DATES_OF))], [maps]]  # fmt: skip
 BY_WORD: dict[str, list[Maker]] = {
-    **dict.fromkeys(("double", "float", "long", "int"), [*NUMBERS, *encoded(INTEGERS), *NOTHING]),
+    **{word: [*NUMBERS, *encoded(INTEGERS), *NOTHING] for word in ("double", "float", "long", "int")},
     "boolean": [*TRUTHS, *NOTHING],
-    "string": [*STRINGS, *encoded(STRINGS), *NOTHING],
+    "string": [*STRINGS, *encoded(STRINGS[:2]), *NOTHING],
     "timestamp": [*INSTANTS_OF, *INSTANTS_OF, *of(MOMENTS, pa.string()), *CLOCKS_OF, *DATES_OF, *NOTHING],
     "date": [*DATES_OF, *of(MOMENTS, pa.string()), *NOTHING],
-    "json": [*of(DOCUMENTS, pa.string()), *NUMBERS, structs, structs, structs, *lists_of([structs]), maps, *lists_of(NUMBERS), *TRUTHS],
+    "json": [
+        *of(DOCUMENTS, pa.string()),
+        *NUMBERS,
+        structs,
+        structs,
+        structs,
+        *lists_of([structs]),
+        maps,
+        *lists_of(NUMBERS),
+        *TRUTHS,
+    ],
     "array<double>": [*lists_of(NUMBERS), *NO_ELEMENTS, *NOTHING],
     "array<string>": [*lists_of(STRINGS), *NO_ELEMENTS, *NOTHING],
-    "embedding(2)": [*lists_of(NUMBERS), *of([[1.0, 2.0], [None, 1.0], [1.5, 1e39]], pa.list_(pa.float64(), 2)), *NOTHING],
+    "embedding(2)": [
+        *lists_of(NUMBERS),
+        *of([[1.0, 2.0], [None, 1.0], [1.5, 1e39]], pa.list_(pa.float64(), 2)),
+        *NOTHING,
+    ],
 }
-NEVER = [*of([b"x"], pa.binary()), *of([timedelta(1)], pa.duration("us")), *STRINGS, *TRUTHS, *lists_of(TRUTHS), structs, *of([1], pa.int64())]
+NEVER = [
+    *of([b"x"], pa.binary()),
+    *of([timedelta(1)], pa.duration("us")),
+    *STRINGS,
+    *TRUTHS,
+    *lists_of(TRUTHS),
+    structs,
+    *of([1], pa.int64()),
+]
 
 
 def arrow_table(random: Random, group: FeatureGroup, zone: str | None, rows: int) -> pa.Table:
@@ -378,3 +447,37 @@ def test_pandas(spark: SparkSession, group: FeatureGroup, seed: int) -> None:
         return
 
     assert_equal(spark, rows, group, zone)
+
+
+LETTERS = ["a", "b", "é", "😀", " ", "1", "-", "_", "\n", "\r", "\x0b", "\x85", "\u2028", ".", "٣", "A"]
+ATOMS = ["a", "b", "é", "😀", " ", ".", r"\d", r"\D", r"\w", r"\W", r"\s", r"\S", r"\.", "[ab]", "[^a]", r"[\w-]", r"[^\s\d]",
+         r"[a-é]", r"\x61", r"\u00e9", r"\n", "[.+é😀]", "[-a]", r"[\]\\^]"]  # fmt: skip
+REPEATS = ["", "", "", "*", "+", "?", "*?", "+?", "??", "{2}", "{0,1}", "{1,}", "{1,2}?"]
+
+
+def pattern_of(random: Random, depth: int = 0) -> str:
+    def piece() -> str:
+        if depth < 2 and random.random() < 0.3:
+            return random.choice(["(", "(?:"]) + pattern_of(random, depth + 1) + ")" + random.choice(REPEATS)
+        return random.choice(ATOMS) + random.choice(REPEATS)
+
+    def alternative() -> str:
+        pieces = "".join(piece() for _ in range(random.randint(0, 3)))
+        anchors = (random.choice(["", "", "^", r"\A"]), random.choice(["", "", "$"])) if depth == 0 else ("", "")
+        return pieces.join(anchors)
+
+    return "|".join(alternative() for _ in range(random.choice([1, 1, 2])))
+
+
+@settings(max_examples=2, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**32))
+def test_patterns(spark: SparkSession, seed: int) -> None:
+    random = Random(seed)
+    patterns = [pattern_of(random) for _ in range(60)]
+    features = [Feature(f"f{number}", "string", pattern=pattern) for number, pattern in enumerate(patterns)]
+    group = FeatureGroup("patterns", Entity("row", join_keys={"id": "long"}), features=features)
+    texts = ["".join(random.choices(LETTERS, k=random.randint(0, 4))) for _ in range(300)]
+    columns = {feature.name: pa.array(texts) for feature in features}
+    times = pa.array([NOON] * len(texts), INSTANT)
+
+    assert_equal(spark, pa.table({"id": list(range(len(texts))), "event_timestamp": times} | columns), group, None)
