@@ -57,7 +57,8 @@ def in_zone(local: Whole, zone: str) -> Whole:
     # On these days the clocks change.
     for row in np.flatnonzero((of_days != of_days[:, :1]).any(axis=1)[places]):
         offsets[row] = _offset(int(local[row]), known)
-    return local - offsets
+    instants: Whole = local - offsets
+    return instants
 
 
 def _offset(local: int, zone: ZoneInfo) -> int:
