@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -45,10 +46,11 @@ class DataFile:
 
 def write_files(root: str, rows: pa.Table, partition_by: Sequence[str]) -> list[DataFile]:
     """Write each partition's rows, in their order, to a new file; rows of one partition must be next to each other."""
-    return [_write_file(root, part, values) for values, part in _partitions(rows, partition_by)]
+    return [_write_file(root, part, values) for values, part in in_partitions(rows, partition_by)]
 
 
-def _partitions(rows: pa.Table, by: Sequence[str]) -> Iterator[tuple[dict[str, str | None], pa.Table]]:
+def in_partitions(rows: pa.Table, by: Sequence[str]) -> Iterator[tuple[dict[str, str | None], pa.Table]]:
+    """Yield each partition's values as text and its rows without these columns; its rows are next to each other."""
     if not rows.num_rows:
         return
     stored = rows.drop_columns(list(by))
@@ -92,39 +94,92 @@ def _escape(character: re.Match[str]) -> str:
 
 
 def _write_file(root: str, rows: pa.Table, partition: Mapping[str, str | None]) -> DataFile:
-    folder = "".join(f"{_folder_name(name, value)}/" for name, value in partition.items())
-    path = f"{folder}part-00000-{uuid4()}.c000.snappy.parquet"
-    file = Path(root, path)
-    file.parent.mkdir(parents=True, exist_ok=True)
     rows_of_group = max(1, ROW_GROUP_BYTES * rows.num_rows // max(1, rows.nbytes))
-    pq.write_table(
-        rows,
-        file,
-        row_group_size=rows_of_group,
-        compression="snappy",
-        coerce_timestamps="us",
-        dictionary_pagesize_limit=_DICTIONARY_BYTES,
-        store_schema=False,
-    )
-    stat = file.stat()
-    return DataFile(path, stat.st_size, partition, statistics_of(rows), int(stat.st_mtime * 1000))
+    file = NewFile(root, partition, rows.schema)
+    try:
+        for first in range(0, rows.num_rows, rows_of_group):
+            file.append(rows.slice(first, rows_of_group))
+        return file.close()
+    except BaseException:
+        file.discard()
+        raise
 
 
-def statistics_of(rows: pa.Table) -> str:
+class NewFile:
+    """A file of one partition that is being written, a row group at a time."""
+
+    def __init__(self, root: str, partition: Mapping[str, str | None], schema: pa.Schema) -> None:
+        folder = "".join(f"{_folder_name(name, value)}/" for name, value in partition.items())
+        self._path = f"{folder}part-00000-{uuid4()}.c000.snappy.parquet"
+        self._file, self._partition = Path(root, self._path), partition
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._statistics = FileStatistics()
+        self._writer = pq.ParquetWriter(
+            self._file,
+            schema,
+            compression="snappy",
+            coerce_timestamps="us",
+            dictionary_pagesize_limit=_DICTIONARY_BYTES,
+            store_schema=False,
+        )
+
+    def append(self, rows: pa.Table) -> None:
+        """Write the rows as one row group."""
+        self._writer.write_table(rows, row_group_size=max(1, rows.num_rows))
+        self._statistics.add(rows)
+
+    def close(self) -> DataFile:
+        self._writer.close()
+        stat = self._file.stat()
+        modified = int(stat.st_mtime * 1000)
+        return DataFile(self._path, stat.st_size, self._partition, self._statistics.to_json(), modified)
+
+    def discard(self) -> None:
+        """Remove what was written: a full disk needs its room."""
+        with suppress(Exception):
+            self._writer.close()
+        self._file.unlink(missing_ok=True)
+
+
+class FileStatistics:
     """The number of rows, and of each of the first columns its nulls and bounds, which may be wider than its values."""
-    smallest, largest, nulls = {}, {}, {}
-    for name in rows.column_names[:_INDEXED_COLUMNS]:
-        column = rows.column(name)
-        nulls[name] = column.null_count
-        bounds = _bounds(column)
-        if bounds is not None:
-            smallest[name], largest[name] = bounds
-    return json.dumps({"numRecords": rows.num_rows, "minValues": smallest, "maxValues": largest, "nullCount": nulls})
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._nulls: dict[str, int] = {}
+        # A column without bounds (NaN, or a type that Delta keeps none of) has None.
+        self._bounds: dict[str, tuple[Any, Any] | None] = {}
+
+    def add(self, rows: pa.Table) -> None:
+        self._rows += rows.num_rows
+        for name in rows.column_names[:_INDEXED_COLUMNS]:
+            column = rows.column(name)
+            self._nulls[name] = self._nulls.get(name, 0) + column.null_count
+            if column.null_count == len(column):
+                continue
+            bounds, known = _bounds(column), self._bounds.get(name, ())
+            if bounds is None or known is None:
+                self._bounds[name] = None
+            else:
+                both = (*bounds, *known)
+                self._bounds[name] = min(both), max(both)
+
+    def to_json(self) -> str:
+        """The statistics in the words of Delta's log."""
+        smallest, largest = {}, {}
+        for name, bounds in self._bounds.items():
+            rounded = None if bounds is None else _rounded(*bounds)
+            if rounded is not None:
+                smallest[name], largest[name] = rounded
+        return json.dumps(
+            {"numRecords": self._rows, "minValues": smallest, "maxValues": largest, "nullCount": self._nulls}
+        )
 
 
 def _bounds(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
+    """The bounds of a column that has values; None if there are none that a reader could skip files by."""
     kind = column.type
-    if column.null_count == len(column) or not (
+    if not (
         pa.types.is_string(kind)
         or pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
@@ -142,35 +197,38 @@ def _bounds(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
         days = both.cast(pa.struct([("min", pa.int32()), ("max", pa.int32())])).as_py()
         if not (_DAYS[0] <= days["min"] and days["max"] <= _DAYS[1]):
             return None
-    least, greatest = both.as_py().values()
+    bounds = both.as_py()
+    return bounds["min"], bounds["max"]
+
+
+def _instant_bounds(column: pa.ChunkedArray) -> tuple[datetime, datetime] | None:
+    """None for times without a zone, and for instants that Python has not."""
+    if column.type.tz is None:
+        return None
+    instants = pc.min_max(column.cast(pa.timestamp("us", "UTC")))
+    micros = instants.cast(pa.struct([("min", pa.int64()), ("max", pa.int64())])).as_py()
+    if not (_INSTANTS[0] <= micros["min"] and micros["max"] <= _INSTANTS[1]):
+        return None
+    bounds = instants.as_py()
+    return bounds["min"], bounds["max"]
+
+
+def _rounded(least: Any, greatest: Any) -> tuple[Any, Any] | None:
+    """The bounds as the log keeps them: no tighter. None if nothing so short is surely larger."""
     if isinstance(least, str):
-        return _text_bounds(least, greatest)
+        low, high, cut = least[:_TEXT_PREFIX], greatest[:_TEXT_PREFIX], greatest[_TEXT_PREFIX:]
+        return None if cut > _LAST_CHARACTER else (low, high + _LAST_CHARACTER if cut else high)
+    if isinstance(least, datetime):
+        # Delta keeps milliseconds.
+        up = greatest if greatest.microsecond % 1000 == 0 else greatest + timedelta(milliseconds=1)
+        return _instant(least), _instant(up)
     if isinstance(least, date):
         return least.isoformat(), greatest.isoformat()
     return least, greatest
 
 
-def _text_bounds(least: str, greatest: str) -> tuple[str, str] | None:
-    low, high, cut = least[:_TEXT_PREFIX], greatest[:_TEXT_PREFIX], greatest[_TEXT_PREFIX:]
-    if cut > _LAST_CHARACTER:
-        return None
-    return low, high + _LAST_CHARACTER if cut else high
-
-
-def _instant_bounds(column: pa.ChunkedArray) -> tuple[str, str] | None:
-    """The bounds in whole milliseconds, which are all that Delta keeps; none for times without a zone."""
-    if column.type.tz is None:
-        return None
-    micros = pc.min_max(column.cast(pa.timestamp("us", "UTC")).cast(pa.int64())).as_py()
-    if not (_INSTANTS[0] <= micros["min"] and micros["max"] <= _INSTANTS[1]):
-        return None
-    up = -(-micros["max"] // 1000) * 1000
-    return _instant(micros["min"]), _instant(up)
-
-
-def _instant(micros: int) -> str:
-    at = datetime(1970, 1, 1) + timedelta(microseconds=micros)  # noqa: DTZ001
-    return at.isoformat(timespec="milliseconds") + "Z"
+def _instant(at: datetime) -> str:
+    return at.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def read_file(

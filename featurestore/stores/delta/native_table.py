@@ -198,12 +198,24 @@ class NativeTable:
         the commit's user metadata.
         """
         table = self._open()
-        if transaction is not None:
-            last = table.transaction_version(transaction[0])
-            if last is not None and last >= transaction[1]:
-                return
+        if _is_repeated(table, transaction):
+            return
         added = write_files(self.path, _typed(rows, pa.schema(table.schema())), table.metadata().partition_columns)
         self._commit(table, added, (), transaction=transaction, metadata=metadata)
+
+    @_writing
+    def append_files(
+        self, files: Sequence[DataFile], transaction: tuple[str, int] | None = None, metadata: str | None = None
+    ) -> None:
+        """Append files that were written into the table's folder; see ``append``."""
+        table = self._open()
+        if not _is_repeated(table, transaction):
+            self._commit(table, files, (), transaction=transaction, metadata=metadata)
+
+    @_checked
+    def has_committed(self, transaction: tuple[str, int]) -> bool:
+        """Whether a commit of this transaction exists."""
+        return _is_repeated(self._open(), transaction)
 
     def _commit(
         self,
@@ -400,6 +412,11 @@ class NativeTable:
 def _typed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The rows in the table's types: Spark refuses files of others, even if Arrow could cast them."""
     return rows.cast(pa.schema([schema.field(name) for name in rows.column_names]))
+
+
+def _is_repeated(table: deltalake.DeltaTable, transaction: tuple[str, int] | None) -> bool:
+    last = None if transaction is None else table.transaction_version(transaction[0])
+    return transaction is not None and last is not None and last >= transaction[1]
 
 
 def _has_plain_files(table: deltalake.DeltaTable) -> bool:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurestore.errors import FeatureStoreError, NotFoundError, StorageError, TableBusyError
-from featurestore.stores.delta.data_files import statistics_of
+from featurestore.stores.delta.data_files import FileStatistics
 from featurestore.stores.delta.native_errors import native_errors
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.small_table import NativeSmallTable
@@ -401,9 +401,19 @@ def test_an_extent_reads_only_the_files_at_its_ends(tmp_path: Path) -> None:
 # --- statistics ---
 
 
+def statistics_of(*parts: pa.Table) -> dict[str, Any]:
+    """What the log says about a file of these row groups."""
+    statistics = FileStatistics()
+    for part in parts:
+        statistics.add(part)
+    return dict(json.loads(statistics.to_json()))
+
+
 def bounds_of(values: list[Any], kind: pa.DataType) -> tuple[Any, Any] | None:
     """The bounds in the log of a file with these values."""
-    statistics = json.loads(statistics_of(pa.table({"v": pa.array(values, kind)})))
+    whole = pa.table({"v": pa.array(values, kind)})
+    statistics = statistics_of(whole)
+    assert statistics == statistics_of(*(whole.slice(row, 1) for row in range(len(values))))
     assert statistics["numRecords"] == len(values)
     assert statistics["nullCount"] == {"v": sum(value is None for value in values)}
     if "v" not in statistics["minValues"]:
@@ -478,7 +488,7 @@ def test_negative_zero_is_within_the_bounds_of_zero() -> None:
 
 
 def test_only_the_first_columns_have_statistics() -> None:
-    statistics = json.loads(statistics_of(pa.table({f"c{number}": [number] for number in range(40)})))
+    statistics = statistics_of(pa.table({f"c{number}": [number] for number in range(40)}))
     assert set(statistics["minValues"]) == set(statistics["nullCount"]) == {f"c{number}" for number in range(32)}
 
 
