@@ -99,6 +99,15 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class WriteGround:
+    """A table's metadata; files that were written while it was another one may not be committed."""
+
+    table_id: str
+    schema: str
+    properties: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class NativeTable:
     """A table at a local path; ``begins_with_rows``: its first commit has rows, others are created empty."""
 
@@ -203,14 +212,34 @@ class NativeTable:
         added = write_files(self.path, _typed(rows, pa.schema(table.schema())), table.metadata().partition_columns)
         self._commit(table, added, (), transaction=transaction, metadata=metadata)
 
+    @_checked
+    def write_ground(self) -> WriteGround:
+        """What a writer of files that are committed later starts from."""
+        return _ground(self._open())
+
     @_writing
     def append_files(
-        self, files: Sequence[DataFile], transaction: tuple[str, int] | None = None, metadata: str | None = None
-    ) -> None:
-        """Append files that were written into the table's folder; see ``append``."""
+        self,
+        files: Sequence[DataFile],
+        ground: WriteGround,
+        transaction: tuple[str, int] | None = None,
+        metadata: str | None = None,
+    ) -> bool:
+        """Append files that were written into the table's folder since ``ground``; see ``append``.
+
+        Returns False, and removes the files, if they must be written again: the table's metadata changed meanwhile,
+        as an erasure changes it so that no older file comes in after it, or a vacuum removed some.
+        """
         table = self._open()
-        if not _is_repeated(table, transaction):
-            self._commit(table, files, (), transaction=transaction, metadata=metadata)
+        if _is_repeated(table, transaction):
+            return True
+        paths = [Path(self.path, file.path) for file in files]
+        if _ground(table) != ground or not all(path.is_file() for path in paths):
+            for path in paths:
+                path.unlink(missing_ok=True)
+            return False
+        self._commit(table, files, (), transaction=transaction, metadata=metadata)
+        return True
 
     @_checked
     def has_committed(self, transaction: tuple[str, int]) -> bool:
@@ -417,6 +446,11 @@ def _typed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
 def _is_repeated(table: deltalake.DeltaTable, transaction: tuple[str, int] | None) -> bool:
     last = None if transaction is None else table.transaction_version(transaction[0])
     return transaction is not None and last is not None and last >= transaction[1]
+
+
+def _ground(table: deltalake.DeltaTable) -> WriteGround:
+    metadata = table.metadata()
+    return WriteGround(str(metadata.id), table.schema().to_json(), dict(metadata.configuration))
 
 
 def _has_plain_files(table: deltalake.DeltaTable) -> bool:

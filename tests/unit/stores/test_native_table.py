@@ -17,9 +17,10 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake.exceptions import CommitFailedError
 
 from featurestore.errors import FeatureStoreError, NotFoundError, StorageError, TableBusyError
-from featurestore.stores.delta.data_files import FileStatistics
+from featurestore.stores.delta.data_files import FileStatistics, write_files
 from featurestore.stores.delta.native_errors import native_errors
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.small_table import NativeSmallTable
@@ -648,7 +649,44 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
 
 
 def test_writers_that_always_come_second_say_so() -> None:
-    from deltalake.exceptions import CommitFailedError
-
     with pytest.raises(TableBusyError, match="table /t: other writers committed first each time"), native_errors("/t"):
         raise CommitFailedError("version exists")
+
+
+# --- files that were written earlier ---
+
+
+def test_files_that_were_written_earlier_are_committed_once(table: NativeTable) -> None:
+    ground = table.write_ground()
+    files = write_files(table.path, rows(("acme", "a", 1), ("zeta", "b", 2)), ["tenant"])
+    table.append(rows(("acme", "c", 3)))
+    assert table.append_files(files, ground, ("batch", 1), "metadata")
+    assert table.append_files(files, ground, ("batch", 1), "metadata")
+    assert contents(table) == [("acme", "a", 1), ("acme", "c", 3), ("zeta", "b", 2)]
+    assert table.version() == 2
+
+
+def test_files_from_before_a_change_of_metadata_are_not_committed(table: NativeTable) -> None:
+    """An erasure changes a property, so that no file with erased rows comes into the table after it."""
+    ground = table.write_ground()
+    files = write_files(table.path, rows(("acme", "a", 1)), ["tenant"])
+    table.set_properties({"featurestore.erasure": "1"})
+    assert not table.append_files(files, ground, ("batch", 1))
+    assert contents(table) == []
+    assert list(Path(table.path).rglob("*.parquet")) == []
+
+
+def test_files_that_a_vacuum_removed_are_not_committed(table: NativeTable) -> None:
+    ground = table.write_ground()
+    files = write_files(table.path, rows(("acme", "a", 1), ("zeta", "b", 2)), ["tenant"])
+    Path(table.path, files[0].path).unlink()
+    assert not table.append_files(files, ground)
+    assert contents(table) == []
+
+
+def test_an_append_that_began_before_a_change_of_metadata_begins_again(table: NativeTable) -> None:
+    stale = table._open()
+    files = write_files(table.path, rows(("acme", "a", 1)), ["tenant"])
+    table.set_properties({"featurestore.erasure": "1"})
+    with pytest.raises(CommitFailedError):
+        table._commit(stale, files, ())
