@@ -14,6 +14,7 @@ from featurestore.columnar.rows.stored_rows import as_stored, in_file_order
 from featurestore.columnar.schema import PARTITION_COLUMNS, REJECTED, values_schema
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.types import is_wider
+from featurestore.errors import TableBusyError
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.suppression import REASON
@@ -43,6 +44,8 @@ ROW_IDENTITY = "__row_identity"
 _WIDER = {pa.int32(): (pa.int64(),), pa.float32(): (pa.float64(),)}
 # Files of more bytes are read by Spark.
 _MOST_LOCAL_BYTES = 1 << 30
+# Each erasure makes writers in progress start again.
+_MOST_WRITES = 10
 # They contain the last batch, unless this many commits of upkeep followed it.
 _LAST_COMMITS = 20
 
@@ -144,11 +147,18 @@ class GroupTable:
         if not self.takes_local_writes():
             return self.values.append(in_order, transaction, record.to_json())
         native, once = _native(self.values), (transaction.app_id, transaction.version)
-        if native.has_committed(once):
-            return None
-        with storage_errors(native.path):
-            files = write_in_tasks(in_order, native.path, values_schema(self.group), PARTITION_COLUMNS)
-        return native.append_files(files, once, record.to_json())
+        for _ in range(_MOST_WRITES):
+            if native.has_committed(once):
+                return None
+            ground = native.write_ground()
+            with storage_errors(native.path):
+                files = write_in_tasks(in_order, native.path, values_schema(self.group), PARTITION_COLUMNS)
+            if native.append_files(files, ground, once, record.to_json()):
+                return None
+        raise TableBusyError(
+            f"table {native.path}: others changed its columns or properties, or erased rows, during each of {_MOST_WRITES} "
+            "tries to write; nothing was written. Try again"
+        )
 
     def takes_local_writes(self) -> bool:
         """Whether rows can be appended without Spark."""
