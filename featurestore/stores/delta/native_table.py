@@ -32,7 +32,9 @@ Result = TypeVar("Result")
 _PLAIN_FEATURES = frozenset(
     {"typeWidening", "typeWidening-preview", "timestampNtz", "vacuumProtocolCheck", "v2Checkpoint"}
 )
-# What a plain writer must not ignore: the library refuses most of it, but would not keep these up.
+# Features that the store's own tables have; the library refuses to write some others, and would not keep up the rest.
+_PLAIN_WRITER_FEATURES = frozenset({"appendOnly", "invariants", "changeDataFeed"})
+_TYPE_WIDENING = "typeWidening"
 _ROW_TRACKING = "delta.enableRowTracking"
 _VECTORS = "delta.enableDeletionVectors"
 
@@ -168,12 +170,22 @@ class NativeTable:
 
     @_checked
     def takes_plain_writes(self) -> bool:
-        """Whether a writer of plain Parquet files may append; not if rows have identities, or columns are widened."""
+        """Whether a writer of plain Parquet files may commit; not if rows have identities, or columns can widen."""
         table = self._open()
         protocol, properties = table.protocol(), table.metadata().configuration
         if protocol.min_reader_version > 1 and (protocol.reader_features or protocol.min_reader_version == 2):
             return False
+        if set(protocol.writer_features or ()) - _PLAIN_WRITER_FEATURES:
+            return False
         return properties.get(_ROW_TRACKING) != "true" and properties.get(_VECTORS) != "true"
+
+    @_checked
+    def has_idle_type_widening(self) -> bool:
+        """Whether columns may be widened and none was, so that other readers refuse the table for nothing."""
+        table = self._open()
+        if _TYPE_WIDENING not in (table.protocol().reader_features or ()):
+            return False
+        return not any("delta.typeChanges" in field.metadata for field in table.schema().fields)
 
     @_writing
     def append(self, rows: pa.Table, transaction: tuple[str, int] | None = None, metadata: str | None = None) -> None:
