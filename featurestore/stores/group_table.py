@@ -24,7 +24,7 @@ from featurestore.stores.delta.native_table import LogFile, NativeTable, Snapsho
 from featurestore.stores.delta.pruning import Dates, Times, chosen_files, row_condition, with_keys
 from featurestore.stores.delta.table import DeltaTable, Transaction, in_few_files, literal, spark_schema
 from featurestore.stores.delta.task_files import write_in_tasks
-from featurestore.stores.delta.which_rows import equal
+from featurestore.stores.delta.which_rows import Test, equal
 from featurestore.stores.layout import Layout
 from featurestore.stores.storage_faults import storage_errors
 
@@ -157,6 +157,22 @@ class GroupTable:
         rows = in_file_order(as_stored(good, self.group, record.tenant_id, now), self.group)
         transaction = (_app_id(record.tenant_id, record.batch_id), 1)
         _native(self.values).append(rows, transaction, record.to_json())
+
+    def delete_before(self, tenant_id: str, before: date) -> int:
+        """Delete the tenant's rows of partitions before this one, and return their number; reads and writes no file."""
+        if self.takes_local_writes():
+            earlier = Test("event_date", "<=", before - timedelta(days=1))
+            return _native(self.values).delete_partitions([*equal(tenant_id=tenant_id), earlier])
+        where = f"tenant_id = {literal(tenant_id)} AND event_date < DATE{literal(before.isoformat())}"
+        return self.values.delete_partitions(where)
+
+    def merge_locally(self, tenant_id: str, event_date: date) -> bool:
+        """Rewrite a partition's files as one, sorted, without Spark; returns False if only Spark can."""
+        if not self.takes_local_writes():
+            return False
+        partition = equal(tenant_id=tenant_id, event_date=event_date)
+        _native(self.values).compact(partition, lambda rows: in_file_order(rows, self.group))
+        return True
 
     def append_rejected_locally(self, bad: pa.Table, tenant_id: str, batch_id: str, now: datetime) -> None:
         """The same as ``append_rejected``, without Spark."""

@@ -9,10 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from prometheus_client import generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
-
 from featurestore.definitions.values.time_window import to_micros
 from featurestore.errors import ExportError
 from featurestore.operations.context import Scope
@@ -22,7 +18,7 @@ from featurestore.stores.files.local import write_whole
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of
 
 if TYPE_CHECKING:
-    pass
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 _ENDED = ("succeeded", "failed", "abandoned")
 _MICROS = 1_000_000
@@ -45,7 +41,7 @@ def write_metrics(scope: Scope, path: str | Path) -> Path:
     """Write the tenant's metrics to a local file, replacing an existing one; returns the path.
 
     The file is for the node exporter's textfile collector: its name ends in ``.prom``, and each tenant has its own. It
-    appears only when it is complete. Reads the run ledger once, and each group's event timestamps once. Raises
+    appears only when it is complete. Raises
     ExportError for another name or a path that cannot be written.
     """
     if "://" in str(path) or Path(path).suffix != ".prom":
@@ -56,6 +52,8 @@ def write_metrics(scope: Scope, path: str | Path) -> Path:
 
 def exposition(metrics: Iterable[Metric]) -> str:
     """The metrics in the Prometheus text exposition format, version 0.0.4, without families that have no samples."""
+    from prometheus_client import generate_latest
+    from prometheus_client.registry import Collector
 
     families = [_family(metric) for metric in metrics if metric.samples]
 
@@ -67,6 +65,7 @@ def exposition(metrics: Iterable[Metric]) -> str:
 
 
 def _family(metric: Metric) -> Family:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     [names, *_] = [list(labels) for labels, _ in metric.samples]
     kind = GaugeMetricFamily if metric.type == "gauge" else CounterMetricFamily

@@ -30,10 +30,11 @@ _LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that was written: its path in the table, its bytes, its partition, and its statistics as JSON."""
+    """A file that was written: its path in the table, its bytes and rows, its partition, and its statistics as JSON."""
 
     path: str
     bytes: int
+    rows: int
     partition: Mapping[str, str | None]
     statistics: str
     modified: int
@@ -107,20 +108,22 @@ class NewFile:
         self._writer.close()
         stat = self._file.stat()
         modified = int(stat.st_mtime * 1000)
-        return DataFile(self._path, stat.st_size, self._partition, self._statistics.to_json(), modified)
+        return DataFile(
+            self._path, stat.st_size, self._statistics.rows, self._partition, self._statistics.to_json(), modified
+        )
 
 
 class FileStatistics:
     """The number of rows, and of each of the first columns its nulls and bounds, which may be wider than its values."""
 
     def __init__(self) -> None:
-        self._rows = 0
+        self.rows = 0
         self._nulls: dict[str, int] = {}
         # A column without bounds (NaN, or a type that Delta keeps none of) has None.
         self._bounds: dict[str, tuple[Any, Any] | None] = {}
 
     def add(self, rows: pa.Table) -> None:
-        self._rows += rows.num_rows
+        self.rows += rows.num_rows
         for name in rows.column_names[:_INDEXED_COLUMNS]:
             column = rows.column(name)
             self._nulls[name] = self._nulls.get(name, 0) + column.null_count
@@ -141,7 +144,7 @@ class FileStatistics:
             if rounded is not None:
                 smallest[name], largest[name] = rounded
         return json.dumps(
-            {"numRecords": self._rows, "minValues": smallest, "maxValues": largest, "nullCount": self._nulls}
+            {"numRecords": self.rows, "minValues": smallest, "maxValues": largest, "nullCount": self._nulls}
         )
 
 

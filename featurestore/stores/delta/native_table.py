@@ -223,7 +223,19 @@ class NativeTable:
         transaction: tuple[str, int] | None = None,
         metadata: str | None = None,
     ) -> None:
+        added, removed = list(added), list(removed)
         now = int(datetime.now(UTC).timestamp() * 1000)
+        # As Spark's own commits say it.
+        custom: dict[str, Any] = {
+            "operationMetrics": {
+                "numFiles": str(len(added)),
+                "numOutputRows": str(sum(file.rows for file in added)),
+                "numOutputBytes": str(sum(file.bytes for file in added)),
+                "numRemovedFiles": str(len(removed)),
+            }
+        }
+        if metadata is not None:
+            custom["userMetadata"] = metadata
         actions: list[AddAction | RemoveAction] = [
             AddAction(file.path, file.bytes, file.partition, file.modified, data_change, file.statistics)
             for file in added
@@ -236,7 +248,7 @@ class NativeTable:
             for file in removed
         ]  # fmt: skip
         properties = CommitProperties(
-            custom_metadata=None if metadata is None else {"userMetadata": metadata},
+            custom_metadata=custom,
             app_transactions=None if transaction is None else [deltalake.Transaction(*transaction)],
             max_commit_retries=0 if transaction is not None else None,
         )
@@ -364,21 +376,33 @@ class NativeTable:
         self._rewrite(where, lambda _: None, None)
 
     @_writing
-    def compact(self) -> None:
-        """Rewrite each partition's files as one, in one commit that changes no rows."""
+    def compact(self, where: Where = (), in_order: Callable[[pa.Table], pa.Table] = lambda rows: rows) -> None:
+        """Rewrite each partition's files as one, in one commit that changes no rows.
+
+        ``where``: a condition on partition columns. ``in_order`` sorts the rows of a partition.
+        """
         table = self._open()
         schema, by = pa.schema(table.schema()), table.metadata().partition_columns
         parts: dict[tuple[Any, ...], list[LogFile]] = {}
-        for file in self._files(table):
+        for file in self._may_hold(self._files(table), where):
             parts.setdefault(tuple(file.partition.values()), []).append(file)
         removed = [file for files in parts.values() if len(files) > 1 for file in files]
         written = []
         for files in parts.values():
             if len(files) > 1:
                 rows = pa.concat_tables([self.read_data(file, schema) for file in files])
-                written += write_files(self.path, rows, by)
+                written += write_files(self.path, in_order(rows), by)
         if removed:
             self._commit(table, written, removed, data_change=False)
+
+    @_writing
+    def delete_partitions(self, where: Where) -> int:
+        """Delete all rows of the partitions that pass ``where``, without reading a file; returns their number."""
+        table = self._open()
+        files = self._may_hold(self._files(table), where)
+        if files:
+            self._commit(table, (), files)
+        return sum(file.rows for file in files)
 
     def _rewrite(self, where: Where, changed: Callable[[pa.Table], pa.Table | None], added: pa.Table | None) -> None:
         """Write anew the files with rows that pass ``where``: with what ``changed`` makes of these rows."""
