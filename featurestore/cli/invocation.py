@@ -58,8 +58,8 @@ class Invocation:
     on_step: Callable[[str], None] | None = None
 
     def open(self) -> FeatureStore:
-        """The feature store; Spark is loaded and started only here."""
-        with self.working("Starting Spark"):
+        """The feature store; Spark starts when the command first needs it."""
+        with self.working("Opening the store"):
             from featurestore.feature_store import FeatureStore
 
             return FeatureStore.open(self.conf, profile=self.profile, on_step=self.step)

@@ -37,8 +37,6 @@ _PROPERTIES = {
     "delta.logRetentionDuration": "interval 400 days",
     "delta.deletedFileRetentionDuration": "interval 400 days",
 }
-# A widened column (int to long, float to double) keeps its files.
-_TYPE_WIDENING = {"delta.enableTypeWidening": "true"}
 # In tables that track rows: the as-of join leaves arrays out of its sort and looks them up again by these.
 ROW_IDENTITY = "__row_identity"
 _WIDER = {pa.int32(): (pa.int64(),), pa.float32(): (pa.float64(),)}
@@ -110,10 +108,7 @@ class GroupTable:
         self.values.add_columns([field for field in defined if field.name not in stored])
         widened = [field for field in defined if field.name in stored and stored[field.name] != field.type]
         properties = self.values.properties()
-        lacking = {key: value for key, value in _PROPERTIES.items() if key not in properties}
-        # Other readers than Spark refuse the table from then on, so it is set only once a column needs it.
-        lacking |= _TYPE_WIDENING if widened else {}
-        self.values.set_properties({key: value for key, value in lacking.items() if properties.get(key) != value})
+        self.values.set_properties({key: value for key, value in _PROPERTIES.items() if key not in properties})
         for field in widened:
             self.values.change_type(field)
 

@@ -99,7 +99,8 @@ def optimize(scope: Scope, groups: Sequence[str] | None, *, dry_run: bool) -> Li
     The rows stay the same, sorted by join keys and event timestamp, in files with new statistics: every query gives the
     same answer, the Change Data Feed shows nothing, and rows that others append during the run stay where they are. A
     good partition is not touched: it is one file, or has no more files than its bytes need, or its files are large. The
-    run covers every major version of a group. Safe to interrupt and to repeat. Raises NotFoundError.
+    run covers every major version of a group. A table of an older version of this package, whose columns may be widened
+    and never were, becomes readable to other readers than Spark. Safe to interrupt and to repeat. Raises NotFoundError.
     """
     chosen = chosen_groups(scope.context, groups)
     if dry_run:
@@ -111,6 +112,7 @@ def optimize(scope: Scope, groups: Sequence[str] | None, *, dry_run: bool) -> Li
 
 
 def _optimize_group(scope: Scope, group: FeatureGroup) -> OptimizeResult:
+    scope.table(group).values.drop_idle_type_widening()
     before = _files(scope, group)
     planned = _planned(group, before)
     if not planned.rewritten:

@@ -39,6 +39,7 @@ _PLAIN_WRITES = frozenset({"appendOnly", "invariants", "changeDataFeed", "checkC
 _NO_PLAIN_WRITES = ("delta.enableRowTracking", "delta.enableDeletionVectors", "delta.enableTypeWidening")
 _CONSTRAINTS = "delta.constraints."
 _MAPPING = "delta.columnMapping.mode"
+_TYPE_WIDENING = "typeWidening"
 _VECTORS = "delta.enableDeletionVectors"
 
 
@@ -191,13 +192,21 @@ class NativeTable:
 
     @_checked
     def takes_plain_writes(self) -> bool:
-        """Whether a writer of plain Parquet files may append; not if rows have identities, or columns are widened."""
+        """Whether a writer of plain Parquet files may commit; not if rows have identities, or columns can widen."""
         table = self._open()
         protocol, properties = table.protocol(), table.metadata().configuration
         if protocol.min_reader_version > 1 or not set(protocol.writer_features or ()) <= _PLAIN_WRITES:
             return False
         is_free = not any(name.startswith(_CONSTRAINTS) for name in properties)
         return is_free and not any(properties.get(name) == "true" for name in _NO_PLAIN_WRITES)
+
+    @_checked
+    def has_idle_type_widening(self) -> bool:
+        """Whether columns may be widened and none was, so that other readers refuse the table for nothing."""
+        table = self._open()
+        if _TYPE_WIDENING not in (table.protocol().reader_features or ()):
+            return False
+        return not any("delta.typeChanges" in field.metadata for field in table.schema().fields)
 
     @_writing
     def append(self, rows: pa.Table, transaction: tuple[str, int] | None = None, metadata: str | None = None) -> None:
