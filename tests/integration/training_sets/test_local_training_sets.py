@@ -71,7 +71,7 @@ def example(number: int) -> tuple[Any, ...]:
         Decimal(10**20 * (number - 4)) + Decimal("0.0000000001"),
         b"\x00\xff" * (number % 3),
         date(2026, 1, 1 + number),
-        datetime(1960, 1, 1, 0, 0, 0, number),
+        datetime.fromisoformat(f"1960-01-01T00:00:00.{number:06}"),
     )
 
 
