@@ -7,9 +7,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurestore.definitions.values.types import parse_type
 from featurestore.kinds import reasons
+from featurestore.kinds.arrow_columns import numbers as arrow_numbers
+from featurestore.kinds.arrow_columns.lists import any_element, first_fault, is_list_type, with_elements
+from featurestore.kinds.arrow_columns.reading import ArrowReading, Mask, fine, is_present, numpy_of
 from featurestore.kinds.floating import DOUBLE, FLOAT, FLOAT_LIMIT, Floating
 from featurestore.kinds.json_text.json_columns import is_json
 from featurestore.kinds.json_text.variants import NUMBERS, JsonMember, first_misfit
@@ -63,6 +67,18 @@ class Array(Kind):
         """Read an array that has elements of another type."""
         return None
 
+    def _read_arrow(self, value: pa.Array, moments: Moments) -> ArrowReading | None:
+        if not is_list_type(value.type):
+            return None
+        stored = value.type.value_type
+        if stored == self.element.arrow_type or pa.types.is_null(stored):
+            return fine(with_elements(value, value.flatten().cast(self.element.arrow_type)))
+        return self._read_arrow_elements(value, value.flatten())
+
+    def _read_arrow_elements(self, value: pa.Array, elements: pa.Array) -> ArrowReading | None:
+        """Read lists that have elements of another type."""
+        return None
+
     def read_cell(self, text: Column) -> Reading:
         """Read a cell that holds the array as JSON."""
         value = F.when(is_json(text), text)
@@ -81,6 +97,9 @@ class Array(Kind):
 
     def length(self, value: Column) -> Column:
         return F.size(value)
+
+    def arrow_lengths(self, value: pa.Array) -> pa.Array:
+        return pc.list_value_length(value)
 
     def narrowed(self, value: Column) -> Column:
         """The array's hash and its number, which are much smaller than the array."""
@@ -118,6 +137,12 @@ class NumberArray(Array):
         first = F.get(F.filter(faults, lambda fault: fault.isNotNull()), F.lit(0))
         return Reading(F.transform(value, lambda number: self.element.read_number(number, stored).value), first)
 
+    def _read_arrow_elements(self, value: pa.Array, elements: pa.Array) -> ArrowReading | None:
+        if not arrow_numbers.is_number_type(elements.type):
+            return None
+        read = self.element.read_arrow_number(elements)
+        return ArrowReading(with_elements(value, read.value), first_fault(value, read.fault))
+
     def _read_array_text(self, text: Column) -> Reading:
         word = self.element.word
         value = F.from_json(text, "array<double>")
@@ -140,6 +165,11 @@ class NumberArray(Array):
     def broken_rules(self, value: Column) -> list[tuple[str, Column]]:
         return [(reasons.ELEMENT_NOT_FINITE, F.exists(value, lambda item: item.isNull() | is_not_finite(item)))]
 
+    def broken_arrow_rules(self, value: pa.Array) -> list[tuple[str, Mask]]:
+        elements = value.flatten()
+        broken = ~is_present(elements) | arrow_numbers.is_not_finite(elements)
+        return [(reasons.ELEMENT_NOT_FINITE, any_element(value, broken))]
+
 
 class Embedding(NumberArray):
     element = FLOAT
@@ -148,6 +178,11 @@ class Embedding(NumberArray):
     def broken_rules(self, value: Column) -> list[tuple[str, Column]]:
         dims = parse_type(self.word).dims
         return [*super().broken_rules(value), (reasons.wrong_dims(dims), F.size(value) != F.lit(dims))]
+
+    def broken_arrow_rules(self, value: pa.Array) -> list[tuple[str, Mask]]:
+        dims = parse_type(self.word).dims
+        others = is_present(value) & (numpy_of(pc.list_value_length(value)) != dims)
+        return [*super().broken_arrow_rules(value), (reasons.wrong_dims(dims), others)]
 
     def _number_of(self, value: Column) -> Column:
         """The Euclidean norm, summed in doubles: the square of a float is exact, and each sum is rounded."""

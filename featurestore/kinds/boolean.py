@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurestore.kinds import reasons
+from featurestore.kinds.arrow_columns.reading import ArrowReading, fine
 from featurestore.kinds.kind import STRICT, Kind, Moments
 from featurestore.kinds.reading import Reading, first_of, good
 from featurestore.late_spark import Column, F, T
@@ -33,6 +34,9 @@ class Boolean(Kind):
 
     def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
         return good(value) if isinstance(stored, T.BooleanType) else None
+
+    def _read_arrow(self, value: pa.Array, moments: Moments) -> ArrowReading | None:
+        return fine(value) if pa.types.is_boolean(value.type) else None
 
     def read_cell(self, text: Column) -> Reading:
         word = F.lower(F.trim(text))

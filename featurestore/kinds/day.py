@@ -5,10 +5,14 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from featurestore.definitions.values.iso_times import DAY, parse_date
 from featurestore.kinds import reasons
+from featurestore.kinds.arrow_columns.iso_columns import read_days
+from featurestore.kinds.arrow_columns.reading import ArrowReading, arrow_of, faulty, is_present
+from featurestore.kinds.arrow_columns.times import days_of
 from featurestore.kinds.kind import STRICT, Kind, Moments
 from featurestore.kinds.reading import Reading, first_of
 from featurestore.kinds.reasons import UnreadableError
@@ -49,6 +53,17 @@ class Day(Kind):
             day = F.regexp_replace(value, _WHOLE_TEXT, "$1-$3-$4")
             read = F.when(value.rlike(_WHOLE_TEXT), day.try_cast("date"))
             return Reading(read, first_of([(value.isNotNull() & read.isNull(), reasons.not_readable(self.word))]))
+        return None
+
+    def _read_arrow(self, value: pa.Array, moments: Moments) -> ArrowReading | None:
+        if pa.types.is_date32(value.type):
+            days = days_of(value)
+            outside = is_present(value) & ((days < _FIRST) | (days > _LAST))
+            return faulty(value, [(outside, reasons.outside_years(self.word))])
+        if pa.types.is_string(value.type):
+            texts = read_days(value)
+            read = arrow_of(texts.days.astype(np.int32), texts.is_day, pa.date32())
+            return faulty(read, [(is_present(value) & ~texts.is_day, reasons.not_readable(self.word))])
         return None
 
     def number(self, narrowed: Column) -> Column:

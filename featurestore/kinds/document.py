@@ -1,4 +1,4 @@
-"""``json``: JSON text unchanged, and objects as JSON text. On every route, Spark checks that a text is valid JSON."""
+"""``json``: JSON text unchanged, and objects as JSON text. A text is checked by Spark, or by a twin of its parser."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.kinds import reasons
+from featurestore.kinds.arrow_columns.reading import ArrowReading
+from featurestore.kinds.json_text import arrow_json
 from featurestore.kinds.json_text.json_columns import read_json
 from featurestore.kinds.json_text.json_values import json_text
 from featurestore.kinds.json_text.variants import JsonMember
@@ -33,6 +35,9 @@ class Document(Kind):
     def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
         json = read_json(value, stored)
         return None if json is None else Reading(*json)
+
+    def _read_arrow(self, value: pa.Array, moments: Moments) -> ArrowReading | None:
+        return arrow_json.read_json(value)
 
     def read_json(self, member: JsonMember) -> Reading:
         """Read a string as JSON text. Copy any other value as written, or as Spark reads it where that loses digits."""

@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from featurestore.kinds import reasons
+from featurestore.kinds.arrow_columns import numbers as arrow_numbers
+from featurestore.kinds.arrow_columns.reading import ArrowReading, Mask, faulty, fine
 from featurestore.kinds.json_text.variants import JsonMember
 from featurestore.kinds.kind import STRICT, Moments, Number
 from featurestore.kinds.number_columns import (
@@ -71,6 +73,18 @@ class Floating(Number):
         inexact = value.isNotNull() & ~F.coalesce(is_exact, F.lit(False))
         return Reading(read, first_of([(inexact, reasons.inexact(self.word))]))
 
+    def read_arrow_number(self, value: pa.Array) -> ArrowReading:
+        if value.type == self.arrow_type:
+            return fine(value)
+        if arrow_numbers.is_floating_type(value.type):
+            read = value.cast(self.arrow_type, safe=False)
+            beyond = ~arrow_numbers.is_infinite(value) & arrow_numbers.is_infinite(read)
+            return faulty(read, [(beyond, reasons.beyond(self.word))])
+        of_decimals = pa.types.is_decimal(value.type)
+        cast = arrow_numbers.floats_of_decimals if of_decimals else arrow_numbers.floats_of_wholes
+        read, inexact = cast(value, self.arrow_type)
+        return faulty(read, [(inexact, reasons.inexact(self.word))])
+
     def read_cell(self, text: Column) -> Reading:
         return self._read_text(text, text.rlike(DIGITS))
 
@@ -99,15 +113,19 @@ class Floating(Number):
         # Spark sorts NaN above every number. NaN breaks a rule of its own, so bounds do not apply.
         return ~is_not_finite(value)
 
+    def broken_arrow_rules(self, value: pa.Array) -> list[tuple[str, Mask]]:
+        return [(reasons.NOT_FINITE, arrow_numbers.is_not_finite(value))]
+
+    def is_arrow_comparable(self, value: pa.Array) -> Mask:
+        return ~arrow_numbers.is_not_finite(value)
+
 
 def _keeps(value: Any, nearest: Any) -> bool:
     """Whether ``nearest`` equals ``value``: exactly for a whole number, by its shortest digits for a fraction."""
     if isinstance(value, int | np.integer):
         return int(nearest) == int(value)
     if isinstance(value, Decimal):
-        if value == value.to_integral_value():
-            return int(nearest) == int(value)
-        return Decimal(np.format_float_scientific(nearest)) == value
+        return arrow_numbers.keeps_decimal(value, nearest)
     return not isinstance(value, np.longdouble) or bool(np.longdouble(float(value)) == value)
 
 

@@ -8,10 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurestore.definitions.values.time_window import Finer
 from featurestore.definitions.values.types import parse_type
 from featurestore.kinds import reasons
+from featurestore.kinds.arrow_columns.numbers import is_number_type as is_arrow_number
+from featurestore.kinds.arrow_columns.reading import ArrowReading, Mask, every_row, fine, one_array
 from featurestore.kinds.json_text.variants import NUMBERS, JsonMember, wrong_json_kind
 from featurestore.kinds.number_columns import is_number_type
 from featurestore.kinds.reading import Reading, good
@@ -89,6 +92,22 @@ class Kind(ABC):
     def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
         """The same as ``read_column``, for a column whose type is not null."""
 
+    # Arrow columns, in the types that ``plain_array`` gives
+
+    def read_arrow(self, value: Any, moments: Moments = STRICT) -> ArrowReading | None:
+        """Read an Arrow column as ``read_column`` reads Spark's: the same values, the same reasons; None alike.
+
+        Raises UndecidedError for the few values about which only Spark can say what it does.
+        """
+        array = one_array(value)
+        if pa.types.is_null(array.type):
+            return fine(pa.nulls(len(array), self.arrow_type))
+        return self._read_arrow(array, moments)
+
+    @abstractmethod
+    def _read_arrow(self, value: pa.Array, moments: Moments) -> ArrowReading | None:
+        """The same as ``read_arrow``, for a column whose type is not null."""
+
     # Text: CSV cells and JSON lines
 
     def read_cell(self, text: Column) -> Reading:
@@ -119,6 +138,16 @@ class Kind(ABC):
     def length(self, value: Column) -> Column:
         return F.length(value)
 
+    def broken_arrow_rules(self, value: pa.Array) -> list[tuple[str, Mask]]:
+        """The same rules as ``broken_rules``, for an Arrow column; a mask is false of null."""
+        return []
+
+    def is_arrow_comparable(self, value: pa.Array) -> Mask:
+        return every_row(value)
+
+    def arrow_lengths(self, value: pa.Array) -> pa.Array:
+        return pc.utf8_length(value)
+
     # Statistics
 
     def narrowed(self, value: Column) -> Column:
@@ -146,6 +175,13 @@ class Number(Kind):
 
     def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
         return self.read_number(value, stored) if is_number_type(stored) else None
+
+    @abstractmethod
+    def read_arrow_number(self, value: pa.Array) -> ArrowReading:
+        """Read an Arrow column of numbers."""
+
+    def _read_arrow(self, value: pa.Array, moments: Moments) -> ArrowReading | None:
+        return self.read_arrow_number(value) if is_arrow_number(value.type) else None
 
     def number(self, narrowed: Column) -> Column:
         return narrowed.cast("double")

@@ -17,6 +17,9 @@ from featurestore.definitions.values.time_window import (
     to_instant,
 )
 from featurestore.kinds import reasons
+from featurestore.kinds.arrow_columns.iso_columns import read_moments
+from featurestore.kinds.arrow_columns.reading import ArrowReading, Mask, arrow_of, faulty, is_present
+from featurestore.kinds.arrow_columns.times import Whole, in_zone, micros_of, midnights_of
 from featurestore.kinds.kind import STRICT, Kind, Moments
 from featurestore.kinds.reading import Reading, first_of
 from featurestore.kinds.reasons import UnreadableError
@@ -85,6 +88,34 @@ class Moment(Kind):
         inside = F.unix_micros(instant).between(_EARLIEST, _LATEST)
         outside = (instant.isNotNull() & ~inside, reasons.outside_years(self.word))
         return Reading(F.when(inside, instant), first_of([*faults, outside]))
+
+    def _read_arrow(self, value: pa.Array, moments: Moments) -> ArrowReading | None:
+        if pa.types.is_string(value.type):
+            return self._read_arrow_text(value, moments)
+        if pa.types.is_timestamp(value.type) and value.type.tz is not None:
+            return self._micros_in_years(micros_of(value), is_present(value), [])
+        if pa.types.is_timestamp(value.type) and moments.zone is not None:
+            return self._micros_in_years(in_zone(micros_of(value), moments.zone), is_present(value), [])
+        if pa.types.is_date32(value.type) and moments.zone is not None:
+            return self._micros_in_years(in_zone(midnights_of(value), moments.zone), is_present(value), [])
+        return None
+
+    def _read_arrow_text(self, text: pa.Array, moments: Moments) -> ArrowReading:
+        read = read_moments(text)
+        naive = read.local if moments.zone is None else in_zone(read.local, moments.zone)
+        instant = np.where(read.has_offset, read.local - read.offset, naive)
+        if moments.finer == "up":
+            instant = instant + read.is_finer
+        faults = [(is_present(text) & ~read.is_moment, reasons.not_readable(self.word))]
+        if moments.zone is None:
+            faults.append((read.is_moment & ~read.has_time, reasons.DATE_WITHOUT_TIME))
+            faults.append((read.is_moment & ~read.has_offset, reasons.NO_TIME_ZONE))
+        return self._micros_in_years(instant, read.is_moment, faults)
+
+    def _micros_in_years(self, micros: Whole, present: Mask, faults: Sequence[tuple[Mask, str]]) -> ArrowReading:
+        inside = (micros >= _EARLIEST) & (micros <= _LATEST)
+        outside = (present & ~inside, reasons.outside_years(self.word))
+        return faulty(arrow_of(micros, present & inside, INSTANT), [*faults, outside])
 
     def number(self, narrowed: Column) -> Column:
         return F.unix_micros(narrowed).cast("double")

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.kinds import reasons
+from featurestore.kinds.arrow_columns.reading import ArrowReading, fine
 from featurestore.kinds.kind import STRICT, Kind, Moments
 from featurestore.kinds.reading import Reading, good
 from featurestore.kinds.reasons import UnreadableError
@@ -33,6 +34,9 @@ class Text(Kind):
 
     def _read(self, value: Column, stored: T.DataType, moments: Moments) -> Reading | None:
         return good(value.cast(self.storage)) if isinstance(stored, T.StringType) else None
+
+    def _read_arrow(self, value: pa.Array, moments: Moments) -> ArrowReading | None:
+        return fine(value) if pa.types.is_string(value.type) else None
 
     def number(self, narrowed: Column) -> Column:
         return F.char_length(narrowed).cast("double")

@@ -10,6 +10,8 @@ import pyarrow as pa
 
 from featurestore.definitions.values.types import WHOLE_RANGES
 from featurestore.kinds import reasons
+from featurestore.kinds.arrow_columns.numbers import whole_numbers
+from featurestore.kinds.arrow_columns.reading import ArrowReading, faulty, fine, is_present
 from featurestore.kinds.kind import STRICT, Moments, Number
 from featurestore.kinds.number_columns import (
     BEYOND_LONG,
@@ -58,6 +60,13 @@ class Whole(Number):
             read = F.when(value < F.lit(BEYOND_LONG), read)
         faults.append((value.isNotNull() & read.isNull(), reasons.beyond(self.word)))
         return Reading(read, first_of(faults))
+
+    def read_arrow_number(self, value: pa.Array) -> ArrowReading:
+        if value.type == self.arrow_type:
+            return fine(value)
+        read, has_rest = whole_numbers(value, self.arrow_type, *WHOLE_RANGES[self.word])
+        beyond = is_present(value) & ~is_present(read)
+        return faulty(read, [(has_rest, reasons.not_whole(self.word)), (beyond, reasons.beyond(self.word))])
 
     def read_cell(self, text: Column) -> Reading:
         number = F.trim(text)

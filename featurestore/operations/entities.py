@@ -9,6 +9,8 @@ import pyarrow as pa
 
 from featurestore.columnar.names import check_distinct, without_case
 from featurestore.columnar.python_kinds import is_missing
+from featurestore.columnar.rows.faults import Fault
+from featurestore.columnar.rows.local_rows import read_values
 from featurestore.columnar.user_frames import exact_table
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
@@ -16,8 +18,6 @@ from featurestore.errors import InvalidArgumentError, SpineError, nearest
 from featurestore.frames.as_of.key_filter import with_broadcast_keys, with_keys
 from featurestore.frames.as_of.spine import check_keys
 from featurestore.frames.columns import column
-from featurestore.frames.rows.faults import Fault
-from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.schema import key_fields
 from featurestore.kinds.kind import Moments
 from featurestore.late_pandas import pd

@@ -23,8 +23,10 @@ from featurestore.stores.arrow import to_spark
 from featurestore.stores.delta.native_table import LogFile, NativeTable, Snapshot
 from featurestore.stores.delta.pruning import Dates, Times, chosen_files, row_condition, with_keys
 from featurestore.stores.delta.table import DeltaTable, Transaction, in_few_files, literal, spark_schema
+from featurestore.stores.delta.task_files import write_in_tasks
 from featurestore.stores.delta.which_rows import equal
 from featurestore.stores.layout import Layout
+from featurestore.stores.storage_faults import storage_errors
 
 _PROPERTIES = {
     "delta.enableChangeDataFeed": "true",
@@ -133,12 +135,20 @@ class GroupTable:
         self._evolve_rejected()
 
     def append_values(self, good: DataFrame, record: BatchRecord, now: datetime) -> None:
-        """Append a batch's good rows, once: Delta skips a batch id that this tenant has already written."""
+        """Append a batch's good rows, once: a batch id that this tenant has already written changes nothing."""
         stored = self.as_stored(good, record.tenant_id, now)
-        sorted_files = in_few_files(stored, "event_date").sortWithinPartitions(
-            "event_date", *self.group.join_keys, "event_timestamp"
+        in_order = in_few_files(stored, "event_date").sortWithinPartitions(
+            *PARTITION_COLUMNS, *self.group.join_keys, "event_timestamp"
         )
-        self.values.append(sorted_files, Transaction(_app_id(record.tenant_id, record.batch_id)), record.to_json())
+        transaction = Transaction(_app_id(record.tenant_id, record.batch_id))
+        if not self.takes_local_writes():
+            return self.values.append(in_order, transaction, record.to_json())
+        native, once = _native(self.values), (transaction.app_id, transaction.version)
+        if native.has_committed(once):
+            return None
+        with storage_errors(native.path):
+            files = write_in_tasks(in_order, native.path, values_schema(self.group), PARTITION_COLUMNS)
+        return native.append_files(files, once, record.to_json())
 
     def takes_local_writes(self) -> bool:
         """Whether rows can be appended without Spark."""

@@ -20,8 +20,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureGroup
+from featurestore.columnar.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
 from featurestore.frames.rows.conform import FAULTS
-from featurestore.frames.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
 from featurestore.frames.rows.text_rows import rows_from_cells, rows_from_json_lines
 from featurestore.frames.rows.validation import check_rows
 from featurestore.stores.arrow import to_spark

@@ -50,12 +50,17 @@ def summary(checked: pa.Table) -> BatchSummary:
     remaining = without_suppressed(checked)
     content = [name for name in checked.column_names if name != SUPPRESSED]
     erased = checked.num_rows - remaining.num_rows
-    counts = Counter(one_array(remaining.column(FAULTS)).flatten().to_pylist())
-    errors = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    errors = reason_counts(remaining)
     if erased:
         errors[REASON] = erased
     invalid = int(np.count_nonzero(has_faults(remaining)))
     return BatchSummary(checked.num_rows, invalid, erased, errors, content_fingerprint(checked, content))
+
+
+def reason_counts(checked: pa.Table) -> dict[str, int]:
+    """Reason -> rows, most frequent first, equally frequent ones by their text."""
+    counts = Counter(one_array(checked.column(FAULTS)).flatten().to_pylist())
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def samples(checked: pa.Table) -> dict[str, list[str]]:

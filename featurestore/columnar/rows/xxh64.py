@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 # The last axis is that of rows; another before it holds several seeds per row.
@@ -24,6 +25,8 @@ _P1, _P2, _P3, _P4, _P5 = (
     )
 )
 _STRIPE, _WORD, _HALF = 32, 8, 4
+# The length above which hashing rows one by one in C is faster than a round for each stripe of all rows.
+_LONG = 1024
 # What each of the four lanes adds to the seed.
 _LANES = np.array([(int(_P1) + int(_P2)) % 2**64, int(_P2), 0, 2**64 - int(_P1)], np.uint64)
 _ROTATIONS = tuple(np.uint64(bits) for bits in (1, 7, 12, 18))
@@ -44,7 +47,23 @@ def hash_longs(values: NDArray[Any], seeds: Hashes) -> Hashes:
 
 
 def hash_bytes(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], seeds: Hashes) -> Hashes:
-    """Hash ranges of ``data``, one per row. Each round hashes the next bytes of all rows that have some left."""
+    """Hash ranges of ``data``, one per row; ``seeds`` has two axes."""
+    many_bytes = np.flatnonzero(lengths > _LONG)
+    if not len(many_bytes):
+        return _hash_short(data, starts, lengths, seeds)
+    result = np.empty_like(seeds)
+    short = np.flatnonzero(lengths <= _LONG)
+    result[:, short] = _hash_short(data, starts[short], lengths[short], seeds[:, short])
+    for row in many_bytes.tolist():
+        text = data[starts[row] : starts[row] + lengths[row]].data
+        result[:, row] = [xxhash.xxh64_intdigest(text, seed) for seed in seeds[:, row].tolist()]
+    return result
+
+
+def _hash_short(
+    data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], seeds: Hashes
+) -> Hashes:
+    """The same for short ranges. Each round hashes the next bytes of all rows that have some left."""
     padded = np.concatenate([data, np.zeros(_WORD, np.uint8)])
     words = np.ndarray((len(data) + 1,), "<u8", padded.data, strides=(1,))
     halves = np.ndarray((len(data) + 1,), "<u4", padded.data, strides=(1,))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,24 +11,46 @@ from featurestore.definitions.feature_group import Expectations, FeatureGroup
 from featurestore.definitions.values.durations import format_duration
 from featurestore.definitions.values.time_window import from_micros
 from featurestore.frames.columns import column
-from featurestore.late_spark import DataFrame, F
+from featurestore.late_spark import Column, F
+
+_ROWS, _NEWEST, _NULLS = "good_rows", "newest_event", "nulls_of_"
 
 
-def broken_expectations(good: DataFrame, group: FeatureGroup, window_end: datetime, failed: int) -> list[str]:
-    """A message for each expectation that the rows break, with the actual and the expected value; runs one job.
+@dataclass(frozen=True)
+class RunTotals:
+    """Of the good rows of a run: their number, the newest event timestamp (microseconds since 1970; None without rows),
+    and by feature the number of nulls.
+    """
+
+    rows: int
+    newest: int | None
+    nulls: dict[str, int]
+
+    @classmethod
+    def of(cls, counted: Mapping[str, Any], group: FeatureGroup) -> RunTotals:
+        """From the values of the columns ``run_totals``."""
+        nulls = {name: counted[f"{_NULLS}{index}"] for index, name in enumerate(group.feature_names)}
+        return cls(counted[_ROWS], counted[_NEWEST], nulls)
+
+
+def run_totals(group: FeatureGroup, is_good: Column) -> list[Column]:
+    """Aggregates of checked rows from which ``RunTotals`` are made."""
+    nulls = [
+        F.count_if(is_good & column(name).isNull()).alias(f"{_NULLS}{index}")
+        for index, name in enumerate(group.feature_names)
+    ]
+    newest = F.max(F.when(is_good, F.unix_micros("event_timestamp"))).alias(_NEWEST)
+    return [F.count_if(is_good).alias(_ROWS), newest, *nulls]
+
+
+def broken_expectations(totals: RunTotals, group: FeatureGroup, window_end: datetime, failed: int) -> list[str]:
+    """A message for each expectation that the rows break, with the actual and the expected value.
 
     The share of no rows is 0, so without rows only ``min_rows`` and ``max_age`` can be broken.
     """
     if group.expect is None:
         return []
-    nulls = [F.count_if(column(name).isNull()) for name in group.feature_names]
-    [row] = good.agg(F.count(F.lit(1)), F.max(F.unix_micros("event_timestamp")), *nulls).collect()
-    rows, newest, *missing = row
-    return list(
-        _broken(
-            group.expect, group, window_end, rows, newest, dict(zip(group.feature_names, missing, strict=True)), failed
-        )
-    )
+    return list(_broken(group.expect, group, window_end, totals.rows, totals.newest, totals.nulls, failed))
 
 
 def _broken(

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
+from featurestore.columnar.rows.faults import Fault
+from featurestore.columnar.rows.local_rows import read_values
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.errors import InvalidArgumentError, nearest
 from featurestore.frames.columns import column
-from featurestore.frames.rows.faults import Fault
-from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.schema import data_type
 from featurestore.frames.timestamps import date_literal, instant
 from featurestore.kinds.kind import Moments

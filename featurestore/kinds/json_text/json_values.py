@@ -32,6 +32,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile('["\\\\\x00-\x1f\ud800-\udfff]')
 _SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _LONGEST = 1000
+# Smaller numbers than these have few digits.
+_TINY, _TINY_FLOAT = 1e-300, 1e-37
 
 
 def json_text(value: Any) -> str:
@@ -49,7 +51,7 @@ def row_text(row: Any) -> str:
     What JSON cannot hold becomes text: NaN and infinities by name, other objects as Python prints them, an unpaired
     surrogate as its escape, and a container that holds itself or is nested too deeply as a remark.
     """
-    return "".join(_pieces(row, _any_scalar, _any_key, remark=_quoted(TOO_DEEP)))
+    return "".join(_pieces(row, _any_scalar, _any_key, remark=quoted(TOO_DEEP)))
 
 
 def printable(value: Any) -> str:
@@ -125,7 +127,7 @@ def _shown_members(container: Any, key: Callable[[Any], str]) -> list[Any]:
         return _members(container, key)
     except Exception as error:  # The caller wrote the mapping's methods.
         name = [_Text(key("cannot be read") + ":")] if isinstance(container, Mapping) else []
-        return [*name, _Text(_quoted(type(error).__name__))]
+        return [*name, _Text(quoted(type(error).__name__))]
 
 
 def _strict_key(name: Any) -> str:
@@ -135,7 +137,7 @@ def _strict_key(name: Any) -> str:
 
 
 def _any_key(name: Any) -> str:
-    return _quoted(name if isinstance(name, str) else printable(name))
+    return quoted(name if isinstance(name, str) else printable(name))
 
 
 def _strict_scalar(value: Any) -> str:
@@ -149,11 +151,11 @@ def _strict_scalar(value: Any) -> str:
 
 def _any_scalar(value: Any) -> str:
     try:
-        return _scalar(value) or _quoted(printable(value))
+        return _scalar(value) or quoted(printable(value))
     except UnreadableError:
-        return _quoted(_unreadable_number(value))
+        return quoted(_unreadable_number(value))
     except Exception:  # The caller wrote the object's methods.
-        return _quoted(printable(value))
+        return quoted(printable(value))
 
 
 def _unreadable_number(value: Any) -> str:
@@ -172,7 +174,7 @@ def _scalar(value: Any) -> str | None:
     if isinstance(value, bool | np.bool_):
         return "true" if value else "false"
     if isinstance(value, str):
-        return _quoted(value)
+        return quoted(value)
     # NumPy counts a duration as an integer.
     if isinstance(value, np.timedelta64):
         return None
@@ -183,11 +185,11 @@ def _scalar(value: Any) -> str | None:
     if isinstance(value, Decimal):
         return _finite(value.is_finite(), lambda: str(value))
     if isinstance(value, np.datetime64):
-        return "null" if np.isnat(value) else _quoted(_moment(value))
+        return "null" if np.isnat(value) else quoted(_moment(value))
     if isinstance(value, datetime):
-        return _quoted(_moment(value))
+        return quoted(_moment(value))
     if isinstance(value, date):
-        return _quoted(value.isoformat())
+        return quoted(value.isoformat())
     return None
 
 
@@ -213,10 +215,20 @@ def _fraction(value: float | np.floating[Any]) -> str:
 
 def java_number(value: float | np.floating[Any]) -> str:
     """A finite number as Java spells it: ``1.0E-4`` and ``1.0E7`` beyond ``[0.001, 10^7)``, always with a point."""
-    mantissa, exponent = np.format_float_scientific(value, trim="0").split("e")
     if value == 0 or 1e-3 <= abs(float(value)) < 1e7:
         return np.format_float_positional(value, trim="0")
+    mantissa, exponent = _scientific(value).split("e")
     return f"{mantissa}E{int(exponent)}"
+
+
+def _scientific(value: float | np.floating[Any]) -> str:
+    """The shortest digits that denote the number; at least two digits for the tiniest numbers, as Java writes them."""
+    shortest = np.format_float_scientific(value, trim="0")
+    tiny = _TINY_FLOAT if isinstance(value, np.float32) else _TINY
+    if abs(float(value)) > tiny or len(shortest.split("e")[0]) > 4:
+        return shortest
+    two_digits = np.format_float_scientific(value, precision=1, unique=False)
+    return two_digits if type(value)(two_digits) == value else shortest
 
 
 def _moment(value: Any) -> str:
@@ -229,7 +241,7 @@ def _moment(value: Any) -> str:
     return f"{text}Z" if aware else text
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A JSON string, with unpaired surrogates as escapes."""
     return f'"{_ESCAPED.sub(lambda match: _SHORT.get(match[0]) or _escape(match[0]), text)}"'
 

@@ -10,13 +10,13 @@ from typing import Any, cast
 
 import numpy as np
 
+from featurestore.columnar.rows.faults import Fault
+from featurestore.columnar.rows.local_rows import read_values
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.columns import column
-from featurestore.frames.rows.faults import Fault
-from featurestore.frames.rows.local_rows import read_values
 from featurestore.frames.vectors.filters import ColumnFilter, read_filters
 from featurestore.frames.vectors.similarity import VectorColumns
 from featurestore.late_pandas import pd

@@ -8,6 +8,7 @@ from pickle import PicklingError
 import pyarrow as pa
 
 from featurestore.columnar.names import check_names
+from featurestore.columnar.rows.local_rows import arrow_from_pandas, arrow_from_table
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
@@ -16,7 +17,6 @@ from featurestore.display.displayed import Displayed
 from featurestore.errors import InvalidArgumentError, SchemaError, TransformationError
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names
-from featurestore.frames.rows.local_rows import arrow_from_pandas, arrow_from_table
 from featurestore.frames.vectors.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
 from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame, F, T, spark_errors

@@ -53,7 +53,7 @@ def write_batch(
     chosen_id = _batch_id(batch_id)
     table = scope.table(group)
     erased = of_group(suppressions(scope), group)
-    with _checked(scope, table, rows, erased, chosen_id) as batch:
+    with _checked(scope, table, rows, erased, chosen_id, window_end is not None) as batch:
         record = batch.record
         if record.written + record.failed == 0:
             return WriteResult(0, 0, chosen_id, None)
@@ -76,7 +76,7 @@ def write_batch(
 
 @contextmanager
 def _checked(
-    scope: Scope, table: GroupTable, rows: Rows, erased: Sequence[Suppression], batch_id: str
+    scope: Scope, table: GroupTable, rows: Rows, erased: Sequence[Suppression], batch_id: str, has_window: bool
 ) -> Iterator[CheckedBatch]:
     """Check the rows here if they are here, few enough, and this process may write the table; else by Spark."""
     given = rows if isinstance(rows, DataFrame) else _as_arrow(rows, table.group, scope.settings.timestamp_zone)
@@ -87,7 +87,7 @@ def _checked(
         yield local
         return
     frame = to_spark(scope.spark, given) if isinstance(given, pa.Table) else given
-    with checked_by_spark(scope, table, frame, erased, batch_id) as batch:
+    with checked_by_spark(scope, table, frame, erased, batch_id, has_window) as batch:
         yield batch
 
 

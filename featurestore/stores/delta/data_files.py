@@ -41,10 +41,11 @@ class DataFile:
 
 def write_files(root: str, rows: pa.Table, partition_by: Sequence[str]) -> list[DataFile]:
     """Write each partition's rows, in their order, to a new file; rows of one partition must be next to each other."""
-    return [_write_file(root, part, values) for values, part in _partitions(rows, partition_by)]
+    return [_write_file(root, part, values) for values, part in in_partitions(rows, partition_by)]
 
 
-def _partitions(rows: pa.Table, by: Sequence[str]) -> Iterator[tuple[dict[str, str | None], pa.Table]]:
+def in_partitions(rows: pa.Table, by: Sequence[str]) -> Iterator[tuple[dict[str, str | None], pa.Table]]:
+    """Yield each partition's values as text and its rows without these columns; its rows are next to each other."""
     if not rows.num_rows:
         return
     stored = rows.drop_columns(list(by))
@@ -72,39 +73,82 @@ def _partition_text(value: Any) -> str | None:
 
 
 def _write_file(root: str, rows: pa.Table, partition: Mapping[str, str | None]) -> DataFile:
-    folder = "".join(f"{name}={value}/" for name, value in partition.items())
-    path = f"{folder}part-00000-{uuid4()}.c000.snappy.parquet"
-    file = Path(root, path)
-    file.parent.mkdir(parents=True, exist_ok=True)
     rows_of_group = max(1, ROW_GROUP_BYTES * rows.num_rows // max(1, rows.nbytes))
-    pq.write_table(
-        rows,
-        file,
-        row_group_size=rows_of_group,
-        compression="snappy",
-        coerce_timestamps="us",
-        dictionary_pagesize_limit=_DICTIONARY_BYTES,
-        store_schema=False,
-    )
-    stat = file.stat()
-    return DataFile(path, stat.st_size, partition, statistics_of(rows), int(stat.st_mtime * 1000))
+    file = NewFile(root, partition, rows.schema)
+    for first in range(0, rows.num_rows, rows_of_group):
+        file.append(rows.slice(first, rows_of_group))
+    return file.close()
 
 
-def statistics_of(rows: pa.Table) -> str:
+class NewFile:
+    """A file of one partition that is being written, a row group at a time."""
+
+    def __init__(self, root: str, partition: Mapping[str, str | None], schema: pa.Schema) -> None:
+        folder = "".join(f"{name}={value}/" for name, value in partition.items())
+        self._path = f"{folder}part-00000-{uuid4()}.c000.snappy.parquet"
+        self._file, self._partition = Path(root, self._path), partition
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._statistics = FileStatistics()
+        self._writer = pq.ParquetWriter(
+            self._file,
+            schema,
+            compression="snappy",
+            coerce_timestamps="us",
+            dictionary_pagesize_limit=_DICTIONARY_BYTES,
+            store_schema=False,
+        )
+
+    def append(self, rows: pa.Table) -> None:
+        """Write the rows as one row group."""
+        self._writer.write_table(rows, row_group_size=max(1, rows.num_rows))
+        self._statistics.add(rows)
+
+    def close(self) -> DataFile:
+        self._writer.close()
+        stat = self._file.stat()
+        modified = int(stat.st_mtime * 1000)
+        return DataFile(self._path, stat.st_size, self._partition, self._statistics.to_json(), modified)
+
+
+class FileStatistics:
     """The number of rows, and of each of the first columns its nulls and bounds, which may be wider than its values."""
-    smallest, largest, nulls = {}, {}, {}
-    for name in rows.column_names[:_INDEXED_COLUMNS]:
-        column = rows.column(name)
-        nulls[name] = column.null_count
-        bounds = _bounds(column)
-        if bounds is not None:
-            smallest[name], largest[name] = bounds
-    return json.dumps({"numRecords": rows.num_rows, "minValues": smallest, "maxValues": largest, "nullCount": nulls})
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._nulls: dict[str, int] = {}
+        # A column without bounds (NaN, or a type that Delta keeps none of) has None.
+        self._bounds: dict[str, tuple[Any, Any] | None] = {}
+
+    def add(self, rows: pa.Table) -> None:
+        self._rows += rows.num_rows
+        for name in rows.column_names[:_INDEXED_COLUMNS]:
+            column = rows.column(name)
+            self._nulls[name] = self._nulls.get(name, 0) + column.null_count
+            if column.null_count == len(column):
+                continue
+            bounds, known = _bounds(column), self._bounds.get(name, ())
+            if bounds is None or known is None:
+                self._bounds[name] = None
+            else:
+                both = (*bounds, *known)
+                self._bounds[name] = min(both), max(both)
+
+    def to_json(self) -> str:
+        """The statistics in the words of Delta's log."""
+        smallest, largest = {}, {}
+        for name, bounds in self._bounds.items():
+            rounded = None if bounds is None else _rounded(*bounds)
+            if rounded is not None:
+                smallest[name], largest[name] = rounded
+        return json.dumps(
+            {"numRecords": self._rows, "minValues": smallest, "maxValues": largest, "nullCount": self._nulls}
+        )
 
 
 def _bounds(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
+    """The bounds of a column that has values; None if there are none that a reader could skip files by."""
     kind = column.type
-    if column.null_count == len(column) or not (
+    if not (
         pa.types.is_string(kind)
         or pa.types.is_integer(kind)
         or pa.types.is_floating(kind)
@@ -116,25 +160,27 @@ def _bounds(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
     if pa.types.is_floating(kind) and not pc.all(pc.is_finite(column)).as_py():
         return None
     both = pc.min_max(column).as_py()
-    least, greatest = both["min"], both["max"]
+    return both["min"], both["max"]
+
+
+def _rounded(least: Any, greatest: Any) -> tuple[Any, Any] | None:
+    """The bounds as the log keeps them: no tighter."""
     if isinstance(least, str):
-        return _text_bounds(least, greatest)
+        return least[:_TEXT_PREFIX], greatest if len(greatest) <= _TEXT_PREFIX else _above(greatest)
     if isinstance(least, datetime):
         # Delta keeps milliseconds.
-        milli = timedelta(milliseconds=1)
         if greatest > _LATEST:
             return None
-        up = greatest if greatest.microsecond % 1000 == 0 else greatest + milli
+        up = greatest if greatest.microsecond % 1000 == 0 else greatest + timedelta(milliseconds=1)
         return _instant(least), _instant(up)
     if isinstance(least, date):
         return least.isoformat(), greatest.isoformat()
     return least, greatest
 
 
-def _text_bounds(least: str, greatest: str) -> tuple[str, str] | None:
-    low = least[:_TEXT_PREFIX]
-    high = greatest if len(greatest) <= _TEXT_PREFIX else greatest[:_TEXT_PREFIX] + _LAST_CHARACTER
-    return low, high
+def _above(text: str) -> str:
+    """A short text that is not less than a long one."""
+    return text[:_TEXT_PREFIX] + _LAST_CHARACTER
 
 
 def _instant(at: datetime) -> str:

@@ -183,10 +183,24 @@ class NativeTable:
         the commit's user metadata.
         """
         table = self._open()
-        if transaction is not None and (table.transaction_version(transaction[0]) or -1) >= transaction[1]:
+        if _is_repeated(table, transaction):
             return
         added = write_files(self.path, rows, table.metadata().partition_columns)
         self._commit(table, added, (), transaction=transaction, metadata=metadata)
+
+    @_writing
+    def append_files(
+        self, files: Sequence[DataFile], transaction: tuple[str, int] | None = None, metadata: str | None = None
+    ) -> None:
+        """Append files that were written into the table's folder; see ``append``."""
+        table = self._open()
+        if not _is_repeated(table, transaction):
+            self._commit(table, files, (), transaction=transaction, metadata=metadata)
+
+    @_checked
+    def has_committed(self, transaction: tuple[str, int]) -> bool:
+        """Whether a commit of this transaction exists."""
+        return _is_repeated(self._open(), transaction)
 
     def _commit(
         self,
@@ -373,6 +387,10 @@ class NativeTable:
             written += write_files(self.path, added.select(schema.names).cast(schema), by)
         if written or removed:
             self._commit(table, written, removed)
+
+
+def _is_repeated(table: deltalake.DeltaTable, transaction: tuple[str, int] | None) -> bool:
+    return transaction is not None and (table.transaction_version(transaction[0]) or -1) >= transaction[1]
 
 
 def _has_plain_files(table: deltalake.DeltaTable) -> bool:

@@ -26,7 +26,7 @@ FLOATS = st.one_of(st.floats(width=32), st.sampled_from([0.0, -0.0, float("nan")
 # Lengths to either side of every boundary of the hash: words of 4 and 8 bytes, stripes of 32.
 TEXTS = st.one_of(
     st.text(max_size=5),
-    st.sampled_from([0, 3, 4, 7, 8, 11, 12, 31, 32, 33, 63, 64, 100]).map(
+    st.sampled_from([0, 3, 4, 7, 8, 11, 12, 31, 32, 33, 63, 64, 100, 1024, 1025]).map(
         lambda length: "é"[: length % 2] + "x" * length
     ),
     st.binary(max_size=99).map(lambda data: data.decode("latin-1")),

@@ -12,10 +12,12 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.columnar.arrow_types import plain_array
+from featurestore.columnar.rows.batch_columns import check_column_names, moments_of, targets, type_error
+from featurestore.columnar.rows.faults import Fault, arrow_faults
+from featurestore.columnar.rows.names import FAULTS, ROW
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import nearest
-from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, moments_of, targets, type_error
-from featurestore.frames.rows.faults import Fault, arrow_faults
+from featurestore.kinds.json_text.arrow_json import json_of
 from featurestore.kinds.json_text.json_values import printable, row_text
 from featurestore.kinds.kind import STRICT, Moments, is_missing
 from featurestore.kinds.python_numbers import is_not_a_number
@@ -120,8 +122,17 @@ def _present(value: Any) -> Any:
 
 def _row_of(frame: pd.DataFrame, position: int) -> str:
     """An original row as JSON, with null for missing values."""
-    values = (frame.iloc[position, column] for column in range(frame.shape[1]))
-    return row_text({str(name): _present(value) for name, value in zip(frame, values, strict=True)})
+    columns = (frame.iloc[:, column] for column in range(frame.shape[1]))
+    return row_text({str(name): _shown(column, position) for name, column in zip(frame, columns, strict=True)})
+
+
+def _shown(column: pd.Series[Any], position: int) -> Any:
+    """A value for the text of its row; a time that Python cannot hold is text already."""
+    try:
+        return _present(column.iloc[position])
+    except (OverflowError, ValueError):
+        one = plain_array(pa.Array.from_pandas(column.iloc[position : position + 1]))
+        return json_of(one)[0].as_py().strip('"')
 
 
 def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = None) -> pa.Table:
