@@ -9,10 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from prometheus_client import generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
-
 from featurestore.definitions.values.time_window import to_micros
 from featurestore.errors import ExportError
 from featurestore.operations.context import Scope
@@ -22,7 +18,7 @@ from featurestore.stores.files.local import write_whole
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of
 
 if TYPE_CHECKING:
-    pass
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 _ENDED = ("succeeded", "failed", "abandoned")
 _MICROS = 1_000_000
@@ -56,6 +52,8 @@ def write_metrics(scope: Scope, path: str | Path) -> Path:
 
 def exposition(metrics: Iterable[Metric]) -> str:
     """The metrics in the Prometheus text exposition format, version 0.0.4, without families that have no samples."""
+    from prometheus_client import generate_latest
+    from prometheus_client.registry import Collector
 
     families = [_family(metric) for metric in metrics if metric.samples]
 
@@ -67,6 +65,7 @@ def exposition(metrics: Iterable[Metric]) -> str:
 
 
 def _family(metric: Metric) -> Family:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     [names, *_] = [list(labels) for labels, _ in metric.samples]
     kind = GaugeMetricFamily if metric.type == "gauge" else CounterMetricFamily

@@ -16,7 +16,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake.exceptions import CommitFailedError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from featurestore.stores.delta.data_files import DataFile, read_file, write_files
 from featurestore.stores.delta.log import LogCommit
@@ -55,17 +54,20 @@ def _writing(
     call: Callable[Concatenate[NativeTable, Params], Result],
 ) -> Callable[Concatenate[NativeTable, Params], Result]:
     """Decorate a write: it holds the table's lock, and is made anew on a newer version if another commit came first."""
-    again = retry(
-        retry=retry_if_exception_type(CommitFailedError),
-        wait=wait_random_exponential(multiplier=0.05, max=5),
-        stop=stop_after_attempt(15),
-        reraise=True,
-    )
 
     @wraps(call)
     def wrapped(table: NativeTable, /, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+        # Readers do not need it, and it takes a while to import.
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+        again = Retrying(
+            retry=retry_if_exception_type(CommitFailedError),
+            wait=wait_random_exponential(multiplier=0.05, max=5),
+            stop=stop_after_attempt(15),
+            reraise=True,
+        )
         with table.lock.held("delta-rs"):
-            return again(call)(table, *args, **kwargs)
+            return again(call, table, *args, **kwargs)
 
     return _checked(wrapped)
 
