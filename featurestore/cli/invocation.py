@@ -30,6 +30,7 @@ from featurestore.stores.small_tables.rows import UnreadableRowWarning
 
 if TYPE_CHECKING:
     from featurestore.feature_store import FeatureStore
+    from featurestore.late_spark import SparkSession
 
 TENANT_VARIABLE = "FEATURESTORE_TENANT"
 WIDTH_OF_A_FILE = 200
@@ -58,11 +59,19 @@ class Invocation:
     on_step: Callable[[str], None] | None = None
 
     def open(self) -> FeatureStore:
-        """The feature store; Spark starts when the command first needs it."""
-        with self.working("Opening the store"):
-            from featurestore.feature_store import FeatureStore
+        """The feature store; it starts Spark when a command first needs it."""
+        from featurestore.feature_store import FeatureStore
 
-            return FeatureStore.open(self.conf, profile=self.profile, on_step=self.step)
+        feature_store = FeatureStore.open(self.conf, profile=self.profile, on_step=self.step)
+        context = feature_store._context
+        start = context.start_spark
+
+        def start_spark() -> SparkSession:
+            self.notify("Starting Spark ...")
+            return start()
+
+        context.start_spark = start_spark
+        return feature_store
 
     def required_tenant(self) -> str:
         """The tenant's id; a usage error without one, InvalidNameError for an invalid id.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import structlog
+if TYPE_CHECKING:
+    import structlog
 
 
 def open_log(**facts: Any) -> structlog.typing.FilteringBoundLogger:
     """A logger that writes one JSON object per line: ``timestamp`` (UTC), ``level``, ``event``, and the facts."""
+    import structlog
+
     log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[

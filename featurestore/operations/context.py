@@ -15,9 +15,10 @@ from featurestore.hadoop_files import HadoopFiles
 from featurestore.late_spark import DataFrame, SparkSession, is_remote
 from featurestore.stores.delta.pruning import Dates, Times
 from featurestore.stores.file_system import Files
+from featurestore.stores.files.local_files import LocalFiles
 from featurestore.stores.files.named import NamedFiles
 from featurestore.stores.group_table import GroupTable
-from featurestore.stores.layout import Layout
+from featurestore.stores.layout import Layout, local_folder
 from featurestore.stores.postgres.connections import Postgres
 from featurestore.stores.small_tables.erasures import ErasureLog
 from featurestore.stores.small_tables.export_log import ExportLog
@@ -103,6 +104,10 @@ class Context:
     @property
     def files(self) -> Files:
         return HadoopFiles(self.spark)
+
+    def files_at(self, path: str) -> Files:
+        """The files of the system that a path is on; those of this machine's disk need no Spark."""
+        return LocalFiles() if self.is_native and local_folder(path) is not None else self.files
 
     @property
     def named_files(self) -> NamedFiles:

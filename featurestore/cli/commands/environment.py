@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from featurestore.cli.doctor import Check, examine
+from featurestore.cli.doctor_checks import Check
 from featurestore.cli.invocation import Invocation
 from featurestore.config import Settings
 from featurestore.errors import ConfigurationError, RuntimeSetupError
@@ -17,6 +17,8 @@ from featurestore.errors import ConfigurationError, RuntimeSetupError
 
 def doctor(invocation: Invocation) -> None:
     """Check Python, Java, Spark, Delta, the warehouse and the time zone, and say how to fix what is wrong."""
+    from featurestore.cli.doctor import examine
+
     settings, check = _settings(invocation)
     checks = [check]
     _print(invocation, check)

@@ -2,7 +2,7 @@
 
 The same numbers and the same text as Spark computes from the same rows (``frames/fingerprint.py``), so that either can
 recognise what the other has written. Types: booleans, whole numbers of up to 64 bits, float, double, string, binary,
-date, timestamp, and lists of these.
+date, timestamp, decimal, and lists of these.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _LOW = np.int64(0xFFFFFFFF)
 _HASHED_AS_INTS = (pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.date32())
 # Types of bytes, and the type of their offsets.
 _BYTES = {pa.string(): np.int32, pa.binary(): np.int32, pa.large_string(): np.int64, pa.large_binary(): np.int64}
+_DIGITS_OF_A_LONG = 18
 _LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
 
 
@@ -124,6 +125,8 @@ def _with_values(values: Any, hashed: Hashes) -> Hashes:
         return _with_bytes(values, hashed)
     if isinstance(kind, _LISTS):
         return _with_elements(values, hashed)
+    if pa.types.is_decimal128(kind):
+        return _with_decimals(values, hashed)
     if pa.types.is_null(kind):
         return hashed
     raise TypeError(f"values of type {kind} cannot be hashed")
@@ -145,6 +148,21 @@ def _with_bytes(values: Any, hashed: Hashes) -> Hashes:
     first, last = int(offsets[0]), int(offsets[-1])
     data = np.frombuffer(data_buffer, np.uint8)[first:last] if last > first else np.zeros(0, np.uint8)
     return hash_bytes(data, offsets[:-1] - first, np.diff(offsets), hashed)
+
+
+def _with_decimals(values: Any, hashed: Hashes) -> Hashes:
+    """By their digits without a point: as a long if all of the type fit, else by the fewest bytes that hold them."""
+    whole = np.frombuffer(values.buffers()[1], "<i8").reshape(-1, 2)[values.offset : values.offset + len(values)]
+    if values.type.precision <= _DIGITS_OF_A_LONG:
+        return hash_longs(np.ascontiguousarray(whole[:, 0]), hashed)
+    data = np.ascontiguousarray(whole).view(np.uint8)[:, ::-1]
+    sign = np.where(data[:, :1] >> 7, 0xFF, 0).astype(np.uint8)
+    # A first byte is left out if the sign can still be told from the next one.
+    spare = (data[:, :-1] == sign) & (data[:, 1:] >> 7 == sign >> 7)
+    skipped = np.logical_and.accumulate(spare, axis=1).sum(axis=1).astype(np.int64)
+    width = data.shape[1]
+    starts = np.arange(len(data)) * width + skipped
+    return hash_bytes(np.ascontiguousarray(data).reshape(-1), starts, width - skipped, hashed)
 
 
 def _with_elements(values: Any, hashed: Hashes) -> Hashes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cache
@@ -64,8 +64,13 @@ def check_spine(spine: DataFrame, timestamp_column: str) -> None:
 
 def instant_column(spine: DataFrame) -> str:
     """An unused column name, for the spine's timestamp as an instant."""
+    return instant_name(spine.columns)
+
+
+def instant_name(columns: Collection[str]) -> str:
+    """A name that is not among the columns, for their timestamp as an instant."""
     name = "__instant"
-    while name in spine.columns:
+    while name in columns:
         name = f"_{name}"
     return name
 
@@ -79,11 +84,16 @@ def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None, nam
     is_text = isinstance(kind, T.StringType)
     reading = None if is_text else TIMESTAMP.read_column(column(timestamp_column), kind, Moments(zone))
     if reading is None:
-        raise SpineError(
-            f"spine: column {timestamp_column!r} is {kind.simpleString()}, not an instant; give timestamps with a time "
-            "zone, or name the zone to read them in as timestamp_zone in the settings"
-        )
+        raise not_an_instant(timestamp_column, kind.simpleString())
     return spine.withColumn(name, reading.value)
+
+
+def not_an_instant(timestamp_column: str, word: str) -> SpineError:
+    """The error for a timestamp column of a type that cannot be read as an instant; ``word``: of its type."""
+    return SpineError(
+        f"spine: column {timestamp_column!r} is {word}, not an instant; give timestamps with a time zone, or name the "
+        "zone to read them in as timestamp_zone in the settings"
+    )
 
 
 def check_keys(

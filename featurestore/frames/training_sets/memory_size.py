@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 from featurestore.frames.columns import column
-from featurestore.late_spark import Column, F, T
+from featurestore.late_spark import Column, F
 
 # In bytes, for CPython and numpy: a reference, an empty str, an empty tuple, an array without its numbers.
 _REFERENCE, _TEXT, _TUPLE, _ARRAY = 8, 49, 56, 112
 _DATE, _DECIMAL, _NESTED = 32, 104, 512
 _NUMBERS = {"array<float>": 4, "array<double>": 8}
 _LENGTH, _LONGEST = "length of ", "longest of "
+_EIGHT_BYTES = ("tinyint", "smallint", "int", "bigint", "float", "double", "boolean", "timestamp", "timestamp_ntz")
 
-Types: TypeAlias = "Mapping[str, T.DataType]"
 
-
-def length_columns(types: Types, inside: Column) -> list[Column]:
+def length_columns(words: Mapping[str, str], inside: Column) -> list[Column]:
     """Aggregates that ``lengths`` and ``longest`` read; one ``agg`` can compute them with others.
 
-    The bytes of texts are those of the rows ``inside``; the longest array is that of all rows, so that the vectors of
-    each part of a training set have one length.
+    ``words``: column -> the word for its Spark type (``simpleString``). The bytes of texts are those of the rows
+    ``inside``; the longest array is that of all rows, so that the vectors of each part of a training set have one
+    length.
     """
     aggregates = []
-    for name, kind in types.items():
+    for name, word in words.items():
         value = column(name)
-        if isinstance(kind, T.StringType):
+        if _is_text(word):
             aggregates.append(_sum(F.octet_length(value), inside).alias(_LENGTH + name))
-        if isinstance(kind, T.ArrayType):
+        if word.startswith("array<"):
             aggregates.append(F.coalesce(F.max(F.size(value)), F.lit(0)).alias(_LONGEST + name))
-            if isinstance(kind.elementType, T.StringType):
+            if _is_text(word.removeprefix("array<").removesuffix(">")):
                 aggregates.append(_sum(F.octet_length(F.array_join(value, "")), inside).alias(_LENGTH + name))
     return aggregates
 
@@ -50,7 +50,11 @@ def longest(row: Mapping[str, Any]) -> dict[str, int]:
 
 
 def bytes_in_pandas(
-    types: Types, rows: int, texts: Mapping[str, int], widths: Mapping[str, int], expanded: Iterable[str] = ()
+    words: Mapping[str, str],
+    rows: int,
+    texts: Mapping[str, int],
+    widths: Mapping[str, int],
+    expanded: Iterable[str] = (),
 ) -> int:
     """An estimate: exact for numbers; each text counts, even where pandas keeps equal texts once.
 
@@ -59,17 +63,16 @@ def bytes_in_pandas(
     """
     expanded_vectors = set(expanded)
     total = 0
-    for name, kind in types.items():
-        word = kind.simpleString()
+    for name, word in words.items():
         if word in _NUMBERS:
             whole_cell = 0 if name in expanded_vectors else _REFERENCE + _ARRAY
             total += rows * (widths[name] * _NUMBERS[word] + whole_cell)
         elif word == "array<string>":
             total += rows * (_REFERENCE + _TUPLE + widths[name] * (_REFERENCE + _TEXT)) + texts[name]
-        elif isinstance(kind, T.StringType):
+        elif _is_text(word):
             total += rows * (_REFERENCE + _TEXT) + texts[name]
         else:
-            total += rows * _width(kind)
+            total += rows * _width(word)
     return total
 
 
@@ -77,9 +80,14 @@ def bytes_in_numpy(columns: int, rows: int) -> int:
     return 8 * columns * rows
 
 
-def _width(kind: T.DataType) -> int:
-    if isinstance(kind, T.DateType):
+def _is_text(word: str) -> bool:
+    # Also of a collation of its own.
+    return word == "string" or word.startswith("string ")
+
+
+def _width(word: str) -> int:
+    if word == "date":
         return _REFERENCE + _DATE
-    if isinstance(kind, T.DecimalType):
+    if word.startswith("decimal("):
         return _REFERENCE + _DECIMAL
-    return 8 if isinstance(kind, T.NumericType | T.BooleanType | T.DatetimeType) else _NESTED
+    return 8 if word in _EIGHT_BYTES else _NESTED

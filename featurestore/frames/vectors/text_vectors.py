@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-from tenacity import Retrying, stop_after_attempt, wait_random_exponential
 
 from featurestore.frames.columns import column
 from featurestore.late_spark import DataFrame, F
@@ -36,6 +35,8 @@ class TextModel:
 
         Re-raises the model's last error; raises ValueError if the model returns another number of vectors or dims.
         """
+        from tenacity import Retrying, stop_after_attempt, wait_random_exponential
+
         waits = wait_random_exponential(multiplier=1, max=60)
         vectors = list(Retrying(stop=stop_after_attempt(self.attempts), wait=waits, reraise=True)(self.call, texts))
         if len(vectors) != len(texts):

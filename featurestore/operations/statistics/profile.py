@@ -192,7 +192,10 @@ def bring_up_to_date(scope: Scope, group: FeatureGroup) -> None:
 
 def statistics(scope: Scope, group: FeatureGroup, *, start: Any, end: Any, by_date: bool) -> Listing[FeatureStatistics]:
     """The stored statistics of dates that overlap ``[start, end)``: one per feature, or per date and feature."""
-    lines = of_dates(scope, group, _requested_dates(scope.context, start, end)(group))
+    dates = _requested_dates(scope.context, start, end)(group)
+    if not scope.statistics.lines(scope.tenant_id, group, dates).num_rows:
+        return Listing((), describe_statistics)
+    lines = of_dates(scope, group, dates)
     by, steps = (("event_date", "feature"), _STEPS_A_DATE) if by_date else (("feature",), 1_000)
     merged = [FeatureStatistics.of(row.asDict(recursive=True)) for row in merged_lines(lines, by, steps).collect()]
     order = {name: place for place, name in enumerate(group.feature_names)}

@@ -46,6 +46,6 @@ def _chosen(name: str, versions: dict[int, bool], version: int | None, all_versi
 
 def _remove(context: Context, table: DeltaTable) -> None:
     if table.path is not None:
-        context.files.delete(table.path)
+        context.files_at(table.path).delete(table.path)
     else:
         table.drop()

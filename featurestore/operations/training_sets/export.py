@@ -93,7 +93,7 @@ def export(
 def record_export(context: Context, record: ExportRecord) -> None:
     """Record an export before it is written; raises ExportError if the path exists."""
     try:
-        exists = context.files.exists(record.path)
+        exists = context.files_at(record.path).exists(record.path)
     except OSError as error:
         raise ExportError(f"{record.path} cannot be written: {error}") from error
     if exists:

@@ -10,24 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from featurestore.columnar.training_sets.saved_columns import Counts
 from featurestore.definitions.values.time_window import from_micros
 from featurestore.definitions.values.types import FeatureType
 from featurestore.display.description import size
 from featurestore.errors import InvalidArgumentError, ResultTooLargeError
-from featurestore.frames.as_of.spine import instant_column, with_instants
-from featurestore.frames.columns import column
-from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.training_sets.encodings import Encoding, encode_column, fit
-from featurestore.frames.training_sets.memory_size import (
-    bytes_in_numpy,
-    bytes_in_pandas,
-    length_columns,
-    lengths,
-    longest,
-)
+from featurestore.frames.training_sets.memory_size import bytes_in_numpy, bytes_in_pandas
 from featurestore.frames.training_sets.pandas_columns import pandas_column, spread_out, vector_columns
 from featurestore.late_pandas import pd
-from featurestore.late_spark import Column, DataFrame, F, T
+from featurestore.operations.training_sets.saved_rows import SavedRows
 from featurestore.stores.training_sets.manifests import Manifest
 
 _GIB = 1024**3
@@ -76,51 +68,8 @@ class TrainingMatrix:
 
 
 @dataclass(frozen=True)
-class SavedRows:
-    """The rows of a version.
-
-    ``inside`` is the condition that selects the requested rows, ``zone`` the time zone of naive timestamps.
-    """
-
-    rows: DataFrame
-    manifest: Manifest
-    inside: Column
-    zone: str | None
-
-    @property
-    def instants(self) -> str:
-        return instant_column(self.rows)
-
-    @property
-    def timed(self) -> DataFrame:
-        return with_instants(self.rows, self.manifest.timestamp_column, self.zone, self.instants)
-
-    @property
-    def types(self) -> dict[str, T.DataType]:
-        """The columns to load, with their types: keys, timestamp, label, features, the spine's other columns."""
-        manifest = self.manifest
-        label = [] if manifest.label is None else [manifest.label]
-        names = dict.fromkeys((*manifest.spine_columns, *label, *manifest.feature_columns))
-        return {name: self.rows.schema[name].dataType for name in names}
-
-    @property
-    def words(self) -> dict[str, str]:
-        return {name: kind.simpleString() for name, kind in self.types.items()}
-
-    @property
-    def features(self) -> dict[str, str]:
-        return {name: self.words[name] for name in self.manifest.feature_columns}
-
-    @property
-    def other_columns(self) -> list[str]:
-        manifest = self.manifest
-        apart = {manifest.timestamp_column, manifest.label, *manifest.key_columns}
-        return [name for name in manifest.spine_columns if name not in apart]
-
-
-@dataclass(frozen=True)
 class Measured:
-    """The results of one pass over the rows: their metadata, the bytes of texts, the lengths of vectors."""
+    """The requested rows: their metadata, the bytes of their texts, the lengths of the vectors of all rows."""
 
     metadata: dict[str, Any]
     texts: dict[str, int]
@@ -132,33 +81,25 @@ class Measured:
 
 
 def measure(saved: SavedRows) -> Measured:
-    """Measure the requested rows in one Spark job."""
-    manifest, inside = saved.manifest, saved.inside
-    time = F.when(inside, F.unix_micros(column(saved.instants)))
-    missing = [
-        F.count_if(inside & column(name).isNull()).alias(f"missing_{index}")
-        for index, name in enumerate(manifest.feature_columns)
-    ]
-    dims = {name: kind.dims for name, kind in feature_types(manifest) if kind.dims is not None}
-    unknown = {name: kind for name, kind in saved.types.items() if name not in dims}
-    figures = [F.count_if(inside).alias("rows"), F.min(time).alias("low"), F.max(time).alias("high")]
-    counts = saved.timed.agg(*figures, *missing, *length_columns(unknown, inside)).collect()[0].asDict()
-    return Measured(_metadata(manifest, counts), lengths(counts), longest(counts) | dims)
+    """Measure the requested rows in one pass over the set."""
+    dims = {name: kind.dims for name, kind in _feature_types(saved.manifest) if kind.dims is not None}
+    counted = saved.counted([name for name in saved.words if name not in dims])
+    return Measured(_metadata(saved.manifest, counted), counted.texts, counted.longest | dims)
 
 
-def _metadata(manifest: Manifest, counts: dict[str, Any]) -> dict[str, Any]:
+def _metadata(manifest: Manifest, counted: Counts) -> dict[str, Any]:
     time_range: tuple[datetime, datetime] | None = None
-    if counts["low"] is not None:
-        time_range = (from_micros(counts["low"]), from_micros(counts["high"]))
+    if counted.low is not None and counted.high is not None:
+        time_range = (from_micros(counted.low), from_micros(counted.high))
     return {
-        "total_samples": counts["rows"],
+        "total_samples": counted.rows,
         "feature_count": len(manifest.feature_columns),
         "time_range": time_range,
-        "missing_values": {name: counts[f"missing_{index}"] for index, name in enumerate(manifest.feature_columns)},
+        "missing_values": {name: counted.missing[name] for name in manifest.feature_columns},
     }
 
 
-def feature_types(manifest: Manifest) -> Iterator[tuple[str, FeatureType]]:
+def _feature_types(manifest: Manifest) -> Iterator[tuple[str, FeatureType]]:
     """Each feature column with its type, as defined when the set was built."""
     groups = {snapshot.name: snapshot.group for snapshot in manifest.groups}
     columns = iter(manifest.feature_columns)
@@ -172,15 +113,15 @@ def load_frame(saved: SavedRows, expand_vectors: bool, max_bytes: int | None) ->
 
     Raises ResultTooLargeError before anything is loaded, and InvalidArgumentError if names of expanded vectors collide.
     """
-    measured = measure(saved)
-    spread = vector_columns(saved.features, measured.widths) if expand_vectors else {}
-    needed = bytes_in_pandas(saved.types, measured.rows, measured.texts, measured.widths, spread)
+    measured, features = measure(saved), saved.features
+    spread = vector_columns(features, measured.widths) if expand_vectors else {}
+    needed = bytes_in_pandas(saved.words, measured.rows, measured.texts, measured.widths, spread)
     _check_size(saved.manifest, "to_pandas()", measured.rows, needed, max_bytes)
     loaded = _load(saved, measured)
     parts: dict[str, pd.Series[Any]] = {}
     for name in saved.manifest.feature_columns:
         values = loaded[name]
-        parts |= spread_out(values, saved.features[name], spread[name]) if name in spread else {name: values}
+        parts |= spread_out(values, features[name], spread[name]) if name in spread else {name: values}
     return TrainingFrame(
         X=_frame(parts, measured.rows),
         y=_label(saved, loaded),
@@ -197,17 +138,17 @@ def load_matrix(saved: SavedRows, encoding: Encoding | None, max_bytes: int | No
 
     Raises ResultTooLargeError before anything is loaded.
     """
-    measured = measure(saved)
-    spread = vector_columns(saved.features, measured.widths)
-    columns = sum(len(spread.get(name, [name])) for name in saved.features) + 1
-    needed = bytes_in_pandas(saved.types, measured.rows, measured.texts, measured.widths)
+    measured, features = measure(saved), saved.features
+    spread = vector_columns(features, measured.widths)
+    columns = sum(len(spread.get(name, [name])) for name in features) + 1
+    needed = bytes_in_pandas(saved.words, measured.rows, measured.texts, measured.widths)
     needed += bytes_in_numpy(columns, measured.rows)
     _check_size(saved.manifest, "to_numpy()", measured.rows, needed, max_bytes)
     loaded = _load(saved, measured)
-    features, label = loaded[list(saved.features)], _label(saved, loaded)
+    values, label = loaded[list(features)], _label(saved, loaded)
     if encoding is None:
-        encoding = fit(features, saved.words, measured.widths, label)
-    encoded = encoding.encode(features)
+        encoding = fit(values, saved.words, measured.widths, label)
+    encoded = encoding.encode(values)
     y, unknown = None, 0
     if label is not None and encoding.label is not None:
         block, unknown = encode_column(encoding.label, label)
@@ -227,13 +168,9 @@ def load_matrix(saved: SavedRows, encoding: Encoding | None, max_bytes: int | No
 
 def _load(saved: SavedRows, measured: Measured) -> pd.DataFrame:
     """The rows with their instants, ordered by time, then by a hash of the whole row."""
-    every = [column(name) for name in saved.rows.columns]
-    in_order = saved.timed.where(saved.inside).orderBy(column(saved.instants), row_hash(every))
-    table = in_order.select(*(column(name) for name in (*saved.types, saved.instants))).toArrow()
     words = saved.words | {saved.instants: "timestamp"}
     columns = {
-        name: pandas_column(table.column(name), words[name], measured.widths.get(name, 0))
-        for name in table.column_names
+        name: pandas_column(values, words[name], measured.widths.get(name, 0)) for name, values in saved.in_order()
     }
     return _frame(columns, measured.rows)
 

@@ -8,22 +8,20 @@ from typing import Any
 from featurestore.arguments import checked_arguments
 from featurestore.display.description import Display
 from featurestore.display.displayed import Displayed
-from featurestore.errors import NotFoundError
 from featurestore.frames.text.csv_cells import CsvOptions
 from featurestore.frames.training_sets.encodings import Encoding
-from featurestore.frames.training_sets.splits import SPLIT
-from featurestore.late_spark import Column, DataFrame, F
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.training_sets.export import ExportFormat, export
 from featurestore.operations.training_sets.load import (
     DEFAULT_MAX_BYTES,
-    SavedRows,
     TrainingFrame,
     TrainingMatrix,
     load_frame,
     load_matrix,
     measure,
 )
+from featurestore.operations.training_sets.saved_rows import SavedRows, check_part, is_inside, saved_rows
 from featurestore.stores.training_sets.manifests import Manifest
 
 
@@ -57,18 +55,8 @@ class TrainingSet(Displayed):
 
     def part(self, split: str | None) -> DataFrame:
         """The rows of one part (train, validation, test), or of all; raises NotFoundError for a missing part."""
-        return self.rows if split is None else self.rows.where(self._inside(split))
-
-    def _inside(self, split: str | None) -> Column:
-        if split is None:
-            return F.lit(True)
-        if SPLIT not in self.manifest.columns or split not in ("train", "validation", "test"):
-            parts = ["train", "validation", "test"] if self.manifest.split else []
-            raise NotFoundError(
-                f"training set {self.name!r} has no part {split!r}; possible: "
-                f"{parts or 'none, because it is not split'}"
-            )
-        return F.col(SPLIT) == F.lit(split)
+        check_part(self.manifest, split)
+        return self.rows if split is None else self.rows.where(is_inside(split))
 
     def metadata(self, split: str | None = None) -> dict[str, Any]:
         """Metadata of the saved rows, which are those after sampling.
@@ -110,7 +98,7 @@ class TrainingSet(Displayed):
         return load_matrix(self._saved(split), encoding, max_bytes)
 
     def _saved(self, split: str | None) -> SavedRows:
-        return SavedRows(self.rows, self.manifest, self._inside(split), self.context.settings.timestamp_zone)
+        return saved_rows(self.context, self.manifest, split)
 
     def export(
         self, path: str, format: ExportFormat = "parquet", *, null: str = "", guard_formulas: bool = True

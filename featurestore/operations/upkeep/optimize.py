@@ -140,9 +140,9 @@ def _conflicts() -> tuple[type[Exception], ...]:
 
 def rewrite_partition(scope: Scope, group: FeatureGroup, event_date: date, files: int) -> None:
     """Rewrite one event date's rows, sorted, as this many files; only the layout changes."""
-    order = [column(name) for name in (*group.join_keys, "event_timestamp")]
 
     def laid_out(rows: DataFrame) -> DataFrame:
+        order = [column(name) for name in (*group.join_keys, "event_timestamp")]
         # Each of several files is a range of keys, so that readers can skip it by its statistics.
         spread = rows.coalesce(1) if files == 1 else rows.repartitionByRange(files, *order)
         # The partition's columns come first, as the writer expects; it would otherwise sort again, by these alone.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
-from featurestore.columnar.schema import PARTITION_COLUMNS, values_schema
+from featurestore.columnar.schema import PARTITION_COLUMNS, TIME_COLUMNS, values_schema
+from featurestore.columnar.values.superseded import is_superseded
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Table, count, counted, size
 from featurestore.display.displayed import Listing
@@ -62,14 +63,31 @@ def describe_retention(results: Sequence[RetentionResult]) -> Display:
 
 @dataclass(frozen=True)
 class _ExpiredRows:
-    """A group's rows older than its cut, and the rows among them to delete: ``to_delete``, or all if it is None."""
+    """A group's rows older than its cut, and the rows among them to delete: ``to_delete``, or all if it is None.
+
+    ``version``: of the table, in which they were counted.
+    """
 
     group: FeatureGroup
     before: date
+    version: int
     rows: int
     bytes: int
     rows_to_delete: int
     to_delete: DataFrame | None
+
+    @property
+    def keeps_none(self) -> bool:
+        return not self.rows or not self.group.keep_latest
+
+    @property
+    def cut(self) -> datetime:
+        return datetime.combine(self.before, time.min, UTC)
+
+    @property
+    def dates(self) -> tuple[None, date]:
+        """Their partitions; the bound is inclusive."""
+        return None, self.before - timedelta(days=1)
 
     def result(self, deleted: int, table_version: int | None, dry_run: bool) -> RetentionResult:
         return RetentionResult(
@@ -103,8 +121,7 @@ def cleanup(
         raise InvalidArgumentError(f"retention_days is {retention_days!r}; give a number of days from 1 on")
     chosen = _with_cut(scope.context, chosen_groups(scope.context, groups), retention_days)
     if dry_run:
-        old_rows = [_old(scope, group, before) for group, before in chosen]
-        return Listing((old.result(old.rows_to_delete, None, dry_run=True) for old in old_rows), describe_retention)
+        return Listing((_would_delete(scope, group, before) for group, before in chosen), describe_retention)
     if not chosen:
         return Listing((), describe_retention)
     with recorded_run(scope, CLEANUP) as job:
@@ -137,18 +154,49 @@ def _with_cut(
     return chosen
 
 
-def _old(scope: Scope, group: FeatureGroup, before: date) -> _ExpiredRows:
+def _would_delete(scope: Scope, group: FeatureGroup, before: date) -> RetentionResult:
+    expired = _expired(scope, group, before)
+    count = _count_locally(scope, expired)
+    old = _with_superseded(scope, expired) if count is None else replace(expired, rows_to_delete=count)
+    return old.result(old.rows_to_delete, None, dry_run=True)
+
+
+def _expired(scope: Scope, group: FeatureGroup, before: date) -> _ExpiredRows:
+    """The group's old rows by the table's log, all of them to delete."""
     version = scope.table(group).values.version()
     files = scope.table(group).files(scope.tenant_id, version)
     expired = [file for file in files if file.partition["event_date"] < before]
     rows, size = sum(file.rows for file in expired), sum(file.bytes for file in expired)
-    if not rows or not group.keep_latest:
-        return _ExpiredRows(group, before, rows, size, rows, None)
-    columns = [name for name in values_schema(group).names if name not in PARTITION_COLUMNS]
-    values = scope.read_values(group, columns, (None, before - timedelta(days=1)), version)
-    to_delete = superseded_rows(values, group, datetime.combine(before, time.min, UTC))
+    return _ExpiredRows(group, before, version, rows, size, rows, None)
+
+
+def _count_locally(scope: Scope, old: _ExpiredRows) -> int | None:
+    """The number of rows to delete, without Spark; None if only Spark can read them."""
+    if old.keeps_none:
+        return old.rows
+    group = old.group
+    columns = [*group.join_keys, *TIME_COLUMNS, *(group.feature_names if group.nulls == "skip" else ())]
+    table = scope.table(group)
+    rows = table.read_local(scope.tenant_id, columns, dates=old.dates, version=old.version)
+    if rows is None:
+        return None
+    superseded = is_superseded(rows, group.join_keys, group.feature_names, group.nulls, ttl=group.ttl, cut=old.cut)
+    return int(superseded.sum())
+
+
+def _old(scope: Scope, group: FeatureGroup, before: date) -> _ExpiredRows:
+    return _with_superseded(scope, _expired(scope, group, before))
+
+
+def _with_superseded(scope: Scope, old: _ExpiredRows) -> _ExpiredRows:
+    """The same rows with those among them to delete, by Spark."""
+    if old.keeps_none:
+        return old
+    columns = [name for name in values_schema(old.group).names if name not in PARTITION_COLUMNS]
+    values = scope.read_values(old.group, columns, old.dates, old.version)
+    to_delete = superseded_rows(values, old.group, old.cut)
     # One identity in `to_delete` represents all rows that are wholly the same.
-    return _ExpiredRows(group, before, rows, size, _count_of(values, to_delete, group), to_delete)
+    return replace(old, rows_to_delete=_count_of(values, to_delete, old.group), to_delete=to_delete)
 
 
 def _count_of(values: DataFrame, to_delete: DataFrame, group: FeatureGroup) -> int:

@@ -25,7 +25,7 @@ _DICTIONARY_BYTES = 4 * 1024**2
 _INDEXED_COLUMNS = 32
 _TEXT_PREFIX = 32
 _LAST_CHARACTER = "\U0010ffff"
-# Python's instants in microseconds since 1970, but for those that cannot be rounded up to a whole millisecond; its days.
+# Python's instants in microseconds since 1970, without those that no millisecond follows; its days.
 _INSTANTS = (-62_135_596_800_000_000, 253_402_300_799_999_000)
 _DAYS = (-719_162, 2_932_896)
 # The folder of rows without a partition's value, and what Hive escapes in the names of other folders.
@@ -35,7 +35,7 @@ _ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{}\[\]^]")
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that was written: its path in the table's folder, its bytes and rows, its partition, its statistics (JSON)."""
+    """A file that was written: path in the table's folder, bytes, rows, partition, and its statistics as JSON."""
 
     path: str
     bytes: int

@@ -25,8 +25,6 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
 from featurestore.late_spark import Column, DataFrame, F, SparkSession, T, py4j_errors, spark_errors
 from featurestore.stores.delta.log import COMMIT, DeltaLog, file_name
 from featurestore.stores.file_system import Files, exact
@@ -96,6 +94,8 @@ class LogCleaner:
 
     def _retried(self, path: str, clean: Callable[[str], int]) -> int:
         """Clean a file that another erasure may clean, or a writer may remove, at the same time."""
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
         again = Retrying(
             retry=retry_if_exception_type(_unreadable()),
             wait=wait_random_exponential(multiplier=0.1, max=2),

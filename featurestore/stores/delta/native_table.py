@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction
-from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from featurestore.errors import StorageError
 from featurestore.stores.delta.data_files import DataFile, partition_text, read_file, write_files
@@ -61,17 +60,20 @@ def _writing(
     call: Callable[Concatenate[NativeTable, Params], Result],
 ) -> Callable[Concatenate[NativeTable, Params], Result]:
     """Decorate a write: it holds the table's lock, and is made anew on a newer version if another commit came first."""
-    again = retry(
-        retry=retry_if_exception_type(CommitFailedError),
-        wait=wait_random_exponential(multiplier=0.02, max=1),
-        stop=stop_after_attempt(40),
-        reraise=True,
-    )
 
     @wraps(call)
     def wrapped(table: NativeTable, /, *args: Params.args, **kwargs: Params.kwargs) -> Result:
+        # Readers do not need it, and it takes a while to import.
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+        again = Retrying(
+            retry=retry_if_exception_type(CommitFailedError),
+            wait=wait_random_exponential(multiplier=0.02, max=1),
+            stop=stop_after_attempt(40),
+            reraise=True,
+        )
         with table.lock.held("delta-rs"):
-            return again(call)(table, *args, **kwargs)
+            return again(call, table, *args, **kwargs)
 
     return _checked(wrapped)
 
@@ -124,8 +126,8 @@ class NativeTable:
         except DeltaError as error:
             newest = self._open().version()
             raise StorageError(
-                f"table {self.path}: version {version} cannot be read, the newest is {newest}; the log no longer has it, "
-                "or does not have it yet: read another version"
+                f"table {self.path}: version {version} cannot be read, the newest is {newest}; the log no longer has "
+                "it, or does not have it yet: read another version"
             ) from error
 
     @_checked
@@ -292,8 +294,8 @@ class NativeTable:
         properties = CommitProperties(
             custom_metadata=custom,
             app_transactions=None if transaction is None else [deltalake.Transaction(*transaction)],
-            # What was decided by the rows of this version is decided anew on the next one. A transaction needs not be: the
-            # library refuses one that another writer has committed meanwhile.
+            # What was decided by the rows of this version is decided anew on the next one. A transaction need not be:
+            # the library refuses one that another writer has committed meanwhile.
             max_commit_retries=0 if is_decided else None,
         )
         table.create_write_transaction(
@@ -430,7 +432,7 @@ class NativeTable:
         table = self._open()
         schema, by = pa.schema(table.schema()), table.metadata().partition_columns
         parts: dict[tuple[Any, ...], list[LogFile]] = {}
-        for file in self._may_hold(self._files(table), where):
+        for file in self._may_hold(self._files(table), where, schema):
             parts.setdefault(tuple(file.partition.values()), []).append(file)
         removed = [file for files in parts.values() if len(files) > 1 for file in files]
         written = []
@@ -445,9 +447,9 @@ class NativeTable:
     def delete_partitions(self, where: Where) -> int:
         """Delete all rows of the partitions that pass ``where``, without reading a file; returns their number."""
         table = self._open()
-        files = self._may_hold(self._files(table), where)
+        files = self._may_hold(self._files(table), where, pa.schema(table.schema()))
         if files:
-            self._commit(table, (), files)
+            self._commit(table, (), files, is_decided=True)
         return sum(file.rows for file in files)
 
     def _rewrite(self, where: Where, changed: Callable[[pa.Table], pa.Table | None], added: pa.Table | None) -> None:
@@ -492,4 +494,3 @@ def _has_plain_files(table: deltalake.DeltaTable) -> bool:
     if protocol.min_reader_version == 2 or features - _PLAIN_FEATURES:
         return False
     return properties.get(_MAPPING, "none") == "none" and properties.get(_VECTORS) != "true"
-

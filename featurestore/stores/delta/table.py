@@ -10,7 +10,6 @@ from functools import cache, wraps
 from typing import ParamSpec, TypeVar
 
 import pyarrow as pa
-from tenacity import retry, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from featurestore.late_spark import (
     Column,
@@ -52,15 +51,6 @@ def conflicts() -> tuple[type[Exception], ...]:
     )
 
 
-# A retry reads again and makes the change anew. With these waits a writer retries for some minutes before it gives up.
-_retry_on_conflict = retry(
-    retry=retry_if_exception(lambda error: isinstance(error, conflicts())),
-    wait=wait_random_exponential(multiplier=0.2, max=20),
-    stop=stop_after_attempt(15),
-    reraise=True,
-)
-
-
 def _checked(call: Callable[Params, Result]) -> Callable[Params, Result]:
     """Decorate a table's method: storage faults, including those that Delta ignores, name the table and the file."""
 
@@ -83,14 +73,22 @@ def _with_retries(write: Callable[Params, Result]) -> Callable[Params, Result]:
 
     Storage faults are reported as ``_checked`` does.
     """
-    retried = _retry_on_conflict(write)
 
     @wraps(write)
     def wrapped(*args: Params.args, **kwargs: Params.kwargs) -> Result:
         table = args[0]
         assert isinstance(table, DeltaTable)
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+        # A retry reads again and makes the change anew. With these waits a writer retries for some minutes.
+        again = Retrying(
+            retry=retry_if_exception_type(conflicts()),
+            wait=wait_random_exponential(multiplier=0.2, max=20),
+            stop=stop_after_attempt(15),
+            reraise=True,
+        )
         with table.writing():
-            return retried(*args, **kwargs)
+            return again(write, *args, **kwargs)
 
     return _checked(wrapped)
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import SecretStr
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from featurestore.config import Settings
 from featurestore.errors import ConfigurationError, PostgresError
@@ -38,6 +37,8 @@ class ConnectionLostError(PostgresError):
 
 def retrying(action: Callable[[], T]) -> T:
     """Run a repeatable action, and repeat it a few times if the connection is lost meanwhile."""
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
     retries = Retrying(
         retry=retry_if_exception_type(ConnectionLostError),
         wait=wait_random_exponential(multiplier=0.2, max=3),

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
-
 from featurestore.errors import PostgresError
 from featurestore.stores.postgres.graph import graph_memory
 from featurestore.stores.postgres.sync import SyncTarget
@@ -133,6 +131,8 @@ def _vacuum_full(connection: Connection[Any], table: Identifier, tries: int) -> 
                 "than their deletion, a prepared one or a replica could see them; end it (see pg_stat_activity, "
                 "pg_prepared_xacts, pg_replication_slots) and erase again"
             )
+
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
     retries = Retrying(
         retry=retry_if_exception_type(_StillVisibleError),

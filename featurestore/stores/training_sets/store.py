@@ -18,6 +18,7 @@ from featurestore.stores.delta.which_rows import Test, Where, equal
 from featurestore.stores.file_system import Files
 from featurestore.stores.layout import Layout
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_text
+from featurestore.stores.training_sets.local_rows import LocalRows
 from featurestore.stores.training_sets.manifests import PART, Manifest, describe_manifests
 
 _SCHEMA = table_schema("tenant_id string, name string, version int, created_at timestamp, manifest string")
@@ -150,6 +151,10 @@ class TrainingSetStore:
         if isinstance(manifest, UnreadableRow):
             raise StorageError(str(manifest))
         return manifest
+
+    def read_locally(self, manifest: Manifest) -> LocalRows | None:
+        """Return the rows without Spark; None if only Spark can read them."""
+        return LocalRows.of(self.rows_table(manifest.tenant_id, manifest.name, manifest.version).native)
 
     def read(self, manifest: Manifest) -> DataFrame:
         return self.read_with_part(manifest).drop(PART)

@@ -66,7 +66,7 @@ def row(user: str, day: float, created: float | None = None, **values: Any) -> d
 def days(fs: FeatureStore, group: FeatureGroup, tenant: str) -> list[tuple[str, float]]:
     """User and day of January of each row that is stored."""
     table = fs.tenant(tenant)._scope.context.table(group).values
-    rows = table.read(fs.spark).where(F.col("tenant_id") == tenant)
+    rows = table.read().where(F.col("tenant_id") == tenant)
     micros = F.unix_micros("event_timestamp") - F.lit(int(january(1).timestamp() * 1_000_000))
     lines = rows.select("user_id", (micros / F.lit(86_400_000_000) + 1).alias("day")).collect()
     return sorted((line["user_id"], round(line["day"], 3)) for line in lines)

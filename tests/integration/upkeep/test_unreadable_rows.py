@@ -89,7 +89,7 @@ def test_an_unreadable_manifest_fails_only_reads_that_need_it(
     assert [(saved.name, len(saved.versions)) for saved in catalogue.training_sets] == [("good", 1)]
     assert loader.get("good").to_pandas().X["score"].tolist() == [0.5, 0.5]
     assert loader.rebuild("good").version == 2
-    check = _own_tables(feature_store.spark, feature_store.settings)
+    check = _own_tables(feature_store.settings, {})
     assert not check.ok
     assert "'bad' v1" in check.found
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from featurestore.cli.doctor import (
+from featurestore.cli.doctor import examine
+from featurestore.cli.doctor_checks import (
     Check,
     WarehouseFacts,
-    examine,
     judge_jars,
+    judge_local_round_trip,
     judge_packages,
     judge_python,
     judge_round_trip,
@@ -110,7 +111,7 @@ def test_workers_run_the_drivers_python(worker: str | None, ok: bool) -> None:
     assert check.mend == ("" if ok else f"export PYSPARK_PYTHON={sys.executable} before Spark starts")
 
 
-def test_without_java_nothing_is_started(tmp_path: Path) -> None:
+def test_without_java_nothing_is_started_and_the_rest_is_checked(tmp_path: Path) -> None:
     settings = Settings(warehouse=str(tmp_path))
 
     checks = list(examine(settings, {**os.environ, "JAVA_HOME": str(tmp_path)}))
@@ -122,3 +123,21 @@ def test_without_java_nothing_is_started(tmp_path: Path) -> None:
         checks[-1].mend,
     )
     assert "install it with" in checks[-1].mend
+    assert "joins and jobs need it" in checks[-1].mend
+    working = {check.name for check in checks if check.ok}
+    assert {"Python", "warehouse", "table without Spark", "own tables"} <= working
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_only_spark_reaches_the_tables_nothing_is_checked_without_it(tmp_path: Path) -> None:
+    settings = Settings(warehouse=str(tmp_path), small_tables="spark")
+
+    checks = list(examine(settings, {**os.environ, "JAVA_HOME": str(tmp_path)}))
+
+    assert "table without Spark" not in {check.name for check in checks}
+    assert "joins" not in checks[-1].mend
+
+
+@pytest.mark.parametrize(("read", "ok"), [(3, True), (2, False), (None, False)])
+def test_all_rows_come_back_without_spark(read: int | None, ok: bool) -> None:
+    assert judge_local_round_trip("/w", read, "" if read is not None else "OSError: read-only").ok is ok

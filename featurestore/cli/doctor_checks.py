@@ -1,0 +1,157 @@
+"""What doctor checks: facts about the environment, and how to fix what is wrong. Nothing here touches anything else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+OLDEST_PYTHON = (3, 11)
+# The newest versions that work together; the jar named in session.py is of this Delta.
+REQUIRED_PACKAGES = {"pyspark": "4.2.", "delta-spark": "4.4."}
+PROBE_ROWS = 3
+_WITHOUT_JAVA = (
+    "definitions, batches that this process holds, values of an entity or a range of time, and saved training sets "
+    "work without it; joins and jobs need it"
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: whether it passed, what was found, and how to fix what failed."""
+
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+
+    @classmethod
+    def judged(cls, name: str, ok: bool, found: str, mend: str) -> Check:
+        """A check that keeps ``mend`` only if it failed."""
+        return cls(name, ok, found, "" if ok else mend)
+
+
+@dataclass(frozen=True)
+class WarehouseFacts:
+    """Facts about the warehouse that need no Spark: ``nearest`` is its closest parent that exists, or itself."""
+
+    root: str
+    nearest: Path | None
+    is_folder: bool
+    writable: bool
+
+    @property
+    def exists(self) -> bool:
+        return self.nearest == Path(self.root)
+
+    @classmethod
+    def of(cls, root: str) -> WarehouseFacts:
+        if "://" in root:
+            return cls(root, None, is_folder=True, writable=True)
+        nearest = next(path for path in (Path(root), *Path(root).parents) if path.exists())
+        return cls(root, nearest, nearest.is_dir(), os.access(nearest, os.W_OK | os.X_OK))
+
+
+def judge_python(version: tuple[int, ...]) -> Check:
+    text = ".".join(str(part) for part in version)
+    oldest = ".".join(str(part) for part in OLDEST_PYTHON)
+    return Check.judged("Python", version >= OLDEST_PYTHON, text, f"use Python {oldest} or newer")
+
+
+def judge_packages(installed: dict[str, str | None]) -> Check:
+    """Spark and Delta must have the versions that work together."""
+    text = ", ".join(f"{name} {version or 'missing'}" for name, version in installed.items())
+    ok = all((installed.get(name) or "").startswith(prefix) for name, prefix in REQUIRED_PACKAGES.items())
+    pins = " ".join(f"'{name}=={prefix}*'" for name, prefix in REQUIRED_PACKAGES.items())
+    return Check.judged("Spark packages", ok, text, f"pip install {pins}")
+
+
+def judge_warehouse(facts: WarehouseFacts) -> Check:
+    name = "warehouse"
+    if facts.nearest is None:
+        return Check(name, True, f"{facts.root} (an object store; the Delta check writes there)")
+    if not facts.is_folder:
+        mend = "name a folder as warehouse in the settings, or move the file away"
+        return Check(name, False, f"{facts.nearest} is a file, not a folder", mend)
+    if not facts.writable:
+        mend = f"let this user write there (chmod u+w {facts.nearest}), or name another warehouse in the settings"
+        return Check(name, False, f"{facts.nearest} cannot be written to", mend)
+    return Check(name, True, f"{facts.root} ({'writable' if facts.exists else 'will be created'})")
+
+
+def judge_jars(folder: Path, jars: Iterable[str], fetched: bool) -> Check:
+    """``fetched``: the session's properties name Delta as a package to fetch; otherwise it came with the session."""
+    name, files = "Delta jars", sorted(jars)
+    if files:
+        return Check(name, True, f"{len(files)} in {folder}")
+    if not fetched:
+        return Check(name, True, "come with the session")
+    return Check(
+        name, False, f"none in {folder}", "start once with access to Maven Central, or set spark.jars.ivySettings"
+    )
+
+
+def judge_session(spark_version: str | None, fault: str, jars_there: bool) -> Check:
+    if spark_version is not None:
+        return Check("Spark session", True, f"Spark {spark_version}")
+    mend = "read Spark's own messages above; a wrong property in the settings under 'spark' is the usual cause"
+    if not jars_there:
+        mend = (
+            "Delta's jars are missing and Spark could not fetch them: check the connection to Maven Central, or name a "
+            "mirror with spark.jars.ivySettings"
+        )
+    return Check("Spark session", False, fault, mend)
+
+
+def judge_time_zone(zone: str) -> Check:
+    ok = zone in ("UTC", "Etc/UTC", "GMT", "Z", "+00:00")
+    mend = (
+        "set spark.sql.session.timeZone=UTC: as-of joins do not depend on it, but hour() and to_date() in your SQL do"
+    )
+    return Check.judged("session time zone", ok, zone, mend)
+
+
+def judge_round_trip(place: str, read: int | None, fault: str = "") -> Check:
+    """``read``: how many of the written rows came back; None if none did, and ``fault`` says why."""
+    if read == PROBE_ROWS:
+        return Check("Delta table", True, f"written and read in {place}")
+    mend = (
+        f"make sure that Spark's drivers and workers can write to {place}, and that Delta's jars fit this Spark version"
+    )
+    return Check("Delta table", False, fault or f"{read} of {PROBE_ROWS} rows came back from {place}", mend)
+
+
+def judge_local_round_trip(place: str, read: int | None, fault: str = "") -> Check:
+    """The same without Spark."""
+    if read == PROBE_ROWS:
+        return Check("table without Spark", True, f"written and read in {place}")
+    mend = f"let this user write to {place}, and reinstall the package deltalake if it cannot be imported"
+    return Check("table without Spark", False, fault or f"{read} of {PROBE_ROWS} rows came back from {place}", mend)
+
+
+def judge_worker(driver: str, worker: str | None, fault: str = "") -> Check:
+    """Workers must run the driver's major and minor version of Python."""
+    mend = f"export PYSPARK_PYTHON={sys.executable} before Spark starts"
+    if worker is None:
+        return Check("worker Python", False, fault, mend)
+    same = driver.split(".")[:2] == worker.split(".")[:2]
+    return Check.judged("worker Python", same, worker if same else f"{worker}, but the driver has {driver}", mend)
+
+
+def judge_own_tables(problems: Sequence[str]) -> Check:
+    """``problems``: rows of the store's own tables that cannot be read, each with its remedy."""
+    if not problems:
+        return Check("own tables", True, "definitions and manifests can be read")
+    return Check(
+        "own tables", False, "; ".join(problems), "apply each problem's remedy; everything else works meanwhile"
+    )
+
+
+def judge_java(version: str | None, fault: str, is_native: bool) -> Check:
+    """``fault``: what is wrong, and after a semicolon how to fix it; ``is_native``: whether anything works without."""
+    if version is not None:
+        return Check("Java", True, version)
+    found, _, mend = fault.partition("; ")
+    return Check("Java", False, found, f"{mend}; {_WITHOUT_JAVA}" if is_native else mend)

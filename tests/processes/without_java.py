@@ -1,0 +1,198 @@
+"""A process without Java: every public method and every command that needs no Spark, on a store of its own.
+
+Run as ``python -m tests.processes.without_java methods|commands FOLDER``; it ends with 0 only if all of them worked and
+Spark's gateway to Java was never loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore, Settings
+from featurestore.cli import run
+from featurestore.definitions.lookup import Lookup
+from featurestore.operations.job_run import recorded_run
+from featurestore.stores.training_sets.manifests import GroupSnapshot, Manifest
+from tests.settings_folder import write_settings_folder
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+USER = Entity("user", join_keys={"user_id": "string"})
+STATS = FeatureGroup(
+    "stats",
+    USER,
+    features=[Feature("score", "double"), Feature("plan", "string"), Feature("emb", "embedding(2)")],
+    retention="10d",
+    keep_latest=True,
+    ttl="30d",
+)
+ANN = {"user_id": "ann"}
+
+
+def open_store(folder: Path) -> FeatureStore:
+    return FeatureStore.open(Settings(warehouse=str(folder / "warehouse")), clock=lambda: NOW)
+
+
+def written(fs: FeatureStore) -> OfflineStore:
+    """Definitions, values, a rejected row, a run in the ledger, and a saved training set with two versions."""
+    assert fs.plan([USER, STATS]).has_changes
+    fs.apply([USER, STATS])
+    store = fs.tenant("acme")
+    rows = [
+        {**ANN, "event_timestamp": NOW - days * DAY, "score": float(days), "plan": "free", "emb": [0.5, days]}
+        for days in (1, 12, 20)
+    ]
+    result = store.write_batch("stats", [*rows, {"user_id": "bob", "event_timestamp": "no time"}], batch_id="first")
+    assert (result.written, result.failed) == (3, 1)
+    store.write_feature_value("stats:score", {"user_id": "bob"}, 0.25, NOW - 2 * DAY)
+    store.write_embedding("stats:emb", {"user_id": "bob"}, [1.0, 0.0], NOW - 3 * DAY)
+    with recorded_run(store._scope, "upkeep"):
+        pass
+    for version in (1, 2):
+        save_training_set(fs, version)
+    return store
+
+
+def save_training_set(fs: FeatureStore, version: int) -> None:
+    """What building one would leave behind, because building one joins."""
+    rows = pa.table(
+        {
+            "user_id": ["ann", "bob"],
+            "event_timestamp": pa.array([NOW, NOW - DAY], pa.timestamp("us", "UTC")),
+            "bought": [True, False],
+            "score": [1.0, None],
+            "emb": pa.array([[0.5, 1.0], None], pa.list_(pa.float32())),
+        }
+    )
+    context = fs._context
+    table = context.training_sets.rows_table("acme", "churn", version)
+    assert table.native is not None
+    table.native.create(rows.schema)
+    table.native.append(rows)
+    group = GroupSnapshot(
+        name="stats", version=1, revision=1, table="stats", table_version=1, definition=STATS.to_json()
+    )
+    manifest = Manifest(
+        tenant_id="acme", name="churn", version=version, created_at=NOW, location=str(table), row_count=2,
+        content_hash="0" * 64, label="bought", timestamp_column="event_timestamp",
+        features=(Lookup("stats", ["score", "emb"]),), full_feature_names=False, known_at=None,
+        columns=tuple(rows.column_names), spine_columns=("user_id", "event_timestamp", "bought"),
+        key_columns=("user_id",), feature_columns=("score", "emb"), event_timestamp_columns=(), spine_fingerprint="0",
+        spine_rows_before_sampling=2, sample_size=None, seed=0, split=None, groups=(group,), code_version="1",
+    )  # fmt: skip
+    context.training_sets.publish(manifest)
+
+
+def methods(folder: Path) -> None:
+    fs = open_store(folder)
+    store = written(fs)
+    loader = FeatureDataLoader(store)
+    of_store(fs)
+    of_tenant(store, folder)
+    of_training_sets(loader)
+
+
+def of_store(fs: FeatureStore) -> None:
+    assert [entity.name for entity in fs.entities()] == ["user"]
+    assert [group.name for group in fs.feature_groups()] == ["stats"]
+    assert fs.feature_group("stats").feature_names == ["score", "plan", "emb"]
+    assert fs.training_set_definitions() == []
+    assert fs.catalog().feature_count == 3
+    assert fs.registry_history(to="arrow").num_rows == 2
+    assert len(fs.registry_history(to="pandas")) == 2
+    assert fs.runs(to="arrow").num_rows == len(fs.latest_runs()) == 0
+
+
+def of_tenant(store: OfflineStore, folder: Path) -> None:
+    start, end = NOW - 30 * DAY, NOW
+    assert store.rejected("stats", to="arrow").num_rows == len(store.rejected("stats", to="pandas")) == 1
+    value = store.get_feature_at_time("stats:score", ANN, NOW)
+    assert value is not None
+    assert value.value == 1.0
+    assert set(store.get_features_at_time(["stats:plan", "stats:emb"], ANN, NOW)) == {"stats:plan", "stats:emb"}
+    assert store.get_batch_features(["stats:score"], start, end, to="arrow").rows.num_rows == 4
+    assert len(store.get_feature_history("stats:score", ANN, to="pandas")) == 3
+    [stats] = store.get_stats()
+    assert (stats.rows, stats.entities) == (5, 2)
+    assert store.get_statistics("stats") == list(store.profiled("stats").features) == []
+    catalog = store.catalog()
+    assert (catalog.rows, [saved.name for saved in catalog.training_sets]) == (5, ["churn"])
+    [old] = store.cleanup(dry_run=True)
+    assert (old.deleted_rows, old.kept_latest) == (1, 1)
+    assert [result.rewritten for result in (*store.optimize(dry_run=True), *store.optimize())] == [0, 0]
+    assert store.erasures() == []
+    [run] = [found for found in store.latest_runs() if found.job == "upkeep"]
+    assert store.run(run.run_id) == run
+    assert "upkeep" in store.runs(to="arrow").column("job").to_pylist()
+    assert "featurestore_group_rows" in store.write_metrics(folder / "acme.prom").read_text()
+
+
+def of_training_sets(loader: FeatureDataLoader) -> None:
+    assert [(saved.name, saved.version) for saved in loader.list()] == [("churn", 1), ("churn", 2)]
+    saved = loader.get("churn")
+    assert "Training set churn v2" in str(saved.display())
+    assert saved.metadata()["missing_values"] == {"score": 1, "emb": 1}
+    frame = saved.to_pandas()
+    assert frame.entity_ids["user_id"].tolist() == ["bob", "ann"]
+    assert saved.to_numpy().X.shape == (2, 3)
+    assert loader.delete("churn", 1) == (1,)
+    assert [saved.version for saved in loader.list("churn")] == [2]
+
+
+TIMES = ["--start", "2026-02-01T00:00:00Z", "--end", "2026-03-01T00:00:00Z"]
+COMMANDS: list[tuple[list[str], int]] = [
+    (["plan", "DEFINITIONS"], 0),
+    (["apply", "DEFINITIONS"], 0),
+    (["groups", "list"], 0),
+    (["groups", "show", "stats"], 0),
+    (["write", "stats:score", "0.5", "--entity", "user_id=cid", "--at", "2026-02-01T00:00:00Z"], 0),
+    (["get", "stats:score", "stats:plan", "--entity", "user_id=ann", "--at", "2026-03-01T00:00:00Z"], 0),
+    (["history", "stats:score", "--entity", "user_id=ann"], 0),
+    (["batch", "stats:score", *TIMES], 0),
+    (["stats"], 0),
+    (["runs", "list"], 0),
+    (["runs", "list", "--store"], 0),
+    (["runs", "show", "RUN"], 0),
+    (["runs", "abandon", "RUN"], 17),
+    (["rejected", "list", "stats"], 0),
+    (["metrics", "FOLDER/acme.prom"], 0),
+    (["cleanup", "--dry-run"], 0),
+    (["optimize", "--dry-run"], 0),
+    (["erasures"], 0),
+    (["training-set", "list"], 0),
+    (["training-set", "show", "churn"], 0),
+    (["training-set", "delete", "churn", "--version", "1"], 0),
+    (["catalog", "build", "FOLDER/site"], 0),
+    (["doctor"], 16),
+]
+
+
+def commands(folder: Path) -> None:
+    store = written(open_store(folder))
+    [run_id] = [found.run_id for found in store.latest_runs() if found.job == "upkeep"]
+    conf = write_settings_folder(folder / "conf", warehouse=str(folder / "warehouse"))
+    definitions = folder / "definitions.yml"
+    definitions.write_text(
+        "entities: [{name: item, join_keys: {id: long}}]\n"
+        "feature_groups: [{name: prices, entity: item, features: [{name: price, type: double}]}]\n"
+    )
+    places = {"DEFINITIONS": str(definitions), "RUN": run_id, "FOLDER": str(folder)}
+    for words, expected in COMMANDS:
+        arguments = [_placed(word, places) for word in words]
+        code = run([*arguments, "--conf", str(conf), "--tenant", "acme", "--json"])
+        assert code == expected, (words, code)
+
+
+def _placed(word: str, places: dict[str, str]) -> str:
+    for name, place in places.items():
+        word = word.replace(name, place)
+    return word
+
+
+if __name__ == "__main__":
+    {"methods": methods, "commands": commands}[sys.argv[1]](Path(sys.argv[2]))
+    assert not {"pyspark", "py4j", "delta"} & set(sys.modules), "Spark was loaded"
