@@ -376,17 +376,17 @@ class NativeTable:
         The log's own bounds are in milliseconds, so the files at the ends say it.
         """
         slack = timedelta(milliseconds=1)
-        logged = [file.bounds.get(column, (None, None)) for file in files]
-        lowest = min((low for low, _ in logged if low is not None), default=None)
-        highest = max((high for _, high in logged if high is not None), default=None)
+        logged = [file.bounds.get(column) for file in files]
+        known = [bounds for bounds in logged if bounds is not None and None not in bounds]
+        # Between these, a file cannot hold the oldest or the newest.
+        inner = (min(low for low, _ in known) + slack, max(high for _, high in known) - slack) if known else None
         schema = pa.schema([pa.field(column, pa.timestamp("us", "UTC"))])
         exact = []
-        for file, (low, high) in zip(files, logged, strict=True):
-            is_inner = low is not None and high is not None and low > lowest + slack and high < highest - slack
-            if not is_inner:
-                bounds = pc.min_max(self.read_data(file, schema).column(column)).as_py()
-                if bounds["min"] is not None:
-                    exact.append((bounds["min"], bounds["max"]))
+        for file, bounds in zip(files, logged, strict=True):
+            if inner is None or bounds is None or None in bounds or bounds[0] <= inner[0] or bounds[1] >= inner[1]:
+                found = pc.min_max(self.read_data(file, schema).column(column)).as_py()
+                if found["min"] is not None:
+                    exact.append((found["min"], found["max"]))
         return (min(low for low, _ in exact), max(high for _, high in exact)) if exact else None
 
     def _may_hold(self, files: Sequence[LogFile], where: Where, schema: pa.Schema) -> list[LogFile]:
