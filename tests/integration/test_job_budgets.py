@@ -1,0 +1,143 @@
+"""How many Spark jobs an operation runs, by Spark's own count: small things run none, large ones few."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore
+from tests.conftest import Clock, OpenFeatureStore, spark_setting
+
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+LATER = datetime(2026, 11, 9, tzinfo=UTC)
+USER = Entity("user", join_keys={"user_id": "string"})
+VISITS = FeatureGroup(
+    "visits", USER, features=[Feature("pages", "long", min=0), Feature("seconds", "double")], retention="400d"
+)
+TOTALS = FeatureGroup(
+    "totals",
+    USER,
+    features=[Feature("pages", "long")],
+    sources={"visits": {"group": "visits"}},
+    transformation={"sql": "SELECT user_id, SUM(pages) AS pages FROM visits GROUP BY user_id"},
+    expect={"min_rows": 1},
+)
+PERIOD = ("2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z")
+
+
+class Jobs:
+    """The jobs that a session has run."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self.spark = spark
+
+    def count(self) -> int:
+        return len(self.spark.sparkContext.statusTracker().getJobIdsForGroup())
+
+    def of(self, call: Callable[[], Any]) -> int:
+        before = self.count()
+        call()
+        return self.count() - before
+
+
+@contextmanager
+def as_in_production(spark: SparkSession) -> Iterator[None]:
+    """With adaptive execution, which makes a job of each shuffle."""
+    with spark_setting(spark, "spark.sql.adaptive.enabled", "true"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def fs(open_feature_store: OpenFeatureStore) -> FeatureStore:
+    fs = open_feature_store(Clock(LATER))
+    fs.apply([VISITS, TOTALS])
+    fs.tenant("acme").write_batch("visits", rows(range(20)))
+    return fs
+
+
+@pytest.fixture(scope="module")
+def store(fs: FeatureStore) -> OfflineStore:
+    return fs.tenant("acme")
+
+
+@pytest.fixture
+def jobs(spark: SparkSession) -> Jobs:
+    return Jobs(spark)
+
+
+def rows(numbers: range) -> list[dict[str, Any]]:
+    return [
+        {"user_id": f"u{n % 5}", "event_timestamp": NOON.replace(minute=n), "pages": n, "seconds": n / 2}
+        for n in numbers
+    ]
+
+
+def frame(spark: SparkSession, worst: int = 0) -> DataFrame:
+    at = "timestamp'2026-11-02 10:00:00' + make_dt_interval(0, 0, 0, id)"
+    return spark.range(30).selectExpr(
+        "concat('u', id % 5) AS user_id", f"{at} AS event_timestamp", f"id - {worst} AS pages", "id / 2 AS seconds"
+    )
+
+
+SMALL: dict[str, Callable[[FeatureStore, OfflineStore], Any]] = {
+    "apply": lambda fs, store: fs.apply([VISITS, TOTALS, FeatureGroup("more", USER, features=[Feature("x", "int")])]),
+    "a local batch": lambda fs, store: store.write_batch("visits", rows(range(30, 40))),
+    "a local batch with rejected rows": lambda fs, store: store.write_batch(
+        "visits", [*rows(range(40, 42)), {"user_id": "u1", "event_timestamp": NOON, "pages": -1}]
+    ),
+    "a value written": lambda fs, store: store.write_feature_value("visits:pages", {"user_id": "u1"}, 3, NOON),
+    "a value read": lambda fs, store: store.get_feature_at_time("visits:pages", {"user_id": "u1"}, LATER),
+    "a history": lambda fs, store: store.get_feature_history("visits:pages", {"user_id": "u1"}, to="pandas"),
+    "batch features": lambda fs, store: store.get_batch_features("visits:pages", *PERIOD, to="arrow"),
+    "rejected rows": lambda fs, store: store.rejected("visits", to="arrow"),
+    "rejected rows once more": lambda fs, store: store.retry_rejected("visits"),
+    "totals": lambda fs, store: store.get_stats(),
+    "what a cleanup would delete": lambda fs, store: store.cleanup(dry_run=True),
+    "a cleanup with nothing to delete": lambda fs, store: store.cleanup(),
+    "runs": lambda fs, store: store.runs(to="arrow"),
+    "the latest runs": lambda fs, store: store.latest_runs(),
+    "groups": lambda fs, store: fs.feature_groups(),
+    "training sets": lambda fs, store: FeatureDataLoader(store).list(),
+    "definitions": lambda fs, store: fs.registry_history(to="arrow"),
+}
+
+
+@pytest.mark.parametrize("what", SMALL)
+def test_small_things_run_no_job(fs: FeatureStore, store: OfflineStore, jobs: Jobs, what: str) -> None:
+    assert jobs.of(lambda: SMALL[what](fs, store)) == 0
+
+
+def test_a_frame_is_written_with_four_jobs(spark: SparkSession, store: OfflineStore, jobs: Jobs) -> None:
+    with as_in_production(spark):
+        assert jobs.of(lambda: store.write_batch("visits", frame(spark))) <= 4
+        assert jobs.of(lambda: store.write_batch("visits", frame(spark, worst=3))) <= 4
+
+
+def test_a_window_costs_five_jobs_more_than_its_sql(spark: SparkSession, store: OfflineStore, jobs: Jobs) -> None:
+    with as_in_production(spark):
+        own = jobs.of(lambda: _the_sql_alone(spark, store))
+        assert jobs.of(lambda: store.materialize_feature("totals", *PERIOD)) <= own + 5
+
+
+def _the_sql_alone(spark: SparkSession, store: OfflineStore) -> None:
+    visits = store.get_batch_features("visits:pages", *PERIOD).rows
+    visits.groupBy("user_id").sum("pages").write.format("noop").mode("overwrite").save()
+
+
+def test_a_profile_costs_three_jobs_more_than_a_pass_over_the_rows(
+    spark: SparkSession, store: OfflineStore, jobs: Jobs
+) -> None:
+    with as_in_production(spark):
+        one_pass = jobs.of(lambda: store.get_batch_features("visits:pages", *PERIOD).rows.toArrow())
+        assert jobs.of(lambda: store.profile("visits")) <= one_pass + 3
+        assert jobs.of(lambda: store.profile("visits")) == 0
+
+
+def test_optimize_runs_no_job_for_small_partitions_nor_for_good_ones(store: OfflineStore, jobs: Jobs) -> None:
+    store.write_batch("visits", rows(range(50, 52)))
+    assert jobs.of(lambda: store.optimize(["visits"])) == 0
+    assert [result.rewritten for result in store.optimize(["visits"])] == [0]
+    assert jobs.of(lambda: store.optimize()) == 0
