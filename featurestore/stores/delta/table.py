@@ -52,6 +52,7 @@ def conflicts() -> tuple[type[Exception], ...]:
     )
 
 
+_NEEDS_FEATURES = ("delta.enable", "delta.feature.", "delta.columnMapping.", "delta.checkpointPolicy")
 # A retry reads again and makes the change anew. With these waits a writer retries for some minutes before it gives up.
 _retry_on_conflict = retry(
     retry=retry_if_exception(lambda error: isinstance(error, conflicts())),
@@ -101,8 +102,8 @@ def quote(identifier: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Return a Spark SQL string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """Return a Spark SQL string literal, in which Spark replaces no variable such as ``${name}``."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\u0024{") + "'"
 
 
 def column_sql(field: StructField) -> str:
@@ -244,7 +245,8 @@ class DeltaTable:
         return dict(self.detail()["properties"]) if self.native is None else self.native.properties()
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
-        if self.native is not None:
+        # Delta-rs sets a property without the table feature that Delta demands with it.
+        if self.native is not None and not any(name.startswith(_NEEDS_FEATURES) for name in properties):
             return self.native.set_properties(properties)
         return self._set_properties(properties)
 
