@@ -156,8 +156,8 @@ class GroupTable:
             if native.append_files(files, ground, once, record.to_json()):
                 return None
         raise TableBusyError(
-            f"table {native.path}: others changed its columns or properties, or erased rows, during each of {_MOST_WRITES} "
-            "tries to write; nothing was written. Try again"
+            f"table {native.path}: others changed its columns or properties, or erased rows, during each of "
+            f"{_MOST_WRITES} tries to write; nothing was written. Try again"
         )
 
     def takes_local_writes(self) -> bool:

@@ -114,7 +114,12 @@ def test_spark_and_python_choose_the_same_rows(
     """One query for many conditions, because each query costs a job."""
     table = to_spark(spark, numbered(rows))
     texts = [sql_condition(where, literal) for where in conditions]
-    answers = table.coalesce(1).sortWithinPartitions("row").select(*(F.expr(f"coalesce({text}, false)") for text in texts)).collect()
+    answers = (
+        table.coalesce(1)
+        .sortWithinPartitions("row")
+        .select(*(F.expr(f"coalesce({text}, false)") for text in texts))
+        .collect()
+    )
     for place, row in enumerate(rows):
         expected = [passes(row, where) for where in conditions]
         different = [text for text, own, other in zip(texts, answers[place], expected, strict=True) if own != other]

@@ -25,7 +25,7 @@ _DICTIONARY_BYTES = 4 * 1024**2
 _INDEXED_COLUMNS = 32
 _TEXT_PREFIX = 32
 _LAST_CHARACTER = "\U0010ffff"
-# Python's instants in microseconds since 1970, but for those that cannot be rounded up to a whole millisecond; its days.
+# Python's instants in microseconds since 1970, up to the last that is a whole millisecond, and its days.
 _INSTANTS = (-62_135_596_800_000_000, 253_402_300_799_999_000)
 _DAYS = (-719_162, 2_932_896)
 # The days between the Julian and the Gregorian calendar, which Delta reads as later ones in statistics.

@@ -127,8 +127,8 @@ class NativeTable:
         except DeltaError as error:
             newest = self._open().version()
             raise StorageError(
-                f"table {self.path}: version {version} cannot be read, the newest is {newest}; the log no longer has it, "
-                "or does not have it yet: read another version"
+                f"table {self.path}: version {version} cannot be read, the newest is {newest}; the log no "
+                "longer has it, or does not have it yet: read another version"
             ) from error
 
     @_checked
@@ -265,8 +265,8 @@ class NativeTable:
             if file.logged != quote(file.path, safe=_UNENCODED):
                 # The library encodes the path anew, and a file that is removed by another spelling stays.
                 raise StorageError(
-                    f"table {self.path}: {file.logged}: its path has characters that Spark and delta-rs spell differently, so "
-                    "only Spark can remove it; nothing was written. Set small_tables to 'spark' for this write"
+                    f"table {self.path}: {file.logged}: its path has characters that Spark and delta-rs spell "
+                    "differently, so only Spark can remove it; nothing was written. Set small_tables to 'spark' for this write"
                 )
         actions: list[AddAction | RemoveAction] = [
             AddAction(file.path, file.bytes, file.partition, file.modified, data_change, file.statistics)
@@ -282,8 +282,8 @@ class NativeTable:
         properties = CommitProperties(
             custom_metadata=None if metadata is None else {"userMetadata": metadata},
             app_transactions=None if transaction is None else [deltalake.Transaction(*transaction)],
-            # What was decided by the rows of this version is decided anew on the next one. A transaction needs not be: the
-            # library refuses one that another writer has committed meanwhile.
+            # What was decided by the rows of this version is decided anew on the next one. A transaction needs not be:
+            # the library refuses one that another writer has committed meanwhile.
             max_commit_retries=0 if is_decided else None,
         )
         table.create_write_transaction(
@@ -366,12 +366,13 @@ class NativeTable:
         """
         slack = timedelta(milliseconds=1)
         logged = [file.bounds.get(column, (None, None)) for file in files]
-        lowest = min((low for low, _ in logged if low is not None), default=None)
-        highest = max((high for _, high in logged if high is not None), default=None)
+        lowest: Any = min((low for low, _ in logged if low is not None), default=None)
+        highest: Any = max((high for _, high in logged if high is not None), default=None)
         schema = pa.schema([pa.field(column, pa.timestamp("us", "UTC"))])
         exact = []
         for file, (low, high) in zip(files, logged, strict=True):
-            is_inner = low is not None and high is not None and low > lowest + slack and high < highest - slack
+            is_known = None not in (low, high, lowest, highest)
+            is_inner = is_known and low > lowest + slack and high < highest - slack
             if not is_inner:
                 bounds = pc.min_max(self.read_data(file, schema).column(column)).as_py()
                 if bounds["min"] is not None:
@@ -471,4 +472,3 @@ def _has_plain_files(table: deltalake.DeltaTable) -> bool:
     if protocol.min_reader_version == 2 or features - _PLAIN_FEATURES:
         return False
     return properties.get(_MAPPING, "none") == "none" and properties.get(_VECTORS) != "true"
-

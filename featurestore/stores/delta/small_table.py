@@ -92,7 +92,9 @@ class NativeSmallTable:
     def append(self, rows: pa.Table, transaction: Transaction | None = None) -> None:
         self.create()
         before = self.table.version()
-        self.table.append(self._ordered(rows), None if transaction is None else (transaction.app_id, transaction.version))
+        self.table.append(
+            self._ordered(rows), None if transaction is None else (transaction.app_id, transaction.version)
+        )
         # Of several writers at once, the one that passed the number sees it.
         if before // _COMMITS_BETWEEN_COMPACTIONS < self.table.version() // _COMMITS_BETWEEN_COMPACTIONS:
             self.table.compact()

@@ -50,7 +50,7 @@ def test_every_commit_of_six_processes_is_there_once(tmp_path: Path) -> None:
     versions = sorted(int(file.stem) for file in log.iterdir() if re.fullmatch(r"\d{20}\.json", file.name))
     assert versions == list(range(len(written) + 1))
     committed = sorted(str(commit.user_metadata) for commit in table.history() if commit.version > 0)
-    assert {} == Counter(written) - Counter(committed), "lost"
+    assert Counter(written) - Counter(committed) == {}, "lost"
     assert committed == written
     assert sorted(table.read().column("marker").to_pylist()) == written
 

@@ -475,7 +475,9 @@ def test_an_old_table_with_type_widening_is_read_after_a_column_is_widened(locat
     table.change_type(pa.field("x", pa.float64()))
     wide = native.schema()
     assert [wide.field(name).type for name in ("n", "x")] == [pa.int64(), pa.float64()]
-    table.append(table.spark.createDataFrame(pa.table({"key": ["b"], "n": [2**40], "x": [0.1]}, schema=wide)).coalesce(1))
+    table.append(
+        table.spark.createDataFrame(pa.table({"key": ["b"], "n": [2**40], "x": [0.1]}, schema=wide)).coalesce(1)
+    )
     assert native.snapshot().is_plain
     assert in_order(native.read()) == in_order(table.read().toArrow())
     assert native.read([Compare("n", ">=", 2**39)]).column("key").to_pylist() == ["b"]

@@ -88,7 +88,10 @@ def test_appended_rows_are_read_by_conditions_on_any_columns(table: NativeTable)
     assert contents(table, *equal(tenant="acme", key="a")) == [("acme", "a", 1)]
     assert contents(table, Compare("n", "is null")) == [("acme", "b", None)]
     assert contents(table, Compare("n", ">=", 3)) == [("acme", "c", 4), ("zeta", "a", 3)]
-    assert contents(table, Compare("n", "<=", 3), Compare("key", "in", ("a", "c"))) == [("acme", "a", 1), ("zeta", "a", 3)]
+    assert contents(table, Compare("n", "<=", 3), Compare("key", "in", ("a", "c"))) == [
+        ("acme", "a", 1),
+        ("zeta", "a", 3),
+    ]
     either = AnyOf(((Compare("n", "is null"),), (Compare("tenant", "=", "zeta"),)))
     assert contents(table, either) == [("acme", "b", None), ("zeta", "a", 3)]
     assert contents(table, Compare("key", "in", ())) == []
@@ -213,7 +216,9 @@ def test_compacting_keeps_each_row_once_and_changes_no_data(table: NativeTable) 
         ("", 5), ("acme", 5), ("zeta", 5),
     ]  # fmt: skip
     actions = [json.loads(line) for line in log_entry(table, 6).read_text().splitlines()]
-    changes = [action.get("add", action.get("remove"))["dataChange"] for action in actions if "commitInfo" not in action]
+    changes = [
+        action.get("add", action.get("remove"))["dataChange"] for action in actions if "commitInfo" not in action
+    ]
     assert changes == [False] * 18
     assert table.changed_partitions(5, 6) == []
     table.compact()
@@ -383,7 +388,9 @@ def test_an_extent_is_exact_to_the_microsecond(tmp_path: Path) -> None:
         NEW_YEAR + 998 * MICROSECOND,
         middle + timedelta(days=1) + MICROSECOND,
     )
-    assert table.extent([file for file in files if "at" not in file.bounds or file.bounds["at"][0] is None], "at") is None
+    assert (
+        table.extent([file for file in files if "at" not in file.bounds or file.bounds["at"][0] is None], "at") is None
+    )
     assert table.extent([], "at") is None
 
 
@@ -563,7 +570,11 @@ def test_an_error_names_the_damaged_file(table: NativeTable, damage: str) -> Non
     if damage == "gone":
         file.unlink()
     else:
-        damaged = {"cut": contents[:100], "empty": b"", "zeros": contents[:4] + bytes(len(contents) - 8) + contents[-4:]}
+        damaged = {
+            "cut": contents[:100],
+            "empty": b"",
+            "zeros": contents[:4] + bytes(len(contents) - 8) + contents[-4:],
+        }
         file.write_bytes(damaged[damage])
     for call in (table.read, lambda: table.delete(equal(key="key 1")), lambda: table.update(equal(n=1), {"n": 2})):
         with pytest.raises(StorageError) as caught:
@@ -588,7 +599,9 @@ def test_no_damage_raises_an_error_of_another_class(table: NativeTable, seed: in
 
 @pytest.mark.parametrize("version", [1, 2, 3])
 @pytest.mark.parametrize("damage", ["lost", "cut"])
-def test_an_error_names_the_table_whose_commit_is_lost_or_cut_off(table: NativeTable, version: int, damage: str) -> None:
+def test_an_error_names_the_table_whose_commit_is_lost_or_cut_off(
+    table: NativeTable, version: int, damage: str
+) -> None:
     for number in range(3):
         table.append(rows(("acme", "a", number)))
     entry = log_entry(table, version)
@@ -635,7 +648,10 @@ def largest_file(size: int) -> Iterator[None]:
 @pytest.mark.parametrize("size", [0, 300, 900])
 def test_a_disk_without_room_leaves_the_table_as_it_was_and_its_lock_free(table: NativeTable, size: int) -> None:
     many = rows(*(("acme", f"key {number}", number) for number in range(200)))
-    with largest_file(size), pytest.raises(StorageError, match=f"table {table.path}: .*takes no file so large") as caught:
+    with (
+        largest_file(size),
+        pytest.raises(StorageError, match=f"table {table.path}: .*takes no file so large") as caught,
+    ):
         table.append(many, ("batch", 1), "metadata " * 100)
     assert "\x1b" not in str(caught.value)
     assert table.version() == 0

@@ -76,7 +76,6 @@ def is_free(path: Path, engine: Engine = "delta-rs") -> bool:
     return answers[0]
 
 
-
 def _can_lock(path: Path) -> bool:
     program = "import sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire(timeout=0)"
     return subprocess.run([sys.executable, "-c", program, str(path)], capture_output=True, check=False).returncode == 0
@@ -128,9 +127,9 @@ def test_a_thread_may_hold_the_lock_several_times_and_by_both_engines(path: Path
 
 
 def test_the_error_names_the_holder_the_table_and_the_lock(path: Path) -> None:
-    with other_process(_HOLD, path, "Spark", 60) as holder, pytest.raises(TableBusyError) as caught:
-        with WriterLock(path, 0.3).held("delta-rs"):
-            pass
+    lock = WriterLock(path, 0.3)
+    with other_process(_HOLD, path, "Spark", 60) as holder, pytest.raises(TableBusyError) as caught, lock.held("Spark"):
+        pass
     assert f"table groups__visits_v1__values: process {holder.pid}, by Spark, since 20" in str(caught.value)
     assert f"still holds its lock {path.resolve()} after 0.3 seconds; nothing was written" in str(caught.value)
 
@@ -140,7 +139,10 @@ def test_the_error_says_so_if_the_holder_is_not_known(path: Path) -> None:
         for text in (None, ""):
             holder = path.with_suffix(".holder")
             holder.unlink() if text is None else holder.write_text(text)
-            with pytest.raises(TableBusyError, match="another writer still holds"), WriterLock(path, 0.05).held("Spark"):
+            with (
+                pytest.raises(TableBusyError, match="another writer still holds"),
+                WriterLock(path, 0.05).held("Spark"),
+            ):
                 pass
 
 
