@@ -266,7 +266,8 @@ class NativeTable:
                 # The library encodes the path anew, and a file that is removed by another spelling stays.
                 raise StorageError(
                     f"table {self.path}: {file.logged}: its path has characters that Spark and delta-rs spell "
-                    "differently, so only Spark can remove it; nothing was written. Set small_tables to 'spark' for this write"
+                    "differently, so only Spark can remove it; nothing was written. Set small_tables to 'spark' for "
+                    "this write"
                 )
         actions: list[AddAction | RemoveAction] = [
             AddAction(file.path, file.bytes, file.partition, file.modified, data_change, file.statistics)
