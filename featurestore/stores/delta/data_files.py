@@ -28,8 +28,6 @@ _LAST_CHARACTER = "\U0010ffff"
 # Python's instants in microseconds since 1970, up to the last that is a whole millisecond, and its days.
 _INSTANTS = (-62_135_596_800_000_000, 253_402_300_799_999_000)
 _DAYS = (-719_162, 2_932_896)
-# The days between the Julian and the Gregorian calendar, which Delta reads as later ones in statistics.
-_GAP = ((1582, 10, 5), (1582, 10, 14))
 # The folder of rows without a partition's value, and what Hive escapes in the names of other folders.
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{}\[\]^]")
@@ -220,8 +218,6 @@ def _rounded(least: Any, greatest: Any) -> tuple[Any, Any] | None:
     if isinstance(least, str):
         low, high, cut = least[:_TEXT_PREFIX], greatest[:_TEXT_PREFIX], greatest[_TEXT_PREFIX:]
         return None if cut > _LAST_CHARACTER else (low, high + _LAST_CHARACTER if cut else high)
-    if isinstance(least, date) and any(_GAP[0] <= (at.year, at.month, at.day) <= _GAP[1] for at in (least, greatest)):
-        return None
     if isinstance(least, datetime):
         # Delta keeps milliseconds.
         up = greatest if greatest.microsecond % 1000 == 0 else greatest + timedelta(milliseconds=1)

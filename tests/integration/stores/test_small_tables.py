@@ -259,7 +259,7 @@ def test_spark_skips_no_row_by_native_statistics(locate: Locate) -> None:
     instants = [
         NEW_YEAR + 1 * MICROSECOND, NEW_YEAR + 999 * MICROSECOND, NEW_YEAR - MICROSECOND, datetime(1, 1, 1, tzinfo=UTC),
         datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC), datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC),
-        datetime(1582, 10, 10, 1, tzinfo=UTC),
+        datetime(1582, 10, 4, 1, tzinfo=UTC),
     ]  # fmt: skip
     numbers = [0.0, -0.0, math.nan, math.inf, -math.inf, 1e-310, 0.1]
     schema = pa.schema([("text", pa.string()), ("at", INSTANT), ("x", pa.float64()), ("on", pa.date32())])
