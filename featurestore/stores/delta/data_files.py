@@ -25,7 +25,7 @@ _DICTIONARY_BYTES = 4 * 1024**2
 _INDEXED_COLUMNS = 32
 _TEXT_PREFIX = 32
 _LAST_CHARACTER = "\U0010ffff"
-# Python's instants in microseconds since 1970, without those that no millisecond follows; its days.
+# Python's instants in microseconds since 1970, up to the last that is a whole millisecond, and its days.
 _INSTANTS = (-62_135_596_800_000_000, 253_402_300_799_999_000)
 _DAYS = (-719_162, 2_932_896)
 # The folder of rows without a partition's value, and what Hive escapes in the names of other folders.

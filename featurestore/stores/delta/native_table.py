@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import deltalake
 import pyarrow as pa
@@ -37,6 +37,8 @@ _PLAIN_FEATURES = frozenset(
 _PLAIN_WRITES = frozenset({"appendOnly", "invariants", "changeDataFeed", "checkConstraints", "timestampNtz"})
 _NO_PLAIN_WRITES = ("delta.enableRowTracking", "delta.enableDeletionVectors", "delta.enableTypeWidening")
 _CONSTRAINTS = "delta.constraints."
+# The characters of paths that delta-rs does not encode in the log, besides letters and digits.
+_UNENCODED = "/!$&'()+,-.:;=@_~"
 _MAPPING = "delta.columnMapping.mode"
 _TYPE_WIDENING = "typeWidening"
 _VECTORS = "delta.enableDeletionVectors"
@@ -89,6 +91,8 @@ class LogFile:
     bounds: Mapping[str, tuple[Any, Any]]
     # Whether the bounds are exact; those of the log are in milliseconds, and texts are cut.
     is_exact: bool = False
+    # The path as the log spells it, which encodes some characters.
+    logged: str | None = None
 
 
 @dataclass(frozen=True)
@@ -280,6 +284,14 @@ class NativeTable:
         }
         if metadata is not None:
             custom["userMetadata"] = metadata
+        for file in removed:
+            if file.logged != quote(file.path, safe=_UNENCODED):
+                # The library encodes the path anew, and a file that is removed by another spelling stays.
+                raise StorageError(
+                    f"table {self.path}: {file.logged}: its path has characters that Spark and delta-rs spell "
+                    "differently, so only Spark can remove it; nothing was written. Set small_tables to 'spark' for "
+                    "this write"
+                )
         actions: list[AddAction | RemoveAction] = [
             AddAction(file.path, file.bytes, file.partition, file.modified, data_change, file.statistics)
             for file in added
@@ -333,6 +345,7 @@ class NativeTable:
         return [
             LogFile(
                 path=unquote(row["path"]),
+                logged=row["path"],
                 bytes=row["size_bytes"],
                 rows=self._rows_of(unquote(row["path"])) if counts is None or row[counts] is None else row[counts],
                 partition={name: row.get(column) for name, column in partitions.items()},

@@ -51,6 +51,9 @@ def conflicts() -> tuple[type[Exception], ...]:
     )
 
 
+_NEEDS_FEATURES = ("delta.enable", "delta.feature.", "delta.columnMapping.", "delta.checkpointPolicy")
+
+
 def _checked(call: Callable[Params, Result]) -> Callable[Params, Result]:
     """Decorate a table's method: storage faults, including those that Delta ignores, name the table and the file."""
 
@@ -99,8 +102,8 @@ def quote(identifier: str) -> str:
 
 
 def literal(text: str) -> str:
-    """Return a Spark SQL string literal."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """Return a Spark SQL string literal, in which Spark replaces no variable such as ``${name}``."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\u0024{") + "'"
 
 
 def column_sql(field: StructField) -> str:
@@ -267,7 +270,9 @@ class DeltaTable:
     def set_properties(self, properties: Mapping[str, str]) -> None:
         if not properties:
             return None
-        if self.native is not None and self.native.takes_plain_writes():
+        # Delta-rs sets a property without the table feature that Delta demands with it.
+        is_plain = not any(name.startswith(_NEEDS_FEATURES) for name in properties)
+        if self.native is not None and is_plain and self.native.takes_plain_writes():
             return self.native.set_properties(properties)
         return self._set_properties(properties)
 

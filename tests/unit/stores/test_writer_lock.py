@@ -127,11 +127,8 @@ def test_a_thread_may_hold_the_lock_several_times_and_by_both_engines(path: Path
 
 
 def test_the_error_names_the_holder_the_table_and_the_lock(path: Path) -> None:
-    with (
-        other_process(_HOLD, path, "Spark", 60) as holder,
-        pytest.raises(TableBusyError) as caught,
-        WriterLock(path, 0.3).held("delta-rs"),
-    ):
+    lock = WriterLock(path, 0.3)
+    with other_process(_HOLD, path, "Spark", 60) as holder, pytest.raises(TableBusyError) as caught, lock.held("Spark"):
         pass
     assert f"table groups__visits_v1__values: process {holder.pid}, by Spark, since 20" in str(caught.value)
     assert f"still holds its lock {path.resolve()} after 0.3 seconds; nothing was written" in str(caught.value)
