@@ -139,6 +139,7 @@ def of_training_sets(loader: FeatureDataLoader) -> None:
     frame = saved.to_pandas()
     assert frame.entity_ids["user_id"].tolist() == ["bob", "ann"]
     assert saved.to_numpy().X.shape == (2, 3)
+    assert loader.diff("churn", 1, 2).is_same
     assert loader.delete("churn", 1) == (1,)
     assert [saved.version for saved in loader.list("churn")] == [2]
 
@@ -165,6 +166,7 @@ COMMANDS: list[tuple[list[str], int]] = [
     (["erasures"], 0),
     (["training-set", "list"], 0),
     (["training-set", "show", "churn"], 0),
+    (["training-set", "diff", "churn", "1", "2"], 0),
     (["training-set", "delete", "churn", "--version", "1"], 0),
     (["catalog", "build", "FOLDER/site"], 0),
     (["doctor"], 16),

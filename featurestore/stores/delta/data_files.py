@@ -196,16 +196,15 @@ def read_file(
 ) -> pa.Table:
     """Return a file's rows with these columns; a column that the file lacks is null, one of its partition is constant.
 
-    A column that was widened after the file was written is cast. Row groups that cannot pass ``filters`` are skipped.
+    A column that was widened after the file was written is cast, and so are timestamps of Spark's older type INT96. Row
+    groups that cannot pass ``filters`` are skipped.
     """
     file = str(Path(root, path))
-    with pq.ParquetFile(file) as opened:
-        stored = set(opened.schema_arrow.names)
+    with pq.ParquetFile(file, coerce_int96_timestamp_unit="us") as opened:
+        stored = {field.name: field.type for field in opened.schema_arrow}
         names = [name for name in schema.names if name in stored]
-        is_widened = any(
-            opened.schema_arrow.field(name).type in _NARROW.get(schema.field(name).type, ()) for name in names
-        )
-        rows = opened.read(names) if filters is None or is_widened else None
+        is_cast = any(_is_cast(stored[name], schema.field(name).type) for name in names)
+        rows = opened.read(names) if filters is None or is_cast else None
         count = opened.metadata.num_rows
     if rows is None:
         rows = pq.read_table(file, columns=names, filters=filters, partitioning=None)
@@ -219,8 +218,12 @@ def read_file(
         else:
             columns.append(pa.nulls(count, field.type))
     whole = pa.table(columns, schema=schema)
-    # A file of narrower values was read whole, because the condition is on the wider ones.
-    return whole.filter(filters) if filters is not None and is_widened else whole
+    # A file of other types was read whole, because the condition is on those of the table.
+    return whole.filter(filters) if filters is not None and is_cast else whole
+
+
+def _is_cast(stored: pa.DataType, wanted: pa.DataType) -> bool:
+    return stored in _NARROW.get(wanted, ()) or (pa.types.is_timestamp(wanted) and stored != wanted)
 
 
 def _constant(value: Any, count: int, kind: pa.DataType) -> pa.Array:
