@@ -148,7 +148,9 @@ TIMES = ["--start", "2026-02-01T00:00:00Z", "--end", "2026-03-01T00:00:00Z"]
 COMMANDS: list[tuple[list[str], int]] = [
     (["plan", "DEFINITIONS"], 0),
     (["apply", "DEFINITIONS"], 0),
+    (["init", "FOLDER/project"], 0),
     (["groups", "list"], 0),
+    (["backfill", "prices", *TIMES, "--every", "7d", "--dry-run"], 0),
     (["groups", "show", "stats"], 0),
     (["write", "stats:score", "0.5", "--entity", "user_id=cid", "--at", "2026-02-01T00:00:00Z"], 0),
     (["get", "stats:score", "stats:plan", "--entity", "user_id=ann", "--at", "2026-03-01T00:00:00Z"], 0),
@@ -180,7 +182,12 @@ def commands(folder: Path) -> None:
     definitions = folder / "definitions.yml"
     definitions.write_text(
         "entities: [{name: item, join_keys: {id: long}}]\n"
-        "feature_groups: [{name: prices, entity: item, features: [{name: price, type: double}]}]\n"
+        "feature_groups:\n"
+        "  - name: prices\n"
+        "    entity: item\n"
+        "    features: [{name: price, type: double}]\n"
+        "    sources: {offers: {path: offers, shared: true}}\n"
+        "    transformation: {sql: 'SELECT id, price FROM offers WHERE day >= :start_time AND day < :end_time'}\n"
     )
     places = {"DEFINITIONS": str(definitions), "RUN": run_id, "FOLDER": str(folder)}
     for words, expected in COMMANDS:

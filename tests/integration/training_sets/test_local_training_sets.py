@@ -117,7 +117,7 @@ def assert_same_frames(ours: TrainingFrame, theirs: TrainingFrame) -> None:
     for name in ("X", "entity_ids", "spine"):
         assert_cells_are_the_same(getattr(ours, name), getattr(theirs, name))
     assert_series_equal(ours.timestamps, theirs.timestamps)
-    assert_frame_equal(pd.DataFrame({"y": ours.y}), pd.DataFrame({"y": theirs.y}))
+    assert_frame_equal(*(pd.DataFrame({"y": frame.y}, index=frame.X.index) for frame in (ours, theirs)))
     assert ours.feature_names == theirs.feature_names
     assert ours.metadata == theirs.metadata
 
