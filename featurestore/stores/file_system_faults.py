@@ -9,6 +9,7 @@ FILE_SYSTEM_FAULTS = {
     "File too large": "the file system takes no file so large, or a limit of this process is reached; raise it",
     "Read-only file system": "the file system is read-only; mount it for writing, or name another warehouse",
     "Permission denied": "this user may not write there; grant it, or name another warehouse",
+    "Operation not permitted": "the file system forbids it (an immutable file?); allow it, or name another warehouse",
     "Mkdirs failed to create": "a folder cannot be made there; see that it may be written to",
 }
 

@@ -14,6 +14,7 @@ from featurestore.columnar.rows.stored_rows import as_stored, in_file_order
 from featurestore.columnar.schema import PARTITION_COLUMNS, REJECTED, values_schema
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.types import is_wider
+from featurestore.errors import TableBusyError
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.suppression import REASON
@@ -24,7 +25,7 @@ from featurestore.stores.delta.native_table import LogFile, NativeTable, Snapsho
 from featurestore.stores.delta.pruning import Dates, Times, chosen_files, row_condition, with_keys
 from featurestore.stores.delta.table import DeltaTable, Transaction, in_few_files, literal, spark_schema
 from featurestore.stores.delta.task_files import write_in_tasks
-from featurestore.stores.delta.which_rows import equal
+from featurestore.stores.delta.which_rows import Test, equal
 from featurestore.stores.layout import Layout
 from featurestore.stores.storage_faults import storage_errors
 
@@ -36,13 +37,13 @@ _PROPERTIES = {
     "delta.logRetentionDuration": "interval 400 days",
     "delta.deletedFileRetentionDuration": "interval 400 days",
 }
-# A widened column (int to long, float to double) keeps its files.
-_TYPE_WIDENING = {"delta.enableTypeWidening": "true"}
 # In tables that track rows: the as-of join leaves arrays out of its sort and looks them up again by these.
 ROW_IDENTITY = "__row_identity"
 _WIDER = {pa.int32(): (pa.int64(),), pa.float32(): (pa.float64(),)}
 # Files of more bytes are read by Spark.
 _MOST_LOCAL_BYTES = 1 << 30
+# Each erasure makes writers in progress start again.
+_MOST_WRITES = 10
 # They contain the last batch, unless this many commits of upkeep followed it.
 _LAST_COMMITS = 20
 
@@ -107,10 +108,7 @@ class GroupTable:
         self.values.add_columns([field for field in defined if field.name not in stored])
         widened = [field for field in defined if field.name in stored and stored[field.name] != field.type]
         properties = self.values.properties()
-        lacking = {key: value for key, value in _PROPERTIES.items() if key not in properties}
-        # Other readers than Spark refuse the table from then on, so it is set only once a column needs it.
-        lacking |= _TYPE_WIDENING if widened else {}
-        self.values.set_properties({key: value for key, value in lacking.items() if properties.get(key) != value})
+        self.values.set_properties({key: value for key, value in _PROPERTIES.items() if key not in properties})
         for field in widened:
             self.values.change_type(field)
 
@@ -144,11 +142,18 @@ class GroupTable:
         if not self.takes_local_writes():
             return self.values.append(in_order, transaction, record.to_json())
         native, once = _native(self.values), (transaction.app_id, transaction.version)
-        if native.has_committed(once):
-            return None
-        with storage_errors(native.path):
-            files = write_in_tasks(in_order, native.path, values_schema(self.group), PARTITION_COLUMNS)
-        return native.append_files(files, once, record.to_json())
+        for _ in range(_MOST_WRITES):
+            if native.has_committed(once):
+                return None
+            ground = native.write_ground()
+            with storage_errors(native.path):
+                files = write_in_tasks(in_order, native.path, values_schema(self.group), PARTITION_COLUMNS)
+            if native.append_files(files, ground, once, record.to_json()):
+                return None
+        raise TableBusyError(
+            f"table {native.path}: others changed its columns or properties, or erased rows, during each of "
+            f"{_MOST_WRITES} tries to write; nothing was written. Try again"
+        )
 
     def takes_local_writes(self) -> bool:
         """Whether rows can be appended without Spark."""
@@ -162,6 +167,22 @@ class GroupTable:
         rows = in_file_order(as_stored(good, self.group, record.tenant_id, now), self.group)
         transaction = (_app_id(record.tenant_id, record.batch_id), 1)
         _native(self.values).append(rows, transaction, record.to_json())
+
+    def delete_before(self, tenant_id: str, before: date) -> int:
+        """Delete the tenant's rows of partitions before this one, and return their number; reads and writes no file."""
+        if self.takes_local_writes():
+            earlier = Test("event_date", "<=", before - timedelta(days=1))
+            return _native(self.values).delete_partitions([*equal(tenant_id=tenant_id), earlier])
+        where = f"tenant_id = {literal(tenant_id)} AND event_date < DATE{literal(before.isoformat())}"
+        return self.values.delete_partitions(where)
+
+    def merge_locally(self, tenant_id: str, event_date: date) -> bool:
+        """Rewrite a partition's files as one, sorted, without Spark; returns False if only Spark can."""
+        if not self.takes_local_writes():
+            return False
+        partition = equal(tenant_id=tenant_id, event_date=event_date)
+        _native(self.values).compact(partition, lambda rows: in_file_order(rows, self.group))
+        return True
 
     def append_rejected_locally(self, bad: pa.Table, tenant_id: str, batch_id: str, now: datetime) -> None:
         """The same as ``append_rejected``, without Spark."""

@@ -98,10 +98,10 @@ DOCUMENTS = [
     "[1,]", " null ", '"\t"', "1 2", "1,2", "]", "'a'", "[" * 300 + "]" * 300, "1" * 800, "\ufeff1", '"\x7f"', "truefalse",
 ]  # fmt: skip
 DATES = [date(2026, 11, 1), date(1, 1, 1), date(9999, 12, 31), date(1969, 12, 31)]
-CLOCKS = [
-    datetime(2026, 11, 1, 12), datetime(2026, 3, 29, 2, 30), datetime(2026, 10, 25, 2, 30, 0, 1), datetime(2026, 4, 5, 1, 45),
-    datetime(2026, 10, 4, 2, 10), datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999), datetime(1850, 1, 1),
-]  # fmt: skip
+CLOCKS = [datetime.fromisoformat(text) for text in (
+    "2026-11-01T12:00", "2026-03-29T02:30", "2026-10-25T02:30:00.000001", "2026-04-05T01:45", "2026-10-04T02:10",
+    "0001-01-01T00:00", "9999-12-31T23:59:59.999999", "1850-01-01T00:00",
+)]  # fmt: skip
 INSTANTS = [clock.replace(tzinfo=UTC) for clock in CLOCKS] + [
     NOON.astimezone(timezone(timedelta(hours=5, minutes=45))), datetime.max.replace(tzinfo=timezone(-timedelta(hours=1)))
 ]  # fmt: skip
@@ -313,8 +313,12 @@ def lists_of(
     return [maker(make) for make in makers]
 
 
-def structs(random: Random, rows: int) -> pa.Array:
-    makers = [random.choice(part) for part in PARTS]
+def structs(random: Random, rows: int, parts: Sequence[Sequence[Maker]] | None = None) -> pa.Array:
+    makers = (
+        [random.choice(part) for part in (*PARTS, NOTHING)]
+        if parts is None
+        else [random.choice(part) for part in parts]
+    )
     arrays = [make(random, rows) for make in makers]
     mask = pa.array([random.random() < 0.1 for _ in range(rows)])
     return pa.StructArray.from_arrays(arrays, names=[f"{'é' * number}f" for number in range(len(arrays))], mask=mask)
@@ -333,7 +337,7 @@ def maps(random: Random, rows: int) -> pa.Array:
 
 INTEGERS = of(WHOLES, *(getattr(pa, f"{sign}int{bits}")() for sign in ("", "u") for bits in (8, 16, 32, 64)))
 FLOATS = of(REALS, pa.float32(), pa.float64(), pa.float16())
-FIXED = of([*DECIMALS, *map(Decimal, WHOLES)], pa.decimal128(38, 10), pa.decimal128(20, 0), pa.decimal128(38, 0), pa.decimal128(38, 20), pa.decimal128(10, 2), pa.decimal128(38, 38), pa.decimal256(50, 10), pa.decimal32(5, 2))  # fmt: skip
+FIXED = of([*DECIMALS, *map(Decimal, WHOLES)], pa.decimal128(38, 10), pa.decimal128(20, 0), pa.decimal128(38, 0), pa.decimal128(38, 20), pa.decimal128(10, 2), pa.decimal128(38, 38), pa.decimal32(5, 2)) + of(DECIMALS, pa.decimal256(50, 10))  # fmt: skip
 NUMBERS = [*INTEGERS, *FLOATS, *FIXED]
 STRINGS = of(TEXTS, pa.string(), pa.large_string(), pa.string_view())
 TRUTHS = of([True, False], pa.bool_())
@@ -343,11 +347,11 @@ DATES_OF = [*of(DATES, pa.date32(), pa.date64()), *whole_numbers_as(pa.date32())
 NOTHING: list[Maker] = [lambda random, rows: pa.nulls(rows)]
 # Spark's client fails to cast more elements without a type than there are rows.
 NO_ELEMENTS = of([[], [None]], pa.list_(pa.null()))
-PARTS = [NUMBERS, STRINGS, [*INSTANTS_OF, *CLOCKS_OF, *DATES_OF], [*TRUTHS, *NOTHING], [*lists_of(NUMBERS), *lists_of(STRINGS), *lists_of(lists_of(DATES_OF))], [maps]]  # fmt: skip
+PARTS = [NUMBERS, STRINGS, [*INSTANTS_OF, *CLOCKS_OF, *DATES_OF], TRUTHS, [*lists_of(NUMBERS), *lists_of(STRINGS), *lists_of(lists_of(DATES_OF))], [maps]]  # fmt: skip
 BY_WORD: dict[str, list[Maker]] = {
-    **dict.fromkeys(("double", "float", "long", "int"), [*NUMBERS, *encoded(INTEGERS), *NOTHING]),
+    **{word: [*NUMBERS, *encoded(INTEGERS), *NOTHING] for word in ("double", "float", "long", "int")},
     "boolean": [*TRUTHS, *NOTHING],
-    "string": [*STRINGS, *encoded(STRINGS), *NOTHING],
+    "string": [*STRINGS, *encoded(STRINGS[:2]), *NOTHING],
     "timestamp": [*INSTANTS_OF, *INSTANTS_OF, *of(MOMENTS, pa.string()), *CLOCKS_OF, *DATES_OF, *NOTHING],
     "date": [*DATES_OF, *of(MOMENTS, pa.string()), *NOTHING],
     "json": [
@@ -444,3 +448,37 @@ def test_pandas(spark: SparkSession, group: FeatureGroup, seed: int) -> None:
         return
 
     assert_equal(spark, rows, group, zone)
+
+
+LETTERS = ["a", "b", "é", "😀", " ", "1", "-", "_", "\n", "\r", "\x0b", "\x85", "\u2028", ".", "٣", "A"]
+ATOMS = ["a", "b", "é", "😀", " ", ".", r"\d", r"\D", r"\w", r"\W", r"\s", r"\S", r"\.", "[ab]", "[^a]", r"[\w-]", r"[^\s\d]",
+         r"[a-é]", r"\x61", r"\u00e9", r"\n", "[.+é😀]", "[-a]", r"[\]\\^]"]  # fmt: skip
+REPEATS = ["", "", "", "*", "+", "?", "*?", "+?", "??", "{2}", "{0,1}", "{1,}", "{1,2}?"]
+
+
+def pattern_of(random: Random, depth: int = 0) -> str:
+    def piece() -> str:
+        if depth < 2 and random.random() < 0.3:
+            return random.choice(["(", "(?:"]) + pattern_of(random, depth + 1) + ")" + random.choice(REPEATS)
+        return random.choice(ATOMS) + random.choice(REPEATS)
+
+    def alternative() -> str:
+        pieces = "".join(piece() for _ in range(random.randint(0, 3)))
+        anchors = (random.choice(["", "", "^", r"\A"]), random.choice(["", "", "$"])) if depth == 0 else ("", "")
+        return pieces.join(anchors)
+
+    return "|".join(alternative() for _ in range(random.choice([1, 1, 2])))
+
+
+@settings(max_examples=2, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**32))
+def test_patterns(spark: SparkSession, seed: int) -> None:
+    random = Random(seed)
+    patterns = [pattern_of(random) for _ in range(60)]
+    features = [Feature(f"f{number}", "string", pattern=pattern) for number, pattern in enumerate(patterns)]
+    group = FeatureGroup("patterns", Entity("row", join_keys={"id": "long"}), features=features)
+    texts = ["".join(random.choices(LETTERS, k=random.randint(0, 4))) for _ in range(300)]
+    columns = {feature.name: pa.array(texts) for feature in features}
+    times = pa.array([NOON] * len(texts), INSTANT)
+
+    assert_equal(spark, pa.table({"id": list(range(len(texts))), "event_timestamp": times} | columns), group, None)

@@ -165,7 +165,7 @@ class _Translation:
         if letter == "\\":
             return self._escaped_letter()
         # Java nests and intersects classes.
-        if letter in "[]&^":
+        if letter in "[]&":
             raise self._undecided()
         return letter
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurestore.columnar.rows.rejected_texts import RejectedRow, candidates, mentions, spellings_of
+from featurestore.columnar.erased.rejected_texts import RejectedRow, candidates, mentions, spellings_of
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.frames.schema import data_type
 from featurestore.late_spark import DataFrame, F, StringType, StructField, StructType

@@ -15,7 +15,8 @@ from featurestore.kinds.arrow_columns.reading import UndecidedError, is_present,
 Whole = npt.NDArray[np.int64]
 
 MICROS_OF_DAY = 86_400_000_000
-_MICROS_OF_HOUR = 3_600_000_000
+# Several times of a day, its first and last included: no zone changes its clocks there and back between two of them.
+_PROBES = (*range(0, MICROS_OF_DAY, MICROS_OF_DAY // 6), MICROS_OF_DAY - 1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 # Spark's own arithmetic fails for timestamps that are closer to the ends of 64 bits than this.
@@ -48,15 +49,16 @@ def in_zone(local: Whole, zone: str) -> Whole:
 
     A time that comes twice is the first of the two. A time that clocks skip is later by what they skip.
     """
-    hours, places = np.unique(local // _MICROS_OF_HOUR, return_inverse=True)
+    days, places = np.unique(local // MICROS_OF_DAY, return_inverse=True)
     known = ZoneInfo(zone)
-    starts = np.array([_offset(int(hour) * _MICROS_OF_HOUR, known) for hour in hours], np.int64)
-    ends = np.array([_offset(int(hour + 1) * _MICROS_OF_HOUR - 1, known) for hour in hours], np.int64)
-    offsets = starts[places] if hours.size else np.zeros(0, np.int64)
-    # Within these hours the clocks change.
-    for row in np.flatnonzero((starts != ends)[places]) if hours.size else ():
+    probed = [[_offset(int(day) * MICROS_OF_DAY + probe, known) for probe in _PROBES] for day in days]
+    of_days = np.array(probed, np.int64).reshape(-1, len(_PROBES))
+    offsets = of_days[places, 0]
+    # On these days the clocks change.
+    for row in np.flatnonzero((of_days != of_days[:, :1]).any(axis=1)[places]):
         offsets[row] = _offset(int(local[row]), known)
-    return local - offsets
+    instants: Whole = local - offsets
+    return instants
 
 
 def _offset(local: int, zone: ZoneInfo) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,12 +20,15 @@ from featurestore.kinds.arrow_columns.reading import (
     faulty,
     is_present,
     no_row,
+    true_of,
 )
 from featurestore.kinds.arrow_columns.times import date_texts, moment_texts
 from featurestore.kinds.json_text.json_validity import valid_json
 from featurestore.kinds.json_text.json_values import java_number, quoted
 
-_NOT_FINITE = {np.inf: '"Infinity"', -np.inf: '"-Infinity"'}
+_NOT_FINITE = {math.inf: '"Infinity"', -math.inf: '"-Infinity"'}
+# Java writes numbers from the first up to the second, whatever their sign, without an exponent.
+_LEAST_PLAIN, _LEAST_LARGE = 1e-3, 1e7
 _NEEDS_ESCAPES = '["\\\\\\x00-\\x1f]'
 
 
@@ -87,29 +91,30 @@ def _quoted(texts: pa.Array) -> pa.Array:
 
 
 def _strings(value: pa.Array) -> pa.Array:
-    needs = np.flatnonzero(
-        is_present(value) & np.asarray(pc.match_substring_regex(value, _NEEDS_ESCAPES).fill_null(False))
-    )
+    needs = true_of(pc.match_substring_regex(value, _NEEDS_ESCAPES))
     plain = _quoted(value)
-    if not needs.size:
+    if not needs.any():
         return plain
-    mask = np.zeros(len(value), np.bool_)
-    mask[needs] = True
-    escaped = [quoted(text) for text in value.take(pa.array(needs)).to_pylist()]
-    return pc.replace_with_mask(plain, pa.array(mask), pa.array(escaped, pa.string()))
+    escaped = [quoted(text) for text in value.filter(pa.array(needs)).to_pylist()]
+    return pc.replace_with_mask(plain, pa.array(needs), pa.array(escaped, pa.string()))
 
 
 def _floats(value: pa.Array) -> pa.Array:
-    numbers = np.asarray(value.to_numpy(zero_copy_only=False))
-    present = is_present(value)
-    texts = [_float_text(number) if is_there else None for number, is_there in zip(numbers, present, strict=True)]
-    return pa.array(texts, pa.string())
+    digits = value.cast(pa.string())
+    # Arrow writes no point if nothing comes after it.
+    plain = pc.if_else(pc.match_substring(digits, "."), digits, pc.binary_join_element_wise(digits, "0", "."))
+    size = pc.abs(value)
+    is_plain = pc.and_(pc.greater_equal(size, _LEAST_PLAIN), pc.less(size, _LEAST_LARGE))
+    others = is_present(value) & ~true_of(pc.or_(is_plain, pc.equal(size, 0.0)))
+    if not others.any():
+        return plain
+    of_numpy = np.float32 if pa.types.is_float32(value.type) else float
+    rest = [_float_text(of_numpy(number)) for number in value.filter(pa.array(others)).to_pylist()]
+    return pc.replace_with_mask(plain, pa.array(others), pa.array(rest, pa.string()))
 
 
 def _float_text(number: Any) -> str:
-    if np.isfinite(number):
-        return java_number(number)
-    return _NOT_FINITE.get(float(number), '"NaN"')
+    return java_number(number) if math.isfinite(number) else _NOT_FINITE.get(float(number), '"NaN"')
 
 
 def _decimals(value: pa.Array) -> pa.Array:

@@ -216,7 +216,8 @@ def _fraction(value: float | np.floating[Any]) -> str:
 def java_number(value: float | np.floating[Any]) -> str:
     """A finite number as Java spells it: ``1.0E-4`` and ``1.0E7`` beyond ``[0.001, 10^7)``, always with a point."""
     if value == 0 or 1e-3 <= abs(float(value)) < 1e7:
-        return np.format_float_positional(value, trim="0")
+        # Python spells these as Java does, and faster than NumPy.
+        return repr(value) if type(value) is float else np.format_float_positional(value, trim="0")
     mantissa, exponent = _scientific(value).split("e")
     return f"{mantissa}E{int(exponent)}"
 

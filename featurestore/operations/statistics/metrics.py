@@ -41,7 +41,7 @@ def write_metrics(scope: Scope, path: str | Path) -> Path:
     """Write the tenant's metrics to a local file, replacing an existing one; returns the path.
 
     The file is for the node exporter's textfile collector: its name ends in ``.prom``, and each tenant has its own. It
-    appears only when it is complete. Reads the run ledger once, and each group's event timestamps once. Raises
+    appears only when it is complete. Raises
     ExportError for another name or a path that cannot be written.
     """
     if "://" in str(path) or Path(path).suffix != ".prom":

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 
+from deltalake.exceptions import CommitFailedError
+
 from featurestore.columnar.schema import PARTITION_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Table, count, counted, size
@@ -26,6 +28,8 @@ _MIB = 1024**2
 TARGET_BYTES = 128 * _MIB
 # Rewriting files larger than this gains nothing: a partition cut into files of about the target has no smaller ones.
 GOOD_BYTES = TARGET_BYTES // 2
+# A partition up to this size is read, sorted and written by this process, in less time than a job of Spark's begins.
+_LOCAL_BYTES = TARGET_BYTES // 4
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def optimize(scope: Scope, groups: Sequence[str] | None, *, dry_run: bool) -> Li
     The rows stay the same, sorted by join keys and event timestamp, in files with new statistics: every query gives the
     same answer, the Change Data Feed shows nothing, and rows that others append during the run stay where they are. A
     good partition is not touched: it is one file, or has no more files than its bytes need, or its files are large. The
-    run covers every major version of a group. Safe to interrupt and to repeat. Raises NotFoundError.
+    run covers every major version of a group. A table of an older version of this package, whose columns may be widened
+    and never were, becomes readable to other readers than Spark. Safe to interrupt and to repeat. Raises NotFoundError.
     """
     chosen = chosen_groups(scope.context, groups)
     if dry_run:
@@ -107,6 +112,7 @@ def optimize(scope: Scope, groups: Sequence[str] | None, *, dry_run: bool) -> Li
 
 
 def _optimize_group(scope: Scope, group: FeatureGroup) -> OptimizeResult:
+    scope.table(group).values.drop_idle_type_widening()
     before = _files(scope, group)
     planned = _planned(group, before)
     if not planned.rewritten:
@@ -115,14 +121,21 @@ def _optimize_group(scope: Scope, group: FeatureGroup) -> OptimizeResult:
     for partition in before:
         if not partition.is_good:
             try:
-                rewrite_partition(scope, group, partition.event_date, partition.target_count)
-            except conflicts():
+                if partition.bytes > _LOCAL_BYTES or not scope.table(group).merge_locally(
+                    scope.tenant_id, partition.event_date
+                ):
+                    rewrite_partition(scope, group, partition.event_date, partition.target_count)
+            except _conflicts():
                 # Minutes of retries failed. The partition is still correct as it was; the result counts it as busy.
                 busy += 1
             scope.step("optimize.rewritten")
     version = scope.table(group).values.version()
     after = _files(scope, group)
     return _result(group, before, after, planned.rewritten - busy, busy, version, dry_run=False)
+
+
+def _conflicts() -> tuple[type[Exception], ...]:
+    return (CommitFailedError, *conflicts())
 
 
 def rewrite_partition(scope: Scope, group: FeatureGroup, event_date: date, files: int) -> None:

@@ -17,7 +17,6 @@ from featurestore.frames.timestamps import date_literal, partition_of
 from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.job_run import recorded_run
-from featurestore.stores.delta.table import literal
 
 CLEANUP = "cleanup"
 
@@ -211,8 +210,7 @@ def _clean(scope: Scope, old: _ExpiredRows) -> RetentionResult:
         return old.result(0, None, dry_run=False)
     values = scope.table(old.group).values
     if old.to_delete is None:
-        where = f"tenant_id = {literal(scope.tenant_id)} AND event_date < DATE{literal(old.before.isoformat())}"
-        deleted = values.delete_partitions(where)
+        deleted = scope.table(old.group).delete_before(scope.tenant_id, old.before)
     else:
         # Only these rows are deleted: a late row that another writer appends during the run stays.
         inside = (F.col("target.tenant_id") == F.lit(scope.tenant_id)) & (

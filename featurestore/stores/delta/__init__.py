@@ -1,1 +1,1 @@
-"""Delta tables: create, append, read; their logs and files."""
+"""Delta tables, by Spark and by delta-rs: create, append, read; their logs, files and locks."""

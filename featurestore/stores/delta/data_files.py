@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -19,21 +21,25 @@ import pyarrow.parquet as pq
 ROW_GROUP_BYTES = 8 * 1024**2
 # Room for the dictionary of a column of keys; beyond it Parquet stores each key in full.
 _DICTIONARY_BYTES = 4 * 1024**2
-_NARROW = {pa.int64(): (pa.int32(),), pa.float64(): (pa.float32(),)}
 # Delta's own limits: statistics of the first columns, and of a text its first characters.
 _INDEXED_COLUMNS = 32
 _TEXT_PREFIX = 32
 _LAST_CHARACTER = "\U0010ffff"
-# The last instant that can be rounded up to a whole millisecond.
-_LATEST = datetime(9999, 12, 31, 23, 59, 59, 999_000, UTC)
+# Python's instants in microseconds since 1970, without those that no millisecond follows; its days.
+_INSTANTS = (-62_135_596_800_000_000, 253_402_300_799_999_000)
+_DAYS = (-719_162, 2_932_896)
+# The folder of rows without a partition's value, and what Hive escapes in the names of other folders.
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{}\[\]^]")
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that was written: its path in the table, its bytes, its partition, and its statistics as JSON."""
+    """A file that was written: path in the table's folder, bytes, rows, partition, and its statistics as JSON."""
 
     path: str
     bytes: int
+    rows: int
     partition: Mapping[str, str | None]
     statistics: str
     modified: int
@@ -58,7 +64,7 @@ def in_partitions(rows: pa.Table, by: Sequence[str]) -> Iterator[tuple[dict[str,
         changes[1:] |= codes[1:] != codes[:-1]
     starts = [0, *np.flatnonzero(changes).tolist()]
     for start, end in zip(starts, [*starts[1:], rows.num_rows], strict=True):
-        values = {name: _partition_text(rows.column(name)[start].as_py()) for name in by}
+        values = {name: partition_text(rows.column(name)[start].as_py()) for name in by}
         yield values, stored.slice(start, end - start)
 
 
@@ -68,23 +74,43 @@ def _codes(column: pa.ChunkedArray) -> Any:
     return pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
 
 
-def _partition_text(value: Any) -> str | None:
-    return value.isoformat() if isinstance(value, date) else None if value is None else str(value)
+def partition_text(value: Any) -> str | None:
+    """A partition's value as the log has it, where an empty text is null."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _folder_name(name: str, value: str | None) -> str:
+    escaped = [_NO_VALUE if text is None else _ESCAPED.sub(_escape, text) for text in (name, value)]
+    return "=".join(escaped)
+
+
+def _escape(character: re.Match[str]) -> str:
+    return f"%{ord(character[0]):02X}"
 
 
 def _write_file(root: str, rows: pa.Table, partition: Mapping[str, str | None]) -> DataFile:
     rows_of_group = max(1, ROW_GROUP_BYTES * rows.num_rows // max(1, rows.nbytes))
     file = NewFile(root, partition, rows.schema)
-    for first in range(0, rows.num_rows, rows_of_group):
-        file.append(rows.slice(first, rows_of_group))
-    return file.close()
+    try:
+        for first in range(0, rows.num_rows, rows_of_group):
+            file.append(rows.slice(first, rows_of_group))
+        return file.close()
+    except BaseException:
+        file.discard()
+        raise
 
 
 class NewFile:
     """A file of one partition that is being written, a row group at a time."""
 
     def __init__(self, root: str, partition: Mapping[str, str | None], schema: pa.Schema) -> None:
-        folder = "".join(f"{name}={value}/" for name, value in partition.items())
+        folder = "".join(f"{_folder_name(name, value)}/" for name, value in partition.items())
         self._path = f"{folder}part-00000-{uuid4()}.c000.snappy.parquet"
         self._file, self._partition = Path(root, self._path), partition
         self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -107,20 +133,28 @@ class NewFile:
         self._writer.close()
         stat = self._file.stat()
         modified = int(stat.st_mtime * 1000)
-        return DataFile(self._path, stat.st_size, self._partition, self._statistics.to_json(), modified)
+        return DataFile(
+            self._path, stat.st_size, self._statistics.rows, self._partition, self._statistics.to_json(), modified
+        )
+
+    def discard(self) -> None:
+        """Remove what was written: a full disk needs its room."""
+        with suppress(Exception):
+            self._writer.close()
+        self._file.unlink(missing_ok=True)
 
 
 class FileStatistics:
     """The number of rows, and of each of the first columns its nulls and bounds, which may be wider than its values."""
 
     def __init__(self) -> None:
-        self._rows = 0
+        self.rows = 0
         self._nulls: dict[str, int] = {}
         # A column without bounds (NaN, or a type that Delta keeps none of) has None.
         self._bounds: dict[str, tuple[Any, Any] | None] = {}
 
     def add(self, rows: pa.Table) -> None:
-        self._rows += rows.num_rows
+        self.rows += rows.num_rows
         for name in rows.column_names[:_INDEXED_COLUMNS]:
             column = rows.column(name)
             self._nulls[name] = self._nulls.get(name, 0) + column.null_count
@@ -141,7 +175,7 @@ class FileStatistics:
             if rounded is not None:
                 smallest[name], largest[name] = rounded
         return json.dumps(
-            {"numRecords": self._rows, "minValues": smallest, "maxValues": largest, "nullCount": self._nulls}
+            {"numRecords": self.rows, "minValues": smallest, "maxValues": largest, "nullCount": self._nulls}
         )
 
 
@@ -159,28 +193,41 @@ def _bounds(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
     # Spark orders NaN after every number, so a file with one has no largest number that JSON can hold.
     if pa.types.is_floating(kind) and not pc.all(pc.is_finite(column)).as_py():
         return None
-    both = pc.min_max(column).as_py()
-    return both["min"], both["max"]
+    if pa.types.is_timestamp(kind):
+        return _instant_bounds(column)
+    both = pc.min_max(column)
+    if pa.types.is_date32(kind):
+        days = both.cast(pa.struct([("min", pa.int32()), ("max", pa.int32())])).as_py()
+        if not (_DAYS[0] <= days["min"] and days["max"] <= _DAYS[1]):
+            return None
+    bounds = both.as_py()
+    return bounds["min"], bounds["max"]
+
+
+def _instant_bounds(column: pa.ChunkedArray) -> tuple[datetime, datetime] | None:
+    """None for times without a zone, and for instants that Python has not."""
+    if column.type.tz is None:
+        return None
+    instants = pc.min_max(column.cast(pa.timestamp("us", "UTC")))
+    micros = instants.cast(pa.struct([("min", pa.int64()), ("max", pa.int64())])).as_py()
+    if not (_INSTANTS[0] <= micros["min"] and micros["max"] <= _INSTANTS[1]):
+        return None
+    bounds = instants.as_py()
+    return bounds["min"], bounds["max"]
 
 
 def _rounded(least: Any, greatest: Any) -> tuple[Any, Any] | None:
-    """The bounds as the log keeps them: no tighter."""
+    """The bounds as the log keeps them: no tighter. None if nothing so short is surely larger."""
     if isinstance(least, str):
-        return least[:_TEXT_PREFIX], greatest if len(greatest) <= _TEXT_PREFIX else _above(greatest)
+        low, high, cut = least[:_TEXT_PREFIX], greatest[:_TEXT_PREFIX], greatest[_TEXT_PREFIX:]
+        return None if cut > _LAST_CHARACTER else (low, high + _LAST_CHARACTER if cut else high)
     if isinstance(least, datetime):
         # Delta keeps milliseconds.
-        if greatest > _LATEST:
-            return None
         up = greatest if greatest.microsecond % 1000 == 0 else greatest + timedelta(milliseconds=1)
         return _instant(least), _instant(up)
     if isinstance(least, date):
         return least.isoformat(), greatest.isoformat()
     return least, greatest
-
-
-def _above(text: str) -> str:
-    """A short text that is not less than a long one."""
-    return text[:_TEXT_PREFIX] + _LAST_CHARACTER
 
 
 def _instant(at: datetime) -> str:
@@ -196,14 +243,14 @@ def read_file(
 ) -> pa.Table:
     """Return a file's rows with these columns; a column that the file lacks is null, one of its partition is constant.
 
-    A column that was widened after the file was written is cast, and so are timestamps of Spark's older type INT96. Row
-    groups that cannot pass ``filters`` are skipped.
+    A column that was widened after the file was written is cast. Row groups that cannot pass ``filters`` are skipped.
     """
     file = str(Path(root, path))
+    # Old files of Spark hold instants as INT96, which have no time zone there, and years that nanoseconds cannot hold.
     with pq.ParquetFile(file, coerce_int96_timestamp_unit="us") as opened:
-        stored = {field.name: field.type for field in opened.schema_arrow}
-        names = [name for name in schema.names if name in stored]
-        is_cast = any(_is_cast(stored[name], schema.field(name).type) for name in names)
+        stored = opened.schema_arrow
+        names = [name for name in schema.names if name in stored.names and name not in partition]
+        is_cast = any(_differ(stored.field(name).type, schema.field(name).type) for name in names)
         rows = opened.read(names) if filters is None or is_cast else None
         count = opened.metadata.num_rows
     if rows is None:
@@ -218,12 +265,12 @@ def read_file(
         else:
             columns.append(pa.nulls(count, field.type))
     whole = pa.table(columns, schema=schema)
-    # A file of other types was read whole, because the condition is on those of the table.
+    # The condition is on values of the table's types, so a file of other types was read whole.
     return whole.filter(filters) if filters is not None and is_cast else whole
 
 
-def _is_cast(stored: pa.DataType, wanted: pa.DataType) -> bool:
-    return stored in _NARROW.get(wanted, ()) or (pa.types.is_timestamp(wanted) and stored != wanted)
+def _differ(stored: pa.DataType, wanted: pa.DataType) -> bool:
+    return bool(stored != wanted) and not pa.types.is_nested(wanted)
 
 
 def _constant(value: Any, count: int, kind: pa.DataType) -> pa.Array:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 
 import pyarrow as pa
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
-from featurestore.errors import NotFoundError, StorageError
+from featurestore.errors import NotFoundError, StorageError, TableBusyError
 from featurestore.stores.file_system_faults import advice_of
 
 _DAMAGED = "the file is damaged; put a copy in its place, or remove its rows"
@@ -17,28 +19,41 @@ _GONE = (
     "newer version"
 )
 _LOG_DAMAGED = "the table's log is damaged, or a part of it is lost; put back a copy of it"
+_NO_FOLDER = "a file lies where the table needs a folder; move it away"
+# delta-rs colours the arrows between the causes of an error.
+_COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
 @contextmanager
 def native_errors(table: str, file: str | None = None) -> Iterator[None]:
-    """Raise StorageError or NotFoundError, with the table and the file, in place of the libraries' own errors."""
+    """Raise StorageError or NotFoundError, with the table and the file, in place of the libraries' own errors.
+
+    TableBusyError, if other writers committed first each time. Arrow's errors about rows that do not fit the table
+    are the caller's.
+    """
     where = f"table {table}: " + (f"{file}: " if file is not None else "")
+    damage = _LOG_DAMAGED if file is None else _DAMAGED
     try:
         yield
     except TableNotFoundError as error:
         raise NotFoundError(f"table {table} does not exist: {_line(error)}; apply its definition") from error
-    except CommitFailedError:
-        raise
+    except CommitFailedError as error:
+        raise TableBusyError(
+            f"{where}other writers committed first each time ({_line(error)}); nothing was written. Try again"
+        ) from error
     except FileNotFoundError as error:
         raise StorageError(where + _GONE) from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise StorageError(f"{where}{_line(error)}: {_NO_FOLDER}") from error
     except (DeltaError, OSError) as error:
-        advice = advice_of(str(error))
-        if advice is not None:
-            raise StorageError(f"{where}{_line(error)}: {advice}") from error
-        raise StorageError(f"{where}{_line(error)}: {_DAMAGED if file is not None else _LOG_DAMAGED}") from error
+        raise StorageError(f"{where}{_line(error)}: {advice_of(str(error)) or damage}") from error
+    except (JSONDecodeError, UnicodeDecodeError) as error:
+        raise StorageError(f"{where}{_line(error)}: {damage}") from error
     except pa.ArrowInvalid as error:
-        raise StorageError(f"{where}{_line(error)}: {_DAMAGED}") from error
+        if file is None:
+            raise
+        raise StorageError(f"{where}{_line(error)}: {damage}") from error
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]
+    return " ".join(_COLOUR.sub("", str(error)).split())[:500]

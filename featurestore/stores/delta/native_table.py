@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import unquote
 
 import deltalake
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction
 
-from featurestore.stores.delta.data_files import DataFile, read_file, write_files
+from featurestore.errors import StorageError
+from featurestore.stores.delta.data_files import DataFile, partition_text, read_file, write_files
 from featurestore.stores.delta.log import LogCommit
 from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.delta.native_errors import native_errors
@@ -31,8 +33,12 @@ Result = TypeVar("Result")
 _PLAIN_FEATURES = frozenset(
     {"typeWidening", "typeWidening-preview", "timestampNtz", "vacuumProtocolCheck", "v2Checkpoint"}
 )
-# What a plain writer must not ignore: the library refuses most of it, but would not keep these up.
-_ROW_TRACKING = "delta.enableRowTracking"
+# Writer features that a writer of plain files keeps up without doing anything; so do older tables, by their properties.
+_PLAIN_WRITES = frozenset({"appendOnly", "invariants", "changeDataFeed", "checkConstraints", "timestampNtz"})
+_NO_PLAIN_WRITES = ("delta.enableRowTracking", "delta.enableDeletionVectors", "delta.enableTypeWidening")
+_CONSTRAINTS = "delta.constraints."
+_MAPPING = "delta.columnMapping.mode"
+_TYPE_WIDENING = "typeWidening"
 _VECTORS = "delta.enableDeletionVectors"
 
 
@@ -62,8 +68,8 @@ def _writing(
 
         again = Retrying(
             retry=retry_if_exception_type(CommitFailedError),
-            wait=wait_random_exponential(multiplier=0.05, max=5),
-            stop=stop_after_attempt(15),
+            wait=wait_random_exponential(multiplier=0.02, max=1),
+            stop=stop_after_attempt(40),
             reraise=True,
         )
         with table.lock.held("delta-rs"):
@@ -96,6 +102,15 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class WriteGround:
+    """A table's metadata; files that were written while it was another one may not be committed."""
+
+    table_id: str
+    schema: str
+    properties: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class NativeTable:
     """A table at a local path; ``begins_with_rows``: its first commit has rows, others are created empty."""
 
@@ -104,7 +119,16 @@ class NativeTable:
     begins_with_rows: bool = False
 
     def _open(self, version: int | None = None) -> deltalake.DeltaTable:
-        return deltalake.DeltaTable(self.path, version=version)
+        if version is None:
+            return deltalake.DeltaTable(self.path)
+        try:
+            return deltalake.DeltaTable(self.path, version=version)
+        except DeltaError as error:
+            newest = self._open().version()
+            raise StorageError(
+                f"table {self.path}: version {version} cannot be read, the newest is {newest}; the log no longer has "
+                "it, or does not have it yet: read another version"
+            ) from error
 
     @_checked
     def exists(self) -> bool:
@@ -170,12 +194,21 @@ class NativeTable:
 
     @_checked
     def takes_plain_writes(self) -> bool:
-        """Whether a writer of plain Parquet files may append; not if rows have identities, or columns are widened."""
+        """Whether a writer of plain Parquet files may commit; not if rows have identities, or columns can widen."""
         table = self._open()
         protocol, properties = table.protocol(), table.metadata().configuration
-        if protocol.min_reader_version > 1 and (protocol.reader_features or protocol.min_reader_version == 2):
+        if protocol.min_reader_version > 1 or not set(protocol.writer_features or ()) <= _PLAIN_WRITES:
             return False
-        return properties.get(_ROW_TRACKING) != "true" and properties.get(_VECTORS) != "true"
+        is_free = not any(name.startswith(_CONSTRAINTS) for name in properties)
+        return is_free and not any(properties.get(name) == "true" for name in _NO_PLAIN_WRITES)
+
+    @_checked
+    def has_idle_type_widening(self) -> bool:
+        """Whether columns may be widened and none was, so that other readers refuse the table for nothing."""
+        table = self._open()
+        if _TYPE_WIDENING not in (table.protocol().reader_features or ()):
+            return False
+        return not any("delta.typeChanges" in field.metadata for field in table.schema().fields)
 
     @_writing
     def append(self, rows: pa.Table, transaction: tuple[str, int] | None = None, metadata: str | None = None) -> None:
@@ -187,17 +220,37 @@ class NativeTable:
         table = self._open()
         if _is_repeated(table, transaction):
             return
-        added = write_files(self.path, rows, table.metadata().partition_columns)
+        added = write_files(self.path, _typed(rows, pa.schema(table.schema())), table.metadata().partition_columns)
         self._commit(table, added, (), transaction=transaction, metadata=metadata)
+
+    @_checked
+    def write_ground(self) -> WriteGround:
+        """What a writer of files that are committed later starts from."""
+        return _ground(self._open())
 
     @_writing
     def append_files(
-        self, files: Sequence[DataFile], transaction: tuple[str, int] | None = None, metadata: str | None = None
-    ) -> None:
-        """Append files that were written into the table's folder; see ``append``."""
+        self,
+        files: Sequence[DataFile],
+        ground: WriteGround,
+        transaction: tuple[str, int] | None = None,
+        metadata: str | None = None,
+    ) -> bool:
+        """Append files that were written into the table's folder since ``ground``; see ``append``.
+
+        Returns False, and removes the files, if they must be written again: the table's metadata changed meanwhile,
+        as an erasure changes it so that no older file comes in after it, or a vacuum removed some.
+        """
         table = self._open()
-        if not _is_repeated(table, transaction):
-            self._commit(table, files, (), transaction=transaction, metadata=metadata)
+        if _is_repeated(table, transaction):
+            return True
+        paths = [Path(self.path, file.path) for file in files]
+        if _ground(table) != ground or not all(path.is_file() for path in paths):
+            for path in paths:
+                path.unlink(missing_ok=True)
+            return False
+        self._commit(table, files, (), transaction=transaction, metadata=metadata)
+        return True
 
     @_checked
     def has_committed(self, transaction: tuple[str, int]) -> bool:
@@ -207,13 +260,26 @@ class NativeTable:
     def _commit(
         self,
         table: deltalake.DeltaTable,
-        added: Iterable[DataFile],
-        removed: Iterable[LogFile],
+        added: Sequence[DataFile],
+        removed: Sequence[LogFile],
         data_change: bool = True,
+        is_decided: bool = False,
         transaction: tuple[str, int] | None = None,
         metadata: str | None = None,
     ) -> None:
+        added, removed = list(added), list(removed)
         now = int(datetime.now(UTC).timestamp() * 1000)
+        # As Spark's own commits say it.
+        custom: dict[str, Any] = {
+            "operationMetrics": {
+                "numFiles": str(len(added)),
+                "numOutputRows": str(sum(file.rows for file in added)),
+                "numOutputBytes": str(sum(file.bytes for file in added)),
+                "numRemovedFiles": str(len(removed)),
+            }
+        }
+        if metadata is not None:
+            custom["userMetadata"] = metadata
         actions: list[AddAction | RemoveAction] = [
             AddAction(file.path, file.bytes, file.partition, file.modified, data_change, file.statistics)
             for file in added
@@ -221,14 +287,16 @@ class NativeTable:
         actions += [
             RemoveAction(
                 path=file.path, data_change=data_change, deletion_timestamp=now, size=file.bytes,
-                partition_values={name: _text(value) for name, value in file.partition.items()},
+                partition_values={name: partition_text(value) for name, value in file.partition.items()},
             )
             for file in removed
         ]  # fmt: skip
         properties = CommitProperties(
-            custom_metadata=None if metadata is None else {"userMetadata": metadata},
+            custom_metadata=custom,
             app_transactions=None if transaction is None else [deltalake.Transaction(*transaction)],
-            max_commit_retries=0 if transaction is not None else None,
+            # What was decided by the rows of this version is decided anew on the next one. A transaction need not be:
+            # the library refuses one that another writer has committed meanwhile.
+            max_commit_retries=0 if is_decided else None,
         )
         table.create_write_transaction(
             actions,
@@ -245,8 +313,9 @@ class NativeTable:
         schema = pa.schema(table.schema())
         names = list(schema.names if columns is None else columns)
         needed = pa.schema([schema.field(name) for name in dict.fromkeys((*names, *columns_of(where)))])
-        condition = arrow_condition(where)
-        parts = [self.read_data(file, needed).filter(condition) for file in self._may_hold(self._files(table), where)]
+        condition = arrow_condition(where, schema)
+        files = self._may_hold(self._files(table), where, schema)
+        parts = [self.read_data(file, needed).filter(condition) for file in files]
         whole = pa.concat_tables(parts) if parts else needed.empty_table()
         return whole.select(names)
 
@@ -263,9 +332,9 @@ class NativeTable:
         counts = "num_records" if "num_records" in names else None
         return [
             LogFile(
-                path=row["path"],
+                path=unquote(row["path"]),
                 bytes=row["size_bytes"],
-                rows=self._rows_of(row["path"]) if counts is None or row[counts] is None else row[counts],
+                rows=self._rows_of(unquote(row["path"])) if counts is None or row[counts] is None else row[counts],
                 partition={name: row.get(column) for name, column in partitions.items()},
                 bounds={name: (row[f"min.{name}"], row[f"max.{name}"]) for name in bounded},
             )
@@ -278,20 +347,21 @@ class NativeTable:
 
         None if the log no longer has one of these commits.
         """
-        parts: dict[tuple[str | None, ...], Mapping[str, str]] = {}
+        parts: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         for version in range(after + 1, up_to + 1):
             try:
                 text = Path(self.path, "_delta_log", f"{version:020}.json").read_text(encoding="utf-8")
             except FileNotFoundError:
                 return None
-            for line in text.splitlines():
+            # Texts may hold what ``splitlines`` takes for the end of a line.
+            for line in text.split("\n"):
                 action = json.loads(line) if line.strip() else {}
                 file = action.get("add") or action.get("remove")
                 if file is None or not file.get("dataChange"):
                     continue
                 if file.get("partitionValues") is None:
                     return None
-                parts[tuple(file["partitionValues"].values())] = file["partitionValues"]
+                parts[tuple(sorted(file["partitionValues"].items()))] = file["partitionValues"]
         return list(parts.values())
 
     def _rows_of(self, path: str) -> int:
@@ -306,28 +376,28 @@ class NativeTable:
         The log's own bounds are in milliseconds, so the files at the ends say it.
         """
         slack = timedelta(milliseconds=1)
-        known = [file.bounds[column] for file in files if column in file.bounds and None not in file.bounds[column]]
-        found = []
-        for file in files:
-            low, high = file.bounds.get(column, (None, None))
-            inner = low is not None and high is not None
-            if not inner or low <= min(known)[0] + slack or high >= max(high for _, high in known) - slack:
-                schema = pa.schema([pa.field(column, pa.timestamp("us", "UTC"))])
+        logged = [file.bounds.get(column, (None, None)) for file in files]
+        lowest = min((low for low, _ in logged if low is not None), default=None)
+        highest = max((high for _, high in logged if high is not None), default=None)
+        schema = pa.schema([pa.field(column, pa.timestamp("us", "UTC"))])
+        exact = []
+        for file, (low, high) in zip(files, logged, strict=True):
+            is_inner = low is not None and high is not None and low > lowest + slack and high < highest - slack
+            if not is_inner:
                 bounds = pc.min_max(self.read_data(file, schema).column(column)).as_py()
                 if bounds["min"] is not None:
-                    found.append((bounds["min"], bounds["max"]))
-        return (min(low for low, _ in found), max(high for _, high in found)) if found else None
+                    exact.append((bounds["min"], bounds["max"]))
+        return (min(low for low, _ in exact), max(high for _, high in exact)) if exact else None
 
-    def _may_hold(self, files: Sequence[LogFile], where: Where) -> list[LogFile]:
+    def _may_hold(self, files: Sequence[LogFile], where: Where, schema: pa.Schema) -> list[LogFile]:
         """The files of partitions that may hold rows that pass ``where``."""
-        if not files or not where:
-            return list(files)
-        by = set(files[0].partition)
-        tests = [test for test in where if columns_of([test]) <= by]
+        by = list(files[0].partition) if files else []
+        tests = [test for test in where if columns_of([test]) <= set(by)]
         if not tests:
             return list(files)
-        table = pa.Table.from_pylist([dict(file.partition) | {"__n": n} for n, file in enumerate(files)])
-        return [files[n] for n in table.filter(arrow_condition(tests)).column("__n").to_pylist()]
+        columns = [pa.array([file.partition[name] for file in files], schema.field(name).type) for name in by]
+        table = pa.table([*columns, pa.array(range(len(files)))], [*by, "__number"])
+        return [files[number] for number in table.filter(arrow_condition(tests, schema)).column("__number").to_pylist()]
 
     @_writing
     def replace(self, rows: pa.Table, where: Where) -> None:
@@ -354,29 +424,41 @@ class NativeTable:
         self._rewrite(where, lambda _: None, None)
 
     @_writing
-    def compact(self) -> None:
-        """Rewrite each partition's files as one, in one commit that changes no rows."""
+    def compact(self, where: Where = (), in_order: Callable[[pa.Table], pa.Table] = lambda rows: rows) -> None:
+        """Rewrite each partition's files as one, in one commit that changes no rows.
+
+        ``where``: a condition on partition columns. ``in_order`` sorts the rows of a partition.
+        """
         table = self._open()
         schema, by = pa.schema(table.schema()), table.metadata().partition_columns
         parts: dict[tuple[Any, ...], list[LogFile]] = {}
-        for file in self._files(table):
+        for file in self._may_hold(self._files(table), where, schema):
             parts.setdefault(tuple(file.partition.values()), []).append(file)
         removed = [file for files in parts.values() if len(files) > 1 for file in files]
         written = []
         for files in parts.values():
             if len(files) > 1:
                 rows = pa.concat_tables([self.read_data(file, schema) for file in files])
-                written += write_files(self.path, rows, by)
+                written += write_files(self.path, in_order(rows), by)
         if removed:
-            self._commit(table, written, removed, data_change=False)
+            self._commit(table, written, removed, data_change=False, is_decided=True)
+
+    @_writing
+    def delete_partitions(self, where: Where) -> int:
+        """Delete all rows of the partitions that pass ``where``, without reading a file; returns their number."""
+        table = self._open()
+        files = self._may_hold(self._files(table), where, pa.schema(table.schema()))
+        if files:
+            self._commit(table, (), files, is_decided=True)
+        return sum(file.rows for file in files)
 
     def _rewrite(self, where: Where, changed: Callable[[pa.Table], pa.Table | None], added: pa.Table | None) -> None:
         """Write anew the files with rows that pass ``where``: with what ``changed`` makes of these rows."""
         table = self._open()
         schema, by = pa.schema(table.schema()), table.metadata().partition_columns
-        condition = arrow_condition(where)
+        condition = arrow_condition(where, schema)
         removed, written = [], []
-        for file in self._may_hold(self._files(table), where):
+        for file in self._may_hold(self._files(table), where, schema):
             rows = self.read_data(file, schema)
             met = rows.filter(condition)
             if not met.num_rows:
@@ -386,13 +468,24 @@ class NativeTable:
             made = changed(met)
             written += write_files(self.path, kept if made is None else pa.concat_tables([kept, made]), by)
         if added is not None and added.num_rows:
-            written += write_files(self.path, added.select(schema.names).cast(schema), by)
+            written += write_files(self.path, _typed(added, schema), by)
         if written or removed:
-            self._commit(table, written, removed)
+            self._commit(table, written, removed, is_decided=True)
+
+
+def _typed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The rows in the table's types: Spark refuses files of others, even if Arrow could cast them."""
+    return rows.cast(pa.schema([schema.field(name) for name in rows.column_names]))
 
 
 def _is_repeated(table: deltalake.DeltaTable, transaction: tuple[str, int] | None) -> bool:
-    return transaction is not None and (table.transaction_version(transaction[0]) or -1) >= transaction[1]
+    last = None if transaction is None else table.transaction_version(transaction[0])
+    return transaction is not None and last is not None and last >= transaction[1]
+
+
+def _ground(table: deltalake.DeltaTable) -> WriteGround:
+    metadata = table.metadata()
+    return WriteGround(str(metadata.id), table.schema().to_json(), dict(metadata.configuration))
 
 
 def _has_plain_files(table: deltalake.DeltaTable) -> bool:
@@ -400,8 +493,4 @@ def _has_plain_files(table: deltalake.DeltaTable) -> bool:
     features = set(protocol.reader_features or ()) if protocol.min_reader_version >= 3 else set()
     if protocol.min_reader_version == 2 or features - _PLAIN_FEATURES:
         return False
-    return properties.get("delta.columnMapping.mode", "none") == "none" and properties.get(_VECTORS) != "true"
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
+    return properties.get(_MAPPING, "none") == "none" and properties.get(_VECTORS) != "true"

@@ -82,19 +82,26 @@ class NativeSmallTable:
         return self.table.exists()
 
     def create(self) -> None:
-        if self.exists():
-            self.table.add_columns(list(self.schema))
-        else:
-            self.table.create(self.schema, self.partition_by)
+        if not self.exists():
+            return self.table.create(self.schema, self.partition_by)
+        stored = set(self.table.schema().names)
+        # Most tables lack none, and need no lock to find that out.
+        lacking = [field for field in self.schema if field.name not in stored]
+        return self.table.add_columns(lacking) if lacking else None
 
     def append(self, rows: pa.Table, transaction: Transaction | None = None) -> None:
         self.create()
-        by = [(name, "ascending") for name in self.partition_by]
-        ordered = _fitted(rows, self.table.schema())
-        ordered = ordered.sort_by(by) if by else ordered
-        self.table.append(ordered, None if transaction is None else (transaction.app_id, transaction.version))
-        if self.table.version() % _COMMITS_BETWEEN_COMPACTIONS == 0:
+        before = self.table.version()
+        self.table.append(
+            self._ordered(rows), None if transaction is None else (transaction.app_id, transaction.version)
+        )
+        # Of several writers at once, the one that passed the number sees it.
+        if before // _COMMITS_BETWEEN_COMPACTIONS < self.table.version() // _COMMITS_BETWEEN_COMPACTIONS:
             self.table.compact()
+
+    def _ordered(self, rows: pa.Table) -> pa.Table:
+        fitted = _fitted(rows, self.schema)
+        return fitted.sort_by([(name, "ascending") for name in self.partition_by]) if self.partition_by else fitted
 
     def read(self, where: Where = (), columns: Sequence[str] | None = None) -> pa.Table:
         names = list(self.schema.names if columns is None else columns)
@@ -104,13 +111,13 @@ class NativeSmallTable:
         stored = set(self.table.schema().names)
         if missing := columns_of(where) - stored:
             raise KeyError(f"table {self.table.path} has no columns {sorted(missing)} to filter by")
-        return _fitted(self.table.read(where, [name for name in names if name in stored]), wanted)
+        # Without any column, rows would lose their number.
+        present = [name for name in names if name in stored] or [self.table.schema().names[0]]
+        return _fitted(self.table.read(where, present), wanted)
 
     def replace(self, rows: pa.Table, where: Where) -> None:
         self.create()
-        by = [(name, "ascending") for name in self.partition_by]
-        ordered = _fitted(rows, self.table.schema())
-        self.table.replace(ordered.sort_by(by) if by else ordered, where)
+        self.table.replace(self._ordered(rows), where)
 
     def update(self, where: Where, values: Mapping[str, Any]) -> None:
         self.table.update(where, values)
@@ -152,8 +159,9 @@ class SparkSmallTable:
         rows = self.table.read()
         if where:
             rows = rows.where(sql_condition(where, literal))
-        present = [F.col(name) for name in names if name in rows.columns]
-        return _fitted(rows.select(*present).toArrow(), wanted)
+        # Without any column, rows would lose their number.
+        present = [name for name in names if name in rows.columns] or rows.columns[:1]
+        return _fitted(rows.select(*(F.col(name) for name in present)).toArrow(), wanted)
 
     def replace(self, rows: pa.Table, where: Where) -> None:
         self.create()

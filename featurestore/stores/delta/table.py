@@ -218,21 +218,44 @@ class DeltaTable:
 
     def add_columns(self, columns: Sequence[pa.Field]) -> None:
         """Add columns that the table lacks."""
-        if self.native is not None:
+        if not columns:
+            return None
+        if self.native is not None and self.native.takes_plain_writes():
             return self.native.add_columns(columns)
         return self._add_columns(columns)
 
     @_with_retries
     def _add_columns(self, columns: Sequence[pa.Field]) -> None:
-        if columns:
-            added = ", ".join(column_sql(column) for column in spark_schema(pa.schema(columns)))
-            self.spark.sql(f"ALTER TABLE {self.sql} ADD COLUMNS ({added})")
+        added = ", ".join(column_sql(column) for column in spark_schema(pa.schema(columns)))
+        self.spark.sql(f"ALTER TABLE {self.sql} ADD COLUMNS ({added})")
 
     @_with_retries
     def change_type(self, column: pa.Field) -> None:
-        """Widen a column's type in place (Delta type widening)."""
+        """Widen a column's type in place (Delta type widening): its files stay as they are.
+
+        Other readers than Spark refuse the table from then on, so the feature is enabled only once a column needs it.
+        """
+        # By Spark, which enables the feature with the property; delta-rs would set the property alone.
+        self.spark.sql(f"ALTER TABLE {self.sql} SET TBLPROPERTIES ('delta.enableTypeWidening' = 'true')")
         kind = from_arrow_type(column.type).simpleString()
         self.spark.sql(f"ALTER TABLE {self.sql} ALTER COLUMN {quote(column.name)} TYPE {kind}")
+
+    def drop_idle_type_widening(self) -> None:
+        """Let other readers open a table whose columns may be widened and never were; others stay as they are.
+
+        Delta does this at once. Every version stays, and a column can be widened later. The log alone decides whether
+        there is anything to do; a log that only Spark reads is not looked at.
+        """
+        if self.native is None or not self.native.has_idle_type_widening():
+            return
+        with self.writing():
+            # Another writer may have done it, or widened a column, before this one held the lock.
+            if self.native.has_idle_type_widening():
+                self._drop_type_widening()
+
+    @_with_retries
+    def _drop_type_widening(self) -> None:
+        self.spark.sql(f"ALTER TABLE {self.sql} DROP FEATURE typeWidening")
 
     def table_id(self) -> str:
         """The id that the table got when it was created."""
@@ -242,14 +265,15 @@ class DeltaTable:
         return dict(self.detail()["properties"]) if self.native is None else self.native.properties()
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
-        if self.native is not None:
+        if not properties:
+            return None
+        if self.native is not None and self.native.takes_plain_writes():
             return self.native.set_properties(properties)
         return self._set_properties(properties)
 
     @_with_retries
     def _set_properties(self, properties: Mapping[str, str]) -> None:
-        if properties:
-            self.spark.sql(f"ALTER TABLE {self.sql} SET TBLPROPERTIES ({_pairs(properties)})")
+        self.spark.sql(f"ALTER TABLE {self.sql} SET TBLPROPERTIES ({_pairs(properties)})")
 
     @_with_retries
     def append(self, rows: DataFrame, transaction: Transaction | None = None, metadata: str | None = None) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from featurestore.late_spark import DataFrame
 from featurestore.stores.delta.data_files import ROW_GROUP_BYTES, DataFile, NewFile, in_partitions
 
-_COLUMNS = "path string, bytes bigint, partition string, statistics string, modified bigint"
+_COLUMNS = "path string, bytes bigint, rows bigint, partition string, statistics string, modified bigint"
 
 
 def write_in_tasks(rows: DataFrame, root: str, schema: pa.Schema, partition_by: Sequence[str]) -> list[DataFile]:

@@ -21,15 +21,15 @@ class Test:
     operator: Operator
     value: Any = None
 
-    def expression(self) -> pc.Expression:
-        field = pc.field(self.column)
+    def expression(self, schema: pa.Schema) -> pc.Expression:
+        field, kind = pc.field(self.column), schema.field(self.column).type
         if self.operator == "in":
-            return field.isin(list(self.value))
+            return field.isin(pa.array([value for value in self.value if value is not None], kind))
         if self.operator == "is null":
             return field.is_null()
         if self.operator == "is not null":
             return field.is_valid()
-        value = pa.scalar(self.value)
+        value = pa.scalar(self.value, kind)
         if self.operator == "=":
             return field == value
         return field <= value if self.operator == "<=" else field >= value
@@ -38,7 +38,7 @@ class Test:
         if self.operator in ("is null", "is not null"):
             return f"`{self.column}` {self.operator.upper()}"
         if self.operator == "in":
-            listed = ", ".join(_sql_value(value, literal) for value in self.value)
+            listed = ", ".join(_sql_value(value, literal) for value in self.value if value is not None)
             return f"`{self.column}` IN ({listed})" if listed else "false"
         return f"`{self.column}` {self.operator} {_sql_value(self.value, literal)}"
 
@@ -49,14 +49,14 @@ class AnyOf:
 
     choices: tuple[tuple[Test, ...], ...]
 
-    def expression(self) -> pc.Expression:
+    def expression(self, schema: pa.Schema) -> pc.Expression:
         whole = pc.scalar(False)
         for tests in self.choices:
-            whole = whole | arrow_condition(tests)
+            whole = whole | arrow_condition(tests, schema)
         return whole
 
     def sql(self, literal: Callable[[str], str]) -> str:
-        return "(" + " OR ".join(f"({sql_condition(tests, literal)})" for tests in self.choices) + ")"
+        return "(" + (" OR ".join(f"({sql_condition(tests, literal)})" for tests in self.choices) or "false") + ")"
 
 
 # All of them must hold.
@@ -68,10 +68,11 @@ def equal(**values: Any) -> list[Test | AnyOf]:
     return [Test(column, "=", value) for column, value in values.items()]
 
 
-def arrow_condition(where: Where) -> pc.Expression:
+def arrow_condition(where: Where, schema: pa.Schema) -> pc.Expression:
+    """The condition on columns of these types."""
     whole = pc.scalar(True)
     for test in where:
-        whole = whole & test.expression()
+        whole = whole & test.expression(schema)
     return whole
 
 
@@ -92,8 +93,14 @@ def columns_of(where: Where) -> set[str]:
 
 
 def _sql_value(value: Any, literal: Callable[[str], str]) -> str:
+    if value is None:
+        return "NULL"
     if isinstance(value, str):
         return literal(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"CAST('{value!r}' AS DOUBLE)"
     if isinstance(value, datetime):
         return f"TIMESTAMP '{value.astimezone(UTC).isoformat(sep=' ')}'"
     if isinstance(value, date):

@@ -337,7 +337,7 @@ def test_bash_completes_by_its_script(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["plan", "apply"])
-def test_a_fault_in_definitions_is_reported_before_spark_starts(
+def test_a_fault_in_definitions_is_reported_before_the_store_is_opened(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "faulty.yml").write_text("feature_groups:\n  - name: x\n    entity: nobody\n", encoding="utf-8")
@@ -345,4 +345,4 @@ def test_a_fault_in_definitions_is_reported_before_spark_starts(
     assert run([command, str(tmp_path)]) == 4
     output = capsys.readouterr().err
     assert "faulty.yml:2: feature_groups.0 (x): entity 'nobody' is not defined" in output
-    assert "Starting Spark" not in output
+    assert "Opening the store" not in output
