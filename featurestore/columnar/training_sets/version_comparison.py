@@ -111,7 +111,7 @@ def summarised(column: Any, top: int) -> ColumnSummary:
     is_boolean = pa.types.is_boolean(array.type)
     mean = stddev = None
     if is_boolean or pa.types.is_decimal(array.type) or _is_number(array.type):
-        numbers = (values.cast(pa.int8()) if is_boolean else values).cast(pa.float64())
+        numbers = (values.cast(pa.int8()) if is_boolean else values).cast(pa.float64(), safe=False)
         mean = pc.mean(numbers).as_py()
         stddev = pc.stddev(numbers, ddof=1).as_py()
     frequent = _frequent(values, top) if is_boolean or pa.types.is_string(array.type) else ()
