@@ -139,6 +139,7 @@ def of_training_sets(loader: FeatureDataLoader) -> None:
     frame = saved.to_pandas()
     assert frame.entity_ids["user_id"].tolist() == ["bob", "ann"]
     assert saved.to_numpy().X.shape == (2, 3)
+    assert loader.diff("churn", 1, 2).is_same
     assert loader.delete("churn", 1) == (1,)
     assert [saved.version for saved in loader.list("churn")] == [2]
 
@@ -147,7 +148,9 @@ TIMES = ["--start", "2026-02-01T00:00:00Z", "--end", "2026-03-01T00:00:00Z"]
 COMMANDS: list[tuple[list[str], int]] = [
     (["plan", "DEFINITIONS"], 0),
     (["apply", "DEFINITIONS"], 0),
+    (["init", "FOLDER/project"], 0),
     (["groups", "list"], 0),
+    (["backfill", "prices", *TIMES, "--every", "7d", "--dry-run"], 0),
     (["groups", "show", "stats"], 0),
     (["write", "stats:score", "0.5", "--entity", "user_id=cid", "--at", "2026-02-01T00:00:00Z"], 0),
     (["get", "stats:score", "stats:plan", "--entity", "user_id=ann", "--at", "2026-03-01T00:00:00Z"], 0),
@@ -165,6 +168,7 @@ COMMANDS: list[tuple[list[str], int]] = [
     (["erasures"], 0),
     (["training-set", "list"], 0),
     (["training-set", "show", "churn"], 0),
+    (["training-set", "diff", "churn", "1", "2"], 0),
     (["training-set", "delete", "churn", "--version", "1"], 0),
     (["catalog", "build", "FOLDER/site"], 0),
     (["doctor"], 16),
@@ -178,7 +182,12 @@ def commands(folder: Path) -> None:
     definitions = folder / "definitions.yml"
     definitions.write_text(
         "entities: [{name: item, join_keys: {id: long}}]\n"
-        "feature_groups: [{name: prices, entity: item, features: [{name: price, type: double}]}]\n"
+        "feature_groups:\n"
+        "  - name: prices\n"
+        "    entity: item\n"
+        "    features: [{name: price, type: double}]\n"
+        "    sources: {offers: {path: offers, shared: true}}\n"
+        "    transformation: {sql: 'SELECT id, price FROM offers WHERE day >= :start_time AND day < :end_time'}\n"
     )
     places = {"DEFINITIONS": str(definitions), "RUN": run_id, "FOLDER": str(folder)}
     for words, expected in COMMANDS:

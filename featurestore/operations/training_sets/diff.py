@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from featurestore.columnar.training_sets.version_comparison import ColumnSummary
 from featurestore.display.description import Display, Table, count
 from featurestore.display.displayed import Displayed
-from featurestore.frames.training_sets.version_comparison import compared, is_category, most_frequent, summarised
-from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context
+from featurestore.operations.saved_sets.version_pair import version_pair
 from featurestore.stores.training_sets.manifests import Manifest
 
 TOP = 3
@@ -125,31 +124,38 @@ class TrainingSetDiff(Displayed):
 
 
 def diff(context: Context, a: Manifest, b: Manifest) -> TrainingSetDiff:
-    """Compare two versions on Spark: one pass for the rows, and two over each version for its distributions."""
-    rows_a, rows_b = (context.training_sets.read(manifest) for manifest in (a, b))
-    spine_a, spine_b = (_types(rows, manifest.spine_columns) for rows, manifest in ((rows_a, a), (rows_b, b)))
-    values_a, values_b = (_types(rows, _values(manifest)) for rows, manifest in ((rows_a, a), (rows_b, b)))
+    """Compare two versions, without Spark if this process can read both.
+
+    On Spark it takes one pass for the rows, and two over each version for its distributions. Means and deviations may
+    differ in their last digits, because sums of doubles depend on their order.
+    """
+    pair = version_pair(context, a, b)
+    words_a, words_b = pair.words
+    spine_a, spine_b = _types(words_a, a.spine_columns), _types(words_b, b.spine_columns)
+    values_a, values_b = _types(words_a, _values(a)), _types(words_b, _values(b))
     spine = [name for name, kind in spine_a.items() if spine_b.get(name) == kind]
     values = [name for name, kind in values_a.items() if values_b.get(name) == kind]
-    counts = compared(rows_a, rows_b, spine, values).collect()[0]
-    summaries = zip(_summaries(rows_a, values), _summaries(rows_b, values), strict=True)
+    counts = pair.compared(spine, values)
+    rows_a, rows_b = counts.both + counts.only_a, counts.both + counts.only_b
+    of_a, of_b = pair.summaries(values, TOP)
+    changes = zip(values, counts.changed_values, of_a, of_b, strict=True)
     return TrainingSetDiff(
         name=a.name,
         version_a=a.version,
         version_b=b.version,
-        rows_a=counts["both"] + counts["only_a"],
-        rows_b=counts["both"] + counts["only_b"],
-        only_a=counts["only_a"],
-        only_b=counts["only_b"],
-        both=counts["both"],
-        changed=counts["changed"],
+        rows_a=rows_a,
+        rows_b=rows_b,
+        only_a=counts.only_a,
+        only_b=counts.only_b,
+        both=counts.both,
+        changed=counts.changed,
         spine_removed=_without(spine_a, spine),
         spine_added=_without(spine_b, spine),
         features_removed=_without(values_a, values),
         features_added=_without(values_b, values),
         features=tuple(
-            FeatureDiff(name, values_a[name], counts[f"changed_{index}"], in_a, in_b)
-            for index, (name, (in_a, in_b)) in enumerate(zip(values, summaries, strict=True))
+            FeatureDiff(name, values_a[name], changed, _summary(in_a, rows_a), _summary(in_b, rows_b))
+            for name, changed, in_a, in_b in changes
         ),
     )
 
@@ -160,30 +166,19 @@ def _values(manifest: Manifest) -> list[str]:
     return [*manifest.feature_columns, *label]
 
 
-def _types(rows: DataFrame, names: Sequence[str]) -> dict[str, str]:
-    return {name: rows.schema[name].dataType.simpleString() for name in names}
+def _types(words: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    return {name: words[name] for name in names}
 
 
 def _without(types: dict[str, str], common: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{name} ({kind})" for name, kind in types.items() if name not in common)
 
 
-def _summaries(rows: DataFrame, features: Sequence[str]) -> list[FeatureSummary]:
-    counts = summarised(rows, features).collect()[0]
-    categories = [name for name in features if is_category(rows, name)]
-    top = defaultdict(list)
-    if categories:
-        for row in most_frequent(rows, categories, TOP).collect():
-            top[categories[row["feature"]]].append((row["value"], row["n"]))
-    summaries = []
-    for index, name in enumerate(features):
-        with_value = counts["rows"] - counts[f"missing_{index}"]
-        summaries.append(
-            FeatureSummary(
-                missing=counts[f"missing_{index}"] / counts["rows"] if counts["rows"] else None,
-                mean=counts[f"mean_{index}"],
-                stddev=counts[f"stddev_{index}"],
-                top=tuple((value, n / with_value) for value, n in top[name]),
-            )
-        )
-    return summaries
+def _summary(column: ColumnSummary, rows: int) -> FeatureSummary:
+    with_value = rows - column.missing
+    return FeatureSummary(
+        missing=column.missing / rows if rows else None,
+        mean=column.mean,
+        stddev=column.stddev,
+        top=tuple((value, n / with_value) for value, n in column.top),
+    )

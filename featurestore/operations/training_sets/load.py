@@ -19,7 +19,7 @@ from featurestore.frames.training_sets.encodings import Encoding, encode_column,
 from featurestore.frames.training_sets.memory_size import bytes_in_numpy, bytes_in_pandas
 from featurestore.frames.training_sets.pandas_columns import pandas_column, spread_out, vector_columns
 from featurestore.late_pandas import pd
-from featurestore.operations.training_sets.saved_rows import SavedRows
+from featurestore.operations.saved_sets.saved_rows import SavedRows
 from featurestore.stores.training_sets.manifests import Manifest
 
 _GIB = 1024**3

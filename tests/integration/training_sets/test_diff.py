@@ -167,7 +167,7 @@ def saved_as(built: TrainingSet, name: str, version: int) -> Path:
     table = context.training_sets.rows_table("acme", name, version)
     table.append(built.rows)
     changed = {"name": name, "version": version, "location": str(table)}
-    context.training_sets.publish(context.spark, built.manifest.model_copy(update=changed))
+    context.training_sets.publish(built.manifest.model_copy(update=changed))
     return Path(str(table))
 
 

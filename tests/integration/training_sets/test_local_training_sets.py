@@ -23,8 +23,10 @@ from featurestore import (
     TrainingFrame,
     TrainingSet,
 )
+from featurestore.columnar.training_sets.version_comparison import ColumnSummary
 from featurestore.errors import NotFoundError, ResultTooLargeError, SpineError
-from featurestore.operations.training_sets.saved_rows import LocalSavedRows, SparkSavedRows, saved_rows
+from featurestore.operations.saved_sets.saved_rows import LocalSavedRows, SparkSavedRows, saved_rows
+from featurestore.operations.saved_sets.version_pair import LocalPair, SparkPair, version_pair
 from tests.conftest import Clock
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -115,9 +117,7 @@ def assert_same_frames(ours: TrainingFrame, theirs: TrainingFrame) -> None:
     for name in ("X", "entity_ids", "spine"):
         assert_cells_are_the_same(getattr(ours, name), getattr(theirs, name))
     assert_series_equal(ours.timestamps, theirs.timestamps)
-    assert (ours.y is None) == (theirs.y is None)
-    if ours.y is not None:
-        assert_series_equal(ours.y, theirs.y)
+    assert_frame_equal(*(pd.DataFrame({"y": frame.y}, index=frame.X.index) for frame in (ours, theirs)))
     assert ours.feature_names == theirs.feature_names
     assert ours.metadata == theirs.metadata
 
@@ -181,3 +181,40 @@ def test_what_would_be_too_large_is_refused_with_the_same_estimate(
 def test_a_part_that_the_set_does_not_have_is_refused(feature_store: FeatureStore) -> None:
     with pytest.raises(NotFoundError, match="has no part 'test'; possible: none, because it is not split"):
         without_spark(feature_store, "empty").to_pandas("test")
+
+
+def assert_same_summaries(ours: list[ColumnSummary], theirs: list[ColumnSummary]) -> None:
+    for our, their in zip(ours, theirs, strict=True):
+        assert (our.missing, our.top) == (their.missing, their.top)
+        assert (our.mean, our.stddev) == pytest.approx((their.mean, their.stddev), rel=1e-12, nan_ok=True)
+
+
+def test_versions_are_compared_alike(feature_store: FeatureStore, settings: Settings, spark: SparkSession) -> None:
+    """Rows come several times and with several values, so that it counts how they are paired."""
+    loader = FeatureDataLoader(feature_store.tenant("acme"))
+    references = [f"stats:{name}" for name in VALUES]
+    made = [example(number) for number in range(12)] * 2
+    for version in (0, 1):
+        spine = spark.createDataFrame(
+            [(*row[:2], *row[3:]) for row in made[version:]], SPINE.replace("bought string, ", "")
+        )
+        # The values hang on the version and the row's copy alone.
+        shifted = spine.selectExpr("*", "monotonically_increasing_id() % 3 AS other")
+        loader.load_training_data(shifted.drop("tiny", "raw"), references, label="other", name="compared")
+    first, second = (loader.get("compared", version).manifest for version in (1, 2))
+    only_spark = FeatureStore.open(settings.model_copy(update={"small_tables": "spark"}), spark=spark)
+    local = version_pair(feature_store._context, first, second)
+    sparks = version_pair(only_spark._context, first, second)
+
+    assert isinstance(local, LocalPair)
+    assert isinstance(sparks, SparkPair)
+    assert local.words == sparks.words
+    values = ["other", "score", "plan", "paid", "recent", "short"]
+    for spine_columns in (["user_id"], ["user_id", "event_timestamp"], ["user_id", "day", "long"], []):
+        counts = local.compared(spine_columns, values)
+        assert counts == sparks.compared(spine_columns, values)
+    for ours, theirs in zip(
+        local.summaries(list(first.columns), 3), sparks.summaries(list(first.columns), 3), strict=True
+    ):
+        assert_same_summaries(ours, theirs)
+    assert counts.both == 0

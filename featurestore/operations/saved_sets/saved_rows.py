@@ -82,8 +82,9 @@ def saved_rows(context: Context, manifest: Manifest, split: str | None) -> Saved
     check_part(manifest, split)
     zone = context.settings.timestamp_zone
     local = context.training_sets.read_locally(manifest)
-    if local is not None and all(map(_is_known, local.schema.types)):
-        return LocalSavedRows(manifest, split, zone, local)
+    words = None if local is None else words_of(local.schema)
+    if local is not None and words is not None:
+        return LocalSavedRows(manifest, split, zone, local, words)
     return SparkSavedRows(manifest, split, zone, context.training_sets.read(manifest))
 
 
@@ -102,9 +103,15 @@ def is_inside(split: str | None) -> Column:
     return F.lit(True) if split is None else F.col(SPLIT) == F.lit(split)
 
 
-def _is_known(kind: pa.DataType) -> bool:
-    word = spark_word(kind)
-    return word is not None and (not word.startswith("array<") or word in _LISTS)
+def words_of(schema: pa.Schema) -> dict[str, str] | None:
+    """The word for each column's Spark type; None if a type is not known well enough to read it without Spark."""
+    words = {field.name: spark_word(field.type) for field in schema}
+    known = {name: word for name, word in words.items() if word is not None and _is_known(word)}
+    return known if len(known) == len(words) else None
+
+
+def _is_known(word: str) -> bool:
+    return not word.startswith("array<") or word in _LISTS
 
 
 class SparkSavedRows(SavedRows):
@@ -144,13 +151,16 @@ class SparkSavedRows(SavedRows):
 class LocalSavedRows(SavedRows):
     """The rows without Spark, from the set's files."""
 
-    def __init__(self, manifest: Manifest, split: str | None, zone: str | None, rows: LocalRows) -> None:
+    def __init__(
+        self, manifest: Manifest, split: str | None, zone: str | None, rows: LocalRows, words: dict[str, str]
+    ) -> None:
         super().__init__(manifest, split, zone)
         self._rows = rows
+        self._words = words
 
-    @cached_property
+    @property
     def all_words(self) -> dict[str, str]:
-        return {field.name: str(spark_word(field.type)) for field in self._rows.schema}
+        return self._words
 
     def counted(self, measured: Sequence[str]) -> Counts:
         counts = Counts()
