@@ -121,6 +121,7 @@ class NewFile:
             compression="snappy",
             coerce_timestamps="us",
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
+            write_statistics=[field.name for field in schema if _has_statistics(field.type)],
             store_schema=False,
         )
 
@@ -142,6 +143,11 @@ class NewFile:
         with suppress(Exception):
             self._writer.close()
         self._file.unlink(missing_ok=True)
+
+
+def _has_statistics(kind: pa.DataType) -> bool:
+    """Whether row groups are skipped by a column: Arrow's bounds ignore NaN, which Spark orders after every number."""
+    return not pa.types.is_floating(kind) and not pa.types.is_nested(kind)
 
 
 class FileStatistics:

@@ -706,3 +706,13 @@ def test_an_append_that_began_before_a_change_of_metadata_begins_again(table: Na
     table.set_properties({"featurestore.erasure": "1"})
     with pytest.raises(CommitFailedError):
         table._commit(stale, files, ())
+
+
+def test_files_have_no_bounds_of_numbers_that_may_be_nan(tmp_path: Path) -> None:
+    """Arrow leaves NaN out of them, and Spark would skip a row group with NaN if it looks for numbers above 1."""
+    table = native_table(tmp_path)
+    table.create(pa.schema([("x", pa.float64()), ("n", pa.int64())]))
+    table.append(pa.table({"x": [1.0, math.nan], "n": [1, 2]}))
+    row_group = pq.ParquetFile(one_file(table)).metadata.row_group(0)
+    assert row_group.column(0).statistics is None
+    assert row_group.column(1).statistics.max == 2
