@@ -121,6 +121,8 @@ class NewFile:
             compression="snappy",
             coerce_timestamps="us",
             dictionary_pagesize_limit=_DICTIONARY_BYTES,
+            # Spark skips a file with only negative zeros by their dictionary, when it looks for zeros.
+            use_dictionary=[field.name for field in schema if _has_statistics(field.type)],
             write_statistics=[field.name for field in schema if _has_statistics(field.type)],
             store_schema=False,
         )

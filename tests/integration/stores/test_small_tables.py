@@ -288,7 +288,8 @@ def test_spark_skips_no_row_by_native_statistics(locate: Locate) -> None:
         assert count(f"on = DATE '{at.date().isoformat()}'") == sum(other.date() == at.date() for other in instants), at
     assert count("x = double('NaN')") == count("isnan(x)") == 2
     assert count("x > 1.0") == 3
-    # Of a file whose zeros are all negative, Parquet's dictionary would tell Spark that it has no 0.0.
+    # A dictionary would tell Spark that a file whose zeros are all negative has no 0.0.
+    assert count("x = 0.0") == 2
     assert count("x BETWEEN -0.5 AND 0.05") == 3
     assert count("x = double('Infinity')") == count("x = double('-Infinity')") == count("x = 1e-310") == 1
     assert count("text IS NULL") == 2
