@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from featurestore.columnar.rows.identities import key_pads as key_pads
+from featurestore.columnar.erased.identities import key_pads as key_pads
 from featurestore.late_spark import Column, F
 
 

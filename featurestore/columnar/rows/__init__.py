@@ -1,1 +1,1 @@
-"""A batch's rows in Arrow, without Spark: hashed, summarised, recognised by the entities that they are about."""
+"""A batch's rows in Arrow, without Spark: read, checked, hashed, summarised."""

@@ -1,4 +1,4 @@
-"""Which rejected rows of a frame are about given entities; the rule is in ``columnar/rows/rejected_texts.py``."""
+"""Which rejected rows of a frame are about given entities; the rule is in ``columnar/erased/rejected_texts.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurestore.columnar.rows.rejected_texts import RejectedRow, candidates, mentions, spellings_of
+from featurestore.columnar.erased.rejected_texts import RejectedRow, candidates, mentions, spellings_of
 from featurestore.definitions.values.types import storage_of_key
 from featurestore.frames.schema import data_type
 from featurestore.late_spark import DataFrame, F, StringType, StructField, StructType

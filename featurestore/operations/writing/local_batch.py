@@ -10,12 +10,12 @@ from uuid import uuid4
 
 import pyarrow as pa
 
+from featurestore.columnar.erased.identities import ErasedEntities, with_suppressed
+from featurestore.columnar.erased.rejected_texts import with_rejected_suppressed
 from featurestore.columnar.rows.batch_summary import has_faults, samples, summary, without_suppressed
 from featurestore.columnar.rows.checked_rows import check_local_rows
 from featurestore.columnar.rows.fingerprint import row_hashes
-from featurestore.columnar.rows.identities import ErasedEntities, with_suppressed
 from featurestore.columnar.rows.names import FAULTS, ROW, SUPPRESSED
-from featurestore.columnar.rows.rejected_texts import with_rejected_suppressed
 from featurestore.columnar.rows.stored_rows import as_stored
 from featurestore.errors import InvariantError
 from featurestore.operations.context import Scope

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from featurestore.columnar.rows.identities import (
+from featurestore.columnar.erased.identities import (
     ErasedEntities,
     identity_hashes,
     identity_texts,

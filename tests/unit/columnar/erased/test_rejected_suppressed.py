@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureGroup
-from featurestore.columnar.rows.identities import ErasedEntities, identity_hashes
+from featurestore.columnar.erased.identities import ErasedEntities, identity_hashes
+from featurestore.columnar.erased.rejected_texts import candidates, with_rejected_suppressed
 from featurestore.columnar.rows.names import FAULTS, ROW, SUPPRESSED
-from featurestore.columnar.rows.rejected_texts import candidates, with_rejected_suppressed
 from featurestore.operations.context import Scope
 from featurestore.operations.erasure.suppress import suppressions, with_rejected_marked
 from featurestore.stores.arrow import to_spark

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.columnar.rows.rejected_texts import RejectedRow, spellings_of
+from featurestore.columnar.erased.rejected_texts import RejectedRow, spellings_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 QUOTED = 'Zoë "the\'O" 😀'
