@@ -59,8 +59,10 @@ from featurestore.operations.vectors.sync_result import SyncResult
 from featurestore.operations.writing.batch import WriteResult
 from featurestore.operations.writing.embed_texts import EmbedRequest, EmbedResult, embed_texts
 from featurestore.operations.writing.ingest import OnInvalid, Rows, write_batch
+from featurestore.operations.writing.ingest_file import ingest_file
 from featurestore.operations.writing.retry_rejected import rejected, retry_rejected
 from featurestore.operations.writing.write_value import write_embedding, write_feature_value
+from featurestore.stores.files.rows import FileFormat
 from featurestore.stores.small_tables.runs import Run
 
 
@@ -109,6 +111,24 @@ class OfflineStore:
         See ``operations.writing.ingest.write_batch``.
         """
         return write_batch(self._scope, self._scope.group(group), rows, batch_id=batch_id, on_invalid=on_invalid)
+
+    def ingest(
+        self,
+        group: str,
+        path: str | Path,
+        *,
+        format: FileFormat | None = None,
+        batch_id: str | None = None,
+        on_invalid: OnInvalid = "quarantine",
+    ) -> WriteResult:
+        """Write the rows of a CSV, JSON lines or Parquet file, or of a folder of them, to a group, as one batch.
+
+        ``format``: None for the one that the name implies. Raises NotFoundError, InvalidArgumentError for a name that
+        cannot be opened, and SchemaError for columns that the group does not have, and like ``write_batch``.
+        """
+        return ingest_file(
+            self._scope, self._scope.group(group), str(path), format=format, batch_id=batch_id, on_invalid=on_invalid
+        )
 
     def rejected(self, group: str, *, batch_id: str | None = None, to: To = "spark") -> Frame:
         """The rejected rows: tenant_id, batch_id, rejected_at, reasons, row (JSON, as it was submitted).

@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurestore.kinds import reasons
-from featurestore.kinds.arrow_columns.reading import ArrowReading, fine
+from featurestore.kinds.arrow_columns.reading import ArrowReading, faulty, fine, is_present, true_of
 from featurestore.kinds.kind import STRICT, Kind, Moments
 from featurestore.kinds.reading import Reading, first_of, good
 from featurestore.late_spark import Column, F, T
@@ -42,6 +43,12 @@ class Boolean(Kind):
         word = F.lower(F.trim(text))
         value = F.when(word == "true", F.lit(True)).when(word == "false", F.lit(False))
         return Reading(value, first_of([(text.isNotNull() & value.isNull(), reasons.not_readable(self.word))]))
+
+    def read_cells(self, texts: pa.Array) -> ArrowReading:
+        words = pc.utf8_lower(pc.utf8_trim(texts, characters=" "))
+        known = pc.is_in(words, value_set=pa.array(["true", "false"]))
+        value = pc.if_else(known, pc.equal(words, "true"), pa.scalar(None, pa.bool_()))
+        return faulty(value, [(is_present(texts) & ~true_of(known), reasons.not_readable(self.word))])
 
     def number(self, narrowed: Column) -> Column:
         return narrowed.cast("int").cast("double")

@@ -7,9 +7,11 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.kinds import reasons
-from featurestore.kinds.arrow_columns.reading import ArrowReading
+from featurestore.kinds.arrow_columns.reading import ArrowReading, fine
 from featurestore.kinds.json_text import arrow_json
 from featurestore.kinds.json_text.json_columns import read_json
+from featurestore.kinds.json_text.json_copies import json_copy
+from featurestore.kinds.json_text.json_members import ArrowMembers
 from featurestore.kinds.json_text.json_values import json_text
 from featurestore.kinds.json_text.variants import JsonMember
 from featurestore.kinds.kind import STRICT, Kind, Moments
@@ -53,6 +55,11 @@ class Document(Kind):
             F.when(~is_text & same, copy).otherwise(member.text),
             first_of([(F.coalesce(changed, F.lit(False)), reasons.JSON_NOT_FINITE)]),
         )
+
+    def read_members(self, members: ArrowMembers) -> ArrowReading:
+        pairs = zip(members.values, members.kinds, strict=True)
+        texts = [value if kind in ("STRING", "VOID") else json_copy(value) for value, kind in pairs]
+        return fine(pa.array(texts, pa.string()))
 
     def narrowed(self, value: Column) -> Column:
         return F.when(value.isNotNull(), F.lit(True))

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurestore.kinds import reasons
+from featurestore.kinds.arrow_columns import number_texts
 from featurestore.kinds.arrow_columns import numbers as arrow_numbers
-from featurestore.kinds.arrow_columns.reading import ArrowReading, Mask, faulty, fine
+from featurestore.kinds.arrow_columns.reading import ArrowReading, Mask, faulty, fine, is_present
+from featurestore.kinds.json_text.json_members import ArrowMembers, number_of_json
 from featurestore.kinds.json_text.variants import JsonMember
-from featurestore.kinds.kind import STRICT, Moments, Number
+from featurestore.kinds.kind import STRICT, Moments, Number, texts_of
 from featurestore.kinds.number_columns import (
     DIGITS,
     NUMBER,
@@ -105,6 +108,34 @@ class Floating(Number):
         ]
         fault = F.coalesce(first_of(faults), F.when(is_whole, whole.fault).otherwise(fraction.fault))
         return Reading(F.when(is_whole, whole.value).otherwise(fraction.value), fault)
+
+    def read_cells(self, texts: pa.Array) -> ArrowReading:
+        numbers = number_texts.numbers_of(texts)
+        return self._read_numbers(texts, numbers, number_texts.are_whole(numbers))
+
+    def _read_members(self, members: ArrowMembers, fits: Mask) -> ArrowReading:
+        texts = texts_of(members, fits)
+        # See ``_read_json_text``.
+        numbers = number_texts.numbers_of(texts)
+        digits = number_texts.are_whole(numbers)
+        for row in np.flatnonzero(digits & ~members.are_of(("BIGINT",))):
+            digits[row] = number_of_json(texts[row].as_py())[0] != "BIGINT"
+        return self._read_numbers(texts, numbers, digits)
+
+    def _read_numbers(self, texts: pa.Array, numbers: pa.Array, whole: Mask) -> ArrowReading:
+        """The same as ``_read_text``."""
+        exact = number_texts.decimals_of(numbers, whole)
+        wholes, fractions = self.read_arrow_number(exact), self.read_arrow_number(number_texts.doubles_of(numbers))
+        faults = [
+            (is_present(texts) & ~is_present(numbers), reasons.not_readable(self.word)),
+            (whole & ~is_present(exact), reasons.inexact(self.word)),
+        ]
+        is_whole = pa.array(whole)
+        first = faulty(numbers, faults).fault
+        return ArrowReading(
+            pc.if_else(is_whole, wholes.value, fractions.value),
+            pc.coalesce(first, pc.if_else(is_whole, wholes.fault, fractions.fault)),
+        )
 
     def broken_rules(self, value: Column) -> list[tuple[str, Column]]:
         return [(reasons.NOT_FINITE, is_not_finite(value))]

@@ -15,6 +15,7 @@ from featurestore.definitions.values.types import parse_type
 from featurestore.kinds import reasons
 from featurestore.kinds.arrow_columns.numbers import is_number_type as is_arrow_number
 from featurestore.kinds.arrow_columns.reading import ArrowReading, Mask, every_row, fine, one_array
+from featurestore.kinds.json_text.json_members import ArrowMembers, scalar_text, wrong_json_kinds
 from featurestore.kinds.json_text.variants import NUMBERS, JsonMember, wrong_json_kind
 from featurestore.kinds.number_columns import is_number_type
 from featurestore.kinds.reading import Reading, good
@@ -125,6 +126,26 @@ class Kind(ABC):
         """Read ``text``: the member's value if its JSON kind fits, else null."""
         return self.read_cell(text)
 
+    # The same text in Arrow: the same values and reasons; UndecidedError for what only Spark can decide
+
+    def read_cells(self, texts: pa.Array) -> ArrowReading:
+        """Read CSV cells as ``read_cell`` reads Spark's."""
+        return fine(texts)
+
+    def read_members(self, members: ArrowMembers) -> ArrowReading:
+        """Read a member of JSON lines' objects as ``read_json`` reads Spark's."""
+        fits = members.are_of(self.json_kinds)
+        reading = self._read_members(members, fits)
+        misfits = ~fits & ~members.are_of(("VOID",))
+        if not misfits.any():
+            return reading
+        reasons_of_misfits = wrong_json_kinds(members.kinds, misfits, self.word)
+        return ArrowReading(reading.value, pc.coalesce(reasons_of_misfits, reading.fault))
+
+    def _read_members(self, members: ArrowMembers, fits: Mask) -> ArrowReading:
+        """Read those members that ``fits`` is true of; the others have no value."""
+        return self.read_cells(texts_of(members, fits))
+
     # Rules
 
     def broken_rules(self, value: Column) -> list[tuple[str, Column]]:
@@ -185,6 +206,12 @@ class Number(Kind):
 
     def number(self, narrowed: Column) -> Column:
         return narrowed.cast("double")
+
+
+def texts_of(members: ArrowMembers, fits: Mask) -> pa.Array:
+    """The texts of those members that ``fits`` is true of; null for the others."""
+    pairs = zip(members.values, fits.tolist(), strict=True)
+    return pa.array([scalar_text(value) if is_fit else None for value, is_fit in pairs], pa.string())
 
 
 def is_missing(value: Any) -> bool:

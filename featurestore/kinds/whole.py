@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurestore.definitions.values.types import WHOLE_RANGES
 from featurestore.kinds import reasons
+from featurestore.kinds.arrow_columns import number_texts
 from featurestore.kinds.arrow_columns.numbers import whole_numbers
-from featurestore.kinds.arrow_columns.reading import ArrowReading, faulty, fine, is_present
+from featurestore.kinds.arrow_columns.reading import ArrowReading, faulty, fine, is_present, true_of
 from featurestore.kinds.kind import STRICT, Moments, Number
 from featurestore.kinds.number_columns import (
     BEYOND_LONG,
@@ -86,6 +88,25 @@ class Whole(Number):
             F.when(has_exponent, double.value).otherwise(value),
             F.when(has_exponent, double.fault).otherwise(first_of(faults)),
         )
+
+    def read_cells(self, texts: pa.Array) -> ArrowReading:
+        numbers = number_texts.numbers_of(texts)
+        # As in ``read_cell``: a text with an exponent is a double.
+        has_exponent = true_of(pc.match_substring(numbers, "e", ignore_case=True))
+        plain = pc.if_else(pa.array(has_exponent), pa.scalar(None, pa.string()), numbers)
+        value, has_rest = number_texts.wholes_of(plain, *WHOLE_RANGES[self.word], self.arrow_type)
+        beyond = is_present(plain) & ~is_present(value)
+        faults = [
+            (is_present(texts) & ~is_present(numbers), reasons.not_readable(self.word)),
+            (has_rest, reasons.not_whole(self.word)),
+            (beyond, reasons.beyond(self.word)),
+        ]
+        exact = faulty(value, faults)
+        if not has_exponent.any():
+            return exact
+        doubles = pc.if_else(pa.array(has_exponent), number_texts.doubles_of(numbers), pa.scalar(None, pa.float64()))
+        read = self.read_arrow_number(doubles)
+        return ArrowReading(pc.coalesce(value, read.value), pc.coalesce(exact.fault, read.fault))
 
 
 def _is_whole(number: Any) -> bool:

@@ -216,6 +216,19 @@ class GroupTable:
         where = equal(tenant_id=tenant_id) if batch_id is None else equal(tenant_id=tenant_id, batch_id=batch_id)
         return native.read(where, [name for name in REJECTED.names if name != "claim"])
 
+    def claimed_texts(self, tenant_id: str, claim: str) -> list[str]:
+        """The texts of the rows that a retry has claimed, without Spark."""
+        rows: list[str] = (
+            _native(self.rejected).read(equal(tenant_id=tenant_id, claim=claim), ["row"])["row"].to_pylist()
+        )
+        return rows
+
+    def claim_locally(self, texts: Sequence[str], tenant_id: str, batch_id: str | None, claim: str) -> None:
+        """The same as ``claim``, without Spark."""
+        where = equal(tenant_id=tenant_id) if batch_id is None else equal(tenant_id=tenant_id, batch_id=batch_id)
+        unclaimed = [*where, Test("row", "in", texts), Test("claim", "is null")]
+        _native(self.rejected).update(unclaimed, {"claim": claim})
+
     def as_stored(self, good: DataFrame, tenant_id: str, now: datetime) -> DataFrame:
         """Return good rows with the table's columns, in its order, as they are appended at ``now``."""
         date_of = partition_date(utc_date(column("event_timestamp")), self.group.partition_by)
@@ -393,6 +406,11 @@ class GroupTable:
         """Return the claims on the tenant's rejected rows that retries left behind."""
         if not self.rejected.exists():
             return []
+        if self.takes_local_writes():
+            native = _native(self.rejected)
+            native.add_columns(list(REJECTED))
+            claimed = native.read([*equal(tenant_id=tenant_id), Test("claim", "is not null")], ["claim"])
+            return sorted(set(claimed["claim"].to_pylist()))
         self._evolve_rejected()
         rows = self.rejected.read().where(F.col("tenant_id") == F.lit(tenant_id))
         return sorted(row["claim"] for row in rows.where("claim IS NOT NULL").select("claim").distinct().collect())
@@ -407,10 +425,14 @@ class GroupTable:
 
     def give_up(self, tenant_id: str, claim: str) -> None:
         """Release the rows of a claim that was never written, so that they are ordinary rejected rows again."""
-        self.rejected.update(_has_claim(tenant_id, claim), {"claim": F.lit(None).cast("string")})
+        if self.takes_local_writes():
+            return _native(self.rejected).update(equal(tenant_id=tenant_id, claim=claim), {"claim": None})
+        return self.rejected.update(_has_claim(tenant_id, claim), {"claim": F.lit(None).cast("string")})
 
     def remove_claimed(self, tenant_id: str, claim: str) -> None:
-        self.rejected.delete(_has_claim(tenant_id, claim))
+        if self.takes_local_writes():
+            return _native(self.rejected).delete(equal(tenant_id=tenant_id, claim=claim))
+        return self.rejected.delete(_has_claim(tenant_id, claim))
 
     def _evolve_rejected(self) -> None:
         stored = set(self.rejected.schema().names)

@@ -60,6 +60,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "feature": "stats:text", "entity": {"user_id": None}, "vector": [1.0, 2.0], "event_timestamp": NOON,
     },
     "OfflineStore.write_batch": {"group": "stats", "rows": 5, "on_invalid": "fail"},
+    "OfflineStore.ingest": {"group": "stats", "path": "nowhere.csv", "on_invalid": "fail"},
     "OfflineStore.rejected": {"group": "stats"},
     "OfflineStore.retry_rejected": {"group": "other"},
     "OfflineStore.embed_texts": {

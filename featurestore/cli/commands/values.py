@@ -46,13 +46,9 @@ def ingest(
     """Write a file's rows to a feature group; invalid rows are kept apart, with their reasons."""
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
-    from featurestore.operations.context import named_files
-    from featurestore.stores.files.rows import read_rows
-
     store = feature_store.tenant(tenant)
     with invocation.working(f"Writing {file} to {group}"):
-        rows = read_rows(named_files(feature_store.spark), file, feature_store.feature_group(group), tenant, format)
-        result = store.write_batch(group, rows, batch_id=batch_id, on_invalid=on_invalid)
+        result = store.ingest(group, file, format=format, batch_id=batch_id, on_invalid=on_invalid)
     # Rows stay out of a scheduler's log; `rejected list` shows them.
     parts: list[Display | Text] = [replace(result, samples={}).display().about(group)]
     if result.failed:

@@ -1,4 +1,4 @@
-"""Which rejected rows of a frame are about given entities; the rule is in ``columnar/rows/rejected_texts.py``."""
+"""Which rejected rows of a frame are about given entities; the rule is in ``columnar/erased/rejected_texts.py``."""
 
 from __future__ import annotations
 

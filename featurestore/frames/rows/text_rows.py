@@ -6,6 +6,14 @@ until then, so that their rules are written once.
 
 from __future__ import annotations
 
+from featurestore.columnar.text.text_rows import (
+    NOT_AS_MANY_CELLS,
+    NOT_COLUMNS,
+    NOT_ONE_OBJECT,
+    NOT_THE_TENANT,
+    NOT_UTF8,
+    REPLACED,
+)
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, targets
@@ -18,10 +26,6 @@ from featurestore.late_spark import Column, DataFrame, F
 
 # The column concerned (None for the whole row), and a reason or null.
 _Reason = tuple[str | None, Column]
-
-_NOT_UTF8 = "the text is not UTF-8"
-# Spark's CSV reader replaces bytes that are not UTF-8 with this character.
-_REPLACED = "\ufffd"
 
 
 def rows_from_cells(cells: DataFrame, group: FeatureGroup, malformed: str | None = None) -> DataFrame:
@@ -36,9 +40,9 @@ def rows_from_cells(cells: DataFrame, group: FeatureGroup, malformed: str | None
     readings = {name: kind_of(words[name]).read_cell(column(name)) for name in names}
     faults = _faults(readings)
     original = F.to_json(F.struct(*(column(name) for name in names)), {"ignoreNullFields": "false"})
-    faults.append(_of_row(_NOT_UTF8, F.contains(original, F.lit(_REPLACED))))
+    faults.append(_of_row(NOT_UTF8, F.contains(original, F.lit(REPLACED))))
     if malformed is not None:
-        faults.append(_of_row("the line has not as many cells as the header", column(malformed).isNotNull()))
+        faults.append(_of_row(NOT_AS_MANY_CELLS, column(malformed).isNotNull()))
         line = F.to_json(F.struct(column(malformed).alias("line")))
         original = F.when(column(malformed).isNotNull(), line).otherwise(original)
     return cells.select(
@@ -62,16 +66,16 @@ def rows_from_json_lines(lines: DataFrame, group: FeatureGroup, tenant_id: str) 
     unknown = F.array_except(F.json_object_keys(line), known)
     owner = F.try_variant_get(parsed, "$.tenant_id", "string")
     faults = [
-        _of_row(_NOT_UTF8, ~F.is_valid_utf8(line)),
+        _of_row(NOT_UTF8, ~F.is_valid_utf8(line)),
         _of_row(
-            "the line is not one JSON object",
+            NOT_ONE_OBJECT,
             ~F.coalesce(F.schema_of_variant(parsed).startswith("OBJECT"), F.lit(False)),
         ),
         (
             None,
-            F.when(F.size(unknown) > 0, F.concat(F.lit("not columns of the group: "), F.array_join(unknown, ", "))),
+            F.when(F.size(unknown) > 0, F.concat(F.lit(NOT_COLUMNS), F.array_join(unknown, ", "))),
         ),
-        ("tenant_id", F.when(owner != F.lit(tenant_id), F.lit("not the tenant of this store"))),
+        ("tenant_id", F.when(owner != F.lit(tenant_id), F.lit(NOT_THE_TENANT))),
         *_faults(readings),
     ]
     return lines.where(F.trim(line) != "").select(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any, NoReturn
 
 import numpy as np
@@ -25,19 +26,29 @@ def is_json_text(text: str) -> bool:
 
     Spark refuses NaN and infinities, and an object with the same key twice.
     """
+    try:
+        parse_json(text, _DECODER)
+    except ValueError:
+        return False
+    return True
+
+
+def parse_json(text: str, decoder: json.JSONDecoder) -> Any:
+    """The text as the decoder reads it, whose hooks call ``check_number``, ``check_names`` and ``refuse_constant``.
+
+    Its objects are lists of their values. Raises ValueError for a text that Spark refuses, and UndecidedError.
+    """
     if len(text) > _LONGEST_TEXT:
         raise UndecidedError("a long JSON text")
     try:
-        parsed = _DECODER.decode(text)
+        parsed = decoder.decode(text)
     except RecursionError as error:
         raise UndecidedError("a deeply nested JSON text") from error
-    except ValueError:
-        return False
     if any(escape in text for escape in _SURROGATES) and _has_half_a_character(text):
         raise UndecidedError("a JSON text with unpaired surrogates")
     if text.count("[") + text.count("{") > _DEEPEST and _is_deep(parsed):
         raise UndecidedError("a deeply nested JSON text")
-    return True
+    return parsed
 
 
 def valid_json(texts: pa.Array) -> Mask:
@@ -45,23 +56,31 @@ def valid_json(texts: pa.Array) -> Mask:
     return np.fromiter((text is None or is_json_text(text) for text in texts.to_pylist()), np.bool_, len(texts))
 
 
-def _number(digits: str) -> int:
+def check_number(digits: str) -> None:
     if len(digits) > _LONGEST_NUMBER:
         raise UndecidedError("a JSON number of very many digits")
+
+
+def check_names(names: Collection[str]) -> None:
+    """Check the keys of an object."""
+    if len(set(names)) < len(names):
+        raise _RefusedError("a key twice")
+    if any(len(name) > _LONGEST_NAME for name in names):
+        raise UndecidedError("a JSON object with a very long key")
+
+
+def refuse_constant(word: str) -> NoReturn:
+    raise _RefusedError(word)
+
+
+def _number(digits: str) -> int:
+    check_number(digits)
     return 0
 
 
 def _object(pairs: list[tuple[str, Any]]) -> list[Any]:
-    names = {name for name, _ in pairs}
-    if len(names) < len(pairs):
-        raise _RefusedError("a key twice")
-    if any(len(name) > _LONGEST_NAME for name in names):
-        raise UndecidedError("a JSON object with a very long key")
+    check_names([name for name, _ in pairs])
     return [value for _, value in pairs]
-
-
-def _constant(word: str) -> NoReturn:
-    raise _RefusedError(word)
 
 
 def _has_half_a_character(text: str) -> bool:
@@ -82,4 +101,6 @@ def _is_deep(parsed: Any) -> bool:
     return bool(level)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_number, parse_float=_number, parse_constant=_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_number, parse_float=_number, parse_constant=refuse_constant
+)

@@ -9,7 +9,7 @@ from featurestore.late_spark import Column, F
 
 NUMBERS = ("BIGINT", "DOUBLE", "DECIMAL")
 # Spark's names for the kinds of JSON values, and the Python classes of these values.
-_PYTHON = {
+PYTHON_NAMES = {
     "BIGINT": "int",
     "DOUBLE": "float",
     "DECIMAL": "float",
@@ -49,7 +49,7 @@ def json_kind(variant: Column) -> Column:
 
 def wrong_json_kind(kind: Column, word: str) -> Column:
     """The reason for a JSON value of another kind than the type's."""
-    python_class = F.coalesce(*(F.when(kind == spark, F.lit(python)) for spark, python in _PYTHON.items()))
+    python_class = F.coalesce(*(F.when(kind == spark, F.lit(python)) for spark, python in PYTHON_NAMES.items()))
     return F.concat(F.lit(reasons.wrong_type(word, "")), python_class)
 
 

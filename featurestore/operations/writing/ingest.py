@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 from uuid import uuid4
@@ -30,10 +30,17 @@ OnInvalid = Literal["quarantine", "fail"]
 Rows: TypeAlias = DataFrame | pd.DataFrame | pa.Table | Sequence[dict[str, Any]]
 
 
+@dataclass(frozen=True)
+class ReadRows:
+    """Rows that were read from text, as ``check_local_rows`` accepts them: perhaps with faults and texts of rows."""
+
+    table: pa.Table
+
+
 def write_batch(
     scope: Scope,
     group: FeatureGroup,
-    rows: Rows,
+    rows: Rows | ReadRows,
     *,
     batch_id: str | None,
     on_invalid: OnInvalid,
@@ -76,7 +83,12 @@ def write_batch(
 
 @contextmanager
 def _checked(
-    scope: Scope, table: GroupTable, rows: Rows, erased: Sequence[Suppression], batch_id: str, has_window: bool
+    scope: Scope,
+    table: GroupTable,
+    rows: Rows | ReadRows,
+    erased: Sequence[Suppression],
+    batch_id: str,
+    has_window: bool,
 ) -> Iterator[CheckedBatch]:
     """Check the rows here if they are here, few enough, and this process may write the table; else by Spark."""
     given = rows if isinstance(rows, DataFrame) else _as_arrow(rows, table.group, scope.settings.timestamp_zone)
@@ -116,6 +128,8 @@ def _batch_id(batch_id: str | None) -> str:
 
 def _as_arrow(rows: Any, group: FeatureGroup, zone: str | None) -> pa.Table:
     """Rows of this process as Arrow; event timestamps finer than a microsecond are rounded up to the next one."""
+    if isinstance(rows, ReadRows):
+        return rows.table
     if isinstance(rows, pd.DataFrame):
         return arrow_from_pandas(rows, group, zone)
     if isinstance(rows, pa.Table):

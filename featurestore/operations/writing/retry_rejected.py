@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import uuid4
 
+import numpy as np
+import pyarrow as pa
+
+from featurestore.columnar.rows.batch_summary import has_faults, reason_counts
+from featurestore.columnar.rows.checked_rows import check_local_rows
+from featurestore.columnar.text.text_rows import arrow_from_json_lines
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.text_rows import rows_from_json_lines
 from featurestore.frames.rows.validation import check_rows
+from featurestore.kinds.arrow_columns.reading import UndecidedError
 from featurestore.late_spark import F
 from featurestore.operations.context import Scope
 from featurestore.operations.given_as import Frame, To, frame_as, given_as
 from featurestore.operations.writing.batch import WriteResult
-from featurestore.operations.writing.ingest import write_batch
+from featurestore.operations.writing.ingest import ReadRows, write_batch
+from featurestore.stores.group_table import GroupTable
 
 
 def rejected(scope: Scope, group: FeatureGroup, batch_id: str | None, to: To) -> Frame:
@@ -42,13 +51,59 @@ def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None) -> W
             table.give_up(scope.tenant_id, claim)
         else:
             table.remove_claimed(scope.tenant_id, claim)
+    local = _checked_here(scope, table, batch_id)
+    return _retry_by_spark(scope, table, batch_id) if local is None else _retry_here(scope, table, batch_id, local)
+
+
+def _checked_here(scope: Scope, table: GroupTable, batch_id: str | None) -> pa.Table | None:
+    """The rejected rows, checked by the current rules, with their texts in ``value``; None if they are Spark's."""
+    if not table.takes_local_writes():
+        return None
+    rejected = table.read_rejected_locally(scope.tenant_id, batch_id)
+    if rejected is None or rejected.num_rows > scope.settings.local_batch_rows:
+        return None
+    rows = _rows_of(scope, table.group, rejected["row"].to_pylist())
+    checked = None if rows is None else check_local_rows(rows, table.group, scope.tenant_id, _zone(scope))
+    if rows is None or checked is None:
+        return None
+    return checked.select([FAULTS]).append_column("value", rows.column(ROW))
+
+
+def _rows_of(scope: Scope, group: FeatureGroup, texts: Sequence[str | None]) -> pa.Table | None:
+    try:
+        return arrow_from_json_lines([text for text in texts if text is not None], group, scope.tenant_id)
+    except UndecidedError:
+        return None
+
+
+def _zone(scope: Scope) -> str | None:
+    return scope.settings.timestamp_zone
+
+
+def _retry_here(scope: Scope, table: GroupTable, batch_id: str | None, checked: pa.Table) -> WriteResult:
+    """Claim, write and remove the rows that are good now, without Spark."""
+    bad = has_faults(checked)
+    texts = checked.column("value")
+    still_bad = set(texts.filter(pa.array(bad)).to_pylist())
+    mended = [text for text in dict.fromkeys(texts.to_pylist()) if text not in still_bad]
+    claim = _new_claim()
+    written = None
+    if mended:
+        table.claim_locally(mended, scope.tenant_id, batch_id, claim)
+        rows = _rows_of(scope, table.group, table.claimed_texts(scope.tenant_id, claim))
+        assert rows is not None, "the same texts were read before they were claimed"
+        written = write_batch(scope, table.group, ReadRows(rows), batch_id=claim, on_invalid="fail")
+        table.remove_claimed(scope.tenant_id, claim)
+    return _result(claim, written, int(np.count_nonzero(bad)), reason_counts(checked))
+
+
+def _retry_by_spark(scope: Scope, table: GroupTable, batch_id: str | None) -> WriteResult:
+    group = table.group
     texts = table.read_rejected(scope.tenant_id, batch_id).select(column("row").alias("value"))
-    checked = check_rows(
-        rows_from_json_lines(texts, group, scope.tenant_id), group, scope.tenant_id, scope.settings.timestamp_zone
-    )
+    checked = check_rows(rows_from_json_lines(texts, group, scope.tenant_id), group, scope.tenant_id, _zone(scope))
     good = F.size(FAULTS) == 0
     counts = {row["good"]: row["count"] for row in checked.groupBy(good.alias("good")).count().collect()}
-    claim = f"retry/{uuid4().hex}"
+    claim = _new_claim()
     written = None
     if counts.get(True):
         still_bad = checked.where(~good).select(column(ROW).alias("value"))
@@ -59,12 +114,19 @@ def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None) -> W
         written = write_batch(scope, group, rows, batch_id=claim, on_invalid="fail")
         table.remove_claimed(scope.tenant_id, claim)
     remaining = checked.where(~good).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
+    in_order = sorted(remaining, key=lambda row: (-row["count"], row["reason"]))
+    return _result(claim, written, counts.get(False, 0), {row["reason"]: row["count"] for row in in_order})
+
+
+def _new_claim() -> str:
+    return f"retry/{uuid4().hex}"
+
+
+def _result(claim: str, written: WriteResult | None, failed: int, errors: dict[str, int]) -> WriteResult:
     return WriteResult(
         written=0 if written is None else written.written,
-        failed=counts.get(False, 0),
+        failed=failed,
         batch_id=claim,
         table_version=None if written is None else written.table_version,
-        errors={
-            row["reason"]: row["count"] for row in sorted(remaining, key=lambda row: (-row["count"], row["reason"]))
-        },
+        errors=errors,
     )

@@ -84,12 +84,12 @@ def _read_errors(path: str, format: FileFormat) -> Iterator[None]:
 def _read_csv(named: NamedFiles, listing: Listing, group: FeatureGroup) -> DataFrame:
     headers = named.headers(listing)
     names = {
-        path: _names(display_path(path), record, listing.keys(path), group)
+        path: checked_names(display_path(path), record, listing.keys(path), group)
         for path, record in headers.items()
         if record
     }
     if not names:
-        raise SchemaError(f"{display_path(listing.root)} is empty; its first line must name the columns")
+        raise empty_file(display_path(listing.root))
 
     def reader(path: str) -> DataFrameReader:
         columns = (*names[path], _MALFORMED, *listing.keys(path))
@@ -104,7 +104,11 @@ def _read_csv(named: NamedFiles, listing: Listing, group: FeatureGroup) -> DataF
     )
 
 
-def _names(file: str, record: str, from_folders: tuple[str, ...], group: FeatureGroup) -> list[str]:
+def empty_file(file: str) -> SchemaError:
+    return SchemaError(f"{file} is empty; its first line must name the columns")
+
+
+def checked_names(file: str, record: str, from_folders: tuple[str, ...], group: FeatureGroup) -> list[str]:
     """Return a header's names, unchanged; raises SchemaError that names the file."""
     try:
         names = header_names(record)

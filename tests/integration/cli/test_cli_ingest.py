@@ -227,6 +227,29 @@ def test_a_header_with_a_byte_order_mark_and_line_ends_of_windows(ingest: Ingest
     assert ingest(file)["written"] == 1
 
 
+def test_small_files_are_read_without_spark(
+    store: OfflineStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = datetime(2026, 11, 1, tzinfo=UTC)
+    text = f'id,event_timestamp,a_string,vector\n302,{TIME},"x\ny","[1, 0.5]"\n303,{TIME},,[1]\n304\n'
+    line = f'{{"id": 305, "event_timestamp": "{TIME}", "a_json": {{"k": 1.50}}, "numbers": [1, 2]}}\n[1]\n'
+    fill(tmp_path, {"a.csv": text, "b.csv.gz": gzip.compress(text.encode()), "c.jsonl": line})
+    pq.write_table(pa.table({"id": [306], "event_timestamp": [moment], "a_int": [7]}), tmp_path / "d.parquet")
+    monkeypatch.setattr("featurestore.operations.writing.ingest_file.read_rows", None)
+    monkeypatch.setattr("featurestore.operations.writing.ingest.to_spark", None)
+
+    results = [store.ingest("things", tmp_path / name) for name in ("a.csv", "b.csv.gz", "c.jsonl", "d.parquet")]
+
+    assert [(result.written, result.failed) for result in results] == [(1, 2), (1, 2), (1, 1), (1, 0)]
+    values = stored(store, 302, 303, 305, 306)
+    assert [(row["a_string"], row["vector"], row["a_json"], row["a_int"]) for row in values] == [
+        ("x\ny", [1.0, 0.5], None, None),
+        (None, None, None, None),
+        (None, None, '{"k":1.5}', None),
+        (None, None, None, 7),
+    ]
+
+
 def test_a_folder_of_files_is_one_batch(ingest: Ingest, tmp_path: Path) -> None:
     folder = tmp_path / "things"
     folder.mkdir()

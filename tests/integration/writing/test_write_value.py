@@ -174,10 +174,19 @@ class KilledError(Exception):
     pass
 
 
-@pytest.mark.parametrize("step", ["claim", "append_values"])
+@pytest.mark.parametrize(
+    ("step", "local_batch_rows"), [("claim_locally", 100), ("append_locally", 100), ("claim", 0), ("append_values", 0)]
+)
 def test_a_retry_that_was_interrupted_loses_and_doubles_nothing(
-    feature_store: FeatureStore, store: OfflineStore, monkeypatch: pytest.MonkeyPatch, step: str
+    open_feature_store: OpenFeatureStore,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    local_batch_rows: int,
 ) -> None:
+    feature_store = open_feature_store(clock, local_batch_rows=local_batch_rows)
+    feature_store.apply([stats(1)])
+    store = feature_store.tenant("acme")
     store.write_batch("stats", ROWS, batch_id="first")
     feature_store.apply([stats(2)])
     real = getattr(GroupTable, step)
