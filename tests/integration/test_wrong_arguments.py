@@ -134,7 +134,7 @@ class ReadOnce(TrainingSetStore):
 
     def list(self, spark: SparkSession, tenant_id: str, name: str | None = None) -> Listing[Manifest]:
         if not hasattr(self, "saved"):
-            self.saved = super().list(spark, tenant_id)
+            self.saved = super().list(tenant_id)
         return self.saved
 
 

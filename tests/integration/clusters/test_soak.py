@@ -72,13 +72,13 @@ def test_a_minute_of_everything_at_once_loses_and_doubles_no_row(spark: SparkSes
     acme, other = fs.tenant("acme"), fs.tenant("other")
     table = acme._scope.context.table(SCORES)
     # So that erasures meet many checkpoints, which others read meanwhile.
-    table.values.set_properties(spark, {"delta.checkpointInterval": "2"})
+    table.values.set_properties({"delta.checkpointInterval": "2"})
     other.write_batch("scores", batch("x", 0))
-    pinned = table.values.version(spark)
+    pinned = table.values.version()
     erased: list[str] = []
 
     def of_other(version: int | None) -> DataFrame:
-        rows = table.values.read(spark, version).where("tenant_id = 'other'")
+        rows = table.values.read(version).where("tenant_id = 'other'")
         return rows.select("user_id", "event_timestamp", "score").where(F.col("score") == 0)
 
     as_pinned = content_hash(of_other(pinned))
@@ -97,9 +97,7 @@ def test_a_minute_of_everything_at_once_loses_and_doubles_no_row(spark: SparkSes
 
     def read_newest(number: int) -> None:
         # One version, whatever others do meanwhile: every batch of a user who is not erased is there whole, or not at all.
-        rows = table.values.read(spark, table.values.version(spark)).where(
-            "tenant_id = 'acme' AND event_timestamp > '2000'"
-        )
+        rows = table.values.read(table.values.version()).where("tenant_id = 'acme' AND event_timestamp > '2000'")
         recent = rows.where(F.col("event_timestamp") > F.lit(NOW - timedelta(days=50)))
         doubled = recent.groupBy("user_id", "event_timestamp").count().where("count > 1")
         assert doubled.isEmpty()
@@ -126,7 +124,7 @@ def test_a_minute_of_everything_at_once_loses_and_doubles_no_row(spark: SparkSes
         (row["user_id"], row["score"])
         for row in acme.get_batch_features("scores:score", NOW - timedelta(days=200), NOW).rows.collect()
     )
-    stored = table.values.read(spark).where("tenant_id = 'acme'").count()
+    stored = table.values.read().where("tenant_id = 'acme'").count()
     written = {"a": loops.rounds["writer"], "b": loops.rounds["other_writer"]}
     expected = Counter(
         (f"{writer}{user}", float(number))

@@ -62,7 +62,7 @@ def test_the_training_set_has_every_flight_and_its_features(runs: list[tuple[Dem
 def test_the_impossible_wind_is_rejected_with_its_reason(runs: list[tuple[DemoResult, str]]) -> None:
     result, printed = runs[0]
     store = result.training_set.context
-    rejected = store.table(store.group("airport_weather")).read_rejected(store.spark, "nyc").collect()
+    rejected = store.table(store.group("airport_weather")).read_rejected("nyc").collect()
 
     assert [row["reasons"] for row in rejected] == [
         ["wind_speed: greater than max 200", "wind_gust: greater than max 250"]

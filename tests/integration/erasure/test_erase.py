@@ -97,7 +97,7 @@ def feature_store(spark: SparkSession, root: Path) -> FeatureStore:
     fs.apply([STATS, ORDERS, SHOPS])
     # So that checkpoints hold what is to be erased.
     for group in (STATS, ORDERS):
-        fs.tenant("acme")._scope.context.table(group).values.set_properties(spark, {"delta.checkpointInterval": "2"})
+        fs.tenant("acme")._scope.context.table(group).values.set_properties({"delta.checkpointInterval": "2"})
     return fs
 
 

@@ -129,5 +129,5 @@ def test_a_reader_that_listed_the_log_before_cleaning_can_read_it_after(spark: S
 
     assert {name: (log / name).stat().st_size for name in lengths} == lengths
     assert listed.where("add.stats LIKE '%secret%'").count() == 0
-    names: list[Any] = [row[0] for row in table.read(spark, 0).select(F.col("tenant_id")).collect()]
+    names: list[Any] = [row[0] for row in table.read(0).select(F.col("tenant_id")).collect()]
     assert sorted(names) == sorted(TENANTS)

@@ -166,7 +166,7 @@ def test_the_next_run_marks_a_run_without_a_process(feature_store: FeatureStore,
     window = store.plan_backfill("daily", november(5), november(6))[0].window
     *place, _, _ = this_runner().split("/")
     dead = Run("acme", "dead", MATERIALIZE, "daily", 1, window, 1, "test", runner="/".join((*place, "999999", "1")))
-    context.runs.record(context.spark, dead, november(19))
+    context.runs.record(dead, november(19))
     [planned] = store.plan_backfill("daily", november(5), november(6))
 
     done = store.backfill("daily", november(5), november(6))

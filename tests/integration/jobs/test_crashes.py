@@ -71,7 +71,7 @@ def killed_after(step: str, folder: Path, start: datetime, end: datetime) -> int
 def content(store: OfflineStore) -> tuple[Counter[Any], Counter[Any]]:
     """Values and rejected rows, each with how often it is there."""
     history = store.get_batch_features("daily:orders", day(0), day(30)).rows.collect()
-    stored = store._scope.context.table(store._scope.context.group("daily")).values.read(store._scope.context.spark)
+    stored = store._scope.context.table(store._scope.context.group("daily")).values.read()
     assert stored.count() == len(history)
     rejected = store.rejected("daily").select("batch_id", "row").collect()
     return Counter(tuple(row) for row in history), Counter(tuple(row) for row in rejected)

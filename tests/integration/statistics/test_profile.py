@@ -242,7 +242,7 @@ def test_lines_of_an_earlier_version_are_computed_again(open_feature_store: Open
     store.write_batch("orders", orders_of(DAYS[0]))
     store.profile("orders")
     table = store._scope.context.layout.statistics
-    old = table.read(fs.spark).drop("points").withColumn("quantile_sketch", F.lit(b"old"))
+    old = table.read().drop("points").withColumn("quantile_sketch", F.lit(b"old"))
     old = old.withColumn("contents", F.regexp_replace("contents", '"format": \\d+', '"format": 1'))
     old.localCheckpoint().write.format("delta").mode("overwrite").option("overwriteSchema", "true").save(
         str(table.path)
@@ -287,7 +287,7 @@ def test_top_values_are_counted_and_types_have_their_own_measure(store: OfflineS
 def lines(store: OfflineStore, group: str = "orders") -> dict[date | None, tuple[int, datetime, int]]:
     """By date: number of lines, when they were computed, and the table version; the mark is under None."""
     context = store._scope.context
-    statistics = context.layout.statistics.read(context.spark)
+    statistics = context.layout.statistics.read()
     rows = statistics.where(f"tenant_id = 'acme' AND feature_group = '{group}'").toArrow().to_pylist()
     by_date = {}
     for day in {row["event_date"] for row in rows}:
@@ -308,16 +308,16 @@ def test_only_dates_whose_rows_changed_are_profiled_again(feature_store: Feature
     assert {day: line[0] for day, line in before.items()} == {**dict.fromkeys(DAYS, 2), None: 1}
 
     # The first day is deleted, the second gets a row, the third is only written anew; another tenant's rows change.
-    values.delete(context.spark, of_day("acme", DAYS[0]))
+    values.delete(of_day("acme", DAYS[0]))
     store.write_batch("orders", [{"user_id": "new", "event_timestamp": at(DAYS[1], 1), "amount": 1.0}])
-    third = values.read(context.spark).where(of_day("acme", DAYS[2]))
+    third = values.read().where(of_day("acme", DAYS[2]))
     writer = third.write.format("delta").mode("overwrite").option("dataChange", "false")
     writer.option("replaceWhere", f"tenant_id = 'acme' AND event_date = DATE '{DAYS[2]}'").save(values.path)
     feature_store.tenant("other").write_batch("orders", orders_of(DAYS[2]))
     later = replace(context, clock=Clock(NOW + timedelta(hours=1)))
     result = profile(Scope(later, "acme"), ["orders"], start=None, end=None, full=False)
 
-    after, version = lines(store), values.version(context.spark)
+    after, version = lines(store), values.version()
     assert [(group.dates, group.rows, group.table_version) for group in result.groups] == [(1, 6, version)]
     assert after == {
         DAYS[1]: (2, NOW + timedelta(hours=1), version),
@@ -367,8 +367,8 @@ def test_a_profile_that_was_stopped_is_run_again_to_the_same_lines(store: Offlin
 
 
 def test_all_dates_are_profiled_again_where_the_feed_of_changes_is_gone(store: OfflineStore) -> None:
-    context, values = store._scope.context, store._scope.context.table(ORDERS).values
-    values.delete(context.spark, of_day("acme", date(2026, 11, 4)))
+    values = store._scope.context.table(ORDERS).values
+    values.delete(of_day("acme", date(2026, 11, 4)))
     # As a vacuum does.
     for file in Path(str(values.path)).glob("tenant_id=acme/event_date=2026-11-04/*.parquet"):
         file.unlink()

@@ -207,7 +207,7 @@ def test_all_versions_are_deleted_at_once(loader: FeatureDataLoader, kept: Train
 def test_a_deletion_that_stopped_half_way_is_finished_by_the_next(loader: FeatureDataLoader, kept: TrainingSet) -> None:
     """Unpublished, and its rows are still there: as after a crash between the two steps."""
     folder = saved_as(kept, "half", 1)
-    kept.context.training_sets.unpublish(kept.context.spark, "acme", "half", [1])
+    kept.context.training_sets.unpublish("acme", "half", [1])
     assert loader.list("half") == []
     assert folder.exists()
 

@@ -118,11 +118,11 @@ def test_a_spine_of_other_types_is_refused(loader: FeatureDataLoader) -> None:
 def redefined(feature_store: FeatureStore) -> Iterator[None]:
     """The registry says that i is a string and that j is gone, as no apply would."""
     other = FeatureGroup("g", USER, features=[Feature("f", "double"), Feature("i", "string"), Feature("y", "long")])
-    registry, spark = feature_store._context.registry, feature_store.spark
+    registry = feature_store._context.registry
     entries = [Entry("feature_group", "g", 1, revision, group.to_json()) for revision, group in ((8, other), (9, WIDE))]
-    registry.record(spark, entries[:1], november(9), "1")
+    registry.record(entries[:1], november(9), "1")
     yield
-    registry.record(spark, entries[1:], november(9), "1")
+    registry.record(entries[1:], november(9), "1")
     feature_store._context.refresh()
 
 
@@ -140,7 +140,7 @@ def test_rows_that_failed_their_check_are_never_visible(
     built = loader.load_training_data(spine("ann"), FEATURES, name="checked")
     context = feature_store._context
     wrong = built.manifest.model_copy(update={"content_hash": "0" * 64})
-    context.training_sets.replace_manifest(context.spark, wrong)
+    context.training_sets.replace_manifest(wrong)
 
     with pytest.raises(RebuildError, match=r"is [0-9a-f]{12}\.\.\. and was 000000000000\.\.\., so it is not published"):
         loader.rebuild("checked")

@@ -68,7 +68,7 @@ def test_small_files_become_one_in_order_and_no_answer_changes(
 
     def answers() -> list[Any]:
         joined = store.get_point_in_time(spine, ["docs:words", "docs:text"])
-        return [content_hash(table.read(feature_store.spark)), sorted(map(repr, joined.collect()))]
+        return [content_hash(table.read()), sorted(map(repr, joined.collect()))]
 
     before = answers()
     assert (len(files_of(store, 1)), len(files_of(store, 2))) == (3, 1)
@@ -119,7 +119,7 @@ def test_rows_appended_concurrently_are_neither_lost_nor_duplicated(
     rows = busy.get_batch_features(["docs:words", "docs:text"], hours(0), hours(24)).rows
     texts = sorted((row["words"], row["text"][0]) for row in rows.collect())
     assert texts == sorted((number, float(hour)) for number in range(20) for hour in range(6))
-    table = busy._scope.context.table(DOCS).values.read(feature_store.spark)
+    table = busy._scope.context.table(DOCS).values.read()
     assert table.where("tenant_id = 'busy'").count() == 120
 
 

@@ -64,7 +64,7 @@ def spine() -> pd.DataFrame:
 
 def edit(fs: FeatureStore, table: str, which: Any, column: str, before: str, after: str) -> None:
     changed = F.replace(F.col(column), F.lit(before), F.lit(after))
-    DeltaTable(f"{fs.settings.warehouse}/_store/{table}").update(fs.spark, which, {column: changed})
+    DeltaTable(f"{fs.settings.warehouse}/_store/{table}").update(which, {column: changed})
 
 
 def test_an_unreadable_manifest_fails_only_reads_that_need_it(
@@ -139,7 +139,7 @@ def test_an_unreadable_definition_stops_only_its_own_group(feature_store: Featur
 def test_a_value_that_could_not_be_read_back_is_never_written(
     feature_store: FeatureStore, acme: OfflineStore, loader: FeatureDataLoader
 ) -> None:
-    context, spark = feature_store._context, feature_store.spark
+    context = feature_store._context
     manifest = loader.get("good", 1).manifest
     log = ErasureLog(context.layout.erasures)
     erasure = Erasure("acme", "an id", "user", ())
@@ -150,13 +150,11 @@ def test_a_value_that_could_not_be_read_back_is_never_written(
             job.report({"psi": math.nan})
 
     writes: list[Callable[[], Any]] = [
-        lambda: context.training_sets.publish(spark, manifest.model_copy(update={"missing": math.nan})),
-        lambda: context.training_sets.replace_manifest(
-            spark, manifest.model_copy(update={"missing": {"score": math.inf}})
-        ),
-        lambda: context.training_sets.publish(spark, manifest.model_copy(update={"description": "\ud800"})),
-        lambda: context.registry.record(spark, [entry], NOON, "1"),
-        lambda: log.record(spark, erasure, "certified", {"rows": math.nan}, NOON),
+        lambda: context.training_sets.publish(manifest.model_copy(update={"missing": math.nan})),
+        lambda: context.training_sets.replace_manifest(manifest.model_copy(update={"missing": {"score": math.inf}})),
+        lambda: context.training_sets.publish(manifest.model_copy(update={"description": "\ud800"})),
+        lambda: context.registry.record([entry], NOON, "1"),
+        lambda: log.record(erasure, "certified", {"rows": math.nan}, NOON),
         tell_of_nan,
     ]
     for write in writes:
@@ -195,7 +193,7 @@ def test_a_certificate_that_cannot_be_read_is_passed_over(feature_store: Feature
     context = feature_store._context
     detail = json.dumps({"rows": 1})
     log = ErasureLog(context.layout.erasures)
-    log.record(context.spark, Erasure("acme", "torn", "user", ()), "certified", json.loads(detail), NOON)
+    log.record(Erasure("acme", "torn", "user", ()), "certified", json.loads(detail), NOON)
 
     with pytest.warns(UnreadableRowWarning, match="the certificate of erasure torn of tenant 'acme' cannot be read"):
         assert len(acme.erasures()) == before

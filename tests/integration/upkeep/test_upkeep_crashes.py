@@ -83,7 +83,6 @@ def run_here(store: OfflineStore, job: str) -> None:
 
 
 def content(store: OfflineStore) -> dict[str, Any]:
-    spark = store._scope.context.spark
     table = store._scope.context.table(store._scope.context.group("scores"))
     # Killed once it was certified, an erasure that is run again is another one, and finds nothing.
     erased = Counter[tuple[str, str]]()
@@ -91,8 +90,8 @@ def content(store: OfflineStore) -> dict[str, Any]:
         erased.update({(table.kind, table.name): table.rows for table in certificate.tables})
     [manifest] = FeatureDataLoader(store).list()
     return {
-        "values": Counter(table.values.read(spark).select("user_id", "event_timestamp", "score").collect()),
-        "files": len(table.values.read(spark).inputFiles()),
+        "values": Counter(table.values.read().select("user_id", "event_timestamp", "score").collect()),
+        "files": len(table.values.read().inputFiles()),
         "rejected": store.rejected("scores").count(),
         "erased": +erased,
         "exports": [Path(folder).name for erasure in store.erasures() for folder in erasure.exports],

@@ -277,7 +277,7 @@ def test_verification_finds_and_repairs_differences(store: OfflineStore) -> None
 
 def test_a_table_that_was_restored_is_followed(spark: SparkSession, store: OfflineStore) -> None:
     values = store._scope.context.table(skip_group()).values
-    version = values.version(spark)
+    version = values.version()
     late = [{**row, "created_timestamp": NOW, "text": [9.0] * DIMS, "pages": 3} for row in Written.rows[:9]]
     store.write_batch("docs", as_table(late))
     store.sync_embeddings("docs:text")
@@ -311,7 +311,7 @@ def test_a_feed_that_does_not_reach_back_is_noticed(
 ) -> None:
     values = store._scope.context.table(skip_group()).values
     gone = Written.rows[0]
-    values.delete(spark, (F.col("source") == gone["source"]) & (F.col("number") == gone["number"]))
+    values.delete((F.col("source") == gone["source"]) & (F.col("number") == gone["number"]))
     Written.rows = [row for row in Written.rows if (row["source"], row["number"]) != (gone["source"], gone["number"])]
     feature_store.vacuum(older_than="1s", force=True)
     for file in Path(str(values)).rglob("cdc-*.parquet"):
@@ -366,7 +366,6 @@ def test_the_rows_are_those_that_a_search_of_the_table_considers(store: OfflineS
         ("source", "number"), "text", "text__model_version", FILTERS, ("country", "text", "pages", "seen"), group.nulls
     )
     values = store._scope.context.table(group).read_values(
-        store._scope.context.spark,
         "acme",
         ["source", "number", "event_timestamp", "created_timestamp", "text__model_version", *columns.features],
     )

@@ -262,8 +262,8 @@ def test_one_of_two_concurrent_syncs_does_the_work_and_the_other_names_it(store:
 
 def test_a_vector_of_other_dims_is_refused_and_nothing_changes(store: OfflineStore, spark: SparkSession) -> None:
     values = store._scope.context.table(store._scope.context.group("docs")).values
-    version, before = values.version(spark), stored(store)
-    newest = values.read(spark, version).orderBy(F.desc("event_timestamp")).limit(1)
+    version, before = values.version(), stored(store)
+    newest = values.read(version).orderBy(F.desc("event_timestamp")).limit(1)
     wrong = newest.withColumn("text", F.expr("slice(text, 1, 2)"))
     # Past the store's own checks.
     values.append(wrong.withColumn("event_timestamp", F.expr("event_timestamp + interval 300 days")).limit(1))

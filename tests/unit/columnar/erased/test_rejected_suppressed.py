@@ -61,7 +61,7 @@ def scope(
     listed = SuppressionList(scope.layout.suppressed)
     for entities in erased:
         hashes = list(entities.hashes)
-        listed.add(spark, "acme", entities.entity, list(entities.columns), hashes, secret, "erasure", NOON)
+        listed.add("acme", entities.entity, list(entities.columns), hashes, secret, "erasure", NOON)
     return scope
 
 
