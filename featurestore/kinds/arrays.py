@@ -217,8 +217,10 @@ class NumberArray(Array):
         if any(mark in text for mark in ".eEI"):
             return False
         whole = int(text)
+        if abs(whole) >= _LEAST_BEYOND:
+            return True
         nearest = np.float32(number) if self.element.word == "float" else np.float64(number)
-        return abs(whole) >= _LEAST_BEYOND or int(nearest) != whole
+        return int(nearest) != whole
 
     def _is_rounded(self, item: Column) -> Column:
         digits = T.DecimalType(38, 0)
