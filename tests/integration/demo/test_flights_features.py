@@ -54,7 +54,7 @@ def computed(
     groups: dict[str, Any] = {group.name: group for group in definitions.feature_groups}
     declared = groups.get(name) or definitions.training_sets[0].spine
     settings = Settings(warehouse=landing, landing=landing)
-    context = Context(spark, settings, lambda: datetime(2026, 1, 1, tzinfo=UTC), "test")
+    context = Context(lambda: spark, settings, lambda: datetime(2026, 1, 1, tzinfo=UTC), "test")
     window = TimeWindow.of(start, end)
     rows = transform(isolated(Scope(context, TENANT)), declared.sources, declared.transformation, window)
     frame = rows.toArrow().to_pandas()

@@ -86,16 +86,16 @@ def test_a_run_that_died_after_its_write_is_not_written_twice(
     fs: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fs.apply([SPENDING])
-    from featurestore.stores.small_tables.runs import RunLedger
+    from featurestore.stores.small_tables.runs import Run, RunLedger
 
     record = RunLedger.record
     died: list[str] = []
 
-    def die_at_the_end(self: RunLedger, spark: SparkSession, run: object, now: datetime) -> None:
-        if run.state != "running":  # type: ignore[attr-defined]
-            died.append(run.state)  # type: ignore[attr-defined]
+    def die_at_the_end(self: RunLedger, run: Run, now: datetime) -> None:
+        if run.state != "running":
+            died.append(run.state)
             raise KeyboardInterrupt
-        record(self, spark, run, now)  # type: ignore[arg-type]
+        record(self, run, now)
 
     monkeypatch.setattr(RunLedger, "record", die_at_the_end)
     with pytest.raises(KeyboardInterrupt):

@@ -40,6 +40,7 @@ def acme(settings: Settings, spark: SparkSession) -> OfflineStore:
     """Every user has a value a day in both groups; day d of user u has score u + d / 10."""
     feature_store = FeatureStore.open(settings, spark=spark)
     feature_store.apply([STATS, LEVELS])
+    feature_store._context.table(STATS).values.set_properties({"delta.enableRowTracking": "true"})
     written = [(user, day) for user in range(USERS) for day in range(DAYS)]
     rows = pa.table(
         {
@@ -213,7 +214,7 @@ def test_wide_spine_columns_are_not_sorted(spark: SparkSession, acme: OfflineSto
     assert {len(row["document"]) for row in result.collect()} == {100}
 
 
-def test_arrays_are_not_sorted_but_joined_back(spark: SparkSession, acme: OfflineStore) -> None:
+def test_arrays_of_a_table_that_tracks_rows_are_not_sorted_but_joined_back(spark: SparkSession, acme: OfflineStore) -> None:
     result = acme.get_point_in_time(spine_of(spark, 120), ["stats:vector"])
     plan = plan_of(result)
     assert "ShuffledHashJoin" in plan

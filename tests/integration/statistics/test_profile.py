@@ -337,7 +337,7 @@ def test_a_profile_is_one_file_with_and_without_adaptive_execution(
     store.write_batch("orders", [row for day in DAYS for row in orders_of(day)])
     store.profile("orders")
 
-    written = store._scope.context.layout.statistics.read(session).where(f"tenant_id = '{tenant}'")
+    written = store._scope.context.layout.statistics.within(session).read().where(f"tenant_id = '{tenant}'")
     assert written.count() == 2 * len(DAYS) + 1
     assert written.select("_metadata.file_path").distinct().count() == 1
 

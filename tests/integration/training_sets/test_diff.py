@@ -174,7 +174,7 @@ def saved_as(built: TrainingSet, name: str, version: int) -> Path:
 def test_deleted_versions_are_gone_and_their_numbers_are_not_used_again(
     loader: FeatureDataLoader, kept: TrainingSet
 ) -> None:
-    store, session = kept.context.training_sets, kept.context.spark
+    store = kept.context.training_sets
     folders = [saved_as(kept, "deleted", version) for version in (1, 2)]
     with pytest.raises(InvalidArgumentError, match=r"has the versions \[1, 2\]; give version= or all_versions"):
         loader.delete("deleted")
@@ -185,13 +185,13 @@ def test_deleted_versions_are_gone_and_their_numbers_are_not_used_again(
     assert loader.get("deleted").version == 1
     with pytest.raises(NotFoundError, match=r"has no version 2; it has \[1\]"):
         loader.get("deleted", 2)
-    assert store.next_version(session, "acme", "deleted") == 3
+    assert store.next_version("acme", "deleted") == 3
     assert loader.delete("deleted", 2) == (2,)
     assert loader.delete("deleted") == (1,)
     assert not folders[0].exists()
     with pytest.raises(NotFoundError, match="was never built, or is deleted"):
         loader.get("deleted")
-    assert store.next_version(session, "acme", "deleted") == 3
+    assert store.next_version("acme", "deleted") == 3
     assert loader.get("kept").to_pandas().X["score"].tolist() == [5.0]
 
 

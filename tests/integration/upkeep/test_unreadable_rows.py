@@ -20,7 +20,7 @@ from featurestore.errors import InvalidArgumentError, InvariantError, StorageErr
 from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.stores.delta.table import DeltaTable
-from featurestore.stores.small_tables.erasures import Erasure, ErasureLog
+from featurestore.stores.small_tables.erasures import Erasure
 from featurestore.stores.small_tables.registry import Entry
 from featurestore.stores.small_tables.rows import UnreadableRowWarning
 
@@ -64,7 +64,7 @@ def spine() -> pd.DataFrame:
 
 def edit(fs: FeatureStore, table: str, which: Any, column: str, before: str, after: str) -> None:
     changed = F.replace(F.col(column), F.lit(before), F.lit(after))
-    DeltaTable(f"{fs.settings.warehouse}/_store/{table}").update(which, {column: changed})
+    DeltaTable(lambda: fs.spark, f"{fs.settings.warehouse}/_store/{table}").update(which, {column: changed})
 
 
 def test_an_unreadable_manifest_fails_only_reads_that_need_it(
@@ -141,7 +141,7 @@ def test_a_value_that_could_not_be_read_back_is_never_written(
 ) -> None:
     context = feature_store._context
     manifest = loader.get("good", 1).manifest
-    log = ErasureLog(context.layout.erasures)
+    log = context.erasures
     erasure = Erasure("acme", "an id", "user", ())
     entry = Entry("feature_group", "stats", 1, 9, STATS.to_json().replace("double", "complex"))
 
@@ -192,7 +192,7 @@ def test_a_certificate_that_cannot_be_read_is_passed_over(feature_store: Feature
     before = len(acme.erasures())
     context = feature_store._context
     detail = json.dumps({"rows": 1})
-    log = ErasureLog(context.layout.erasures)
+    log = context.erasures
     log.record(Erasure("acme", "torn", "user", ()), "certified", json.loads(detail), NOON)
 
     with pytest.warns(UnreadableRowWarning, match="the certificate of erasure torn of tenant 'acme' cannot be read"):

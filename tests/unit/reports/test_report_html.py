@@ -158,7 +158,9 @@ def test_the_same_numbers_give_the_same_page() -> None:
 
 @pytest.fixture
 def saved(spark: SparkSession, tmp_path: Path) -> TrainingSet:
-    context = Context(spark, Settings(warehouse=str(tmp_path)), lambda: datetime(2026, 11, 1, tzinfo=UTC), "0.1.0")
+    context = Context(
+        lambda: spark, Settings(warehouse=str(tmp_path)), lambda: datetime(2026, 11, 1, tzinfo=UTC), "0.1.0"
+    )
     return TrainingSet(context, manifest())
 
 

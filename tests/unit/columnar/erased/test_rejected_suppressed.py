@@ -17,7 +17,7 @@ from featurestore.columnar.rows.names import FAULTS, ROW, SUPPRESSED
 from featurestore.operations.context import Scope
 from featurestore.operations.erasure.suppress import suppressions, with_rejected_marked
 from featurestore.stores.arrow import to_spark
-from featurestore.stores.small_tables.suppression import SECRET, SuppressionList, SuppressionSecret
+from featurestore.stores.small_tables.suppression import SECRET, SuppressionSecret
 from tests.conftest import Clock, OpenFeatureStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -45,7 +45,7 @@ def erased(secret: SuppressionSecret) -> list[ErasedEntities]:
             entity,
             {key: key for key in keys.column_names},
             identity_hashes(
-                "acme", entity, {key: keys.column(key) for key in keys.column_names}, secret._pads
+                "acme", entity, {key: keys.column(key) for key in keys.column_names}, secret.pads
             ).to_pylist(),
         )
         for entity, keys in sorted(ERASED.items())
@@ -58,7 +58,7 @@ def scope(
 ) -> Scope:
     scope = open_feature_store(Clock(NOON)).tenant("acme")._scope
     scope.context.environ = {SECRET: SECRET_TEXT}
-    listed = SuppressionList(scope.layout.suppressed)
+    listed = scope.context.suppressed
     for entities in erased:
         hashes = list(entities.hashes)
         listed.add("acme", entities.entity, list(entities.columns), hashes, secret, "erasure", NOON)
@@ -69,7 +69,7 @@ def marked(
     rows: list[tuple[int, list[str], str | None, bool]], erased: list[ErasedEntities], secret: SuppressionSecret
 ) -> list[bool]:
     checked = pa.Table.from_pylist([dict(zip(SCHEMA.names, row, strict=True)) for row in rows], SCHEMA)
-    found = with_rejected_suppressed(checked, "acme", erased, KINDS, secret._pads)
+    found = with_rejected_suppressed(checked, "acme", erased, KINDS, secret.pads)
     return list(found.column(SUPPRESSED).to_pylist())
 
 
