@@ -111,7 +111,9 @@ def sweep(context: Context, plan: Sweep, erasure_id: str) -> Swept:
             if len(removable) < len(doomed):
                 continue
         if not _dates_of_rows(plan):
-            changed = LogCleaner(spark, files.log, live, plan.partition, version, barrier).clean()
+            # A writer adds a checksum to its commit, which must be that of the cleaned one.
+            with plan.table.writing():
+                changed = LogCleaner(spark, files.log, live, plan.partition, version, barrier).clean()
             context.step("erase.log")
             return _swept(files.log, mark, changed)
     raise ErasureError(

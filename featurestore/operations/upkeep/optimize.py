@@ -7,12 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 
-from deltalake.exceptions import CommitFailedError
-
 from featurestore.columnar.schema import PARTITION_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Table, count, counted, size
 from featurestore.display.displayed import Listing
+from featurestore.errors import TableBusyError
 from featurestore.frames.columns import column
 from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Scope
@@ -135,7 +134,7 @@ def _optimize_group(scope: Scope, group: FeatureGroup) -> OptimizeResult:
 
 
 def _conflicts() -> tuple[type[Exception], ...]:
-    return (CommitFailedError, *conflicts())
+    return (TableBusyError, *conflicts())
 
 
 def rewrite_partition(scope: Scope, group: FeatureGroup, event_date: date, files: int) -> None:

@@ -19,6 +19,12 @@ _GONE = (
     "newer version"
 )
 _LOG_DAMAGED = "the table's log is damaged, or a part of it is lost; put back a copy of it"
+# What delta-rs says of a log -> what to do; it raises one class for all.
+_OF_A_LOG = {
+    "Expected contiguous commit files": "an entry of the table's log is lost; put back a copy of it",
+    "didn't find any checkpoints": "a checkpoint of the table's log is lost; put back a copy of it",
+    "Invalid Parquet file": "a checkpoint of the table's log: the file is damaged; put a copy in its place",
+}
 _NO_FOLDER = "a file lies where the table needs a folder; move it away"
 # delta-rs colours the arrows between the causes of an error.
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
@@ -46,13 +52,18 @@ def native_errors(table: str, file: str | None = None) -> Iterator[None]:
     except (FileExistsError, NotADirectoryError) as error:
         raise StorageError(f"{where}{_line(error)}: {_NO_FOLDER}") from error
     except (DeltaError, OSError) as error:
-        raise StorageError(f"{where}{_line(error)}: {advice_of(str(error)) or damage}") from error
+        advice = advice_of(str(error)) or (_advice_on_log(str(error)) if file is None else None)
+        raise StorageError(f"{where}{_line(error)}: {advice or damage}") from error
     except (JSONDecodeError, UnicodeDecodeError) as error:
         raise StorageError(f"{where}{_line(error)}: {damage}") from error
     except pa.ArrowInvalid as error:
         if file is None:
             raise
         raise StorageError(f"{where}{_line(error)}: {damage}") from error
+
+
+def _advice_on_log(text: str) -> str | None:
+    return next((advice for known, advice in _OF_A_LOG.items() if known in text), None)
 
 
 def _line(error: Exception) -> str:

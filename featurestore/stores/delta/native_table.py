@@ -19,8 +19,9 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction
 
 from featurestore.errors import StorageError
+from featurestore.stores.delta.commit_checksum import complete_checksums
 from featurestore.stores.delta.data_files import DataFile, partition_text, read_file, write_files
-from featurestore.stores.delta.log import LogCommit
+from featurestore.stores.delta.log import COMMIT, LogCommit
 from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.delta.native_errors import native_errors
 from featurestore.stores.delta.which_rows import Where, arrow_condition, columns_of
@@ -75,7 +76,9 @@ def _writing(
             reraise=True,
         )
         with table.lock.held("delta-rs"):
-            return again(call, table, *args, **kwargs)
+            result = again(call, table, *args, **kwargs)
+            table.complete_checksums()
+            return result
 
     return _checked(wrapped)
 
@@ -133,6 +136,13 @@ class NativeTable:
                 f"table {self.path}: version {version} cannot be read, the newest is {newest}; the log no longer has "
                 "it, or does not have it yet: read another version"
             ) from error
+
+    def complete_checksums(self) -> None:
+        """Write the checksums of the newest commits, under the lock."""
+        log = Path(self.path, "_delta_log")
+        versions = [int(file.stem) for file in log.glob("*.json") if COMMIT.fullmatch(file.name)]
+        if versions:
+            complete_checksums(log, max(versions))
 
     @_checked
     def exists(self) -> bool:

@@ -214,7 +214,9 @@ def test_wide_spine_columns_are_not_sorted(spark: SparkSession, acme: OfflineSto
     assert {len(row["document"]) for row in result.collect()} == {100}
 
 
-def test_arrays_of_a_table_that_tracks_rows_are_not_sorted_but_joined_back(spark: SparkSession, acme: OfflineStore) -> None:
+def test_arrays_of_a_table_that_tracks_rows_are_not_sorted_but_joined_back(
+    spark: SparkSession, acme: OfflineStore
+) -> None:
     result = acme.get_point_in_time(spine_of(spark, 120), ["stats:vector"])
     plan = plan_of(result)
     assert "ShuffledHashJoin" in plan

@@ -366,16 +366,20 @@ def test_a_profile_that_was_stopped_is_run_again_to_the_same_lines(store: Offlin
     ]  # fmt: skip
 
 
-def test_all_dates_are_profiled_again_where_the_feed_of_changes_is_gone(store: OfflineStore) -> None:
+@pytest.mark.parametrize(("small_tables", "again"), [("native", (0, 0)), ("spark", (2, 15))])
+def test_the_log_knows_the_changed_dates_and_without_it_all_are_profiled_where_the_feed_of_changes_is_gone(
+    feature_store: FeatureStore, spark: SparkSession, store: OfflineStore, small_tables: str, again: tuple[int, int]
+) -> None:
     values = store._scope.context.table(ORDERS).values
     values.delete(of_day("acme", date(2026, 11, 4)))
     # As a vacuum does.
     for file in Path(str(values.path)).glob("tenant_id=acme/event_date=2026-11-04/*.parquet"):
         file.unlink()
+    settings = feature_store.settings.model_copy(update={"small_tables": small_tables})
 
-    [profiled] = store.profile("orders").groups
+    [profiled] = FeatureStore.open(settings, spark=spark, clock=Clock(NOW)).tenant("acme").profile("orders").groups
 
-    assert (profiled.dates, profiled.rows) == (2, 15)
+    assert (profiled.dates, profiled.rows) == again
     assert set(lines(store)) == {DAYS[1], DAYS[2], None}
 
 

@@ -39,18 +39,18 @@ def row(user: str, hour: int, score: float) -> dict[str, Any]:
     return {"user_id": user, "event_timestamp": START + timedelta(hours=hour), "score": score}
 
 
-def opened(spark: SparkSession, folder: Path, clock: Clock) -> OfflineStore:
-    settings = Settings(warehouse=str(folder / "warehouse"), landing=str(folder / "landing"))
+def opened(spark: SparkSession, folder: Path, clock: Clock, **more: Any) -> OfflineStore:
+    settings = Settings(warehouse=str(folder / "warehouse"), landing=str(folder / "landing"), **more)
     fs = FeatureStore.open(settings, spark=spark, clock=clock)
     fs.apply([SCORES])
     return fs.tenant("acme")
 
 
-@pytest.fixture(scope="module")
-def healthy(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with two batches, to be copied and damaged."""
-    folder = tmp_path_factory.mktemp("healthy")
-    store = opened(spark, folder, Clock(START))
+@pytest.fixture(scope="module", params=["spark", "native"])
+def healthy(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A store with two batches, to be copied and damaged; its commits are Spark's or delta-rs's."""
+    folder = tmp_path_factory.mktemp(request.param)
+    store = opened(spark, folder, Clock(START), small_tables=request.param)
     store.write_batch("scores", [row("u1", 1, 1.0), row("u2", 1, 2.0)])
     store.write_batch("scores", [row("u1", 30, 3.0)])
     return folder
@@ -145,25 +145,35 @@ def fault_of(call: Callable[[], object]) -> StorageError:
 
 
 # What happens to the log of a table with three commits, or of one with a checkpoint, too -> what is said of it.
+_LOSSES: list[tuple[bool, Callable[[Path], None], str]] = [
+    (False, lambda log: remove(log, f"{LATEST}.json"), f"{LATEST}.json is lost"),
+    (False, lambda log: remove(log, f"{LATEST}.json", f"{LATEST}.crc"), f"{LATEST}.json is lost"),
+    (False, lambda log: remove(log, "*.json"), "00000000000000000000.json is lost"),
+    (False, lambda log: remove(log, "*", ".*"), "_delta_log has no commits, and there are rows, such as"),
+    (False, lambda log: cut(log / f"{LATEST}.json", 0), f"{LATEST}.json is cut off"),
+    (False, lambda log: cut(log / f"{LATEST}.json", 50), f"{LATEST}.json is cut off"),
+    (True, lambda log: remove(log, f"{LATEST}.json"), f"{LATEST}.json is lost"),
+    (True, lambda log: remove(log, "*.json", ".*"), "00000000000000000000.json is lost"),
+]
+# Only Spark writes a version's checksum, by which this loss shows.
+_LOSSES_OF_SPARK: list[tuple[bool, Callable[[Path], None], str]] = [
+    (False, lambda log: remove(log, f"{LATEST}.json", f".{LATEST}*"), f"{LATEST}.json is lost"),
+    (True, lambda log: cut(next(log.glob("*.checkpoint*.parquet")), 100), "checkpoint.*the file is damaged"),
+    (
+        True,
+        lambda log: remove(log, "*.checkpoint*", f"{0:020d}.json"),
+        "a checkpoint of the table's log is lost|an entry of the table's log is lost",
+    ),
+]
+
+
 @pytest.mark.parametrize(
-    ("checkpoint", "damage", "message"),
+    ("healthy", "checkpoint", "damage", "message"),
     [
-        (False, lambda log: remove(log, f"{LATEST}.json"), f"{LATEST}.json is lost"),
-        (False, lambda log: remove(log, f"{LATEST}.json", f".{LATEST}*"), f"{LATEST}.json is lost"),
-        (False, lambda log: remove(log, f"{LATEST}.json", f"{LATEST}.crc"), f"{LATEST}.json is lost"),
-        (False, lambda log: remove(log, "*.json"), "00000000000000000000.json is lost"),
-        (False, lambda log: remove(log, "*", ".*"), "_delta_log has no commits, and there are rows, such as"),
-        (False, lambda log: cut(log / f"{LATEST}.json", 0), f"{LATEST}.json is cut off"),
-        (False, lambda log: cut(log / f"{LATEST}.json", 50), f"{LATEST}.json is cut off"),
-        (True, lambda log: remove(log, f"{LATEST}.json"), f"{LATEST}.json is lost"),
-        (True, lambda log: remove(log, "*.json", ".*"), "00000000000000000000.json is lost"),
-        (True, lambda log: cut(next(log.glob("*.checkpoint*.parquet")), 100), "checkpoint.*the file is damaged"),
-        (
-            True,
-            lambda log: remove(log, "*.checkpoint*", f"{0:020d}.json"),
-            "a checkpoint of the table's log is lost|an entry of the table's log is lost",
-        ),
+        *(("spark", *loss) for loss in (*_LOSSES, *_LOSSES_OF_SPARK)),
+        *(("native", *loss) for loss in _LOSSES),
     ],
+    indirect=["healthy"],
 )
 def test_every_read_and_write_reports_a_log_without_its_newest_part(
     spark: SparkSession, healthy: Path, tmp_path: Path, checkpoint: bool, damage: Callable[[Path], None], message: str
