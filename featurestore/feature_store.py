@@ -27,7 +27,7 @@ from featurestore.operations.given_as import Frame, To, given_as
 from featurestore.operations.instants import argument_count
 from featurestore.operations.job_run import STORE
 from featurestore.operations.upkeep.vacuum import VacuumResult, vacuum
-from featurestore.session import adopted_session, needs_no_spark, open_session
+from featurestore.session import adopted_session, check_file_system, needs_no_spark, open_session
 from featurestore.stores.small_tables.runs import Run
 
 
@@ -66,7 +66,8 @@ class FeatureStore:
         is_native = needs_no_spark(settings, adopted, environ)
 
         def start_spark() -> SparkSession:
-            return open_session(settings, adopted, environ)
+            session = open_session(settings, adopted, environ)
+            return check_file_system(settings, session) if is_native else session
 
         return cls(Context(start_spark, settings, clock, __version__, on_step, environ, is_native))
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
+from typing import Any
 
 from featurestore.config import Settings
 from featurestore.errors import ConfigurationError, InvalidArgumentError, RuntimeSetupError, shown
@@ -105,7 +106,23 @@ def _obstacle(settings: Settings, spark: SparkSession | None, environ: Mapping[s
     is_server = environ.get("SPARK_REMOTE") or settings.spark.get("spark.remote")
     if is_server or (spark is not None and type(spark).__module__.startswith("pyspark.sql.connect")):
         return "a Spark Connect server reads and writes the tables"
-    return None
+    return None if spark is None else _other_file_system(settings, spark)
+
+
+def check_file_system(settings: Settings, spark: SparkSession) -> SparkSession:
+    """Return the session; raises RuntimeSetupError if the warehouse is another place to it than to this process."""
+    if other := _other_file_system(settings, spark):
+        raise RuntimeSetupError(f"{other}; write it as a URI, file://{settings.warehouse}, or as one of that system")
+    return spark
+
+
+def _other_file_system(settings: Settings, spark: SparkSession) -> str | None:
+    """Where Spark looks for a warehouse without a scheme, if that is not this machine's disk; else None."""
+    context: Any = spark
+    default = str(context._jsc.hadoopConfiguration().get("fs.defaultFS"))
+    if "://" in settings.warehouse or default.startswith("file:"):
+        return None
+    return f"the warehouse {settings.warehouse!r} has no scheme, and Spark's default file system is {default}"
 
 
 def _give_to_executors(spark: SparkSession, archive: str) -> None:
