@@ -15,7 +15,7 @@ from featurestore.columnar.rows.batch_columns import check_column_names, moments
 from featurestore.columnar.rows.names import FAULTS, ROW
 from featurestore.columnar.rows.reasons_of_rows import EarlierFaults, Reasons, add_unreadable
 from featurestore.columnar.rows.rules import broken_rules
-from featurestore.columnar.rows.spark_names import spark_name
+from featurestore.columnar.spark_names import spark_name
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.kinds.arrow_columns.reading import ArrowReading, Mask, UndecidedError, fine, is_present, true_of
 from featurestore.kinds.json_text.arrow_json import object_texts

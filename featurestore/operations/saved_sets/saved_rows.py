@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from featurestore.columnar.spark_words import spark_word
+from featurestore.columnar.spark_names import spark_name
 from featurestore.columnar.training_sets.saved_columns import Counts, Mask, in_order, is_equal, read_instants, taken
 from featurestore.errors import NotFoundError
 from featurestore.frames.as_of.spine import instant_name, not_an_instant, with_instants
@@ -18,6 +18,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.training_sets.memory_size import length_columns, lengths, longest
 from featurestore.frames.training_sets.splits import PARTS, SPLIT
+from featurestore.kinds.arrow_columns.reading import UndecidedError
 from featurestore.late_spark import Column, DataFrame, F
 from featurestore.operations.context import Context
 from featurestore.stores.training_sets.local_rows import LocalRows
@@ -27,6 +28,8 @@ from featurestore.stores.training_sets.manifests import Manifest
 _COLUMNS_AT_ONCE = 16
 # Lists of other elements become whatever Spark and pandas make of them.
 _LISTS = ("array<float>", "array<double>", "array<string>")
+# Columns of these types are read by Spark.
+_NESTED = ("array<", "struct<", "map<", "void", "interval")
 
 
 class SavedRows(ABC):
@@ -105,13 +108,15 @@ def is_inside(split: str | None) -> Column:
 
 def words_of(schema: pa.Schema) -> dict[str, str] | None:
     """The word for each column's Spark type; None if a type is not known well enough to read it without Spark."""
-    words = {field.name: spark_word(field.type) for field in schema}
-    known = {name: word for name, word in words.items() if word is not None and _is_known(word)}
-    return known if len(known) == len(words) else None
+    try:
+        words = {field.name: spark_name(field.type) for field in schema}
+    except UndecidedError:
+        return None
+    return words if all(map(_is_known, words.values())) else None
 
 
 def _is_known(word: str) -> bool:
-    return not word.startswith("array<") or word in _LISTS
+    return word in _LISTS or not word.startswith(_NESTED)
 
 
 class SparkSavedRows(SavedRows):

@@ -12,7 +12,7 @@ from featurestore import Entity, Feature, FeatureGroup
 from featurestore.columnar.rows.checked_rows import check_local_rows
 from featurestore.columnar.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
 from featurestore.columnar.rows.names import FAULTS, ROW
-from featurestore.columnar.rows.spark_names import spark_name
+from featurestore.columnar.spark_names import spark_name
 from featurestore.errors import SchemaError
 from featurestore.kinds.arrow_columns.reading import UndecidedError
 from featurestore.kinds.registry import kind_of
