@@ -118,6 +118,8 @@ def check_file_system(settings: Settings, spark: SparkSession) -> SparkSession:
 
 def _other_file_system(settings: Settings, spark: SparkSession) -> str | None:
     """Where Spark looks for a warehouse without a scheme, if that is not this machine's disk; else None."""
+    if type(spark).__module__.startswith("pyspark.sql.connect"):
+        return "a Spark Connect server reads and writes the tables, and the store was opened without it"
     context: Any = spark
     default = str(context._jsc.hadoopConfiguration().get("fs.defaultFS"))
     if "://" in settings.warehouse or default.startswith("file:"):

@@ -40,11 +40,11 @@ _PROPERTIES = {
 # In tables that track rows: the as-of join leaves arrays out of its sort and looks them up again by these.
 ROW_IDENTITY = "__row_identity"
 _WIDER = {pa.int32(): (pa.int64(),), pa.float32(): (pa.float64(),)}
-# Files of more bytes are read by Spark.
-_MOST_LOCAL_BYTES = 1 << 30
+# Files of more bytes or rows are read by Spark; a text that comes again and again takes few bytes in a file.
+_MOST_LOCAL_BYTES, _MOST_LOCAL_ROWS = 1 << 28, 10_000_000
 # Each erasure makes writers in progress start again.
 _MOST_WRITES = 10
-# They contain the last batch, unless this many commits of upkeep followed it.
+# They contain the last batch, unless as many commits of upkeep followed it.
 _LAST_COMMITS = 20
 
 
@@ -139,10 +139,12 @@ class GroupTable:
             *PARTITION_COLUMNS, *self.group.join_keys, "event_timestamp"
         )
         transaction = Transaction(_app_id(record.tenant_id, record.batch_id))
-        if not self.takes_local_writes():
-            return self.values.append(in_order, transaction, record.to_json())
-        native, once = _native(self.values), (transaction.app_id, transaction.version)
+        once = (transaction.app_id, transaction.version)
         for _ in range(_MOST_WRITES):
+            # Others may have given the table features that only Spark writes.
+            if not self.takes_local_writes():
+                return self.values.append(in_order, transaction, record.to_json())
+            native = _native(self.values)
             if native.has_committed(once):
                 return None
             ground = native.write_ground()
@@ -151,7 +153,7 @@ class GroupTable:
             if native.append_files(files, ground, once, record.to_json()):
                 return None
         raise TableBusyError(
-            f"table {native.path}: others changed its columns or properties, or erased rows, during each of "
+            f"table {self.values}: others changed its columns or properties, or erased rows, during each of "
             f"{_MOST_WRITES} tries to write; nothing was written. Try again"
         )
 
@@ -250,11 +252,15 @@ class GroupTable:
 
         Otherwise a correction that is written afterwards would count as older than the row that it corrects.
         """
-        records = (BatchRecord.from_json(commit.user_metadata) for commit in self.values.history(_LAST_COMMITS))
-        last = next((record.created_at for record in records if record is not None and record.created_at), None)
+        last = self._last_created(_LAST_COMMITS) or self._last_created(None)
         if last is None or now >= datetime.fromisoformat(last):
             return now
         return datetime.fromisoformat(last) + timedelta(microseconds=1)
+
+    def _last_created(self, limit: int | None) -> str | None:
+        """The created timestamp of the last batch among the last ``limit`` commits, ISO 8601; None if there is none."""
+        records = (BatchRecord.from_json(commit.user_metadata) for commit in self.values.history(limit))
+        return next((record.created_at for record in records if record is not None and record.created_at), None)
 
     def find_batch(self, tenant_id: str, batch_id: str, limit: int | None = None) -> tuple[int, BatchRecord] | None:
         """Find a batch's commit among the last ``limit``; returns its table version and its record, or None."""
@@ -302,14 +308,15 @@ class GroupTable:
 
     def files(self, tenant_id: str, version: int | None = None) -> list[LogFile]:
         """Return the tenant's files in the newest version, or in ``version``, with their rows and bounds of times."""
-        snapshot = self._snapshot(version)
-        if snapshot is None:
-            return self._files_by_spark(tenant_id, version)
-        return [file for file in snapshot.files if file.partition["tenant_id"] == tenant_id]
+        snapshot = self._snapshot(tenant_id, version)
+        return self._files_by_spark(tenant_id, version) if snapshot is None else snapshot.files
 
-    def _snapshot(self, version: int | None) -> Snapshot | None:
-        """A version of the values by the log alone; None if only Spark can read it."""
-        snapshot = None if self.values.native is None else self.values.native.snapshot(version)
+    def _snapshot(self, tenant_id: str, version: int | None) -> Snapshot | None:
+        """The tenant's part of a version of the values by the log alone; None if only Spark can read it."""
+        if self.values.native is None:
+            return None
+        bounded = ("event_timestamp", *self.group.join_keys)
+        snapshot = self.values.native.snapshot(version, {"tenant_id": tenant_id}, bounded)
         return snapshot if snapshot is not None and snapshot.is_plain else None
 
     def _files_by_spark(self, tenant_id: str, version: int | None) -> list[LogFile]:
@@ -358,11 +365,14 @@ class GroupTable:
         means no bound), and with the join keys in ``keys``, if given. Columns have the same types as in
         ``read_values``; rows are in no particular order.
         """
-        snapshot = self._snapshot(version)
+        snapshot = self._snapshot(tenant_id, version)
         if snapshot is None:
             return None
         chosen = chosen_files(snapshot.files, tenant_id, dates, times, keys)
-        if sum(file.bytes for file in chosen) > _MOST_LOCAL_BYTES:
+        if (
+            sum(file.bytes for file in chosen) > _MOST_LOCAL_BYTES
+            or sum(file.rows for file in chosen) > _MOST_LOCAL_ROWS
+        ):
             return None
         needed = list(dict.fromkeys((*columns, "event_timestamp", *(() if keys is None else keys.column_names))))
         defined = values_schema(self.group)

@@ -27,6 +27,11 @@ def is_gone(runner: str | None) -> bool:
     return _started(int(process)) != started
 
 
+def is_running_here(runner: str) -> bool:
+    """Whether the process is one of this machine, since its last boot, and still runs."""
+    return tuple(runner.split("/")[:-2]) == _machine() and not is_gone(runner)
+
+
 def _machine() -> tuple[str, str]:
     return socket.gethostname().replace("/", "_"), _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else "unknown"
 

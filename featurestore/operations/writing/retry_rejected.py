@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from uuid import uuid4
 
 import numpy as np
@@ -12,6 +13,7 @@ from featurestore.columnar.rows.batch_summary import has_faults, reason_counts
 from featurestore.columnar.rows.checked_rows import check_local_rows
 from featurestore.columnar.text.text_rows import arrow_from_json_lines
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.errors import TableBusyError
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW
 from featurestore.frames.rows.text_rows import rows_from_json_lines
@@ -23,6 +25,7 @@ from featurestore.operations.given_as import Frame, To, frame_as, given_as
 from featurestore.operations.writing.batch import WriteResult
 from featurestore.operations.writing.ingest import ReadRows, write_batch
 from featurestore.stores.group_table import GroupTable
+from featurestore.stores.runner import is_running_here, this_runner
 
 
 def rejected(scope: Scope, group: FeatureGroup, batch_id: str | None, to: To) -> Frame:
@@ -43,16 +46,25 @@ def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None) -> W
 
     This takes three commits: the good rows are claimed, written as a batch with the claim as its id, and removed from
     the rejected rows. A run that finds an earlier claim finishes it: rows that were written are removed, and a claim
-    that was never written is given up, so that its rows are checked again.
+    that was never written is given up, so that its rows are checked again. Raises TableBusyError if another run, of
+    this machine, has claimed rows and is still writing them.
     """
     table = scope.table(group)
     for claim in table.claims(scope.tenant_id):
+        if _is_in_progress(claim):
+            raise TableBusyError(
+                f"group {group.name!r}: another run is writing rejected rows again ({claim}); nothing was "
+                "written. Wait for it, and try again"
+            )
         if table.find_batch(scope.tenant_id, claim) is None:
             table.give_up(scope.tenant_id, claim)
         else:
             table.remove_claimed(scope.tenant_id, claim)
     local = _checked_here(scope, table, batch_id)
-    return _retry_by_spark(scope, table, batch_id) if local is None else _retry_here(scope, table, batch_id, local)
+    with _new_claim() as claim:
+        if local is None:
+            return _retry_by_spark(scope, table, batch_id, claim)
+        return _retry_here(scope, table, batch_id, claim, local)
 
 
 def _checked_here(scope: Scope, table: GroupTable, batch_id: str | None) -> pa.Table | None:
@@ -80,13 +92,12 @@ def _zone(scope: Scope) -> str | None:
     return scope.settings.timestamp_zone
 
 
-def _retry_here(scope: Scope, table: GroupTable, batch_id: str | None, checked: pa.Table) -> WriteResult:
+def _retry_here(scope: Scope, table: GroupTable, batch_id: str | None, claim: str, checked: pa.Table) -> WriteResult:
     """Claim, write and remove the rows that are good now, without Spark."""
     bad = has_faults(checked)
     texts = checked.column("value")
     still_bad = set(texts.filter(pa.array(bad)).to_pylist())
     mended = [text for text in dict.fromkeys(texts.to_pylist()) if text not in still_bad]
-    claim = _new_claim()
     written = None
     if mended:
         table.claim_locally(mended, scope.tenant_id, batch_id, claim)
@@ -97,13 +108,12 @@ def _retry_here(scope: Scope, table: GroupTable, batch_id: str | None, checked: 
     return _result(claim, written, int(np.count_nonzero(bad)), reason_counts(checked))
 
 
-def _retry_by_spark(scope: Scope, table: GroupTable, batch_id: str | None) -> WriteResult:
+def _retry_by_spark(scope: Scope, table: GroupTable, batch_id: str | None, claim: str) -> WriteResult:
     group = table.group
     texts = table.read_rejected(scope.tenant_id, batch_id).select(column("row").alias("value"))
     checked = check_rows(rows_from_json_lines(texts, group, scope.tenant_id), group, scope.tenant_id, _zone(scope))
     good = F.size(FAULTS) == 0
     counts = {row["good"]: row["count"] for row in checked.groupBy(good.alias("good")).count().collect()}
-    claim = _new_claim()
     written = None
     if counts.get(True):
         still_bad = checked.where(~good).select(column(ROW).alias("value"))
@@ -118,8 +128,25 @@ def _retry_by_spark(scope: Scope, table: GroupTable, batch_id: str | None) -> Wr
     return _result(claim, written, counts.get(False, 0), {row["reason"]: row["count"] for row in in_order})
 
 
-def _new_claim() -> str:
-    return f"retry/{uuid4().hex}"
+# The claims of runs of this process that have not ended.
+_IN_PROGRESS: set[str] = set()
+
+
+@contextmanager
+def _new_claim() -> Iterator[str]:
+    """A claim that names the process, so that others can tell whether it is still at work."""
+    claim = f"retry/{uuid4().hex}/{this_runner()}"
+    _IN_PROGRESS.add(claim)
+    try:
+        yield claim
+    finally:
+        _IN_PROGRESS.discard(claim)
+
+
+def _is_in_progress(claim: str) -> bool:
+    """Whether the run that made the claim still works; a run of another machine counts as ended."""
+    _, _, runner = (*claim.split("/", 2), "")[:3]
+    return claim in _IN_PROGRESS or (runner != "" and runner != this_runner() and is_running_here(runner))
 
 
 def _result(claim: str, written: WriteResult | None, failed: int, errors: dict[str, int]) -> WriteResult:

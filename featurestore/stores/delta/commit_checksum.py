@@ -5,10 +5,10 @@ Spark verifies a commit by it, and whoever loses the newest commit still finds i
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from pathlib import Path
+from uuid import uuid4
 
 _MAGIC = b"crc\0"
 _BYTES_PER_SUM = 512
@@ -17,7 +17,12 @@ _MOST_BACK = 20
 
 
 def complete_checksums(log: Path, newest: int) -> None:
-    """Write the checksums that the newest commits lack; the caller holds the lock of the table."""
+    """Write the checksums that the newest commits lack; the caller holds the lock of the table. Raises OSError."""
+    # The checkpoint that it names may be one by delta-rs, and Spark's checksum of an earlier one.
+    hint = log / "_last_checkpoint"
+    stale = log / f".{hint.name}.crc"
+    if stale.exists() and stale.read_bytes() != checksum_of(hint.read_bytes()):
+        stale.unlink(missing_ok=True)
     for version in range(newest, max(-1, newest - _MOST_BACK), -1):
         commit = log / f"{version:020}.json"
         checksum = log / f".{commit.name}.crc"
@@ -37,7 +42,7 @@ def checksum_of(content: bytes) -> bytes:
 
 
 def _write(file: Path, content: bytes) -> None:
-    """In one step, because Spark refuses a commit with half a checksum."""
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    """In one step, because Spark refuses a commit with half a checksum; threads share the lock."""
+    temporary = file.with_name(f"{file.name}.{uuid4().hex}.tmp")
     temporary.write_bytes(content)
     temporary.replace(file)

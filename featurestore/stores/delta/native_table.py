@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -36,7 +37,10 @@ _PLAIN_FEATURES = frozenset(
 )
 # Writer features that a writer of plain files keeps up without doing anything; so do older tables, by their properties.
 _PLAIN_WRITES = frozenset({"appendOnly", "invariants", "changeDataFeed", "checkConstraints", "timestampNtz"})
-_NO_PLAIN_WRITES = ("delta.enableRowTracking", "delta.enableDeletionVectors", "delta.enableTypeWidening")
+_NO_PLAIN_WRITES = (
+    "delta.enableRowTracking", "delta.enableDeletionVectors", "delta.enableTypeWidening", "delta.appendOnly",
+)  # fmt: skip
+_NOT_PLAIN_COLUMNS = ("delta.invariants", "delta.generationExpression")
 _CONSTRAINTS = "delta.constraints."
 # The characters of paths that delta-rs does not encode in the log, besides letters and digits.
 _UNENCODED = "/!$&'()+,-.:;=@_~"
@@ -77,7 +81,9 @@ def _writing(
         )
         with table.lock.held("delta-rs"):
             result = again(call, table, *args, **kwargs)
-            table.complete_checksums()
+            # The commit is made; what a full disk refuses here, the next writer makes good.
+            with suppress(OSError):
+                table.complete_checksums()
             return result
 
     return _checked(wrapped)
@@ -201,20 +207,33 @@ class NativeTable:
         return [LogCommit.of(commit) for commit in self._open().history(limit)]
 
     @_checked
-    def snapshot(self, version: int | None = None) -> Snapshot:
-        """Return the newest version of the table, or ``version``, by its log alone."""
+    def snapshot(
+        self, version: int | None = None, within: Mapping[str, str] | None = None, bounded: Sequence[str] = ()
+    ) -> Snapshot:
+        """Return the newest version of the table, or ``version``, by its log alone.
+
+        ``within``: values of partition columns, which all its files have. ``bounded``: the columns whose bounds the
+        files have.
+        """
         table = self._open(version)
-        return Snapshot(int(table.version()), pa.schema(table.schema()), self._files(table), _has_plain_files(table))
+        files = self._files(table, within or {}, bounded)
+        return Snapshot(int(table.version()), pa.schema(table.schema()), files, _has_plain_files(table))
 
     @_checked
     def takes_plain_writes(self) -> bool:
         """Whether a writer of plain Parquet files may commit; not if rows have identities, or columns can widen."""
+        return _takes_plain_writes(self._open())
+
+    def _open_to_write(self) -> deltalake.DeltaTable:
+        """The newest version, under the lock; raises StorageError if a plain writer would spoil it."""
         table = self._open()
-        protocol, properties = table.protocol(), table.metadata().configuration
-        if protocol.min_reader_version > 1 or not set(protocol.writer_features or ()) <= _PLAIN_WRITES:
-            return False
-        is_free = not any(name.startswith(_CONSTRAINTS) for name in properties)
-        return is_free and not any(properties.get(name) == "true" for name in _NO_PLAIN_WRITES)
+        if not _takes_plain_writes(table):
+            raise StorageError(
+                f"table {self.path}: it has features that only Spark may write (deletion vectors, row tracking, type "
+                "widening, constraints or append-only); nothing was written. Set small_tables to 'spark', or remove "
+                "the feature"
+            )
+        return table
 
     @_checked
     def has_idle_type_widening(self) -> bool:
@@ -231,7 +250,7 @@ class NativeTable:
         With a ``transaction`` (an application's id and its version) a repeated append changes nothing. ``metadata``:
         the commit's user metadata.
         """
-        table = self._open()
+        table = self._open_to_write()
         if _is_repeated(table, transaction):
             return
         added = write_files(self.path, _typed(rows, pa.schema(table.schema())), table.metadata().partition_columns)
@@ -257,12 +276,14 @@ class NativeTable:
         """
         table = self._open()
         if _is_repeated(table, transaction):
+            # Whoever wrote it: these may be the committed files themselves.
             return True
         paths = [Path(self.path, file.path) for file in files]
         if _ground(table) != ground or not all(path.is_file() for path in paths):
             for path in paths:
                 path.unlink(missing_ok=True)
             return False
+        self._open_to_write()
         self._commit(table, files, (), transaction=transaction, metadata=metadata)
         return True
 
@@ -330,8 +351,16 @@ class NativeTable:
 
     @_checked
     def read(self, where: Where = (), columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the rows that pass ``where``, with these columns, by default all; in no particular order."""
+        """Return the rows that pass ``where``, with these columns, by default all; in no particular order.
+
+        Raises StorageError if only Spark can tell which rows the table has.
+        """
         table = self._open()
+        if not _has_plain_files(table):
+            raise StorageError(
+                f"table {self.path}: it has features that only Spark reads (deletion vectors or mapped columns); set "
+                "small_tables to 'spark', or remove the feature"
+            )
         schema = pa.schema(table.schema())
         names = list(schema.names if columns is None else columns)
         needed = pa.schema([schema.field(name) for name in dict.fromkeys((*names, *columns_of(where)))])
@@ -346,11 +375,19 @@ class NativeTable:
         with native_errors(self.path, file.path):
             return read_file(self.path, file.path, file.partition, schema, filters)
 
-    def _files(self, table: deltalake.DeltaTable) -> list[LogFile]:
+    def _files(
+        self, table: deltalake.DeltaTable, within: Mapping[str, str] | None = None, bounded: Sequence[str] = ()
+    ) -> list[LogFile]:
+        """The files with these values of partition columns, and with the bounds of these columns."""
         actions = pa.table(table.get_add_actions(flatten=True))
         names = actions.column_names
         partitions = {name: f"partition.{name}" for name in table.metadata().partition_columns}
-        bounded = [name[4:] for name in names if name.startswith("min.") and f"max.{name[4:]}" in names]
+        bounded = [name for name in bounded if f"min.{name}" in names and f"max.{name}" in names]
+        for name, value in (within or {}).items():
+            actions = actions.filter(pc.field(partitions[name]) == value)
+        needed = ["path", "size_bytes", "num_records", *partitions.values()]
+        needed += [f"{end}.{name}" for name in bounded for end in ("min", "max")]
+        actions = actions.select([name for name in needed if name in names])
         counts = "num_records" if "num_records" in names else None
         return [
             LogFile(
@@ -402,7 +439,11 @@ class NativeTable:
         logged = [file.bounds.get(column) for file in files]
         known = [bounds for bounds in logged if bounds is not None and None not in bounds]
         # Between these, a file cannot hold the oldest or the newest.
-        inner = (min(low for low, _ in known) + slack, max(high for _, high in known) - slack) if known else None
+        try:
+            inner = (min(low for low, _ in known) + slack, max(high for _, high in known) - slack) if known else None
+        except OverflowError:
+            # All are at one end of Python's years.
+            inner = None
         schema = pa.schema([pa.field(column, pa.timestamp("us", "UTC"))])
         exact = []
         for file, bounds in zip(files, logged, strict=True):
@@ -452,7 +493,7 @@ class NativeTable:
 
         ``where``: a condition on partition columns. ``in_order`` sorts the rows of a partition.
         """
-        table = self._open()
+        table = self._open_to_write()
         schema, by = pa.schema(table.schema()), table.metadata().partition_columns
         parts: dict[tuple[Any, ...], list[LogFile]] = {}
         for file in self._may_hold(self._files(table), where, schema):
@@ -469,7 +510,7 @@ class NativeTable:
     @_writing
     def delete_partitions(self, where: Where) -> int:
         """Delete all rows of the partitions that pass ``where``, without reading a file; returns their number."""
-        table = self._open()
+        table = self._open_to_write()
         files = self._may_hold(self._files(table), where, pa.schema(table.schema()))
         if files:
             self._commit(table, (), files, is_decided=True)
@@ -477,7 +518,7 @@ class NativeTable:
 
     def _rewrite(self, where: Where, changed: Callable[[pa.Table], pa.Table | None], added: pa.Table | None) -> None:
         """Write anew the files with rows that pass ``where``: with what ``changed`` makes of these rows."""
-        table = self._open()
+        table = self._open_to_write()
         schema, by = pa.schema(table.schema()), table.metadata().partition_columns
         condition = arrow_condition(where, schema)
         removed, written = [], []
@@ -509,6 +550,15 @@ def _is_repeated(table: deltalake.DeltaTable, transaction: tuple[str, int] | Non
 def _ground(table: deltalake.DeltaTable) -> WriteGround:
     metadata = table.metadata()
     return WriteGround(str(metadata.id), table.schema().to_json(), dict(metadata.configuration))
+
+
+def _takes_plain_writes(table: deltalake.DeltaTable) -> bool:
+    protocol, properties = table.protocol(), table.metadata().configuration
+    if protocol.min_reader_version > 1 or not set(protocol.writer_features or ()) <= _PLAIN_WRITES:
+        return False
+    is_free = not any(name.startswith(_CONSTRAINTS) for name in properties)
+    is_plain = not any(name in _NOT_PLAIN_COLUMNS for field in table.schema().fields for name in field.metadata)
+    return is_free and is_plain and not any(properties.get(name) == "true" for name in _NO_PLAIN_WRITES)
 
 
 def _has_plain_files(table: deltalake.DeltaTable) -> bool:

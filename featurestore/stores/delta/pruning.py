@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ Dates = tuple[date | None, date | None]
 Times = tuple[datetime | None, datetime | None]
 # The log keeps times in milliseconds, some writers cut and others round.
 _SLACK = timedelta(milliseconds=1)
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _TEXT_PREFIX = 32
 
 
@@ -41,14 +42,19 @@ def _span(values: pa.ChunkedArray) -> tuple[Any, Any]:
 
 
 def _times_of(file: LogFile) -> tuple[Any, Any]:
-    low, high = file.bounds.get("event_timestamp", (None, None))
-    return None if low is None else low - _SLACK, None if high is None else high + _SLACK
+    return _widened(*file.bounds.get("event_timestamp", (None, None)))
+
+
+def _widened(low: datetime | None, high: datetime | None) -> tuple[datetime | None, datetime | None]:
+    """The bounds with some slack; none where that is beyond Python's years."""
+    first = None if low is None or low < _FIRST + _SLACK else low - _SLACK
+    return first, None if high is None or high > _LAST - _SLACK else high + _SLACK
 
 
 def _keys_of(file: LogFile, name: str) -> tuple[Any, Any]:
     low, high = file.bounds.get(name, (None, None))
     if isinstance(low, datetime) and isinstance(high, datetime):
-        return low - _SLACK, high + _SLACK
+        return _widened(low, high)
     # A long text is cut in the log, where its last characters cannot be compared.
     return low, None if isinstance(high, str) and len(high) >= _TEXT_PREFIX else high
 

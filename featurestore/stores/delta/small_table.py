@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
 
+from featurestore.errors import StorageError, TableBusyError
 from featurestore.late_spark import F, from_arrow_type
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.delta.log import LogCommit
@@ -97,7 +99,9 @@ class NativeSmallTable:
         )
         # Of several writers at once, the one that passed the number sees it.
         if before // _COMMITS_BETWEEN_COMPACTIONS < self.table.version() // _COMMITS_BETWEEN_COMPACTIONS:
-            self.table.compact()
+            # The rows are there whatever comes of this; the next time tries it again.
+            with suppress(TableBusyError, StorageError):
+                self.table.compact()
 
     def _ordered(self, rows: pa.Table) -> pa.Table:
         fitted = _fitted(rows, self.schema)

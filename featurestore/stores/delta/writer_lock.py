@@ -52,13 +52,13 @@ class WriterLock:
 
 @dataclass(eq=False)
 class _Gate:
-    """This process's hold on one lock file: which threads write, how often each entered, and by which engine."""
+    """This process's hold on one lock file: which threads write, and by which engines each entered."""
 
     path: Path
     process: int = field(default_factory=os.getpid)
     changed: threading.Condition = field(default_factory=threading.Condition)
     engine: Engine | None = None
-    writers: dict[int, int] = field(default_factory=dict)
+    writers: dict[int, list[Engine]] = field(default_factory=dict)
     # The threads that wait, in the order in which they came.
     queue: deque[int] = field(default_factory=deque)
     file_lock: FileLock = field(init=False)
@@ -77,7 +77,7 @@ class _Gate:
             elif engine != self.engine:
                 # A writer calls the other engine in the middle of its own write, which then waits for that.
                 self._wait(lambda: set(self.writers) == {me}, deadline, timeout)
-            self.writers[me] = self.writers.get(me, 0) + 1
+            self.writers.setdefault(me, []).append(engine)
 
     def _wait_in_line(self, me: int, engine: Engine, deadline: float, timeout: float) -> None:
         self.queue.append(me)
@@ -100,7 +100,11 @@ class _Gate:
             raise self._busy(timeout)
 
     def _is_open_to(self, engine: Engine) -> bool:
-        return not self.writers or (self.engine == engine and not self._others_wait())
+        if not self.writers:
+            return True
+        # A thread that writes by the other engine meanwhile has the table for itself.
+        is_shared = all(used == engine for engines in self.writers.values() for used in engines)
+        return is_shared and not self._others_wait()
 
     def _others_wait(self) -> bool:
         """Whether another process waits for the lock that this one holds."""
@@ -116,7 +120,7 @@ class _Gate:
             return
         me = threading.get_ident()
         with self.changed:
-            self.writers[me] -= 1
+            self.writers[me].pop()
             if not self.writers[me]:
                 del self.writers[me]
             if not self.writers:

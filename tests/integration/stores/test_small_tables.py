@@ -366,7 +366,7 @@ def test_every_feature_type_that_spark_wrote_is_read(spark: SparkSession, locate
     [name] = [field.name for field in schema if field.type == INSTANT]
     assert native.read(equal(**{name: NEW_YEAR})).num_rows == 1
     condition = (pc.field(name) >= pa.scalar(NEW_YEAR, INSTANT)) if timestamps else None
-    files = native.snapshot().files
+    files = native.snapshot(bounded=native.schema().names).files
     assert sum(native.read_data(file, schema, condition).num_rows for file in files) == 1
     assert native.extent(files, name) == (NEW_YEAR, NEW_YEAR)
 
@@ -385,7 +385,7 @@ def test_the_extent_of_files_of_both_engines_is_exact(spark: SparkSession, locat
     table.native.append(rows(5_001, 9_100))
     table.append(spark.createDataFrame(rows(4_999, 6_000)).coalesce(1))
     table.native.append(rows(4_998))
-    extent = table.native.extent(table.native.snapshot().files, "at")
+    extent = table.native.extent(table.native.snapshot(bounded=["at"]).files, "at")
     assert extent == (NEW_YEAR + 4_998 * MICROSECOND, NEW_YEAR + 9_900 * MICROSECOND)
 
 
