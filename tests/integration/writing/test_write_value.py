@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore
-from featurestore.errors import InvalidArgumentError, InvalidRowsError, NotFoundError
+from featurestore.errors import InvalidArgumentError, InvalidRowsError, NotFoundError, TableBusyError
 from featurestore.stores.group_table import GroupTable
 from tests.conftest import Clock, OpenFeatureStore
 
@@ -202,6 +202,29 @@ def test_a_retry_that_was_interrupted_loses_and_doubles_nothing(
 
     store.retry_rejected("stats")
 
+    history = store.get_feature_history("stats:score", {"user_id": "bob"}, all_versions=True)
+    assert [row.score for row in history.collect()] == [1.5, 1.5]
+    assert rejected(store) == ["cid"]
+
+
+def test_two_retries_at_once_write_each_row_once(open_feature_store: OpenFeatureStore, clock: Clock) -> None:
+    feature_store = open_feature_store(clock)
+    feature_store.apply([stats(1)])
+    store = feature_store.tenant("acme")
+    store.write_batch("stats", ROWS, batch_id="first")
+    feature_store.apply([stats(2)])
+    busy: list[str] = []
+
+    def retry_too(step: str) -> None:
+        with pytest.raises(TableBusyError) as caught:
+            store.retry_rejected("stats")
+        busy.append(str(caught.value))
+
+    meanwhile = FeatureStore.open(feature_store.settings, spark=feature_store.spark, clock=clock, on_step=retry_too)
+    meanwhile.tenant("acme").retry_rejected("stats")
+
+    assert all("another run is writing rejected rows again (retry/" in message for message in busy)
+    assert busy
     history = store.get_feature_history("stats:score", {"user_id": "bob"}, all_versions=True)
     assert [row.score for row in history.collect()] == [1.5, 1.5]
     assert rejected(store) == ["cid"]
