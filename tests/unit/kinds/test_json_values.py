@@ -127,7 +127,7 @@ def test_a_rejected_row_shows_values_that_json_lacks(value: Any, expected: Any) 
 class Unbound:
     """Asking for its class raises, as for a proxy of nothing."""
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         raise RuntimeError
 

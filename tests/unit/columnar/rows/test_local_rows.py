@@ -24,13 +24,13 @@ GROUP = FeatureGroup(
 class Unbound:
     """Asking for its class raises, as for a proxy of nothing."""
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         raise RuntimeError
 
 
 class UnboundValue(Unbound):
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> Any:
         raise ValueError
 
