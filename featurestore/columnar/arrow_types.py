@@ -139,7 +139,9 @@ def _micros(array: Any, finer: Finer) -> Any:
         return array.cast(target)
     ticks = np.asarray(array.cast(pa.int64()).fill_null(0))
     if unit == "ns":
-        micros = -(-ticks // _NANOS) if finer == "up" else ticks // _NANOS
+        micros = ticks // _NANOS
+        if finer == "up":
+            micros += ticks % _NANOS != 0
     else:
         factor = _A_MICROSECOND[unit]
         micros = np.clip(np.clip(ticks, _EARLIEST // factor, -(-_LATEST // factor)) * factor, _EARLIEST, _LATEST)

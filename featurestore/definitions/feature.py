@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from featurestore.definitions.base import Definition
-from featurestore.definitions.names import RESERVED_COLUMNS, Name
+from featurestore.definitions.names import RESERVED_COLUMNS, Name, is_unicode
 from featurestore.definitions.values.bounds import Bound, check_bounds, in_type, number_text
 from featurestore.definitions.values.types import NUMERIC_TYPES, WHOLE_RANGES, FeatureType, TypeWord, parse_type
 from featurestore.definitions.vector_index import MOST_DIMS_IN_A_GRAPH, VectorIndex
@@ -122,6 +122,8 @@ class Feature(Definition):
             least, greatest = WHOLE_RANGES["long"]
             if type(value) is int and not least <= value <= greatest:
                 raise ValueError(f"allowed value {value} is beyond the range of {self.type}")
+            if isinstance(value, str) and not is_unicode(value):
+                raise ValueError(f"allowed value {value!r} is not valid Unicode text")
 
     def _storage_has_the_dims(self) -> None:
         most = MOST_DIMS_IN_A_GRAPH["vector"]

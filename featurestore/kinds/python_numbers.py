@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -21,4 +22,6 @@ def is_finite(number: Any) -> bool:
 
 def is_not_a_number(value: Any) -> bool:
     """Whether a value is NaN, the only missing value that pandas has in a column of floats or decimals."""
-    return value.is_qnan() if isinstance(value, Decimal) else isinstance(value, float | np.floating) and value != value
+    if isinstance(value, Decimal):
+        return value.is_qnan()
+    return isinstance(value, float | np.floating) and math.isnan(value)

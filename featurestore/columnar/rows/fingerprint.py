@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import xxhash
 from numpy.typing import NDArray
 
 from featurestore.columnar.ranks import as_numpy
@@ -27,6 +28,10 @@ _HASHED_AS_INTS = (pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.date32())
 # Types of bytes, and the type of their offsets.
 _BYTES = {pa.string(): np.int32, pa.binary(): np.int32, pa.large_string(): np.int64, pa.large_binary(): np.int64}
 _DIGITS_OF_A_LONG = 18
+# At most so many lists are hashed one by one: less work than a round for each of their elements.
+_FEW_LISTS = 64
+# Ranges of bytes: all bytes, and where each range starts and how long it is.
+_Ranges: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 _LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
 
 
@@ -115,58 +120,71 @@ def _with_column(values: Any, hashed: Hashes) -> Hashes:
 def _with_values(values: Any, hashed: Hashes) -> Hashes:
     """The same for values without nulls."""
     kind = values.type
-    if pa.types.is_floating(kind) and kind.bit_width in (32, 64):
-        return _with_floats(values, hashed)
-    if kind == pa.int64() or pa.types.is_timestamp(kind):
-        return hash_longs(as_numpy(values), hashed)
-    if kind in _HASHED_AS_INTS:
-        return hash_ints(as_numpy(values), hashed)
-    if kind in _BYTES:
-        return _with_bytes(values, hashed)
     if isinstance(kind, _LISTS):
         return _with_elements(values, hashed)
-    if pa.types.is_decimal128(kind):
-        return _with_decimals(values, hashed)
     if pa.types.is_null(kind):
         return hashed
+    if kind in _BYTES:
+        return hash_bytes(*_text_bytes(values), hashed)
+    if pa.types.is_decimal128(kind) and kind.precision > _DIGITS_OF_A_LONG:
+        return hash_bytes(*_decimal_bytes(values), hashed)
+    numbers = _numbers(values)
+    return hash_ints(numbers, hashed) if numbers.dtype == np.int32 else hash_longs(numbers, hashed)
+
+
+def _numbers(values: Any) -> NDArray[Any]:
+    """What is hashed of each value: 32 or 64 bits. Raises TypeError for a type that cannot be hashed."""
+    kind = values.type
+    if pa.types.is_floating(kind) and kind.bit_width in (32, 64):
+        return _float_bits(values)
+    if kind == pa.int64() or pa.types.is_timestamp(kind):
+        return as_numpy(values)
+    if kind in _HASHED_AS_INTS:
+        return as_numpy(values).astype(np.int32, copy=False)
+    if pa.types.is_decimal128(kind):
+        return np.ascontiguousarray(_halves(values)[:, 0])
     raise TypeError(f"values of type {kind} cannot be hashed")
 
 
-def _with_floats(values: Any, hashed: Hashes) -> Hashes:
-    """By their bits, with one bit pattern for NaN, and zero for negative zero."""
+def _float_bits(values: Any) -> NDArray[Any]:
+    """One bit pattern for NaN, and zero for negative zero."""
     numbers = as_numpy(values) + values.type.to_pandas_dtype()(0)
     numbers[np.isnan(numbers)] = np.nan
-    if values.type.bit_width == 32:
-        return hash_ints(numbers.view(np.int32), hashed)
-    return hash_longs(numbers.view(np.int64), hashed)
+    bits: NDArray[Any] = numbers.view(np.int32 if values.type.bit_width == 32 else np.int64)
+    return bits
 
 
-def _with_bytes(values: Any, hashed: Hashes) -> Hashes:
+def _text_bytes(values: Any) -> _Ranges:
     _, offsets_buffer, data_buffer = values.buffers()
     all_offsets = np.frombuffer(offsets_buffer, _BYTES[values.type])
     offsets = all_offsets[values.offset : values.offset + len(values) + 1].astype(np.int64)
     first, last = int(offsets[0]), int(offsets[-1])
     data = np.frombuffer(data_buffer, np.uint8)[first:last] if last > first else np.zeros(0, np.uint8)
-    return hash_bytes(data, offsets[:-1] - first, np.diff(offsets), hashed)
+    return data, offsets[:-1] - first, np.diff(offsets)
 
 
-def _with_decimals(values: Any, hashed: Hashes) -> Hashes:
-    """By their digits without a point: as a long if all of the type fit, else by the fewest bytes that hold them."""
-    whole = np.frombuffer(values.buffers()[1], "<i8").reshape(-1, 2)[values.offset : values.offset + len(values)]
-    if values.type.precision <= _DIGITS_OF_A_LONG:
-        return hash_longs(np.ascontiguousarray(whole[:, 0]), hashed)
-    data = np.ascontiguousarray(whole).view(np.uint8)[:, ::-1]
+def _decimal_bytes(values: Any) -> _Ranges:
+    """The digits without a point, in the fewest bytes that hold them."""
+    data = np.ascontiguousarray(_halves(values)).view(np.uint8)[:, ::-1]
     sign = np.where(data[:, :1] >> 7, 0xFF, 0).astype(np.uint8)
     # A first byte is left out if the sign can still be told from the next one.
     spare = (data[:, :-1] == sign) & (data[:, 1:] >> 7 == sign >> 7)
     skipped = np.logical_and.accumulate(spare, axis=1).sum(axis=1).astype(np.int64)
     width = data.shape[1]
     starts = np.arange(len(data)) * width + skipped
-    return hash_bytes(np.ascontiguousarray(data).reshape(-1), starts, width - skipped, hashed)
+    return np.ascontiguousarray(data).reshape(-1), starts, width - skipped
+
+
+def _halves(values: Any) -> NDArray[np.int64]:
+    """The lower and the upper 64 bits of each decimal."""
+    return np.frombuffer(values.buffers()[1], "<i8").reshape(-1, 2)[values.offset : values.offset + len(values)]
 
 
 def _with_elements(values: Any, hashed: Hashes) -> Hashes:
-    """Each list's elements one after the other: a round hashes the next element of all lists that have one left."""
+    """Each list's elements one after the other: a round hashes the next element of all lists that have one left.
+
+    Once few lists have one left, they are hashed list by list.
+    """
     elements = values.flatten()
     if pa.types.is_fixed_size_list(values.type):
         lengths: NDArray[np.int64] = np.full(len(values), values.type.list_size, np.int64)
@@ -177,8 +195,46 @@ def _with_elements(values: Any, hashed: Hashes) -> Hashes:
     rounds = int(lengths[order[0]]) if len(order) else 0
     active = np.searchsorted(-lengths[order], -np.arange(1, rounds + 1), side="right")
     state = hashed[:, order]
-    for number, lists in enumerate(active.tolist()):
+    together = int(np.count_nonzero(active > _FEW_LISTS))
+    for number, lists in enumerate(active[:together].tolist()):
         state[:, :lists] = _with_column(elements.take(pa.array(starts[:lists] + number)), state[:, :lists])
+    for place in range(int(active[together]) if together < rounds else 0):
+        rest = elements.slice(int(starts[place]) + together, int(lengths[order[place]]) - together)
+        state[:, place] = _with_each(rest, state[:, place].tolist())
     result = np.empty_like(state)
     result[:, order] = state
     return result
+
+
+def _with_each(values: Any, seeds: list[int]) -> list[int]:
+    """The hashes after all values, each hashed with the hash before it as its seed."""
+    values = values.drop_null()
+    while isinstance(values.type, _LISTS):
+        values = values.flatten().drop_null()
+    for first in range(0, len(values), _BLOCK):
+        pieces = _pieces(values.slice(first, _BLOCK))
+        for place, seed in enumerate(seeds):
+            hashed = seed
+            for piece in pieces:
+                hashed = xxhash.xxh64_intdigest(piece, hashed)
+            seeds[place] = hashed
+    return seeds
+
+
+def _pieces(values: Any) -> list[bytes]:
+    """The bytes that are hashed of each value."""
+    kind = values.type
+    if pa.types.is_null(kind):
+        return []
+    if kind in _BYTES:
+        data, starts, lengths = _text_bytes(values)
+    elif pa.types.is_decimal128(kind) and kind.precision > _DIGITS_OF_A_LONG:
+        data, starts, lengths = _decimal_bytes(values)
+    else:
+        numbers = _numbers(values)
+        width = numbers.dtype.itemsize
+        data, starts = np.ascontiguousarray(numbers).view(np.uint8), np.arange(len(numbers)) * width
+        lengths = np.full(len(numbers), width)
+    content = data.tobytes()
+    ends = (starts + lengths).tolist()
+    return [content[start:end] for start, end in zip(starts.tolist(), ends, strict=True)]

@@ -6,12 +6,14 @@ one by one, so that a bad row never stops the others. Typed columns keep their t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from featurestore.columnar.arrow_types import plain_array
+from featurestore.columnar.python_numbers import in_native_order
 from featurestore.columnar.rows.batch_columns import check_column_names, moments_of, targets, type_error
 from featurestore.columnar.rows.faults import Fault, arrow_faults
 from featurestore.columnar.rows.names import FAULTS, ROW
@@ -33,10 +35,7 @@ def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None)
     """
     words = targets(group) | {"tenant_id": "string"}
     faults: list[list[Fault]] = [[] for _ in rows]
-    read = [_as_dict(row, of_row) for row, of_row in zip(rows, faults, strict=True)]
-    for row, of_row in zip(read, faults, strict=True):
-        unknown = [printable(name) for name in row if not isinstance(name, str) or name not in words]
-        of_row.extend(Fault(None, f"{name}: not a column of the group. {nearest(name, words)}") for name in unknown)
+    read = [_as_dict(row, words, of_row) for row, of_row in zip(rows, faults, strict=True)]
     named = [name for name in words if any(name in row for row in read)]
     needed = [*group.join_keys, "event_timestamp"]
     columns = {}
@@ -48,16 +47,29 @@ def arrow_from_dicts(rows: Sequence[Any], group: FeatureGroup, zone: str | None)
     return _with_faults(columns, faults, [row_text(rows[n]) if why else None for n, why in enumerate(faults)])
 
 
-def _as_dict(row: Any, faults: list[Fault]) -> dict[Any, Any]:
-    """The row as a plain dict; empty, with a reason, if the row is not a mapping or cannot be read."""
-    if not isinstance(row, Mapping):
-        faults.append(Fault(None, f"not a mapping of column names to values but {type(row).__name__}"))
-        return {}
+def _as_dict(row: Any, words: Mapping[str, str], faults: list[Fault]) -> dict[str, Any]:
+    """The row's values by the columns in ``words``, with a reason for each other key.
+
+    Empty, with a reason, if the row is not a mapping or cannot be read.
+    """
+    read: dict[str, Any] = {}
+    unknown: list[str] = []
     try:
-        return dict(row.items())
-    except Exception as error:  # The caller wrote the mapping's methods.
+        if not isinstance(row, Mapping):
+            faults.append(Fault(None, f"not a mapping of column names to values but {type(row).__name__}"))
+            return {}
+        for name, value in row.items():
+            # A plain text: the caller may have written the methods of another class of text.
+            text = str.__str__(name) if isinstance(name, str) else None
+            if text is None or text not in words:
+                unknown.append(printable(name))
+            else:
+                read[text] = value
+    except Exception as error:  # The caller wrote the methods of the mapping and its keys.
         faults.append(Fault(None, f"not readable as a mapping ({type(error).__name__})"))
         return {}
+    faults.extend(Fault(None, f"{name}: not a column of the group. {nearest(name, words)}") for name in unknown)
+    return read
 
 
 def arrow_from_pandas(frame: pd.DataFrame, group: FeatureGroup, zone: str | None, text: str | None = None) -> pa.Table:
@@ -72,14 +84,16 @@ def arrow_from_pandas(frame: pd.DataFrame, group: FeatureGroup, zone: str | None
     words = targets(group) | {"tenant_id": "string"} | more
     faults: list[list[Fault]] = [[] for _ in range(len(frame))]
     columns: dict[str, pa.Array] = {}
-    for position, name in enumerate(names):
-        series = frame.iloc[:, position]
-        if _holds_objects(series) or (_is_python_text(series.dtype) and kind_of(words[name]).is_read_from_text):
-            values = [_present(value) for value in series]
-            columns[name] = read_values(values, name, words[name], faults, moments_of(name, zone))
+    given = [frame.iloc[:, position] for position in range(len(names))]
+    for name, series in zip(names, given, strict=True):
+        is_text = _is_python_text(series.dtype) and kind_of(words[name]).is_read_from_text
+        if is_text or _holds_objects(series.dtype):
+            values = list(series)
+            columns[name] = read_values(values, name, words[name], faults, moments_of(name, zone), _is_absent)
         else:
             columns[name] = _typed_column(series, name, words[name], group)
-    return _with_faults(columns, faults, [_row_of(frame, n) if why else None for n, why in enumerate(faults)])
+    by_name = dict(zip(names, given, strict=True))
+    return _with_faults(columns, faults, [_row_of(by_name, n) if why else None for n, why in enumerate(faults)])
 
 
 def _beside(text: str | None, group: FeatureGroup) -> dict[str, str]:
@@ -89,15 +103,19 @@ def _beside(text: str | None, group: FeatureGroup) -> dict[str, str]:
 
 def _is_python_text(kind: Any) -> bool:
     """Whether a column stores Python strings, which may contain text that Arrow cannot write."""
+    kind = _type_of_values(kind)
     return isinstance(kind, pd.StringDtype) and kind.storage == "python"
 
 
-def _holds_objects(series: pd.Series[Any]) -> bool:
-    """Whether the column stores Python objects, which may be of different kinds."""
-    kind = series.dtype
-    if isinstance(kind, pd.CategoricalDtype):
-        return bool(pd.api.types.is_object_dtype(kind.categories.dtype))
-    return bool(pd.api.types.is_object_dtype(kind))
+def _holds_objects(kind: Any) -> bool:
+    """Whether a column stores Python objects, which may be of different kinds."""
+    kind = _type_of_values(kind)
+    # Not every Arrow type has a class of values in pandas.
+    return not isinstance(kind, pd.ArrowDtype) and bool(pd.api.types.is_object_dtype(kind))
+
+
+def _type_of_values(kind: Any) -> Any:
+    return kind.categories.dtype if isinstance(kind, pd.CategoricalDtype) else kind
 
 
 def _typed_column(series: pd.Series[Any], name: str, word: str, group: FeatureGroup) -> pa.Array:
@@ -109,30 +127,35 @@ def _typed_column(series: pd.Series[Any], name: str, word: str, group: FeatureGr
         series = pd.Series(series.array.to_dense())
     if isinstance(kind, pd.DatetimeTZDtype):
         series = series.dt.tz_convert("UTC")
+    if isinstance(series.dtype, np.dtype):
+        series = in_native_order(series)
     try:
         return plain_array(pa.Array.from_pandas(series), moments_of(name, None).finer)
     except pa.ArrowException as error:
         raise type_error(name, str(kind), word, group) from error
 
 
-def _present(value: Any) -> Any:
-    """The value; None if pandas counts it as missing."""
-    return None if is_missing(value) or is_not_a_number(value) else value
+def _is_absent(value: Any) -> bool:
+    """Whether pandas counts a value as missing."""
+    return is_missing(value) or is_not_a_number(value)
 
 
-def _row_of(frame: pd.DataFrame, position: int) -> str:
+def _row_of(columns: Mapping[str, pd.Series[Any]], position: int) -> str:
     """An original row as JSON, with null for missing values."""
-    columns = (frame.iloc[:, column] for column in range(frame.shape[1]))
-    return row_text({str(name): _shown(column, position) for name, column in zip(frame, columns, strict=True)})
+    return row_text({name: _shown(column, position) for name, column in columns.items()})
 
 
 def _shown(column: pd.Series[Any], position: int) -> Any:
     """A value for the text of its row; a time that Python cannot hold is text already."""
     try:
-        return _present(column.iloc[position])
+        value = column.iloc[position]
     except (OverflowError, ValueError):
         one = plain_array(pa.Array.from_pandas(column.iloc[position : position + 1]))
         return json_of(one)[0].as_py().strip('"')
+    try:
+        return None if _is_absent(value) else value
+    except Exception:  # The caller wrote the object's methods.
+        return value
 
 
 def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = None) -> pa.Table:
@@ -154,14 +177,19 @@ def arrow_from_table(table: pa.Table, group: FeatureGroup, text: str | None = No
 
 
 def read_values(
-    values: Sequence[Any], name: str, word: str, faults: list[list[Fault]], moments: Moments = STRICT
+    values: Sequence[Any],
+    name: str,
+    word: str,
+    faults: list[list[Fault]],
+    moments: Moments = STRICT,
+    is_absent: Callable[[Any], bool] = is_missing,
 ) -> pa.Array:
     """Read each value as the type ``word``; one that cannot be read becomes null, and its row gets a reason."""
     kind = kind_of(word)
     read = []
     for value, of_row in zip(values, faults, strict=True):
         try:
-            read.append(None if is_missing(value) else kind.read_python(value, moments))
+            read.append(None if is_absent(value) else kind.read_python(value, moments))
         except UnreadableError as error:
             of_row.append(Fault(name, str(error)))
             read.append(None)

@@ -42,12 +42,12 @@ def parse_json(text: str, decoder: json.JSONDecoder) -> Any:
         raise UndecidedError("a long JSON text")
     try:
         parsed = decoder.decode(text)
+        if text.count("[") + text.count("{") > _DEEPEST and _is_deep(parsed):
+            raise UndecidedError("a deeply nested JSON text")
+        if any(escape in text for escape in _SURROGATES) and _has_half_a_character(text):
+            raise UndecidedError("a JSON text with unpaired surrogates")
     except RecursionError as error:
         raise UndecidedError("a deeply nested JSON text") from error
-    if any(escape in text for escape in _SURROGATES) and _has_half_a_character(text):
-        raise UndecidedError("a JSON text with unpaired surrogates")
-    if text.count("[") + text.count("{") > _DEEPEST and _is_deep(parsed):
-        raise UndecidedError("a deeply nested JSON text")
     return parsed
 
 

@@ -57,16 +57,16 @@ def row_text(row: Any) -> str:
 def printable(value: Any) -> str:
     """Any object as valid Unicode text of at most a thousand characters; a name stays unchanged."""
     try:
-        text = value if isinstance(value, str) else str(value)
-    except Exception:  # The caller wrote the object's __str__.
+        text = str.__str__(value) if isinstance(value, str) else str.__str__(str(value))
+    except Exception:  # The caller wrote the object's methods.
         text = f"<{type(value).__name__}>"
     return _SURROGATE.sub(lambda match: _escape(match[0]), text[:_LONGEST])
 
 
 class _Close:
-    """The closing bracket of an object or array that is open."""
+    """The closing bracket of an object or array that is open, which it keeps alive: a new one could get its id."""
 
-    def __init__(self, text: str, container: int) -> None:
+    def __init__(self, text: str, container: Any) -> None:
         self.text = text
         self.container = container
 
@@ -86,12 +86,13 @@ def _pieces(
     opened: set[int] = set()
     while waiting:
         item = waiting.pop()
-        if isinstance(item, _Text):
+        # Not isinstance, which asks the caller's object for its class.
+        if type(item) is _Text:
             yield item.text
-        elif isinstance(item, _Close):
-            opened.remove(item.container)
+        elif type(item) is _Close:
+            opened.remove(id(item.container))
             yield item.text
-        elif not isinstance(item, Mapping | list | tuple) and not _is_array(item):
+        elif not _is_container(item, remark is not None):
             yield scalar(item)
         elif id(item) in opened or len(opened) >= _DEEPEST:
             if remark is None:
@@ -102,12 +103,18 @@ def _pieces(
             opened.add(id(item))
             brackets = "{}" if isinstance(item, Mapping) else "[]"
             yield brackets[0]
-            waiting.append(_Close(brackets[1], id(item)))
+            waiting.append(_Close(brackets[1], item))
             waiting.extend(reversed(members))
 
 
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.ndim > 0
+def _is_container(value: Any, is_shown: bool) -> bool:
+    """Whether a value is an object or array; one that is only shown may raise, and then it is neither."""
+    try:
+        return isinstance(value, Mapping | list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+    except Exception:  # The caller wrote the object's __class__.
+        if not is_shown:
+            raise
+        return False
 
 
 def _members(container: Any, key: Callable[[Any], str]) -> list[Any]:
@@ -137,7 +144,10 @@ def _strict_key(name: Any) -> str:
 
 
 def _any_key(name: Any) -> str:
-    return quoted(name if isinstance(name, str) else printable(name))
+    try:
+        return quoted(name if isinstance(name, str) else printable(name))
+    except Exception:  # The caller wrote the object's __class__.
+        return quoted(printable(name))
 
 
 def _strict_scalar(value: Any) -> str:
@@ -151,11 +161,16 @@ def _strict_scalar(value: Any) -> str:
 
 def _any_scalar(value: Any) -> str:
     try:
+        return _scalar_or_its_name(value)
+    except Exception:  # The caller wrote the object's methods.
+        return quoted(printable(value))
+
+
+def _scalar_or_its_name(value: Any) -> str:
+    try:
         return _scalar(value) or quoted(printable(value))
     except UnreadableError:
         return quoted(_unreadable_number(value))
-    except Exception:  # The caller wrote the object's methods.
-        return quoted(printable(value))
 
 
 def _unreadable_number(value: Any) -> str:

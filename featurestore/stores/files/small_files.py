@@ -45,10 +45,10 @@ def read_small_file(
     Raises SchemaError for columns that the group does not have.
     """
     known_format = format or file_format(path)
-    file = _local_file(path)
-    if file is None:
-        return None
     try:
+        file = _local_file(path)
+        if file is None:
+            return None
         if known_format == "parquet":
             return _read_parquet(file, group, most_rows)
         text = _text(file)

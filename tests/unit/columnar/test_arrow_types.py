@@ -98,3 +98,11 @@ def test_timestamps_are_rounded_up_or_down_and_out_of_range_ones_stay_out_of_ran
 def test_a_lossy_conversion_is_an_arrow_error(array: pa.Array) -> None:
     with pytest.raises(pa.ArrowException):
         plain_array(array)
+
+
+def test_rounding_up_does_not_wrap() -> None:
+    ticks = [-(2**63), -(2**63) + 1, -1001, -1000, -1, 0, 1, 1000, 1001, 2**63 - 1, None]
+    array = pa.array(ticks, pa.int64()).cast(pa.timestamp("ns"))
+    for finer, sign in (("up", -1), ("down", 1)):
+        expected = [None if tick is None else sign * (sign * tick // 1000) for tick in ticks]
+        assert plain_array(array, finer).cast(pa.int64()).to_pylist() == expected  # type: ignore[arg-type]

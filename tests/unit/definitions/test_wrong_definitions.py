@@ -63,3 +63,8 @@ def test_every_wrong_field_is_an_error_of_this_package(kind: Any) -> None:
 def test_what_is_no_json_of_a_definition_is_an_error_of_this_package(kind: Any, text: Any) -> None:
     with pytest.raises(DefinitionError, match=kind.__name__):
         kind.from_json(text)
+
+
+def test_an_allowed_value_is_unicode_text() -> None:
+    with pytest.raises(DefinitionError, match=r"Feature 'plan'.*'\\ud800' is not valid Unicode text"):
+        Feature("plan", "string", allowed_values=["free", "\ud800"])

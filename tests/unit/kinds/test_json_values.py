@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 
 from featurestore.kinds import reasons
-from featurestore.kinds.json_text.json_values import json_text, row_text
+from featurestore.kinds.json_text.json_values import json_text, printable, row_text
 from featurestore.kinds.reasons import UnreadableError
 
 MOMENT = datetime(2026, 11, 1, 1, 2, 3, 456789, tzinfo=UTC)
@@ -121,3 +122,60 @@ def test_a_row_is_kept_as_json_whatever_is_in_it(value: Any) -> None:
 )
 def test_a_rejected_row_shows_values_that_json_lacks(value: Any, expected: Any) -> None:
     assert json.loads(row_text([value])) == [expected]
+
+
+class Unbound:
+    """Asking for its class raises, as for a proxy of nothing."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise RuntimeError
+
+
+class MadeOnAccess(Mapping[str, Any]):
+    """Its children live only as long as somebody holds them."""
+
+    def __init__(self, levels: int) -> None:
+        self.levels = levels
+
+    def __getitem__(self, key: str) -> Any:
+        return MadeOnAccess(self.levels - 1) if self.levels else 1
+
+    def __iter__(self) -> Iterator[str]:
+        return iter("ab")
+
+    def __len__(self) -> int:
+        return 2
+
+
+class OddText(str):
+    def __getitem__(self, key: Any) -> str:
+        raise RuntimeError
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("dimensions", [2, 4, 6])
+def test_arrays_of_many_dimensions(dimensions: int) -> None:
+    array = np.arange(2**dimensions).reshape((2,) * dimensions)
+    for _ in range(20):
+        assert json.loads(json_text(array)) == array.tolist()
+        assert json.loads(row_text({"v": array})) == {"v": array.tolist()}
+
+
+def test_children_made_on_access_are_not_their_parents() -> None:
+    def made(levels: int) -> Any:
+        return {key: made(levels - 1) if levels else 1 for key in "ab"}
+
+    assert json.loads(json_text(MadeOnAccess(5))) == made(5)
+
+
+def test_an_object_that_tells_no_class_is_shown_by_its_type() -> None:
+    assert row_text([Unbound(), {Unbound(): 1}]) == '["<Unbound>",{"<Unbound>":1}]'
+    assert row_text(Unbound()) == '"<Unbound>"'
+
+
+def test_the_methods_of_another_class_of_text_are_not_called() -> None:
+    assert printable(OddText("zz")) == "zz"
+    assert row_text({OddText("zz"): 1}) == '{"zz":1}'

@@ -162,3 +162,8 @@ def test_parquet_that_spark_may_read_otherwise_goes_by_spark(
     pq.write_table(pa.table({"id": [1], "event_timestamp": MOMENTS, **columns}), tmp_path / "a.parquet", **options)
 
     assert read(tmp_path / "a.parquet") is None
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".csv", "\ud800.csv", "a\0b.csv"])
+def test_a_path_that_cannot_be_looked_up_is_sparks_to_refuse(tmp_path: Path, name: str) -> None:
+    assert read_small_file(f"{tmp_path}/{name}", GROUP, "acme", "csv", 100) is None

@@ -1,5 +1,6 @@
 """Hashes and fingerprints of Arrow rows are those that Spark computes."""
 
+import math
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from featurestore.columnar.rows import fingerprint
 from featurestore.columnar.rows.fingerprint import content_fingerprint, row_hashes, xxhash64
 from featurestore.definitions.values.time_window import from_micros
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text, row_hash
@@ -110,6 +112,37 @@ def test_a_table_without_rows(spark: SparkSession) -> None:
 )
 def test_the_layout_of_a_column_does_not_matter(plain: pa.Array, other: pa.Array) -> None:
     assert row_hashes([plain]).tolist() == row_hashes([other]).tolist()
+
+
+LEAVES: list[tuple[pa.DataType, st.SearchStrategy[Any]]] = [
+    *VALUES.values(),
+    (pa.null(), st.none()),
+    (pa.large_string(), TEXTS),
+    (pa.decimal128(18, 2), st.decimals(-(10**15), 10**15, places=2)),
+    (pa.decimal128(38, 2), st.decimals(-(10**35), 10**35, places=2)),
+]
+
+
+@given(data=st.data())
+def test_few_lists_have_the_hashes_of_many(data: st.DataObject) -> None:
+    kind, leaf = data.draw(st.sampled_from(LEAVES))
+    values = st.lists(st.none() | leaf, max_size=6)
+    if data.draw(st.booleans()):
+        kind, values = pa.list_(kind), st.lists(st.none() | values, max_size=4)
+    rows = pa.array(data.draw(st.lists(st.none() | values, min_size=1, max_size=9)), pa.list_(kind))
+    hashes = []
+    for few in (0, 3, 1000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fingerprint, "_FEW_LISTS", few)
+            hashes.append((row_hashes([rows]).tolist(), xxhash64([rows.slice(1)]).tolist()))
+    assert hashes[0] == hashes[1] == hashes[2]
+
+
+def test_a_long_list_is_hashed_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = pa.array([[-0.0, math.nan, None, 1.5] * 10_000, [0.0]], pa.list_(pa.float64()))
+    found = row_hashes([rows]).tolist()
+    monkeypatch.setattr(fingerprint, "_FEW_LISTS", 0)
+    assert found == row_hashes([rows]).tolist()
 
 
 def test_a_null_counts_in_its_place() -> None:
