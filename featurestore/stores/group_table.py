@@ -21,6 +21,7 @@ from featurestore.frames.rows.suppression import REASON
 from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
 from featurestore.late_spark import ArrayType, Column, DataFrame, F, StructField, StructType, py4j_errors, spark_errors
 from featurestore.stores.arrow import to_spark
+from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import LogFile, NativeTable, Snapshot
 from featurestore.stores.delta.pruning import Dates, Times, chosen_files, row_condition, with_keys
 from featurestore.stores.delta.table import DeltaTable, Transaction, in_few_files, literal, spark_schema
@@ -316,8 +317,11 @@ class GroupTable:
         if self.values.native is None:
             return None
         bounded = ("event_timestamp", *self.group.join_keys)
-        snapshot = self.values.native.snapshot(version, {"tenant_id": tenant_id}, bounded)
-        return snapshot if snapshot is not None and snapshot.is_plain else None
+        try:
+            snapshot = self.values.native.snapshot(version, {"tenant_id": tenant_id}, bounded)
+        except UnsupportedTableError:
+            return None
+        return snapshot if snapshot.is_plain else None
 
     def _files_by_spark(self, tenant_id: str, version: int | None) -> list[LogFile]:
         at = F.col("event_timestamp")

@@ -30,6 +30,18 @@ _NO_FOLDER = "a file lies where the table needs a folder; move it away"
 _COLOUR = re.compile("\x1b\\[[0-9;]*m")
 
 
+# What delta-rs says of a table with something in it that only Spark knows.
+_UNSUPPORTED = ("Unsupported Delta table type", "Unsupported table feature", "unsupported reader feature")
+
+
+class UnsupportedTableError(StorageError):
+    """The table has a type or a feature that delta-rs does not know, so that only Spark can read its log."""
+
+
+def is_unsupported(error: Exception) -> bool:
+    return any(known.lower() in str(error).lower() for known in _UNSUPPORTED)
+
+
 @contextmanager
 def native_errors(table: str, file: str | None = None) -> Iterator[None]:
     """Raise StorageError or NotFoundError, with the table and the file, in place of the libraries' own errors.
@@ -52,6 +64,10 @@ def native_errors(table: str, file: str | None = None) -> Iterator[None]:
     except (FileExistsError, NotADirectoryError) as error:
         raise StorageError(f"{where}{_line(error)}: {_NO_FOLDER}") from error
     except (DeltaError, OSError) as error:
+        if is_unsupported(error):
+            raise UnsupportedTableError(
+                f"{where}{_line(error)}: only Spark knows this; set small_tables to 'spark'"
+            ) from error
         advice = advice_of(str(error)) or (_advice_on_log(str(error)) if file is None else None)
         raise StorageError(f"{where}{_line(error)}: {advice or damage}") from error
     except (JSONDecodeError, UnicodeDecodeError) as error:

@@ -24,7 +24,7 @@ from featurestore.stores.delta.commit_checksum import complete_checksums
 from featurestore.stores.delta.data_files import DataFile, partition_text, read_file, write_files
 from featurestore.stores.delta.log import COMMIT, LogCommit
 from featurestore.stores.delta.log_remains import check_log
-from featurestore.stores.delta.native_errors import native_errors
+from featurestore.stores.delta.native_errors import is_unsupported, native_errors
 from featurestore.stores.delta.which_rows import Where, arrow_condition, columns_of
 from featurestore.stores.delta.writer_lock import WriterLock
 
@@ -203,14 +203,21 @@ class NativeTable:
 
     @_checked
     def history(self, limit: int | None = None) -> list[LogCommit]:
-        """Return the commits that the log still has, newest first."""
-        return [LogCommit.of(commit) for commit in self._open().history(limit)]
+        """Return the commits that the log still has, newest first, with the times of their files, as Spark has them."""
+        return [LogCommit.of(self._dated(commit)) for commit in self._open().history(limit)]
+
+    def _dated(self, commit: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            written = Path(self.path, "_delta_log", f"{commit['version']:020}.json").stat().st_mtime_ns
+        except FileNotFoundError:
+            return dict(commit)
+        return dict(commit) | {"timestamp": written // 1_000_000}
 
     @_checked
     def snapshot(
         self, version: int | None = None, within: Mapping[str, str] | None = None, bounded: Sequence[str] = ()
     ) -> Snapshot:
-        """Return the newest version of the table, or ``version``, by its log alone.
+        """Return the newest version of the table, or ``version``, by its log alone; raises UnsupportedTableError.
 
         ``within``: values of partition columns, which all its files have. ``bounded``: the columns whose bounds the
         files have.
@@ -222,7 +229,12 @@ class NativeTable:
     @_checked
     def takes_plain_writes(self) -> bool:
         """Whether a writer of plain Parquet files may commit; not if rows have identities, or columns can widen."""
-        return _takes_plain_writes(self._open())
+        try:
+            return _takes_plain_writes(self._open())
+        except DeltaError as error:
+            if is_unsupported(error):
+                return False
+            raise
 
     def _open_to_write(self) -> deltalake.DeltaTable:
         """The newest version, under the lock; raises StorageError if a plain writer would spoil it."""

@@ -28,6 +28,7 @@ from featurestore.late_spark import (
 )
 from featurestore.stores.delta.log import LogCommit
 from featurestore.stores.delta.log_remains import check_log
+from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.writer_lock import WriterLock
 from featurestore.stores.storage_faults import storage_errors
@@ -217,7 +218,16 @@ class DeltaTable:
 
     def schema(self) -> pa.Schema:
         """The columns of the newest version."""
-        return to_arrow_schema(self.read().schema) if self.native is None else self.native.schema()
+        return self._either(lambda native: native.schema(), lambda: to_arrow_schema(self.read().schema))
+
+    def _either(self, natively: Callable[[NativeTable], Result], by_spark: Callable[[], Result]) -> Result:
+        """By delta-rs if it may touch the table and knows all that is in its log, else by Spark."""
+        if self.native is None:
+            return by_spark()
+        try:
+            return natively(self.native)
+        except UnsupportedTableError:
+            return by_spark()
 
     def add_columns(self, columns: Sequence[pa.Field]) -> None:
         """Add columns that the table lacks."""
@@ -249,7 +259,7 @@ class DeltaTable:
         Delta does this at once. Every version stays, and a column can be widened later. The log alone decides whether
         there is anything to do; a log that only Spark reads is not looked at.
         """
-        if self.native is None or not self.native.has_idle_type_widening():
+        if self.native is None or not self._either(lambda native: native.has_idle_type_widening(), lambda: False):
             return
         with self.writing():
             # Another writer may have done it, or widened a column, before this one held the lock.
@@ -262,10 +272,10 @@ class DeltaTable:
 
     def table_id(self) -> str:
         """The id that the table got when it was created."""
-        return str(self.detail()["id"]) if self.native is None else self.native.table_id()
+        return self._either(lambda native: native.table_id(), lambda: str(self.detail()["id"]))
 
     def properties(self) -> Mapping[str, str]:
-        return dict(self.detail()["properties"]) if self.native is None else self.native.properties()
+        return self._either(lambda native: native.properties(), lambda: dict(self.detail()["properties"]))
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
         if not properties:
@@ -374,7 +384,7 @@ class DeltaTable:
 
     def history(self, limit: int | None = None) -> list[LogCommit]:
         """Return the commits that the log still has, newest first."""
-        return self._history(limit) if self.native is None else self.native.history(limit)
+        return self._either(lambda native: native.history(limit), lambda: self._history(limit))
 
     @_checked
     def _history(self, limit: int | None) -> list[LogCommit]:
@@ -394,4 +404,4 @@ class DeltaTable:
 
     def version(self) -> int:
         """The number of the newest version."""
-        return self.history(limit=1)[0].version if self.native is None else self.native.version()
+        return self._either(lambda native: native.version(), lambda: self._history(1)[0].version)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import LogFile, NativeTable, Snapshot
 from featurestore.stores.training_sets.manifests import PART
 
@@ -21,7 +22,10 @@ class LocalRows:
     @classmethod
     def of(cls, table: NativeTable | None) -> LocalRows | None:
         """The newest version; None if only Spark can read the table."""
-        snapshot = None if table is None else table.snapshot()
+        try:
+            snapshot = None if table is None else table.snapshot()
+        except UnsupportedTableError:
+            return None
         return None if table is None or snapshot is None or not snapshot.is_plain else cls(table, snapshot)
 
     @property
