@@ -16,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from pyspark.sql import SparkSession
 
 from featurestore import (
     BatchFeatures,
@@ -52,6 +51,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "FeatureStore.tenant": {"tenant_id": "acme"},
     "FeatureStore.feature_group": {"name": "stats"},
     "FeatureStore.vacuum": {"older_than": "0d", "dry_run": True},
+    "FeatureStore.runs": {"to": "arrow"},
+    "FeatureStore.registry_history": {"to": "arrow"},
     "FeatureStore.latest_runs": {},
     "OfflineStore.write_feature_value": {
         "feature": "stats:score", "entity": {"user_id": None}, "value": 1.0, "event_timestamp": NOON,
@@ -90,6 +91,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "OfflineStore.cleanup": {"groups": []},
     "OfflineStore.optimize": {"groups": ["x"]},
     "OfflineStore.erase": {"entity": "user", "keys": {}},
+    "OfflineStore.runs": {"to": "arrow"},
     "OfflineStore.latest_runs": {},
     "BatchFeatures.metadata": {},
     "OfflineStore.run": {"run_id": "none"},
@@ -132,7 +134,7 @@ class Unchanged(Context):
 class ReadOnce(TrainingSetStore):
     """The saved training sets, as they were when they were first listed."""
 
-    def list(self, spark: SparkSession, tenant_id: str, name: str | None = None) -> Listing[Manifest]:
+    def list(self, tenant_id: str, name: str | None = None) -> Listing[Manifest]:
         if not hasattr(self, "saved"):
             self.saved = super().list(tenant_id)
         return self.saved
