@@ -139,8 +139,8 @@ def submit(job: str, cluster: Cluster, package: tuple[Path, Path], folder: Path)
     properties = {
         "spark.driver.host": HOST,
         "spark.executor.memory": "1g",
-        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
-        "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
+        "spark.executor.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
         "spark.databricks.delta.snapshotPartitions": "2",
     }
     words = ("--conf", str(folder / "conf"), "--tenant", "acme", *JOBS[job], "--json")
