@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from featurestore.errors import RuntimeSetupError
 from featurestore.late_spark import SparkSession, is_remote, py4j_errors, spark_errors
@@ -124,17 +123,6 @@ class HadoopFiles:
                 writer.close()
 
         _result(write)
-
-    def replace_text(self, path: str, old: str, new: str) -> None:
-        temporary = f"{path}.{uuid4().hex}.tmp"
-        self.write_text(temporary, new)
-        try:
-            if self.read_text(path) != old:
-                raise OSError(f"{path} was changed meanwhile")
-            self.replace(temporary, path)
-        except OSError:
-            self.delete(temporary)
-            raise
 
     def replace(self, source: str, target: str) -> None:
         new, system = self._at(source)

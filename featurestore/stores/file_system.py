@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Protocol
+from uuid import uuid4
 
 _PATTERN = re.compile(r"([*?\[\]{}\\])")
 
@@ -59,11 +60,21 @@ class Files(Protocol):
     def copy_with(self, source: str, target: str, offset: int, inserted: bytes) -> None:
         """Copy ``source`` to a new file, with bytes inserted at an offset. Raises OSError if that is refused."""
 
-    def replace_text(self, path: str, old: str, new: str) -> None:
-        """Replace a file's text, in one step where the file system can, and keep its modification time.
-
-        Raises OSError if the file no longer holds ``old``.
-        """
-
     def replace(self, source: str, target: str) -> None:
         """Rename ``source`` to ``target``, which it replaces, and give it the modification time of ``target``."""
+
+
+def replace_text(files: Files, path: str, old: str, new: str) -> None:
+    """Replace a file's text, in one step where the file system can, and keep its modification time.
+
+    Raises OSError if the file no longer holds ``old``.
+    """
+    temporary = f"{path}.{uuid4().hex}.tmp"
+    files.write_text(temporary, new)
+    try:
+        if files.read_text(path) != old:
+            raise OSError(f"{path} was changed meanwhile")
+        files.replace(temporary, path)
+    except OSError:
+        files.delete(temporary)
+        raise

@@ -21,12 +21,13 @@ from featurestore.frames.rows.suppression import REASON
 from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
 from featurestore.late_spark import ArrayType, Column, DataFrame, F, StructField, StructType, py4j_errors, spark_errors
 from featurestore.stores.arrow import to_spark
+from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import LogFile, NativeTable, Snapshot
 from featurestore.stores.delta.pruning import Dates, Times, chosen_files, row_condition, with_keys
-from featurestore.stores.delta.table import DeltaTable, Transaction, in_few_files, literal, spark_schema
+from featurestore.stores.delta.table import DeltaTable, in_few_files, literal, spark_schema
 from featurestore.stores.delta.task_files import write_in_tasks
-from featurestore.stores.delta.which_rows import Test, equal
+from featurestore.stores.delta.which_rows import Test, Where, equal
 from featurestore.stores.layout import Layout
 from featurestore.stores.storage_faults import storage_errors
 
@@ -118,9 +119,7 @@ class GroupTable:
         self._prepare_rejected()
         if not self.read_rejected(tenant_id, batch_id).isEmpty():
             return self.replace_rejected(bad, tenant_id, batch_id, now)
-        return self.rejected.append(
-            _rejected_rows(bad, tenant_id, batch_id, now), Transaction(_app_id(tenant_id, batch_id))
-        )
+        return self.rejected.append(_rejected_rows(bad, tenant_id, batch_id, now), _transaction(tenant_id, batch_id))
 
     def replace_rejected(self, bad: DataFrame, tenant_id: str, batch_id: str, now: datetime) -> None:
         """Replace the batch's rejected rows with these bad rows, in one commit."""
@@ -139,12 +138,11 @@ class GroupTable:
         in_order = in_few_files(stored, "event_date").sortWithinPartitions(
             *PARTITION_COLUMNS, *self.group.join_keys, "event_timestamp"
         )
-        transaction = Transaction(_app_id(record.tenant_id, record.batch_id))
-        once = (transaction.app_id, transaction.version)
+        once = _transaction(record.tenant_id, record.batch_id)
         for _ in range(_MOST_WRITES):
             # Others may have given the table features that only Spark writes.
             if not self.takes_local_writes():
-                return self.values.append(in_order, transaction, record.to_json())
+                return self.values.append(in_order, once, record.to_json())
             native = _native(self.values)
             if native.has_committed(once):
                 return None
@@ -168,8 +166,7 @@ class GroupTable:
     def append_locally(self, good: pa.Table, record: BatchRecord, now: datetime) -> None:
         """The same as ``append_values``, without Spark; the table must take local writes."""
         rows = in_file_order(as_stored(good, self.group, record.tenant_id, now), self.group)
-        transaction = (_app_id(record.tenant_id, record.batch_id), 1)
-        _native(self.values).append(rows, transaction, record.to_json())
+        _native(self.values).append(rows, _transaction(record.tenant_id, record.batch_id), record.to_json())
 
     def delete_before(self, tenant_id: str, before: date) -> int:
         """Delete the tenant's rows of partitions before this one, and return their number; reads and writes no file."""
@@ -202,10 +199,10 @@ class GroupTable:
         }
         rows = pa.table([columns[field.name].cast(field.type) for field in REJECTED], schema=REJECTED)
         # Rows of an earlier try that wrote no values.
-        of_batch = equal(tenant_id=tenant_id, batch_id=batch_id)
+        of_batch = _of_batch(tenant_id, batch_id)
         if rejected.read(of_batch, ["batch_id"]).num_rows:
             return rejected.replace(rows, of_batch)
-        return rejected.append(rows, (_app_id(tenant_id, batch_id), 1))
+        return rejected.append(rows, _transaction(tenant_id, batch_id))
 
     def read_rejected_locally(self, tenant_id: str, batch_id: str | None = None) -> pa.Table | None:
         """The same as ``read_rejected``, without Spark; None if only Spark can read them."""
@@ -216,8 +213,7 @@ class GroupTable:
             return REJECTED.empty_table().drop_columns("claim")
         if not native.snapshot().is_plain:
             return None
-        where = equal(tenant_id=tenant_id) if batch_id is None else equal(tenant_id=tenant_id, batch_id=batch_id)
-        return native.read(where, [name for name in REJECTED.names if name != "claim"])
+        return native.read(_of_batch(tenant_id, batch_id), [name for name in REJECTED.names if name != "claim"])
 
     def claimed_texts(self, tenant_id: str, claim: str) -> list[str]:
         """The texts of the rows that a retry has claimed, without Spark."""
@@ -228,8 +224,7 @@ class GroupTable:
 
     def claim_locally(self, texts: Sequence[str], tenant_id: str, batch_id: str | None, claim: str) -> None:
         """The same as ``claim``, without Spark."""
-        where = equal(tenant_id=tenant_id) if batch_id is None else equal(tenant_id=tenant_id, batch_id=batch_id)
-        unclaimed = [*where, Test("row", "in", texts), Test("claim", "is null")]
+        unclaimed = [*_of_batch(tenant_id, batch_id), Test("row", "in", texts), Test("claim", "is null")]
         _native(self.rejected).update(unclaimed, {"claim": claim})
 
     def as_stored(self, good: DataFrame, tenant_id: str, now: datetime) -> DataFrame:
@@ -497,5 +492,10 @@ def _tracks_rows(table: DataFrame) -> bool:
     return isinstance(metadata, StructType) and "row_id" in metadata.names
 
 
-def _app_id(tenant_id: str, batch_id: str) -> str:
-    return f"featurestore/{tenant_id}/{batch_id}"
+def _of_batch(tenant_id: str, batch_id: str | None) -> Where:
+    """The tenant's rows: one batch's, or those of all."""
+    return equal(tenant_id=tenant_id) if batch_id is None else equal(tenant_id=tenant_id, batch_id=batch_id)
+
+
+def _transaction(tenant_id: str, batch_id: str) -> Transaction:
+    return Transaction(f"featurestore/{tenant_id}/{batch_id}")

@@ -18,8 +18,9 @@ import pyarrow as pa
 from featurestore import Settings
 from featurestore.session import open_session
 from featurestore.stores.arrow import to_spark
+from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_table import NativeTable
-from featurestore.stores.delta.table import DeltaTable, Transaction
+from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.writer_lock import WriterLock
 
 SCHEMA = pa.schema([("writer", pa.string()), ("marker", pa.string())])
@@ -34,7 +35,7 @@ def writer_of(engine: str, path: str, lock: WriterLock, name: str) -> Callable[[
 
     if engine == "delta-rs":
         native = NativeTable(path, lock)
-        return lambda marker: native.append(rows(marker), (marker, 1), marker)
+        return lambda marker: native.append(rows(marker), Transaction(marker), marker)
     # Only here, because it imports Spark.
     from tests.conftest import SPARK
 

@@ -19,7 +19,7 @@ from featurestore.columnar.rows.fingerprint import content_fingerprint, xxhash64
 from featurestore.columnar.rows.names import FAULTS, REASON, ROW, SUPPRESSED
 
 # Rows shown for each reason.
-_SAMPLES = 3
+SAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def samples(checked: pa.Table) -> dict[str, list[str]]:
     firsts = np.searchsorted(codes[order], np.arange(len(reasons.dictionary)))
     chosen = {}
     for code in pc.sort_indices(reasons.dictionary).to_pylist():
-        rows = [row for row in order[firsts[code] : firsts[code] + _SAMPLES] if codes[row] == code]
+        rows = [row for row in order[firsts[code] : firsts[code] + SAMPLES] if codes[row] == code]
         chosen[reasons.dictionary[code].as_py()] = texts.take(pa.array(parents[rows])).to_pylist()
     return chosen
 

@@ -85,13 +85,8 @@ class CheckedBatch(Protocol):
         Rows of an earlier attempt of the same run are replaced.
         """
 
-    def is_already_stored(self, stored: BatchRecord) -> bool:
-        """Whether every row that this retry would write is stored already, by the batch with the record ``stored``.
-
-        People who erase an entity also remove it from their own files, so a retry has fewer rows than the batch had,
-        and another fingerprint. If every row that it would write is stored, nothing is lost by calling the batch
-        written.
-        """
+    def is_stored(self, created: datetime) -> bool:
+        """Whether every row that this batch would write is stored already, with this created timestamp."""
 
     def erase_again(self) -> None:
         """Remove rows of entities that were erased while the batch was written."""

@@ -167,13 +167,25 @@ def _result(table: GroupTable, batch: CheckedBatch, any_erased: bool, version: i
     """The result in the commit that holds this batch id, which may be an earlier one; raises BatchConflictError."""
     record = batch.record
     is_same = stored.fingerprint == record.fingerprint
-    if not is_same and not (any_erased and batch.is_already_stored(stored)):
+    if not is_same and not (any_erased and _is_already_stored(batch, stored)):
         raise BatchConflictError(
             f"group {table.group.name!r}: batch id {record.batch_id!r} was used before (table version {version}) for "
             "other rows; nothing was written. Give this batch an id of its own"
         )
     duplicate = stored.token != record.token
     return WriteResult(stored.written, stored.failed, record.batch_id, version, stored.errors, duplicate)
+
+
+def _is_already_stored(batch: CheckedBatch, stored: BatchRecord) -> bool:
+    """Whether every row that this retry would write is stored already, by the batch with the record ``stored``.
+
+    People who erase an entity also remove it from their own files, so a retry has fewer rows than the batch had, and
+    another fingerprint. If every row that it would write is stored, nothing is lost by calling the batch written.
+    """
+    record = batch.record
+    if record.written > stored.written or record.invalid > stored.failed or stored.created_at is None:
+        return False
+    return batch.is_stored(datetime.fromisoformat(stored.created_at))
 
 
 def _find(table: GroupTable, record: BatchRecord) -> tuple[int, BatchRecord]:

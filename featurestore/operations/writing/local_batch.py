@@ -95,15 +95,13 @@ class LocalBatch:
     def reject_run(self, broken: Sequence[str], now: datetime) -> dict[str, list[str]]:
         raise InvariantError("a run's rows come from Spark, and only a run is rejected whole; please report this")
 
-    def is_already_stored(self, stored: BatchRecord) -> bool:
-        record, tenant_id = self.record, self.record.tenant_id
-        if record.written > stored.written or record.invalid > stored.failed or stored.created_at is None:
-            return False
-        good = as_stored(self._good, self.table.group, tenant_id, datetime.fromisoformat(stored.created_at))
+    def is_stored(self, created: datetime) -> bool:
+        tenant_id, batch_id = self.record.tenant_id, self.record.batch_id
+        good = as_stored(self._good, self.table.group, tenant_id, created)
         known = self.table.read_local(tenant_id, good.column_names)
         if known is None:
             return False
-        rejected = self.table.read_rejected_locally(tenant_id, record.batch_id)
+        rejected = self.table.read_rejected_locally(tenant_id, batch_id)
         if rejected is None:
             return False
         texts = Counter(rejected.column("row").to_pylist())

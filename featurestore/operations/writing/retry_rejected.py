@@ -24,6 +24,7 @@ from featurestore.operations.context import Scope
 from featurestore.operations.given_as import Frame, To, frame_as, given_as
 from featurestore.operations.writing.batch import WriteResult
 from featurestore.operations.writing.ingest import ReadRows, write_batch
+from featurestore.operations.writing.spark_batch import reason_counts_by_spark
 from featurestore.stores.group_table import GroupTable
 from featurestore.stores.runner import is_running_here, this_runner
 
@@ -123,9 +124,7 @@ def _retry_by_spark(scope: Scope, table: GroupTable, batch_id: str | None, claim
         rows = rows_from_json_lines(claimed, group, scope.tenant_id)
         written = write_batch(scope, group, rows, batch_id=claim, on_invalid="fail")
         table.remove_claimed(scope.tenant_id, claim)
-    remaining = checked.where(~good).select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
-    in_order = sorted(remaining, key=lambda row: (-row["count"], row["reason"]))
-    return _result(claim, written, counts.get(False, 0), {row["reason"]: row["count"] for row in in_order})
+    return _result(claim, written, counts.get(False, 0), reason_counts_by_spark(checked))
 
 
 # The claims of runs of this process that have not ended.

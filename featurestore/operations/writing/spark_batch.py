@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from featurestore.columnar.rows.batch_summary import reason_counts, samples
+from featurestore.columnar.rows.batch_summary import SAMPLES, reason_counts, samples
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
 from featurestore.frames.rows.conform import FAULTS, ROW
@@ -25,9 +25,6 @@ from featurestore.operations.erasure.groups import erase_again
 from featurestore.operations.erasure.suppress import with_mark, with_rejected_marked
 from featurestore.stores.group_table import BatchRecord, GroupTable
 from featurestore.stores.small_tables.suppression import Suppression
-
-# Rows shown for each reason.
-_SAMPLES = 3
 
 
 @contextmanager
@@ -91,14 +88,12 @@ class SparkBatch:
         self.table.replace_rejected(rows, self.record.tenant_id, self.record.batch_id, now)
         return _samples(rows)
 
-    def is_already_stored(self, stored: BatchRecord) -> bool:
-        record, tenant_id = self.record, self.record.tenant_id
-        if record.written > stored.written or record.invalid > stored.failed or stored.created_at is None:
-            return False
-        good = self.table.as_stored(good_rows(self.remaining), tenant_id, datetime.fromisoformat(stored.created_at))
+    def is_stored(self, created: datetime) -> bool:
+        tenant_id, batch_id = self.record.tenant_id, self.record.batch_id
+        good = self.table.as_stored(good_rows(self.remaining), tenant_id, created)
         if not good.exceptAll(self.table.read_whole(tenant_id)).isEmpty():
             return False
-        rejected = self.table.read_rejected(tenant_id, record.batch_id).select(column("row").alias(ROW))
+        rejected = self.table.read_rejected(tenant_id, batch_id).select(column("row").alias(ROW))
         return bad_rows(self.remaining).select(ROW).exceptAll(rejected).isEmpty()
 
     def erase_again(self) -> None:
@@ -128,9 +123,7 @@ def _counted(
         bad = bad_rows(remaining).select(FAULTS, ROW).toArrow()
         errors = reason_counts(bad)
     elif counts["invalid"]:
-        by_reason = remaining.select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
-        in_order = sorted(by_reason, key=lambda row: (-row["count"], row["reason"]))
-        errors = {row["reason"]: row["count"] for row in in_order}
+        errors = reason_counts_by_spark(remaining)
     if counts["erased"]:
         errors[REASON] = counts["erased"]
     failed = counts["invalid"] + counts["erased"]
@@ -147,10 +140,17 @@ def _counted(
     return SparkBatch(scope, table, persisted, remaining, record, bad, totals)
 
 
+def reason_counts_by_spark(checked: DataFrame) -> dict[str, int]:
+    """See ``reason_counts``."""
+    by_reason = checked.select(F.explode(FAULTS).alias("reason")).groupBy("reason").count().collect()
+    in_order = sorted(by_reason, key=lambda row: (-row["count"], row["reason"]))
+    return {row["reason"]: row["count"] for row in in_order}
+
+
 def _samples(checked: DataFrame) -> dict[str, list[str]]:
     reasons = checked.select(F.explode(FAULTS).alias("reason"), column(ROW).alias("row"))
     chosen = W.partitionBy("reason").orderBy(F.xxhash64("row"), "row")
-    ranked: Any = reasons.withColumn("rank", F.row_number().over(chosen)).where(F.col("rank") <= _SAMPLES)
+    ranked: Any = reasons.withColumn("rank", F.row_number().over(chosen)).where(F.col("rank") <= SAMPLES)
     samples: dict[str, list[str]] = {}
     for row in ranked.orderBy("reason", "rank").collect():
         samples.setdefault(row["reason"], []).append(row["row"])

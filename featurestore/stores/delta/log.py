@@ -7,11 +7,18 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from featurestore.stores.file_system import Files
 
 COMMIT = re.compile(r"(\d{20})\.json")
+
+
+class Transaction(NamedTuple):
+    """Makes an append happen once: a second append with the same application id and version changes nothing."""
+
+    app_id: str
+    version: int = 1
 
 
 @dataclass(frozen=True)

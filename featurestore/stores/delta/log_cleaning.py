@@ -27,7 +27,7 @@ from uuid import uuid4
 
 from featurestore.late_spark import Column, DataFrame, F, SparkSession, T, py4j_errors, spark_errors
 from featurestore.stores.delta.log import COMMIT, DeltaLog, file_name
-from featurestore.stores.file_system import Files, exact
+from featurestore.stores.file_system import Files, exact, replace_text
 
 _COMPACTED = re.compile(r"\d{20}\.(\d{20}\.compacted|checkpoint\.[0-9a-f-]{36})\.json")
 _CHECKSUM = re.compile(r"\d{20}\.crc")
@@ -117,7 +117,7 @@ class LogCleaner:
         cleaned = "\n".join(self._cleaned(line) for line in text.split("\n"))
         if cleaned == text:
             return 0
-        self.files.replace_text(path, text, cleaned)
+        replace_text(self.files, path, text, cleaned)
         return 1
 
     def _cleaned(self, line: str) -> str:

@@ -22,7 +22,7 @@ from deltalake.transaction import AddAction, CommitProperties, RemoveAction
 from featurestore.errors import StorageError
 from featurestore.stores.delta.commit_checksum import complete_checksums
 from featurestore.stores.delta.data_files import DataFile, partition_text, read_file, write_files
-from featurestore.stores.delta.log import COMMIT, LogCommit
+from featurestore.stores.delta.log import COMMIT, LogCommit, Transaction
 from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.delta.native_errors import is_unsupported, native_errors
 from featurestore.stores.delta.which_rows import Where, arrow_condition, columns_of
@@ -152,18 +152,18 @@ class NativeTable:
 
     @_checked
     def exists(self) -> bool:
-        # Most tables that are asked for exist, and the library creates the folder of one that does not.
-        return self._has_log() and deltalake.DeltaTable.is_deltatable(self.path)
+        return self._exists()
 
-    def _has_log(self) -> bool:
-        return Path(self.path, "_delta_log").is_dir()
+    def _exists(self) -> bool:
+        # Most tables that are asked for exist, and the library creates the folder of one that does not.
+        return Path(self.path, "_delta_log").is_dir() and deltalake.DeltaTable.is_deltatable(self.path)
 
     @_writing
     def create(
         self, schema: pa.Schema, partition_by: Sequence[str] = (), properties: Mapping[str, str] | None = None
     ) -> None:
         """Create the table if it does not exist; leave an existing table as it is."""
-        if self._has_log() and deltalake.DeltaTable.is_deltatable(self.path):
+        if self._exists():
             return
         Path(self.path).mkdir(parents=True, exist_ok=True)
         deltalake.DeltaTable.create(
@@ -239,13 +239,16 @@ class NativeTable:
     def _open_to_write(self) -> deltalake.DeltaTable:
         """The newest version, under the lock; raises StorageError if a plain writer would spoil it."""
         table = self._open()
+        self._check_plain_writes(table)
+        return table
+
+    def _check_plain_writes(self, table: deltalake.DeltaTable) -> None:
         if not _takes_plain_writes(table):
             raise StorageError(
                 f"table {self.path}: it has features that only Spark may write (deletion vectors, row tracking, type "
                 "widening, constraints or append-only); nothing was written. Set small_tables to 'spark', or remove "
                 "the feature"
             )
-        return table
 
     @_checked
     def has_idle_type_widening(self) -> bool:
@@ -256,11 +259,10 @@ class NativeTable:
         return not any("delta.typeChanges" in field.metadata for field in table.schema().fields)
 
     @_writing
-    def append(self, rows: pa.Table, transaction: tuple[str, int] | None = None, metadata: str | None = None) -> None:
+    def append(self, rows: pa.Table, transaction: Transaction | None = None, metadata: str | None = None) -> None:
         """Append rows, which are in the order of the partitions.
 
-        With a ``transaction`` (an application's id and its version) a repeated append changes nothing. ``metadata``:
-        the commit's user metadata.
+        With a ``transaction`` a repeated append changes nothing. ``metadata``: the commit's user metadata.
         """
         table = self._open_to_write()
         if _is_repeated(table, transaction):
@@ -278,7 +280,7 @@ class NativeTable:
         self,
         files: Sequence[DataFile],
         ground: WriteGround,
-        transaction: tuple[str, int] | None = None,
+        transaction: Transaction | None = None,
         metadata: str | None = None,
     ) -> bool:
         """Append files that were written into the table's folder since ``ground``; see ``append``.
@@ -295,12 +297,12 @@ class NativeTable:
             for path in paths:
                 path.unlink(missing_ok=True)
             return False
-        self._open_to_write()
+        self._check_plain_writes(table)
         self._commit(table, files, (), transaction=transaction, metadata=metadata)
         return True
 
     @_checked
-    def has_committed(self, transaction: tuple[str, int]) -> bool:
+    def has_committed(self, transaction: Transaction) -> bool:
         """Whether a commit of this transaction exists."""
         return _is_repeated(self._open(), transaction)
 
@@ -311,7 +313,7 @@ class NativeTable:
         removed: Sequence[LogFile],
         data_change: bool = True,
         is_decided: bool = False,
-        transaction: tuple[str, int] | None = None,
+        transaction: Transaction | None = None,
         metadata: str | None = None,
     ) -> None:
         added, removed = list(added), list(removed)
@@ -554,9 +556,11 @@ def _typed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return rows.cast(pa.schema([schema.field(name) for name in rows.column_names]))
 
 
-def _is_repeated(table: deltalake.DeltaTable, transaction: tuple[str, int] | None) -> bool:
-    last = None if transaction is None else table.transaction_version(transaction[0])
-    return transaction is not None and last is not None and last >= transaction[1]
+def _is_repeated(table: deltalake.DeltaTable, transaction: Transaction | None) -> bool:
+    if transaction is None:
+        return False
+    last = table.transaction_version(transaction.app_id)
+    return last is not None and last >= transaction.version
 
 
 def _ground(table: deltalake.DeltaTable) -> WriteGround:

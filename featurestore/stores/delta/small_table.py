@@ -12,9 +12,9 @@ import pyarrow as pa
 from featurestore.errors import StorageError, TableBusyError
 from featurestore.late_spark import F, from_arrow_type
 from featurestore.stores.arrow import to_spark
-from featurestore.stores.delta.log import LogCommit
+from featurestore.stores.delta.log import LogCommit, Transaction
 from featurestore.stores.delta.native_table import NativeTable
-from featurestore.stores.delta.table import DeltaTable, Transaction, literal
+from featurestore.stores.delta.table import DeltaTable, literal
 from featurestore.stores.delta.which_rows import Where, columns_of, sql_condition
 
 # An append adds a file, and a read opens every file; so every so many commits they become one a partition.
@@ -72,6 +72,15 @@ def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
+def _wanted(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    return schema if columns is None else pa.schema([schema.field(name) for name in columns])
+
+
+def _present(wanted: pa.Schema, stored: Sequence[str]) -> list[str]:
+    """The wanted columns that are stored; another one if none is: without any column, rows would lose their number."""
+    return [name for name in wanted.names if name in stored] or list(stored[:1])
+
+
 @dataclass(frozen=True)
 class NativeSmallTable:
     """A small table on a local disk, through delta-rs and Arrow."""
@@ -94,9 +103,7 @@ class NativeSmallTable:
     def append(self, rows: pa.Table, transaction: Transaction | None = None) -> None:
         self.create()
         before = self.table.version()
-        self.table.append(
-            self._ordered(rows), None if transaction is None else (transaction.app_id, transaction.version)
-        )
+        self.table.append(self._ordered(rows), transaction)
         # Of several writers at once, the one that passed the number sees it.
         if before // _COMMITS_BETWEEN_COMPACTIONS < self.table.version() // _COMMITS_BETWEEN_COMPACTIONS:
             # The rows are there whatever comes of this; the next time tries it again.
@@ -108,16 +115,13 @@ class NativeSmallTable:
         return fitted.sort_by([(name, "ascending") for name in self.partition_by]) if self.partition_by else fitted
 
     def read(self, where: Where = (), columns: Sequence[str] | None = None) -> pa.Table:
-        names = list(self.schema.names if columns is None else columns)
-        wanted = pa.schema([self.schema.field(name) for name in names])
+        wanted = _wanted(self.schema, columns)
         if not self.exists():
             return wanted.empty_table()
-        stored = set(self.table.schema().names)
-        if missing := columns_of(where) - stored:
+        stored = self.table.schema().names
+        if missing := columns_of(where) - set(stored):
             raise KeyError(f"table {self.table.path} has no columns {sorted(missing)} to filter by")
-        # Without any column, rows would lose their number.
-        present = [name for name in names if name in stored] or [self.table.schema().names[0]]
-        return _fitted(self.table.read(where, present), wanted)
+        return _fitted(self.table.read(where, _present(wanted, stored)), wanted)
 
     def replace(self, rows: pa.Table, where: Where) -> None:
         self.create()
@@ -156,16 +160,14 @@ class SparkSmallTable:
         self.table.append(frame, transaction)
 
     def read(self, where: Where = (), columns: Sequence[str] | None = None) -> pa.Table:
-        names = list(self.schema.names if columns is None else columns)
-        wanted = pa.schema([self.schema.field(name) for name in names])
+        wanted = _wanted(self.schema, columns)
         if not self.exists():
             return wanted.empty_table()
         rows = self.table.read()
         if where:
             rows = rows.where(sql_condition(where, literal))
-        # Without any column, rows would lose their number.
-        present = [name for name in names if name in rows.columns] or rows.columns[:1]
-        return _fitted(rows.select(*(F.col(name) for name in present)).toArrow(), wanted)
+        present = (F.col(name) for name in _present(wanted, rows.columns))
+        return _fitted(rows.select(*present).toArrow(), wanted)
 
     def replace(self, rows: pa.Table, where: Where) -> None:
         self.create()

@@ -26,7 +26,7 @@ from featurestore.late_spark import (
     spark_errors,
     to_arrow_schema,
 )
-from featurestore.stores.delta.log import LogCommit
+from featurestore.stores.delta.log import LogCommit, Transaction
 from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import NativeTable
@@ -130,14 +130,6 @@ def spark_schema(schema: pa.Schema) -> StructType:
 
 def _pairs(properties: Mapping[str, str]) -> str:
     return ", ".join(f"{literal(key)} = {literal(value)}" for key, value in properties.items())
-
-
-@dataclass(frozen=True)
-class Transaction:
-    """Makes an append happen once: Delta skips a second append with the same application id and version."""
-
-    app_id: str
-    version: int = 1
 
 
 @dataclass(frozen=True)

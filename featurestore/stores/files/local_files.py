@@ -6,7 +6,6 @@ import gzip
 import os
 import shutil
 from pathlib import Path
-from uuid import uuid4
 
 from featurestore.stores.layout import local_folder
 
@@ -85,17 +84,6 @@ class LocalFiles:
                 left -= len(block)
             writer.write(inserted)
             shutil.copyfileobj(reader, writer)
-
-    def replace_text(self, path: str, old: str, new: str) -> None:
-        temporary = f"{path}.{uuid4().hex}.tmp"
-        self.write_text(temporary, new)
-        try:
-            if self.read_text(path) != old:
-                raise OSError(f"{path} was changed meanwhile")
-            self.replace(temporary, path)
-        except OSError:
-            self.delete(temporary)
-            raise
 
     def replace(self, source: str, target: str) -> None:
         new, old = _at(source), _at(target)

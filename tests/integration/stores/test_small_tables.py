@@ -21,9 +21,10 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.errors import StorageError
 from featurestore.kinds.registry import KINDS
+from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
-from featurestore.stores.delta.table import DeltaTable, Transaction
+from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.which_rows import AnyOf, equal
 from featurestore.stores.delta.which_rows import Test as Compare
 from featurestore.stores.delta.writer_lock import WriterLock
@@ -235,8 +236,8 @@ def test_spark_travels_in_time_and_reads_the_change_feed_of_native_appends(locat
     table = locate("native", "values")
     assert table.native is not None
     table.create(SCHEMA, ["tenant"], {"delta.enableChangeDataFeed": "true"})
-    table.native.append(rows_of(SCHEMA, ROWS[:1]), ("batch 1", 1), '{"batch": 1}')
-    table.native.append(rows_of(SCHEMA, ROWS[1:]), ("batch 2", 1), '{"batch": 2}')
+    table.native.append(rows_of(SCHEMA, ROWS[:1]), Transaction("batch 1"), '{"batch": 1}')
+    table.native.append(rows_of(SCHEMA, ROWS[1:]), Transaction("batch 2"), '{"batch": 2}')
     table.native.compact()
     assert [table.read(version).count() for version in range(4)] == [0, 1, 3, 3]
     changes = table.changes(1, 3).select("_commit_version", "_change_type", "n").collect()
@@ -248,7 +249,7 @@ def test_spark_travels_in_time_and_reads_the_change_feed_of_native_appends(locat
     table.append(rows, Transaction("batch 2", 1))
     assert table.read().count() == 3
     table.append(rows, Transaction("batch 3", 1))
-    assert table.native.has_committed(("batch 3", 1))
+    assert table.native.has_committed(Transaction("batch 3"))
     assert table.native.read().num_rows == 4
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from featurestore.stores.file_system import replace_text
 from featurestore.stores.files.local_files import LocalFiles
 
 FILES = LocalFiles()
@@ -83,9 +84,9 @@ def test_a_text_is_replaced_unless_it_changed_and_keeps_its_time(tmp_path: Path)
     FILES.write_text(f"{tmp_path}/.a.crc", "checksum")
     os.utime(path, ns=(0, 5_000_000_000))
 
-    FILES.replace_text(path, "old", "new")
+    replace_text(FILES, path, "old", "new")
 
     assert (FILES.read_text(path), FILES.files_in(str(tmp_path))) == ("new", [("a", 5_000)])
     with pytest.raises(OSError, match="was changed meanwhile"):
-        FILES.replace_text(path, "old", "newer")
+        replace_text(FILES, path, "old", "newer")
     assert [file.name for file in tmp_path.iterdir()] == ["a"]

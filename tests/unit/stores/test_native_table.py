@@ -22,10 +22,10 @@ from deltalake.exceptions import CommitFailedError
 from featurestore.errors import FeatureStoreError, NotFoundError, StorageError, TableBusyError
 from featurestore.stores.delta import native_table as native_table_module
 from featurestore.stores.delta.data_files import FileStatistics, write_files
+from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_errors import native_errors
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.small_table import NativeSmallTable
-from featurestore.stores.delta.table import Transaction
 from featurestore.stores.delta.which_rows import AnyOf, equal
 from featurestore.stores.delta.which_rows import Test as Compare
 from featurestore.stores.delta.writer_lock import WriterLock
@@ -102,7 +102,7 @@ def test_appended_rows_are_read_by_conditions_on_any_columns(table: NativeTable)
 
 
 def test_an_append_of_no_rows_commits_all_the_same(table: NativeTable) -> None:
-    table.append(rows(), ("batch", 1), "a batch of nothing")
+    table.append(rows(), Transaction("batch"), "a batch of nothing")
     assert table.version() == 1
     assert table.history(1)[0].user_metadata == "a batch of nothing"
     assert contents(table) == []
@@ -111,8 +111,8 @@ def test_an_append_of_no_rows_commits_all_the_same(table: NativeTable) -> None:
 @pytest.mark.parametrize("version", [0, 1, 7])
 def test_a_transaction_is_written_once(table: NativeTable, version: int) -> None:
     for _ in range(3):
-        table.append(rows(("acme", "a", 1)), ("batch", version))
-    table.append(rows(("acme", "b", 2)), ("other batch", version))
+        table.append(rows(("acme", "a", 1)), Transaction("batch", version))
+    table.append(rows(("acme", "b", 2)), Transaction("other batch", version))
     assert contents(table) == [("acme", "a", 1), ("acme", "b", 2)]
 
 
@@ -122,7 +122,7 @@ def test_transactions_of_threads_are_written_once(table: NativeTable) -> None:
     def write(thread: int) -> None:
         try:
             for batch in range(10):
-                table.append(rows(("acme", f"batch {batch}", thread)), (f"batch {batch}", 1))
+                table.append(rows(("acme", f"batch {batch}", thread)), Transaction(f"batch {batch}"))
                 table.append(rows(("acme", "own", thread)), None)
         except BaseException as fault:
             faults.append(fault)
@@ -153,14 +153,14 @@ def test_replacements_by_threads_leave_one(table: NativeTable) -> None:
 def test_a_handle_that_was_opened_earlier_sees_later_commits(tmp_path: Path, table: NativeTable) -> None:
     other = native_table(tmp_path)
     assert contents(other) == []
-    table.append(rows(("acme", "a", 1)), ("batch", 1))
-    other.append(rows(("acme", "a", 1)), ("batch", 1))
+    table.append(rows(("acme", "a", 1)), Transaction("batch"))
+    other.append(rows(("acme", "a", 1)), Transaction("batch"))
     other.append(rows(("acme", "b", 2)))
     assert contents(table) == contents(other) == [("acme", "a", 1), ("acme", "b", 2)]
 
 
 def test_the_history_has_each_commit_with_its_metadata(table: NativeTable) -> None:
-    table.append(rows(("acme", "a", 1)), ("batch", 1), json.dumps({"batch": "b\u2028\x85 'quoted'"}))
+    table.append(rows(("acme", "a", 1)), Transaction("batch"), json.dumps({"batch": "b\u2028\x85 'quoted'"}))
     table.append(rows(("acme", "b", 1)))
     history = table.history()
     assert [commit.version for commit in history] == [2, 1, 0]
@@ -651,10 +651,10 @@ def test_a_disk_without_room_leaves_the_table_as_it_was_and_its_lock_free(table:
         largest_file(size),
         pytest.raises(StorageError, match=f"table {table.path}: .*takes no file so large") as caught,
     ):
-        table.append(many, ("batch", 1), "metadata " * 100)
+        table.append(many, Transaction("batch"), "metadata " * 100)
     assert "\x1b" not in str(caught.value)
     assert table.version() == 0
-    table.append(many, ("batch", 1))
+    table.append(many, Transaction("batch"))
     assert len(contents(table)) == 200
 
 
@@ -677,8 +677,8 @@ def test_files_that_were_written_earlier_are_committed_once(table: NativeTable) 
     ground = table.write_ground()
     files = write_files(table.path, rows(("acme", "a", 1), ("zeta", "b", 2)), ["tenant"])
     table.append(rows(("acme", "c", 3)))
-    assert table.append_files(files, ground, ("batch", 1), "metadata")
-    assert table.append_files(files, ground, ("batch", 1), "metadata")
+    assert table.append_files(files, ground, Transaction("batch"), "metadata")
+    assert table.append_files(files, ground, Transaction("batch"), "metadata")
     assert contents(table) == [("acme", "a", 1), ("acme", "c", 3), ("zeta", "b", 2)]
     assert table.version() == 2
 
@@ -688,7 +688,7 @@ def test_files_from_before_a_change_of_metadata_are_not_committed(table: NativeT
     ground = table.write_ground()
     files = write_files(table.path, rows(("acme", "a", 1)), ["tenant"])
     table.set_properties({"featurestore.erasure": "1"})
-    assert not table.append_files(files, ground, ("batch", 1))
+    assert not table.append_files(files, ground, Transaction("batch"))
     assert contents(table) == []
     assert list(Path(table.path).rglob("*.parquet")) == []
 

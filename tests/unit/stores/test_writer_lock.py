@@ -192,8 +192,9 @@ def test_a_process_that_writes_again_and_again_lets_others_in(path: Path) -> Non
         assert time.monotonic() - begun < 20
 
 
-def test_threads_that_relay_the_lock_let_another_process_in(path: Path) -> None:
-    """Two threads that overlap would hold the lock for ever, if a thread could always join."""
+@contextmanager
+def relayed_lock(path: Path) -> Iterator[WriterLock]:
+    """Two threads that overlap: they would hold the lock for ever, if a thread could always join."""
     lock, is_over = WriterLock(path, 20.0), threading.Event()
 
     def write() -> None:
@@ -206,34 +207,23 @@ def test_threads_that_relay_the_lock_let_another_process_in(path: Path) -> None:
         thread.start()
         time.sleep(0.025)
     try:
-        with other_process(_HOLD, path, "delta-rs", 0):
-            pass
+        yield lock
     finally:
         is_over.set()
         for thread in threads:
             thread.join()
+
+
+def test_threads_that_relay_the_lock_let_another_process_in(path: Path) -> None:
+    with relayed_lock(path), other_process(_HOLD, path, "delta-rs", 0):
+        pass
 
 
 def test_threads_that_relay_the_lock_let_another_engine_in(path: Path) -> None:
-    lock, is_over = WriterLock(path, 20.0), threading.Event()
-
-    def write() -> None:
-        while not is_over.is_set():
-            with lock.held("Spark"):
-                time.sleep(0.05)
-
-    threads = [threading.Thread(target=write) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.025)
-    try:
+    with relayed_lock(path) as lock:
         begun = time.monotonic()
         with lock.held("delta-rs"):
             assert time.monotonic() - begun < 5
-    finally:
-        is_over.set()
-        for thread in threads:
-            thread.join()
 
 
 def test_a_forked_process_neither_has_nor_frees_its_parents_lock(path: Path) -> None:
