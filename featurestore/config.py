@@ -32,6 +32,9 @@ class Settings(BaseModel):
     - ``output``: where reports and exports go.
     - ``timestamp_zone``: the zone in which naive and date-only timestamps are read; None refuses them.
     - ``hot_key_rows``: the as-of join cuts a key with this many rows (spine and values together) in time.
+    - ``as_of_host``: where as-of joins run: ``in_process``, ``in_tasks`` (of Spark), ``by_shuffle`` (of Spark), or
+      ``auto``, which decides by the spine and the tables; see docs/scaling.md.
+    - ``local_join_bytes``: a join whose spine and result would take more bytes than this is not made in this process.
     - ``small_tables``: whether definitions, runs and other small things are read and written without Spark: ``native``,
       ``spark``, or ``auto``, which is without Spark if the warehouse is a folder of this machine.
     - ``local_batch_rows``: a batch of Python, pandas or Arrow rows with more rows than this is written by Spark.
@@ -53,6 +56,8 @@ class Settings(BaseModel):
     output: str = "output"
     timestamp_zone: str | None = None
     hot_key_rows: int = Field(default=5_000_000, ge=2)
+    as_of_host: Literal["auto", "in_process", "in_tasks", "by_shuffle"] = "auto"
+    local_join_bytes: int = Field(default=4 * 1024**3, ge=0)
     small_tables: Literal["auto", "native", "spark"] = "auto"
     local_batch_rows: int = Field(default=1_000_000, ge=0)
     lock_timeout: float = Field(default=600.0, gt=0, le=LONGEST_WAIT)

@@ -27,7 +27,7 @@ from featurestore.operations.given_as import Frame, To, given_as
 from featurestore.operations.instants import argument_count
 from featurestore.operations.job_run import STORE
 from featurestore.operations.upkeep.vacuum import VacuumResult, vacuum
-from featurestore.session import adopted_session, check_file_system, needs_no_spark, open_session
+from featurestore.session import adopted_session, check_file_system, open_session, why_only_spark
 from featurestore.stores.small_tables.runs import Run
 
 
@@ -63,13 +63,13 @@ class FeatureStore:
         """
         settings = Settings.find(source, environ, profile)
         adopted = adopted_session(spark, environ)
-        is_native = needs_no_spark(settings, adopted, environ)
+        only_spark = why_only_spark(settings, adopted, environ)
 
         def start_spark() -> SparkSession:
             session = open_session(settings, adopted, environ)
-            return check_file_system(settings, session) if is_native else session
+            return check_file_system(settings, session) if only_spark is None else session
 
-        return cls(Context(start_spark, settings, clock, __version__, on_step, environ, is_native))
+        return cls(Context(start_spark, settings, clock, __version__, on_step, environ, only_spark))
 
     @property
     def spark(self) -> SparkSession:

@@ -16,6 +16,8 @@ from featurestore.frames.statistics.feature_statistics import FeatureStatistics
 from featurestore.frames.vectors.text_vectors import Model
 from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame
+from featurestore.operations.as_of.hosts import Host
+from featurestore.operations.as_of.join import get_point_in_time
 from featurestore.operations.catalog.model import Catalog
 from featurestore.operations.catalog.read import read_catalog
 from featurestore.operations.context import Context, Scope
@@ -35,10 +37,9 @@ from featurestore.operations.jobs.backfill import (
 from featurestore.operations.jobs.materialize import MaterializeResult, materialize
 from featurestore.operations.jobs.materialize_all import materialize_all
 from featurestore.operations.reading.aggregate import DEFAULT_PERCENTILE, AggregateRequest, aggregate_feature
-from featurestore.operations.reading.as_of import point_in_time
 from featurestore.operations.reading.batch import BatchFeatures, BatchRequest, get_batch_features
 from featurestore.operations.reading.history import HistoryRequest, get_feature_history
-from featurestore.operations.reading.request import AsOfRequest, Features, Spine, as_spine, parse_known_at, resolve
+from featurestore.operations.reading.request import AsOfRequest, Features, Spine, parse_known_at, resolve
 from featurestore.operations.reading.values_at import FeatureValue, get_features_at_time
 from featurestore.operations.statistics.drift import Compared, DriftRequest, DriftResult, drift
 from featurestore.operations.statistics.metrics import write_metrics
@@ -484,17 +485,26 @@ class OfflineStore:
         known_at: Any = None,
         full_feature_names: bool = False,
         with_timestamps: bool = False,
-    ) -> DataFrame:
+        to: To | None = None,
+        host: Host | None = None,
+    ) -> Frame:
         """The spine with each feature's latest value at or before each row's timestamp.
 
-        - Grain: exactly the spine's rows, duplicates included, its columns unchanged; row order is not kept. The
-          features' columns follow the order of ``features``, references to one group together.
+        - Grain: exactly the spine's rows, duplicates included, its columns unchanged. The features' columns follow the
+          order of ``features``, references to one group together.
+        - A pandas spine gives a pandas DataFrame with the same index, an Arrow table gives an Arrow table, both in the
+          order of the spine; a Spark DataFrame gives one that has not run yet, in no particular order. ``to`` chooses
+          otherwise: ``"pandas"``, ``"arrow"`` or ``"spark"``.
+        - ``host``: ``"in_process"`` joins here, without Spark; ``"in_tasks"`` in Spark's tasks, which read the files;
+          ``"by_shuffle"`` by a shuffle of all rows. None chooses by the spine and the tables (see
+          ``explain_point_in_time``, and the setting ``as_of_host``). The values are the same.
         - ``features``: references ``"group:feature"`` and ``Lookup``s. ``known_at``: None, an instant, or ``"event"``.
         - ``with_timestamps`` adds ``<group>__event_timestamp``, the newest event timestamp among the values of that
           group.
         - A null key, a null timestamp, or no match within the group's TTL gives nulls.
 
-        Raises SpineError, NotFoundError, DefinitionError, InvalidNameError.
+        Raises SpineError, NotFoundError, DefinitionError, InvalidNameError, and InvalidArgumentError for a host that
+        cannot make the join.
         """
         request = AsOfRequest(
             lookups=resolve(self._scope.context, features, full_feature_names),
@@ -502,7 +512,7 @@ class OfflineStore:
             known_at=parse_known_at(known_at, self._scope.settings.timestamp_zone),
             with_timestamps=with_timestamps,
         )
-        return point_in_time(self._scope, as_spine(self._scope.context, spine, request), request)
+        return get_point_in_time(self._scope, spine, request, to=to, host=host)
 
     def materialize_feature(
         self, group: str, start: Any, end: Any, *, rerun: bool = False, lookback: timedelta | str | None = None

@@ -82,17 +82,17 @@ def adopted_session(spark: SparkSession | None, environ: Mapping[str, str]) -> S
     return None if adopted is None else _checked(adopted)
 
 
-def needs_no_spark(settings: Settings, spark: SparkSession | None, environ: Mapping[str, str]) -> bool:
-    """Whether small tables and logs are read and written without Spark; see the setting ``small_tables``.
+def why_only_spark(settings: Settings, spark: SparkSession | None, environ: Mapping[str, str]) -> str | None:
+    """Why only Spark reads and writes the tables; None if this process also does. See the setting ``small_tables``.
 
     Raises ConfigurationError if the setting demands it and the tables are not in a folder of this machine.
     """
     if settings.small_tables == "spark":
-        return False
+        return "small_tables is 'spark'"
     obstacle = _obstacle(settings, spark, environ)
     if obstacle is not None and settings.small_tables == "native":
         raise ConfigurationError(f"small_tables is 'native', and {obstacle}; set it to 'auto' or 'spark'")
-    return obstacle is None
+    return obstacle
 
 
 def _obstacle(settings: Settings, spark: SparkSession | None, environ: Mapping[str, str]) -> str | None:

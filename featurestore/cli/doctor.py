@@ -36,7 +36,7 @@ from featurestore.cli.doctor_checks import (
 )
 from featurestore.config import Settings
 from featurestore.errors import RuntimeSetupError
-from featurestore.session import check_java, needs_no_spark, open_session, session_properties
+from featurestore.session import check_java, open_session, session_properties, why_only_spark
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.writer_lock import WriterLock
 from featurestore.stores.layout import Layout
@@ -59,7 +59,7 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     yield packages
     warehouse = WarehouseFacts.of(settings.warehouse)
     yield judge_warehouse(warehouse)
-    is_native = needs_no_spark(settings, None, environ)
+    is_native = why_only_spark(settings, None, environ) is None
     if is_native:
         yield _local_round_trip(warehouse)
         yield _own_tables(settings, environ)

@@ -52,8 +52,8 @@ class Context:
     # Called between any two side effects of a job, with the name of the step that just ended.
     step: Step = no_step
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    # Whether logs, small tables and small batches are read and written without Spark.
-    is_native: bool = False
+    # Why only Spark reads and writes the tables; None if this process also does.
+    only_spark: str | None = None
     _state: RegistryState | None = field(default=None, repr=False)
 
     @cached_property
@@ -64,6 +64,11 @@ class Context:
     def in_session(self, spark: SparkSession) -> Context:
         """The same store, read and written by another session."""
         return replace(self, start_spark=lambda: spark)
+
+    @property
+    def is_native(self) -> bool:
+        """Whether logs, small tables, small batches and files of values are read without Spark."""
+        return self.only_spark is None
 
     @cached_property
     def layout(self) -> Layout:

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.columnar.rows.stored_rows import as_stored, in_file_order
-from featurestore.columnar.schema import PARTITION_COLUMNS, REJECTED, values_schema
+from featurestore.columnar.schema import PARTITION_COLUMNS, REJECTED, TIME_COLUMNS, values_schema
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.types import is_wider
 from featurestore.errors import TableBusyError
@@ -30,6 +30,8 @@ from featurestore.stores.delta.task_files import write_in_tasks
 from featurestore.stores.delta.which_rows import Test, Where, equal
 from featurestore.stores.layout import Layout
 from featurestore.stores.storage_faults import storage_errors
+from featurestore.stores.value_files.parquet import ValueColumns
+from featurestore.stores.value_files.partitions import TenantFiles, partitions_of
 
 _PROPERTIES = {
     "delta.enableChangeDataFeed": "true",
@@ -311,7 +313,7 @@ class GroupTable:
         """The tenant's part of a version of the values by the log alone; None if only Spark can read it."""
         if self.values.native is None:
             return None
-        bounded = ("event_timestamp", *self.group.join_keys)
+        bounded = (*TIME_COLUMNS, *self.group.join_keys)
         try:
             snapshot = self.values.native.snapshot(version, {"tenant_id": tenant_id}, bounded)
         except UnsupportedTableError:
@@ -385,6 +387,24 @@ class GroupTable:
         parts = [native.read_data(file, schema, condition) for file in chosen]
         rows = pa.concat_tables(parts) if parts else schema.empty_table()
         return (rows if keys is None else with_keys(rows, keys)).select(list(columns))
+
+    def partitions(
+        self, tenant_id: str, features: Sequence[str], dates: Dates = (None, None), version: int | None = None
+    ) -> TenantFiles | None:
+        """Return the tenant's files in these partitions (both dates inclusive, None means no bound), unread.
+
+        None if only Spark can tell which rows they have.
+        """
+        snapshot = self._snapshot(tenant_id, version)
+        if snapshot is None:
+            return None
+        names = (*self.group.join_keys, *TIME_COLUMNS, *features)
+        defined = values_schema(self.group)
+        schema = pa.schema([_stored_field(snapshot.schema, defined.field(name)) for name in names])
+        columns = ValueColumns(schema, tuple(self.group.join_keys))
+        chosen = chosen_files(snapshot.files, tenant_id, dates, (None, None), None)
+        partitions = partitions_of(_native(self.values).path, chosen, columns)
+        return TenantFiles(columns, partitions, len(snapshot.files), sum(file.bytes for file in snapshot.files))
 
     def changed_dates(self, tenant_id: str, after: int, up_to: int) -> frozenset[date] | None:
         """Return the event dates at which the tenant's rows changed in the table versions ``after < v <= up_to``.

@@ -26,7 +26,7 @@ from featurestore.frames.as_of.hot_keys import HotKey, hot_table
 from featurestore.frames.as_of.join_keys import key_longs
 from featurestore.frames.as_of.join_rules import AsOfJoin
 from featurestore.frames.as_of.point_in_time import point_in_time_join
-from featurestore.operations.reading import as_of_plan
+from featurestore.operations.as_of import shuffle_plan
 from tests.conftest import Clock, OpenFeatureStore
 from tests.reference.as_of import AsOfLookup, Ordered, Row, as_of_join
 
@@ -272,7 +272,7 @@ TENANTS = count()
 def every_way_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys in a bloom filter, each example looked up once: the join otherwise does so only where it gains much."""
     for name, value in {"_KNOWN": 0, "_BROADCAST": 0, "_SMALL_SPINE": 0, "_SELECTIVE": 0, "_REPEATED": 0}.items():
-        monkeypatch.setattr(as_of_plan, name, value)
+        monkeypatch.setattr(shuffle_plan, name, value)
 
 
 @settings(max_examples=1, suppress_health_check=list(HealthCheck))

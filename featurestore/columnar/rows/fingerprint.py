@@ -13,11 +13,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import xxhash
 from numpy.typing import NDArray
 
 from featurestore.columnar.ranks import as_numpy
-from featurestore.columnar.rows.xxh64 import Hashes, hash_bytes, hash_ints, hash_longs
+from featurestore.columnar.rows.xxh64 import Hashes, has_xxhash, hash_bytes, hash_ints, hash_longs
 
 # The seed of Spark's xxhash64.
 _SEED = 42
@@ -195,7 +194,7 @@ def _with_elements(values: Any, hashed: Hashes) -> Hashes:
     rounds = int(lengths[order[0]]) if len(order) else 0
     active = np.searchsorted(-lengths[order], -np.arange(1, rounds + 1), side="right")
     state = hashed[:, order]
-    together = int(np.count_nonzero(active > _FEW_LISTS))
+    together = int(np.count_nonzero(active > (_FEW_LISTS if has_xxhash() else 0)))
     for number, lists in enumerate(active[:together].tolist()):
         state[:, :lists] = _with_column(elements.take(pa.array(starts[:lists] + number)), state[:, :lists])
     for place in range(int(active[together]) if together < rounds else 0):
@@ -208,6 +207,8 @@ def _with_elements(values: Any, hashed: Hashes) -> Hashes:
 
 def _with_each(values: Any, seeds: list[int]) -> list[int]:
     """The hashes after all values, each hashed with the hash before it as its seed."""
+    import xxhash
+
     values = values.drop_null()
     while isinstance(values.type, _LISTS):
         values = values.flatten().drop_null()

@@ -5,10 +5,10 @@ Source: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md. Arithmet
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 # The last axis is that of rows; another before it holds several seeds per row.
@@ -49,8 +49,10 @@ def hash_longs(values: NDArray[Any], seeds: Hashes) -> Hashes:
 def hash_bytes(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDArray[np.int64], seeds: Hashes) -> Hashes:
     """Hash ranges of ``data``, one per row; ``seeds`` has two axes."""
     many_bytes = np.flatnonzero(lengths > _LONG)
-    if not len(many_bytes):
+    if not len(many_bytes) or not has_xxhash():
         return _hash_short(data, starts, lengths, seeds)
+    import xxhash
+
     result = np.empty_like(seeds)
     short = np.flatnonzero(lengths <= _LONG)
     result[:, short] = _hash_short(data, starts[short], lengths[short], seeds[:, short])
@@ -58,6 +60,11 @@ def hash_bytes(data: NDArray[np.uint8], starts: NDArray[np.int64], lengths: NDAr
         text = data[starts[row] : starts[row] + lengths[row]].data
         result[:, row] = [xxhash.xxh64_intdigest(text, seed) for seed in seeds[:, row].tolist()]
     return result
+
+
+def has_xxhash() -> bool:
+    """Whether the library is here: executors of Spark may lack it."""
+    return find_spec("xxhash") is not None
 
 
 def _hash_short(

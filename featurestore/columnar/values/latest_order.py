@@ -1,8 +1,8 @@
 """The order in which one of several rows of an entity is the latest: by event time, created time, then content.
 
 It is the order of the as-of join. Content is the tuple of the features: nulls lowest, NaN greatest, zeros equal
-whatever their sign, false before true, texts by their UTF-8 bytes, a list by its xxHash. Rows that are equal in all of
-this stay in the order in which they come.
+whatever their sign, false before true, texts by their UTF-8 bytes, a list by its xxHash, then by its elements. Rows
+that are equal in all of this stay in the order in which they come.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from featurestore.columnar.ranks import as_numpy, one_array, ranks
+from featurestore.columnar.ranks import as_numpy, one_array, ranks, tuple_ranks
 from featurestore.columnar.rows.fingerprint import xxhash64
 
 Nulls: TypeAlias = Literal["skip", "keep"]
@@ -56,7 +56,23 @@ def content_ranks(column: Any) -> NDArray[np.int64]:
     array = one_array(column)
     if not isinstance(array.type, _LISTS):
         return ranks(array)
-    return ranks(pa.array(xxhash64([array]), mask=~is_valid(array)))
+    hashed = pa.array(xxhash64([array]), mask=~is_valid(array))
+    if not array.flatten().null_count:
+        return ranks(hashed)
+    # The hash passes over null elements, so that lists of one hash may differ.
+    return tuple_ranks([hashed, pa.array(_list_ranks(array))])
+
+
+def _list_ranks(array: Any) -> NDArray[np.int64]:
+    """The same for lists by their elements, null lowest, and then by length: Spark's order of arrays."""
+    lists = [None if value is None else [_ordered(element) for element in value] for value in array.to_pylist()]
+    in_order = sorted({tuple(value) for value in lists if value is not None})
+    numbers = {value: number for number, value in enumerate(in_order)}
+    return np.array([-1 if value is None else numbers[tuple(value)] for value in lists], np.int64)
+
+
+def _ordered(element: Any) -> tuple[bool, Any]:
+    return (element is not None, element.encode() if isinstance(element, str) else (element or 0))
 
 
 def last_valid(valid: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.int64]:

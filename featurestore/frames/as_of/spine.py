@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import cache
 
-from featurestore.columnar.names import check_names, without_case
+from featurestore.columnar import spine_checks
+from featurestore.columnar.names import check_names
+from featurestore.columnar.spine_checks import check_timestamp_column, not_an_instant
 from featurestore.definitions.values.time_window import from_micros, to_micros
-from featurestore.errors import SpineError, nearest
 from featurestore.frames.as_of.spine_types import check_carried
 from featurestore.frames.columns import column
 from featurestore.kinds.kind import Moments
 from featurestore.kinds.moment import TIMESTAMP
 from featurestore.late_spark import Column, DataFrame, F, T
-
-
-@cache
-def _whole() -> tuple[type[T.DataType], ...]:
-    return (T.ByteType, T.ShortType, T.IntegerType, T.LongType)
 
 
 @dataclass(frozen=True)
@@ -55,11 +50,7 @@ def check_spine(spine: DataFrame, timestamp_column: str) -> None:
     """Raise SpineError for same names, for columns that cannot be carried, or if the timestamp column is missing."""
     check_names(spine.columns, "spine")
     check_carried(spine.schema)
-    if timestamp_column not in spine.columns:
-        raise SpineError(
-            f"spine: it has no timestamp column {timestamp_column!r}; name it with timestamp_column=. "
-            f"{nearest(timestamp_column, spine.columns)}"
-        )
+    check_timestamp_column(spine.columns, timestamp_column)
 
 
 def instant_column(spine: DataFrame) -> str:
@@ -88,48 +79,18 @@ def with_instants(spine: DataFrame, timestamp_column: str, zone: str | None, nam
     return spine.withColumn(name, reading.value)
 
 
-def not_an_instant(timestamp_column: str, word: str) -> SpineError:
-    """The error for a timestamp column of a type that cannot be read as an instant; ``word``: of its type."""
-    return SpineError(
-        f"spine: column {timestamp_column!r} is {word}, not an instant; give timestamps with a time zone, or name the "
-        "zone to read them in as timestamp_zone in the settings"
-    )
-
-
 def check_keys(
     rows: DataFrame,
     keys: Mapping[str, str],
     types: Mapping[str, T.DataType],
     group: str,
     what: str = "spine",
-    remedy: str = "add it, or say which column holds the key with Lookup({group!r}, ..., on={{{key!r}: <column>}})",
+    remedy: str = spine_checks.ADD_KEY,
 ) -> None:
-    """Raise SpineError if a key column is missing or has another type; ``keys``: join key -> column of the rows.
-
-    ``what`` names the rows in the error, and ``remedy`` says what to do about a missing column of ``{key}``.
-    """
-    for key, name in keys.items():
-        if name not in rows.columns:
-            raise SpineError(
-                f"{what}: it has no column {name!r}, by which {group!r} is looked up; "
-                f"{remedy.format(key=key, group=group)}. {nearest(name, rows.columns)}"
-            )
-        actual, expected = rows.schema[name].dataType, types[key]
-        both_whole = isinstance(actual, _whole()) and isinstance(expected, _whole())
-        if actual != expected and not both_whole and not isinstance(actual, T.NullType):
-            raise SpineError(
-                f"{what}: column {name!r} is {actual.simpleString()} and join key {key!r} of {group!r} is "
-                f"{expected.simpleString()}; cast the column{_cast_advice(actual, expected)}"
-            )
-
-
-def _cast_advice(actual: T.DataType, expected: T.DataType) -> str:
-    if isinstance(actual, T.DecimalType) and actual.scale == 0 and isinstance(expected, _whole()):
-        return (
-            f" (numbers beyond the range of {expected.simpleString()} are no entity's key: make them null, or leave "
-            "them out)"
-        )
-    return ""
+    """The same as ``spine_checks.check_keys``, for a Spark DataFrame and types of Spark."""
+    words = {field.name: field.dataType.simpleString() for field in rows.schema}
+    expected = {key: kind.simpleString() for key, kind in types.items()}
+    spine_checks.check_keys(words, keys, expected, group, what=what, remedy=remedy)
 
 
 def spine_bounds(spine: DataFrame, instants: str, keys: Sequence[tuple[str, ...]] = ()) -> SpineBounds:
@@ -164,17 +125,3 @@ def guarded(spine: DataFrame, instants: str, bounds: SpineBounds) -> DataFrame:
         outside = ~time.between(to_micros(bounds.earliest), to_micros(bounds.latest))
     message = F.lit("INVARIANT: the spine changed between two reads of it; save or cache it first, then join")
     return spine.where(F.when(outside, F.raise_error(message).cast("boolean")).otherwise(F.lit(True)))
-
-
-def check_outputs(spine_columns: Iterable[str], outputs: Iterable[str]) -> None:
-    """Raise SpineError if a feature's column collides with a column of the spine or of another feature."""
-    columns = {without_case(name): name for name in spine_columns}
-    for name in outputs:
-        other = columns.get(without_case(name))
-        if other is not None:
-            same = "" if other == name else f" (beside {other!r}, which is the same to Spark: it ignores case)"
-            raise SpineError(
-                f"column {name!r} would stand twice in the output{same}; ask with full_feature_names=True, give the "
-                "lookup a prefix (Lookup(..., prefix=...)), or rename the spine's column"
-            )
-        columns[without_case(name)] = name

@@ -12,8 +12,8 @@ from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.schema import feature_fields
 from featurestore.frames.training_sets.missing import with_missing
 from featurestore.late_spark import Column, DataFrame, F, T
+from featurestore.operations.as_of.join import point_in_time
 from featurestore.operations.context import Scope
-from featurestore.operations.reading.as_of import point_in_time
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup, resolve_lookup
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.training_sets.manifests import Manifest

@@ -12,13 +12,13 @@ import pyarrow as pa
 
 from featurestore.arguments import checked
 from featurestore.columnar.schema import TIME_COLUMNS
+from featurestore.columnar.spine_checks import check_outputs
 from featurestore.columnar.values.batch import in_time, joined
 from featurestore.columnar.values.corrections import latest_values as local_latest_values
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.lookup import listed
 from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.errors import InvalidArgumentError
-from featurestore.frames.as_of.spine import check_outputs
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import latest_values
 from featurestore.frames.timestamps import in_window, partitions_of

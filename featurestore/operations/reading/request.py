@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import pyarrow as pa
 
+from featurestore.columnar.spine_checks import check_outputs
 from featurestore.columnar.user_frames import MomentColumn, exact_table
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.lookup import Lookup, as_lookups, listed, with_places
@@ -16,7 +17,7 @@ from featurestore.definitions.names import parse_reference
 from featurestore.definitions.values.time_window import to_instant
 from featurestore.errors import DefinitionError, SpineError
 from featurestore.frames.as_of.join_rules import AsOfJoin, KnownAt
-from featurestore.frames.as_of.spine import check_keys, check_outputs, check_spine
+from featurestore.frames.as_of.spine import check_keys, check_spine
 from featurestore.frames.schema import key_fields
 from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame
@@ -39,10 +40,15 @@ class ResolvedLookup:
     # How long after the spine row's timestamp values are looked up. Only a label has an offset.
     offset: timedelta = timedelta(0)
 
+    @property
+    def declared_features(self) -> tuple[str, ...]:
+        """The features in the order in which the group declares them."""
+        return tuple(name for name in self.group.feature_names if name in self.features)
+
     def join(self, timestamp_column: str, known_at: KnownAt, with_timestamps: bool) -> AsOfJoin:
         return AsOfJoin(
             keys=self.keys,
-            features=tuple(name for name in self.group.feature_names if name in self.features),
+            features=self.declared_features,
             timestamp_column=timestamp_column,
             ttl=self.group.ttl,
             nulls=self.group.nulls,
@@ -153,13 +159,16 @@ def as_spine(context: Context, spine: Spine, request: AsOfRequest) -> DataFrame:
 
     Raises SpineError for values that Spark cannot hold unchanged, and for anything that is not a frame.
     """
-    if isinstance(spine, DataFrame):
-        return spine
-    if isinstance(spine, pd.DataFrame | pa.Table):
-        moments = MomentColumn(request.timestamp_column, context.settings.timestamp_zone)
-        keys = [name for lookup in request.key_lookups for name in lookup.values()]
-        return to_spark(context.spark, exact_table(spine, "spine", moments, may_be_untyped=keys))
-    raise SpineError(f"spine is {type(spine).__name__}; give a Spark or pandas DataFrame or a pyarrow Table")
+    return spine if isinstance(spine, DataFrame) else to_spark(context.spark, local_spine(context, spine, request))
+
+
+def local_spine(context: Context, spine: Spine, request: AsOfRequest) -> pa.Table:
+    """A pandas or Arrow spine in Arrow types that Spark has, with every value unchanged; raises as ``as_spine``."""
+    if not isinstance(spine, pd.DataFrame | pa.Table):
+        raise SpineError(f"spine is {type(spine).__name__}; give a Spark or pandas DataFrame or a pyarrow Table")
+    moments = MomentColumn(request.timestamp_column, context.settings.timestamp_zone)
+    keys = [name for lookup in request.key_lookups for name in lookup.values()]
+    return exact_table(spine, "spine", moments, may_be_untyped=keys)
 
 
 def check_joinable(spine: DataFrame, request: AsOfRequest) -> None:

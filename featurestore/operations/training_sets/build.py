@@ -16,11 +16,11 @@ from featurestore.frames.training_sets.missing import with_missing
 from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import SPLIT
 from featurestore.late_spark import Column, DataFrame, F, Observation, Row
+from featurestore.operations.as_of.join import point_in_time
 from featurestore.operations.auditing.audit import audit
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import suppressions, without_erased_entities
 from featurestore.operations.erasure.training_sets import erase_again_from_set
-from featurestore.operations.reading.as_of import point_in_time
 from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine
 from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split
 from featurestore.operations.training_sets.request import TrainingSetPlan, check_columns

@@ -20,10 +20,10 @@ from featurestore.frames.text.json_lines import LINE_END
 from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import PARTS, SPLIT
 from featurestore.late_spark import DataFrame, F
+from featurestore.operations.as_of.join import point_in_time
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.instants import argument_count
-from featurestore.operations.reading.as_of import point_in_time
 from featurestore.operations.reading.request import Spine, as_spine, requested_columns
 from featurestore.operations.training_sets.export import record_export
 from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split

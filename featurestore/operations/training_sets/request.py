@@ -8,12 +8,12 @@ from datetime import timedelta
 from typing import Literal
 
 from featurestore.columnar.names import without_case
+from featurestore.columnar.spine_checks import check_outputs
 from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.names import check_name, is_unicode, parse_reference
 from featurestore.definitions.training_set import EntitySplit, Missing, Split, TrainingSetDefinition
 from featurestore.definitions.values.durations import parse_duration
 from featurestore.errors import DefinitionError, InvalidArgumentError, SpineError, nearest
-from featurestore.frames.as_of.spine import check_outputs
 from featurestore.frames.as_of.spine_types import check_saved
 from featurestore.frames.schema import values_schema
 from featurestore.frames.text.chat import FormatFunction

@@ -30,7 +30,7 @@ def chosen_files(
         if file.partition["tenant_id"] == tenant_id
         and _overlaps((file.partition["event_date"],) * 2, dates)
         and _overlaps(_times_of(file), times)
-        and all(_overlaps(_keys_of(file, name), span) for name, span in spans)
+        and all(_overlaps(logged_bounds(file, name), span) for name, span in spans)
     ]
 
 
@@ -51,7 +51,8 @@ def _widened(low: datetime | None, high: datetime | None) -> tuple[datetime | No
     return first, None if high is None or high > _LAST - _SLACK else high + _SLACK
 
 
-def _keys_of(file: LogFile, name: str) -> tuple[Any, Any]:
+def logged_bounds(file: LogFile, name: str) -> tuple[Any, Any]:
+    """The bounds of a column's values in the file, which may be wider than the values; None where none is known."""
     low, high = file.bounds.get(name, (None, None))
     if isinstance(low, datetime) and isinstance(high, datetime):
         return _widened(low, high)

@@ -13,8 +13,8 @@ from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup, Of
 from featurestore.frames.as_of.hot_keys import CHUNK, MOST_CHUNKS, HotKey, hot_keys, hot_table, in_chunks
 from featurestore.frames.as_of.key_filter import with_bloom_filter
 from featurestore.frames.as_of.key_sampling import KeySpread, key_spread
-from featurestore.operations.reading import as_of_plan
-from featurestore.operations.reading.as_of_plan import chunks_by_key, key_filter
+from featurestore.operations.as_of import shuffle_plan
+from featurestore.operations.as_of.shuffle_plan import chunks_by_key, key_filter
 from tests.physical_plans import plan_of
 
 DAY = timedelta(days=1)
@@ -59,7 +59,7 @@ def acme(settings: Settings, spark: SparkSession) -> OfflineStore:
 
 @pytest.fixture
 def no_spine_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(as_of_plan, "_SMALL_SPINE", 0)
+    monkeypatch.setattr(shuffle_plan, "_SMALL_SPINE", 0)
 
 
 def spine_of(spark: SparkSession, users: int, days: range = range(3, 5), **more: str) -> DataFrame:
@@ -123,8 +123,8 @@ def test_many_keys_are_broadcast_or_in_a_bloom_filter_where_that_is_selective(
     most_broadcast: int,
     operator: str,
 ) -> None:
-    monkeypatch.setattr(as_of_plan, "_KNOWN", 0)
-    monkeypatch.setattr(as_of_plan, "_BROADCAST", most_broadcast)
+    monkeypatch.setattr(shuffle_plan, "_KNOWN", 0)
+    monkeypatch.setattr(shuffle_plan, "_BROADCAST", most_broadcast)
     # The sample that estimates the number of keys then has all rows.
     acme = FeatureStore.open(settings.model_copy(update={"hot_key_rows": 1000}), spark=spark).tenant("acme")
     selective = acme.get_point_in_time(spine_of(spark, 20), ["stats:score"])

@@ -8,7 +8,7 @@ from pyspark.sql import types as T
 
 from featurestore import Entity, Feature, FeatureGroup, Lookup
 from featurestore.frames.as_of.spine import SpineBounds
-from featurestore.operations.reading.as_of_plan import AsOfPlan, plan_as_of
+from featurestore.operations.as_of.shuffle_plan import AsOfPlan, plan_as_of
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup, resolve_lookup
 
 USER = Entity("user", join_keys={"user_id": "long"})

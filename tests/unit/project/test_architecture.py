@@ -280,7 +280,7 @@ def test_the_project_keeps_the_rule(rule: Rule) -> None:
             "featurestore/operations/reading/as_of.py",
             "from featurestore.reports.pictures import Picture",
         ),
-        (wrong_imports, "featurestore/demo/flights.py", "from featurestore.operations.reading.as_of import read"),
+        (wrong_imports, "featurestore/demo/flights.py", "from featurestore.operations.as_of.join import read"),
         (wrong_imports, "featurestore/frames/schema.py", "from ..stores import delta"),
         (wrong_imports, "jobs/apply.py", "from featurestore.stores.delta.table import DeltaTable"),
         (unknown_parts, "featurestore/plumbing.py", ""),

@@ -1,4 +1,4 @@
-"""Run the jobs that measure the keys of an as-of join; ``as_of_plan`` decides what follows from the results."""
+"""Run the jobs that measure the keys of an as-of join; ``shuffle_plan`` decides what follows from the results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from featurestore.frames.as_of.spine import SpineBounds
 from featurestore.frames.as_of.union_columns import MOMENT
 from featurestore.frames.as_of.union_rows import spread_of_spine, spread_of_values
 from featurestore.late_spark import DataFrame
-from featurestore.operations.reading.as_of_plan import (
+from featurestore.operations.as_of.shuffle_frames import ShuffleInputs, filtered_lookups
+from featurestore.operations.as_of.shuffle_plan import (
     AsOfPlan,
     KeyedScans,
     are_known,
@@ -24,7 +25,6 @@ from featurestore.operations.reading.as_of_plan import (
     is_small,
     key_filter,
 )
-from featurestore.operations.reading.by_shuffle import ShuffleInputs, filtered_lookups
 from featurestore.stores.arrow import to_spark
 
 

@@ -15,8 +15,8 @@ from featurestore.frames.as_of.point_in_time import point_in_time_joins
 from featurestore.frames.as_of.spine import guarded
 from featurestore.frames.columns import column
 from featurestore.late_spark import DataFrame
+from featurestore.operations.as_of.shuffle_plan import AsOfPlan, KeyedScans, Scan
 from featurestore.operations.context import Scope
-from featurestore.operations.reading.as_of_plan import AsOfPlan, KeyedScans, Scan
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.group_table import ROW_IDENTITY
 
@@ -42,10 +42,10 @@ def open_inputs(scope: Scope, spine: DataFrame, plan: AsOfPlan) -> ShuffleInputs
     )
 
 
-def joined_by_shuffle(inputs: ShuffleInputs, plan: AsOfPlan) -> DataFrame:
+def joined(inputs: ShuffleInputs, plan: AsOfPlan) -> DataFrame:
     """The spine's own columns followed by the plan's outputs; lazy."""
 
-    def joined(rows: DataFrame) -> DataFrame:
+    def looked_up(rows: DataFrame) -> DataFrame:
         for keyed in plan.keyed_scans:
             lookups = filtered_lookups(inputs, keyed)
             rows = point_in_time_joins(rows, lookups, _hot_keys(rows, lookups, keyed))
@@ -53,9 +53,9 @@ def joined_by_shuffle(inputs: ShuffleInputs, plan: AsOfPlan) -> DataFrame:
 
     rows = guarded(inputs.spine, plan.spine.instants, plan.spine.bounds)
     if plan.examples_once:
-        rows = joined_by_example(rows, plan.example_columns, joined, plan.outputs)
+        rows = joined_by_example(rows, plan.example_columns, looked_up, plan.outputs)
     else:
-        rows = joined(rows)
+        rows = looked_up(rows)
     return rows.select(*(column(name) for name in (*plan.spine.columns, *plan.outputs)))
 
 

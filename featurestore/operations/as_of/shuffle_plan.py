@@ -183,13 +183,13 @@ def _scan(place: int, lookup: ResolvedLookup, request: AsOfRequest, instants: st
         lookup=place,
         group=group,
         columns=(*group.join_keys, *TIME_COLUMNS, *join.features),
-        dates=_dates(lookup, bounds),
+        dates=dates_of(lookup, bounds),
         table_version=(request.table_versions or {}).get((group.name, group.version)),
         join=join,
     )
 
 
-def _dates(lookup: ResolvedLookup, bounds: SpineBounds) -> tuple[date | None, date]:
+def dates_of(lookup: ResolvedLookup, bounds: SpineBounds) -> tuple[date | None, date]:
     """The partitions that can hold a value for the spine; an empty range if the spine has no timestamps."""
     dates = bounds.dates(lookup.group.ttl, lookup.offset)
     if dates is None:

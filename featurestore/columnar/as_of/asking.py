@@ -1,0 +1,82 @@
+"""Spine rows that ask for values, and the columns that their answers are put into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from featurestore.columnar.as_of.gathered import Places
+from featurestore.columnar.as_of.outputs import OutputColumn, output_column
+from featurestore.columnar.as_of.rules import AsOfRules
+from featurestore.columnar.as_of.spine_keys import Codes, SpineRows
+from featurestore.columnar.as_of.value_rows import Micros
+
+_NEVER = np.iinfo(np.int64).min
+_INSTANT = pa.timestamp("us", "UTC")
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Spine rows, in the order of their keys' numbers, that have no value yet for these features."""
+
+    features: tuple[str, ...]
+    rows: Places
+
+    def within(self, codes: Codes, limits: tuple[int, int]) -> Asking:
+        """Those whose keys have numbers from ``limits[0]`` up to ``limits[1]``; ``codes``: of all spine rows."""
+        first, end = np.searchsorted(codes[self.rows], limits)
+        return self if end - first == len(self.rows) else Asking(self.features, self.rows[first:end])
+
+
+def merged(askings: Iterable[Asking], codes: Codes) -> list[Asking]:
+    """One for each combination of features."""
+    rows: dict[tuple[str, ...], list[Places]] = {}
+    for asking in askings:
+        if len(asking.rows):
+            rows.setdefault(asking.features, []).append(asking.rows)
+    return [Asking(features, _in_order(parts, codes)) for features, parts in rows.items()]
+
+
+def _in_order(parts: list[Places], codes: Codes) -> Places:
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.concatenate(parts)
+    ordered: Places = rows[np.argsort(codes[rows], kind="stable")]
+    return ordered
+
+
+@dataclass(frozen=True)
+class Answers:
+    """The result while it is filled, by several threads, each of which answers other spine rows.
+
+    ``newest``: of the values that a row took, the latest event timestamp; None if nobody asks for it.
+    """
+
+    spine: SpineRows
+    rules: AsOfRules
+    columns: Mapping[str, OutputColumn]
+    newest: Micros | None
+
+    @classmethod
+    def of(cls, spine: SpineRows, rules: AsOfRules, types: Mapping[str, pa.DataType], with_event: bool) -> Answers:
+        rows = len(spine.codes)
+        columns = {name: output_column(rows, types[name]) for name in rules.features}
+        return cls(spine, rules, columns, np.full(rows, _NEVER) if with_event else None)
+
+    def unexpired(self, asking: Asking, end: int | None) -> Asking:
+        """Without the spine rows for which all values before ``end``, in microseconds since 1970, are too old."""
+        if self.rules.ttl is None or end is None:
+            return asking
+        is_young = self.spine.times[asking.rows] - self.rules.ttl < end
+        return asking if is_young.all() else Asking(asking.features, asking.rows[is_young])
+
+    def note(self, rows: Places, event: Micros) -> None:
+        """Note the event timestamps of values that these rows took."""
+        if self.newest is not None:
+            self.newest[rows] = np.maximum(self.newest[rows], event)
+
+    def event(self) -> pa.Array | None:
+        return None if self.newest is None else pa.array(self.newest, mask=self.newest == _NEVER).view(_INSTANT)

@@ -1,0 +1,58 @@
+"""Values taken from a column at some places: in NumPy where a value has a fixed width, else in Arrow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from featurestore.columnar.ranks import as_numpy
+
+Places = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+def is_plain(kind: pa.DataType) -> bool:
+    """Whether values of the type have a fixed width, so that NumPy moves them."""
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_date32(kind)
+        or pa.types.is_timestamp(kind)
+    )
+
+
+def numpy_type(kind: pa.DataType) -> np.dtype[Any]:
+    """The type by which NumPy holds values of a plain type."""
+    if pa.types.is_timestamp(kind):
+        return np.dtype(np.int64)
+    return np.dtype(np.int32) if pa.types.is_date32(kind) else np.dtype(kind.to_pandas_dtype())
+
+
+def plain_values(array: Any) -> NDArray[Any]:
+    """An array of a plain type in NumPy: days of dates, microseconds of timestamps; what null is means nothing."""
+    kind = array.type
+    if pa.types.is_timestamp(kind):
+        array = array.view(pa.int64())
+    elif pa.types.is_date32(kind):
+        array = array.view(pa.int32())
+    if array.null_count:
+        array = array.fill_null(False if pa.types.is_boolean(kind) else 0)
+    values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
+    return values
+
+
+def plain_arrow(values: NDArray[Any], valid: Mask, kind: pa.DataType) -> pa.Array:
+    """The opposite: an Arrow array of the type; null where it is not ``valid``."""
+    mask = None if valid.all() else ~valid
+    if pa.types.is_timestamp(kind) or pa.types.is_date32(kind):
+        return pa.array(values, mask=mask).view(kind)
+    return pa.array(values, kind, mask=mask)
+
+
+def valid_rows(array: Any) -> Mask | None:
+    """For each row whether it is not null; None if all are."""
+    return as_numpy(array.is_valid()) if array.null_count else None

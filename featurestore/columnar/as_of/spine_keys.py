@@ -1,0 +1,213 @@
+"""The spine's keys as numbers in the order in which files are sorted, and the numbers of the values' keys.
+
+Files are sorted by whole numbers, or by the UTF-8 bytes of texts. So the rows of a row group, or of a file, have
+numbers in a range that its bounds tell, and a range without a number need not be read.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from featurestore.columnar.as_of.value_files import Bound, Bounds
+from featurestore.columnar.ranks import as_numpy, one_array
+
+Codes = NDArray[np.int64]
+Side = Literal["left", "right"]
+
+
+class KeyColumn(Protocol):
+    """The distinct values of one key column of the spine, sorted."""
+
+    def __len__(self) -> int: ...
+
+    def place(self, bound: Bound, side: Side) -> int:
+        """The number of values below the bound (``left``), or at or below it (``right``)."""
+
+    def find(self, values: Any) -> Codes:
+        """The number of each value among the distinct values; -1 for one that is not among them, and for null."""
+
+
+@dataclass(frozen=True)
+class WholeKeys:
+    """Whole numbers, dates, timestamps and booleans."""
+
+    distinct: Codes
+
+    def __len__(self) -> int:
+        return len(self.distinct)
+
+    def place(self, bound: Bound, side: Side) -> int:
+        return int(np.searchsorted(self.distinct, bound, side)) if isinstance(bound, int) else _end(self, side)
+
+    def find(self, values: Any) -> Codes:
+        numbers = whole_numbers(values)
+        if not len(self.distinct):
+            return np.full(len(numbers), -1, np.int64)
+        places = np.minimum(np.searchsorted(self.distinct, numbers), len(self.distinct) - 1)
+        unknown = self.distinct[places] != numbers
+        if values.null_count:
+            unknown |= as_numpy(values.is_null())
+        return np.where(unknown, -1, places)
+
+
+@dataclass(frozen=True)
+class TextKeys:
+    """Texts, by their UTF-8 bytes."""
+
+    distinct: pa.StringArray
+
+    def __len__(self) -> int:
+        return len(self.distinct)
+
+    def place(self, bound: Bound, side: Side) -> int:
+        if not isinstance(bound, bytes):
+            return _end(self, side)
+        bisect = bisect_left if side == "left" else bisect_right
+        return bisect(range(len(self.distinct)), bound, key=lambda at: self.distinct[at].as_py().encode())
+
+    def find(self, values: Any) -> Codes:
+        if pa.types.is_dictionary(values.type):
+            of_dictionary = self.find(values.dictionary)
+            # The last entry is that of null.
+            indices = values.indices.fill_null(len(of_dictionary)) if values.null_count else values.indices
+            found: Codes = np.append(of_dictionary, -1)[as_numpy(indices)]
+            return found
+        places = pc.index_in(values, value_set=self.distinct, skip_nulls=True)
+        return as_numpy(places.fill_null(-1)).astype(np.int64)
+
+
+def _end(column: KeyColumn, side: Side) -> int:
+    """Where an unknown bound is: before all values, or after them."""
+    return 0 if side == "left" else len(column)
+
+
+def whole_numbers(values: Any) -> Codes:
+    """Whole numbers, dates, timestamps or booleans as longs; null as 0."""
+    kind = values.type
+    if pa.types.is_timestamp(kind):
+        values = values.cast(pa.timestamp("us", kind.tz)).view(pa.int64())
+    elif pa.types.is_date32(kind):
+        values = values.view(pa.int32())
+    elif pa.types.is_boolean(kind):
+        values = values.cast(pa.int8())
+    if values.null_count:
+        values = values.fill_null(0)
+    numbers: NDArray[Any] = values.to_numpy(zero_copy_only=False)
+    return numbers.astype(np.int64, copy=False)
+
+
+@dataclass(frozen=True)
+class SpineKeys:
+    """The distinct keys of a spine, numbered in the order of files.
+
+    A key of several columns is numbered column by column: ``pairs`` has, for the second column and each further one,
+    the distinct pairs (number so far, number of the column's value), each as one long, sorted.
+    """
+
+    columns: tuple[KeyColumn, ...]
+    pairs: tuple[Codes, ...]
+
+    @property
+    def count(self) -> int:
+        return len(self.pairs[-1]) if self.pairs else len(self.columns[0])
+
+    @classmethod
+    def of(cls, columns: Sequence[Any]) -> tuple[SpineKeys, Codes]:
+        """The keys, and each row's number; -1 for a row without one of its keys."""
+        first, codes = _numbered(columns[0])
+        found, pairs = [first], []
+        for column in columns[1:]:
+            values, more = _numbered(column)
+            distinct, codes = _dense(_paired(codes, more, len(values)))
+            found.append(values)
+            pairs.append(distinct)
+        return cls(tuple(found), tuple(pairs)), codes
+
+    def find(self, columns: Sequence[Any]) -> Codes:
+        """The number of each row of key columns; -1 for a key that the spine does not have."""
+        codes = self.columns[0].find(columns[0])
+        for column, values, pairs in zip(columns[1:], self.columns[1:], self.pairs, strict=True):
+            wanted = _paired(codes, values.find(column), len(values))
+            if not len(pairs):
+                return np.full(len(wanted), -1, np.int64)
+            places = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
+            codes = np.where(pairs[places] == wanted, places, -1)
+        return codes
+
+    def range_of(self, bounds: Sequence[Bounds]) -> tuple[int, int]:
+        """The numbers, first and end, among which are all keys within these bounds of each column."""
+        (low, high), first = bounds[0], self.columns[0]
+        start, end = first.place(low, "left"), first.place(high, "right")
+        for (low, high), values, pairs in zip(bounds[1:], self.columns[1:], self.pairs, strict=True):
+            if start >= end:
+                return 0, 0
+            # Bounds of a further column narrow a range of one number; else any value may come with each number.
+            is_one = end - start == 1
+            least = values.place(low, "left") if is_one else 0
+            greatest = values.place(high, "right") if is_one else len(values)
+            ends = (start * len(values) + least, (end - 1) * len(values) + greatest)
+            start, end = np.searchsorted(pairs, ends).tolist()
+        return start, max(start, end)
+
+
+@dataclass(frozen=True)
+class SpineRows:
+    """The spine's keys, each row's number among them, and its time.
+
+    A row without a complete key or without a time has the number -1; it takes no value.
+    """
+
+    keys: SpineKeys
+    codes: Codes
+    times: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, keys: Sequence[Any], instants: Any) -> SpineRows:
+        """``keys``: columns of the values' types, in the order of the join keys; ``instants``: timestamps in UTC."""
+        found, codes = SpineKeys.of(keys)
+        times = one_array(instants)
+        if times.null_count:
+            codes = np.where(as_numpy(times.is_valid()), codes, -1)
+        return cls(found, codes, whole_numbers(times))
+
+    def later(self, offset: int) -> SpineRows:
+        """The same rows at times that are ``offset`` microseconds later."""
+        return SpineRows(self.keys, self.codes, self.times + offset) if offset else self
+
+
+def _numbered(column: Any) -> tuple[KeyColumn, Codes]:
+    """A column's distinct values, and each row's number among them; -1 for null."""
+    array = one_array(column)
+    encoded = array.dictionary_encode()
+    values, indices = encoded.dictionary, encoded.indices
+    if pa.types.is_string(array.type):
+        order = as_numpy(pc.sort_indices(values))
+        keys: KeyColumn = TextKeys(values.take(pa.array(order)))
+    else:
+        numbers = whole_numbers(values)
+        order = np.argsort(numbers)
+        keys = WholeKeys(numbers[order])
+    rank = np.empty(len(order) + 1, np.int64)
+    rank[order] = np.arange(len(order))
+    rank[-1] = -1
+    return keys, rank[as_numpy(indices.fill_null(len(order)) if indices.null_count else indices)]
+
+
+def _dense(codes: Codes) -> tuple[Codes, Codes]:
+    """The distinct numbers, sorted, and the place of each row's among them; -1 stays -1 and is not among them."""
+    keys, dense = _numbered(pa.array(codes, mask=codes < 0))
+    assert isinstance(keys, WholeKeys)
+    return keys.distinct, dense
+
+
+def _paired(codes: Codes, more: Codes, count: int) -> Codes:
+    """One long for each pair of numbers; -1 if one of them is. Both are below 2^31, the most rows of an Arrow array."""
+    return np.where((codes < 0) | (more < 0), -1, codes * count + more)

@@ -1,0 +1,1 @@
+"""The as-of join: where it runs, and how it is made there."""

@@ -1,0 +1,98 @@
+"""The as-of join in Spark's tasks: only the spine is spread, and each task reads the row groups that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from featurestore.definitions.values.durations import microseconds
+from featurestore.frames.as_of.spine import instant_column, with_instants
+from featurestore.frames.as_of.spread import spread_by_key
+from featurestore.frames.columns import column
+from featurestore.late_spark import DataFrame, StructField, StructType, T, from_arrow_type
+from featurestore.operations.as_of.key_ranges import FEW_ROWS, KeyRanges, key_ranges, parts_of
+from featurestore.operations.as_of.lookup_files import LookupFiles
+from featurestore.operations.context import Scope
+from featurestore.operations.reading.request import AsOfRequest
+from featurestore.stores.value_files.task_join import TaskJoin, TaskLookup, by_value
+
+
+def tasks_obstacle(schema: StructType) -> str | None:
+    """Why a spine of this schema cannot go through tasks of Python; None if it can."""
+    for field in schema:
+        if not all(isinstance(kind, _carried()) for kind in _parts(field.dataType)):
+            return f"the spine's column {field.name!r} is {field.dataType.simpleString()}, which Python's tasks lack"
+    return None
+
+
+def _carried() -> tuple[type[T.DataType], ...]:
+    """The types that go to Python's tasks and back unchanged, besides those that are made of them."""
+    return (
+        *(T.NumericType, T.BooleanType, T.StringType, T.BinaryType, T.DateType, T.TimestampType, T.TimestampNTZType),
+        *(T.DayTimeIntervalType, T.NullType),
+    )
+
+
+def _parts(kind: T.DataType) -> Iterator[T.DataType]:
+    if isinstance(kind, T.ArrayType):
+        yield from _parts(kind.elementType)
+    elif isinstance(kind, T.MapType):
+        yield from _parts(kind.keyType)
+        yield from _parts(kind.valueType)
+    elif isinstance(kind, T.StructType):
+        for field in kind:
+            yield from _parts(field.dataType)
+    else:
+        yield kind
+
+
+def joined_in_tasks(scope: Scope, spine: DataFrame, request: AsOfRequest, lookups: Sequence[LookupFiles]) -> DataFrame:
+    """The spine's own columns followed by the lookups'; lazy. The files are those of ``lookups``, whenever it runs."""
+    instants, rows = request.timestamp_column, spine
+    if not isinstance(spine.schema[instants].dataType, T.TimestampType):
+        instants = instant_column(spine)
+        rows = with_instants(spine, request.timestamp_column, scope.settings.timestamp_zone, instants)
+    least_tasks = int(scope.spark.conf.get("spark.sql.shuffle.partitions") or 1)
+    for keyed in _by_keys(lookups):
+        ranges = spread_of(keyed, least_tasks)
+        if ranges is not None:
+            names = list(keyed[0].lookup.keys.values())
+            rows = spread_by_key(rows, names, instants, ranges.cuts, ranges.pieces)
+        rows = _joined(rows, keyed, instants)
+    outputs = [name for each in lookups for name in each.output_types]
+    return rows.select(*(column(name) for name in (*spine.columns, *outputs)))
+
+
+def spread_of(keyed: Sequence[LookupFiles], least_tasks: int) -> KeyRanges | None:
+    """How the spine is spread for lookups by the same keys; None if each of its partitions may read all values."""
+    partitions = [partition for each in keyed for partition in each.files.partitions]
+    if sum(file.rows for partition in partitions for file in partition.files) <= FEW_ROWS:
+        return None
+    return key_ranges(parts_of(partitions), least_tasks)
+
+
+def _by_keys(lookups: Sequence[LookupFiles]) -> list[list[LookupFiles]]:
+    """The lookups by the same columns of the spine with the same types of keys."""
+    found: dict[tuple[object, ...], list[LookupFiles]] = {}
+    for each in lookups:
+        found.setdefault((*each.lookup.keys.values(), *each.key_types), []).append(each)
+    return list(found.values())
+
+
+def _joined(rows: DataFrame, keyed: Sequence[LookupFiles], instants: str) -> DataFrame:
+    join = TaskJoin(tuple(_task_lookup(each) for each in keyed), instants, tuple(rows.columns))
+    outputs = [StructField(name, from_arrow_type(kind)) for each in keyed for name, kind in each.output_types.items()]
+    return rows.mapInArrow(by_value(join.joined), StructType([*rows.schema.fields, *outputs]))
+
+
+def _task_lookup(each: LookupFiles) -> TaskLookup:
+    lookup = each.lookup
+    return TaskLookup(
+        keys=tuple(lookup.keys.values()),
+        key_types=each.key_types,
+        rules=each.rules,
+        types=each.types,
+        partitions=each.files.partitions,
+        outputs={name: lookup.outputs[name] for name in lookup.features},
+        event_output=lookup.event_timestamp_output if each.with_event else None,
+        offset=microseconds(lookup.offset),
+    )

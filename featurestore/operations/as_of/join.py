@@ -1,0 +1,120 @@
+"""The as-of join over the store's tables: check what is requested, choose a host, and join there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from featurestore.late_pandas import pd
+from featurestore.late_spark import DataFrame
+from featurestore.operations.as_of.by_shuffle import joined_by_shuffle
+from featurestore.operations.as_of.hosts import Host, HostChoice, JoinFacts, choose_host
+from featurestore.operations.as_of.in_process import (
+    bounds_of,
+    check_local_spine,
+    joined_in_process,
+    spine_instants,
+)
+from featurestore.operations.as_of.in_tasks import joined_in_tasks, tasks_obstacle
+from featurestore.operations.as_of.lookup_files import JoinFiles, join_files
+from featurestore.operations.context import Scope
+from featurestore.operations.given_as import Frame, To, exact_pandas, frame_as, given_as
+from featurestore.operations.reading.request import AsOfRequest, Spine, check_joinable, local_spine
+from featurestore.stores.arrow import to_spark
+
+
+def get_point_in_time(scope: Scope, spine: Spine, request: AsOfRequest, *, to: To | None, host: Host | None) -> Frame:
+    """The spine with the requested features as of each row's timestamp; see ``as_of_join`` for the rules.
+
+    ``to``: None gives what the spine is. ``host``: None lets the settings, or the spine and the tables, decide. Raises
+    SpineError, and InvalidArgumentError for a host that cannot make the join.
+    """
+    if isinstance(spine, DataFrame):
+        return frame_as(point_in_time(scope, spine, request, host), to or "spark")
+    to = to or ("pandas" if isinstance(spine, pd.DataFrame) else "arrow")
+    local = LocalSpine.of(scope, spine, request)
+    choice = local.choose(scope, host)
+    if choice.host != "in_process":
+        return frame_as(point_in_time(scope, to_spark(scope.spark, local.rows), request, choice.host), to)
+    columns = joined_in_process(local.rows, local.instants, local.files.lookups)
+    if to == "pandas" and isinstance(spine, pd.DataFrame):
+        return _beside(spine, columns)
+    if to == "arrow" and isinstance(spine, pa.Table):
+        return _appended(spine, columns)
+    return given_as(scope.context, _appended(local.rows, columns), to)
+
+
+def point_in_time(scope: Scope, spine: DataFrame, request: AsOfRequest, host: Host | None = None) -> DataFrame:
+    """The same for a Spark DataFrame; the result has not run yet, and its rows are in no particular order.
+
+    By shuffle, small jobs first find what need not be read. Reads the versions of the tables that are current at the
+    call.
+    """
+    check_joinable(spine, request)
+    files = join_files(scope, request, None)
+    choice = choose_host(spark_facts(scope, spine, files), host or _setting(scope))
+    if choice.host == "in_tasks":
+        return joined_in_tasks(scope, spine, request, files.lookups)
+    if choice.host == "in_process":
+        return to_spark(scope.spark, get_point_in_time(scope, spine.toArrow(), request, to="arrow", host="in_process"))
+    return joined_by_shuffle(scope, spine, request)
+
+
+def _beside(spine: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """The user's own frame, with its index, and the columns."""
+    values = exact_pandas(pa.table(dict(columns))).set_axis(spine.index)
+    return pd.concat([spine, values], axis=1)
+
+
+def _appended(spine: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
+    for name, values in columns.items():
+        spine = spine.append_column(name, values)
+    return spine
+
+
+@dataclass(frozen=True)
+class LocalSpine:
+    """A spine in this process in exact Arrow types, its instants, and the files of the values that it may take."""
+
+    rows: pa.Table
+    instants: pa.Array
+    files: JoinFiles
+
+    @classmethod
+    def of(cls, scope: Scope, spine: Spine, request: AsOfRequest) -> LocalSpine:
+        rows = local_spine(scope.context, spine, request)
+        check_local_spine(rows, request)
+        instants = spine_instants(rows, request.timestamp_column, scope.settings.timestamp_zone)
+        return cls(rows, instants, join_files(scope, request, bounds_of(instants)))
+
+    def choose(self, scope: Scope, host: Host | None) -> HostChoice:
+        facts = JoinFacts(
+            has_local_spine=True,
+            obstacles=_obstacles(self.files, None),
+            local_bytes=self.rows.nbytes + self.rows.num_rows * self.files.row_bytes,
+            most_local_bytes=scope.settings.local_join_bytes,
+        )
+        return choose_host(facts, host or _setting(scope))
+
+
+def spark_facts(scope: Scope, spine: DataFrame, files: JoinFiles) -> JoinFacts:
+    """What decides where the join of a Spark DataFrame runs."""
+    obstacles = _obstacles(files, tasks_obstacle(spine.schema))
+    return JoinFacts(False, obstacles, None, scope.settings.local_join_bytes)
+
+
+def _obstacles(files: JoinFiles, in_tasks: str | None) -> Mapping[Host, str]:
+    obstacles: dict[Host, str] = {}
+    if files.obstacle is not None:
+        obstacles["in_process"] = files.obstacle
+    if files.obstacle is not None or in_tasks is not None:
+        obstacles["in_tasks"] = files.obstacle or in_tasks or ""
+    return obstacles
+
+
+def _setting(scope: Scope) -> Host | None:
+    setting = scope.settings.as_of_host
+    return None if setting == "auto" else setting

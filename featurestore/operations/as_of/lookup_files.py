@@ -1,0 +1,102 @@
+"""The files of values that the lookups of an as-of join read, and the rules by which the kernel reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+
+from featurestore.columnar.as_of.rules import AsOfRules
+from featurestore.definitions.values.durations import microseconds
+from featurestore.definitions.values.time_window import to_micros
+from featurestore.frames.as_of.spine import SpineBounds
+from featurestore.operations.as_of.shuffle_plan import dates_of
+from featurestore.operations.context import Scope
+from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup
+from featurestore.stores.value_files.partitions import TenantFiles
+
+# Estimates of what a value takes in memory, in bytes. Texts and arrays are held twice while they are put in order.
+_TEXT, _ARRAY = 64, 512
+
+
+@dataclass(frozen=True)
+class LookupFiles:
+    """A lookup, its rules, and the files that may hold its values."""
+
+    lookup: ResolvedLookup
+    rules: AsOfRules
+    files: TenantFiles
+    with_event: bool
+
+    @property
+    def key_types(self) -> tuple[pa.DataType, ...]:
+        return tuple(self.files.columns.schema.field(key).type for key in self.rules.keys)
+
+    @property
+    def types(self) -> dict[str, pa.DataType]:
+        """By feature the type of its column in this version of the table."""
+        return {name: self.files.columns.schema.field(name).type for name in self.rules.features}
+
+    @property
+    def output_types(self) -> dict[str, pa.DataType]:
+        """By output column its type."""
+        types = {self.lookup.outputs[name]: self.types[name] for name in self.lookup.features}
+        if self.with_event:
+            types[self.lookup.event_timestamp_output] = pa.timestamp("us", "UTC")
+        return types
+
+
+@dataclass(frozen=True)
+class JoinFiles:
+    """The lookups of a join with their files; ``obstacle``: why only Spark can read them, or None."""
+
+    lookups: tuple[LookupFiles, ...]
+    obstacle: str | None
+
+    @property
+    def output_types(self) -> dict[str, pa.DataType]:
+        return {name: kind for each in self.lookups for name, kind in each.output_types.items()}
+
+    @property
+    def row_bytes(self) -> int:
+        """About what the output columns of one row take in memory."""
+        dims = (
+            each.lookup.group.feature(name).feature_type.dims for each in self.lookups for name in each.lookup.features
+        )
+        vectors = sum(2 * 4 * count for count in dims if count is not None)
+        return vectors + sum(_width(kind) for kind in self.output_types.values())
+
+
+def _width(kind: pa.DataType) -> int:
+    if pa.types.is_string(kind):
+        return _TEXT
+    return _ARRAY if pa.types.is_nested(kind) else 9
+
+
+def join_files(scope: Scope, request: AsOfRequest, bounds: SpineBounds | None) -> JoinFiles:
+    """Find the files by the tables' logs alone; ``bounds``: of the spine, None if they are not known."""
+    if scope.context.only_spark is not None:
+        return JoinFiles((), scope.context.only_spark)
+    found = []
+    for lookup in request.all_lookups:
+        rules = _rules(lookup, request)
+        version = (request.table_versions or {}).get((lookup.group.name, lookup.group.version))
+        dates = (None, None) if bounds is None else dates_of(lookup, bounds)
+        table = scope.table(lookup.group)
+        files = table.partitions(scope.tenant_id, rules.features, dates, version)
+        if files is None:
+            return JoinFiles((), f"table {table.values} has features that only Spark reads, such as deletion vectors")
+        found.append(LookupFiles(lookup, rules, files, request.with_timestamps and lookup is not request.label))
+    return JoinFiles(tuple(found), None)
+
+
+def _rules(lookup: ResolvedLookup, request: AsOfRequest) -> AsOfRules:
+    group, known_at = lookup.group, request.known_at
+    return AsOfRules(
+        keys=tuple(lookup.keys),
+        features=lookup.declared_features,
+        ttl=None if group.ttl is None else microseconds(group.ttl),
+        nulls=group.nulls,
+        known_at=to_micros(known_at) if isinstance(known_at, datetime) else known_at,
+    )

@@ -1,0 +1,1 @@
+"""The Parquet files of a group's values, as the as-of kernel reads them."""

@@ -1,0 +1,104 @@
+"""A Parquet file of values that the as-of kernel opens: here, or in a task of Spark, where this package may be missing.
+
+So this module needs only Arrow and the kernel, with which it is sent to the tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from featurestore.columnar.as_of.value_files import Bound, Bounds, RowGroup
+
+_UTC_MICROS = pa.timestamp("us", "UTC")
+
+
+@dataclass(frozen=True)
+class ValueColumns:
+    """Columns of a group's table in one version; ``keys``: the join keys, in the order by which files are sorted."""
+
+    schema: pa.Schema
+    keys: tuple[str, ...]
+
+    @property
+    def text_keys(self) -> list[str]:
+        return [name for name in self.keys if pa.types.is_string(self.schema.field(name).type)]
+
+
+@dataclass(frozen=True)
+class ParquetValues:
+    """A file by what the table's log says about it.
+
+    - ``path``: a local path, or a URI that ``pyarrow.fs`` understands;
+    - ``rows``, ``bytes``: of the file; ``bounds``: of the join keys; ``created``: of the created timestamps, in
+      microseconds since 1970.
+    """
+
+    path: str
+    columns: ValueColumns
+    rows: int
+    bytes: int
+    bounds: tuple[Bounds, ...]
+    created: tuple[int | None, int | None]
+
+    def open(self) -> OpenedParquet:
+        # Old files of Spark hold instants as INT96, in years that nanoseconds cannot hold.
+        options: dict[str, Any] = {"read_dictionary": self.columns.text_keys, "coerce_int96_timestamp_unit": "us"}
+        if "://" not in self.path:
+            return OpenedParquet.of(pq.ParquetFile(self.path, memory_map=True, **options), self.columns)
+        files, path = fs.FileSystem.from_uri(self.path)
+        return OpenedParquet.of(pq.ParquetFile(path, filesystem=files, pre_buffer=True, **options), self.columns)
+
+
+@dataclass(frozen=True)
+class OpenedParquet:
+    """A file whose footer was read; ``stored``: its own columns, which may be fewer, or of narrower types."""
+
+    file: pq.ParquetFile
+    columns: ValueColumns
+    stored: pa.Schema
+    row_groups: list[RowGroup]
+
+    @classmethod
+    def of(cls, file: pq.ParquetFile, columns: ValueColumns) -> OpenedParquet:
+        metadata, stored = file.metadata, file.schema_arrow
+        numbers = {metadata.schema.column(number).path: number for number in range(metadata.num_columns)}
+        keys = [(numbers.get(name), stored.field(name).type if name in numbers else None) for name in columns.keys]
+        groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+        row_groups = [RowGroup(group.num_rows, tuple(_bounds(group, *key) for key in keys)) for group in groups]
+        return cls(file, columns, stored, row_groups)
+
+    def read(self, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        present = [name for name in columns if name in self.stored.names]
+        rows = self.file.read_row_groups(list(groups), present, use_threads=False)
+        return pa.table({name: self._column(rows, name) for name in columns})
+
+    def _column(self, rows: pa.Table, name: str) -> Any:
+        kind = self.columns.schema.field(name).type
+        if name not in rows.column_names:
+            return pa.nulls(rows.num_rows, kind)
+        column = rows.column(name)
+        is_encoded = pa.types.is_dictionary(column.type) and column.type.value_type == kind
+        return column if is_encoded or column.type == kind else column.cast(kind)
+
+
+def _bounds(group: pq.RowGroupMetaData, number: int | None, kind: pa.DataType) -> Bounds:
+    """The bounds of one of the file's columns in a row group."""
+    statistics = None if number is None else group.column(number).statistics
+    if statistics is None or not statistics.has_min_max:
+        return None, None
+    return _bound(statistics.min_raw, kind), _bound(statistics.max_raw, kind)
+
+
+def _bound(value: Any, kind: pa.DataType) -> Bound:
+    """A bound in the units of the kernel, from Parquet's own; None where the file has others."""
+    if pa.types.is_timestamp(kind):
+        return int(value) if kind == _UTC_MICROS else None
+    if pa.types.is_dictionary(kind) or pa.types.is_string(kind):
+        return value.encode() if isinstance(value, str) else bytes(value)
+    return int(value)

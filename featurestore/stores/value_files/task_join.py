@@ -1,0 +1,124 @@
+"""The as-of join of a part of a spine, as a task of Spark runs it; executors need Arrow and NumPy, not this package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import pyarrow as pa
+
+from featurestore.columnar.as_of.join import as_of_join
+from featurestore.columnar.as_of.rules import AsOfRules
+from featurestore.columnar.as_of.spine_keys import SpineRows
+from featurestore.columnar.as_of.value_files import Partition
+from featurestore.columnar.ranks import as_numpy, one_array
+
+Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+# A task joins so many rows, or so many bytes, of its spine at a time, which bounds its memory.
+_SLICE_ROWS, _SLICE_BYTES = 2_000_000, 512 * 1024**2
+_BATCH_ROWS = 1 << 16
+# Instants outside the years 1 to 9999 take no value, by any host.
+_INSTANTS = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+_REGISTRY = Lock()
+
+
+@dataclass(frozen=True)
+class TaskLookup:
+    """A lookup in a task.
+
+    - ``keys``: the spine's columns in the order of the join keys, and ``key_types`` those of the values;
+    - ``outputs``: by feature its output column, in the order of the output; ``event_output``: that of the newest event
+      timestamp, or None;
+    - ``offset``: how long after a spine row's time it looks values up, in microseconds.
+    """
+
+    keys: tuple[str, ...]
+    key_types: tuple[pa.DataType, ...]
+    rules: AsOfRules
+    types: Mapping[str, pa.DataType]
+    partitions: Sequence[Partition]
+    outputs: Mapping[str, str]
+    event_output: str | None
+    offset: int
+
+
+@dataclass(frozen=True)
+class TaskJoin:
+    """The lookups of a task by the same keys, the spine's column of instants, and those of its columns that stay."""
+
+    lookups: tuple[TaskLookup, ...]
+    instants: str
+    kept: tuple[str, ...]
+
+    def joined(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The rows of the batches with the lookups' columns."""
+        for rows in _slices(batches):
+            yield from self._with_values(rows).to_batches(max_chunksize=_BATCH_ROWS)
+
+    def _with_values(self, rows: pa.Table) -> pa.Table:
+        first = self.lookups[0]
+        keys = [_key(rows.column(name), kind) for name, kind in zip(first.keys, first.key_types, strict=True)]
+        spine = SpineRows.of(keys, _in_years(rows.column(self.instants)))
+        columns = {name: rows.column(name) for name in self.kept}
+        for lookup in self.lookups:
+            taken = as_of_join(
+                spine.later(lookup.offset),
+                lookup.partitions,
+                lookup.rules,
+                lookup.types,
+                with_event=lookup.event_output is not None,
+            )
+            columns |= {output: taken.features[name] for name, output in lookup.outputs.items()}
+            if lookup.event_output is not None:
+                columns[lookup.event_output] = taken.event
+        return pa.table(columns)
+
+
+def _slices(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= _SLICE_ROWS or size >= _SLICE_BYTES:
+            yield pa.Table.from_batches(waiting)
+            waiting, rows, size = [], 0, 0
+    if rows:
+        yield pa.Table.from_batches(waiting)
+
+
+def _key(column: Any, kind: pa.DataType) -> Any:
+    return column if pa.types.is_signed_integer(column.type) else column.cast(kind)
+
+
+def _in_years(instants: pa.ChunkedArray) -> pa.Array:
+    array = one_array(instants).cast(pa.timestamp("us", "UTC"))
+    moments = as_numpy(array.view(pa.int64()).fill_null(0))
+    outside = (moments < _INSTANTS[0]) | (moments > _INSTANTS[1])
+    if not outside.any():
+        return array
+    return pa.array(moments, mask=outside | as_numpy(array.is_null())).view(array.type)
+
+
+def by_value(run: Batches) -> Batches:
+    """The same function, which carries all of this package that it needs, so that executors need not have it."""
+    import pyspark.cloudpickle
+
+    import featurestore
+
+    cloudpickle: Any = pyspark.cloudpickle
+    with _REGISTRY:
+        cloudpickle.register_pickle_by_value(featurestore)
+        try:
+            carried = cloudpickle.dumps(run)
+        finally:
+            cloudpickle.unregister_pickle_by_value(featurestore)
+
+    def run_carried(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        import pickle
+
+        yield from pickle.loads(carried)(batches)
+
+    return run_carried
