@@ -16,6 +16,7 @@ from featurestore.frames.statistics.feature_statistics import FeatureStatistics
 from featurestore.frames.vectors.text_vectors import Model
 from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame
+from featurestore.operations.as_of.explain import JoinExplanation, explain_point_in_time
 from featurestore.operations.as_of.hosts import Host
 from featurestore.operations.as_of.join import get_point_in_time
 from featurestore.operations.catalog.model import Catalog
@@ -506,13 +507,42 @@ class OfflineStore:
         Raises SpineError, NotFoundError, DefinitionError, InvalidNameError, and InvalidArgumentError for a host that
         cannot make the join.
         """
-        request = AsOfRequest(
+        request = self._as_of_request(features, timestamp_column, known_at, full_feature_names, with_timestamps)
+        return get_point_in_time(self._scope, spine, request, to=to, host=host)
+
+    def explain_point_in_time(
+        self,
+        spine: Spine,
+        features: Features,
+        *,
+        timestamp_column: str = "event_timestamp",
+        known_at: Any = None,
+        full_feature_names: bool = False,
+        with_timestamps: bool = False,
+        host: Host | None = None,
+    ) -> JoinExplanation:
+        """Where ``get_point_in_time`` would join, why, and how many files, row groups, rows and bytes it reads at most.
+
+        Reads the tables' logs and the footers of files, but no values, and runs no Spark job. Raises as
+        ``get_point_in_time``.
+        """
+        request = self._as_of_request(features, timestamp_column, known_at, full_feature_names, with_timestamps)
+        return explain_point_in_time(self._scope, spine, request, host)
+
+    def _as_of_request(
+        self,
+        features: Features,
+        timestamp_column: str,
+        known_at: Any,
+        full_feature_names: bool,
+        with_timestamps: bool,
+    ) -> AsOfRequest:
+        return AsOfRequest(
             lookups=resolve(self._scope.context, features, full_feature_names),
             timestamp_column=timestamp_column,
             known_at=parse_known_at(known_at, self._scope.settings.timestamp_zone),
             with_timestamps=with_timestamps,
         )
-        return get_point_in_time(self._scope, spine, request, to=to, host=host)
 
     def materialize_feature(
         self, group: str, start: Any, end: Any, *, rerun: bool = False, lookback: timedelta | str | None = None

@@ -1,6 +1,5 @@
 """The as-of kernel against the naive reference, on thousands of small random cases."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,11 +50,10 @@ def found(case: Case, threads: int) -> list[Row]:
 
 
 @pytest.fixture(params=SIZES)
-def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     few, most = request.param
     monkeypatch.setattr(blocks, "_FEW_ROWS", few)
     monkeypatch.setattr(blocks, "_MOST_ROWS", most)
-    yield
 
 
 @settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])

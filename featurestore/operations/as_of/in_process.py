@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.columnar.as_of.join import as_of_join
-from featurestore.columnar.as_of.spine_keys import SpineRows
+from featurestore.columnar.as_of.spine_keys import SpineKeys, SpineRows
 from featurestore.columnar.ranks import as_numpy, one_array
 from featurestore.columnar.schema import key_fields
 from featurestore.columnar.spark_names import spark_name
@@ -69,18 +69,16 @@ def joined_in_process(spine: pa.Table, instants: pa.Array, lookups: Sequence[Loo
     rows: dict[tuple[Any, ...], SpineRows] = {}
     columns: dict[str, Any] = {}
     for each in lookups:
-        names, kinds = tuple(each.lookup.keys.values()), each.key_types
-        numbered = rows.get((names, kinds)) or SpineRows.of(
-            [_key(spine.column(name), kind) for name, kind in zip(names, kinds, strict=True)], instants
-        )
-        rows[names, kinds] = numbered
+        named = (*each.lookup.keys.values(), *each.key_types)
+        numbered = rows.get(named) or SpineRows.of(_keys(spine, each), instants)
+        rows[named] = numbered
         taken = as_of_join(
             numbered.later(microseconds(each.lookup.offset)),
             each.files.partitions,
             each.rules,
             each.types,
             with_event=each.with_event,
-            threads=_threads(),
+            threads=threads(),
         )
         columns |= {each.lookup.outputs[name]: taken.features[name] for name in each.lookup.features}
         if each.with_event:
@@ -88,11 +86,21 @@ def joined_in_process(spine: pa.Table, instants: pa.Array, lookups: Sequence[Loo
     return columns
 
 
+def spine_keys(spine: pa.Table, each: LookupFiles) -> SpineKeys:
+    """The spine's distinct keys of a lookup."""
+    return SpineKeys.of(_keys(spine, each))[0]
+
+
+def _keys(spine: pa.Table, each: LookupFiles) -> list[Any]:
+    names = each.lookup.keys.values()
+    return [_key(spine.column(name), kind) for name, kind in zip(names, each.key_types, strict=True)]
+
+
 def _key(column: Any, kind: pa.DataType) -> Any:
     """A key column in the values' type; whole numbers as they are, since one beyond the values' type matches none."""
     return column if _WHOLE(column.type) else column.cast(kind)
 
 
-def _threads() -> int:
+def threads() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -51,9 +51,7 @@ def joined_in_tasks(scope: Scope, spine: DataFrame, request: AsOfRequest, lookup
     if not isinstance(spine.schema[instants].dataType, T.TimestampType):
         instants = instant_column(spine)
         rows = with_instants(spine, request.timestamp_column, scope.settings.timestamp_zone, instants)
-    least_tasks = int(scope.spark.conf.get("spark.sql.shuffle.partitions") or 1)
-    for keyed in _by_keys(lookups):
-        ranges = spread_of(keyed, least_tasks)
+    for keyed, ranges in zip(_by_keys(lookups), spread_of(scope, lookups), strict=True):
         if ranges is not None:
             names = list(keyed[0].lookup.keys.values())
             rows = spread_by_key(rows, names, instants, ranges.cuts, ranges.pieces)
@@ -62,8 +60,13 @@ def joined_in_tasks(scope: Scope, spine: DataFrame, request: AsOfRequest, lookup
     return rows.select(*(column(name) for name in (*spine.columns, *outputs)))
 
 
-def spread_of(keyed: Sequence[LookupFiles], least_tasks: int) -> KeyRanges | None:
-    """How the spine is spread for lookups by the same keys; None if each of its partitions may read all values."""
+def spread_of(scope: Scope, lookups: Sequence[LookupFiles]) -> list[KeyRanges | None]:
+    """How the spine is spread for each combination of key columns; None where each of its partitions reads all."""
+    least_tasks = int(scope.spark.conf.get("spark.sql.shuffle.partitions") or 1)
+    return [_spread(keyed, least_tasks) for keyed in _by_keys(lookups)]
+
+
+def _spread(keyed: Sequence[LookupFiles], least_tasks: int) -> KeyRanges | None:
     partitions = [partition for each in keyed for partition in each.files.partitions]
     if sum(file.rows for partition in partitions for file in partition.files) <= FEW_ROWS:
         return None
@@ -81,7 +84,9 @@ def _by_keys(lookups: Sequence[LookupFiles]) -> list[list[LookupFiles]]:
 def _joined(rows: DataFrame, keyed: Sequence[LookupFiles], instants: str) -> DataFrame:
     join = TaskJoin(tuple(_task_lookup(each) for each in keyed), instants, tuple(rows.columns))
     outputs = [StructField(name, from_arrow_type(kind)) for each in keyed for name, kind in each.output_types.items()]
-    return rows.mapInArrow(by_value(join.joined), StructType([*rows.schema.fields, *outputs]))
+    # Spark would take names with dots and backticks apart.
+    numbered = rows.toDF(*(f"column_{place}" for place in range(len(rows.columns))))
+    return numbered.mapInArrow(by_value(join.joined), StructType([*rows.schema.fields, *outputs]))
 
 
 def _task_lookup(each: LookupFiles) -> TaskLookup:

@@ -55,7 +55,7 @@ def point_in_time(scope: Scope, spine: DataFrame, request: AsOfRequest, host: Ho
     """
     check_joinable(spine, request)
     files = join_files(scope, request, None)
-    choice = choose_host(spark_facts(scope, spine, files), host or _setting(scope))
+    choice = choose_for_spark(scope, spine, files, host)
     if choice.host == "in_tasks":
         return joined_in_tasks(scope, spine, request, files.lookups)
     if choice.host == "in_process":
@@ -100,10 +100,10 @@ class LocalSpine:
         return choose_host(facts, host or _setting(scope))
 
 
-def spark_facts(scope: Scope, spine: DataFrame, files: JoinFiles) -> JoinFacts:
-    """What decides where the join of a Spark DataFrame runs."""
+def choose_for_spark(scope: Scope, spine: DataFrame, files: JoinFiles, host: Host | None) -> HostChoice:
+    """Where the join of a Spark DataFrame runs."""
     obstacles = _obstacles(files, tasks_obstacle(spine.schema))
-    return JoinFacts(False, obstacles, None, scope.settings.local_join_bytes)
+    return choose_host(JoinFacts(False, obstacles, None, scope.settings.local_join_bytes), host or _setting(scope))
 
 
 def _obstacles(files: JoinFiles, in_tasks: str | None) -> Mapping[Host, str]:

@@ -1,1 +1,1 @@
-"""The as-of join, values of one entity, histories, time ranges, aggregates."""
+"""Requests of reads, values of one entity, histories, time ranges, aggregates."""

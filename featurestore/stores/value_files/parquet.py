@@ -73,6 +73,13 @@ class OpenedParquet:
         row_groups = [RowGroup(group.num_rows, tuple(_bounds(group, *key) for key in keys)) for group in groups]
         return cls(file, columns, stored, row_groups)
 
+    def stored_bytes(self, groups: Sequence[int], columns: Sequence[str]) -> int:
+        """The bytes that these columns of these row groups take in the file."""
+        parts = (self.file.metadata.row_group(number) for number in groups)
+        chunks = (group.column(number) for group in parts for number in range(group.num_columns))
+        # The path of an array's elements begins with its column's name.
+        return sum(chunk.total_compressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns)
+
     def read(self, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
         present = [name for name in columns if name in self.stored.names]
         rows = self.file.read_row_groups(list(groups), present, use_threads=False)

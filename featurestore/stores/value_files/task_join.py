@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from threading import Lock
 from typing import Any
 
@@ -46,22 +47,23 @@ class TaskLookup:
 
 @dataclass(frozen=True)
 class TaskJoin:
-    """The lookups of a task by the same keys, the spine's column of instants, and those of its columns that stay."""
+    """The lookups of a task by the same keys, and the spine's columns, one of which has the instants."""
 
     lookups: tuple[TaskLookup, ...]
     instants: str
-    kept: tuple[str, ...]
+    columns: tuple[str, ...]
 
     def joined(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The rows of the batches with the lookups' columns."""
+        """The rows of the batches with the lookups' columns; those of the batches may have any names."""
         for rows in _slices(batches):
-            yield from self._with_values(rows).to_batches(max_chunksize=_BATCH_ROWS)
+            joined = self._with_values(rows.rename_columns(list(self.columns)))
+            yield from joined.to_batches(max_chunksize=_BATCH_ROWS)
 
     def _with_values(self, rows: pa.Table) -> pa.Table:
         first = self.lookups[0]
         keys = [_key(rows.column(name), kind) for name, kind in zip(first.keys, first.key_types, strict=True)]
         spine = SpineRows.of(keys, _in_years(rows.column(self.instants)))
-        columns = {name: rows.column(name) for name in self.kept}
+        columns = {name: rows.column(name) for name in self.columns}
         for lookup in self.lookups:
             taken = as_of_join(
                 spine.later(lookup.offset),
@@ -106,15 +108,14 @@ def by_value(run: Batches) -> Batches:
     """The same function, which carries all of this package that it needs, so that executors need not have it."""
     import pyspark.cloudpickle
 
-    import featurestore
-
     cloudpickle: Any = pyspark.cloudpickle
+    package = import_module(__name__.partition(".")[0])
     with _REGISTRY:
-        cloudpickle.register_pickle_by_value(featurestore)
+        cloudpickle.register_pickle_by_value(package)
         try:
             carried = cloudpickle.dumps(run)
         finally:
-            cloudpickle.unregister_pickle_by_value(featurestore)
+            cloudpickle.unregister_pickle_by_value(package)
 
     def run_carried(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pickle
