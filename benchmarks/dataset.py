@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ Kind = Literal["double", "long", "string", "timestamp"]
 KeyKind = Literal["long", "string"]
 KeyType = Literal["long", "string", "composite"]
 Nulls = Literal["skip", "keep"]
+KnownAt = Literal["none", "event"]
 
 _JOIN_KEYS: dict[KeyType, dict[str, KeyKind]] = {
     "long": {"user_id": "long"},
@@ -35,7 +36,11 @@ class Options:
     - ``spine``: spine rows; ``keys``: the number of distinct keys of the values;
     - ``skew``: the share of the value and spine rows that have one key; the other rows are spread evenly;
     - ``ttl``: the feature groups' TTL, None for no end; ``nulls``: their null policy;
-    - ``null_share``: the share of the values that are null.
+    - ``null_share``: the share of the values that are null;
+    - ``batches``: the number of appends, each with rows of all keys and of the whole time, which are left as they are;
+      None for ordinary batches, one period after the other, and a table that is optimized after them;
+    - ``late``: the share of the values that the store learns only after the last of them became true;
+    - ``known_at``: the same option of the join. It changes the answers, but not a row.
     """
 
     rows: int
@@ -48,6 +53,9 @@ class Options:
     ttl: str | None = None
     nulls: Nulls = "skip"
     null_share: float = 0.0
+    batches: int | None = None
+    late: float = 0.0
+    known_at: KnownAt = "none"
     seed: int = 0
 
     @property
@@ -57,6 +65,11 @@ class Options:
     @property
     def ttl_microseconds(self) -> int | None:
         return None if self.ttl is None else microseconds(parse_duration(self.ttl))
+
+    @property
+    def skips_nulls(self) -> bool:
+        """Whether there are nulls, and each feature takes its latest value that is not null."""
+        return self.null_share > 0 and self.nulls == "skip"
 
     @property
     def all_rows(self) -> int:
@@ -80,8 +93,9 @@ class Options:
 
     @property
     def folder(self) -> str:
-        """A folder name that is unique to these options."""
-        digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        """A folder name that is unique to the rows and files of these options."""
+        written = asdict(replace(self, known_at="none"))
+        digest = hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()
         return f"{self.rows}-{digest[:12]}"
 
 
@@ -127,11 +141,18 @@ class Dataset:
     def spine_columns(self) -> list[str]:
         return list(self.options.spine_columns)
 
+    @property
+    def references(self) -> list[str]:
+        """All features, as the feature store names them."""
+        return [f"{group.name}:{feature}" for group in self.groups for feature in group.features]
+
     @classmethod
-    def read(cls, folder: Path) -> Dataset:
+    def read(cls, folder: Path, known_at: KnownAt = "none") -> Dataset:
+        """The data set in a folder, to be joined with this ``known_at``."""
         description = json.loads((folder / _DESCRIPTION).read_text(encoding="utf-8"))
         groups = [GroupFiles(**group).under(folder) for group in description["groups"]]
-        return cls(Options(**description["options"]), folder, groups)
+        options = replace(Options(**description["options"]), known_at=known_at)
+        return cls(options, folder, groups)
 
 
 def warehouse(folder: Path) -> Path:
@@ -148,5 +169,5 @@ def is_complete(folder: Path) -> bool:
 
 def complete(folder: Path, options: Options, groups: list[GroupFiles]) -> None:
     """Write the description, which marks the folder as complete; the groups' paths are relative to the folder."""
-    description = {"options": asdict(options), "groups": [asdict(group) for group in groups]}
+    description = {"options": asdict(replace(options, known_at="none")), "groups": [asdict(group) for group in groups]}
     (folder / _DESCRIPTION).write_text(json.dumps(description, indent=1), encoding="utf-8")

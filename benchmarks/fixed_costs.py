@@ -28,7 +28,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.fixed_operations import TENANT, Request, Timed, make_store
-from benchmarks.report import Spread
+from benchmarks.summary import Spread
 from benchmarks.turns import run_process
 from featurestore import Settings
 

@@ -6,158 +6,50 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from benchmarks.answers import Answers, differences
 from benchmarks.dataset import Options
-from benchmarks.engines import ENGINES, OURS
-from benchmarks.measure import Measurement
+from benchmarks.engines import ENGINES
+from benchmarks.goals import GOAL_COLUMNS, Goal, as_of_goals, short, shown_bytes, shown_spread
+from benchmarks.summary import DatasetResult, EngineSummary, summarize
 from benchmarks.turns import Run
 
 
 @dataclass(frozen=True)
-class Spread:
-    """The median, minimum and maximum over the rounds."""
+class Report:
+    """The results of data sets, the engine that ratios are to, the settings, and the goal for memory in bytes."""
 
-    median: float
-    min: float
-    max: float
+    results: list[DatasetResult]
+    baseline: str
+    settings: Mapping[str, Any]
+    memory_limit: int | None = None
 
-    @classmethod
-    def of(cls, numbers: Sequence[float]) -> Spread:
-        return cls(median(numbers), min(numbers), max(numbers))
+    def summaries(self, result: DatasetResult) -> list[EngineSummary]:
+        return summarize(result, self.results[0], self.baseline)
 
-
-@dataclass(frozen=True)
-class EngineSummary:
-    """One engine on one data set.
-
-    - ``ratio``: its seconds divided by ours in the same round: 2 is twice as slow as the feature store;
-    - ``per_row``: its median seconds per row (of values and spine), divided by those on the first data set;
-    - ``answers``: ``same`` as the others', ``differ``, or ``none`` (the floor is not an as-of join);
-    - ``failure``: the reason why it has no numbers, or not those of all rounds.
-    """
-
-    engine: str
-    seconds: Spread | None = None
-    ratio: Spread | None = None
-    per_row: float | None = None
-    cpu_seconds: float | None = None
-    peak_bytes: int | None = None
-    shuffled_bytes: float | None = None
-    spilled_bytes: float | None = None
-    answers: str | None = None
-    failure: str | None = None
-
-
-@dataclass(frozen=True)
-class DatasetResult:
-    """All runs on one data set; ``left_out``: engine that cannot give these answers -> the reason."""
-
-    options: Options
-    runs: list[Run]
-    left_out: dict[str, str]
-
-    def measurements(self, engine: str) -> dict[int, Measurement]:
-        """Round -> measurement of an engine."""
-        return {run.round: run.measurement for run in self.runs if run.engine == engine and run.measurement is not None}
+    def goals(self, result: DatasetResult) -> list[Goal]:
+        return as_of_goals(result, self.results[0], self.memory_limit)
 
     @property
-    def engines(self) -> list[str]:
-        names = {run.engine for run in self.runs} | self.left_out.keys()
-        return [name for name in ENGINES if name in names]
-
-    @property
-    def expected(self) -> Answers:
-        """The first as-of join's answers, in the order of the engines."""
-        runs = (list(self.measurements(name).values()) for name in self.engines if ENGINES[name].is_as_of_join)
-        return next((measurements[0].answers for measurements in runs if measurements), {})
-
-    def differences(self) -> list[str]:
-        """One line per run and answer that is not the expected one."""
-        return [
-            f"{run.engine}, round {run.round}: {difference}"
-            for run in self.runs
-            if run.measurement is not None and ENGINES[run.engine].is_as_of_join
-            for difference in differences(self.expected, run.measurement.answers)
-        ]
-
-    def failed(self, engine: str) -> str | None:
-        return next((run.failure for run in self.runs if run.engine == engine and run.failure), None)
-
-
-def summarize(result: DatasetResult, first: DatasetResult) -> list[EngineSummary]:
-    """One summary per engine, in their order; ``first`` is the result to compare the time per row with."""
-    return [_summary(result, first, engine) for engine in result.engines]
-
-
-def _summary(result: DatasetResult, first: DatasetResult, engine: str) -> EngineSummary:
-    measured = result.measurements(engine)
-    failure = result.failed(engine)
-    if engine in result.left_out:
-        failure = f"left out: {result.left_out[engine]}"
-    if not measured:
-        return EngineSummary(engine, failure=failure)
-    ours = result.measurements(OURS)
-    paired = [measured[number].seconds / ours[number].seconds for number in measured if number in ours]
-    tasks = [measurement.tasks for measurement in measured.values() if measurement.tasks is not None]
-    wrong = any(differences(result.expected, measurement.answers) for measurement in measured.values())
-    return EngineSummary(
-        engine,
-        seconds=Spread.of([measurement.seconds for measurement in measured.values()]),
-        ratio=Spread.of(paired) if paired else None,
-        per_row=_per_row(result, first, engine),
-        cpu_seconds=median(measurement.cpu_seconds for measurement in measured.values()),
-        peak_bytes=max(measurement.peak_bytes for measurement in measured.values()),
-        shuffled_bytes=median(task.shuffled_bytes for task in tasks) if tasks else None,
-        spilled_bytes=median(task.spilled_bytes for task in tasks) if tasks else None,
-        answers=("differ" if wrong else "same") if ENGINES[engine].is_as_of_join else "none",
-        failure=failure,
-    )
-
-
-def _per_row(result: DatasetResult, first: DatasetResult, engine: str) -> float | None:
-    times = [
-        median(measurement.seconds for measurement in each.measurements(engine).values()) / each.options.all_rows
-        for each in (result, first)
-        if each.measurements(engine)
-    ]
-    return times[0] / times[1] if len(times) == 2 else None
+    def columns(self) -> list[str]:
+        return [name.format(baseline=self.baseline) for name in _COLUMNS]
 
 
 _COLUMNS: dict[str, Callable[[EngineSummary], str]] = {
     "engine": lambda summary: summary.engine,
     "median s": lambda summary: f"{summary.seconds.median:.2f}" if summary.seconds else "",
     "min - max s": lambda summary: f"{summary.seconds.min:.2f} - {summary.seconds.max:.2f}" if summary.seconds else "",
-    "x ours": lambda summary: _ratio(summary.ratio),
+    "x {baseline}": lambda summary: shown_spread(summary.ratio, short),
     "per row": lambda summary: f"{summary.per_row:.2f}" if summary.per_row else "",
-    "shuffled": lambda summary: _bytes(summary.shuffled_bytes),
-    "spilled": lambda summary: _bytes(summary.spilled_bytes),
+    "shuffled": lambda summary: shown_bytes(summary.shuffled_bytes),
+    "spilled": lambda summary: shown_bytes(summary.spilled_bytes),
     "CPU s": lambda summary: f"{summary.cpu_seconds:.1f}" if summary.cpu_seconds is not None else "",
-    "peak memory": lambda summary: _bytes(summary.peak_bytes),
+    "peak memory": lambda summary: shown_bytes(summary.peak_bytes),
     "answers": lambda summary: "; ".join(filter(None, [summary.answers, summary.failure])),
 }
-
-
-def _ratio(ratio: Spread | None) -> str:
-    return f"{_short(ratio.median)} ({_short(ratio.min)} - {_short(ratio.max)})" if ratio else ""
-
-
-def _short(ratio: float) -> str:
-    """Two decimals, and more if these would be zeros."""
-    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
-
-
-def _bytes(count: float | None) -> str:
-    if count is None:
-        return ""
-    if not count:
-        return "0"
-    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def described(options: Options) -> str:
@@ -173,38 +65,64 @@ def described(options: Options) -> str:
         parts.append(f"{options.skew:.0%} of all rows on one key")
     if options.null_share:
         parts.append(f"{options.null_share:.0%} nulls, nulls: {options.nulls}")
+    if options.batches is not None:
+        parts.append(f"{options.batches:,} overlapping batches")
+    if options.late:
+        parts.append(f"{options.late:.0%} of the values late")
+    if options.known_at != "none":
+        parts.append(f"known_at: {options.known_at}")
     return ", ".join(parts)
 
 
-def terminal_table(result: DatasetResult, first: DatasetResult) -> Table:
-    table = Table(*_COLUMNS, title=described(result.options))
-    for summary in summarize(result, first):
-        table.add_row(*(cell(summary) for cell in _COLUMNS.values()))
-    return table
+def terminal_tables(report: Report) -> list[Table]:
+    """Each data set's engines, then all goals."""
+    tables = []
+    for result in report.results:
+        table = Table(*report.columns, title=described(result.options))
+        for summary in report.summaries(result):
+            table.add_row(*_cells(summary))
+        tables.append(table)
+    goals = Table("data", *GOAL_COLUMNS, title="goals")
+    for result in report.results:
+        for goal in report.goals(result):
+            goals.add_row(_rows(result.options), *goal.cells)
+    return [*tables, goals] if goals.row_count else tables
 
 
-def write_report(results: list[DatasetResult], settings: Mapping[str, Any], folder: Path) -> None:
+def _cells(summary: EngineSummary) -> list[str]:
+    return [cell(summary) for cell in _COLUMNS.values()]
+
+
+def _rows(options: Options) -> str:
+    return f"{options.rows:,} values, {options.spine:,} spine rows"
+
+
+def write_report(report: Report, folder: Path) -> None:
     """Write ``point_in_time.json``, ``.md`` and ``.png`` to the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(as_json(results, settings), indent=1) + "\n"
+    text = json.dumps(as_json(report), indent=1) + "\n"
     (folder / "point_in_time.json").write_text(text, encoding="utf-8")
-    (folder / "point_in_time.md").write_text(_markdown(results, settings), encoding="utf-8")
-    ratio_picture(results).savefig(folder / "point_in_time.png", dpi=150)
+    (folder / "point_in_time.md").write_text(_markdown(report), encoding="utf-8")
+    ratio_picture(report).savefig(folder / "point_in_time.png", dpi=150)
 
 
-def as_json(results: list[DatasetResult], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings; per data set its options, summaries, runs, and the answers, which are the same on every machine."""
+def as_json(report: Report) -> dict[str, Any]:
+    """The settings; per data set its options, summaries, goals, runs, and the answers.
+
+    The answers are the same on every machine.
+    """
     datasets = [
         {
             "options": asdict(result.options),
-            "summaries": [asdict(summary) for summary in summarize(result, results[0])],
+            "summaries": [asdict(summary) for summary in report.summaries(result)],
+            "goals": [goal.as_json() for goal in report.goals(result)],
             "runs": [_without_answers(run) for run in result.runs],
             "differences": result.differences(),
             "answers": result.expected,
         }
-        for result in results
+        for result in report.results
     ]
-    return {"settings": dict(settings), "datasets": datasets}
+    return {"settings": dict(report.settings), "baseline": report.baseline, "datasets": datasets}
 
 
 def _without_answers(run: Run) -> dict[str, Any]:
@@ -214,30 +132,36 @@ def _without_answers(run: Run) -> dict[str, Any]:
     return fields
 
 
-def _markdown(results: list[DatasetResult], settings: Mapping[str, Any]) -> str:
-    lines = [", ".join(f"{name} {value}" for name, value in settings.items()), ""]
-    for result in results:
-        lines += [f"**{described(result.options)}**", "", f"| {' | '.join(_COLUMNS)} |", "| --- " * len(_COLUMNS) + "|"]
-        for summary in summarize(result, results[0]):
-            lines.append(f"| {' | '.join(cell(summary) for cell in _COLUMNS.values())} |")
-        lines.append("")
+def _markdown(report: Report) -> str:
+    lines = [", ".join(f"{name} {value}" for name, value in report.settings.items()), ""]
+    for result in report.results:
+        rows = [_cells(summary) for summary in report.summaries(result)]
+        lines += [f"**{described(result.options)}**", "", *markdown_table(report.columns, rows), ""]
+        if goals := report.goals(result):
+            lines += [*markdown_table(GOAL_COLUMNS, [goal.cells for goal in goals]), ""]
     return "\n".join(lines)
 
 
-def ratio_picture(results: list[DatasetResult]) -> Figure:
-    """Each engine's seconds divided by ours: a point for the median, a line from the minimum to the maximum."""
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table."""
+    return [f"| {' | '.join(columns)} |", "| --- " * len(columns) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def ratio_picture(report: Report) -> Figure:
+    """Each engine's seconds divided by the baseline's: a point for the median, a line from minimum to maximum."""
+    results = report.results
     engines = [name for name in ENGINES if any(name in result.engines for result in results)]
     figure = Figure(figsize=(9, 1.2 + 0.3 * len(engines) * (1 + len(results) / 2)), layout="constrained")
     axes = figure.subplots()
     for index, result in enumerate(results):
-        measured = [summary for summary in summarize(result, results[0]) if summary.ratio is not None]
+        measured = [summary for summary in report.summaries(result) if summary.ratio is not None]
         heights = [engines.index(summary.engine) + 0.6 * (index + 0.5) / len(results) - 0.3 for summary in measured]
         ratios = [summary.ratio for summary in measured if summary.ratio is not None]
         medians = [ratio.median for ratio in ratios]
         spread = [[ratio.median - ratio.min for ratio in ratios], [ratio.max - ratio.median for ratio in ratios]]
         axes.errorbar(medians, heights, xerr=spread, fmt="o", capsize=3, label=described(result.options))
         for height, ratio in zip(heights, ratios, strict=True):
-            axes.annotate(_short(ratio.median), (ratio.max, height), (6, 0), textcoords="offset points", va="center")
+            axes.annotate(short(ratio.median), (ratio.max, height), (6, 0), textcoords="offset points", va="center")
     axes.axvline(1, color="0.6", linewidth=1)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
@@ -245,7 +169,7 @@ def ratio_picture(results: list[DatasetResult]) -> Figure:
     axes.set_yticks(range(len(engines)), engines)
     axes.set_ylim(len(engines) - 0.5, -0.5)
     axes.set_xlabel(
-        "seconds, divided by the feature store's in the same round (median, minimum to maximum; more is slower)"
+        f"seconds, divided by those of {report.baseline} in the same round (median, minimum to maximum; more is slower)"
     )
     figure.legend(loc="outside upper left", frameon=False, fontsize="small")
     return figure

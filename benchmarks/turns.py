@@ -36,30 +36,41 @@ class Run:
 
 @dataclass(frozen=True)
 class Turns:
-    """The limits of runs: cores, Spark's heap, and the timeout in seconds; ``logs`` is the folder of their logs."""
+    """How runs are made.
 
+    ``rounds``; the limits of a run: ``cores``, Spark's heap, and ``timeout`` in seconds; ``cold``: whether each reads
+    its files from the disk; ``data``: the folder of the data sets, and of the runs' logs.
+    """
+
+    rounds: int
     cores: int
     memory: str
     timeout: float
-    logs: Path
+    cold: bool
+    data: Path
 
-    def take(self, engines: Sequence[str], folder: Path, rounds: int, report: Callable[[Run], None]) -> list[Run]:
-        """Make all runs on one data set. An engine that failed once does not run again.
+    @property
+    def logs(self) -> Path:
+        return self.data / "logs"
+
+    def take(self, engines: Sequence[str], options: Options, report: Callable[[Run], None]) -> list[Run]:
+        """Make all runs on one data set, which exists. An engine that failed once does not run again.
 
         Each round starts with another engine, so that no engine always follows the same one.
         """
         runs: list[Run] = []
-        for number in range(rounds):
+        for number in range(self.rounds if engines else 0):
             first = number % len(engines)
             for engine in [*engines[first:], *engines[:first]]:
                 if any(run.engine == engine and run.failure for run in runs):
                     continue
-                runs.append(self._run(engine, folder, number + 1))
+                runs.append(self._run(engine, options, number + 1))
                 report(runs[-1])
         return runs
 
-    def _run(self, engine: str, folder: Path, number: int) -> Run:
-        request = Request(engine, str(folder), self.cores, self.memory)
+    def _run(self, engine: str, options: Options, number: int) -> Run:
+        folder = self.data / options.folder
+        request = Request(engine, str(folder), options.known_at, self.cores, self.memory, self.cold)
         log = self.logs / f"{folder.name}-{engine}-{number}.log"
         try:
             printed = run_process("benchmarks.measure", [json.dumps(asdict(request))], log, self.timeout)
@@ -68,12 +79,15 @@ class Turns:
         return Run(engine, number, Measurement.from_json(printed.splitlines()[-1]))
 
 
-def write_dataset(options: Options, data: Path) -> Path:
-    """The folder of the data set with these options; it is written first unless it is complete."""
+def write_dataset(options: Options, data: Path, memory: str) -> Path:
+    """The folder of the data set with these options; it is written first unless it is complete.
+
+    ``memory``: Spark's heap.
+    """
     folder = data / options.folder
     if not is_complete(folder):
         log = data / "logs" / f"{folder.name}-data.log"
-        run_process("benchmarks.data", [json.dumps(asdict(options)), str(folder)], log, timeout=None)
+        run_process("benchmarks.data", [json.dumps(asdict(options)), str(folder), memory], log, timeout=None)
     return folder
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from psycopg import Connection, sql
 
-from benchmarks.report import Spread
+from benchmarks.summary import Spread
 from benchmarks.vector_data import BUCKETS, VectorData, Vectors, clustered
 from featurestore import Settings
 from featurestore.definitions.vector_index import Storage

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from pgvector import Vector
 from psycopg import Connection
 
-from benchmarks.report import Spread
 from benchmarks.spark import benchmark_session
+from benchmarks.summary import Spread
 from benchmarks.vector_data import VectorData
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Settings
 from featurestore.stores.postgres.connections import Postgres

@@ -24,7 +24,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.point_in_time import count
-from benchmarks.report import Spread
+from benchmarks.summary import Spread
 from benchmarks.vector_search import OURS, SearchOptions, SearchResult, SearchSummary, measure_search
 from benchmarks.vector_sync import SyncMeasured, SyncOptions, SyncSummary, measure_sync
 

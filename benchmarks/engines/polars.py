@@ -1,47 +1,56 @@
-"""Polars' ``join_asof`` over the same Parquet files, those of the Delta table's newest version; without Spark."""
+"""Polars' ``join_asof`` over the same Parquet files, those of the Delta table's newest version; without Spark.
+
+Both sides are sorted by time, as the join asks. The order within the files is not used: it holds for each file, but not
+for all files of a key. With nulls to skip, each feature is joined by itself, to the rows that have it; the values are
+read and sorted once.
+
+Measured with 5 million values, and left out for no or little gain: the engines ``streaming`` and ``in-memory`` instead
+of ``auto`` (the same time and memory), and sorting keys and times only, to gather the features afterwards (a tenth less
+time).
+"""
 
 from __future__ import annotations
 
-import warnings
 from datetime import timedelta
 
 import polars as pl
+import pyarrow as pa
 
-from benchmarks.answers import MODULUS, WEIGHTS, Answers
-from benchmarks.dataset import TIME, Dataset, Kind
+from benchmarks.dataset import TIME, Dataset, GroupFiles
 
 
-def run(dataset: Dataset) -> Answers:
-    # Polars warns that it cannot check the order within keys; both sides are sorted here.
-    warnings.filterwarnings("ignore", message="Sortedness of columns cannot be checked")
-    lifetime = dataset.options.ttl_microseconds
-    tolerance = None if lifetime is None else timedelta(microseconds=lifetime)
+def first_look(dataset: Dataset) -> None:
+    pl.scan_parquet(dataset.spine_files).head(1).collect()
+    for group in dataset.groups:
+        _values(group, dataset).head(1).collect()
+
+
+def join(dataset: Dataset) -> pa.Table:
     joined = pl.scan_parquet(dataset.spine_files).sort(TIME)
     for group in dataset.groups:
-        values = pl.scan_parquet(group.files, hive_partitioning=False).select(*dataset.keys, TIME, *group.features)
-        joined = joined.join_asof(values.sort(TIME), on=TIME, by=dataset.keys, tolerance=tolerance)
-    return joined.select(*_answers(dataset.options.output_columns)).collect().row(0, named=True)
+        values = _values(group, dataset).sort(TIME)
+        if dataset.options.skips_nulls:
+            joined = _join_each(joined, values, group.features, dataset)
+        else:
+            joined = _join(joined, values, dataset)
+    return joined.collect().to_arrow()
 
 
-def _answers(columns: dict[str, Kind]) -> list[pl.Expr]:
-    weight = pl.col("id") % WEIGHTS
-    aggregates = [pl.len().cast(pl.Float64).alias("rows")]
-    for name, kind in columns.items():
-        number = _number(name, kind)
-        aggregates += [
-            pl.col(name).count().cast(pl.Float64).alias(f"{name} count"),
-            number.sum().alias(f"{name} sum"),
-            (number * weight).sum().alias(f"{name} weighted"),
-        ]
-    return aggregates
+def _values(group: GroupFiles, dataset: Dataset) -> pl.LazyFrame:
+    rows = pl.scan_parquet(group.files, hive_partitioning=False)
+    return rows.select(*dataset.keys, TIME, *group.features)
 
 
-def _number(name: str, kind: Kind) -> pl.Expr:
-    column = pl.col(name)
-    numbers = {
-        "double": lambda: column,
-        "long": lambda: column % MODULUS,
-        "timestamp": lambda: column.dt.epoch("us") % MODULUS,
-        "string": lambda: column.str.len_chars(),
-    }
-    return numbers[kind]().cast(pl.Float64)
+def _join_each(spine: pl.LazyFrame, values: pl.LazyFrame, features: list[str], dataset: Dataset) -> pl.LazyFrame:
+    values = values.collect().lazy()
+    for feature in features:
+        present = values.select(*dataset.keys, TIME, feature).filter(pl.col(feature).is_not_null())
+        spine = _join(spine, present, dataset)
+    return spine
+
+
+def _join(spine: pl.LazyFrame, values: pl.LazyFrame, dataset: Dataset) -> pl.LazyFrame:
+    lifetime = dataset.options.ttl_microseconds
+    tolerance = None if lifetime is None else timedelta(microseconds=lifetime)
+    # Polars cannot check the order within keys, and would warn.
+    return spine.join_asof(values, on=TIME, by=dataset.keys, tolerance=tolerance, check_sortedness=False)

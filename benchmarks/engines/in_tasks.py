@@ -1,0 +1,15 @@
+"""This project's join in Spark's tasks: only the spine is spread, each task reads the values of its keys itself."""
+
+from __future__ import annotations
+
+from pyspark.sql import SparkSession
+
+from benchmarks.answers import Answers
+from benchmarks.dataset import Dataset
+from benchmarks.engines.hosts import point_in_time
+from benchmarks.spark import consume, read_spine
+
+
+def run(dataset: Dataset, spark: SparkSession) -> Answers:
+    joined = point_in_time(dataset, read_spine(spark, dataset), "in_tasks", spark)
+    return consume(joined, dataset.options.output_columns)
