@@ -13,9 +13,10 @@ Unit = Literal["ratio", "bytes", "ms"]
 # A join in Spark's tasks beside the best one on Spark, and one in this process beside the best on one machine: the
 # seconds of one divided by those of the other.
 _RIVALS = {"in_tasks": ["tempo"], "in_process": ["duckdb", "polars"]}
-_RATIO_LIMITS = {"in_tasks": 0.67, "in_process": 1.0}
+# By engine: up to so many value rows, and above.
+_RATIO_LIMITS = {"in_tasks": (1_000_000, 0.7, 0.5), "in_process": (10_000_000, 1.0, 1.2)}
 # Seconds per row, divided by those at the first size.
-_GROWTH_LIMIT = 1.2
+_GROWTH_LIMIT = 1.1
 
 GOAL_COLUMNS = ("goal", "at most", "measured", "met")
 
@@ -61,7 +62,9 @@ def _ratio(result: DatasetResult, engine: str) -> Goal | None:
     if not rivals:
         return None
     name = rivals[0] if len(rivals) == 1 else f"the faster of {' and '.join(rivals)}"
-    return Goal(f"{engine} / {name}", _RATIO_LIMITS[engine], paired(result, engine, rivals))
+    rows, up_to, above = _RATIO_LIMITS[engine]
+    limit = up_to if result.options.rows <= rows else above
+    return Goal(f"{engine} / {name}", limit, paired(result, engine, rivals))
 
 
 def _growth(result: DatasetResult, first: DatasetResult, engine: str) -> Goal | None:

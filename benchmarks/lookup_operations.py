@@ -10,10 +10,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -22,6 +23,7 @@ from benchmarks.dataset import TENANT, TIME, Dataset
 from benchmarks.engines.in_process import read_spine
 from benchmarks.page_cache import read_through
 from featurestore import FeatureStore, OfflineStore, Settings
+from featurestore.stores.value_files.parquet import OpenedParquet
 
 SMALL = 1_000
 
@@ -51,19 +53,19 @@ class Lookups:
 
     - ``small_join``: 1,000 spine rows; ``one_example``: one spine row with the features of all groups;
     - ``whole_join``: all spine rows; ``whole_read``: no join, but a read of the columns that it takes;
-    - ``files_read``: the spine -> what its join reads; None where the join does not tell.
+    - ``files_read``: the spine -> what its join reads.
     """
 
     small_join: list[float]
     one_example: list[float]
     whole_join: float
     whole_read: float
-    files_read: dict[str, FilesRead | None]
+    files_read: dict[str, FilesRead]
 
     @classmethod
     def from_json(cls, line: str) -> Lookups:
         fields = json.loads(line)
-        files = {name: read and FilesRead(**read) for name, read in fields.pop("files_read").items()}
+        files = {name: FilesRead(**read) for name, read in fields.pop("files_read").items()}
         return cls(**fields, files_read=files)
 
 
@@ -99,10 +101,19 @@ def _read(dataset: Dataset) -> None:
             pass
 
 
-def files_read(store: OfflineStore, spine: pa.Table, references: list[str]) -> FilesRead | None:
-    """What the join of this spine reads; None while the join does not tell."""
-    # TODO: take the bytes and the row groups from the table of the join's explain().
-    return None
+def files_read(store: OfflineStore, spine: pa.Table, references: list[str]) -> FilesRead:
+    """What the join of this spine reads: its reads are counted while it runs."""
+    read = OpenedParquet.read
+    reads: list[tuple[OpenedParquet, Sequence[int], int]] = []
+
+    def counted(file: OpenedParquet, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        reads.append((file, groups, file.stored_bytes(groups, columns)))
+        return read(file, groups, columns)
+
+    with patch.object(OpenedParquet, "read", counted):
+        _join(store, spine, references)
+    row_groups = {(id(file), group) for file, groups, _ in reads for group in groups}
+    return FilesRead(sum(size for _, _, size in reads), len(row_groups))
 
 
 def _warm(call: Callable[[], object], calls: int) -> list[float]:

@@ -124,11 +124,8 @@ def _times(processes: list[Lookups]) -> list[tuple[str, str]]:
     ]
 
 
-def _reads(files_read: dict[str, FilesRead | None]) -> list[tuple[str, str, str]]:
-    return [
-        (name, shown_bytes(read.bytes), f"{read.row_groups:,}") if read else (name, "not known", "not known")
-        for name, read in files_read.items()
-    ]
+def _reads(files_read: dict[str, FilesRead]) -> list[tuple[str, str, str]]:
+    return [(name, shown_bytes(read.bytes), f"{read.row_groups:,}") for name, read in files_read.items()]
 
 
 if __name__ == "__main__":

@@ -142,12 +142,7 @@ spine = pd.DataFrame(
         ),
     }
 )
-joined = (
-    store.get_point_in_time(spine, ["airport_weather:temp", "airport_weather:wind_speed"], with_timestamps=True)
-    .orderBy("airport", "event_timestamp")
-    .toArrow()
-    .to_pandas()
-)
+joined = store.get_point_in_time(spine, ["airport_weather:temp", "airport_weather:wind_speed"], with_timestamps=True)
 show(joined)
 
 # COMMAND ----------

@@ -160,8 +160,8 @@ show(history)
 asked = pd.DataFrame({"carrier": ["EV"], "event_timestamp": [june(8, 12)]})
 answers = {}
 for known_at in (None, june(9), "event"):
-    [row] = store.get_point_in_time(asked, "carrier_days:mean_delay", known_at=known_at).collect()
-    answers[str(known_at)] = row["mean_delay"]
+    joined = store.get_point_in_time(asked, "carrier_days:mean_delay", known_at=known_at)
+    answers[str(known_at)] = joined.mean_delay[0]
 show(pd.DataFrame({"mean delay": answers}).rename_axis("known_at").round(1))
 
 # COMMAND ----------

@@ -16,7 +16,5 @@ Host = Literal["in_process", "in_tasks", "by_shuffle"]
 def point_in_time(dataset: Dataset, spine: Any, host: Host, spark: SparkSession | None = None) -> Any:
     """All features for a spine of the data set: an Arrow table for an Arrow table, else a Spark DataFrame."""
     store = FeatureStore.open(Settings(warehouse=dataset.warehouse), spark=spark).tenant(TENANT)
-    options: dict[str, Any] = {"host": host}
-    if dataset.options.known_at == "event":
-        options["known_at"] = "event"
-    return store.get_point_in_time(spine, dataset.references, **options)
+    known_at = None if dataset.options.known_at == "none" else dataset.options.known_at
+    return store.get_point_in_time(spine, dataset.references, known_at=known_at, host=host)

@@ -43,7 +43,7 @@ _PROPERTIES = {
 }
 # In tables that track rows: the as-of join leaves arrays out of its sort and looks them up again by these.
 ROW_IDENTITY = "__row_identity"
-_WIDER = {pa.int32(): (pa.int64(),), pa.float32(): (pa.float64(),)}
+_WIDER = {pa.int32(): (pa.int64(), pa.float64()), pa.float32(): (pa.float64(),)}
 # Files of more bytes or rows are read by Spark; a text that comes again and again takes few bytes in a file.
 _MOST_LOCAL_BYTES, _MOST_LOCAL_ROWS = 1 << 28, 10_000_000
 # Each erasure makes writers in progress start again.

@@ -75,6 +75,14 @@ def _appended(spine: pa.Table, columns: Mapping[str, Any]) -> pa.Table:
     return spine
 
 
+def as_of_values(scope: Scope, spine: DataFrame, request: AsOfRequest, *, is_local: bool) -> DataFrame:
+    """The same as ``point_in_time``; the rows of a spine that ``is_local`` are brought back here, and joined here."""
+    if not is_local or _setting(scope) in ("in_tasks", "by_shuffle"):
+        return point_in_time(scope, spine, request)
+    joined: DataFrame = get_point_in_time(scope, spine.toArrow(), request, to="spark", host=None)
+    return joined
+
+
 @dataclass(frozen=True)
 class LocalSpine:
     """A spine in this process in exact Arrow types, its instants, and the files of the values that it may take."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
+
 from featurestore.frames.as_of.join_rules import KnownAt
 from featurestore.frames.as_of.spine import with_instants
 from featurestore.frames.columns import column
@@ -12,10 +14,9 @@ from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.schema import feature_fields
 from featurestore.frames.training_sets.missing import with_missing
 from featurestore.late_spark import Column, DataFrame, F, T
-from featurestore.operations.as_of.join import point_in_time
+from featurestore.operations.as_of.join import get_point_in_time
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup, resolve_lookup
-from featurestore.stores.arrow import to_spark
 from featurestore.stores.training_sets.manifests import Manifest
 
 _AT = "__at"
@@ -67,7 +68,7 @@ class SpineSample:
     scope: Scope
     manifest: Manifest
     lookups: tuple[ResolvedLookup, ...]
-    spine: DataFrame
+    spine: pa.Table
 
     @classmethod
     def of(cls, scope: Scope, rows: DataFrame, manifest: Manifest) -> SpineSample:
@@ -76,7 +77,7 @@ class SpineSample:
         timed = with_instants(rows, manifest.timestamp_column, scope.settings.timestamp_zone, _AT)
         saved = [_content(lookup).alias(_saved(index)) for index, lookup in enumerate(lookups)]
         table = timed.select(*(column(name) for name in manifest.key_columns), F.col(_AT), *saved).toArrow()
-        return cls(scope, manifest, lookups, to_spark(scope.spark, table))
+        return cls(scope, manifest, lookups, table)
 
     def joined(self, lookups: Sequence[ResolvedLookup], known_at: KnownAt) -> DataFrame:
         """The sample with the values of the lookups."""
@@ -87,7 +88,8 @@ class SpineSample:
             with_timestamps=True,
             table_versions={(group.name, group.version): group.table_version for group in self.manifest.groups},
         )
-        return point_in_time(self.scope, self.spine, request)
+        joined: DataFrame = get_point_in_time(self.scope, self.spine, request, to="spark", host=None)
+        return joined
 
 
 def as_served(sample: SpineSample) -> list[Reality]:

@@ -16,7 +16,7 @@ from featurestore.frames.training_sets.missing import with_missing
 from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import SPLIT
 from featurestore.late_spark import Column, DataFrame, F, Observation, Row
-from featurestore.operations.as_of.join import point_in_time
+from featurestore.operations.as_of.join import as_of_values
 from featurestore.operations.auditing.audit import audit
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import suppressions, without_erased_entities
@@ -45,17 +45,18 @@ def build_training_set(scope: Scope, spine: Spine, plan: TrainingSetPlan) -> Man
     its rows are checked: they must be as many as the spine's, with the spine's own content unchanged. Raises
     SpineError, InvariantError.
     """
-    whole = as_spine(scope.context, spine, plan.join)
+    whole, is_local = as_spine(scope.context, spine, plan.join), not isinstance(spine, DataFrame)
     check_columns(whole, plan)
     whole, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
     if plan.request.sample_size is None:
-        return build_parts(scope, [PartToBuild(whole, suppressed=suppressed)], plan)
+        return build_parts(scope, [PartToBuild(whole, suppressed=suppressed, is_local=is_local)], plan)
     # Persist: the same rows must be counted, sampled and joined.
     persisted = whole.persist()
     try:
         rows = persisted.count()
         sample = sample_rows(persisted, plan.request.sample_size, plan.request.seed, plan.request.strata)
-        return build_parts(scope, [PartToBuild(sample, sampled_from=rows, suppressed=suppressed)], plan)
+        part = PartToBuild(sample, sampled_from=rows, suppressed=suppressed, is_local=is_local)
+        return build_parts(scope, [part], plan)
     finally:
         persisted.unpersist()
 
@@ -71,6 +72,8 @@ class PartToBuild:
     sampled_from: int | None = None
     # The number of rows of erased entities that were removed from the spine.
     suppressed: int = 0
+    # Whether the rows came from this process, and so fit in its memory.
+    is_local: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,8 @@ def _joined(scope: Scope, part: PartToBuild, plan: TrainingSetPlan) -> _Joined:
     fingerprint = fingerprint_columns([column(name) for name in sorted(spine.columns)])
     before = spine.agg(*fingerprint).collect()[0]
     _check_sample(part, before["rows"], plan)
-    joined = point_in_time(scope, spine, replace(plan.join, table_versions=versions))
+    join = replace(plan.join, table_versions=versions)
+    joined = as_of_values(scope, spine, join, is_local=part.is_local)
     after, remaining = Observation(), Observation()
     complete = with_missing(joined.observe(after, *fingerprint), plan.join.feature_columns, plan.request.missing)
     rows, cuts = with_split(scope.context, spine, complete.observe(remaining, *fingerprint), plan)

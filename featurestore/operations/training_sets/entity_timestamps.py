@@ -90,9 +90,10 @@ def examples(
     *,
     entities: Entities | None,
     time_range: TimeRange | None,
-) -> DataFrame:
+) -> Spine:
     """The rows of ``spine`` within ``time_range``; without a spine, the times of stored values in that range.
 
+    A spine without a time range is returned as it is, and everything else is a Spark DataFrame.
     The values are those of the label if it is a feature, otherwise those of the features. Raises InvalidArgumentError
     without a spine and a time range, and for ``entities`` together with a spine.
     """
@@ -106,9 +107,9 @@ def examples(
         return pairs.withColumnRenamed("event_timestamp", plan.join.timestamp_column)
     if entities is not None:
         raise InvalidArgumentError("entities= goes with time_range= in place of a spine; filter the spine instead")
-    rows = as_spine(scope.context, spine, plan.join)
     if window is None:
-        return rows
+        return spine
+    rows = as_spine(scope.context, spine, plan.join)
     check_spine(rows, plan.join.timestamp_column)
     instants = instant_column(rows)
     timed = with_instants(rows, plan.join.timestamp_column, zone, instants)

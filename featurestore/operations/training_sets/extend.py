@@ -10,6 +10,7 @@ from featurestore.definitions.values.types import LOSSLESS_WIDENING
 from featurestore.errors import IncompatibleChangeError
 from featurestore.frames.columns import column
 from featurestore.frames.training_sets.missing import check_missing
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.reading.request import Spine
@@ -36,7 +37,8 @@ def extend_training_set(scope: Scope, manifest: Manifest, spine: Spine) -> Manif
     check_columns(added, plan)
     new, suppressed = without_erased_entities(scope, added, join.key_lookups)
     in_order = new.select(*(column(name) for name in manifest.spine_columns))
-    return build_parts(scope, [PartToBuild(in_order, suppressed=suppressed)], plan, base=manifest)
+    part = PartToBuild(in_order, suppressed=suppressed, is_local=not isinstance(spine, DataFrame))
+    return build_parts(scope, [part], plan, base=manifest)
 
 
 def _defined_now(context: Context, manifest: Manifest) -> list[GroupSnapshot]:

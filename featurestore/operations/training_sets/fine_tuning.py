@@ -20,7 +20,7 @@ from featurestore.frames.text.json_lines import LINE_END
 from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import PARTS, SPLIT
 from featurestore.late_spark import DataFrame, F
-from featurestore.operations.as_of.join import point_in_time
+from featurestore.operations.as_of.join import as_of_values
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.instants import argument_count
@@ -145,7 +145,7 @@ def load_for_fine_tuning(scope: Scope, spine: Spine, request: FineTuningRequest)
     ExportError (the path), SpineError, InvariantError.
     """
     plan = _planned(scope.context, request)
-    whole = as_spine(scope.context, spine, plan.join)
+    whole, is_local = as_spine(scope.context, spine, plan.join), not isinstance(spine, DataFrame)
     plan = replace(plan, format=_checked(whole, plan))
     whole, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
     record_export(scope.context, ExportRecord(scope.tenant_id, full_path(request.path), "fine_tuning", request.name))
@@ -155,7 +155,7 @@ def load_for_fine_tuning(scope: Scope, spine: Spine, request: FineTuningRequest)
         whole = _persisted(whole, stack)
         size = request.sample_size
         sample = whole if size is None else _persisted(sample_rows(whole, size, request.seed, request.strata), stack)
-        rows, cuts, groups = _joined(scope, sample, plan)
+        rows, cuts, groups = _joined(scope, sample, plan, is_local=is_local)
         lines = _persisted(_chat_lines(rows, plan), stack)
         counts = _counts(lines, sample.count(), request)
         if suppressed:
@@ -201,12 +201,12 @@ def _checked(spine: DataFrame, plan: _Plan) -> ChatFormat:
 
 
 def _joined(
-    scope: Scope, spine: DataFrame, plan: _Plan
+    scope: Scope, spine: DataFrame, plan: _Plan, *, is_local: bool
 ) -> tuple[DataFrame, SplitCuts | None, tuple[GroupSnapshot, ...]]:
     """The rows with their part, the cuts of the split, and the groups with the table versions that were read."""
     groups = group_snapshots(scope.context, plan, {})
     versions = {(group.name, group.version): group.table_version for group in groups}
-    joined = point_in_time(scope, spine, replace(plan.join, table_versions=versions))
+    joined = as_of_values(scope, spine, replace(plan.join, table_versions=versions), is_local=is_local)
     return *with_split(scope.context, spine, joined, plan), groups
 
 

@@ -398,7 +398,7 @@ class NativeTable:
         partitions = {name: f"partition.{name}" for name in table.metadata().partition_columns}
         bounded = [name for name in bounded if f"min.{name}" in names and f"max.{name}" in names]
         for name, value in (within or {}).items():
-            actions = actions.filter(pc.field(partitions[name]) == value)
+            actions = actions.filter(pc.equal(actions.column(partitions[name]), value))
         needed = ["path", "size_bytes", "num_records", *partitions.values()]
         needed += [f"{end}.{name}" for name in bounded for end in ("min", "max")]
         actions = actions.select([name for name in needed if name in names])

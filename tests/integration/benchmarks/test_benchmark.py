@@ -196,7 +196,7 @@ def test_a_goal_of_a_host_that_failed_is_not_met() -> None:
 
     [goal] = as_of_goals(result, result, memory_limit=None)
 
-    assert goal.cells == ("in_tasks / tempo", "0.67", "failed", "not met")
+    assert goal.cells == ("in_tasks / tempo", "0.70", "failed", "not met")
 
 
 def test_a_goal_in_the_report() -> None:

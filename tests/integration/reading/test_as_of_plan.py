@@ -32,7 +32,7 @@ USERS, DAYS = 150, 6
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(warehouse=str(tmp_path_factory.mktemp("plans") / "warehouse"))
+    return Settings(warehouse=str(tmp_path_factory.mktemp("plans") / "warehouse"), as_of_host="by_shuffle")
 
 
 @pytest.fixture(scope="module")

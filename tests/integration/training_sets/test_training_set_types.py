@@ -106,6 +106,10 @@ def test_a_process_that_knows_only_the_narrow_types_narrows_nothing(
 
     assert [tuple(row) for row in built.rows.select("f", "i", "j").collect()] == [(0.1, 2**53 + 1, 0.5)]
     assert FeatureDataLoader(store).rebuild("by_the_stale").manifest.content_hash == built.manifest.content_hash
+    for name, value in {"f": 0.1, "i": 2**53 + 1, "j": 0.5}.items():
+        found = store.get_feature_at_time(f"g:{name}", {"user_id": "ann"}, november(5))
+        assert found is not None
+        assert found.value == value
 
 
 def test_a_spine_of_other_types_is_refused(loader: FeatureDataLoader) -> None:
