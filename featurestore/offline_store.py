@@ -612,7 +612,7 @@ class OfflineStore:
         return cleanup(self._scope, retention_days=retention_days, dry_run=dry_run, groups=groups)
 
     def optimize(self, groups: Sequence[str] | None = None, *, dry_run: bool = False) -> Listing[OptimizeResult]:
-        """Rewrite partitions of many small files as few, sorted ones; one line per group. No answer changes.
+        """Rewrite small, overlapping or unsorted files as few sorted ones; one line per group. No answer changes.
 
         Safe while others write and read. See ``operations.upkeep.optimize``. Raises NotFoundError.
         """

@@ -39,7 +39,7 @@ SHIPPED_WITH_SPARK = (
 )
 
 _DECIDED_BY_SUBMIT = frozenset({"spark.master", "spark.submit.deployMode"})
-_GIB = 1024**3
+_MIB, _GIB = 1024**2, 1024**3
 
 
 def open_session(
@@ -151,6 +151,9 @@ def session_properties(settings: Settings, environ: Mapping[str, str] = os.envir
         "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # Delta takes these only from the session. Files of tables that only Spark writes get small row groups.
+        "spark.hadoop.parquet.block.size": str(8 * _MIB),
+        "spark.hadoop.parquet.dictionary.page.size": str(4 * _MIB),
         "spark.driver.memory": f"{_driver_memory_gib()}g",
     }
     under_submit = "PYSPARK_GATEWAY_PORT" in environ

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
+from featurestore.columnar.rows import file_layout
+from featurestore.columnar.rows.file_layout import are_sorted_runs, bytes_of_row, in_key_order, key_ranges
 from featurestore.columnar.rows.stored_rows import as_stored, in_file_order
 from featurestore.columnar.schema import PARTITION_COLUMNS, REJECTED, TIME_COLUMNS, values_schema
 from featurestore.definitions.feature_group import FeatureGroup
@@ -17,6 +19,7 @@ from featurestore.definitions.values.types import is_wider
 from featurestore.errors import TableBusyError
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW
+from featurestore.frames.rows.row_spread import by_date, by_key_range
 from featurestore.frames.rows.suppression import REASON
 from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
 from featurestore.late_spark import ArrayType, Column, DataFrame, F, StructField, StructType, py4j_errors, spark_errors
@@ -25,7 +28,7 @@ from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import LogFile, NativeTable, Snapshot
 from featurestore.stores.delta.pruning import Dates, Times, chosen_files, row_condition, with_keys
-from featurestore.stores.delta.table import DeltaTable, in_few_files, literal, spark_schema
+from featurestore.stores.delta.table import DeltaTable, literal, spark_schema
 from featurestore.stores.delta.task_files import write_in_tasks
 from featurestore.stores.delta.which_rows import Test, Where, equal
 from featurestore.stores.layout import Layout
@@ -136,27 +139,41 @@ class GroupTable:
 
     def append_values(self, good: DataFrame, record: BatchRecord, now: datetime) -> None:
         """Append a batch's good rows, once: a batch id that this tenant has already written changes nothing."""
-        stored = self.as_stored(good, record.tenant_id, now)
-        in_order = in_few_files(stored, "event_date").sortWithinPartitions(
-            *PARTITION_COLUMNS, *self.group.join_keys, "event_timestamp"
-        )
+        spread = self._spread(self.as_stored(good, record.tenant_id, now), record.written)
+        in_order = spread.sortWithinPartitions(*PARTITION_COLUMNS, *self.order)
+        limits = file_layout.LIMITS
         once = _transaction(record.tenant_id, record.batch_id)
         for _ in range(_MOST_WRITES):
             # Others may have given the table features that only Spark writes.
             if not self.takes_local_writes():
-                return self.values.append(in_order, once, record.to_json())
+                rows_of_file = max(1, limits.file_bytes // bytes_of_row(self.group))
+                return self.values.append(in_order, once, record.to_json(), rows_of_file)
             native = _native(self.values)
             if native.has_committed(once):
                 return None
             ground = native.write_ground()
             with storage_errors(native.path):
-                files = write_in_tasks(in_order, native.path, values_schema(self.group), PARTITION_COLUMNS)
+                files = write_in_tasks(in_order, native.path, values_schema(self.group), PARTITION_COLUMNS, limits)
             if native.append_files(files, ground, once, record.to_json()):
                 return None
         raise TableBusyError(
             f"table {self.values}: others changed its columns or properties, or erased rows, during each of "
             f"{_MOST_WRITES} tries to write; nothing was written. Try again"
         )
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The columns by which the rows of a partition are sorted."""
+        return (*self.group.join_keys, "event_timestamp")
+
+    def _spread(self, stored: DataFrame, rows: int) -> DataFrame:
+        """Spread a batch's rows over tasks: the rows of a date together, or if they are many, cut by key range."""
+        limits, row_bytes = file_layout.LIMITS, bytes_of_row(self.group)
+        if rows * row_bytes <= limits.file_bytes:
+            return by_date(stored)
+        counts = {row["event_date"]: row["count"] for row in stored.groupBy("event_date").count().collect()}
+        ranges = key_ranges(counts, row_bytes, limits)
+        return by_date(stored) if ranges is None else by_key_range(stored, ranges, self.order)
 
     def takes_local_writes(self) -> bool:
         """Whether rows can be appended without Spark."""
@@ -168,7 +185,8 @@ class GroupTable:
     def append_locally(self, good: pa.Table, record: BatchRecord, now: datetime) -> None:
         """The same as ``append_values``, without Spark; the table must take local writes."""
         rows = in_file_order(as_stored(good, self.group, record.tenant_id, now), self.group)
-        _native(self.values).append(rows, _transaction(record.tenant_id, record.batch_id), record.to_json())
+        once = _transaction(record.tenant_id, record.batch_id)
+        _native(self.values).append(rows, once, record.to_json(), file_layout.LIMITS)
 
     def delete_before(self, tenant_id: str, before: date) -> int:
         """Delete the tenant's rows of partitions before this one, and return their number; reads and writes no file."""
@@ -179,12 +197,36 @@ class GroupTable:
         return self.values.delete_partitions(where)
 
     def merge_locally(self, tenant_id: str, event_date: date) -> bool:
-        """Rewrite a partition's files as one, sorted, without Spark; returns False if only Spark can."""
+        """Rewrite a partition's files as few sorted ones, without Spark; returns False if only Spark can."""
         if not self.takes_local_writes():
             return False
         partition = equal(tenant_id=tenant_id, event_date=event_date)
-        _native(self.values).compact(partition, lambda rows: in_file_order(rows, self.group))
+        _native(self.values).compact(partition, lambda rows: in_file_order(rows, self.group), 1, file_layout.LIMITS)
         return True
+
+    def merge_in_tasks(self, tenant_id: str, event_date: date, laid_out: Callable[[DataFrame], DataFrame]) -> bool:
+        """Rewrite a partition's files in Spark's tasks, which have the rows as ``laid_out`` spreads and sorts them.
+
+        Returns False if only Spark's own writer can. Raises TableBusyError.
+        """
+        for _ in range(_MOST_WRITES):
+            if not self.takes_local_writes():
+                return False
+            native = _native(self.values)
+            ground, snapshot = native.write_ground(), native.snapshot(within={"tenant_id": tenant_id})
+            replaced = [file for file in snapshot.files if file.partition["event_date"] == event_date]
+            if not replaced:
+                return True
+            of_partition = (F.col("tenant_id") == F.lit(tenant_id)) & (F.col("event_date") == date_literal(event_date))
+            rows = laid_out(self.values.read(snapshot.version).where(of_partition))
+            with storage_errors(native.path):
+                files = write_in_tasks(rows, native.path, snapshot.schema, PARTITION_COLUMNS, file_layout.LIMITS)
+            if native.exchange_files(files, replaced, ground):
+                return True
+        raise TableBusyError(
+            f"table {self.values}: others changed the files of {event_date} during each of {_MOST_WRITES} tries to "
+            "rewrite them; the partition stays as it is. Try again"
+        )
 
     def append_rejected_locally(self, bad: pa.Table, tenant_id: str, batch_id: str, now: datetime) -> None:
         """The same as ``append_rejected``, without Spark."""
@@ -304,10 +346,27 @@ class GroupTable:
             return column(field.name)
         return column(field.name).cast(field.dataType).alias(field.name)
 
-    def files(self, tenant_id: str, version: int | None = None) -> list[LogFile]:
-        """Return the tenant's files in the newest version, or in ``version``, with their rows and bounds of times."""
+    def files(self, tenant_id: str, version: int | None = None, *, with_keys: bool = False) -> list[LogFile]:
+        """Return the tenant's files in the newest version, or in ``version``, with their rows and bounds of times.
+
+        ``with_keys``: also those of the join keys, if only Spark can tell; the log has them anyway.
+        """
         snapshot = self._snapshot(tenant_id, version)
-        return self._files_by_spark(tenant_id, version) if snapshot is None else snapshot.files
+        if snapshot is not None:
+            return snapshot.files
+        return self._files_by_spark(tenant_id, version, self.order if with_keys else ("event_timestamp",))
+
+    def are_sorted_runs(self, files: Sequence[LogFile]) -> bool:
+        """Whether a partition's files have small row groups, each a range of keys that overlaps no other.
+
+        The files are those of ``files`` with keys. If this process does not read them, only their bounds count.
+        """
+        limits, native = file_layout.LIMITS, self.values.native
+        if len(files) == 1 and files[0].rows <= limits.group_rows and files[0].bytes <= limits.group_bytes:
+            return True
+        if native is None or any(file.is_exact for file in files):
+            return in_key_order([[tuple(file.bounds.get(name) for name in self.order)] for file in files])
+        return are_sorted_runs([native.row_groups(file, self.order) for file in files], limits)
 
     def _snapshot(self, tenant_id: str, version: int | None) -> Snapshot | None:
         """The tenant's part of a version of the values by the log alone; None if only Spark can read it."""
@@ -320,13 +379,13 @@ class GroupTable:
             return None
         return snapshot if snapshot.is_plain else None
 
-    def _files_by_spark(self, tenant_id: str, version: int | None) -> list[LogFile]:
-        at = F.col("event_timestamp")
+    def _files_by_spark(self, tenant_id: str, version: int | None, bounded: Sequence[str]) -> list[LogFile]:
+        bounds = [F.array(F.min(column(name)), F.max(column(name))).alias(f"bounds {name}") for name in bounded]
         by_file = (
             self.values.read(version)
             .where(F.col("tenant_id") == F.lit(tenant_id))
             .groupBy("event_date", "_metadata.file_path", "_metadata.file_size")
-            .agg(F.count(F.lit(1)).alias("rows"), F.min(at).alias("oldest"), F.max(at).alias("newest"))
+            .agg(F.count(F.lit(1)).alias("rows"), *bounds)
         )
         return [
             LogFile(
@@ -334,7 +393,7 @@ class GroupTable:
                 bytes=row["file_size"],
                 rows=row["rows"],
                 partition={"tenant_id": tenant_id, "event_date": row["event_date"]},
-                bounds={"event_timestamp": (row["oldest"], row["newest"])},
+                bounds={name: tuple(row[f"bounds {name}"]) for name in bounded},
                 is_exact=True,
             )
             for row in by_file.toArrow().to_pylist()

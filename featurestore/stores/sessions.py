@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from featurestore.late_spark import SparkSession, is_remote
+
+
+def session_with(spark: SparkSession, settings: Mapping[str, str]) -> SparkSession:
+    """Return another session with the settings of ``spark``, and with these."""
+    session = separate_session(spark)
+    inherited = {key: value for key, value in spark.conf.getAll.items() if session.conf.get(key, None) != value}
+    for key, value in {**inherited, **settings}.items():
+        session.conf.set(key, value)
+    return session
 
 
 def separate_session(spark: SparkSession) -> SparkSession:

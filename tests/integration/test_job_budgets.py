@@ -9,6 +9,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore
+from featurestore.columnar.rows import file_layout
 from tests.conftest import Clock, OpenFeatureStore, spark_setting
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -114,6 +115,14 @@ def test_a_frame_is_written_with_four_jobs(spark: SparkSession, store: OfflineSt
     with as_in_production(spark):
         assert jobs.of(lambda: store.write_batch("visits", frame(spark))) <= 4
         assert jobs.of(lambda: store.write_batch("visits", frame(spark, worst=3))) <= 4
+
+
+def test_a_frame_larger_than_a_file_costs_three_jobs_more(
+    spark: SparkSession, store: OfflineStore, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_layout, "LIMITS", file_layout.FileLimits(file_bytes=1000))
+    with as_in_production(spark):
+        assert jobs.of(lambda: store.write_batch("visits", frame(spark))) <= 6
 
 
 def test_a_window_costs_five_jobs_more_than_its_sql(spark: SparkSession, store: OfflineStore, jobs: Jobs) -> None:

@@ -55,10 +55,10 @@ def vacuum(
 
 
 def optimize(invocation: Invocation, groups: Groups = None, dry_run: DryRun = False) -> None:
-    """Rewrite partitions of many small files as few, sorted ones; no answer changes."""
+    """Rewrite small, overlapping or unsorted files as few sorted ones; no answer changes."""
     tenant = invocation.required_tenant()
     store = invocation.open().tenant(tenant)
-    with invocation.working("Looking for small files" if dry_run else "Compacting small files"):
+    with invocation.working("Looking at files" if dry_run else "Rewriting files"):
         results = store.optimize(groups or None, dry_run=dry_run)
     invocation.answer([asdict(result) for result in results], results)
 

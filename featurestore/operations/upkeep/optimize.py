@@ -1,12 +1,13 @@
-"""Optimize: rewrite partitions of many small files as few large ones, in the order in which joins read them."""
+"""Optimize: rewrite partitions as few sorted runs, files in the order in which joins read them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 
+from featurestore.columnar.rows import file_layout
 from featurestore.columnar.schema import PARTITION_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Table, count, counted, size
@@ -17,18 +18,12 @@ from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.upkeep.retain import chosen_groups
+from featurestore.stores.delta.native_table import LogFile
 from featurestore.stores.delta.table import conflicts, literal
 
 OPTIMIZE = "optimize"
-_MIB = 1024**2
-# One task reads, sorts and writes a file of this size in seconds, and the file's range of keys is narrow enough that
-# lookups skip other files. Files ten times larger, as is usual for tables that are scanned whole, would make a lookup
-# of few keys read too much.
-TARGET_BYTES = 128 * _MIB
-# Rewriting files larger than this gains nothing: a partition cut into files of about the target has no smaller ones.
-GOOD_BYTES = TARGET_BYTES // 2
 # A partition up to this size is read, sorted and written by this process, in less time than a job of Spark's begins.
-_LOCAL_BYTES = TARGET_BYTES // 4
+_LOCAL_BYTES = 32 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -73,10 +68,11 @@ def describe_optimized(results: Sequence[OptimizeResult]) -> Display:
 
 @dataclass(frozen=True)
 class PartitionFiles:
-    """The sizes in bytes of one event date's files."""
+    """The sizes in bytes of one event date's files, and whether the files are sorted runs."""
 
     event_date: date
     sizes: tuple[int, ...]
+    are_sorted_runs: bool = True
 
     @property
     def bytes(self) -> int:
@@ -85,25 +81,36 @@ class PartitionFiles:
     @property
     def target_count(self) -> int:
         """The number of files that the partition's bytes should be in."""
-        return max(1, -(-self.bytes // TARGET_BYTES))
+        limits = file_layout.LIMITS
+        return 1 if self.bytes <= limits.file_bytes else -(-self.bytes // limits.target_bytes)
+
+    @property
+    def are_few(self) -> bool:
+        """Whether a file holds an eighth of what it may hold, on average, and so is worth its entry in the log.
+
+        The files of a batch that compresses well are small, because it is cut by its bytes before compression.
+        """
+        return len(self.sizes) <= max(1, -(-self.bytes // (file_layout.LIMITS.file_bytes // 8)))
 
     @property
     def is_good(self) -> bool:
-        return len(self.sizes) <= self.target_count or all(size >= GOOD_BYTES for size in self.sizes)
+        return self.are_few and self.are_sorted_runs
 
 
 def optimize(scope: Scope, groups: Sequence[str] | None, *, dry_run: bool) -> Listing[OptimizeResult]:
-    """Rewrite the tenant's partitions that have more files than their bytes need, each in a commit of its own.
+    """Rewrite the tenant's partitions that are not a few sorted runs, each in a commit of its own.
 
-    The rows stay the same, sorted by join keys and event timestamp, in files with new statistics: every query gives the
-    same answer, the Change Data Feed shows nothing, and rows that others append during the run stay where they are. A
-    good partition is not touched: it is one file, or has no more files than its bytes need, or its files are large. The
-    run covers every major version of a group. A table of an older version of this package, whose columns may be widened
-    and never were, becomes readable to other readers than Spark. Safe to interrupt and to repeat. Raises NotFoundError.
+    The rows stay the same, sorted by join keys and event timestamp, in files with small row groups and new statistics;
+    a partition of several files is cut by key range. Every query gives the same answer, the Change Data Feed shows
+    nothing, and rows that others append during the run stay where they are. A good partition is not touched: its files
+    are few for its bytes, have small row groups, and no two files or row groups overlap in keys and time. The log and
+    the files' footers tell; if only Spark reaches the files, the log and the bounds of the keys. The run covers every
+    major version of a group. A table of an older version of this package, whose columns may be widened and never were,
+    becomes readable to other readers than Spark. Safe to interrupt and to repeat. Raises NotFoundError.
     """
     chosen = chosen_groups(scope.context, groups)
     if dry_run:
-        return Listing((_planned(group, _files(scope, group)) for group in chosen), describe_optimized)
+        return Listing((_planned(group, _checked(scope, group)) for group in chosen), describe_optimized)
     with recorded_run(scope, OPTIMIZE) as job:
         results = [_optimize_group(scope, group) for group in chosen]
         job.report({"groups": [asdict(result) for result in results if result.rewritten or result.busy]})
@@ -112,7 +119,7 @@ def optimize(scope: Scope, groups: Sequence[str] | None, *, dry_run: bool) -> Li
 
 def _optimize_group(scope: Scope, group: FeatureGroup) -> OptimizeResult:
     scope.table(group).values.drop_idle_type_widening()
-    before = _files(scope, group)
+    before = _checked(scope, group)
     planned = _planned(group, before)
     if not planned.rewritten:
         return _result(group, before, before, 0, 0, None, dry_run=False)
@@ -129,7 +136,7 @@ def _optimize_group(scope: Scope, group: FeatureGroup) -> OptimizeResult:
                 busy += 1
             scope.step("optimize.rewritten")
     version = scope.table(group).values.version()
-    after = _files(scope, group)
+    after = [_partition(*files) for files in _files(scope.table(group).files(scope.tenant_id)).items()]
     return _result(group, before, after, planned.rewritten - busy, busy, version, dry_run=False)
 
 
@@ -138,25 +145,42 @@ def _conflicts() -> tuple[type[Exception], ...]:
 
 
 def rewrite_partition(scope: Scope, group: FeatureGroup, event_date: date, files: int) -> None:
-    """Rewrite one event date's rows, sorted, as this many files; only the layout changes."""
+    """Rewrite one event date's rows, sorted, as about this many files; only the layout changes."""
+    table = scope.table(group)
 
     def laid_out(rows: DataFrame) -> DataFrame:
-        order = [column(name) for name in (*group.join_keys, "event_timestamp")]
+        order = [column(name) for name in table.order]
         # Each of several files is a range of keys, so that readers can skip it by its statistics.
         spread = rows.coalesce(1) if files == 1 else rows.repartitionByRange(files, *order)
         # The partition's columns come first, as the writer expects; it would otherwise sort again, by these alone.
         return spread.sortWithinPartitions(*PARTITION_COLUMNS, *order)
 
-    where = f"tenant_id = {literal(scope.tenant_id)} AND event_date = DATE{literal(event_date.isoformat())}"
-    scope.table(group).values.lay_out_anew(where, laid_out)
+    if not table.merge_in_tasks(scope.tenant_id, event_date, laid_out):
+        where = f"tenant_id = {literal(scope.tenant_id)} AND event_date = DATE{literal(event_date.isoformat())}"
+        table.values.lay_out_anew(where, laid_out)
 
 
-def _files(scope: Scope, group: FeatureGroup) -> list[PartitionFiles]:
-    """The tenant's partitions with their files, by date."""
-    sizes: dict[date, list[int]] = defaultdict(list)
-    for file in scope.table(group).files(scope.tenant_id):
-        sizes[file.partition["event_date"]].append(file.bytes)
-    return [PartitionFiles(day, tuple(sorted(sizes[day]))) for day in sorted(sizes)]
+def _files(files: Iterable[LogFile]) -> dict[date, list[LogFile]]:
+    """The files of each partition, by date."""
+    of_date: dict[date, list[LogFile]] = defaultdict(list)
+    for file in files:
+        of_date[file.partition["event_date"]].append(file)
+    return {day: of_date[day] for day in sorted(of_date)}
+
+
+def _checked(scope: Scope, group: FeatureGroup) -> list[PartitionFiles]:
+    """The tenant's partitions by date; only the files of those that could be good are looked at."""
+    table = scope.table(group)
+    by_date = _files(table.files(scope.tenant_id, with_keys=True))
+    partitions = [(_partition(day, files), files) for day, files in by_date.items()]
+    return [
+        replace(partition, are_sorted_runs=table.are_sorted_runs(files)) if partition.are_few else partition
+        for partition, files in partitions
+    ]
+
+
+def _partition(day: date, files: Sequence[LogFile]) -> PartitionFiles:
+    return PartitionFiles(day, tuple(sorted(file.bytes for file in files)))
 
 
 def _planned(group: FeatureGroup, partitions: Sequence[PartitionFiles]) -> OptimizeResult:

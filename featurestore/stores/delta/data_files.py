@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,17 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-# Small row groups let a reader of a few keys skip most of a file.
-ROW_GROUP_BYTES = 8 * 1024**2
-# Room for the dictionary of a column of keys; beyond it Parquet stores each key in full.
-_DICTIONARY_BYTES = 4 * 1024**2
-# Delta's own limits: statistics of the first columns, and of a text its first characters.
-_INDEXED_COLUMNS = 32
-_TEXT_PREFIX = 32
-_LAST_CHARACTER = "\U0010ffff"
-# Python's instants in microseconds since 1970, up to the last that is a whole millisecond, and its days.
-_INSTANTS = (-62_135_596_800_000_000, 253_402_300_799_999_000)
-_DAYS = (-719_162, 2_932_896)
+from featurestore.columnar.rows.file_layout import DICTIONARY_BYTES, LIMITS, FileLimits, RowGroup, row_groups
+from featurestore.columnar.rows.file_statistics import FileStatistics
+
 # The folder of rows without a partition's value, and what Hive escapes in the names of other folders.
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{}\[\]^]")
@@ -45,9 +36,13 @@ class DataFile:
     modified: int
 
 
-def write_files(root: str, rows: pa.Table, partition_by: Sequence[str]) -> list[DataFile]:
-    """Write each partition's rows, in their order, to a new file; rows of one partition must be next to each other."""
-    return [_write_file(root, part, values) for values, part in in_partitions(rows, partition_by)]
+def write_files(root: str, rows: pa.Table, partition_by: Sequence[str], limits: FileLimits = LIMITS) -> list[DataFile]:
+    """Write each partition's rows, in their order, to new files; rows of one partition must be next to each other."""
+    return [
+        file
+        for partition, part in in_partitions(rows, partition_by)
+        for file in _write_partition(root, part, partition, limits)
+    ]
 
 
 def in_partitions(rows: pa.Table, by: Sequence[str]) -> Iterator[tuple[dict[str, str | None], pa.Table]]:
@@ -94,16 +89,76 @@ def _escape(character: re.Match[str]) -> str:
     return f"%{ord(character[0]):02X}"
 
 
-def _write_file(root: str, rows: pa.Table, partition: Mapping[str, str | None]) -> DataFile:
-    rows_of_group = max(1, ROW_GROUP_BYTES * rows.num_rows // max(1, rows.nbytes))
-    file = NewFile(root, partition, rows.schema)
+def _write_partition(
+    root: str, rows: pa.Table, partition: Mapping[str, str | None], limits: FileLimits
+) -> list[DataFile]:
+    files = NewFiles(root, partition, rows.schema, limits)
     try:
-        for first in range(0, rows.num_rows, rows_of_group):
-            file.append(rows.slice(first, rows_of_group))
-        return file.close()
+        files.append(rows)
+        return files.close()
     except BaseException:
-        file.discard()
+        files.discard()
         raise
+
+
+class NewFiles:
+    """The files of one partition that are being written; a full file is followed by another.
+
+    Rows stay in the order in which they come. If they are sorted, each file is a range of keys.
+    """
+
+    def __init__(
+        self, root: str, partition: Mapping[str, str | None], schema: pa.Schema, limits: FileLimits = LIMITS
+    ) -> None:
+        self._root, self._partition, self._schema, self._limits = root, partition, schema, limits
+        self._waiting: list[pa.Table] = []
+        self._file: NewFile | None = None
+        self._written: list[DataFile] = []
+
+    def append(self, rows: pa.Table) -> None:
+        """Write what fills row groups; the rest waits for more rows."""
+        self._waiting.append(rows)
+        if (
+            sum(part.num_rows for part in self._waiting) >= self._limits.group_rows
+            or sum(part.nbytes for part in self._waiting) >= self._limits.group_bytes
+        ):
+            self._waiting = [last for last in [self._write_waiting()] if last is not None]
+
+    def close(self) -> list[DataFile]:
+        """Write the rest, and return all files; none if there were no rows."""
+        last = self._write_waiting() if self._waiting else None
+        if last is not None:
+            self._write(last)
+        self._close_file()
+        return self._written
+
+    def discard(self) -> None:
+        """Remove what was written: a full disk needs its room."""
+        if self._file is not None:
+            self._file.discard()
+        for file in self._written:
+            Path(self._root, file.path).unlink(missing_ok=True)
+
+    def _write_waiting(self) -> pa.Table | None:
+        """Write all row groups of the waiting rows but the last, and return that one."""
+        last = None
+        for group in row_groups(pa.concat_tables(self._waiting), self._limits):
+            if last is not None:
+                self._write(last)
+            last = group
+        return last
+
+    def _write(self, group: pa.Table) -> None:
+        if self._file is not None and self._file.bytes + group.nbytes > self._limits.file_bytes:
+            self._close_file()
+        if self._file is None:
+            self._file = NewFile(self._root, self._partition, self._schema)
+        self._file.append(group)
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._written.append(self._file.close())
+            self._file = None
 
 
 class NewFile:
@@ -120,12 +175,17 @@ class NewFile:
             schema,
             compression="snappy",
             coerce_timestamps="us",
-            dictionary_pagesize_limit=_DICTIONARY_BYTES,
+            dictionary_pagesize_limit=DICTIONARY_BYTES,
             # Spark skips a file with only negative zeros by their dictionary, when it looks for zeros.
             use_dictionary=[field.name for field in schema if _has_statistics(field.type)],
             write_statistics=[field.name for field in schema if _has_statistics(field.type)],
             store_schema=False,
         )
+
+    @property
+    def bytes(self) -> int:
+        """What has been written so far."""
+        return self._file.stat().st_size
 
     def append(self, rows: pa.Table) -> None:
         """Write the rows as one row group."""
@@ -147,99 +207,30 @@ class NewFile:
         self._file.unlink(missing_ok=True)
 
 
+def stored_row_groups(root: str, path: str, columns: Sequence[str]) -> list[RowGroup]:
+    """Return a file's row groups with the bounds of these columns, by its footer.
+
+    Bounds are as Parquet stores them: texts as bytes, times and dates as whole numbers, which have the same order.
+    """
+    footer = pq.read_metadata(Path(root, path))
+    places = {footer.schema.column(place).path: place for place in range(footer.num_columns)}
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    return [
+        RowGroup(group.num_rows, group.total_byte_size, tuple(_stored_bounds(group, places[name]) for name in columns))
+        for group in groups
+    ]
+
+
+def _stored_bounds(group: Any, place: int) -> tuple[Any, Any] | None:
+    statistics = group.column(place).statistics
+    if statistics is None or not statistics.has_min_max:
+        return None
+    return statistics.min_raw, statistics.max_raw
+
+
 def _has_statistics(kind: pa.DataType) -> bool:
     """Whether row groups are skipped by a column: Arrow's bounds ignore NaN, which Spark orders after every number."""
     return not pa.types.is_floating(kind) and not pa.types.is_nested(kind)
-
-
-class FileStatistics:
-    """The number of rows, and of each of the first columns its nulls and bounds, which may be wider than its values."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-        self._nulls: dict[str, int] = {}
-        # A column without bounds (NaN, or a type that Delta keeps none of) has None.
-        self._bounds: dict[str, tuple[Any, Any] | None] = {}
-
-    def add(self, rows: pa.Table) -> None:
-        self.rows += rows.num_rows
-        for name in rows.column_names[:_INDEXED_COLUMNS]:
-            column = rows.column(name)
-            self._nulls[name] = self._nulls.get(name, 0) + column.null_count
-            if column.null_count == len(column):
-                continue
-            bounds, known = _bounds(column), self._bounds.get(name, ())
-            if bounds is None or known is None:
-                self._bounds[name] = None
-            else:
-                both = (*bounds, *known)
-                self._bounds[name] = min(both), max(both)
-
-    def to_json(self) -> str:
-        """The statistics in the words of Delta's log."""
-        smallest, largest = {}, {}
-        for name, bounds in self._bounds.items():
-            rounded = None if bounds is None else _rounded(*bounds)
-            if rounded is not None:
-                smallest[name], largest[name] = rounded
-        return json.dumps(
-            {"numRecords": self.rows, "minValues": smallest, "maxValues": largest, "nullCount": self._nulls}
-        )
-
-
-def _bounds(column: pa.ChunkedArray) -> tuple[Any, Any] | None:
-    """The bounds of a column that has values; None if there are none that a reader could skip files by."""
-    kind = column.type
-    if not (
-        pa.types.is_string(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_date(kind)
-        or pa.types.is_timestamp(kind)
-    ):
-        return None
-    # Spark orders NaN after every number, so a file with one has no largest number that JSON can hold.
-    if pa.types.is_floating(kind) and not pc.all(pc.is_finite(column)).as_py():
-        return None
-    if pa.types.is_timestamp(kind):
-        return _instant_bounds(column)
-    both = pc.min_max(column)
-    if pa.types.is_date32(kind):
-        days = both.cast(pa.struct([("min", pa.int32()), ("max", pa.int32())])).as_py()
-        if not (_DAYS[0] <= days["min"] and days["max"] <= _DAYS[1]):
-            return None
-    bounds = both.as_py()
-    return bounds["min"], bounds["max"]
-
-
-def _instant_bounds(column: pa.ChunkedArray) -> tuple[datetime, datetime] | None:
-    """None for times without a zone, and for instants that Python has not."""
-    if column.type.tz is None:
-        return None
-    instants = pc.min_max(column.cast(pa.timestamp("us", "UTC")))
-    micros = instants.cast(pa.struct([("min", pa.int64()), ("max", pa.int64())])).as_py()
-    if not (_INSTANTS[0] <= micros["min"] and micros["max"] <= _INSTANTS[1]):
-        return None
-    bounds = instants.as_py()
-    return bounds["min"], bounds["max"]
-
-
-def _rounded(least: Any, greatest: Any) -> tuple[Any, Any] | None:
-    """The bounds as the log keeps them: no tighter. None if nothing so short is surely larger."""
-    if isinstance(least, str):
-        low, high, cut = least[:_TEXT_PREFIX], greatest[:_TEXT_PREFIX], greatest[_TEXT_PREFIX:]
-        return None if cut > _LAST_CHARACTER else (low, high + _LAST_CHARACTER if cut else high)
-    if isinstance(least, datetime):
-        # Delta keeps milliseconds.
-        up = greatest if greatest.microsecond % 1000 == 0 else greatest + timedelta(milliseconds=1)
-        return _instant(least), _instant(up)
-    if isinstance(least, date):
-        return least.isoformat(), greatest.isoformat()
-    return least, greatest
-
-
-def _instant(at: datetime) -> str:
-    return at.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def read_file(

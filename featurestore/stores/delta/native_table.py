@@ -19,9 +19,16 @@ import pyarrow.parquet as pq
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction
 
-from featurestore.errors import StorageError
+from featurestore.columnar.rows.file_layout import LIMITS, FileLimits, RowGroup
+from featurestore.errors import InvariantError, StorageError
 from featurestore.stores.delta.commit_checksum import complete_checksums
-from featurestore.stores.delta.data_files import DataFile, partition_text, read_file, write_files
+from featurestore.stores.delta.data_files import (
+    DataFile,
+    partition_text,
+    read_file,
+    stored_row_groups,
+    write_files,
+)
 from featurestore.stores.delta.log import COMMIT, LogCommit, Transaction
 from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.delta.native_errors import is_unsupported, native_errors
@@ -259,7 +266,13 @@ class NativeTable:
         return not any("delta.typeChanges" in field.metadata for field in table.schema().fields)
 
     @_writing
-    def append(self, rows: pa.Table, transaction: Transaction | None = None, metadata: str | None = None) -> None:
+    def append(
+        self,
+        rows: pa.Table,
+        transaction: Transaction | None = None,
+        metadata: str | None = None,
+        limits: FileLimits = LIMITS,
+    ) -> None:
         """Append rows, which are in the order of the partitions.
 
         With a ``transaction`` a repeated append changes nothing. ``metadata``: the commit's user metadata.
@@ -267,7 +280,8 @@ class NativeTable:
         table = self._open_to_write()
         if _is_repeated(table, transaction):
             return
-        added = write_files(self.path, _typed(rows, pa.schema(table.schema())), table.metadata().partition_columns)
+        by = table.metadata().partition_columns
+        added = write_files(self.path, _typed(rows, pa.schema(table.schema())), by, limits)
         self._commit(table, added, (), transaction=transaction, metadata=metadata)
 
     @_checked
@@ -292,14 +306,50 @@ class NativeTable:
         if _is_repeated(table, transaction):
             # Whoever wrote it: these may be the committed files themselves.
             return True
-        paths = [Path(self.path, file.path) for file in files]
-        if _ground(table) != ground or not all(path.is_file() for path in paths):
-            for path in paths:
-                path.unlink(missing_ok=True)
+        if not self._are_current(table, files, ground):
             return False
         self._check_plain_writes(table)
         self._commit(table, files, (), transaction=transaction, metadata=metadata)
         return True
+
+    @_writing
+    def exchange_files(self, added: Sequence[DataFile], removed: Sequence[LogFile], ground: WriteGround) -> bool:
+        """Put files that were written since ``ground`` in the place of others that hold the same rows.
+
+        Returns False, and removes the files, if they must be written again: see ``append_files``, or others removed or
+        rewrote one of the files meanwhile.
+        """
+        table = self._open()
+        if not self._are_current(table, added, ground, removed):
+            return False
+        if sum(file.rows for file in added) != sum(file.rows for file in removed):
+            raise InvariantError(
+                f"table {self.path}: the rewritten files do not have as many rows as the files that they replace; "
+                "nothing was committed. Please report this"
+            )
+        self._check_plain_writes(table)
+        self._commit(table, added, removed, data_change=False, is_decided=True)
+        return True
+
+    def _are_current(
+        self,
+        table: deltalake.DeltaTable,
+        written: Sequence[DataFile],
+        ground: WriteGround,
+        replaced: Sequence[LogFile] = (),
+    ) -> bool:
+        """Whether files that were written since ``ground`` may be committed; if not, they are removed."""
+        paths = [Path(self.path, file.path) for file in written]
+        live = {file.path for file in self._files(table)} if replaced else set()
+        if (
+            _ground(table) == ground
+            and all(path.is_file() for path in paths)
+            and all(file.path in live for file in replaced)
+        ):
+            return True
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return False
 
     @_checked
     def has_committed(self, transaction: Transaction) -> bool:
@@ -388,6 +438,12 @@ class NativeTable:
         """Return the rows of one file with these columns."""
         with native_errors(self.path, file.path):
             return read_file(self.path, file.path, file.partition, schema, filters)
+
+    @_checked
+    def row_groups(self, file: LogFile, columns: Sequence[str]) -> list[RowGroup]:
+        """Return a file's row groups with the bounds of these columns, by its footer."""
+        with native_errors(self.path, file.path):
+            return stored_row_groups(self.path, file.path, columns)
 
     def _files(
         self, table: deltalake.DeltaTable, within: Mapping[str, str] | None = None, bounded: Sequence[str] = ()
@@ -502,22 +558,28 @@ class NativeTable:
         self._rewrite(where, lambda _: None, None)
 
     @_writing
-    def compact(self, where: Where = (), in_order: Callable[[pa.Table], pa.Table] = lambda rows: rows) -> None:
-        """Rewrite each partition's files as one, in one commit that changes no rows.
+    def compact(
+        self,
+        where: Where = (),
+        in_order: Callable[[pa.Table], pa.Table] = lambda rows: rows,
+        fewest_files: int = 2,
+        limits: FileLimits = LIMITS,
+    ) -> None:
+        """Rewrite the files of partitions that have at least ``fewest_files`` as few ones, in one commit.
 
-        ``where``: a condition on partition columns. ``in_order`` sorts the rows of a partition.
+        No row changes. ``where``: a condition on partition columns. ``in_order`` sorts the rows of a partition.
         """
         table = self._open_to_write()
         schema, by = pa.schema(table.schema()), table.metadata().partition_columns
         parts: dict[tuple[Any, ...], list[LogFile]] = {}
         for file in self._may_hold(self._files(table), where, schema):
             parts.setdefault(tuple(file.partition.values()), []).append(file)
-        removed = [file for files in parts.values() if len(files) > 1 for file in files]
+        chosen = [files for files in parts.values() if len(files) >= fewest_files]
+        removed = [file for files in chosen for file in files]
         written = []
-        for files in parts.values():
-            if len(files) > 1:
-                rows = pa.concat_tables([self.read_data(file, schema) for file in files])
-                written += write_files(self.path, in_order(rows), by)
+        for files in chosen:
+            rows = pa.concat_tables([self.read_data(file, schema) for file in files])
+            written += write_files(self.path, in_order(rows), by, limits)
         if removed:
             self._commit(table, written, removed, data_change=False, is_decided=True)
 

@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 import pyarrow as pa
 
+from featurestore.columnar.rows.file_layout import DICTIONARY_BYTES, ROW_GROUP_BYTES, ROW_GROUP_ROWS
 from featurestore.late_spark import (
     Column,
     DataFrame,
@@ -31,6 +32,7 @@ from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.writer_lock import WriterLock
+from featurestore.stores.sessions import session_with
 from featurestore.stores.storage_faults import storage_errors
 
 Params = ParamSpec("Params")
@@ -52,6 +54,12 @@ def conflicts() -> tuple[type[Exception], ...]:
     )
 
 
+# As our own files have them.
+_ROW_GROUPS = {
+    "parquet.block.size": str(ROW_GROUP_BYTES),
+    "parquet.block.row.count.limit": str(ROW_GROUP_ROWS),
+    "parquet.dictionary.page.size": str(DICTIONARY_BYTES),
+}
 _NEEDS_FEATURES = ("delta.enable", "delta.feature.", "delta.columnMapping.", "delta.checkpointPolicy")
 
 
@@ -110,17 +118,6 @@ def literal(text: str) -> str:
 def column_sql(field: StructField) -> str:
     """Return the column's definition for CREATE TABLE and ADD COLUMNS."""
     return f"{quote(field.name)} {field.dataType.simpleString()}"
-
-
-def in_few_files(rows: DataFrame, *by: str) -> DataFrame:
-    """Distribute rows over tasks so that each value of ``by`` is written to few files; without ``by``, all rows are.
-
-    Adaptive execution merges small partitions and splits a huge value into several tasks. If it is off, Spark ignores
-    the hint, so each value goes to one task and one file, however large it is.
-    """
-    if (rows.sparkSession.conf.get("spark.sql.adaptive.enabled") or "").lower() != "false":
-        return rows.hint("rebalance", *by)
-    return rows.repartition(*by) if by else rows.repartition(1)
 
 
 def spark_schema(schema: pa.Schema) -> StructType:
@@ -283,8 +280,17 @@ class DeltaTable:
         self.spark.sql(f"ALTER TABLE {self.sql} SET TBLPROPERTIES ({_pairs(properties)})")
 
     @_with_retries
-    def append(self, rows: DataFrame, transaction: Transaction | None = None, metadata: str | None = None) -> None:
+    def append(
+        self,
+        rows: DataFrame,
+        transaction: Transaction | None = None,
+        metadata: str | None = None,
+        rows_of_file: int | None = None,
+    ) -> None:
+        """Append rows. With ``rows_of_file``, a task that has more of them writes several files."""
         writer = rows.write.format("delta").mode("append")
+        if rows_of_file is not None:
+            writer = writer.option("maxRecordsPerFile", rows_of_file)
         if transaction is not None:
             writer = writer.option("txnAppId", transaction.app_id).option("txnVersion", transaction.version)
         if metadata is not None:
@@ -306,7 +312,9 @@ class DeltaTable:
         The Change Data Feed records nothing. Rows that others append meanwhile cause no conflict and stay in place.
         Each retry reads the rows again: a frame made before another writer's commit would conflict with it every time.
         """
-        self._overwrite(laid_out(self.read().where(where)), where, data_change=False)
+        # Delta takes the size of row groups only from the session, which belongs to the user.
+        table = self.within(session_with(self.spark, _ROW_GROUPS))
+        table._overwrite(laid_out(table.read().where(where)), where, data_change=False)
 
     def _overwrite(self, rows: DataFrame, where: str, data_change: bool) -> None:
         writer = rows.write.format("delta").mode("overwrite").option("replaceWhere", where)

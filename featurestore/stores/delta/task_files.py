@@ -12,23 +12,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
+from featurestore.columnar.rows.file_layout import FileLimits
 from featurestore.late_spark import DataFrame
-from featurestore.stores.delta.data_files import ROW_GROUP_BYTES, DataFile, NewFile, in_partitions
+from featurestore.stores.delta.data_files import DataFile, NewFiles, in_partitions
 
 _COLUMNS = "path string, bytes bigint, rows bigint, partition string, statistics string, modified bigint"
 
 
-def write_in_tasks(rows: DataFrame, root: str, schema: pa.Schema, partition_by: Sequence[str]) -> list[DataFile]:
+def write_in_tasks(
+    rows: DataFrame, root: str, schema: pa.Schema, partition_by: Sequence[str], limits: FileLimits
+) -> list[DataFile]:
     """Write the rows, each task's in their order; rows of one partition must be next to each other in a task."""
-    written = rows.mapInArrow(_writer(root, schema, tuple(partition_by)), _COLUMNS).toArrow().to_pylist()
+    written = rows.mapInArrow(_writer(root, schema, tuple(partition_by), limits), _COLUMNS).toArrow().to_pylist()
     return [DataFile(**(file | {"partition": json.loads(file["partition"])})) for file in written]
 
 
 def _writer(
-    root: str, schema: pa.Schema, by: tuple[str, ...]
+    root: str, schema: pa.Schema, by: tuple[str, ...], limits: FileLimits
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def write(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        files = [_described(file) for file in _written(batches, root, schema, by)]
+        files = [_described(file) for file in _written(batches, root, schema, by, limits)]
         if files:
             yield pa.RecordBatch.from_pylist(files)
 
@@ -40,28 +43,18 @@ def _described(file: DataFile) -> dict[str, object]:
 
 
 def _written(
-    batches: Iterable[pa.RecordBatch], root: str, schema: pa.Schema, by: tuple[str, ...]
+    batches: Iterable[pa.RecordBatch], root: str, schema: pa.Schema, by: tuple[str, ...], limits: FileLimits
 ) -> Iterator[DataFile]:
-    """Write a file for each partition, a row group whenever enough rows have come."""
+    """Write each partition's files, a row group whenever enough rows have come."""
     current: tuple[str | None, ...] | None = None
-    file: NewFile | None = None
-    waiting: list[pa.Table] = []
+    files: NewFiles | None = None
     for batch in batches:
         for partition, rows in in_partitions(pa.Table.from_batches([batch]).cast(schema), by):
             values = tuple(partition.values())
-            if file is None or values != current:
-                if file is not None:
-                    yield _finished(file, waiting)
-                file, current, waiting = NewFile(root, partition, rows.schema), values, []
-            waiting.append(rows)
-            if sum(part.nbytes for part in waiting) >= ROW_GROUP_BYTES:
-                file.append(pa.concat_tables(waiting))
-                waiting = []
-    if file is not None:
-        yield _finished(file, waiting)
-
-
-def _finished(file: NewFile, waiting: Sequence[pa.Table]) -> DataFile:
-    if waiting:
-        file.append(pa.concat_tables(waiting))
-    return file.close()
+            if files is None or values != current:
+                if files is not None:
+                    yield from files.close()
+                files, current = NewFiles(root, partition, rows.schema, limits), values
+            files.append(rows)
+    if files is not None:
+        yield from files.close()

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore
+from featurestore.columnar.rows.file_layout import FILE_BYTES
 from featurestore.frames.fingerprint import content_hash
-from featurestore.operations.upkeep.optimize import GOOD_BYTES, TARGET_BYTES, PartitionFiles
+from featurestore.operations.upkeep.optimize import PartitionFiles
 from featurestore.stores.delta.table_files import TableFiles
 from tests.conftest import Clock, OpenFeatureStore
 
@@ -124,16 +125,19 @@ def test_rows_appended_concurrently_are_neither_lost_nor_duplicated(
 
 
 def test_good_partitions_are_recognized() -> None:
-    def is_good(*sizes: int) -> bool:
-        return PartitionFiles(date(2026, 1, 1), sizes).is_good
+    def partition(*sizes: int, are_sorted_runs: bool = True) -> PartitionFiles:
+        return PartitionFiles(date(2026, 1, 1), sizes, are_sorted_runs)
 
-    assert is_good(1)
-    assert not is_good(1, 1)
-    assert is_good(GOOD_BYTES, GOOD_BYTES, GOOD_BYTES)
-    assert not is_good(GOOD_BYTES, 1)
-    assert is_good(TARGET_BYTES, 1)
-    assert PartitionFiles(date(2026, 1, 1), (TARGET_BYTES, 1)).target_count == 2
+    eighth = FILE_BYTES // 8
+    assert partition(1).is_good
+    assert not partition(1, are_sorted_runs=False).is_good
+    assert not partition(1, 1).is_good
+    assert partition(eighth, eighth, eighth).is_good
+    assert not partition(eighth, eighth, are_sorted_runs=False).is_good
+    assert not partition(eighth - 1, 1).is_good
+    assert partition(FILE_BYTES, 1).is_good
+    assert [partition(size).target_count for size in (1, FILE_BYTES, FILE_BYTES + 1, 3 * FILE_BYTES)] == [1, 1, 2, 4]
     # What a partition was cut into is good, however many bytes it has.
-    for number in (1, 2, 3, 10):
-        size = (number * TARGET_BYTES - TARGET_BYTES + 1) // number
-        assert is_good(*[max(1, size)] * number)
+    for size in (FILE_BYTES + 1, 2 * FILE_BYTES, 9 * FILE_BYTES):
+        number = partition(size).target_count
+        assert partition(*[size // number] * number).is_good

@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake.exceptions import CommitFailedError
 
+from featurestore.columnar.rows.file_statistics import FileStatistics
 from featurestore.errors import FeatureStoreError, NotFoundError, StorageError, TableBusyError
 from featurestore.stores.delta import native_table as native_table_module
-from featurestore.stores.delta.data_files import FileStatistics, write_files
+from featurestore.stores.delta.data_files import write_files
 from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_errors import native_errors
 from featurestore.stores.delta.native_table import NativeTable
