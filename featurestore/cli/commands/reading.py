@@ -110,6 +110,12 @@ def join(
     with_timestamps: Annotated[
         bool, typer.Option("--with-timestamps", help="Also show the newest event timestamp per group.")
     ] = False,
+    host: Annotated[
+        str | None, typer.Option("--host", help="Where to join: in_process, in_tasks or by_shuffle.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show where the join would run, and what it would read, instead.")
+    ] = False,
     limit: Limit = 20,
     output: Output = None,
     format: Format = "parquet",
@@ -119,15 +125,19 @@ def join(
     from featurestore.operations.context import named_files
     from featurestore.stores.files.rows import read_parquet
 
-    rows = store.get_point_in_time(
-        read_parquet(named_files(fs.spark), spine),
-        features,
-        timestamp_column=timestamp_column,
-        known_at=known_at,
-        full_feature_names=full_feature_names,
-        with_timestamps=with_timestamps,
-    )
-    _show_or_write(invocation, fs, store, rows, limit, output, format)
+    options: dict[str, Any] = {
+        "timestamp_column": timestamp_column,
+        "known_at": known_at,
+        "full_feature_names": full_feature_names,
+        "with_timestamps": with_timestamps,
+        "host": host,
+    }
+    examples = read_parquet(named_files(fs.spark), spine)
+    if explain:
+        explanation = store.explain_point_in_time(examples, features, **options)
+        return invocation.answer(asdict(explanation), explanation)
+    rows = store.get_point_in_time(examples, features, **options)
+    return _show_or_write(invocation, fs, store, rows, limit, output, format)
 
 
 def aggregate(

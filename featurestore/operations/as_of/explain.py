@@ -23,7 +23,7 @@ _MOST_OPENED = 500
 
 
 @dataclass(frozen=True)
-class ReadPart:
+class JoinRead:
     """What one lookup may read, and what its group has.
 
     - ``files``, ``row_groups``, ``rows``, ``bytes``: at most these are read. They hold keys of the spine (of a Spark
@@ -54,7 +54,7 @@ class JoinExplanation(Displayed):
     host: Host
     why: str
     tasks: tuple[int, ...] | None
-    reads: tuple[ReadPart, ...]
+    reads: tuple[JoinRead, ...]
 
     def display(self) -> Display:
         """The host with its reason, and a row for each lookup."""
@@ -92,7 +92,7 @@ def explain_point_in_time(scope: Scope, spine: Spine, request: AsOfRequest, host
 
 
 def _explained(scope: Scope, choice: HostChoice, files: JoinFiles, keys: Sequence[SpineKeys | None]) -> JoinExplanation:
-    reads = tuple(_read_part(each, known) for each, known in zip(files.lookups, keys, strict=True))
+    reads = tuple(_join_read(each, known) for each, known in zip(files.lookups, keys, strict=True))
     return JoinExplanation(choice.host, choice.why, _tasks(scope, choice.host, files), reads)
 
 
@@ -104,7 +104,7 @@ def _tasks(scope: Scope, host: Host, files: JoinFiles) -> tuple[int, ...] | None
     return tuple(ranges.tasks for ranges in spread_of(scope, files.lookups) if ranges is not None)
 
 
-def _read_part(each: LookupFiles, keys: SpineKeys | None) -> ReadPart:
+def _join_read(each: LookupFiles, keys: SpineKeys | None) -> JoinRead:
     held = [
         file
         for partition in each.files.partitions
@@ -112,7 +112,7 @@ def _read_part(each: LookupFiles, keys: SpineKeys | None) -> ReadPart:
         if isinstance(file, ParquetValues) and _may_hold(keys, file)
     ]
     counts = [_read_of(file, each, keys) for file in held] if len(held) <= _MOST_OPENED else None
-    return ReadPart(
+    return JoinRead(
         group=each.lookup.group.name,
         features=each.rules.features,
         files=len(held),
