@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from featurestore.frames.statistics.feature_statistics import Distribution, FeatureStatistics
     from featurestore.frames.training_sets.encodings import ColumnEncoding, Encoded, Encoding
     from featurestore.offline_store import OfflineStore
+    from featurestore.operations.as_of.explain import JoinExplanation, JoinRead
     from featurestore.operations.catalog.model import Catalog
     from featurestore.operations.definitions.plan import Change, Plan
     from featurestore.operations.erasure.erase import ErasureCertificate
