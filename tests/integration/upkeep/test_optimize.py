@@ -68,7 +68,7 @@ def test_small_files_become_one_in_order_and_no_answer_changes(
     table = store._scope.context.table(DOCS).values
 
     def answers() -> list[Any]:
-        joined = store.get_point_in_time(spine, ["docs:words", "docs:text"])
+        joined = store.get_point_in_time(spine, ["docs:words", "docs:text"], to="spark")
         return [content_hash(table.read()), sorted(map(repr, joined.collect()))]
 
     before = answers()
