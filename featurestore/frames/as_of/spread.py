@@ -8,6 +8,9 @@ from functools import reduce
 from featurestore.frames.columns import column
 from featurestore.late_spark import Column, DataFrame, F, T
 
+# More cuts would make the query's code too long; they are searched in an array, which takes longer for each row.
+_MOST_CONDITIONS = 256
+
 
 def spread_by_key(
     spine: DataFrame,
@@ -28,7 +31,8 @@ def spread_by_key(
     anywhere = F.pmod(F.xxhash64(*columns), F.lit(tasks))
     within = F.pmod(F.xxhash64(*columns), F.lit(pieces)) if pieces > 1 else F.lit(0)
     is_complete = reduce(lambda both, one: both & one, (each.isNotNull() for each in columns))
-    number = _ranges_before(columns, cuts, 0) * F.lit(pieces) + within
+    ranges = _ranges_before(columns, cuts, 0) if len(cuts) <= _MOST_CONDITIONS else _ranges_in_array(columns, cuts)
+    number = ranges * F.lit(pieces) + within
     return spine.repartitionById(tasks, F.when(is_complete, number).otherwise(anywhere).cast("int"))
 
 
@@ -52,6 +56,26 @@ def _ranges_before(columns: Sequence[Column], cuts: Sequence[tuple[int | bytes, 
     return F.when(
         _is_at_or_after(columns, cuts[middle]), _ranges_before(columns, cuts[middle + 1 :], first + middle + 1)
     ).otherwise(_ranges_before(columns, cuts[:middle], first))
+
+
+def _ranges_in_array(columns: Sequence[Column], cuts: Sequence[tuple[int | bytes, ...]]) -> Column:
+    """The same by binary search among the cuts as structs, in which null stands for what a cut does not have."""
+    names = [f"part_{place}" for place in range(max(map(len, cuts)))]
+    row = F.struct(*(each.alias(name) for each, name in zip(columns, names, strict=False)))
+    kinds = ["binary" if any(isinstance(cut[place], bytes) for cut in cuts if len(cut) > place) else "bigint"
+             for place in range(len(names))]  # fmt: skip
+    bounds = F.array(*(_struct(cut, names, kinds) for cut in cuts))
+    steps = F.array(*(F.lit(1 << bit) for bit in reversed(range(len(cuts).bit_length()))))
+    return F.aggregate(
+        steps,
+        F.lit(0),
+        lambda passed, step: F.when(F.get(bounds, passed + step - 1) <= row, passed + step).otherwise(passed),
+    )
+
+
+def _struct(cut: tuple[int | bytes, ...], names: Sequence[str], kinds: Sequence[str]) -> Column:
+    parts = [*cut, *[None] * (len(names) - len(cut))]
+    return F.struct(*(F.lit(part).cast(kind).alias(name) for part, name, kind in zip(parts, names, kinds, strict=True)))
 
 
 def _is_at_or_after(columns: Sequence[Column], cut: tuple[int | bytes, ...]) -> Column:

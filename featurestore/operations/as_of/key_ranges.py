@@ -75,19 +75,16 @@ def key_ranges(parts: Sequence[Part], least_tasks: int) -> KeyRanges:
 
 def _cuts(parts: Sequence[Part], share: float) -> list[Cut]:
     cuts: list[Cut] = []
-    rows = 0
+    rows, before = 0, None
     for part in sorted(parts, key=lambda part: (part.low, part.start)):
-        cut = (*part.low, part.start) if part.is_one_key and _is_within(cuts, part.low) else part.low
+        # In the middle of a key, only time can divide it.
+        cut = (*part.low, part.start) if part.is_one_key and part.bounds == before else part.low
+        before = part.bounds
         if rows + part.rows / 2 > share and cut and (not cuts or cut > cuts[-1]):
             cuts.append(cut)
             rows = 0
         rows += part.rows
     return cuts
-
-
-def _is_within(cuts: Sequence[Cut], key: Cut) -> bool:
-    """Whether the last cut is already in the middle of, or at the start of, this key."""
-    return bool(cuts) and cuts[-1][: len(key)] == key
 
 
 def parts_of(partitions: Iterable[Partition]) -> list[Part]:

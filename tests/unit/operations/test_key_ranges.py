@@ -1,0 +1,45 @@
+"""How the values' files decide the ranges of keys over which a spine is spread."""
+
+from featurestore.columnar.as_of.value_files import Bounds
+from featurestore.operations.as_of.key_ranges import ROWS_OF_A_TASK, Part, key_ranges
+
+
+def part(*bounds: Bounds, start: int = 0, rows: int = 100) -> Part:
+    return Part(bounds, start, rows)
+
+
+def test_cuts_are_where_equal_shares_of_the_rows_begin() -> None:
+    parts = [part((first, first + 9)) for first in range(0, 80, 10)]
+
+    assert key_ranges(parts, 4).cuts == ((20,), (40,), (60,))
+    assert key_ranges(parts, 4).pieces == 1
+
+
+def test_files_of_several_partitions_are_cut_at_the_same_keys() -> None:
+    parts = [part((first, first + 9), start=month) for month in (1, 2, 3) for first in range(0, 40, 10)]
+
+    assert key_ranges(parts, 2).cuts == ((20,),)
+
+
+def test_a_composite_key_is_cut_by_its_second_column_where_the_first_is_one() -> None:
+    parts = [part((7, 7), (bytes([first]), bytes([first + 9]))) for first in range(0, 40, 10)]
+
+    assert key_ranges(parts, 2).cuts == ((7, bytes([20])),)
+
+
+def test_a_key_with_more_rows_than_a_share_is_also_cut_in_time() -> None:
+    parts = [part((5, 5), start=month, rows=1000) for month in range(1, 5)] + [part((6, 9), rows=10)]
+
+    assert key_ranges(parts, 4).cuts == ((5, 2), (5, 3), (5, 4))
+
+
+def test_ranges_that_cannot_be_cut_are_divided_by_a_hash() -> None:
+    ranges = key_ranges([part((None, None), rows=1000)], 6)
+
+    assert (ranges.cuts, ranges.pieces, ranges.tasks) == ((), 6, 6)
+
+
+def test_many_rows_make_more_tasks_than_asked_for() -> None:
+    parts = [part((first, first), rows=ROWS_OF_A_TASK) for first in range(10)]
+
+    assert key_ranges(parts, 2).tasks == 10
