@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from featurestore.columnar.as_of.asking import Answers, Asking
 from featurestore.columnar.as_of.blocks import Block, Chunk
 from featurestore.columnar.as_of.gathered import Mask, Places
-from featurestore.columnar.as_of.segments import ReadColumn
 from featurestore.columnar.as_of.value_rows import read_value_rows
 from featurestore.columnar.as_of.visible_rows import VisibleRows
 from featurestore.errors import InvariantError
@@ -92,26 +90,22 @@ class _Answering:
             rows, places, taken = rows[fresh], places[fresh], taken[fresh]
         if not len(rows):
             return left
-        columns = self._columns(features, taken)
-        if self.answers.rules.nulls == "keep":
-            for name, column in columns.items():
-                self._put(name, column, rows, taken)
-            self.answers.note(rows, self.visible.rows.event[taken])
-            return left
-        for name, column in columns.items():
-            left += self._answer_valid(name, column, rows, places, taken)
-        return left
+        segments, numbers = self.visible.rows.segments, self.visible.rows.rows[taken]
+        nullable = []
+        for name, column in segments.columns(features, segments.holding(numbers)).items():
+            at = segments.places(column, numbers)
+            if self.answers.rules.nulls == "skip" and column.valid is not None and not column.valid[at].all():
+                nullable.append(name)
+            else:
+                self.answers.columns[name].put(rows, column, at)
+        if len(nullable) < len(features):
+            self._note(rows, taken)
+        return [*left, *(each for name in nullable for each in self._answer_valid(name, rows, places))]
 
-    def _answer_valid(self, name: str, column: ReadColumn, rows: Places, places: Places, taken: Places) -> list[Asking]:
-        """Put the latest value that is not null; ``taken``: the latest rows, which may have null."""
-        valid = None if column.valid is None else column.valid[self._places(column, taken)]
-        if valid is None or valid.all():
-            self._put(name, column, rows, taken)
-            self.answers.note(rows, self.visible.rows.event[taken])
-            return []
-        # The latest value may be in any row of the key.
-        everywhere = np.ones(len(self.visible.rows.segments.segments), bool)
-        column = self.visible.rows.segments.columns([name], everywhere)[name]
+    def _answer_valid(self, name: str, rows: Places, places: Places) -> list[Asking]:
+        """Put the latest value that is not null: it may be in any row of the key up to these places."""
+        segments = self.visible.rows.segments
+        column = segments.columns([name], np.ones(len(segments.segments), bool))[name]
         assert column.valid is not None
         in_order = column.valid[self.visible.rows.rows]
         taken = self.visible.taken(places, self.answers.spine.codes[rows], in_order)
@@ -121,9 +115,13 @@ class _Answering:
         fresh = self._fresh(rows, taken)
         if fresh is not None:
             rows, taken = rows[fresh], taken[fresh]
-        self._put(name, column, rows, taken)
-        self.answers.note(rows, self.visible.rows.event[taken])
+        self.answers.columns[name].put(rows, column, segments.places(column, self.visible.rows.rows[taken]))
+        self._note(rows, taken)
         return left
+
+    def _note(self, rows: Places, taken: Places) -> None:
+        if self.answers.newest is not None:
+            self.answers.note(rows, self.visible.rows.event[taken])
 
     def _fresh(self, rows: Places, taken: Places) -> Mask | None:
         """Whether what each row takes is young enough; None if all is. Raises InvariantError for what is too new."""
@@ -137,13 +135,3 @@ class _Answering:
             return None
         fresh: Mask = event >= times - self.answers.rules.ttl
         return None if fresh.all() else fresh
-
-    def _columns(self, names: Sequence[str], taken: Places) -> dict[str, ReadColumn]:
-        segments = self.visible.rows.segments
-        return segments.columns(names, segments.holding(self.visible.rows.rows[taken]))
-
-    def _places(self, column: ReadColumn, taken: Places) -> Places:
-        return self.visible.rows.segments.places(column, self.visible.rows.rows[taken])
-
-    def _put(self, name: str, column: ReadColumn, rows: Places, taken: Places) -> None:
-        self.answers.columns[name].put(rows, column, self._places(column, taken))

@@ -5,11 +5,11 @@ The cuts only divide the work. Whatever they are, each spine row finds its value
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from featurestore.columnar.as_of.value_files import Bounds, Partition, ValueFile
+from featurestore.columnar.as_of.value_files import Bounds, Partition
 
 # Whole numbers or UTF-8 bytes of the first join keys, in their order, and perhaps a moment after all of them.
 Cut: TypeAlias = tuple[int | bytes, ...]
@@ -65,12 +65,13 @@ class Part:
 def key_ranges(parts: Sequence[Part], least_tasks: int) -> KeyRanges:
     """Ranges with about equally many rows of values, for at least ``least_tasks`` tasks.
 
-    A key with more rows than a task's share is also cut in time.
+    A key with more rows than a task's share is also cut in time. The tasks of one range read the same row groups, so
+    that ranges are divided only where there are too few.
     """
     total = sum(part.rows for part in parts)
     tasks = max(least_tasks, -(-total // ROWS_OF_A_TASK), 1)
     cuts = _cuts(parts, total / tasks)
-    return KeyRanges(tuple(cuts), max(1, round(tasks / (len(cuts) + 1))))
+    return KeyRanges(tuple(cuts), max(1, -(-least_tasks // (len(cuts) + 1))))
 
 
 def _cuts(parts: Sequence[Part], share: float) -> list[Cut]:
@@ -87,17 +88,30 @@ def _cuts(parts: Sequence[Part], share: float) -> list[Cut]:
     return cuts
 
 
-def parts_of(partitions: Iterable[Partition]) -> list[Part]:
-    """The parts of files as the log describes them; of large files that are few, the row groups."""
-    files = [(partition.start, file) for partition in partitions for file in partition.files]
-    opened = sorted(files, key=lambda each: -each[1].rows)[:_MOST_OPENED]
-    whole = files if len(files) > _MOST_OPENED else []
-    return (
-        [part for start, file in opened for part in _row_groups(start, file)]
-        if not whole
-        else [Part(file.bounds, start, file.rows) for start, file in whole]
-    )
+def parts_of(partitions: Sequence[Partition]) -> list[Part]:
+    """The parts of the values' files from which ranges are made.
+
+    Of few files these are the row groups. Of more, they are the row groups of the partition with the most rows, which
+    stand for those of all, or, if that has too many files, the files as the log describes them.
+    """
+    if _count(partitions) <= _MOST_OPENED:
+        return [part for partition in partitions for part in _row_groups(partition)]
+    largest = max(partitions, key=_rows)
+    if len(largest.files) > _MOST_OPENED:
+        return [Part(file.bounds, partition.start, file.rows) for partition in partitions for file in partition.files]
+    share = sum(map(_rows, partitions)) / _rows(largest)
+    return [replace(part, rows=round(part.rows * share)) for part in _row_groups(largest)]
 
 
-def _row_groups(start: int, file: ValueFile) -> list[Part]:
-    return [Part(group.bounds, start, group.rows) for group in file.open().row_groups]
+def _count(partitions: Sequence[Partition]) -> int:
+    return sum(len(partition.files) for partition in partitions)
+
+
+def _rows(partition: Partition) -> int:
+    return sum(file.rows for file in partition.files)
+
+
+def _row_groups(partition: Partition) -> list[Part]:
+    return [
+        Part(group.bounds, partition.start, group.rows) for file in partition.files for group in file.open().row_groups
+    ]
