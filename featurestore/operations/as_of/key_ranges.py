@@ -68,22 +68,22 @@ def key_ranges(parts: Sequence[Part], least_tasks: int) -> KeyRanges:
     A key with more rows than a task's share is also cut in time. The tasks of one range read the same row groups, so
     that ranges are divided only where there are too few.
     """
-    total = sum(part.rows for part in parts)
-    tasks = max(least_tasks, -(-total // ROWS_OF_A_TASK), 1)
-    cuts = _cuts(parts, total / tasks)
+    rows = sum(part.rows for part in parts)
+    cuts = _cuts(parts, max(least_tasks, -(-rows // ROWS_OF_A_TASK), 1))
     return KeyRanges(tuple(cuts), max(1, -(-least_tasks // (len(cuts) + 1))))
 
 
-def _cuts(parts: Sequence[Part], share: float) -> list[Cut]:
+def _cuts(parts: Sequence[Part], tasks: int) -> list[Cut]:
+    share = sum(part.rows for part in parts) / tasks
     cuts: list[Cut] = []
     rows, before = 0, None
     for part in sorted(parts, key=lambda part: (part.low, part.start)):
         # In the middle of a key, only time can divide it.
         cut = (*part.low, part.start) if part.is_one_key and part.bounds == before else part.low
         before = part.bounds
-        if rows + part.rows / 2 > share and cut and (not cuts or cut > cuts[-1]):
+        is_full = rows + part.rows / 2 > share * (len(cuts) + 1)
+        if is_full and len(cuts) < tasks - 1 and cut and (not cuts or cut > cuts[-1]):
             cuts.append(cut)
-            rows = 0
         rows += part.rows
     return cuts
 
