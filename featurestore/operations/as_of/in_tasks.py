@@ -13,6 +13,7 @@ from featurestore.operations.as_of.key_ranges import FEW_ROWS, KeyRanges, key_ra
 from featurestore.operations.as_of.lookup_files import LookupFiles
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import AsOfRequest
+from featurestore.stores.value_files.faults import value_file_errors
 from featurestore.stores.value_files.task_join import TaskJoin, TaskLookup, by_value
 
 
@@ -70,7 +71,8 @@ def _spread(keyed: Sequence[LookupFiles], least_tasks: int) -> KeyRanges | None:
     partitions = [partition for each in keyed for partition in each.files.partitions]
     if sum(file.rows for partition in partitions for file in partition.files) <= FEW_ROWS:
         return None
-    return key_ranges(parts_of(partitions), least_tasks)
+    with value_file_errors(*(each.files.table for each in keyed)):
+        return key_ranges(parts_of(partitions), least_tasks)
 
 
 def _by_keys(lookups: Sequence[LookupFiles]) -> list[list[LookupFiles]]:
