@@ -202,6 +202,10 @@ MUTANTS = [
            "True if column.valid is None else column.valid[places]", "True"),
     Mutant("texts of one chunk are taken from the next", "outputs",
            'np.arange(len(self._chunks)), "right")', 'np.arange(len(self._chunks)), "left")'),
+    Mutant("values of several pieces come in the order of the pieces", "gathered",
+           "back[order] = np.arange(len(places))", "back[:] = np.arange(len(places))"),
+    Mutant("values of a later piece are those of its first rows", "gathered",
+           "piece.take(pa.array(places[order[first:end]] - start))", "piece.take(pa.array(np.arange(end - first)))"),
     Mutant("texts are put back in the order in which they were taken", "outputs",
            "back[order] = np.arange(len(order))", "back[np.sort(order)] = np.arange(len(order))"),
 ]  # fmt: skip

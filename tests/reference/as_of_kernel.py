@@ -39,6 +39,7 @@ class Limits:
             ("blocks", "_MOST_ROWS"): self.most_rows,
             ("value_rows", "_BITS"): self.bits,
             ("outputs", "_PIECE"): self.piece,
+            ("gathered", "_MOST_BYTES"): self.piece,
         }
 
 
