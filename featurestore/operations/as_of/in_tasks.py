@@ -9,7 +9,7 @@ from featurestore.frames.as_of.spine import instant_column, with_instants
 from featurestore.frames.as_of.spread import spread_by_key
 from featurestore.frames.columns import column
 from featurestore.late_spark import DataFrame, StructField, StructType, T, from_arrow_type
-from featurestore.operations.as_of.key_ranges import FEW_ROWS, KeyRanges, key_ranges, parts_of
+from featurestore.operations.as_of.key_ranges import FEW_ROWS, KeyRanges, key_ranges, least_tasks_of, parts_of
 from featurestore.operations.as_of.lookup_files import LookupFiles
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import AsOfRequest
@@ -63,7 +63,7 @@ def joined_in_tasks(scope: Scope, spine: DataFrame, request: AsOfRequest, lookup
 
 def spread_of(scope: Scope, lookups: Sequence[LookupFiles]) -> list[KeyRanges | None]:
     """How the spine is spread for each combination of key columns; None where each of its partitions reads all."""
-    least_tasks = int(scope.spark.conf.get("spark.sql.shuffle.partitions") or 1)
+    least_tasks = least_tasks_of(scope.spark.conf.get("spark.sql.shuffle.partitions"))
     return [_spread(keyed, least_tasks) for keyed in _by_keys(lookups)]
 
 

@@ -20,6 +20,7 @@ from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup, OfflineStore
 from featurestore.errors import DefinitionError, FeatureStoreError, InvalidNameError, NotFoundError, SpineError
+from featurestore.operations.as_of import in_tasks
 from featurestore.operations.as_of.hosts import HOSTS, Host
 from tests.conftest import Clock, OpenFeatureStore
 from tests.reference.every_host import EveryHost
@@ -56,6 +57,14 @@ def feature_store(open_feature_store: OpenFeatureStore, clock: Clock) -> Feature
 def acme(feature_store: FeatureStore, request: pytest.FixtureRequest) -> OfflineStore:
     """A tenant of the test's own, so that tests share tables and never rows."""
     return feature_store.tenant(request.node.originalname.replace("test_", "", 1)[:60])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def spread_by_keys() -> Iterator[None]:
+    """Spines are spread over tasks by their keys, as they are for large tables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(in_tasks, "FEW_ROWS", 0)
+        yield
 
 
 @pytest.fixture
