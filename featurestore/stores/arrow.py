@@ -12,4 +12,7 @@ def to_spark(spark: SparkSession, table: pa.Table) -> DataFrame:
 
     By default, Spark would read such a column in the session's time zone and turn it into instants.
     """
-    return spark.createDataFrame(table, schema=from_arrow_schema(table.schema, prefer_timestamp_ntz=True))
+    # Spark 4.2 leaves out all rows after a batch without rows.
+    batches = [batch for batch in table.to_batches() if batch.num_rows]
+    rows = pa.Table.from_batches(batches, table.schema)
+    return spark.createDataFrame(rows, schema=from_arrow_schema(table.schema, prefer_timestamp_ntz=True))

@@ -462,8 +462,9 @@ class GroupTable:
         schema = pa.schema([_stored_field(snapshot.schema, defined.field(name)) for name in names])
         columns = ValueColumns(schema, tuple(self.group.join_keys))
         chosen = chosen_files(snapshot.files, tenant_id, dates, (None, None), None)
-        partitions = partitions_of(_native(self.values).path, chosen, columns)
-        return TenantFiles(columns, partitions, len(snapshot.files), sum(file.bytes for file in snapshot.files))
+        root = _native(self.values).path
+        partitions = partitions_of(root, chosen, columns)
+        return TenantFiles(root, columns, partitions, len(snapshot.files), sum(file.bytes for file in snapshot.files))
 
     def changed_dates(self, tenant_id: str, after: int, up_to: int) -> frozenset[date] | None:
         """Return the event dates at which the tenant's rows changed in the table versions ``after < v <= up_to``.

@@ -1,8 +1,11 @@
-"""Random small cases of the as-of join, with files in memory: ties, late rows, overlapping and unsorted files, nulls."""
+"""Random small cases of the as-of join, with files in memory: ties, late and early rows, overlapping and unsorted files,
+nulls, values before 1970, and tables whose rows are all of one key.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -17,6 +20,8 @@ from tests.reference.as_of import AsOfLookup, Row
 INSTANT = pa.timestamp("us", tz="UTC")
 HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+# Before 1970, where times are below 0, and in the first of Python's years.
+NOONS = [NOON, datetime(1969, 12, 31, 12, tzinfo=UTC), datetime(1, 1, 9, 12, tzinfo=UTC)]
 
 # Joined into one text, or hashed carelessly, several of these would be one key. Texts are in the order of their bytes,
 # which is not that of UTF-16.
@@ -111,7 +116,7 @@ def _ends(column: pa.ChunkedArray) -> Bounds:
 
 @dataclass(frozen=True)
 class Case:
-    """A spine, the history of one group, and the question."""
+    """A spine, the history of one group, and the question; ``offset``: how long after its time a spine row asks."""
 
     spine: list[Row] = field(repr=False)
     values: list[Row] = field(repr=False)
@@ -119,10 +124,22 @@ class Case:
     partitions: list[Partition] = field(repr=False)
     rules: AsOfRules
     lookup: AsOfLookup
+    offset: timedelta
 
     @property
     def types(self) -> dict[str, pa.DataType]:
         return {name: FEATURES[name][0] for name in self.rules.features}
+
+
+def _files_of(random: Random, rows: list[Row], by: Sequence[str]) -> list[list[Row]]:
+    """A day's rows dealt to files: as they come, or by ranges of these keys, which may end inside a key."""
+    rows = sorted(rows, key=lambda row: [_in_bytes(row[name]) for name in by])
+    cuts = sorted(random.randint(1, len(rows)) for _ in range(random.choice([0, 0, 1, 3])))
+    return [part for first, end in pairwise([0, *cuts, len(rows)]) if (part := rows[first:end])]
+
+
+def _in_bytes(value: Any) -> Any:
+    return value.encode() if isinstance(value, str) else value
 
 
 def random_case(seed: int) -> Case:
@@ -132,19 +149,21 @@ def random_case(seed: int) -> Case:
                            ["date", "timestamp", "string"]])  # fmt: skip
     keys = tuple(f"key{place}" for place in range(len(kinds)))
     types = {name: KEY_POOLS[kind][0] for name, kind in zip(keys, kinds, strict=True)}
-    pools = {name: random.sample(pool := KEY_POOLS[kind][1], random.randint(1, min(5, len(pool))))
+    most = random.choice([1, 5, 5, 9])
+    pools = {name: random.sample(pool := KEY_POOLS[kind][1], random.randint(1, min(most, len(pool))))
              for name, kind in zip(keys, kinds, strict=True)}  # fmt: skip
     features = tuple(random.sample(list(FEATURES), random.randint(1, 4)))
     null_share = random.choice([0.0, 0.3, 0.9])
-    days = [
-        NOON.replace(hour=0) + timedelta(days=day) for day in sorted(random.sample(range(-3, 4), random.randint(0, 4)))
-    ]
+    noon = random.choice([NOON, NOON, *NOONS])
+    midnight = noon.replace(hour=0)
+    days = [midnight + timedelta(days=day) for day in sorted(random.sample(range(-3, 4), random.randint(0, 6)))]
     encodes_keys = random.random() < 0.5
-    lag = random.choice([[0], [0, 1, 3, 30], [500]])
+    lag = random.choice([[0], [0, 1, 3, 30], [500], [-7, -1, 0, 2]])
 
     def moment(day: datetime) -> datetime:
-        at = day + random.choice([0, 0, 6, 12, 23]) * HOUR
-        return max(day, at + random.choice([-1, 0, 0, 1]) * MICROSECOND)
+        """From the first to the last microsecond of the day."""
+        at = day + random.choice([0, 0, 6, 12, 23, 24]) * HOUR
+        return min(max(day, at + random.choice([-1, 0, 0, 1]) * MICROSECOND), day + 24 * HOUR - MICROSECOND)
 
     def value(name: str) -> Any:
         return None if random.random() < null_share else random.choice(FEATURES[name][1])
@@ -155,14 +174,14 @@ def random_case(seed: int) -> Case:
         row |= {"event_timestamp": event, "created_timestamp": event + random.choice(lag) * HOUR}
         return row | {name: value(name) for name in features}
 
+    schema = {**types, "event_timestamp": INSTANT, "created_timestamp": INSTANT,
+              **{name: FEATURES[name][0] for name in features}}  # fmt: skip
+    cut_by = random.choice([keys, ()])
     values, partitions = [], []
     for day in days:
         files = []
-        for _ in range(random.choice([1, 1, 2, 4])):
-            rows = [value_row(day) for _ in range(random.randint(1, 30))]
+        for rows in _files_of(random, [value_row(day) for _ in range(random.choice([1, 2, 30, 60]))], cut_by):
             values += rows
-            schema = {**types, "event_timestamp": INSTANT, "created_timestamp": INSTANT,
-                      **{name: FEATURES[name][0] for name in features}}  # fmt: skip
             table = pa.Table.from_pylist(rows, pa.schema(schema))
             if random.random() < 0.8:
                 table = table.sort_by([(name, "ascending") for name in (*keys, "event_timestamp")])
@@ -176,12 +195,13 @@ def random_case(seed: int) -> Case:
         key = {name: random.choice([*pools[name], random.choice(pools[name]), None]) for name in keys}
         if random.random() < 0.2:
             key = {name: random.choice(KEY_POOLS[kind][1]) for name, kind in zip(keys, kinds, strict=True)}
-        at = None if random.random() < 0.05 else moment(NOON.replace(hour=0) + timedelta(days=random.randint(-4, 6)))
+        at = None if random.random() < 0.05 else moment(midnight + timedelta(days=random.randint(-4, 6)))
         spine.append({**key, "at": at})
     spine += spine[:3]
     spine_table = pa.Table.from_pylist(spine, pa.schema({**spine_types, "at": INSTANT}))
     ttl = random.choice([None, MICROSECOND, 6 * HOUR, 24 * HOUR, 60 * HOUR])
-    known_at = random.choice([None, NOON, "event"])
+    moments = [row["created_timestamp"] for row in values]
+    known_at = random.choice([None, random.choice([noon, *moments]), "event"])
     nulls: Any = random.choice(["skip", "keep"])
     rules = AsOfRules(keys, features, None if ttl is None else ttl // MICROSECOND, nulls,
                       to_micros(known_at) if isinstance(known_at, datetime) else known_at)  # fmt: skip
@@ -189,4 +209,5 @@ def random_case(seed: int) -> Case:
         keys={name: name for name in keys}, features=features, outputs={name: name for name in features},
         timestamp_column="at", ttl=ttl, nulls=nulls, known_at=known_at, event_timestamp_output="event",
     )  # fmt: skip
-    return Case(spine, values, spine_table, partitions, rules, lookup)
+    offset = random.choice([timedelta(0), timedelta(0), 6 * HOUR, 24 * HOUR + MICROSECOND])
+    return Case(spine, values, spine_table, partitions, rules, lookup, offset)

@@ -90,15 +90,19 @@ class TablesOf:
         return name, kind or self._types[name]
 
 
-def assert_table(actual: DataFrame, expected: WrittenTable) -> None:
-    """Schema first, then rows; the order of rows does not count, how often each comes does."""
-    result = actual.toArrow()
+def assert_table(
+    actual: DataFrame | pa.Table, expected: WrittenTable, what: str = "", *, in_order: bool = False
+) -> None:
+    """Schema first, then rows, and how often each comes; ``in_order``: also their order. ``what`` names the result."""
+    result = actual if isinstance(actual, pa.Table) else actual.toArrow()
     utc = pa.timestamp("us", tz="UTC")
     kinds = [utc if pa.types.is_timestamp(field.type) and field.type.tz else field.type for field in result.schema]
-    assert list(zip(result.schema.names, kinds, strict=True)) == [(field.name, field.type) for field in expected.schema]
-    missing = Counter(_tuples(expected.rows)) - Counter(_tuples(result.to_pylist()))
-    surplus = Counter(_tuples(result.to_pylist())) - Counter(_tuples(expected.rows))
-    assert not missing | surplus, f"missing: {_told(missing)}\nsurplus: {_told(surplus)}"
+    columns = list(zip(result.schema.names, kinds, strict=True))
+    assert columns == [(field.name, field.type) for field in expected.schema], what
+    wanted, found = _tuples(expected.rows), _tuples(result.to_pylist())
+    missing, surplus = Counter(wanted) - Counter(found), Counter(found) - Counter(wanted)
+    assert not missing | surplus, f"{what}\nmissing: {_told(missing)}\nsurplus: {_told(surplus)}"
+    assert not in_order or wanted == found, f"{what}: rows in another order"
 
 
 def _tuples(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

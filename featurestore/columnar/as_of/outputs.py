@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from featurestore.columnar.as_of.gathered import Places, is_plain, numpy_type, plain_arrow
+from featurestore.columnar.as_of.gathered import Places, is_plain, numpy_type, pieces_of, plain_arrow, taken_from
 from featurestore.columnar.as_of.segments import ReadColumn
 
-# Arrow's arrays of texts and lists have offsets of 32 bits. Pieces of this size stay well below.
+# Arrow's arrays of texts and lists have offsets of 32 bits. Pieces of this size, and one value more, stay below.
 _PIECE = 1 << 30
 _CHUNK_BITS = 32
 
@@ -29,6 +30,13 @@ class OutputColumn(Protocol):
 
 def output_column(rows: int, kind: pa.DataType) -> OutputColumn:
     return PlainOutput(rows, kind) if is_plain(kind) else NestedOutput(rows, kind)
+
+
+def put_in_order(column: pa.ChunkedArray, rows: Places) -> pa.ChunkedArray:
+    """The column's values in the order of ``rows``, which has each number below their count once."""
+    output = output_column(len(rows), column.type)
+    output.put(rows, ReadColumn.read(np.ones(1, bool), column), np.arange(len(rows)))
+    return output.arrow()
 
 
 class PlainOutput:
@@ -59,19 +67,26 @@ class NestedOutput:
         self._lock = Lock()
 
     def put(self, rows: Places, column: ReadColumn, places: Places) -> None:
-        pieces = max(1, -(-len(places) * _longest(column.array) // _PIECE))
-        for part, numbers in zip(np.array_split(places, pieces), np.array_split(rows, pieces), strict=True):
-            taken = column.array.take(pa.array(part))
+        lengths = np.concatenate([_bytes_of(array) for array in pieces_of(column.array)])
+        for start, end in _pieces(lengths[places]):
+            part, numbers = places[start:end], rows[start:end]
+            taken = taken_from(column.array, part)
             with self._lock:
                 chunk = len(self._chunks)
                 self._chunks.append(taken)
             self._places[numbers] = np.arange(len(part)) | (chunk << _CHUNK_BITS)
 
     def arrow(self) -> pa.ChunkedArray:
-        size = sum(chunk.nbytes for chunk in self._chunks)
-        # Twice as many as needed, since rows are not equally long.
-        pieces = np.array_split(self._places, max(1, -(-2 * size // _PIECE)))
-        return pa.chunked_array([self._piece(places) for places in pieces], self._kind)
+        return pa.chunked_array([self._piece(self._places[start:end]) for start, end in self._cut()], self._kind)
+
+    def _cut(self) -> list[tuple[int, int]]:
+        if sum(chunk.nbytes for chunk in self._chunks) <= _PIECE:
+            return [(0, len(self._places))]
+        taken = np.argsort(self._places, kind="stable")[np.count_nonzero(self._places < 0) :]
+        lengths = np.zeros(len(self._places), np.int64)
+        # Each value of a chunk was taken for one row, so that the rows by place are the values of all chunks.
+        lengths[taken] = np.concatenate([_bytes_of(chunk) for chunk in self._chunks])
+        return _pieces(lengths)
 
     def _piece(self, places: Places) -> pa.Array:
         """The values at these places."""
@@ -89,11 +104,32 @@ class NestedOutput:
         return pa.concat_arrays(parts).take(pa.array(back, mask=back < 0))
 
 
-def _longest(array: pa.Array) -> int:
-    """The bytes of the longest text or list."""
-    if pa.types.is_string(array.type):
-        longest: int = pc.max(pc.binary_length(array)).as_py() or 0
-        return longest
-    greatest: int = pc.max(pc.list_value_length(array)).as_py() or 0
-    # Of the texts in lists, all together bound each.
-    return greatest * array.type.value_type.bit_width // 8 if is_plain(array.type.value_type) else int(array.nbytes)
+def _pieces(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Cut rows of these lengths, in bytes, into pieces of about ``_PIECE`` bytes: start and end of each."""
+    cuts = np.flatnonzero(np.diff(np.cumsum(lengths) // _PIECE)) + 1
+    return list(pairwise([0, *cuts.tolist(), len(lengths)]))
+
+
+def _bytes_of(array: Any) -> NDArray[np.int64]:
+    """The bytes of each text or list; of one that is null any number that it may hold."""
+    lengths: NDArray[np.int64] = np.diff(_offsets(array))
+    if not _is_list(array.type):
+        return lengths
+    within = array.values
+    if is_plain(within.type):
+        return lengths * int(within.type.bit_width) // 8
+    return np.diff(_offsets(within)[_offsets(array)])
+
+
+def _offsets(array: Any) -> NDArray[np.int64]:
+    """Where each text or list of an array begins, and at the end where the last one ends."""
+    if not len(array):
+        return np.zeros(1, np.int64)
+    is_large = pa.types.is_large_string(array.type) or pa.types.is_large_list(array.type)
+    whole = np.frombuffer(array.buffers()[1], np.int64 if is_large else np.int32, array.offset + len(array) + 1)
+    starts: NDArray[np.int64] = whole[array.offset :].astype(np.int64, copy=False)
+    return starts
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))

@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from featurestore.columnar.as_of.gathered import Mask, Places, is_plain, plain_values, valid_rows
+from featurestore.columnar.as_of.gathered import Mask, Places, in_few_pieces, is_plain, plain_values, valid_rows
 from featurestore.columnar.as_of.value_files import OpenedFile
-from featurestore.columnar.ranks import one_array
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,8 @@ class Segment:
 class ReadColumn:
     """A column of the segments in ``of``, one below the other.
 
-    ``valid``: for each row whether it is not null; None if all are. ``values``: of a plain type, in NumPy.
+    ``valid``: for each row whether it is not null; None if all are. ``values``: of a plain type, in NumPy. ``array``:
+    of another type a chunked one if it is large.
     """
 
     of: Mask
@@ -37,7 +37,8 @@ class ReadColumn:
     values: NDArray[Any] | None
 
     @classmethod
-    def read(cls, of: Mask, array: Any) -> ReadColumn:
+    def read(cls, of: Mask, column: pa.ChunkedArray) -> ReadColumn:
+        array = in_few_pieces(column)
         return cls(of, array, valid_rows(array), plain_values(array) if is_plain(array.type) else None)
 
 
@@ -84,7 +85,7 @@ class Segments:
         if missing:
             table = self.table(missing, needed)
             for name in missing:
-                self._read[name] = ReadColumn.read(needed, one_array(table.column(name)))
+                self._read[name] = ReadColumn.read(needed, table.column(name))
         return {name: self._read[name] for name in names}
 
     def places(self, column: ReadColumn, rows: Places) -> Places:

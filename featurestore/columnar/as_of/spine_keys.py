@@ -149,10 +149,8 @@ class SpineKeys:
         for (low, high), values, pairs in zip(bounds[1:], self.columns[1:], self.pairs, strict=True):
             if start >= end:
                 return 0, 0
-            # Bounds of a further column narrow a range of one number; else any value may come with each number.
-            is_one = end - start == 1
-            least = values.place(low, "left") if is_one else 0
-            greatest = values.place(high, "right") if is_one else len(values)
+            # From the least number with the column's least value to the greatest number with its greatest.
+            least, greatest = values.place(low, "left"), values.place(high, "right")
             ends = (start * len(values) + least, (end - 1) * len(values) + greatest)
             start, end = np.searchsorted(pairs, ends).tolist()
         return start, max(start, end)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from featurestore.columnar.as_of.gathered import Mask, Places
+from featurestore.columnar.as_of.gathered import Mask, Places, taken_from
 from featurestore.columnar.as_of.rules import AsOfRules
 from featurestore.columnar.as_of.segments import Segments
 from featurestore.columnar.as_of.spine_keys import Codes, SpineKeys, whole_numbers
@@ -156,4 +156,4 @@ def _created(rows: ValueRows, members: Places) -> Micros:
 def _features(rows: ValueRows, members: Places, names: Sequence[str]) -> list[Any]:
     numbers = rows.rows[members]
     columns = rows.segments.columns(names, rows.segments.holding(numbers))
-    return [column.array.take(pa.array(rows.segments.places(column, numbers))) for column in columns.values()]
+    return [taken_from(column.array, rows.segments.places(column, numbers)) for column in columns.values()]

@@ -25,6 +25,9 @@ def spread_by_key(
     and perhaps an instant after all of them; a row at a cut belongs to the range that the cut begins. ``pieces``: each
     range is divided by a hash. Rows without a key or an instant may be anywhere.
     """
+    if any(isinstance(spine.schema[name].dataType, T.NullType) for name in keys):
+        # No row has a key.
+        return spine
     moment = F.unix_micros(column(instants))
     columns = [*(_comparable(spine, name) for name in keys), moment]
     tasks = (len(cuts) + 1) * pieces

@@ -16,6 +16,7 @@ from featurestore.operations.as_of.join import LocalSpine, choose_for_spark
 from featurestore.operations.as_of.lookup_files import JoinFiles, LookupFiles, join_files
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import AsOfRequest, Spine, check_joinable
+from featurestore.stores.value_files.faults import value_file_errors
 from featurestore.stores.value_files.parquet import ParquetValues
 
 # The footers of more files are not opened: their rows and bytes are the whole files' then.
@@ -111,7 +112,8 @@ def _join_read(each: LookupFiles, keys: SpineKeys | None) -> JoinRead:
         for file in partition.files
         if isinstance(file, ParquetValues) and _may_hold(keys, file)
     ]
-    counts = [_read_of(file, each, keys) for file in held] if len(held) <= _MOST_OPENED else None
+    with value_file_errors(each.files.table):
+        counts = [_read_of(file, each, keys) for file in held] if len(held) <= _MOST_OPENED else None
     return JoinRead(
         group=each.lookup.group.name,
         features=each.rules.features,

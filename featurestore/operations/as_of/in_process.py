@@ -22,6 +22,7 @@ from featurestore.kinds.kind import Moments
 from featurestore.kinds.moment import TIMESTAMP
 from featurestore.operations.as_of.lookup_files import LookupFiles
 from featurestore.operations.reading.request import AsOfRequest
+from featurestore.stores.value_files.faults import value_file_errors
 
 _WHOLE = pa.types.is_signed_integer
 
@@ -65,21 +66,25 @@ def bounds_of(instants: pa.Array) -> SpineBounds:
 
 
 def joined_in_process(spine: pa.Table, instants: pa.Array, lookups: Sequence[LookupFiles]) -> dict[str, Any]:
-    """The output columns of all lookups, in the order of the spine; see ``as_of_join`` for the rules."""
+    """The output columns of all lookups, in the order of the spine; see ``as_of_join`` for the rules.
+
+    Raises StorageError for a file that is gone or damaged.
+    """
     rows: dict[tuple[Any, ...], SpineRows] = {}
     columns: dict[str, Any] = {}
     for each in lookups:
         named = (*each.lookup.keys.values(), *each.key_types)
         numbered = rows.get(named) or SpineRows.of(_keys(spine, each), instants)
         rows[named] = numbered
-        taken = as_of_join(
-            numbered.later(microseconds(each.lookup.offset)),
-            each.files.partitions,
-            each.rules,
-            each.types,
-            with_event=each.with_event,
-            threads=threads(),
-        )
+        with value_file_errors(each.files.table):
+            taken = as_of_join(
+                numbered.later(microseconds(each.lookup.offset)),
+                each.files.partitions,
+                each.rules,
+                each.types,
+                with_event=each.with_event,
+                threads=threads(),
+            )
         columns |= {each.lookup.outputs[name]: taken.features[name] for name in each.lookup.features}
         if each.with_event:
             columns[each.lookup.event_timestamp_output] = taken.event

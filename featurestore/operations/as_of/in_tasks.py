@@ -9,10 +9,11 @@ from featurestore.frames.as_of.spine import instant_column, with_instants
 from featurestore.frames.as_of.spread import spread_by_key
 from featurestore.frames.columns import column
 from featurestore.late_spark import DataFrame, StructField, StructType, T, from_arrow_type
-from featurestore.operations.as_of.key_ranges import FEW_ROWS, KeyRanges, key_ranges, parts_of
+from featurestore.operations.as_of.key_ranges import FEW_ROWS, KeyRanges, key_ranges, least_tasks_of, parts_of
 from featurestore.operations.as_of.lookup_files import LookupFiles
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import AsOfRequest
+from featurestore.stores.value_files.faults import value_file_errors
 from featurestore.stores.value_files.task_join import TaskJoin, TaskLookup, by_value
 
 
@@ -62,7 +63,7 @@ def joined_in_tasks(scope: Scope, spine: DataFrame, request: AsOfRequest, lookup
 
 def spread_of(scope: Scope, lookups: Sequence[LookupFiles]) -> list[KeyRanges | None]:
     """How the spine is spread for each combination of key columns; None where each of its partitions reads all."""
-    least_tasks = int(scope.spark.conf.get("spark.sql.shuffle.partitions") or 1)
+    least_tasks = least_tasks_of(scope.spark.conf.get("spark.sql.shuffle.partitions"))
     return [_spread(keyed, least_tasks) for keyed in _by_keys(lookups)]
 
 
@@ -70,7 +71,8 @@ def _spread(keyed: Sequence[LookupFiles], least_tasks: int) -> KeyRanges | None:
     partitions = [partition for each in keyed for partition in each.files.partitions]
     if sum(file.rows for partition in partitions for file in partition.files) <= FEW_ROWS:
         return None
-    return key_ranges(parts_of(partitions), least_tasks)
+    with value_file_errors(*(each.files.table for each in keyed)):
+        return key_ranges(parts_of(partitions), least_tasks)
 
 
 def _by_keys(lookups: Sequence[LookupFiles]) -> list[list[LookupFiles]]:

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from featurestore.columnar.as_of.outputs import put_in_order
+from featurestore.frames.as_of.spine import instant_name
 from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame
 from featurestore.operations.as_of.by_shuffle import joined_by_shuffle
@@ -37,9 +40,12 @@ def get_point_in_time(scope: Scope, spine: Spine, request: AsOfRequest, *, to: T
     to = to or ("pandas" if isinstance(spine, pd.DataFrame) else "arrow")
     local = LocalSpine.of(scope, spine, request)
     choice = local.choose(scope, host)
-    if choice.host != "in_process":
-        return frame_as(point_in_time(scope, to_spark(scope.spark, local.rows), request, choice.host), to)
-    columns = joined_in_process(local.rows, local.instants, local.files.lookups)
+    if choice.host == "in_process":
+        columns = joined_in_process(local.rows, local.instants, local.files.lookups)
+    elif to == "spark":
+        return point_in_time(scope, to_spark(scope.spark, local.rows), request, choice.host)
+    else:
+        columns = _joined_by_spark(scope, local.rows, request, choice.host)
     if to == "pandas" and isinstance(spine, pd.DataFrame):
         return _beside(spine, columns)
     if to == "arrow" and isinstance(spine, pa.Table):
@@ -61,6 +67,17 @@ def point_in_time(scope: Scope, spine: DataFrame, request: AsOfRequest, host: Ho
     if choice.host == "in_process":
         return to_spark(scope.spark, get_point_in_time(scope, spine.toArrow(), request, to="arrow", host="in_process"))
     return joined_by_shuffle(scope, spine, request)
+
+
+def _joined_by_spark(scope: Scope, spine: pa.Table, request: AsOfRequest, host: Host) -> dict[str, Any]:
+    """The output columns in the order of the spine. Its keys and times alone go to Spark, with the rows' numbers."""
+    number = instant_name(spine.column_names)
+    keys = (name for lookup in request.all_lookups for name in lookup.keys.values())
+    rows = spine.select(list(dict.fromkeys((*keys, request.timestamp_column))))
+    numbered = rows.append_column(number, pa.array(np.arange(spine.num_rows)))
+    found = point_in_time(scope, to_spark(scope.spark, numbered), request, host).toArrow()
+    order = found.column(number).to_numpy()
+    return {name: put_in_order(found.column(name), order) for name in request.columns}
 
 
 def _beside(spine: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:

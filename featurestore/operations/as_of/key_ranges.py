@@ -18,6 +18,8 @@ Cut: TypeAlias = tuple[int | bytes, ...]
 ROWS_OF_A_TASK = 4_000_000
 # Values so few are read by each task, and the spine stays where it is.
 FEW_ROWS = 250_000
+# Spark's own number of a shuffle's tasks.
+_SPARKS_TASKS = 200
 # The driver opens at most so many files for the bounds of their row groups.
 _MOST_OPENED = 64
 
@@ -60,6 +62,11 @@ class Part:
     @property
     def is_one_key(self) -> bool:
         return all(low is not None and low == high for low, high in self.bounds)
+
+
+def least_tasks_of(shuffle_partitions: str | None) -> int:
+    """The least number of tasks by Spark's setting, which on Databricks may be the word ``auto``."""
+    return int(shuffle_partitions) if shuffle_partitions and shuffle_partitions.isdigit() else _SPARKS_TASKS
 
 
 def key_ranges(parts: Sequence[Part], least_tasks: int) -> KeyRanges:

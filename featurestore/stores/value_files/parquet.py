@@ -5,7 +5,8 @@ So this module needs only Arrow and the kernel, with which it is sent to the tas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,25 @@ from pyarrow import fs
 from featurestore.columnar.as_of.value_files import Bound, Bounds, RowGroup
 
 _UTC_MICROS = pa.timestamp("us", "UTC")
+
+
+class UnreadableFileError(Exception):
+    """A file is gone or damaged, for the cause that this was raised from; see ``faults`` for what to do about it."""
+
+    def __init__(self, path: str, cause: Exception) -> None:
+        super().__init__(path, cause)
+        self.path, self.cause = path, cause
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.cause}"
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UnreadableFileError(path, error) from error
 
 
 @dataclass(frozen=True)
@@ -47,31 +67,37 @@ class ParquetValues:
     created: tuple[int | None, int | None]
 
     def open(self) -> OpenedParquet:
+        """Read the file's footer; raises UnreadableFileError."""
+        with _reading(self.path):
+            return OpenedParquet.of(self.path, self._file(), self.columns)
+
+    def _file(self) -> pq.ParquetFile:
         # Old files of Spark hold instants as INT96, in years that nanoseconds cannot hold.
         options: dict[str, Any] = {"read_dictionary": self.columns.text_keys, "coerce_int96_timestamp_unit": "us"}
         if "://" not in self.path:
-            return OpenedParquet.of(pq.ParquetFile(self.path, memory_map=True, **options), self.columns)
+            return pq.ParquetFile(self.path, memory_map=True, **options)
         files, path = fs.FileSystem.from_uri(self.path)
-        return OpenedParquet.of(pq.ParquetFile(path, filesystem=files, pre_buffer=True, **options), self.columns)
+        return pq.ParquetFile(path, filesystem=files, pre_buffer=True, **options)
 
 
 @dataclass(frozen=True)
 class OpenedParquet:
     """A file whose footer was read; ``stored``: its own columns, which may be fewer, or of narrower types."""
 
+    path: str
     file: pq.ParquetFile
     columns: ValueColumns
     stored: pa.Schema
     row_groups: list[RowGroup]
 
     @classmethod
-    def of(cls, file: pq.ParquetFile, columns: ValueColumns) -> OpenedParquet:
+    def of(cls, path: str, file: pq.ParquetFile, columns: ValueColumns) -> OpenedParquet:
         metadata, stored = file.metadata, file.schema_arrow
         numbers = {metadata.schema.column(number).path: number for number in range(metadata.num_columns)}
         keys = [(numbers.get(name), stored.field(name).type if name in numbers else None) for name in columns.keys]
         groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
         row_groups = [RowGroup(group.num_rows, tuple(_bounds(group, *key) for key in keys)) for group in groups]
-        return cls(file, columns, stored, row_groups)
+        return cls(path, file, columns, stored, row_groups)
 
     def stored_bytes(self, groups: Sequence[int], columns: Sequence[str]) -> int:
         """The bytes that these columns of these row groups take in the file."""
@@ -81,9 +107,11 @@ class OpenedParquet:
         return sum(chunk.total_compressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns)
 
     def read(self, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """See ``OpenedFile``; raises UnreadableFileError."""
         present = [name for name in columns if name in self.stored.names]
-        rows = self.file.read_row_groups(list(groups), present, use_threads=False)
-        return pa.table({name: self._column(rows, name) for name in columns})
+        with _reading(self.path):
+            rows = self.file.read_row_groups(list(groups), present, use_threads=False)
+            return pa.table({name: self._column(rows, name) for name in columns})
 
     def _column(self, rows: pa.Table, name: str) -> Any:
         kind = self.columns.schema.field(name).type

@@ -19,8 +19,12 @@ _EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class TenantFiles:
-    """A tenant's files of values in some partitions, and how many files and bytes there are in all partitions."""
+    """A tenant's files of values in some partitions, and how many files and bytes there are in all partitions.
 
+    ``table``: the path of the table's folder.
+    """
+
+    table: str
     columns: ValueColumns
     partitions: list[Partition]
     all_files: int

@@ -2,7 +2,7 @@
 
 A docstring that begins with ``Rule N:`` states a rule, or a part of it; docs/point_in_time.md lists these statements
 (``python docs/generators/as_of_rules.py``). In the examples, the columns left of ``||`` are the spine and those right of
-it what must be found for it.
+it what must be found for it. Every host of the join must find it (``tests/reference/every_host.py``).
 """
 
 import datetime as dt
@@ -20,7 +20,10 @@ from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup, OfflineStore
 from featurestore.errors import DefinitionError, FeatureStoreError, InvalidNameError, NotFoundError, SpineError
+from featurestore.operations.as_of import in_tasks
+from featurestore.operations.as_of.hosts import HOSTS, Host
 from tests.conftest import Clock, OpenFeatureStore
+from tests.reference.every_host import EveryHost
 from tests.reference.written_tables import TablesOf, assert_table, instant
 
 USER = Entity("user", join_keys={"user_id": "string"})
@@ -56,6 +59,19 @@ def acme(feature_store: FeatureStore, request: pytest.FixtureRequest) -> Offline
     return feature_store.tenant(request.node.originalname.replace("test_", "", 1)[:60])
 
 
+@pytest.fixture(autouse=True, scope="module")
+def spread_by_keys() -> Iterator[None]:
+    """Spines are spread over tasks by their keys, as they are for large tables."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(in_tasks, "FEW_ROWS", 0)
+        yield
+
+
+@pytest.fixture
+def every_host(spark: SparkSession) -> EveryHost:
+    return EveryHost(spark)
+
+
 @pytest.fixture
 def session_in_kathmandu(spark: SparkSession) -> Iterator[None]:
     before = spark.conf.get("spark.sql.session.timeZone")
@@ -64,7 +80,9 @@ def session_in_kathmandu(spark: SparkSession) -> Iterator[None]:
     spark.conf.set("spark.sql.session.timeZone", before)
 
 
-def test_a_value_counts_from_its_event_timestamp_to_the_end_of_its_ttl(acme: OfflineStore) -> None:
+def test_a_value_counts_from_its_event_timestamp_to_the_end_of_its_ttl(
+    acme: OfflineStore, every_host: EveryHost
+) -> None:
     """Rule 1: A value counts where `T - ttl <= event_timestamp <= T`. Both ends are included, to the microsecond.
     In a group without a TTL, values of any age count.
     """
@@ -98,13 +116,13 @@ def test_a_value_counts_from_its_event_timestamp_to_the_end_of_its_ttl(acme: Off
         over midnight | 00:59:59.999999 || 3.0
     """)
 
-    found = acme.get_point_in_time(rows.spine, ["fresh:score", Lookup("scores", ["score"], prefix="ever_")])
-
-    assert_table(found, rows.expected)
-    assert_table(acme.get_point_in_time(narrow.spine, "fresh:score"), narrow.expected)
+    every_host.assert_finds(acme, rows, ["fresh:score", Lookup("scores", ["score"], prefix="ever_")])
+    every_host.assert_finds(acme, narrow, "fresh:score")
 
 
-def test_skip_takes_each_features_latest_value_and_keep_takes_the_latest_row(acme: OfflineStore) -> None:
+def test_skip_takes_each_features_latest_value_and_keep_takes_the_latest_row(
+    acme: OfflineStore, every_host: EveryHost
+) -> None:
     """Rule 2: With `nulls: skip` (the default), each feature takes its own latest value that is not null, because a
     writer may write one feature of a group without the others. With `nulls: keep`, the latest row wins as a whole, and
     its nulls are values. Either way, the TTL applies to the value that is taken.
@@ -128,13 +146,11 @@ def test_skip_takes_each_features_latest_value_and_keep_takes_the_latest_row(acm
         u1      | 13:30:00.000001 || -     | -     | -                 | -
     """)
 
-    found = acme.get_point_in_time(rows.spine, ["fresh:score", "fresh:level", Lookup("kept", prefix="kept_")])
-
-    assert_table(found, rows.expected)
+    every_host.assert_finds(acme, rows, ["fresh:score", "fresh:level", Lookup("kept", prefix="kept_")])
 
 
 def test_the_latest_value_has_the_latest_event_then_created_timestamp_then_the_greatest_content(
-    acme: OfflineStore, feature_store: FeatureStore
+    acme: OfflineStore, feature_store: FeatureStore, every_host: EveryHost
 ) -> None:
     """Rule 3: The latest value is the one with the latest event timestamp. Equal event timestamps are decided by the
     latest created timestamp, and equal created timestamps by the values of the requested features, in the order in which
@@ -176,12 +192,14 @@ def test_the_latest_value_has_the_latest_event_then_created_timestamp_then_the_g
         tied in halves | 12:30           || 2.0   | -
     """)
 
-    assert_table(acme.get_point_in_time(rows.spine, ["scores:score", "scores:level"]), rows.expected)
-    assert_table(reordered.get_point_in_time(rows.spine, ["scores:score", "scores:level"]), rows.expected)
-    assert_table(acme.get_point_in_time(kept.spine, ["kept:score", "kept:level"]), kept.expected)
+    every_host.assert_finds(acme, rows, ["scores:score", "scores:level"])
+    every_host.assert_finds(reordered, rows, ["scores:score", "scores:level"])
+    every_host.assert_finds(acme, kept, ["kept:score", "kept:level"])
 
 
-def test_known_at_chooses_which_rows_count_by_their_created_timestamps(acme: OfflineStore) -> None:
+def test_known_at_chooses_which_rows_count_by_their_created_timestamps(
+    acme: OfflineStore, every_host: EveryHost
+) -> None:
     """Rule 4: `known_at` chooses which rows count, by when the store learned them:
 
     | `known_at` | rows that count |
@@ -212,16 +230,15 @@ def test_known_at_chooses_which_rows_count_by_their_created_timestamps(acme: Off
         early   | 12:00           || 5.0              | 5.0             | 5.0             | 5.0
     """)
 
-    found = acme.get_point_in_time(rows.spine, Lookup("scores", ["score"], prefix="any_"), timestamp_column="at")
-    for prefix, known_at in [("k1_", instant("13:59:59.999999")), ("k2_", "2026-03-02T14:00:00Z"), ("then_", "event")]:
-        found = acme.get_point_in_time(
-            found, Lookup("scores", ["score"], prefix=prefix), timestamp_column="at", known_at=known_at
-        )
+    known = {"any_": None, "k1_": instant("13:59:59.999999"), "k2_": "2026-03-02T14:00:00Z", "then_": "event"}
 
-    assert_table(found, rows.expected)
+    every_host.assert_finds_step_by_step(acme, rows, [
+        {"features": Lookup("scores", ["score"], prefix=prefix), "timestamp_column": "at", "known_at": known_at}
+        for prefix, known_at in known.items()
+    ])  # fmt: skip
 
 
-def test_null_policy_and_ttl_hold_among_the_rows_known_at_the_event(acme: OfflineStore) -> None:
+def test_null_policy_and_ttl_hold_among_the_rows_known_at_the_event(acme: OfflineStore, every_host: EveryHost) -> None:
     written = scores.table("""
         user_id | event_timestamp | created_timestamp | score | level
         u1      | 12:00           | 12:00             | 1.0   | 10
@@ -241,14 +258,13 @@ def test_null_policy_and_ttl_hold_among_the_rows_known_at_the_event(acme: Offlin
     """)
 
     asked = ["fresh:score", "fresh:level", Lookup("kept", prefix="kept_")]
-    found = acme.get_point_in_time(rows.spine, asked, known_at="event")
-
-    assert_table(found, rows.expected)
+    every_host.assert_finds(acme, rows, asked, known_at="event")
 
 
-def test_every_spine_row_comes_back_as_often_as_it_was_given(acme: OfflineStore) -> None:
-    """Rule 5: The result has exactly the spine's rows, duplicates included, in no particular order. A spine row with a
-    null key, a null timestamp or no value that counts gets nulls.
+def test_every_spine_row_comes_back_as_often_as_it_was_given(acme: OfflineStore, every_host: EveryHost) -> None:
+    """Rule 5: The result has exactly the spine's rows, duplicates included: of a pandas or Arrow spine in their order, of a
+    Spark DataFrame in no particular order. A spine row with a null key, a null timestamp or no value that counts gets
+    nulls.
     """
     acme.write_batch("scores", scores.table("""
         user_id | event_timestamp | score
@@ -268,12 +284,13 @@ def test_every_spine_row_comes_back_as_often_as_it_was_given(acme: OfflineStore)
         unknown | 12:00           | 7        || -
     """)
 
-    found = acme.get_point_in_time(rows.spine, "scores:score")
-
-    assert_table(found, rows.expected)
+    every_host.assert_finds(acme, rows, "scores:score")
 
 
-def test_spine_columns_of_any_name_and_type_come_back_unchanged(acme: OfflineStore, spark: SparkSession) -> None:
+@pytest.mark.parametrize("host", ["in_tasks", "by_shuffle"])
+def test_spine_columns_of_any_name_and_type_come_back_unchanged(
+    acme: OfflineStore, spark: SparkSession, host: Host
+) -> None:
     """Rule 5: All columns of the spine come back unchanged, and the features follow them."""
     spine = spark.sql("""
         SELECT 'u1' AS user_id, timestamp'2026-03-02 12:00:00Z' AS event_timestamp, id,
@@ -285,7 +302,7 @@ def test_spine_columns_of_any_name_and_type_come_back_unchanged(acme: OfflineSto
         FROM range(2)
     """)
 
-    found = acme.get_point_in_time(spine, "scores:score")
+    found = acme.get_point_in_time(spine, "scores:score", host=host)
 
     assert [(f.name, f.dataType) for f in found.drop("score").schema] == [(f.name, f.dataType) for f in spine.schema]
     assert sorted(map(str, found.drop("score").collect())) == sorted(map(str, spine.collect()))
@@ -327,13 +344,15 @@ CARRIED: dict[str, tuple[Any, list[Any] | None]] = {
 }
 
 
-def test_a_pandas_spine_of_every_kind_of_column_comes_back_unchanged(acme: OfflineStore) -> None:
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_pandas_spine_of_every_kind_of_column_comes_to_spark_unchanged(acme: OfflineStore, host: Host) -> None:
     acme.write_batch("scores", [{"user_id": "u1", "event_timestamp": instant("12:00"), "score": 1.0}])
     columns = {name: values for name, (values, _) in CARRIED.items()}
     times = [instant("12:00"), instant("11:59")]
     spine = pd.DataFrame({"user_id": ["u1"] * 2, "event_timestamp": times, "row": [0, 1]} | columns)
 
-    found = acme.get_point_in_time(spine, "scores:score").toArrow().sort_by("row").to_pydict()
+    by_spark = acme.get_point_in_time(spine, "scores:score", host=host, to="spark")
+    found = by_spark.toArrow().sort_by("row").to_pydict()
 
     assert found.pop("score") == [1.0, None]
     assert found.pop("event_timestamp") == times
@@ -342,12 +361,10 @@ def test_a_pandas_spine_of_every_kind_of_column_comes_back_unchanged(acme: Offli
     }
 
 
-def test_an_empty_spine_gives_no_rows(acme: OfflineStore) -> None:
+def test_an_empty_spine_gives_no_rows(acme: OfflineStore, every_host: EveryHost) -> None:
     rows = scores.examples("user_id | event_timestamp || score | level")
 
-    found = acme.get_point_in_time(rows.spine, ["scores:score", "scores:level"])
-
-    assert_table(found, rows.expected)
+    every_host.assert_finds(acme, rows, ["scores:score", "scores:level"])
 
 
 NAIVE = datetime(2026, 3, 2, 13)  # noqa: DTZ001 in Berlin this is 12:00 UTC
@@ -369,8 +386,9 @@ def test_timestamps_without_a_time_zone_and_dates_are_refused(acme: OfflineStore
         acme.get_point_in_time(NAIVE_SPINES.get(kind, text), "scores:score")
 
 
+@pytest.mark.parametrize("host", HOSTS)
 def test_timestamps_without_a_time_zone_are_read_in_the_zone_of_the_settings(
-    acme: OfflineStore, feature_store: FeatureStore
+    acme: OfflineStore, feature_store: FeatureStore, host: Host
 ) -> None:
     acme.write_batch("scores", scores.table("""
         user_id | event_timestamp | score
@@ -382,7 +400,10 @@ def test_timestamps_without_a_time_zone_are_read_in_the_zone_of_the_settings(
     in_berlin = feature_store.settings.model_copy(update={"timestamp_zone": "Europe/Berlin"})
     berlin = FeatureStore.open(in_berlin, spark=feature_store.spark).tenant(acme.tenant_id)
 
-    found = {kind: berlin.get_point_in_time(spine, "scores:score").toArrow() for kind, spine in NAIVE_SPINES.items()}
+    found = {
+        kind: berlin.get_point_in_time(spine, "scores:score", host=host, to="arrow")
+        for kind, spine in NAIVE_SPINES.items()
+    }
 
     assert {kind: rows["score"].to_pylist() for kind, rows in found.items()} == {
         "pandas": [1.0],
@@ -392,8 +413,9 @@ def test_timestamps_without_a_time_zone_are_read_in_the_zone_of_the_settings(
     assert found["pyarrow"].drop_columns("score") == NAIVE_SPINES["pyarrow"]
 
 
+@pytest.mark.parametrize("host", HOSTS)
 def test_each_timestamp_of_a_column_of_python_objects_is_read_on_its_own(
-    acme: OfflineStore, feature_store: FeatureStore
+    acme: OfflineStore, feature_store: FeatureStore, host: Host
 ) -> None:
     """Rule 6: A pandas column of Python objects may hold timestamps with and without a time zone; each is read on its
     own.
@@ -418,9 +440,11 @@ def test_each_timestamp_of_a_column_of_python_objects_is_read_on_its_own(
     spine = pd.DataFrame({"user_id": "u1", "row": list(moments)})
     spine["event_timestamp"] = pd.Series([moment for moment, _ in moments.values()], dtype=object)
 
-    found = berlin.get_point_in_time(spine, "scores:score").collect()
+    found = berlin.get_point_in_time(spine, "scores:score", host=host, to="arrow")
 
-    assert {row["row"]: row["score"] for row in found} == {name: score for name, (_, score) in moments.items()}
+    assert dict(zip(*found.select(["row", "score"]).to_pydict().values(), strict=True)) == {
+        name: score for name, (_, score) in moments.items()
+    }
     with pytest.raises(
         SpineError, match=r"'event_timestamp' holds datetime without .* \(row 0\) and datetime with .*zone"
     ):
@@ -431,7 +455,9 @@ def test_each_timestamp_of_a_column_of_python_objects_is_read_on_its_own(
 
 
 @pytest.mark.usefixtures("session_in_kathmandu")
-def test_the_time_zone_of_the_spark_session_changes_nothing(acme: OfflineStore, spark: SparkSession) -> None:
+def test_the_time_zone_of_the_spark_session_changes_nothing(
+    acme: OfflineStore, spark: SparkSession, every_host: EveryHost
+) -> None:
     """Rule 6: The time zone of the Spark session changes nothing."""
     # All on the evening of 2026-03-01 in UTC, which is the next day in Kathmandu.
     written = scores.table("""
@@ -451,17 +477,14 @@ def test_the_time_zone_of_the_spark_session_changes_nothing(acme: OfflineStore, 
     """)
     known_at = "2026-03-01T23:00:00.000001Z"
 
-    as_known = acme.get_point_in_time(
-        rows.spine, Lookup("fresh", ["score"], prefix="then_"), timestamp_column="at", known_at="event"
-    )
-    found = acme.get_point_in_time(
-        as_known, "fresh:score", timestamp_column="at", known_at=known_at, with_timestamps=True
-    )
-
-    assert_table(found, rows.expected)
+    every_host.assert_finds_step_by_step(acme, rows, [
+        {"features": Lookup("fresh", ["score"], prefix="then_"), "timestamp_column": "at", "known_at": "event"},
+        {"features": "fresh:score", "timestamp_column": "at", "known_at": known_at, "with_timestamps": True},
+    ])  # fmt: skip
 
 
-def test_nanoseconds_never_let_a_row_see_a_later_value(acme: OfflineStore) -> None:
+@pytest.mark.parametrize("host", HOSTS)
+def test_nanoseconds_never_let_a_row_see_a_later_value(acme: OfflineStore, host: Host) -> None:
     """Rule 6: The timestamp of a spine row is rounded down to the microsecond, so that the row never sees a later
     value.
     """
@@ -469,14 +492,15 @@ def test_nanoseconds_never_let_a_row_see_a_later_value(acme: OfflineStore) -> No
     acme.write_batch("scores", pd.DataFrame({"user_id": ["u1"], "event_timestamp": moments, "score": [1.0]}))
     at = pd.to_datetime(["2026-03-02T12:00:00.000000499Z", "2026-03-02T12:00:00.000001Z"])
 
-    found = acme.get_point_in_time(
-        pd.DataFrame({"user_id": "u1", "event_timestamp": at, "row": [1, 2]}), "scores:score"
-    )
+    spine = pd.DataFrame({"user_id": "u1", "event_timestamp": at, "row": [1, 2]})
+    found = acme.get_point_in_time(spine, "scores:score", host=host, to="arrow").sort_by("row")
 
-    assert {row["row"]: row["score"] for row in found.collect()} == {1: None, 2: 1.0}
+    assert found["score"].to_pylist() == [None, 1.0]
 
 
-def test_with_timestamps_adds_the_newest_event_timestamp_of_the_values_taken(acme: OfflineStore) -> None:
+def test_with_timestamps_adds_the_newest_event_timestamp_of_the_values_taken(
+    acme: OfflineStore, every_host: EveryHost
+) -> None:
     """Rule 7: `with_timestamps=True` adds a column `<group>__event_timestamp`, which says when the value that was taken
     became true. With `nulls: skip` it is the newest event timestamp of the features' values.
     """
@@ -507,22 +531,20 @@ def test_with_timestamps_adds_the_newest_event_timestamp_of_the_values_taken(acm
     """)
     in_a_role = Lookup("kept", ["score"], prefix="to_")
 
-    found = acme.get_point_in_time(fresh.spine, ["fresh:score", "fresh:level"], with_timestamps=True)
-    assert_table(found, fresh.expected)
-
-    found = acme.get_point_in_time(kept.spine, in_a_role, with_timestamps=True)
-    assert_table(found, kept.expected)
+    every_host.assert_finds(acme, fresh, ["fresh:score", "fresh:level"], with_timestamps=True)
+    every_host.assert_finds(acme, kept, in_a_role, with_timestamps=True)
 
 
-def test_a_column_is_named_by_its_feature_its_group_and_feature_or_a_prefix(acme: OfflineStore) -> None:
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_column_is_named_by_its_feature_its_group_and_feature_or_a_prefix(acme: OfflineStore, host: Host) -> None:
     """Rule 8: A column is named `feature`, or `group__feature` with `full_feature_names=True`, or by the lookup's own
     `prefix`. Columns stand in the order of the request; references to one group stand together.
     """
     spine = scores.table("user_id | event_timestamp").arrow
     asked = ["fresh:level", "kept:score", Lookup("scores", prefix="own_"), "fresh:score"]
 
-    short = acme.get_point_in_time(spine, ["fresh:level", "kept:score"]).columns
-    full = acme.get_point_in_time(spine, asked, full_feature_names=True).columns
+    short = list(acme.get_point_in_time(spine, ["fresh:level", "kept:score"], host=host, to="spark").columns)
+    full = list(acme.get_point_in_time(spine, asked, host=host, to="spark", full_feature_names=True).columns)
 
     assert short == ["user_id", "event_timestamp", "level", "score"]
     assert full == [
@@ -552,7 +574,7 @@ def test_a_name_that_would_stand_twice_is_refused_with_ways_to_resolve_it(
         acme.get_point_in_time(spine, features, full_feature_names=full)
 
 
-def test_one_group_can_be_looked_up_in_two_roles(acme: OfflineStore) -> None:
+def test_one_group_can_be_looked_up_in_two_roles(acme: OfflineStore, every_host: EveryHost) -> None:
     """Rule 9: One group can be looked up several times, by different columns of the spine."""
     acme.write_batch("scores", scores.table("""
         user_id | event_timestamp | score | level
@@ -570,15 +592,14 @@ def test_one_group_can_be_looked_up_in_two_roles(acme: OfflineStore) -> None:
 
     sender = Lookup("scores", ["score"], on={"user_id": "sender"})
     receiver = Lookup("scores", on={"user_id": "receiver"}, prefix="to_")
-    found = acme.get_point_in_time(rows.spine, [sender, receiver], timestamp_column="sent")
 
-    assert_table(found, rows.expected)
+    every_host.assert_finds(acme, rows, [sender, receiver], timestamp_column="sent")
 
 
 # Beyond the nine rules: keys, kinds of spine, tenants.
 
 
-def test_composite_keys_match_part_by_part(acme: OfflineStore) -> None:
+def test_composite_keys_match_part_by_part(acme: OfflineStore, every_host: EveryHost) -> None:
     acme.write_batch("labels", labels.table("""
         number              | code | small | event_timestamp  | label
         1                   | 23   | 0     | 2026-01-31 12:00 | one and 23
@@ -600,12 +621,10 @@ def test_composite_keys_match_part_by_part(acme: OfflineStore) -> None:
         1                   | 23   | 0          | 2026-03-12 12:00:00.000001 || -
     """)
 
-    found = acme.get_point_in_time(rows.spine, "labels:label")
-
-    assert_table(found, rows.expected)
+    every_host.assert_finds(acme, rows, "labels:label")
 
 
-def test_keys_may_be_dates_timestamps_and_booleans(acme: OfflineStore) -> None:
+def test_keys_may_be_dates_timestamps_and_booleans(acme: OfflineStore, every_host: EveryHost) -> None:
     acme.write_batch("slots", slots.table("""
         day        | moment          | flag  | event_timestamp | taken
         2026-01-01 | 00:00           | true  | 12:00           | true
@@ -623,9 +642,7 @@ def test_keys_may_be_dates_timestamps_and_booleans(acme: OfflineStore) -> None:
         2026-01-02 | 00:00           | true  | 12:30           || -
     """)
 
-    found = acme.get_point_in_time(rows.spine, "slots:taken")
-
-    assert_table(found, rows.expected)
+    every_host.assert_finds(acme, rows, "slots:taken")
 
 
 def test_a_spine_may_be_pandas_pyarrow_or_spark(acme: OfflineStore, spark: SparkSession) -> None:
@@ -647,11 +664,19 @@ def test_a_spine_may_be_pandas_pyarrow_or_spark(acme: OfflineStore, spark: Spark
     ).set_index(pd.Index([7, 7, 7]))
     encoded = rows.spine.set_column(0, "user_id", rows.spine["user_id"].dictionary_encode())
 
-    for spine in (in_pandas, in_tokyo, encoded, spark.createDataFrame(rows.spine)):
-        assert_table(acme.get_point_in_time(spine, "scores:score"), rows.expected)
+    found = [acme.get_point_in_time(spine, "scores:score") for spine in (in_pandas, in_tokyo, encoded)]
+    from_spark = acme.get_point_in_time(spark.createDataFrame(rows.spine), "scores:score")
+
+    scores_found = pd.Series([1.0, None, None], name="score")
+    pd.testing.assert_frame_equal(found[0], in_pandas.assign(score=scores_found))
+    pd.testing.assert_frame_equal(found[1], in_tokyo.assign(score=scores_found.to_numpy()))
+    assert found[2] == encoded.append_column("score", pa.array([1.0, None, None]))
+    assert_table(from_spark, rows.expected)
 
 
-def test_tenants_with_the_same_keys_never_mix(acme: OfflineStore, feature_store: FeatureStore) -> None:
+def test_tenants_with_the_same_keys_never_mix(
+    acme: OfflineStore, feature_store: FeatureStore, every_host: EveryHost
+) -> None:
     written = scores.table("""
         user_id | event_timestamp | score
         u1      | 12:00           | 1.0
@@ -665,14 +690,19 @@ def test_tenants_with_the_same_keys_never_mix(acme: OfflineStore, feature_store:
         u1      | 12:30           | someone          || 1.0
     """)
 
-    assert_table(acme.get_point_in_time(rows.spine, "scores:score"), rows.expected)
-    found = other.get_point_in_time(rows.spine, "scores:score").collect()
-    assert {row["event_timestamp"].astimezone(UTC): row["score"] for row in found} == {
-        instant("12:05"): None,
-        instant("12:30"): 2.0,
-    }
-    stranger = feature_store.tenant("wrote-nothing").get_point_in_time(rows.spine, "scores:score")
-    assert [row["score"] for row in stranger.collect()] == [None, None]
+    others = scores.examples("""
+        user_id | event_timestamp | tenant_id string || score
+        u1      | 12:05           | someone          || -
+        u1      | 12:30           | someone          || 2.0
+    """)
+    strangers = scores.examples("""
+        user_id | event_timestamp | tenant_id string || score
+        u1      | 12:30           | someone          || -
+    """)
+
+    every_host.assert_finds(acme, rows, "scores:score")
+    every_host.assert_finds(other, others, "scores:score")
+    every_host.assert_finds(feature_store.tenant("wrote-nothing"), strangers, "scores:score")
 
 
 # Requests that are refused.

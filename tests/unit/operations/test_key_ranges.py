@@ -1,7 +1,9 @@
 """How the values' files decide the ranges of keys over which a spine is spread."""
 
+import pytest
+
 from featurestore.columnar.as_of.value_files import Bounds
-from featurestore.operations.as_of.key_ranges import ROWS_OF_A_TASK, Part, key_ranges
+from featurestore.operations.as_of.key_ranges import ROWS_OF_A_TASK, KeyRanges, Part, key_ranges, least_tasks_of
 
 
 def part(*bounds: Bounds, start: int = 0, rows: int = 100) -> Part:
@@ -43,3 +45,25 @@ def test_many_rows_make_more_tasks_than_asked_for() -> None:
     parts = [part((first, first), rows=ROWS_OF_A_TASK) for first in range(10)]
 
     assert key_ranges(parts, 2).tasks == 10
+
+
+@pytest.mark.parametrize(
+    ("parts", "tasks", "expected"),
+    [
+        ([], 4, KeyRanges((), 4)),
+        ([part((1, 9))], 1, KeyRanges((), 1)),
+        ([part((b"a", b"c")), part((b"", b"a"))], 2, KeyRanges(((b"a",),), 1)),
+        # Parts without bounds come first, and are cut nowhere.
+        ([part((None, None)), part((None, None))], 2, KeyRanges((), 2)),
+        # The bounds of a further column mean nothing where those before it are several values.
+        ([part((1, 2), (0, 4)), part((2, 3), (5, 9))], 2, KeyRanges(((2,),), 1)),
+    ],
+)
+def test_ranges_of_odd_parts(parts: list[Part], tasks: int, expected: KeyRanges) -> None:
+    assert key_ranges(parts, tasks) == expected
+
+
+@pytest.mark.parametrize(("setting", "tasks"), [("7", 7), ("auto", 200), (None, 200), ("", 200)])
+def test_sparks_setting_may_be_a_word(setting: str | None, tasks: int) -> None:
+    """On Databricks it may be ``auto``."""
+    assert least_tasks_of(setting) == tasks
