@@ -84,6 +84,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "OfflineStore.drift": {"group": "stats", "current": "1m"},
     "OfflineStore.write_metrics": {"path": "x"},
     "OfflineStore.get_point_in_time": {"spine": WITHOUT_TIME, "features": ["stats:score"]},
+    "OfflineStore.explain_point_in_time": {"spine": WITHOUT_TIME, "features": ["stats:score"]},
     "OfflineStore.materialize_feature": {"group": "stats", "start": FROM, "end": TO},
     "OfflineStore.materialize_all": {"start": FROM, "end": TO},
     "OfflineStore.plan_backfill": {"group": "stats", "start": FROM, "end": TO},

@@ -30,7 +30,7 @@ def answers_of(store: Any, visits: Any, start: str, end: str) -> dict[str, Any]:
     return {
         "as of": content_hash(store.get_point_in_time(visits, FEATURES, with_timestamps=True)),
         "as of, as known then": content_hash(store.get_point_in_time(visits, FEATURES, known_at="event")),
-        "as of, of pandas": content_hash(store.get_point_in_time(pandas, FEATURES)),
+        "as of, of pandas": content_hash(store.get_point_in_time(pandas, FEATURES, to="spark")),
         "at a moment": repr(store.get_features_at_time(FEATURES, {"page_id": 7}, end)),
         "a range": content_hash(store.get_batch_features(FEATURES, start, end).rows),
         "a history": content_hash(store.get_feature_history("pages:score", {"page_id": 7}, start, end)),

@@ -72,9 +72,7 @@ def stored(store: OfflineStore, *ids: int) -> list[dict[str, Any]]:
     """What the store holds of these things, read as of a later moment."""
     spine = pa.table({"id": list(ids), "event_timestamp": [datetime(2026, 12, 1, tzinfo=UTC)] * len(ids)})
     features = [f"things:{name}" for name in GROUP.feature_names]
-    rows: list[dict[str, Any]] = (
-        store.get_point_in_time(spine, features).orderBy("id").drop("event_timestamp").toArrow().to_pylist()
-    )
+    rows: list[dict[str, Any]] = store.get_point_in_time(spine, features).drop_columns("event_timestamp").to_pylist()
     return rows
 
 

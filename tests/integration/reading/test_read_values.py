@@ -199,8 +199,7 @@ def test_columns_are_in_the_requested_order(store: OfflineStore) -> None:
         "user_id", "event_timestamp", "visits", "score", "text", "stats__event_timestamp",
         "amount", "orders__event_timestamp", "their_plan", "their_since", "their_plan__event_timestamp",
     ]  # fmt: skip
-    [row] = joined.collect()
-    assert (row["visits"], row["amount"], row["score"]) == (3, 10.0, 0.45)
+    assert joined[["visits", "amount", "score"]].values.tolist() == [[3, 10.0, 0.45]]
     assert list(valid) == ["stats:visits", "orders:amount", "stats:score"]
 
 

@@ -137,11 +137,11 @@ def test_rows_that_reads_after_the_cut_need_are_kept_and_all_answers_with_them(
 
     def answers() -> list[list[tuple[Any, ...]]]:
         frames = [
-            store.get_point_in_time(spine, features, known_at=known_at)
+            store.get_point_in_time(spine, features, known_at=known_at, to="arrow")
             for features in (["kept:a", "kept:b"], ["whole:a", "whole:b"])
             for known_at in (None, "event")
         ]
-        return [sorted(map(tuple, frame.collect()), key=repr) for frame in frames]
+        return [[tuple(row.values()) for row in frame.to_pylist()] for frame in frames]
 
     for group in ("kept", "whole"):
         store.write_batch(group, rows)
