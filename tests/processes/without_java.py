@@ -116,6 +116,11 @@ def of_tenant(store: OfflineStore, folder: Path) -> None:
     assert set(store.get_features_at_time(["stats:plan", "stats:emb"], ANN, NOW)) == {"stats:plan", "stats:emb"}
     assert store.get_batch_features(["stats:score"], start, end, to="arrow").rows.num_rows == 4
     assert len(store.get_feature_history("stats:score", ANN, to="pandas")) == 3
+    spine = pa.table({"user_id": ["bob", "ann"], "event_timestamp": pa.array([NOW, NOW], pa.timestamp("us", "UTC"))})
+    joined = store.get_point_in_time(spine, ["stats:score", "stats:emb"], known_at=NOW)
+    assert joined["score"].to_pylist() == [0.25, 1.0]
+    assert store.get_point_in_time(spine, "stats:score", to="pandas").score.tolist() == [0.25, 1.0]
+    assert store.explain_point_in_time(spine, "stats:score").host == "in_process"
     [stats] = store.get_stats()
     assert (stats.rows, stats.entities) == (5, 2)
     assert store.get_statistics("stats") == list(store.profiled("stats").features) == []
