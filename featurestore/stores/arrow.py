@@ -14,5 +14,5 @@ def to_spark(spark: SparkSession, table: pa.Table) -> DataFrame:
     """
     # Spark 4.2 leaves out all rows after a batch without rows.
     batches = [batch for batch in table.to_batches() if batch.num_rows]
-    rows = pa.Table.from_batches(batches, table.schema)
+    rows = pa.Table.from_batches(batches) if batches else table.schema.empty_table()
     return spark.createDataFrame(rows, schema=from_arrow_schema(table.schema, prefer_timestamp_ntz=True))

@@ -61,6 +61,8 @@ MUTANTS = [
            'rules.nulls == "skip"', 'rules.nulls != "never"'),
     Mutant("nulls are kept under skip", "chunk_rows",
            'rules.nulls == "skip"', 'rules.nulls == "never"'),
+    Mutant("the event timestamp of a row with only nulls is noted", "chunk_rows",
+           "if len(nullable) < len(features):", "if True:"),
     Mutant("only the last row may be valid", "visible_rows",
            "np.maximum.accumulate(ranks)", "ranks"),
     Mutant("validity is by place in the files", "chunk_rows",

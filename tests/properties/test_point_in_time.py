@@ -26,7 +26,7 @@ from featurestore.frames.as_of.hot_keys import HotKey, hot_table
 from featurestore.frames.as_of.join_keys import key_longs
 from featurestore.frames.as_of.join_rules import AsOfJoin
 from featurestore.frames.as_of.point_in_time import point_in_time_join
-from featurestore.operations.as_of import shuffle_plan
+from featurestore.operations.as_of import in_tasks, shuffle_plan
 from tests.conftest import Clock, OpenFeatureStore
 from tests.reference.as_of import AsOfLookup, Ordered, Row, as_of_join
 
@@ -270,7 +270,10 @@ TENANTS = count()
 
 @pytest.fixture
 def every_way_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys in a bloom filter, each example looked up once: the join otherwise does so only where it gains much."""
+    """Keys in a bloom filter, each example looked up once, a spine spread over tasks by its keys: the join otherwise does
+    so only where it gains much.
+    """
+    monkeypatch.setattr(in_tasks, "FEW_ROWS", 0)
     for name, value in {"_KNOWN": 0, "_BROADCAST": 0, "_SMALL_SPINE": 0, "_SELECTIVE": 0, "_REPEATED": 0}.items():
         monkeypatch.setattr(shuffle_plan, name, value)
 
@@ -305,14 +308,19 @@ def test_store_agrees_with_the_reference(
     cutting = FeatureStore.open(
         feature_store.settings.model_copy(update={"hot_key_rows": 6}), spark=feature_store.spark
     )
-    for known_at, reader in (
-        (None, tenant),
-        (None, cutting.tenant(tenant.tenant_id)),
-        ("event", cutting.tenant(tenant.tenant_id)),
+    cut = cutting.tenant(tenant.tenant_id)
+    for known_at, reader, host in (
+        (None, tenant, "by_shuffle"),
+        (None, cut, "by_shuffle"),
+        ("event", cut, "by_shuffle"),
+        (None, tenant, "in_tasks"),
+        ("event", tenant, "in_tasks"),
+        (None, tenant, "in_process"),
+        ("event", tenant, "in_process"),
     ):
         spine = frame(feature_store.spark, spine_rows, SPINE_SCHEMA.remove(3), daily.partitions)
         result = reader.get_point_in_time(
-            spine, lookups, timestamp_column="at", known_at=known_at, with_timestamps=True
+            spine, lookups, timestamp_column="at", known_at=known_at, with_timestamps=True, host=host
         )
 
         of_daily = AsOfLookup(
@@ -343,4 +351,4 @@ def test_store_agrees_with_the_reference(
             *FEATURES,
             "monthly__event_timestamp",
         ]
-        assert_same_rows(in_order, result, f"known_at={known_at}", [*stored, *monthly.values])
+        assert_same_rows(in_order, result, f"known_at={known_at}, {host}", [*stored, *monthly.values])
