@@ -21,6 +21,7 @@ from featurestore.columnar.as_of.value_files import Partition, ValueFile
 # A block of fewer rows is not worth its overhead; a chunk of more rows, or of more bytes of files, takes much memory.
 _FEW_ROWS = 100_000
 _MOST_ROWS, _MOST_BYTES = 4_000_000, 256 * 1024**2
+_NONE: Codes = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -38,31 +39,29 @@ class Block:
 
 
 @dataclass(frozen=True)
-class Ranged:
-    """A row group with the range of numbers in which the keys of its rows lie."""
-
-    segment: Segment
-    start: int
-    end: int
-    weight: float
-
-
-@dataclass(frozen=True)
 class Chunk:
-    """The row groups for keys with numbers from ``codes[0]`` up to ``codes[1]``, in the order of files."""
+    """The row groups for keys with numbers from ``codes[0]`` up to ``codes[1]``, in the order of files.
+
+    ``starts`` and ``ends``: for each row group the range of numbers in which the keys of its rows lie.
+    """
 
     codes: tuple[int, int]
-    row_groups: tuple[Ranged, ...]
+    row_groups: tuple[Segment, ...]
+    starts: Codes
+    ends: Codes
 
     def holding(self, codes: Codes) -> Mask:
         """Which row groups may hold rows of these keys; ``codes`` ascend."""
-        starts = np.searchsorted(codes, [group.start for group in self.row_groups])
-        ends = np.searchsorted(codes, [group.end for group in self.row_groups])
-        met: Mask = starts < ends
+        met: Mask = np.searchsorted(codes, self.starts) < np.searchsorted(codes, self.ends)
         return met
 
     def segments(self, chosen: Mask) -> Segments:
-        return Segments.of([self.row_groups[at].segment for at in np.flatnonzero(chosen)])
+        return Segments.of([self.row_groups[at] for at in np.flatnonzero(chosen)])
+
+    def within(self, low: int, high: int) -> Chunk:
+        """The row groups with keys with numbers from ``low`` up to ``high``."""
+        met = np.flatnonzero((self.starts < np.minimum(self.ends, high)) & (low < self.ends))
+        return Chunk((low, high), tuple(self.row_groups[at] for at in met), self.starts[met], self.ends[met])
 
 
 def plan_blocks(partitions: Sequence[Partition], keys: SpineKeys, rules: AsOfRules) -> list[Block]:
@@ -131,21 +130,24 @@ def cut_points(ranges: Sequence[tuple[int, int, float]], whole: tuple[int, int])
 def open_chunks(block: Block, keys: SpineKeys) -> list[Chunk]:
     """Open the block's files, and divide their row groups, by key, into chunks that fit memory."""
     low, high = block.codes
-    ranged = []
+    segments: list[Segment] = []
+    starts, ends, weights = [_NONE], [_NONE], [np.zeros(0)]
     for file in block.files:
         start, end = keys.range_of(file.bounds)
         if start >= min(end, high) or low >= end:
             continue
         opened = file.open()
-        for number, group in enumerate(opened.row_groups):
-            start, end = keys.range_of(group.bounds)
-            if start < min(end, high) and low < end:
-                weight = max(group.rows / _MOST_ROWS, file.bytes * group.rows / max(file.rows, 1) / _MOST_BYTES)
-                ranged.append(Ranged(Segment(opened, number, group.rows), start, end, weight))
-    if sum(group.weight for group in ranged) <= 1:
-        return [Chunk(block.codes, tuple(ranged))]
-    cuts = cut_points([(max(group.start, low), group.end, group.weight) for group in ranged], block.codes)
-    return [
-        Chunk((first, end), tuple(group for group in ranged if group.start < end and first < group.end))
-        for first, end in pairwise(cuts)
-    ]
+        groups = opened.row_groups
+        segments += [Segment(opened, number, group.rows) for number, group in enumerate(groups)]
+        of_groups = keys.ranges_of([group.bounds for group in groups])
+        starts.append(of_groups[0])
+        ends.append(of_groups[1])
+        row_weight = max(1 / _MOST_ROWS, file.bytes / max(file.rows, 1) / _MOST_BYTES)
+        weights.append(np.array([group.rows * row_weight for group in groups]))
+    whole = Chunk(block.codes, tuple(segments), np.concatenate(starts), np.concatenate(ends))
+    weight = np.where(whole.starts < whole.ends, np.concatenate(weights), 0)
+    if weight.sum() <= 1:
+        return [whole.within(low, high)]
+    ranges = zip(np.maximum(whole.starts, low).tolist(), whole.ends.tolist(), weight.tolist(), strict=True)
+    cuts = cut_points([each for each in ranges if each[2]], block.codes)
+    return [whole.within(first, end) for first, end in pairwise(cuts)]

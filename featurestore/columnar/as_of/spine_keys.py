@@ -28,8 +28,8 @@ class KeyColumn(Protocol):
 
     def __len__(self) -> int: ...
 
-    def place(self, bound: Bound, side: Side) -> int:
-        """The number of values below the bound (``left``), or at or below it (``right``)."""
+    def places(self, bounds: Sequence[Bound], side: Side) -> Codes:
+        """The number of values below each bound (``left``), or at or below it (``right``)."""
 
     def find(self, values: Any) -> Codes:
         """The number of each value among the distinct values; -1 for one that is not among them, and for null."""
@@ -44,8 +44,10 @@ class WholeKeys:
     def __len__(self) -> int:
         return len(self.distinct)
 
-    def place(self, bound: Bound, side: Side) -> int:
-        return int(np.searchsorted(self.distinct, bound, side)) if isinstance(bound, int) else _end(self, side)
+    def places(self, bounds: Sequence[Bound], side: Side) -> Codes:
+        known = np.array([isinstance(bound, int) for bound in bounds], bool)
+        numbers = np.array([bound if isinstance(bound, int) else 0 for bound in bounds], np.int64)
+        return np.where(known, np.searchsorted(self.distinct, numbers, side), _end(self, side))
 
     def find(self, values: Any) -> Codes:
         numbers = whole_numbers(values)
@@ -67,11 +69,11 @@ class TextKeys:
     def __len__(self) -> int:
         return len(self.distinct)
 
-    def place(self, bound: Bound, side: Side) -> int:
-        if not isinstance(bound, bytes):
-            return _end(self, side)
+    def places(self, bounds: Sequence[Bound], side: Side) -> Codes:
         bisect = bisect_left if side == "left" else bisect_right
-        return bisect(range(len(self.distinct)), bound, key=lambda at: self.distinct[at].as_py().encode())
+        texts = _Texts(self.distinct)
+        found = (bisect(texts, bound) if isinstance(bound, bytes) else _end(self, side) for bound in bounds)
+        return np.fromiter(found, np.int64, len(bounds))
 
     def find(self, values: Any) -> Codes:
         if pa.types.is_dictionary(values.type):
@@ -82,6 +84,22 @@ class TextKeys:
             return found
         places = pc.index_in(values, value_set=self.distinct, skip_nulls=True)
         return as_numpy(places.fill_null(-1)).astype(np.int64)
+
+
+class _Texts(Sequence[bytes]):
+    """The bytes of each text, read when a search asks for it, and then kept: searches share their first steps."""
+
+    def __init__(self, texts: pa.StringArray) -> None:
+        self._texts = texts
+        self._known: dict[int, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, at: Any) -> Any:
+        if at not in self._known:
+            self._known[at] = self._texts[at].as_py().encode()
+        return self._known[at]
 
 
 def _end(column: KeyColumn, side: Side) -> int:
@@ -144,16 +162,23 @@ class SpineKeys:
 
     def range_of(self, bounds: Sequence[Bounds]) -> tuple[int, int]:
         """The numbers, first and end, among which are all keys within these bounds of each column."""
-        (low, high), first = bounds[0], self.columns[0]
-        start, end = first.place(low, "left"), first.place(high, "right")
-        for (low, high), values, pairs in zip(bounds[1:], self.columns[1:], self.pairs, strict=True):
-            if start >= end:
-                return 0, 0
+        [start], [end] = self.ranges_of([bounds])
+        return int(start), int(end)
+
+    def ranges_of(self, bounds: Sequence[Sequence[Bounds]]) -> tuple[Codes, Codes]:
+        """The same for each of several bounds."""
+        columns = list(zip(*bounds, strict=True)) or [()] * len(self.columns)
+        starts = self.columns[0].places([low for low, _ in columns[0]], "left")
+        ends = self.columns[0].places([high for _, high in columns[0]], "right")
+        for column, values, pairs in zip(columns[1:], self.columns[1:], self.pairs, strict=True):
             # From the least number with the column's least value to the greatest number with its greatest.
-            least, greatest = values.place(low, "left"), values.place(high, "right")
-            ends = (start * len(values) + least, (end - 1) * len(values) + greatest)
-            start, end = np.searchsorted(pairs, ends).tolist()
-        return start, max(start, end)
+            least = values.places([low for low, _ in column], "left")
+            greatest = values.places([high for _, high in column], "right")
+            starts, ends = (
+                np.searchsorted(pairs, starts * len(values) + least),
+                np.searchsorted(pairs, (ends - 1) * len(values) + greatest),
+            )
+        return starts, np.maximum(starts, ends)
 
 
 @dataclass(frozen=True)
