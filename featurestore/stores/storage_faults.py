@@ -39,6 +39,8 @@ _CLASSES_OF_A_LOG = {
     "com.fasterxml.jackson.core.io.JsonEOFException": _LOG_DAMAGED,
     "com.fasterxml.jackson.databind.JsonMappingException": _LOG_DAMAGED,
 }
+# What a Python worker raises for a file of values, with its cause. Spark gives no more than the text of a traceback.
+_UNREADABLE = re.compile(r"^featurestore[\w.]*\.UnreadableFileError: (.*?: (\w+): .*)$", re.MULTILINE)
 _PATH = re.compile(r"(?:file:|[a-z0-9]+://)?/[^\s'\"`,;()]+")
 _MOST_CAUSES = 20
 
@@ -69,6 +71,8 @@ def _message(error: BaseException, table: str | None) -> str | None:
     for known in FILE_SYSTEM_FAULTS:
         if known in text:
             return f"{_line_with(text, known)}: {advice_of(known)}"
+    if unreadable := _UNREADABLE.search(text):
+        return f"{unreadable[1]}: {_NO_FILE if unreadable[2] == FileNotFoundError.__name__ else _DAMAGED}"
     names = conditions(error)
     for known, advice in _CONDITIONS.items():
         if any(condition == known or condition.startswith(f"{known}.") for condition in names):

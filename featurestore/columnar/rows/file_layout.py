@@ -13,8 +13,8 @@ import pyarrow as pa
 from featurestore.columnar.schema import PARTITION_COLUMNS, values_schema
 from featurestore.definitions.feature_group import FeatureGroup
 
-# Measured with eight doubles: groups of 4,096 rows instead of 16,384 cost a whole join 4 to 8 % more CPU, and lookups of
-# few keys decode a quarter. Groups of 131,072 rows would be decoded 15 % faster than those of 16,384.
+# Measured with eight doubles: groups of 4,096 rows instead of 16,384 cost a whole join 4 to 8 % more CPU, and lookups
+# of few keys decode a quarter. Groups of 131,072 rows would be decoded 15 % faster than those of 16,384.
 ROW_GROUP_ROWS = 4_096
 ROW_GROUP_BYTES = 8 * 1024**2
 # Room for the dictionary of a row group's keys; beyond it Parquet stores each key in full.

@@ -27,7 +27,7 @@ class UnreadableFileError(Exception):
         self.path, self.cause = path, cause
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.cause}"
+        return f"{self.path}: {type(self.cause).__name__}: {self.cause}"
 
 
 @contextmanager
