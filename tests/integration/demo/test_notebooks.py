@@ -210,7 +210,7 @@ def test_define_and_write(notebooks: Runner) -> None:
     ]
     assert (len(ran["rows"]), ran["result"].written, ran["result"].failed) == (216, 215, 1)
     assert "1048.36" in ran["rejected"]["row"][0]
-    assert ran["joined"]["airport"].tolist() == ["EWR", "JFK", "JFK", "LGA"]
+    assert ran["joined"]["airport"].tolist() == ["JFK", "JFK", "EWR", "LGA"]
     assert ran["value"].event_timestamp.isoformat() == "2013-02-12T13:00:00+00:00"
     assert [change.name for change in ran["change"].changes if change.action == "update"] == ["airport_weather"]
     assert_pictures(ran, 1)
