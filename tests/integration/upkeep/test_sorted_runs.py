@@ -153,7 +153,7 @@ def test_optimize_mends_an_old_table_once(
 def test_optimize_mends_tables_that_only_spark_writes(
     spark: SparkSession, store: OfflineStore, monkeypatch: pytest.MonkeyPatch, feature: str
 ) -> None:
-    monkeypatch.setattr(file_layout, "LIMITS", FileLimits(file_bytes=300_000))
+    monkeypatch.setattr(file_layout, "LIMITS", FileLimits(file_bytes=75_000))
     table = store._scope.table(VISITS)
     table.values.set_properties({feature: "true"})
     old_file(spark, store, 2 * ROW_GROUP_ROWS + 1000, 2)
