@@ -46,7 +46,7 @@ NOT_RUN = {
     "from tecton import": "Tecton's own code, quoted; it runs on Tecton's platform alone",
     "from datasets import": "Hugging Face datasets and PyTorch are not installed; the same files are read by pyarrow",
     "user ann": "a drawing",
-    "scan of the group": "a drawing",
+    "newest partition": "a drawing",
 }
 _BLOCK = re.compile(r"^```(\w*)[ \t]*(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _EXIT_CODE = re.compile(r"#.*\bexit code (\d+)")
