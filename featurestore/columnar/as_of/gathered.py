@@ -38,10 +38,10 @@ def numpy_type(kind: pa.DataType) -> np.dtype[Any]:
 
 
 def plain_values(array: Any) -> NDArray[Any]:
-    """An array of a plain type in NumPy: days of dates, microseconds of timestamps; what null is means nothing."""
+    """An array of a plain type in NumPy: days of dates, microseconds of timestamps; null as 0."""
     kind = array.type
     if pa.types.is_timestamp(kind):
-        array = array.view(pa.int64())
+        array = array.cast(pa.timestamp("us", kind.tz)).view(pa.int64())
     elif pa.types.is_date32(kind):
         array = array.view(pa.int32())
     if array.null_count:

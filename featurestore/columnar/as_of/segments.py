@@ -55,10 +55,6 @@ class Segments:
     def of(cls, segments: Sequence[Segment]) -> Segments:
         return cls(tuple(segments), np.cumsum([0, *(segment.rows for segment in segments)]))
 
-    @property
-    def rows(self) -> int:
-        return int(self.starts[-1])
-
     def table(self, names: Sequence[str], needed: Mask | None = None) -> pa.Table:
         """These columns of the needed segments (by default all), one below the other."""
         chosen = [each for at, each in enumerate(self.segments) if needed is None or needed[at]]

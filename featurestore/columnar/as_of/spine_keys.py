@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from featurestore.columnar.as_of.gathered import plain_values
 from featurestore.columnar.as_of.value_files import Bound, Bounds
 from featurestore.columnar.ranks import as_numpy, one_array
 
@@ -109,17 +110,12 @@ def _end(column: KeyColumn, side: Side) -> int:
 
 def whole_numbers(values: Any) -> Codes:
     """Whole numbers, dates, timestamps or booleans as longs; null as 0."""
-    kind = values.type
-    if pa.types.is_timestamp(kind):
-        values = values.cast(pa.timestamp("us", kind.tz)).view(pa.int64())
-    elif pa.types.is_date32(kind):
-        values = values.view(pa.int32())
-    elif pa.types.is_boolean(kind):
-        values = values.cast(pa.int8())
-    if values.null_count:
-        values = values.fill_null(0)
-    numbers: NDArray[Any] = values.to_numpy(zero_copy_only=False)
-    return numbers.astype(np.int64, copy=False)
+    return plain_values(values).astype(np.int64, copy=False)
+
+
+def key_column(column: Any, kind: pa.DataType) -> Any:
+    """A spine's key column in the values' type; whole numbers as they are: one beyond the values' type matches none."""
+    return column if pa.types.is_signed_integer(column.type) else column.cast(kind)
 
 
 @dataclass(frozen=True)

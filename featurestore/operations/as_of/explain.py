@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from featurestore.columnar.as_of.spine_keys import SpineKeys
 from featurestore.display.description import Display, Table, count, size
 from featurestore.display.displayed import Displayed
@@ -139,10 +141,9 @@ def _read_of(file: ParquetValues, each: LookupFiles, keys: SpineKeys | None) -> 
     needed = [*each.rules.keys, "event_timestamp", *each.rules.features]
     if each.rules.known_at is not None:
         needed.append("created_timestamp")
-    chosen = []
-    for number, group in enumerate(opened.row_groups):
-        start, end = (0, 1) if keys is None else keys.range_of(group.bounds)
-        if start < end:
-            chosen.append(number)
+    chosen = list(range(len(opened.row_groups)))
+    if keys is not None:
+        starts, ends = keys.ranges_of([group.bounds for group in opened.row_groups])
+        chosen = np.flatnonzero(starts < ends).tolist()
     rows = sum(opened.row_groups[number].rows for number in chosen)
     return len(chosen), rows, opened.stored_bytes(chosen, needed)

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.columnar.as_of.join import as_of_join
-from featurestore.columnar.as_of.spine_keys import SpineKeys, SpineRows
+from featurestore.columnar.as_of.spine_keys import SpineKeys, SpineRows, key_column
 from featurestore.columnar.ranks import as_numpy, one_array
 from featurestore.columnar.schema import key_fields
 from featurestore.columnar.spark_names import spark_name
@@ -23,8 +23,6 @@ from featurestore.kinds.moment import TIMESTAMP
 from featurestore.operations.as_of.lookup_files import LookupFiles
 from featurestore.operations.reading.request import AsOfRequest
 from featurestore.stores.value_files.faults import value_file_errors
-
-_WHOLE = pa.types.is_signed_integer
 
 
 def check_local_spine(spine: pa.Table, request: AsOfRequest) -> None:
@@ -98,12 +96,7 @@ def spine_keys(spine: pa.Table, each: LookupFiles) -> SpineKeys:
 
 def _keys(spine: pa.Table, each: LookupFiles) -> list[Any]:
     names = each.lookup.keys.values()
-    return [_key(spine.column(name), kind) for name, kind in zip(names, each.key_types, strict=True)]
-
-
-def _key(column: Any, kind: pa.DataType) -> Any:
-    """A key column in the values' type; whole numbers as they are, since one beyond the values' type matches none."""
-    return column if _WHOLE(column.type) else column.cast(kind)
+    return [key_column(spine.column(name), kind) for name, kind in zip(names, each.key_types, strict=True)]
 
 
 def threads() -> int:

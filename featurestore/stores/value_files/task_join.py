@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from featurestore.columnar.as_of.join import as_of_join
 from featurestore.columnar.as_of.rules import AsOfRules
-from featurestore.columnar.as_of.spine_keys import SpineRows
+from featurestore.columnar.as_of.spine_keys import SpineRows, key_column
 from featurestore.columnar.as_of.value_files import Partition
 from featurestore.columnar.ranks import as_numpy, one_array
 
@@ -61,7 +61,7 @@ class TaskJoin:
 
     def _with_values(self, rows: pa.Table) -> pa.Table:
         first = self.lookups[0]
-        keys = [_key(rows.column(name), kind) for name, kind in zip(first.keys, first.key_types, strict=True)]
+        keys = [key_column(rows.column(name), kind) for name, kind in zip(first.keys, first.key_types, strict=True)]
         spine = SpineRows.of(keys, _in_years(rows.column(self.instants)))
         columns = {name: rows.column(name) for name in self.columns}
         for lookup in self.lookups:
@@ -89,10 +89,6 @@ def _slices(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
             waiting, rows, size = [], 0, 0
     if rows:
         yield pa.Table.from_batches(waiting)
-
-
-def _key(column: Any, kind: pa.DataType) -> Any:
-    return column if pa.types.is_signed_integer(column.type) else column.cast(kind)
 
 
 def _in_years(instants: pa.ChunkedArray) -> pa.Array:
