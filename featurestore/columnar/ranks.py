@@ -10,22 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from featurestore.columnar.fixed_width import as_numpy
+
 
 def one_array(column: Any) -> Any:
     """A column in one piece, without a dictionary."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-
-
-def as_numpy(array: Any) -> NDArray[Any]:
-    """An array without nulls in NumPy; dates and timestamps as whole numbers: days, microseconds."""
-    kind = array.type
-    if pa.types.is_timestamp(kind):
-        array = array.cast(pa.timestamp("us", kind.tz)).view(pa.int64())
-    elif pa.types.is_date32(kind):
-        array = array.view(pa.int32())
-    values: NDArray[Any] = array.to_numpy(zero_copy_only=False)
-    return values
 
 
 def ranks(column: Any) -> NDArray[np.int64]:

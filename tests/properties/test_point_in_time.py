@@ -26,7 +26,7 @@ from featurestore.frames.as_of.hot_keys import HotKey, hot_table
 from featurestore.frames.as_of.join_keys import key_longs
 from featurestore.frames.as_of.join_rules import AsOfJoin
 from featurestore.frames.as_of.point_in_time import point_in_time_join
-from featurestore.operations.as_of import in_tasks, shuffle_plan
+from featurestore.operations.as_of import key_ranges, shuffle_plan
 from tests.conftest import Clock, OpenFeatureStore
 from tests.reference.as_of import AsOfLookup, Ordered, Row, as_of_join
 
@@ -273,7 +273,7 @@ def every_way_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys in a bloom filter, each example looked up once, a spine spread over tasks by its keys: the join otherwise does
     so only where it gains much.
     """
-    monkeypatch.setattr(in_tasks, "FEW_ROWS", 0)
+    monkeypatch.setattr(key_ranges, "FEW_ROWS", 0)
     for name, value in {"_KNOWN": 0, "_BROADCAST": 0, "_SMALL_SPINE": 0, "_SELECTIVE": 0, "_REPEATED": 0}.items():
         monkeypatch.setattr(shuffle_plan, name, value)
 

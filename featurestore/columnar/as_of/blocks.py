@@ -12,11 +12,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from featurestore.columnar.as_of.gathered import Mask
 from featurestore.columnar.as_of.rules import AsOfRules
 from featurestore.columnar.as_of.segments import Segment, Segments
 from featurestore.columnar.as_of.spine_keys import Codes, SpineKeys
 from featurestore.columnar.as_of.value_files import Partition, ValueFile
+from featurestore.columnar.fixed_width import Mask
 
 # A block of fewer rows is not worth its overhead; a chunk of more rows, or of more bytes of files, takes much memory.
 _FEW_ROWS = 100_000

@@ -8,9 +8,10 @@ import numpy as np
 
 from featurestore.columnar.as_of.asking import Answers, Asking
 from featurestore.columnar.as_of.blocks import Block, Chunk
-from featurestore.columnar.as_of.gathered import Mask, Places
+from featurestore.columnar.as_of.gathered import Places
 from featurestore.columnar.as_of.value_rows import read_value_rows
 from featurestore.columnar.as_of.visible_rows import VisibleRows
+from featurestore.columnar.fixed_width import Mask
 from featurestore.errors import InvariantError
 
 
@@ -91,13 +92,14 @@ class _Answering:
         if not len(rows):
             return left
         segments, numbers = self.visible.rows.segments, self.visible.rows.rows[taken]
-        nullable = []
+        nullable, put = [], {}
         for name, column in segments.columns(features, segments.holding(numbers)).items():
             at = segments.places(column, numbers)
             if self.answers.rules.nulls == "skip" and column.valid is not None and not column.valid[at].all():
                 nullable.append(name)
             else:
-                self.answers.columns[name].put(rows, column, at)
+                put[name] = column, at
+        self.answers.put(rows, put)
         if len(nullable) < len(features):
             self._note(rows, taken)
         return [*left, *(each for name in nullable for each in self._answer_valid(name, rows, places))]
@@ -115,7 +117,7 @@ class _Answering:
         fresh = self._fresh(rows, taken)
         if fresh is not None:
             rows, taken = rows[fresh], taken[fresh]
-        self.answers.columns[name].put(rows, column, segments.places(column, self.visible.rows.rows[taken]))
+        self.answers.put(rows, {name: (column, segments.places(column, self.visible.rows.rows[taken]))})
         self._note(rows, taken)
         return left
 

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +28,9 @@ from featurestore.columnar.as_of.rules import AsOfRules
 from featurestore.columnar.as_of.spine_keys import SpineRows
 from featurestore.columnar.as_of.value_files import Partition
 from featurestore.columnar.as_of.value_rows import order_of
+
+# Spine rows that a thread sorts by span at a time.
+_PART = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -60,18 +64,22 @@ def as_of_join(
     file raises.
     """
     blocks = plan_blocks(partitions, spine.keys, rules)
-    own = _rows_by_span(spine, blocks)
     answers = Answers.of(spine, rules, types, with_event)
+    with ThreadPoolExecutor(threads) as pool:
+        own = _rows_by_span(spine, blocks, pool)
+        _in_parallel(blocks, partial(_run, answers, own), pool)
+    return Taken(answers.features(), answers.event())
 
-    def run(block: Block, newer: Sequence[Future[list[Asking]]]) -> list[Asking]:
-        mine = own[block.span]
-        asking = Asking(rules.features, mine[order_of(spine.codes[mine], spine.times[mine])])
-        earlier = cache(lambda: merged((answers.unexpired(each, block.end) for done in newer for each in done.result()),
-                                       spine.codes))  # fmt: skip
-        return _answered(block, asking, earlier, answers)
 
-    _in_parallel(blocks, run, threads)
-    return Taken({name: column.arrow() for name, column in answers.columns.items()}, answers.event())
+def _run(
+    answers: Answers, own: Sequence[list[Places]], block: Block, newer: Sequence[Future[list[Asking]]]
+) -> list[Asking]:
+    codes, times = answers.spine.codes, answers.spine.times
+    mine = np.concatenate(own[block.span])
+    asking = Asking(answers.rules.features, mine[order_of(codes[mine], times[mine])])
+    earlier = cache(lambda: merged((answers.unexpired(each, block.end) for done in newer for each in done.result()),
+                                   codes))  # fmt: skip
+    return _answered(block, asking, earlier, answers)
 
 
 def _answered(block: Block, own: Asking, earlier: Callable[[], list[Asking]], answers: Answers) -> list[Asking]:
@@ -91,20 +99,26 @@ def _answered(block: Block, own: Asking, earlier: Callable[[], list[Asking]], an
     return merged(left, codes)
 
 
-def _rows_by_span(spine: SpineRows, blocks: Sequence[Block]) -> list[Places]:
-    """For each span, the spine rows whose time lies in it or after it, but not in a newer one."""
+def _rows_by_span(spine: SpineRows, blocks: Sequence[Block], pool: Executor) -> list[list[Places]]:
+    """For each span, the spine rows whose time lies in it or after it, but not in a newer one; in several parts."""
     starts = np.array(list(dict.fromkeys(block.start for block in blocks))[::-1], np.int64)
-    count = len(starts)
-    place = np.searchsorted(starts, spine.times, "right") - 1
-    place[spine.codes < 0] = -1
-    # The kind of sort that is fastest for few distinct small numbers.
-    order = np.argsort(place.astype(np.int16 if count < 2**15 else np.int64), kind="stable")
-    cuts = np.searchsorted(place[order], np.arange(count + 1))
-    return [order[cuts[at] : cuts[at + 1]] for at in reversed(range(count))]
+    # A stable sort of few distinct numbers is fast if they are short.
+    short = np.int16 if len(starts) < 2**15 else np.int64
+
+    def part(first: int) -> list[Places]:
+        rows = slice(first, first + _PART)
+        place = np.searchsorted(starts, spine.times[rows], "right").astype(short)
+        place[spine.codes[rows] < 0] = 0
+        order = np.argsort(place, kind="stable") + first
+        cuts = np.cumsum(np.bincount(place, minlength=len(starts) + 1))
+        return [order[low:high] for low, high in pairwise(cuts.tolist())]
+
+    parts = list(pool.map(part, range(0, max(len(spine.codes), 1), _PART)))
+    return [list(of_span) for of_span in zip(*parts, strict=True)][::-1]
 
 
 def _in_parallel(
-    blocks: Sequence[Block], run: Callable[[Block, Sequence[Future[list[Asking]]]], list[Asking]], threads: int
+    blocks: Sequence[Block], run: Callable[[Block, Sequence[Future[list[Asking]]]], list[Asking]], pool: Executor
 ) -> None:
     """Run all blocks, each with the futures of the span that is newer by one.
 
@@ -113,17 +127,16 @@ def _in_parallel(
     newer: list[Future[list[Asking]]] = []
     current: list[Future[list[Asking]]] = []
     waiting: deque[Future[list[Asking]]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for at, block in enumerate(blocks):
-            if at and block.span != blocks[at - 1].span:
-                newer, current = current, []
-            current.append(pool.submit(run, block, newer))
-            waiting.append(current[-1])
-        newer = current = []
-        try:
-            # What is done is dropped, since it holds the numbers of the rows that were left.
-            while waiting:
-                waiting.popleft().result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    for at, block in enumerate(blocks):
+        if at and block.span != blocks[at - 1].span:
+            newer, current = current, []
+        current.append(pool.submit(run, block, newer))
+        waiting.append(current[-1])
+    newer = current = []
+    try:
+        # What is done is dropped, since it holds the numbers of the rows that were left.
+        while waiting:
+            waiting.popleft().result()
+    except BaseException:
+        pool.shutdown(cancel_futures=True)
+        raise

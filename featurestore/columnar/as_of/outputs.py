@@ -10,21 +10,29 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from featurestore.columnar.as_of.gathered import Places, is_plain, numpy_type, pieces_of, plain_arrow, taken_from
+from featurestore.columnar.as_of.gathered import Places, pieces_of, taken_from
 from featurestore.columnar.as_of.segments import ReadColumn
+from featurestore.columnar.fixed_width import Mask, arrow_of, is_plain, numpy_type, packed, with_bits
 
 # Arrow's arrays of texts and lists have offsets of 32 bits. Pieces of this size, and one value more, stay below.
 _PIECE = 1 << 30
 _CHUNK_BITS = 32
 
 
+class Noted:
+    """The rows that took valid values of all plain columns at once, which are noted once for all of these columns."""
+
+    def __init__(self, rows: Mask) -> None:
+        self.rows, self.bits = rows, packed(rows)
+
+
 class OutputColumn(Protocol):
     """One column; rows that nothing was put into are null."""
 
-    def put(self, rows: Places, column: ReadColumn, places: Places) -> None:
-        """Put the values of the column at ``places`` into the rows."""
+    def put(self, rows: Places, column: ReadColumn, places: Places, *, is_noted: bool = False) -> None:
+        """Put the values of the column at ``places`` into the rows; ``is_noted``: they are valid, and noted."""
 
-    def arrow(self) -> pa.ChunkedArray:
+    def arrow(self, noted: Noted) -> pa.ChunkedArray:
         """The whole column."""
 
 
@@ -36,24 +44,26 @@ def put_in_order(column: pa.ChunkedArray, rows: Places) -> pa.ChunkedArray:
     """The column's values in the order of ``rows``, which has each number below their count once."""
     output = output_column(len(rows), column.type)
     output.put(rows, ReadColumn.read(np.ones(1, bool), column), np.arange(len(rows)))
-    return output.arrow()
+    return output.arrow(Noted(np.zeros(len(rows), bool)))
 
 
 class PlainOutput:
-    """Values of a fixed width."""
+    """Values of a fixed width. ``_valid``: the rows with a value that was not put as noted."""
 
     def __init__(self, rows: int, kind: pa.DataType) -> None:
         self._kind = kind
         self._values = np.zeros(rows, numpy_type(kind))
         self._valid = np.zeros(rows, bool)
 
-    def put(self, rows: Places, column: ReadColumn, places: Places) -> None:
+    def put(self, rows: Places, column: ReadColumn, places: Places, *, is_noted: bool = False) -> None:
         assert column.values is not None
         self._values[rows] = column.values[places]
-        self._valid[rows] = True if column.valid is None else column.valid[places]
+        if not is_noted:
+            self._valid[rows] = True if column.valid is None else column.valid[places]
 
-    def arrow(self) -> pa.ChunkedArray:
-        return pa.chunked_array([plain_arrow(self._values, self._valid, self._kind)], self._kind)
+    def arrow(self, noted: Noted) -> pa.ChunkedArray:
+        bits = packed(noted.rows | self._valid) if self._valid.any() else noted.bits
+        return pa.chunked_array([with_bits(self._values, bits, self._kind)], self._kind)
 
 
 class NestedOutput:
@@ -66,7 +76,7 @@ class NestedOutput:
         self._chunks: list[pa.Array] = []
         self._lock = Lock()
 
-    def put(self, rows: Places, column: ReadColumn, places: Places) -> None:
+    def put(self, rows: Places, column: ReadColumn, places: Places, *, is_noted: bool = False) -> None:
         lengths = np.concatenate([_bytes_of(array) for array in pieces_of(column.array)])
         for start, end in _pieces(lengths[places]):
             part, numbers = places[start:end], rows[start:end]
@@ -76,7 +86,7 @@ class NestedOutput:
                 self._chunks.append(taken)
             self._places[numbers] = np.arange(len(part)) | (chunk << _CHUNK_BITS)
 
-    def arrow(self) -> pa.ChunkedArray:
+    def arrow(self, noted: Noted) -> pa.ChunkedArray:
         return pa.chunked_array([self._piece(self._places[start:end]) for start, end in self._cut()], self._kind)
 
     def _cut(self) -> list[tuple[int, int]]:
@@ -94,14 +104,14 @@ class NestedOutput:
         order = order[places[order] >= 0]
         in_order = places[order]
         ends = np.searchsorted(in_order >> _CHUNK_BITS, np.arange(len(self._chunks)), "right")
-        parts, first = [pa.array([], self._kind)], 0
+        parts, first = [pa.nulls(0, self._kind)], 0
         for chunk, end in zip(self._chunks, ends.tolist(), strict=True):
             if end > first:
-                parts.append(chunk.take(pa.array(in_order[first:end] & (2**_CHUNK_BITS - 1))))
+                parts.append(chunk.take(arrow_of(in_order[first:end] & (2**_CHUNK_BITS - 1))))
             first = end
         back = np.full(len(places), -1, np.int64)
         back[order] = np.arange(len(order))
-        return pa.concat_arrays(parts).take(pa.array(back, mask=back < 0))
+        return pa.concat_arrays(parts).take(arrow_of(back, back >= 0))
 
 
 def _pieces(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:

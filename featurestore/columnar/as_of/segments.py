@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from featurestore.columnar.as_of.gathered import Mask, Places, in_few_pieces, is_plain, plain_values, valid_rows
+from featurestore.columnar.as_of.gathered import Places, in_few_pieces, valid_rows
 from featurestore.columnar.as_of.value_files import OpenedFile
+from featurestore.columnar.fixed_width import Mask, is_plain, plain_values
 
 
 @dataclass(frozen=True)

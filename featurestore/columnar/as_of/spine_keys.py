@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from featurestore.columnar.as_of.gathered import plain_values
 from featurestore.columnar.as_of.value_files import Bound, Bounds
-from featurestore.columnar.ranks import as_numpy, one_array
+from featurestore.columnar.fixed_width import arrow_of, as_numpy, plain_values
+from featurestore.columnar.ranks import one_array
 
 Codes = NDArray[np.int64]
 Side = Literal["left", "right"]
@@ -79,12 +79,10 @@ class TextKeys:
     def find(self, values: Any) -> Codes:
         if pa.types.is_dictionary(values.type):
             of_dictionary = self.find(values.dictionary)
-            # The last entry is that of null.
-            indices = values.indices.fill_null(len(of_dictionary)) if values.null_count else values.indices
-            found: Codes = np.append(of_dictionary, -1)[as_numpy(indices)]
+            found: Codes = np.append(of_dictionary, -1)[_indices(values, len(of_dictionary))]
             return found
         places = pc.index_in(values, value_set=self.distinct, skip_nulls=True)
-        return as_numpy(places.fill_null(-1)).astype(np.int64)
+        return np.where(as_numpy(places.is_valid()), plain_values(places).astype(np.int64), -1)
 
 
 class _Texts(Sequence[bytes]):
@@ -206,10 +204,10 @@ def _numbered(column: Any) -> tuple[KeyColumn, Codes]:
     """A column's distinct values, and each row's number among them; -1 for null."""
     array = one_array(column)
     encoded = array.dictionary_encode()
-    values, indices = encoded.dictionary, encoded.indices
+    values = encoded.dictionary
     if pa.types.is_string(array.type):
         order = as_numpy(pc.sort_indices(values))
-        keys: KeyColumn = TextKeys(values.take(pa.array(order)))
+        keys: KeyColumn = TextKeys(values.take(arrow_of(order)))
     else:
         numbers = whole_numbers(values)
         order = np.argsort(numbers)
@@ -217,12 +215,18 @@ def _numbered(column: Any) -> tuple[KeyColumn, Codes]:
     rank = np.empty(len(order) + 1, np.int64)
     rank[order] = np.arange(len(order))
     rank[-1] = -1
-    return keys, rank[as_numpy(indices.fill_null(len(order)) if indices.null_count else indices)]
+    return keys, rank[_indices(encoded, len(order))]
+
+
+def _indices(encoded: Any, of_null: int) -> NDArray[Any]:
+    """Each row's place in the dictionary; ``of_null`` is that of null."""
+    indices = plain_values(encoded.indices)
+    return np.where(as_numpy(encoded.is_valid()), indices, of_null) if encoded.null_count else indices
 
 
 def _dense(codes: Codes) -> tuple[Codes, Codes]:
     """The distinct numbers, sorted, and the place of each row's among them; -1 stays -1 and is not among them."""
-    keys, dense = _numbered(pa.array(codes, mask=codes < 0))
+    keys, dense = _numbered(arrow_of(codes, codes >= 0))
     assert isinstance(keys, WholeKeys)
     return keys.distinct, dense
 

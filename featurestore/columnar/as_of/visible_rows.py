@@ -11,47 +11,51 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from featurestore.columnar.as_of.gathered import Mask, Places
+from featurestore.columnar.as_of.gathered import Places
 from featurestore.columnar.as_of.spine_keys import Codes
 from featurestore.columnar.as_of.value_rows import Micros, ValueRows, order_of, packed_longs
+from featurestore.columnar.fixed_width import Mask
 
 
 @dataclass(frozen=True)
 class VisibleRows:
     """Value rows in the order in which they become visible to a key's spine rows.
 
-    ``moments`` is when each becomes visible, and ``ranks`` its place in the order of the join; None if that is its
-    place here.
+    ``moments`` is when each becomes visible, between ``earliest`` and ``latest``, and ``ranks`` its place in the order
+    of the join; None if that is its place here. ``packed``: see ``packed_longs``.
     """
 
     rows: ValueRows
     codes: Codes
     moments: Micros
     ranks: Places | None
+    earliest: int
+    latest: int
+    packed: NDArray[np.int64] | None
 
     @classmethod
     def of(cls, rows: ValueRows, when_created: bool) -> VisibleRows:
         """``when_created``: a row is visible only once it is created."""
-        if not when_created:
-            return cls(rows, rows.codes, rows.event, None)
-        assert rows.created is not None
-        moments = np.maximum(rows.event, rows.created)
-        order = order_of(rows.codes, moments)
-        return cls(rows, rows.codes[order], moments[order], order)
+        codes, moments, order = rows.codes, rows.event, None
+        if when_created:
+            assert rows.created is not None
+            moments = np.maximum(rows.event, rows.created)
+            order = order_of(codes, moments)
+            codes, moments = codes[order], moments[order]
+        earliest, latest = (int(moments.min()), int(moments.max())) if len(moments) else (0, 0)
+        return cls(rows, codes, moments, order, earliest, latest, packed_longs(codes, moments, earliest, latest))
 
     def last_visible(self, codes: Codes, times: Micros) -> Places:
         """For each spine row the place, here, of the last row of its key that is visible at its time; -1 for none."""
         if not len(self.codes) or not len(codes):
             return np.full(len(codes), -1, np.int64)
-        earliest, latest = int(self.moments.min()), int(self.moments.max())
         # All rows are visible at the latest moment, so later times are the same to these rows.
-        bounded = np.clip(times, earliest, latest)
-        own = packed_longs(self.codes, self.moments, earliest, latest)
-        asked = packed_longs(codes, bounded, earliest, latest)
+        bounded = np.clip(times, self.earliest, self.latest)
+        own, asked = self.packed, packed_longs(codes, bounded, self.earliest, self.latest)
         if own is None or asked is None:
             own, asked = _ranked(self.codes, self.moments, codes, bounded)
         places = np.searchsorted(own, asked, "right") - 1
-        missed = (places < 0) | (times < earliest)
+        missed = (places < 0) | (times < self.earliest)
         missed |= self.codes[np.maximum(places, 0)] != codes
         places[missed] = -1
         return places

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.columnar.ranks import as_numpy, one_array, tuple_ranks
+from featurestore.columnar.fixed_width import as_numpy
+from featurestore.columnar.ranks import one_array, tuple_ranks
 from featurestore.columnar.rows.names import SUPPRESSED
 
 # The inner and outer key of HMAC-SHA256.

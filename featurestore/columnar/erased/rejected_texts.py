@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from featurestore.columnar.erased.identities import ErasedEntities, Pads, identity_hashes, is_listed
 from featurestore.columnar.erased.key_spellings import Spelling, spelling_of, unescaped, values_in
-from featurestore.columnar.ranks import as_numpy
+from featurestore.columnar.fixed_width import as_numpy
 from featurestore.columnar.rows.names import FAULTS, ROW, SUPPRESSED
 from featurestore.kinds.registry import kind_of
 

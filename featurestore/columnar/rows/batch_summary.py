@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from featurestore.columnar.ranks import as_numpy, one_array, ranks
+from featurestore.columnar.fixed_width import as_numpy
+from featurestore.columnar.ranks import one_array, ranks
 from featurestore.columnar.rows.fingerprint import content_fingerprint, xxhash64
 from featurestore.columnar.rows.names import FAULTS, REASON, ROW, SUPPRESSED
 

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from featurestore.columnar.ranks import as_numpy
+from featurestore.columnar.fixed_width import as_numpy
 from featurestore.columnar.rows.xxh64 import Hashes, has_xxhash, hash_bytes, hash_ints, hash_longs
 
 # The seed of Spark's xxhash64.

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from featurestore.columnar.ranks import as_numpy, one_array
+from featurestore.columnar.fixed_width import as_numpy
+from featurestore.columnar.ranks import one_array
 from featurestore.columnar.rows.fingerprint import row_hashes
 from featurestore.kinds.kind import Moments
 from featurestore.kinds.moment import TIMESTAMP

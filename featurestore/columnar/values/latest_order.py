@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from featurestore.columnar.ranks import as_numpy, one_array, ranks, tuple_ranks
+from featurestore.columnar.fixed_width import as_numpy
+from featurestore.columnar.ranks import one_array, ranks, tuple_ranks
 from featurestore.columnar.rows.fingerprint import xxhash64
 
 Nulls: TypeAlias = Literal["skip", "keep"]

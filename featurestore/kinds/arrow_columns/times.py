@@ -25,7 +25,7 @@ _FAR = 2**63 - 3 * MICROS_OF_DAY
 
 def micros_of(value: pa.Array) -> Whole:
     """Timestamps in microseconds as whole numbers, 0 for null; raises UndecidedError for those that Spark refuses."""
-    micros = numpy_of(value.cast(pa.int64())).astype(np.int64)
+    micros = numpy_of(value.cast(pa.int64())).astype(np.int64, copy=False)
     if micros.size and (int(micros.min()) < -_FAR or int(micros.max()) > _FAR):
         raise UndecidedError("a timestamp near the ends of 64 bits")
     return micros

@@ -10,7 +10,8 @@ import pyarrow as pa
 
 from featurestore.columnar.as_of.join import as_of_join
 from featurestore.columnar.as_of.spine_keys import SpineKeys, SpineRows, key_column
-from featurestore.columnar.ranks import as_numpy, one_array
+from featurestore.columnar.fixed_width import as_numpy
+from featurestore.columnar.ranks import one_array
 from featurestore.columnar.schema import key_fields
 from featurestore.columnar.spark_names import spark_name
 from featurestore.columnar.spine_checks import check_keys, check_outputs, check_timestamp_column, not_an_instant

@@ -9,7 +9,7 @@ from featurestore.frames.as_of.spine import instant_column, with_instants
 from featurestore.frames.as_of.spread import spread_by_key
 from featurestore.frames.columns import column
 from featurestore.late_spark import DataFrame, StructField, StructType, T, from_arrow_type
-from featurestore.operations.as_of.key_ranges import FEW_ROWS, KeyRanges, key_ranges, least_tasks_of, parts_of
+from featurestore.operations.as_of.key_ranges import KeyRanges, are_few, key_ranges, least_tasks_of, parts_of
 from featurestore.operations.as_of.lookup_files import LookupFiles
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import AsOfRequest
@@ -56,6 +56,8 @@ def joined_in_tasks(scope: Scope, spine: DataFrame, request: AsOfRequest, lookup
         if ranges is not None:
             names = list(keyed[0].lookup.keys.values())
             rows = spread_by_key(rows, names, instants, ranges.cuts, ranges.pieces)
+        elif not are_few(_value_rows(keyed)):
+            rows = rows.coalesce(_least_tasks(scope))
         rows = _joined(rows, keyed, instants)
     outputs = [name for each in lookups for name in each.output_types]
     return rows.select(*(column(name) for name in (*spine.columns, *outputs)))
@@ -63,16 +65,22 @@ def joined_in_tasks(scope: Scope, spine: DataFrame, request: AsOfRequest, lookup
 
 def spread_of(scope: Scope, lookups: Sequence[LookupFiles]) -> list[KeyRanges | None]:
     """How the spine is spread for each combination of key columns; None where each of its partitions reads all."""
-    least_tasks = least_tasks_of(scope.spark.conf.get("spark.sql.shuffle.partitions"))
-    return [_spread(keyed, least_tasks) for keyed in _by_keys(lookups)]
+    return [_spread(keyed, _least_tasks(scope)) for keyed in _by_keys(lookups)]
 
 
 def _spread(keyed: Sequence[LookupFiles], least_tasks: int) -> KeyRanges | None:
-    partitions = [partition for each in keyed for partition in each.files.partitions]
-    if sum(file.rows for partition in partitions for file in partition.files) <= FEW_ROWS:
+    if are_few(_value_rows(keyed), least_tasks):
         return None
     with value_file_errors(*(each.files.table for each in keyed)):
-        return key_ranges(parts_of(partitions), least_tasks)
+        return key_ranges(parts_of([partition for each in keyed for partition in each.files.partitions]), least_tasks)
+
+
+def _least_tasks(scope: Scope) -> int:
+    return least_tasks_of(scope.spark.conf.get("spark.sql.shuffle.partitions"))
+
+
+def _value_rows(keyed: Sequence[LookupFiles]) -> int:
+    return sum(file.rows for each in keyed for partition in each.files.partitions for file in partition.files)
 
 
 def _by_keys(lookups: Sequence[LookupFiles]) -> list[list[LookupFiles]]:

@@ -16,8 +16,10 @@ Cut: TypeAlias = tuple[int | bytes, ...]
 
 # A task that reads fewer rows is not worth its start.
 ROWS_OF_A_TASK = 4_000_000
-# Values so few are read by each task, and the spine stays where it is.
+# Values so few are read by each task, and the spine stays where it is. So are more by few tasks, as long as they all
+# read no more than ``_SEVERAL`` tasks would of these.
 FEW_ROWS = 250_000
+_SEVERAL = 20
 # Spark's own number of a shuffle's tasks.
 _SPARKS_TASKS = 200
 # The driver opens at most so many files for the bounds of their row groups.
@@ -67,6 +69,11 @@ class Part:
 def least_tasks_of(shuffle_partitions: str | None) -> int:
     """The least number of tasks by Spark's setting, which on Databricks may be the word ``auto``."""
     return int(shuffle_partitions) if shuffle_partitions and shuffle_partitions.isdigit() else _SPARKS_TASKS
+
+
+def are_few(rows: int, tasks: int | None = None) -> bool:
+    """Whether each of so many tasks, or of any number, reads the rows of values sooner than the spine is shuffled."""
+    return rows <= FEW_ROWS * (1 if tasks is None else max(1, _SEVERAL // tasks))
 
 
 def key_ranges(parts: Sequence[Part], least_tasks: int) -> KeyRanges:

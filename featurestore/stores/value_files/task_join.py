@@ -14,7 +14,8 @@ from featurestore.columnar.as_of.join import as_of_join
 from featurestore.columnar.as_of.rules import AsOfRules
 from featurestore.columnar.as_of.spine_keys import SpineRows, key_column
 from featurestore.columnar.as_of.value_files import Partition
-from featurestore.columnar.ranks import as_numpy, one_array
+from featurestore.columnar.fixed_width import arrow_of, as_numpy, plain_values
+from featurestore.columnar.ranks import one_array
 
 Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 # A task joins so many rows, or so many bytes, of its spine at a time, which bounds its memory.
@@ -93,11 +94,11 @@ def _slices(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 def _in_years(instants: pa.ChunkedArray) -> pa.Array:
     array = one_array(instants).cast(pa.timestamp("us", "UTC"))
-    moments = as_numpy(array.view(pa.int64()).fill_null(0))
+    moments = plain_values(array)
     outside = (moments < _INSTANTS[0]) | (moments > _INSTANTS[1])
     if not outside.any():
         return array
-    return pa.array(moments, mask=outside | as_numpy(array.is_null())).view(array.type)
+    return arrow_of(moments, ~outside & as_numpy(array.is_valid()), array.type)
 
 
 def by_value(run: Batches) -> Batches:

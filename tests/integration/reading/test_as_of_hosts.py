@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup, OfflineStore
 from featurestore.errors import InvalidArgumentError, StorageError
-from featurestore.operations.as_of import in_tasks, key_ranges
+from featurestore.operations.as_of import key_ranges
 from featurestore.operations.as_of.hosts import HOSTS, Host
 from featurestore.operations.as_of.join import get_point_in_time
 from featurestore.operations.reading.request import AsOfRequest, resolve
@@ -305,7 +305,7 @@ def test_a_spine_that_is_spread_by_its_keys_finds_the_same(
     acme: OfflineStore, spark: SparkSession, group: FeatureGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One file a key and day, so that the spine is cut at keys; the first key has values of many tasks, and is cut in time."""
-    monkeypatch.setattr(in_tasks, "FEW_ROWS", 0)
+    monkeypatch.setattr(key_ranges, "FEW_ROWS", 0)
     monkeypatch.setattr(key_ranges, "ROWS_OF_A_TASK", 2)
     kinds = tuple(group.entity.join_keys.values())
     names, keys = group.join_keys, KEYS[kinds]
@@ -331,6 +331,21 @@ def test_a_spine_that_is_spread_by_its_keys_finds_the_same(
     assert sorted(map(str, found.toArrow().to_pylist())) == sorted(map(str, expected.to_pylist()))
     assert expected["n"].null_count < 3 * len(rows) / 4
     assert of_nothing["n"].to_pylist() == [None, None]
+
+
+def test_a_spine_of_many_partitions_is_joined_by_few_tasks_where_each_reads_all_values(
+    acme: OfflineStore, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_ranges, "FEW_ROWS", 1)
+    acme.write_batch("docs", [{"user_id": f"u{n}", "event_timestamp": NOON, "tags": [str(n)]} for n in range(5)])
+    rows = pa.table({"user_id": [f"u{n}" for n in range(9)], "event_timestamp": pa.array([NOON] * 9, INSTANT)})
+    spine = spark.createDataFrame(rows).repartition(7)
+
+    with spark_setting(spark, "spark.sql.shuffle.partitions", "3"):
+        found = acme.get_point_in_time(spine, "docs:tags", host="in_tasks")
+
+    assert found.rdd.getNumPartitions() == 3
+    assert dict(found.select("user_id", "tags").collect()) == {f"u{n}": [str(n)] if n < 5 else None for n in range(9)}
 
 
 def test_deletion_vectors_leave_the_join_to_spark(

@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Lookup, OfflineStore
 from featurestore.errors import DefinitionError, FeatureStoreError, InvalidNameError, NotFoundError, SpineError
-from featurestore.operations.as_of import in_tasks
+from featurestore.operations.as_of import key_ranges
 from featurestore.operations.as_of.hosts import HOSTS, Host
 from tests.conftest import Clock, OpenFeatureStore
 from tests.reference.every_host import EveryHost
@@ -63,7 +63,7 @@ def acme(feature_store: FeatureStore, request: pytest.FixtureRequest) -> Offline
 def spread_by_keys() -> Iterator[None]:
     """Spines are spread over tasks by their keys, as they are for large tables."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(in_tasks, "FEW_ROWS", 0)
+        patch.setattr(key_ranges, "FEW_ROWS", 0)
         yield
 
 

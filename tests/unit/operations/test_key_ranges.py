@@ -3,7 +3,14 @@
 import pytest
 
 from featurestore.columnar.as_of.value_files import Bounds
-from featurestore.operations.as_of.key_ranges import ROWS_OF_A_TASK, KeyRanges, Part, key_ranges, least_tasks_of
+from featurestore.operations.as_of.key_ranges import (
+    ROWS_OF_A_TASK,
+    KeyRanges,
+    Part,
+    are_few,
+    key_ranges,
+    least_tasks_of,
+)
 
 
 def part(*bounds: Bounds, start: int = 0, rows: int = 100) -> Part:
@@ -61,6 +68,15 @@ def test_many_rows_make_more_tasks_than_asked_for() -> None:
 )
 def test_ranges_of_odd_parts(parts: list[Part], tasks: int, expected: KeyRanges) -> None:
     assert key_ranges(parts, tasks) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "tasks", "few"),
+    [(250_000, None, True), (250_001, None, False), (250_000, 200, True), (250_001, 11, False), (500_000, 10, True),
+     (1_250_000, 4, True), (1_250_001, 4, False)],
+)  # fmt: skip
+def test_few_tasks_read_more_values_each(rows: int, tasks: int | None, few: bool) -> None:
+    assert are_few(rows, tasks) is few
 
 
 @pytest.mark.parametrize(("setting", "tasks"), [("7", 7), ("auto", 200), (None, 200), ("", 200)])

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from featurestore.columnar.as_of import gathered, outputs
-from featurestore.columnar.as_of.outputs import output_column, put_in_order
+from featurestore.columnar.as_of.outputs import Noted, output_column, put_in_order
 from featurestore.columnar.as_of.segments import ReadColumn
 
 INSTANT = pa.timestamp("us", "UTC")
@@ -26,9 +26,14 @@ def filled(values: list[Any], kind: pa.DataType, rows: np.ndarray[Any, Any]) -> 
     """A column into whose rows these values were put, out of an array with other values around them."""
     around = pa.chunked_array([pa.array([values[0], *values, None], kind).slice(1)])
     column = ReadColumn.read(np.ones(1, bool), around)
-    output = output_column(int(rows.max(initial=0)) + 2, kind)
+    count = int(rows.max(initial=0)) + 2
+    output = output_column(count, kind)
     output.put(rows, column, np.arange(len(values)))
-    return output.arrow()
+    return output.arrow(none_of(count))
+
+
+def none_of(rows: int) -> Noted:
+    return Noted(np.zeros(rows, bool))
 
 
 @pytest.mark.parametrize("kind", SHORT_AND_LONG, ids=str)
@@ -59,8 +64,8 @@ def test_one_long_value_does_not_cut_short_ones_apart(kind: pa.DataType, monkeyp
 def test_no_value_at_all_gives_nulls() -> None:
     output = output_column(3, TEXTS)
 
-    assert output.arrow().to_pylist() == [None, None, None]
-    assert output_column(0, LISTS).arrow().to_pylist() == []
+    assert output.arrow(none_of(3)).to_pylist() == [None, None, None]
+    assert output_column(0, LISTS).arrow(none_of(0)).to_pylist() == []
 
 
 @pytest.mark.parametrize("limit", [1, 1 << 30])
