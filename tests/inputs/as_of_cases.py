@@ -83,7 +83,7 @@ class TableFile:
     @property
     def row_groups(self) -> list[RowGroup]:
         parts = [self._part(number) for number in range(-(-self.rows // self.group_rows))]
-        return [RowGroup(part.num_rows, self._bounds(part)) for part in parts]
+        return [RowGroup(part.num_rows, part.nbytes, self._bounds(part)) for part in parts]
 
     def read(self, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
         self.reads.append((tuple(groups), tuple(columns)))

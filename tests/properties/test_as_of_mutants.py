@@ -199,8 +199,8 @@ MUTANTS = [
            "- self.rules.ttl < end", "- self.rules.ttl < end - 1"),
     # The result.
     Mutant("equal spine rows are answered once", "join",
-           "mine[order_of(codes[mine], times[mine])]",
-           "mine[np.unique(np.stack([codes[mine], times[mine]]), axis=1, return_index=True)[1]]"),
+           "mine[order_of_codes(codes[mine])]",
+           "mine[np.unique(codes[mine], return_index=True)[1]]"),
     Mutant("the event timestamp is that of the last feature", "asking",
            "np.maximum(self.newest[rows], event)", "event"),
     Mutant("nulls become zeros", "outputs",

@@ -142,8 +142,7 @@ def open_chunks(block: Block, keys: SpineKeys) -> list[Chunk]:
         of_groups = keys.ranges_of([group.bounds for group in groups])
         starts.append(of_groups[0])
         ends.append(of_groups[1])
-        row_weight = max(1 / _MOST_ROWS, file.bytes / max(file.rows, 1) / _MOST_BYTES)
-        weights.append(np.array([group.rows * row_weight for group in groups]))
+        weights.append(np.array([max(group.rows / _MOST_ROWS, group.bytes / _MOST_BYTES) for group in groups]))
     whole = Chunk(block.codes, tuple(segments), np.concatenate(starts), np.concatenate(ends))
     weight = np.where(whole.starts < whole.ends, np.concatenate(weights), 0)
     if weight.sum() <= 1:

@@ -27,7 +27,7 @@ from featurestore.columnar.as_of.gathered import Places
 from featurestore.columnar.as_of.rules import AsOfRules
 from featurestore.columnar.as_of.spine_keys import SpineRows
 from featurestore.columnar.as_of.value_files import Partition
-from featurestore.columnar.as_of.value_rows import order_of
+from featurestore.columnar.as_of.value_rows import order_of_codes
 
 # Spine rows that a thread sorts by span at a time.
 _PART = 1 << 16
@@ -74,9 +74,9 @@ def as_of_join(
 def _run(
     answers: Answers, own: Sequence[list[Places]], block: Block, newer: Sequence[Future[list[Asking]]]
 ) -> list[Asking]:
-    codes, times = answers.spine.codes, answers.spine.times
+    codes = answers.spine.codes
     mine = np.concatenate(own[block.span])
-    asking = Asking(answers.rules.features, mine[order_of(codes[mine], times[mine])])
+    asking = Asking(answers.rules.features, mine[order_of_codes(codes[mine])])
     earlier = cache(lambda: merged((answers.unexpired(each, block.end) for done in newer for each in done.result()),
                                    codes))  # fmt: skip
     return _answered(block, asking, earlier, answers)

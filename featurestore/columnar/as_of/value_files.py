@@ -16,9 +16,11 @@ Bounds: TypeAlias = tuple[Bound, Bound]
 
 @dataclass(frozen=True)
 class RowGroup:
-    """Some consecutive rows of a file that are read together; ``bounds``: of each join key."""
+    """Some consecutive rows of a file that are read together; ``bytes``: of all columns, decompressed; ``bounds``: of
+    each join key."""
 
     rows: int
+    bytes: int
     bounds: tuple[Bounds, ...]
 
 

@@ -96,7 +96,10 @@ class OpenedParquet:
         numbers = {metadata.schema.column(number).path: number for number in range(metadata.num_columns)}
         keys = [(numbers.get(name), stored.field(name).type if name in numbers else None) for name in columns.keys]
         groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
-        row_groups = [RowGroup(group.num_rows, tuple(_bounds(group, *key) for key in keys)) for group in groups]
+        row_groups = [
+            RowGroup(group.num_rows, group.total_byte_size, tuple(_bounds(group, *key) for key in keys))
+            for group in groups
+        ]
         return cls(path, file, columns, stored, row_groups)
 
     def stored_bytes(self, groups: Sequence[int], columns: Sequence[str]) -> int:

@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from featurestore.columnar.as_of import blocks
+from featurestore.columnar.as_of.blocks import open_chunks, plan_blocks
 from featurestore.columnar.as_of.join import as_of_join
 from featurestore.columnar.as_of.rules import AsOfRules
 from featurestore.columnar.as_of.segments import Segment, Segments
-from featurestore.columnar.as_of.spine_keys import SpineRows
+from featurestore.columnar.as_of.spine_keys import SpineKeys, SpineRows
 from featurestore.columnar.as_of.value_files import Bounds, Partition
 from featurestore.errors import StorageError
 from featurestore.stores.delta.data_files import write_files
@@ -262,3 +264,22 @@ def test_a_file_that_was_removed_after_it_was_opened_is_still_read(tmp_path: Pat
     path.unlink()
 
     assert file.read([0], ["code"]).to_pydict() == {"code": ["a"]}
+
+
+def test_what_is_held_at_a_time_is_limited_as_it_is_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts that compress well take a hundred times as much memory as in the file."""
+    texts = [f"{number:02}" + "x" * 100_000 for number in range(32)]
+    rows = pa.table({"code": [text[:2] for text in texts], "text": texts})
+    pq.write_table(rows, tmp_path / "values.parquet", row_group_size=2, use_dictionary=False)
+    size = (tmp_path / "values.parquet").stat().st_size
+    columns = ValueColumns(rows.schema, ("code",))
+    file = ParquetValues(str(tmp_path / "values.parquet"), columns, 32, size, ((b"00", b"31"),), (None, None))
+    keys, _ = SpineKeys.of([pa.array(rows["code"].to_pylist())])
+    monkeypatch.setattr(blocks, "_MOST_BYTES", 1_000_000)
+
+    [block] = plan_blocks([Partition(0, (file,))], keys, AsOfRules(("code",), ("text",), None, "skip", None))
+    chunks = open_chunks(block, keys)
+
+    assert size < 1_000_000 < rows.nbytes
+    assert max(sum(group.rows for group in chunk.row_groups) for chunk in chunks) <= 10
+    assert sum(group.rows for chunk in chunks for group in chunk.row_groups) == 32
