@@ -155,7 +155,7 @@ MUTANTS = [
            "(self.starts < np.minimum(self.ends, high)) & (low < self.ends)",
            "(self.starts < np.minimum(self.ends, high)) & (low <= self.starts)"),
     Mutant("a file whose last key is the first of a block is not opened", "blocks",
-           "or low >= end:", "or low >= end - 1:"),
+           "& (low < ends))", "& (low < ends - 1))"),
     Mutant("a row group whose last key is the first of a block is not read", "blocks",
            "& (low < self.ends)", "& (low < self.ends - 1)"),
     Mutant("a row group with one key is not read", "blocks",

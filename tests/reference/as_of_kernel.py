@@ -23,13 +23,15 @@ ROOM = featurestore.columnar.as_of.__name__
 class Limits:
     """The kernel's limits: as in production, or so small that tiny tables exceed them.
 
-    ``few_rows`` of a block, ``most_rows`` of a chunk, the ``bits`` that a packed long has, ``piece``: bytes of texts.
+    ``few_rows`` of a block, ``most_rows`` of a chunk, the ``bits`` that a packed long has, ``piece``: bytes of texts,
+    ``small_rows`` of a row group that is read in one call.
     """
 
     few_rows: int
     most_rows: int
     bits: int = 63
     piece: int = 1 << 30
+    small_rows: int = 0
 
     @property
     def constants(self) -> dict[tuple[str, str], int]:
@@ -40,10 +42,11 @@ class Limits:
             ("value_rows", "_BITS"): self.bits,
             ("outputs", "_PIECE"): self.piece,
             ("gathered", "_MOST_BYTES"): self.piece,
+            ("segments", "_SMALL_ROWS"): self.small_rows,
         }
 
 
-LIMITS = [Limits(100_000, 4_000_000), Limits(40, 60, bits=40, piece=64), Limits(1, 5)]
+LIMITS = [Limits(100_000, 4_000_000), Limits(40, 60, bits=40, piece=64), Limits(1, 5), Limits(40, 60, small_rows=1_024)]
 
 
 @dataclass(frozen=True)

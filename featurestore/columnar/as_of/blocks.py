@@ -21,7 +21,6 @@ from featurestore.columnar.fixed_width import Mask
 # A block of fewer rows is not worth its overhead; a chunk of more rows, or of more bytes of files, takes much memory.
 _FEW_ROWS = 100_000
 _MOST_ROWS, _MOST_BYTES = 4_000_000, 256 * 1024**2
-_NONE: Codes = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,8 @@ def _cut_by_files(files: Sequence[ValueFile], keys: SpineKeys) -> list[tuple[tup
     whole = (0, keys.count)
     if _weight(files) <= 1:
         return [(whole, tuple(files))]
-    ranges = [keys.range_of(file.bounds) for file in files]
+    starts, ends = keys.ranges_of([file.bounds for file in files])
+    ranges = list(zip(starts.tolist(), ends.tolist(), strict=True))
     cuts = cut_points([(*codes, _weight([file])) for codes, file in zip(ranges, files, strict=True)], whole)
     return [
         (
@@ -130,21 +130,14 @@ def cut_points(ranges: Sequence[tuple[int, int, float]], whole: tuple[int, int])
 def open_chunks(block: Block, keys: SpineKeys) -> list[Chunk]:
     """Open the block's files, and divide their row groups, by key, into chunks that fit memory."""
     low, high = block.codes
-    segments: list[Segment] = []
-    starts, ends, weights = [_NONE], [_NONE], [np.zeros(0)]
-    for file in block.files:
-        start, end = keys.range_of(file.bounds)
-        if start >= min(end, high) or low >= end:
-            continue
-        opened = file.open()
-        groups = opened.row_groups
-        segments += [Segment(opened, number, group.rows) for number, group in enumerate(groups)]
-        of_groups = keys.ranges_of([group.bounds for group in groups])
-        starts.append(of_groups[0])
-        ends.append(of_groups[1])
-        weights.append(np.array([max(group.rows / _MOST_ROWS, group.bytes / _MOST_BYTES) for group in groups]))
-    whole = Chunk(block.codes, tuple(segments), np.concatenate(starts), np.concatenate(ends))
-    weight = np.where(whole.starts < whole.ends, np.concatenate(weights), 0)
+    starts, ends = keys.ranges_of([file.bounds for file in block.files])
+    met = np.flatnonzero((starts < np.minimum(ends, high)) & (low < ends))
+    opened = [block.files[at].open() for at in met]
+    groups = [group for file in opened for group in file.row_groups]
+    segments = [Segment(file, at, group.rows) for file in opened for at, group in enumerate(file.row_groups)]
+    whole = Chunk(block.codes, tuple(segments), *keys.ranges_of([group.bounds for group in groups]))
+    weights = [max(group.rows / _MOST_ROWS, group.bytes / _MOST_BYTES) for group in groups]
+    weight = np.where(whole.starts < whole.ends, weights, 0.0)
     if weight.sum() <= 1:
         return [whole.within(low, high)]
     ranges = zip(np.maximum(whole.starts, low).tolist(), whole.ends.tolist(), weight.tolist(), strict=True)

@@ -14,6 +14,9 @@ from featurestore.columnar.as_of.gathered import Places, in_few_pieces, valid_ro
 from featurestore.columnar.as_of.value_files import OpenedFile
 from featurestore.columnar.fixed_width import Mask, is_plain, plain_values
 
+# Of segments with fewer rows, on average, most of the time to read is that of the calls.
+_SMALL_ROWS = 1_024
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -66,6 +69,15 @@ class Segments:
                 parts.append(chosen[first].file.read([each.group for each in chosen[first:at]], names))
                 first = at
         return pa.concat_tables(parts)
+
+    def table_with(self, names: Sequence[str], more: Sequence[str]) -> pa.Table:
+        """These columns of all segments; if these are small, further columns are read in the same calls, and kept."""
+        if int(self.starts[-1]) > _SMALL_ROWS * len(self.segments):
+            return self.table(names)
+        table = self.table([*names, *(name for name in more if name not in names)])
+        every = np.ones(len(self.segments), bool)
+        self._read.update({name: ReadColumn.read(every, table.column(name)) for name in more})
+        return table
 
     def holding(self, rows: Places) -> Mask:
         """The segments that hold these rows."""

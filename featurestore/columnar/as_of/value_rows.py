@@ -48,7 +48,7 @@ def read_value_rows(
     segments: Segments, keys: SpineKeys, rules: AsOfRules, within: tuple[int, int], needs_created: bool
 ) -> ValueRows:
     """Read keys and times, leave out rows of keys that are not numbered ``within``, and sort the others."""
-    table = segments.table([*rules.keys, EVENT, *([CREATED] if needs_created else [])])
+    table = segments.table_with([*rules.keys, EVENT, *([CREATED] if needs_created else [])], rules.features)
     codes = _codes(table, keys, rules.keys)
     created = _micros(table, CREATED) if needs_created else None
     wanted = (codes >= within[0]) & (codes < within[1])

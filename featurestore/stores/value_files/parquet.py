@@ -114,6 +114,9 @@ class OpenedParquet:
         present = [name for name in columns if name in self.stored.names]
         with _reading(self.path):
             rows = self.file.read_row_groups(list(groups), present, use_threads=False)
+            kinds = [self.columns.schema.field(name).type for name in columns]
+            if rows.column_names == list(columns) and rows.schema.types == kinds:
+                return rows
             return pa.table({name: self._column(rows, name) for name in columns})
 
     def _column(self, rows: pa.Table, name: str) -> Any:
