@@ -37,25 +37,24 @@ def as_numpy(array: Any) -> NDArray[Any]:
     return _held(array) if is_plain(array.type) else array.to_numpy(zero_copy_only=False)
 
 
-def plain_values(array: Any) -> NDArray[Any]:
-    """An array of a plain type in NumPy, as ``as_numpy``; null as 0."""
+def plain_values(array: Any, null: int = 0) -> NDArray[Any]:
+    """An array of a plain type in NumPy, as ``as_numpy``, with this in the place of nulls."""
     values = _held(array)
-    return np.where(_held(array.is_valid()), values, values.dtype.type(0)) if array.null_count else values
+    return np.where(_held(array.is_valid()), values, values.dtype.type(null)) if array.null_count else values
 
 
-def arrow_of(values: NDArray[Any], valid: Mask | None = None, kind: pa.DataType | None = None) -> pa.Array:
-    """The opposite: an Arrow array of the type (by default that of ``values``), null where it is not ``valid``."""
-    bits = None if valid is None or valid.all() else packed(valid)
-    return with_bits(values, bits, kind or pa.from_numpy_dtype(values.dtype))
+def as_arrow(values: NDArray[Any], valid: Mask | None = None, kind: pa.DataType | None = None) -> pa.Array:
+    """The opposite: an Arrow array, null where it is not ``valid``.
+
+    ``kind``: its type, which NumPy must hold as ``values`` are (see ``numpy_type``); by default that of ``values``.
+    """
+    kind = kind or pa.from_numpy_dtype(values.dtype)
+    bits = None if valid is None or valid.all() else _packed(valid)
+    held = _packed(values) if pa.types.is_boolean(kind) else pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(kind, len(values), [bits, held])
 
 
-def with_bits(values: NDArray[Any], valid: pa.Buffer | None, kind: pa.DataType) -> pa.Array:
-    """The same with Arrow's bits of which rows are valid, which several columns may share; None if all are."""
-    held = packed(values) if pa.types.is_boolean(kind) else pa.py_buffer(np.ascontiguousarray(values))
-    return pa.Array.from_buffers(kind, len(values), [valid, held])
-
-
-def packed(mask: Mask) -> pa.Buffer:
+def _packed(mask: Mask) -> pa.Buffer:
     """Booleans as Arrow holds them, in bits."""
     return pa.py_buffer(np.packbits(mask, bitorder="little"))
 

@@ -210,7 +210,7 @@ MUTANTS = [
     Mutant("values of several pieces come in the order of the pieces", "gathered",
            "back[order] = np.arange(len(places))", "back[:] = np.arange(len(places))"),
     Mutant("values of a later piece are those of its first rows", "gathered",
-           "piece.take(arrow_of(places[order[first:end]] - start))", "piece.take(arrow_of(np.arange(end - first)))"),
+           "piece.take(as_arrow(places[order[first:end]] - start))", "piece.take(as_arrow(np.arange(end - first)))"),
     Mutant("texts are put back in the order in which they were taken", "outputs",
            "back[order] = np.arange(len(order))", "back[np.sort(order)] = np.arange(len(order))"),
 ]  # fmt: skip

@@ -9,12 +9,12 @@ import numpy as np
 import pyarrow as pa
 
 from featurestore.columnar.as_of.gathered import Places
-from featurestore.columnar.as_of.outputs import Noted, OutputColumn, output_column
+from featurestore.columnar.as_of.outputs import OutputColumn, output_column
 from featurestore.columnar.as_of.rules import AsOfRules
 from featurestore.columnar.as_of.segments import ReadColumn
 from featurestore.columnar.as_of.spine_keys import Codes, SpineRows
 from featurestore.columnar.as_of.value_rows import Micros
-from featurestore.columnar.fixed_width import Mask, arrow_of
+from featurestore.columnar.fixed_width import Mask, as_arrow
 
 _NEVER = np.iinfo(np.int64).min
 _INSTANT = pa.timestamp("us", "UTC")
@@ -87,8 +87,7 @@ class Answers:
 
     def features(self) -> dict[str, pa.ChunkedArray]:
         """By feature the whole column."""
-        whole = Noted(self.whole)
-        return {name: column.arrow(whole) for name, column in self.columns.items()}
+        return {name: column.arrow(self.whole) for name, column in self.columns.items()}
 
     def note(self, rows: Places, event: Micros) -> None:
         """Note the event timestamps of values that these rows took."""
@@ -96,4 +95,4 @@ class Answers:
             self.newest[rows] = np.maximum(self.newest[rows], event)
 
     def event(self) -> pa.Array | None:
-        return None if self.newest is None else arrow_of(self.newest, self.newest != _NEVER, _INSTANT)
+        return None if self.newest is None else as_arrow(self.newest, self.newest != _NEVER, _INSTANT)

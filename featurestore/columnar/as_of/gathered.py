@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from featurestore.columnar.fixed_width import Mask, arrow_of, as_numpy, is_plain
+from featurestore.columnar.fixed_width import Mask, as_arrow, as_numpy, is_plain
 from featurestore.columnar.ranks import one_array
 
 Places = NDArray[np.int64]
@@ -38,14 +38,14 @@ def taken_from(column: Any, places: Places) -> pa.Array:
     """The values at these places as one array, which must be able to hold them."""
     pieces = pieces_of(column)
     if len(pieces) == 1:
-        return pieces[0].take(arrow_of(places))
+        return pieces[0].take(as_arrow(places))
     order = np.argsort(places, kind="stable")
     starts = np.cumsum([0, *(len(piece) for piece in pieces)])
     cuts = np.searchsorted(places[order], starts)
     parts = [
-        piece.take(arrow_of(places[order[first:end]] - start))
+        piece.take(as_arrow(places[order[first:end]] - start))
         for piece, start, (first, end) in zip(pieces, starts, pairwise(cuts), strict=False)
     ]
     back = np.empty(len(places), np.int64)
     back[order] = np.arange(len(places))
-    return pa.concat_arrays([pa.nulls(0, column.type), *parts]).take(arrow_of(back))
+    return pa.concat_arrays([pa.nulls(0, column.type), *parts]).take(as_arrow(back))

@@ -12,18 +12,11 @@ from numpy.typing import NDArray
 
 from featurestore.columnar.as_of.gathered import Places, pieces_of, taken_from
 from featurestore.columnar.as_of.segments import ReadColumn
-from featurestore.columnar.fixed_width import Mask, arrow_of, is_plain, numpy_type, packed, with_bits
+from featurestore.columnar.fixed_width import Mask, as_arrow, is_plain, numpy_type
 
 # Arrow's arrays of texts and lists have offsets of 32 bits. Pieces of this size, and one value more, stay below.
 _PIECE = 1 << 30
 _CHUNK_BITS = 32
-
-
-class Noted:
-    """The rows that took valid values of all plain columns at once, which are noted once for all of these columns."""
-
-    def __init__(self, rows: Mask) -> None:
-        self.rows, self.bits = rows, packed(rows)
 
 
 class OutputColumn(Protocol):
@@ -32,8 +25,8 @@ class OutputColumn(Protocol):
     def put(self, rows: Places, column: ReadColumn, places: Places, *, is_noted: bool = False) -> None:
         """Put the values of the column at ``places`` into the rows; ``is_noted``: they are valid, and noted."""
 
-    def arrow(self, noted: Noted) -> pa.ChunkedArray:
-        """The whole column."""
+    def arrow(self, noted: Mask) -> pa.ChunkedArray:
+        """The whole column; ``noted``: the rows with values that were put as noted."""
 
 
 def output_column(rows: int, kind: pa.DataType) -> OutputColumn:
@@ -44,7 +37,7 @@ def put_in_order(column: pa.ChunkedArray, rows: Places) -> pa.ChunkedArray:
     """The column's values in the order of ``rows``, which has each number below their count once."""
     output = output_column(len(rows), column.type)
     output.put(rows, ReadColumn.read(np.ones(1, bool), column), np.arange(len(rows)))
-    return output.arrow(Noted(np.zeros(len(rows), bool)))
+    return output.arrow(np.zeros(len(rows), bool))
 
 
 class PlainOutput:
@@ -61,9 +54,8 @@ class PlainOutput:
         if not is_noted:
             self._valid[rows] = True if column.valid is None else column.valid[places]
 
-    def arrow(self, noted: Noted) -> pa.ChunkedArray:
-        bits = packed(noted.rows | self._valid) if self._valid.any() else noted.bits
-        return pa.chunked_array([with_bits(self._values, bits, self._kind)], self._kind)
+    def arrow(self, noted: Mask) -> pa.ChunkedArray:
+        return pa.chunked_array([as_arrow(self._values, noted | self._valid, self._kind)], self._kind)
 
 
 class NestedOutput:
@@ -86,7 +78,7 @@ class NestedOutput:
                 self._chunks.append(taken)
             self._places[numbers] = np.arange(len(part)) | (chunk << _CHUNK_BITS)
 
-    def arrow(self, noted: Noted) -> pa.ChunkedArray:
+    def arrow(self, noted: Mask) -> pa.ChunkedArray:
         return pa.chunked_array([self._piece(self._places[start:end]) for start, end in self._cut()], self._kind)
 
     def _cut(self) -> list[tuple[int, int]]:
@@ -107,11 +99,11 @@ class NestedOutput:
         parts, first = [pa.nulls(0, self._kind)], 0
         for chunk, end in zip(self._chunks, ends.tolist(), strict=True):
             if end > first:
-                parts.append(chunk.take(arrow_of(in_order[first:end] & (2**_CHUNK_BITS - 1))))
+                parts.append(chunk.take(as_arrow(in_order[first:end] & (2**_CHUNK_BITS - 1))))
             first = end
         back = np.full(len(places), -1, np.int64)
         back[order] = np.arange(len(order))
-        return pa.concat_arrays(parts).take(arrow_of(back, back >= 0))
+        return pa.concat_arrays(parts).take(as_arrow(back, back >= 0))
 
 
 def _pieces(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -74,9 +74,8 @@ class Segments:
         """These columns of all segments; if these are small, further columns are read in the same calls, and kept."""
         if int(self.starts[-1]) > _SMALL_ROWS * len(self.segments):
             return self.table(names)
-        table = self.table([*names, *(name for name in more if name not in names)])
-        every = np.ones(len(self.segments), bool)
-        self._read.update({name: ReadColumn.read(every, table.column(name)) for name in more})
+        table = self.table([*names, *more])
+        self._keep(table, more, np.ones(len(self.segments), bool))
         return table
 
     def holding(self, rows: Places) -> Mask:
@@ -92,10 +91,11 @@ class Segments:
         """The columns, read at least for the needed segments; what was read before stays."""
         missing = [name for name in names if name not in self._read or (needed & ~self._read[name].of).any()]
         if missing:
-            table = self.table(missing, needed)
-            for name in missing:
-                self._read[name] = ReadColumn.read(needed, table.column(name))
+            self._keep(self.table(missing, needed), missing, needed)
         return {name: self._read[name] for name in names}
+
+    def _keep(self, table: pa.Table, names: Sequence[str], of: Mask) -> None:
+        self._read.update({name: ReadColumn.read(of, table.column(name)) for name in names})
 
     def places(self, column: ReadColumn, rows: Places) -> Places:
         """Where these rows are in a column that was read for the segments that hold them."""

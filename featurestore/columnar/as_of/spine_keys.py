@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from featurestore.columnar.as_of.value_files import Bound, Bounds
-from featurestore.columnar.fixed_width import arrow_of, as_numpy, plain_values
+from featurestore.columnar.fixed_width import as_arrow, as_numpy, plain_values
 from featurestore.columnar.ranks import one_array
 
 Codes = NDArray[np.int64]
@@ -79,10 +79,10 @@ class TextKeys:
     def find(self, values: Any) -> Codes:
         if pa.types.is_dictionary(values.type):
             of_dictionary = self.find(values.dictionary)
-            found: Codes = np.append(of_dictionary, -1)[_indices(values, len(of_dictionary))]
+            found: Codes = np.append(of_dictionary, -1)[plain_values(values.indices, len(of_dictionary))]
             return found
         places = pc.index_in(values, value_set=self.distinct, skip_nulls=True)
-        return np.where(as_numpy(places.is_valid()), plain_values(places).astype(np.int64), -1)
+        return plain_values(places, -1).astype(np.int64)
 
 
 class _Texts(Sequence[bytes]):
@@ -207,7 +207,7 @@ def _numbered(column: Any) -> tuple[KeyColumn, Codes]:
     values = encoded.dictionary
     if pa.types.is_string(array.type):
         order = as_numpy(pc.sort_indices(values))
-        keys: KeyColumn = TextKeys(values.take(arrow_of(order)))
+        keys: KeyColumn = TextKeys(values.take(as_arrow(order)))
     else:
         numbers = whole_numbers(values)
         order = np.argsort(numbers)
@@ -215,18 +215,12 @@ def _numbered(column: Any) -> tuple[KeyColumn, Codes]:
     rank = np.empty(len(order) + 1, np.int64)
     rank[order] = np.arange(len(order))
     rank[-1] = -1
-    return keys, rank[_indices(encoded, len(order))]
-
-
-def _indices(encoded: Any, of_null: int) -> NDArray[Any]:
-    """Each row's place in the dictionary; ``of_null`` is that of null."""
-    indices = plain_values(encoded.indices)
-    return np.where(as_numpy(encoded.is_valid()), indices, of_null) if encoded.null_count else indices
+    return keys, rank[plain_values(encoded.indices, len(order))]
 
 
 def _dense(codes: Codes) -> tuple[Codes, Codes]:
     """The distinct numbers, sorted, and the place of each row's among them; -1 stays -1 and is not among them."""
-    keys, dense = _numbered(arrow_of(codes, codes >= 0))
+    keys, dense = _numbered(as_arrow(codes, codes >= 0))
     assert isinstance(keys, WholeKeys)
     return keys.distinct, dense
 

@@ -14,7 +14,7 @@ from featurestore.columnar.as_of.gathered import Places, taken_from
 from featurestore.columnar.as_of.rules import AsOfRules
 from featurestore.columnar.as_of.segments import Segments
 from featurestore.columnar.as_of.spine_keys import Codes, SpineKeys, whole_numbers
-from featurestore.columnar.fixed_width import Mask, arrow_of
+from featurestore.columnar.fixed_width import Mask, as_arrow
 from featurestore.columnar.ranks import one_array
 from featurestore.columnar.values.latest_order import CREATED, EVENT, content_ranks
 
@@ -70,7 +70,7 @@ def _codes(table: pa.Table, keys: SpineKeys, names: Sequence[str]) -> Codes:
     starts = np.flatnonzero(_begins_run(columns))
     if 2 * len(starts) > table.num_rows:
         return keys.find(columns)
-    firsts = keys.find([column.take(arrow_of(starts)) for column in columns])
+    firsts = keys.find([column.take(as_arrow(starts)) for column in columns])
     return np.repeat(firsts, np.diff(starts, append=table.num_rows))
 
 

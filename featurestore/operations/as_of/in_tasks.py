@@ -65,7 +65,8 @@ def joined_in_tasks(scope: Scope, spine: DataFrame, request: AsOfRequest, lookup
 
 def spread_of(scope: Scope, lookups: Sequence[LookupFiles]) -> list[KeyRanges | None]:
     """How the spine is spread for each combination of key columns; None where each of its partitions reads all."""
-    return [_spread(keyed, _least_tasks(scope)) for keyed in _by_keys(lookups)]
+    least_tasks = _least_tasks(scope)
+    return [_spread(keyed, least_tasks) for keyed in _by_keys(lookups)]
 
 
 def _spread(keyed: Sequence[LookupFiles], least_tasks: int) -> KeyRanges | None:

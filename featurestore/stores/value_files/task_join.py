@@ -14,7 +14,7 @@ from featurestore.columnar.as_of.join import as_of_join
 from featurestore.columnar.as_of.rules import AsOfRules
 from featurestore.columnar.as_of.spine_keys import SpineRows, key_column
 from featurestore.columnar.as_of.value_files import Partition
-from featurestore.columnar.fixed_width import arrow_of, as_numpy, plain_values
+from featurestore.columnar.fixed_width import as_arrow, as_numpy, plain_values
 from featurestore.columnar.ranks import one_array
 
 Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
@@ -98,7 +98,7 @@ def _in_years(instants: pa.ChunkedArray) -> pa.Array:
     outside = (moments < _INSTANTS[0]) | (moments > _INSTANTS[1])
     if not outside.any():
         return array
-    return arrow_of(moments, ~outside & as_numpy(array.is_valid()), array.type)
+    return as_arrow(moments, ~outside & as_numpy(array.is_valid()), array.type)
 
 
 def by_value(run: Batches) -> Batches:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from featurestore.columnar.as_of import gathered, outputs
-from featurestore.columnar.as_of.outputs import Noted, output_column, put_in_order
+from featurestore.columnar.as_of.outputs import output_column, put_in_order
 from featurestore.columnar.as_of.segments import ReadColumn
 
 INSTANT = pa.timestamp("us", "UTC")
@@ -32,8 +32,8 @@ def filled(values: list[Any], kind: pa.DataType, rows: np.ndarray[Any, Any]) -> 
     return output.arrow(none_of(count))
 
 
-def none_of(rows: int) -> Noted:
-    return Noted(np.zeros(rows, bool))
+def none_of(rows: int) -> np.ndarray[Any, Any]:
+    return np.zeros(rows, bool)
 
 
 @pytest.mark.parametrize("kind", SHORT_AND_LONG, ids=str)
