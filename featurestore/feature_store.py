@@ -27,7 +27,7 @@ from featurestore.operations.given_as import Frame, To, given_as
 from featurestore.operations.instants import argument_count
 from featurestore.operations.job_run import STORE
 from featurestore.operations.upkeep.vacuum import VacuumResult, vacuum
-from featurestore.session import adopted_session, check_file_system, open_session, why_only_spark
+from featurestore.session import adopted_session, check_file_system, open_session, why_only_spark, why_only_spark_reads
 from featurestore.stores.small_tables.runs import Run
 
 
@@ -64,12 +64,13 @@ class FeatureStore:
         settings = Settings.find(source, environ, profile)
         adopted = adopted_session(spark, environ)
         only_spark = why_only_spark(settings, adopted, environ)
+        only_spark_reads = why_only_spark_reads(settings, adopted, environ)
 
         def start_spark() -> SparkSession:
             session = open_session(settings, adopted, environ)
             return check_file_system(settings, session) if only_spark is None else session
 
-        return cls(Context(start_spark, settings, clock, __version__, on_step, environ, only_spark))
+        return cls(Context(start_spark, settings, clock, __version__, on_step, environ, only_spark, only_spark_reads))
 
     @property
     def spark(self) -> SparkSession:

@@ -38,6 +38,28 @@ SHIPPED_WITH_SPARK = (
     "org.xerial.snappy:*",
 )
 
+# Hadoop's connector for S3, and those modules of the AWS SDK that it uses, in the version that it was made with: 16 MB.
+# It asks for the whole SDK as one jar, of half a gigabyte.
+_AWS_SDK = "2.35.4"
+S3_PACKAGES = (
+    "org.apache.hadoop:hadoop-aws:3.5.0",
+    *(
+        f"software.amazon.awssdk:{module}:{_AWS_SDK}"
+        for module in ("s3", "s3-transfer-manager", "sts", "apache-client", "netty-nio-client")
+    ),
+)
+NOT_FOR_S3 = (
+    *(known for known in SHIPPED_WITH_SPARK if known != "org.apache.hadoop:*"),
+    "commons-codec:*",
+    "io.netty:*",
+    "org.apache.hadoop:hadoop-client-api",
+    "org.apache.hadoop:hadoop-client-runtime",
+    "org.apache.httpcomponents:*",
+    "org.wildfly.openssl:*",
+    "software.amazon.awssdk:bundle",
+    "software.amazon.encryption.s3:*",
+)
+
 _DECIDED_BY_SUBMIT = frozenset({"spark.master", "spark.submit.deployMode"})
 _MIB, _GIB = 1024**2, 1024**3
 
@@ -95,18 +117,30 @@ def why_only_spark(settings: Settings, spark: SparkSession | None, environ: Mapp
     return obstacle
 
 
+def why_only_spark_reads(settings: Settings, spark: SparkSession | None, environ: Mapping[str, str]) -> str | None:
+    """Why only Spark reads the files of values; None if others do, or are to try (on an object store)."""
+    return "small_tables is 'spark'" if settings.small_tables == "spark" else _keeper(settings, spark, environ)
+
+
 def _obstacle(settings: Settings, spark: SparkSession | None, environ: Mapping[str, str]) -> str | None:
     """Why this process may not touch the tables' files by itself; None if it may."""
-    if settings.catalog is not None:
-        return f"a catalog, {settings.catalog!r}, holds the tables"
+    if keeper := _keeper(settings, spark, environ):
+        return keeper
     if "://" in settings.warehouse and not settings.warehouse.startswith("file:/"):
         return f"the warehouse {settings.warehouse!r} is not a folder of this machine"
+    return None if spark is None else _other_file_system(settings, spark)
+
+
+def _keeper(settings: Settings, spark: SparkSession | None, environ: Mapping[str, str]) -> str | None:
+    """Who keeps the tables, so that nobody else may touch their files; None if nobody does."""
+    if settings.catalog is not None:
+        return f"a catalog, {settings.catalog!r}, holds the tables"
     if "DATABRICKS_RUNTIME_VERSION" in environ:
         return "the platform keeps storage to itself"
     is_server = environ.get("SPARK_REMOTE") or settings.spark.get("spark.remote")
     if is_server or (spark is not None and type(spark).__module__.startswith("pyspark.sql.connect")):
         return "a Spark Connect server reads and writes the tables"
-    return None if spark is None else _other_file_system(settings, spark)
+    return None
 
 
 def check_file_system(settings: Settings, spark: SparkSession) -> SparkSession:
@@ -156,6 +190,8 @@ def session_properties(settings: Settings, environ: Mapping[str, str] = os.envir
         "spark.hadoop.parquet.dictionary.page.size": str(4 * _MIB),
         "spark.driver.memory": f"{_driver_memory_gib()}g",
     }
+    if settings.warehouse.startswith(("s3://", "s3a://")):
+        defaults |= _for_s3(environ)
     under_submit = "PYSPARK_GATEWAY_PORT" in environ
     if not under_submit:
         defaults["spark.master"] = "local[*]"
@@ -170,6 +206,23 @@ def session_properties(settings: Settings, environ: Mapping[str, str] = os.envir
         # spark-submit decides where the job runs; a property set in code would override it.
         properties = {key: value for key, value in properties.items() if key not in _DECIDED_BY_SUBMIT}
     return defaults | properties
+
+
+def _for_s3(environ: Mapping[str, str]) -> dict[str, str]:
+    """What Spark needs for tables on S3; region and endpoint come from the variables that Arrow and delta-rs read."""
+    properties = {
+        "spark.jars.packages": ",".join((DELTA_PACKAGE, *S3_PACKAGES)),
+        "spark.jars.excludes": ",".join(NOT_FOR_S3),
+        "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+    }
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    if region is not None:
+        properties["spark.hadoop.fs.s3a.endpoint.region"] = region
+    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    if endpoint is not None:
+        # Another store than Amazon's seldom gives each bucket a host name.
+        properties |= {"spark.hadoop.fs.s3a.endpoint": endpoint, "spark.hadoop.fs.s3a.path.style.access": "true"}
+    return properties
 
 
 def _driver_memory_gib() -> int:

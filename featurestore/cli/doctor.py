@@ -38,10 +38,10 @@ from featurestore.config import Settings
 from featurestore.errors import RuntimeSetupError
 from featurestore.session import check_java, open_session, session_properties, why_only_spark
 from featurestore.stores.delta.native_table import NativeTable
-from featurestore.stores.delta.writer_lock import WriterLock
 from featurestore.stores.layout import Layout
 from featurestore.stores.small_tables.registry import Registry
 from featurestore.stores.training_sets.store import TrainingSetStore
+from featurestore.stores.writer_lock import WriterLock
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -27,6 +27,7 @@ from featurestore.stores.small_tables.runs import RunLedger
 from featurestore.stores.small_tables.statistics import Statistics
 from featurestore.stores.small_tables.suppression import SuppressionList
 from featurestore.stores.training_sets.store import TrainingSetStore
+from featurestore.stores.value_files.reach import why_unreachable
 
 Clock = Callable[[], datetime]
 Step = Callable[[str], None]
@@ -54,6 +55,8 @@ class Context:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     # Why only Spark reads and writes the tables; None if this process also does.
     only_spark: str | None = None
+    # Why only Spark reads the files of values, too; None if others may, where they reach them.
+    only_spark_reads: str | None = None
     _state: RegistryState | None = field(default=None, repr=False)
 
     @cached_property
@@ -67,12 +70,22 @@ class Context:
 
     @property
     def is_native(self) -> bool:
-        """Whether logs, small tables, small batches and files of values are read without Spark."""
+        """Whether logs, small tables, small batches and files of values are read and written without Spark."""
         return self.only_spark is None
 
     @cached_property
+    def only_spark_reads_values(self) -> str | None:
+        """Why only Spark reads the files of values; None if this process and Spark's tasks also do.
+
+        On an object store this is found out by trying, once.
+        """
+        return None if self.is_native else self.only_spark_reads or why_unreachable(self.settings.warehouse)
+
+    @cached_property
     def layout(self) -> Layout:
-        return Layout.of(self.settings, lambda: self.spark, self.is_native)
+        return Layout.of(
+            self.settings, lambda: self.spark, self.is_native, lambda: self.only_spark_reads_values is None
+        )
 
     @cached_property
     def registry(self) -> Registry:

@@ -24,9 +24,10 @@ from featurestore.frames.rows.suppression import REASON
 from featurestore.frames.timestamps import date_literal, instant, partition_date, utc_date
 from featurestore.late_spark import ArrayType, Column, DataFrame, F, StructField, StructType, py4j_errors, spark_errors
 from featurestore.stores.arrow import to_spark
+from featurestore.stores.delta.delta_log import LogFile, Snapshot
 from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_errors import UnsupportedTableError
-from featurestore.stores.delta.native_table import LogFile, NativeTable, Snapshot
+from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.pruning import Dates, Times, chosen_files, row_condition, with_keys
 from featurestore.stores.delta.table import DeltaTable, literal, spark_schema
 from featurestore.stores.delta.task_files import write_in_tasks
@@ -361,20 +362,20 @@ class GroupTable:
 
         The files are those of ``files`` with keys. If this process does not read them, only their bounds count.
         """
-        limits, native = file_layout.LIMITS, self.values.native
+        limits, log = file_layout.LIMITS, self.values.log
         if len(files) == 1 and files[0].rows <= limits.group_rows and files[0].bytes <= limits.group_bytes:
             return True
-        if native is None or any(file.is_exact for file in files):
+        if log is None or any(file.is_exact for file in files):
             return in_key_order([[tuple(file.bounds.get(name) for name in self.order)] for file in files])
-        return are_sorted_runs([native.row_groups(file, self.order) for file in files], limits)
+        return are_sorted_runs([log.row_groups(file, self.order) for file in files], limits)
 
     def _snapshot(self, tenant_id: str, version: int | None) -> Snapshot | None:
         """The tenant's part of a version of the values by the log alone; None if only Spark can read it."""
-        if self.values.native is None:
+        if self.values.log is None:
             return None
         bounded = (*TIME_COLUMNS, *self.group.join_keys)
         try:
-            snapshot = self.values.native.snapshot(version, {"tenant_id": tenant_id}, bounded)
+            snapshot = self.values.log.snapshot(version, {"tenant_id": tenant_id}, bounded)
         except UnsupportedTableError:
             return None
         return snapshot if snapshot.is_plain else None
@@ -404,9 +405,9 @@ class GroupTable:
 
         The files are those of ``files``.
         """
-        native = self.values.native
-        if native is not None and not any(file.is_exact for file in files):
-            return native.extent(files, "event_timestamp")
+        log = self.values.log
+        if log is not None and not any(file.is_exact for file in files):
+            return log.extent(files, "event_timestamp")
         bounds = [file.bounds["event_timestamp"] for file in files if file.rows]
         return (min(low for low, _ in bounds), max(high for _, high in bounds)) if bounds else None
 
@@ -441,9 +442,9 @@ class GroupTable:
         if keys is not None:
             keys = keys.cast(pa.schema([schema.field(name) for name in keys.column_names]))
         condition = row_condition(times, keys)
-        native = self.values.native
-        assert native is not None
-        parts = [native.read_data(file, schema, condition) for file in chosen]
+        log = self.values.log
+        assert log is not None
+        parts = [log.read_data(file, schema, condition) for file in chosen]
         rows = pa.concat_tables(parts) if parts else schema.empty_table()
         return (rows if keys is None else with_keys(rows, keys)).select(list(columns))
 
@@ -462,7 +463,8 @@ class GroupTable:
         schema = pa.schema([_stored_field(snapshot.schema, defined.field(name)) for name in names])
         columns = ValueColumns(schema, tuple(self.group.join_keys))
         chosen = chosen_files(snapshot.files, tenant_id, dates, (None, None), None)
-        root = _native(self.values).path
+        assert self.values.log is not None
+        root = self.values.log.path
         partitions = partitions_of(root, chosen, columns)
         return TenantFiles(root, columns, partitions, len(snapshot.files), sum(file.bytes for file in snapshot.files))
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import check_name, check_tenant_id
 from featurestore.late_spark import SparkSession
+from featurestore.stores.delta.delta_log import DeltaLog
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.table import DeltaTable
-from featurestore.stores.delta.writer_lock import WriterLock
+from featurestore.stores.places import library_uri
+from featurestore.stores.writer_lock import WriterLock
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,23 @@ class Layout:
     session: Callable[[], SparkSession]
     is_native: bool
     lock_timeout: float
+    reads_values: Callable[[], bool] = field(default=lambda: False)
 
     @classmethod
-    def of(cls, settings: Settings, session: Callable[[], SparkSession], is_native: bool) -> Layout:
-        """``session`` starts or returns Spark; ``is_native``: whether small things are done without it."""
-        return cls(settings.warehouse.rstrip("/"), settings.catalog, session, is_native, settings.lock_timeout)
+    def of(
+        cls,
+        settings: Settings,
+        session: Callable[[], SparkSession],
+        is_native: bool,
+        reads_values: Callable[[], bool] = lambda: False,
+    ) -> Layout:
+        """How the tables are read and written.
+
+        ``session`` starts or returns Spark; ``is_native``: whether small things are done without it; ``reads_values``:
+        whether values are read without it, if small things are not.
+        """
+        warehouse = settings.warehouse.rstrip("/")
+        return cls(warehouse, settings.catalog, session, is_native, settings.lock_timeout, reads_values)
 
     @property
     def registry(self) -> DeltaTable:
@@ -59,7 +73,10 @@ class Layout:
         return self._table("_store", "erasures")
 
     def values(self, group: FeatureGroup) -> DeltaTable:
-        return self._table("groups", f"{check_name(group.name)}_v{group.version}", "values")
+        table = self._table("groups", f"{check_name(group.name)}_v{group.version}", "values")
+        if table.log is not None or table.path is None or not self.reads_values():
+            return table
+        return replace(table, log=DeltaLog(library_uri(table.path)))
 
     def rejected(self, group: FeatureGroup) -> DeltaTable:
         return self._table("groups", f"{check_name(group.name)}_v{group.version}", "rejected")
@@ -81,8 +98,8 @@ class Layout:
         begins_with_rows = parts[0] == "training_sets"
         lock = WriterLock(folder / "_store" / "locks" / f"{'__'.join(parts).lstrip('_')}.lock", self.lock_timeout)
         local = str(folder.joinpath(*parts))
-        native = NativeTable(local, lock, begins_with_rows) if self.is_native else None
-        return DeltaTable(self.session, path, begins_with_rows=begins_with_rows, native=native, lock=lock)
+        native = NativeTable(local, lock, begins_with_rows=begins_with_rows) if self.is_native else None
+        return DeltaTable(self.session, path, begins_with_rows=begins_with_rows, native=native, log=native, lock=lock)
 
 
 def local_folder(path: str) -> Path | None:

@@ -72,7 +72,8 @@ def _message(error: BaseException, table: str | None) -> str | None:
         if known in text:
             return f"{_line_with(text, known)}: {advice_of(known)}"
     if unreadable := _UNREADABLE.search(text):
-        return f"{unreadable[1]}: {_NO_FILE if unreadable[2] == FileNotFoundError.__name__ else _DAMAGED}"
+        of_file = _NO_FILE if unreadable[2] == FileNotFoundError.__name__ else _DAMAGED
+        return f"{unreadable[1]}: {advice_of(unreadable[1]) or of_file}"
     names = conditions(error)
     for known, advice in _CONDITIONS.items():
         if any(condition == known or condition.startswith(f"{known}.") for condition in names):

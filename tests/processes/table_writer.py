@@ -21,7 +21,7 @@ from featurestore.stores.arrow import to_spark
 from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.table import DeltaTable
-from featurestore.stores.delta.writer_lock import WriterLock
+from featurestore.stores.writer_lock import WriterLock
 
 SCHEMA = pa.schema([("writer", pa.string()), ("marker", pa.string())])
 THREADS = 2

@@ -76,8 +76,8 @@ def _width(kind: pa.DataType) -> int:
 
 def join_files(scope: Scope, request: AsOfRequest, bounds: SpineBounds | None) -> JoinFiles:
     """Find the files by the tables' logs alone; ``bounds``: of the spine, None if they are not known."""
-    if scope.context.only_spark is not None:
-        return JoinFiles((), scope.context.only_spark)
+    if scope.context.only_spark_reads_values is not None:
+        return JoinFiles((), scope.context.only_spark_reads_values)
     found = []
     for lookup in request.all_lookups:
         rules = _rules(lookup, request)

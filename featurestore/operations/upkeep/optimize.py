@@ -18,7 +18,7 @@ from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.upkeep.retain import chosen_groups
-from featurestore.stores.delta.native_table import LogFile
+from featurestore.stores.delta.delta_log import LogFile
 from featurestore.stores.delta.table import conflicts, literal
 
 OPTIMIZE = "optimize"

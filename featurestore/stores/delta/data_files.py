@@ -1,4 +1,4 @@
-"""Write and read the Parquet files of a local Delta table with Arrow, and the statistics that its log keeps of them."""
+"""Write and read the Parquet files of a Delta table with Arrow, and the statistics that its log keeps of them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from featurestore.columnar.rows.file_layout import DICTIONARY_BYTES, LIMITS, FileLimits, RowGroup, row_groups
 from featurestore.columnar.rows.file_statistics import FileStatistics
+from featurestore.stores.places import place_of
 
 # The folder of rows without a partition's value, and what Hive escapes in the names of other folders.
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -207,12 +208,19 @@ class NewFile:
         self._file.unlink(missing_ok=True)
 
 
+def row_count(root: str, path: str) -> int:
+    """The number of a file's rows, by its footer."""
+    place, system = place_of(root, path)
+    return int(pq.read_metadata(place, filesystem=system).num_rows)
+
+
 def stored_row_groups(root: str, path: str, columns: Sequence[str]) -> list[RowGroup]:
     """Return a file's row groups with the bounds of these columns, by its footer.
 
     Bounds are as Parquet stores them: texts as bytes, times and dates as whole numbers, which have the same order.
     """
-    footer = pq.read_metadata(Path(root, path))
+    place, system = place_of(root, path)
+    footer = pq.read_metadata(place, filesystem=system)
     places = {footer.schema.column(place).path: place for place in range(footer.num_columns)}
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     return [
@@ -244,16 +252,16 @@ def read_file(
 
     A column that was widened after the file was written is cast. Row groups that cannot pass ``filters`` are skipped.
     """
-    file = str(Path(root, path))
+    file, system = place_of(root, path)
     # Old files of Spark hold instants as INT96, which have no time zone there, and years that nanoseconds cannot hold.
-    with pq.ParquetFile(file, coerce_int96_timestamp_unit="us") as opened:
+    with pq.ParquetFile(file, filesystem=system, coerce_int96_timestamp_unit="us") as opened:
         stored = opened.schema_arrow
         names = [name for name in schema.names if name in stored.names and name not in partition]
         is_cast = any(_differ(stored.field(name).type, schema.field(name).type) for name in names)
         rows = opened.read(names) if filters is None or is_cast else None
         count = opened.metadata.num_rows
     if rows is None:
-        rows = pq.read_table(file, columns=names, filters=filters, partitioning=None)
+        rows = pq.read_table(file, columns=names, filesystem=system, filters=filters, partitioning=None)
         count = rows.num_rows
     columns = []
     for field in schema:

@@ -54,33 +54,34 @@ def native_errors(table: str, file: str | None = None) -> Iterator[None]:
     try:
         yield
     except TableNotFoundError as error:
-        raise NotFoundError(f"table {table} does not exist: {_line(error)}; apply its definition") from error
+        raise NotFoundError(f"table {table} does not exist: {first_line(error)}; apply its definition") from error
     except CommitFailedError as error:
         raise TableBusyError(
-            f"{where}other writers committed first each time ({_line(error)}); nothing was written. Try again"
+            f"{where}other writers committed first each time ({first_line(error)}); nothing was written. Try again"
         ) from error
     except FileNotFoundError as error:
         raise StorageError(where + _GONE) from error
     except (FileExistsError, NotADirectoryError) as error:
-        raise StorageError(f"{where}{_line(error)}: {_NO_FOLDER}") from error
+        raise StorageError(f"{where}{first_line(error)}: {_NO_FOLDER}") from error
     except (DeltaError, OSError) as error:
         if is_unsupported(error):
             raise UnsupportedTableError(
-                f"{where}{_line(error)}: only Spark knows this; set small_tables to 'spark'"
+                f"{where}{first_line(error)}: only Spark knows this; set small_tables to 'spark'"
             ) from error
         advice = advice_of(str(error)) or (_advice_on_log(str(error)) if file is None else None)
-        raise StorageError(f"{where}{_line(error)}: {advice or damage}") from error
+        raise StorageError(f"{where}{first_line(error)}: {advice or damage}") from error
     except (JSONDecodeError, UnicodeDecodeError) as error:
-        raise StorageError(f"{where}{_line(error)}: {damage}") from error
+        raise StorageError(f"{where}{first_line(error)}: {damage}") from error
     except pa.ArrowInvalid as error:
         if file is None:
             raise
-        raise StorageError(f"{where}{_line(error)}: {damage}") from error
+        raise StorageError(f"{where}{first_line(error)}: {damage}") from error
 
 
 def _advice_on_log(text: str) -> str | None:
     return next((advice for known, advice in _OF_A_LOG.items() if known in text), None)
 
 
-def _line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """An error's message in one line, without colours, and not endless."""
     return " ".join(_COLOUR.sub("", str(error)).split())[:500]

@@ -1,4 +1,4 @@
-"""A Delta table on a local disk, through delta-rs and Arrow, without Spark: its log, its small reads and writes."""
+"""A Delta table on a local disk, through delta-rs and Arrow, without Spark: its small reads and its writes."""
 
 from __future__ import annotations
 
@@ -6,42 +6,31 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import deltalake
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction
 
-from featurestore.columnar.rows.file_layout import LIMITS, FileLimits, RowGroup
+from featurestore.columnar.rows.file_layout import LIMITS, FileLimits
 from featurestore.errors import InvariantError, StorageError
 from featurestore.stores.delta.commit_checksum import complete_checksums
-from featurestore.stores.delta.data_files import (
-    DataFile,
-    partition_text,
-    read_file,
-    stored_row_groups,
-    write_files,
-)
+from featurestore.stores.delta.data_files import DataFile, partition_text, write_files
+from featurestore.stores.delta.delta_log import DeltaLog, LogFile, checked, has_plain_files
 from featurestore.stores.delta.log import COMMIT, LogCommit, Transaction
-from featurestore.stores.delta.log_remains import check_log
-from featurestore.stores.delta.native_errors import is_unsupported, native_errors
+from featurestore.stores.delta.native_errors import is_unsupported
 from featurestore.stores.delta.which_rows import Where, arrow_condition, columns_of
-from featurestore.stores.delta.writer_lock import WriterLock
+from featurestore.stores.writer_lock import WriterLock
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
 
-# Reader features with which the log and the Parquet files alone still say everything about a table's rows.
-_PLAIN_FEATURES = frozenset(
-    {"typeWidening", "typeWidening-preview", "timestampNtz", "vacuumProtocolCheck", "v2Checkpoint"}
-)
 # Writer features that a writer of plain files keeps up without doing anything; so do older tables, by their properties.
 _PLAIN_WRITES = frozenset({"appendOnly", "invariants", "changeDataFeed", "checkConstraints", "timestampNtz"})
 _NO_PLAIN_WRITES = (
@@ -51,23 +40,7 @@ _NOT_PLAIN_COLUMNS = ("delta.invariants", "delta.generationExpression")
 _CONSTRAINTS = "delta.constraints."
 # The characters of paths that delta-rs does not encode in the log, besides letters and digits.
 _UNENCODED = "/!$&'()+,-.:;=@_~"
-_MAPPING = "delta.columnMapping.mode"
 _TYPE_WIDENING = "typeWidening"
-_VECTORS = "delta.enableDeletionVectors"
-
-
-def _checked(
-    call: Callable[Concatenate[NativeTable, Params], Result],
-) -> Callable[Concatenate[NativeTable, Params], Result]:
-    """Decorate a method: faults of storage, such as lost commits, name the table."""
-
-    @wraps(call)
-    def wrapped(table: NativeTable, /, *args: Params.args, **kwargs: Params.kwargs) -> Result:
-        check_log(table.path, table.begins_with_rows)
-        with native_errors(table.path):
-            return call(table, *args, **kwargs)
-
-    return wrapped
 
 
 def _writing(
@@ -93,32 +66,7 @@ def _writing(
                 table.complete_checksums()
             return result
 
-    return _checked(wrapped)
-
-
-@dataclass(frozen=True)
-class LogFile:
-    """A data file of one version of the table, as its log describes it; ``bounds``: column -> smallest and largest."""
-
-    path: str
-    bytes: int
-    rows: int
-    partition: Mapping[str, Any]
-    bounds: Mapping[str, tuple[Any, Any]]
-    # Whether the bounds are exact; those of the log are in milliseconds, and texts are cut.
-    is_exact: bool = False
-    # The path as the log spells it, which encodes some characters.
-    logged: str | None = None
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """One version of a table. ``is_plain``: the Parquet files that the log names, and no more, hold its rows."""
-
-    version: int
-    schema: pa.Schema
-    files: list[LogFile]
-    is_plain: bool
+    return checked(wrapped)
 
 
 @dataclass(frozen=True)
@@ -131,24 +79,10 @@ class WriteGround:
 
 
 @dataclass(frozen=True)
-class NativeTable:
-    """A table at a local path; ``begins_with_rows``: its first commit has rows, others are created empty."""
+class NativeTable(DeltaLog):
+    """A table at a local path, whose writers hold its lock."""
 
-    path: str
     lock: WriterLock
-    begins_with_rows: bool = False
-
-    def _open(self, version: int | None = None) -> deltalake.DeltaTable:
-        if version is None:
-            return deltalake.DeltaTable(self.path)
-        try:
-            return deltalake.DeltaTable(self.path, version=version)
-        except DeltaError as error:
-            newest = self._open().version()
-            raise StorageError(
-                f"table {self.path}: version {version} cannot be read, the newest is {newest}; the log no longer has "
-                "it, or does not have it yet: read another version"
-            ) from error
 
     def complete_checksums(self) -> None:
         """Write the checksums of the newest commits, under the lock."""
@@ -157,7 +91,7 @@ class NativeTable:
         if versions:
             complete_checksums(log, max(versions))
 
-    @_checked
+    @checked
     def exists(self) -> bool:
         return self._exists()
 
@@ -181,37 +115,21 @@ class NativeTable:
     @_writing
     def add_columns(self, fields: Sequence[pa.Field]) -> None:
         """Add the columns that the table lacks."""
-        table = self._open()
+        table = self.open()
         known = {field.name.lower() for field in table.schema().fields}
         lacking = [field for field in fields if field.name.lower() not in known]
         if lacking:
             table.alter.add_columns(deltalake.Schema.from_arrow(pa.schema(lacking)).fields)
 
-    @_checked
-    def schema(self) -> pa.Schema:
-        return pa.schema(self._open().schema())
-
-    @_checked
-    def table_id(self) -> str:
-        return str(self._open().metadata().id)
-
-    @_checked
-    def properties(self) -> dict[str, str]:
-        return dict(self._open().metadata().configuration)
-
     @_writing
     def set_properties(self, properties: Mapping[str, str]) -> None:
         if properties:
-            self._open().alter.set_table_properties(dict(properties), raise_if_not_exists=False)
+            self.open().alter.set_table_properties(dict(properties), raise_if_not_exists=False)
 
-    @_checked
-    def version(self) -> int:
-        return int(self._open().version())
-
-    @_checked
+    @checked
     def history(self, limit: int | None = None) -> list[LogCommit]:
         """Return the commits that the log still has, newest first, with the times of their files, as Spark has them."""
-        return [LogCommit.of(self._dated(commit)) for commit in self._open().history(limit)]
+        return [LogCommit.of(self._dated(commit)) for commit in self.open().history(limit)]
 
     def _dated(self, commit: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -220,24 +138,11 @@ class NativeTable:
             return dict(commit)
         return dict(commit) | {"timestamp": written // 1_000_000}
 
-    @_checked
-    def snapshot(
-        self, version: int | None = None, within: Mapping[str, str] | None = None, bounded: Sequence[str] = ()
-    ) -> Snapshot:
-        """Return the newest version of the table, or ``version``, by its log alone; raises UnsupportedTableError.
-
-        ``within``: values of partition columns, which all its files have. ``bounded``: the columns whose bounds the
-        files have.
-        """
-        table = self._open(version)
-        files = self._files(table, within or {}, bounded)
-        return Snapshot(int(table.version()), pa.schema(table.schema()), files, _has_plain_files(table))
-
-    @_checked
+    @checked
     def takes_plain_writes(self) -> bool:
         """Whether a writer of plain Parquet files may commit; not if rows have identities, or columns can widen."""
         try:
-            return _takes_plain_writes(self._open())
+            return _takes_plain_writes(self.open())
         except DeltaError as error:
             if is_unsupported(error):
                 return False
@@ -245,7 +150,7 @@ class NativeTable:
 
     def _open_to_write(self) -> deltalake.DeltaTable:
         """The newest version, under the lock; raises StorageError if a plain writer would spoil it."""
-        table = self._open()
+        table = self.open()
         self._check_plain_writes(table)
         return table
 
@@ -257,10 +162,10 @@ class NativeTable:
                 "the feature"
             )
 
-    @_checked
+    @checked
     def has_idle_type_widening(self) -> bool:
         """Whether columns may be widened and none was, so that other readers refuse the table for nothing."""
-        table = self._open()
+        table = self.open()
         if _TYPE_WIDENING not in (table.protocol().reader_features or ()):
             return False
         return not any("delta.typeChanges" in field.metadata for field in table.schema().fields)
@@ -284,10 +189,10 @@ class NativeTable:
         added = write_files(self.path, _typed(rows, pa.schema(table.schema())), by, limits)
         self._commit(table, added, (), transaction=transaction, metadata=metadata)
 
-    @_checked
+    @checked
     def write_ground(self) -> WriteGround:
         """What a writer of files that are committed later starts from."""
-        return _ground(self._open())
+        return _ground(self.open())
 
     @_writing
     def append_files(
@@ -302,7 +207,7 @@ class NativeTable:
         Returns False, and removes the files, if they must be written again: the table's metadata changed meanwhile,
         as an erasure changes it so that no older file comes in after it, or a vacuum removed some.
         """
-        table = self._open()
+        table = self.open()
         if _is_repeated(table, transaction):
             # Whoever wrote it: these may be the committed files themselves.
             return True
@@ -319,7 +224,7 @@ class NativeTable:
         Returns False, and removes the files, if they must be written again: see ``append_files``, or others removed or
         rewrote one of the files meanwhile.
         """
-        table = self._open()
+        table = self.open()
         if not self._are_current(table, added, ground, removed):
             return False
         if sum(file.rows for file in added) != sum(file.rows for file in removed):
@@ -340,7 +245,7 @@ class NativeTable:
     ) -> bool:
         """Whether files that were written since ``ground`` may be committed; if not, they are removed."""
         paths = [Path(self.path, file.path) for file in written]
-        live = {file.path for file in self._files(table)} if replaced else set()
+        live = {file.path for file in self.files_of(table)} if replaced else set()
         if (
             _ground(table) == ground
             and all(path.is_file() for path in paths)
@@ -351,10 +256,10 @@ class NativeTable:
             path.unlink(missing_ok=True)
         return False
 
-    @_checked
+    @checked
     def has_committed(self, transaction: Transaction) -> bool:
         """Whether a commit of this transaction exists."""
-        return _is_repeated(self._open(), transaction)
+        return _is_repeated(self.open(), transaction)
 
     def _commit(
         self,
@@ -413,14 +318,14 @@ class NativeTable:
             commit_properties=properties,
         )
 
-    @_checked
+    @checked
     def read(self, where: Where = (), columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows that pass ``where``, with these columns, by default all; in no particular order.
 
         Raises StorageError if only Spark can tell which rows the table has.
         """
-        table = self._open()
-        if not _has_plain_files(table):
+        table = self.open()
+        if not has_plain_files(table):
             raise StorageError(
                 f"table {self.path}: it has features that only Spark reads (deletion vectors or mapped columns); set "
                 "small_tables to 'spark', or remove the feature"
@@ -429,49 +334,12 @@ class NativeTable:
         names = list(schema.names if columns is None else columns)
         needed = pa.schema([schema.field(name) for name in dict.fromkeys((*names, *columns_of(where)))])
         condition = arrow_condition(where, schema)
-        files = self._may_hold(self._files(table), where, schema)
+        files = self._may_hold(self.files_of(table), where, schema)
         parts = [self.read_data(file, needed).filter(condition) for file in files]
         whole = pa.concat_tables(parts) if parts else needed.empty_table()
         return whole.select(names)
 
-    def read_data(self, file: LogFile, schema: pa.Schema, filters: pc.Expression | None = None) -> pa.Table:
-        """Return the rows of one file with these columns."""
-        with native_errors(self.path, file.path):
-            return read_file(self.path, file.path, file.partition, schema, filters)
-
-    @_checked
-    def row_groups(self, file: LogFile, columns: Sequence[str]) -> list[RowGroup]:
-        """Return a file's row groups with the bounds of these columns, by its footer."""
-        with native_errors(self.path, file.path):
-            return stored_row_groups(self.path, file.path, columns)
-
-    def _files(
-        self, table: deltalake.DeltaTable, within: Mapping[str, str] | None = None, bounded: Sequence[str] = ()
-    ) -> list[LogFile]:
-        """The files with these values of partition columns, and with the bounds of these columns."""
-        actions = pa.table(table.get_add_actions(flatten=True))
-        names = actions.column_names
-        partitions = {name: f"partition.{name}" for name in table.metadata().partition_columns}
-        bounded = [name for name in bounded if f"min.{name}" in names and f"max.{name}" in names]
-        for name, value in (within or {}).items():
-            actions = actions.filter(pc.equal(actions.column(partitions[name]), value))
-        needed = ["path", "size_bytes", "num_records", *partitions.values()]
-        needed += [f"{end}.{name}" for name in bounded for end in ("min", "max")]
-        actions = actions.select([name for name in needed if name in names])
-        counts = "num_records" if "num_records" in names else None
-        return [
-            LogFile(
-                path=unquote(row["path"]),
-                logged=row["path"],
-                bytes=row["size_bytes"],
-                rows=self._rows_of(unquote(row["path"])) if counts is None or row[counts] is None else row[counts],
-                partition={name: row.get(column) for name, column in partitions.items()},
-                bounds={name: (row[f"min.{name}"], row[f"max.{name}"]) for name in bounded},
-            )
-            for row in actions.to_pylist()
-        ]
-
-    @_checked
+    @checked
     def changed_partitions(self, after: int, up_to: int) -> list[Mapping[str, str]] | None:
         """Return the partitions that got or lost rows in the versions ``after < v <= up_to``, each value as text.
 
@@ -493,35 +361,6 @@ class NativeTable:
                     return None
                 parts[tuple(sorted(file["partitionValues"].items()))] = file["partitionValues"]
         return list(parts.values())
-
-    def _rows_of(self, path: str) -> int:
-        """The number of rows by the file's own footer, for a writer that left no statistics in the log."""
-        with native_errors(self.path, path):
-            return int(pq.read_metadata(Path(self.path, path)).num_rows)
-
-    @_checked
-    def extent(self, files: Sequence[LogFile], column: str) -> tuple[Any, Any] | None:
-        """Return the exact bounds of a column of instants in these files; None if all its values are null.
-
-        The log's own bounds are in milliseconds, so the files at the ends say it.
-        """
-        slack = timedelta(milliseconds=1)
-        logged = [file.bounds.get(column) for file in files]
-        known = [bounds for bounds in logged if bounds is not None and None not in bounds]
-        # Between these, a file cannot hold the oldest or the newest.
-        try:
-            inner = (min(low for low, _ in known) + slack, max(high for _, high in known) - slack) if known else None
-        except OverflowError:
-            # All are at one end of Python's years.
-            inner = None
-        schema = pa.schema([pa.field(column, pa.timestamp("us", "UTC"))])
-        exact = []
-        for file, bounds in zip(files, logged, strict=True):
-            if inner is None or bounds is None or None in bounds or bounds[0] <= inner[0] or bounds[1] >= inner[1]:
-                found = pc.min_max(self.read_data(file, schema).column(column)).as_py()
-                if found["min"] is not None:
-                    exact.append((found["min"], found["max"]))
-        return (min(low for low, _ in exact), max(high for _, high in exact)) if exact else None
 
     def _may_hold(self, files: Sequence[LogFile], where: Where, schema: pa.Schema) -> list[LogFile]:
         """The files of partitions that may hold rows that pass ``where``."""
@@ -572,7 +411,7 @@ class NativeTable:
         table = self._open_to_write()
         schema, by = pa.schema(table.schema()), table.metadata().partition_columns
         parts: dict[tuple[Any, ...], list[LogFile]] = {}
-        for file in self._may_hold(self._files(table), where, schema):
+        for file in self._may_hold(self.files_of(table), where, schema):
             parts.setdefault(tuple(file.partition.values()), []).append(file)
         chosen = [files for files in parts.values() if len(files) >= fewest_files]
         removed = [file for files in chosen for file in files]
@@ -587,7 +426,7 @@ class NativeTable:
     def delete_partitions(self, where: Where) -> int:
         """Delete all rows of the partitions that pass ``where``, without reading a file; returns their number."""
         table = self._open_to_write()
-        files = self._may_hold(self._files(table), where, pa.schema(table.schema()))
+        files = self._may_hold(self.files_of(table), where, pa.schema(table.schema()))
         if files:
             self._commit(table, (), files, is_decided=True)
         return sum(file.rows for file in files)
@@ -598,7 +437,7 @@ class NativeTable:
         schema, by = pa.schema(table.schema()), table.metadata().partition_columns
         condition = arrow_condition(where, schema)
         removed, written = [], []
-        for file in self._may_hold(self._files(table), where, schema):
+        for file in self._may_hold(self.files_of(table), where, schema):
             rows = self.read_data(file, schema)
             met = rows.filter(condition)
             if not met.num_rows:
@@ -637,11 +476,3 @@ def _takes_plain_writes(table: deltalake.DeltaTable) -> bool:
     is_free = not any(name.startswith(_CONSTRAINTS) for name in properties)
     is_plain = not any(name in _NOT_PLAIN_COLUMNS for field in table.schema().fields for name in field.metadata)
     return is_free and is_plain and not any(properties.get(name) == "true" for name in _NO_PLAIN_WRITES)
-
-
-def _has_plain_files(table: deltalake.DeltaTable) -> bool:
-    protocol, properties = table.protocol(), table.metadata().configuration
-    features = set(protocol.reader_features or ()) if protocol.min_reader_version >= 3 else set()
-    if protocol.min_reader_version == 2 or features - _PLAIN_FEATURES:
-        return False
-    return properties.get(_MAPPING, "none") == "none" and properties.get(_VECTORS) != "true"

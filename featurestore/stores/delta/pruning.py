@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.stores.delta.native_table import LogFile
+from featurestore.stores.delta.delta_log import LogFile
 
 Dates = tuple[date | None, date | None]
 Times = tuple[datetime | None, datetime | None]

@@ -27,16 +27,18 @@ from featurestore.late_spark import (
     spark_errors,
     to_arrow_schema,
 )
+from featurestore.stores.delta.delta_log import DeltaLog
 from featurestore.stores.delta.log import LogCommit, Transaction
 from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import NativeTable
-from featurestore.stores.delta.writer_lock import WriterLock
 from featurestore.stores.sessions import session_with
 from featurestore.stores.storage_faults import storage_errors
+from featurestore.stores.writer_lock import WriterLock
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
+Reader = TypeVar("Reader", bound=DeltaLog)
 
 
 @cache
@@ -125,6 +127,16 @@ def spark_schema(schema: pa.Schema) -> StructType:
     return from_arrow_schema(schema, prefer_timestamp_ntz=True)
 
 
+def _either(reader: Reader | None, natively: Callable[[Reader], Result], by_spark: Callable[[], Result]) -> Result:
+    """By delta-rs if there is a ``reader``, and it knows all that is in the table's log; else by Spark."""
+    if reader is None:
+        return by_spark()
+    try:
+        return natively(reader)
+    except UnsupportedTableError:
+        return by_spark()
+
+
 def _pairs(properties: Mapping[str, str]) -> str:
     return ", ".join(f"{literal(key)} = {literal(value)}" for key, value in properties.items())
 
@@ -138,8 +150,10 @@ class DeltaTable:
     name: tuple[str, ...] = ()
     # The table's first commit contains rows; other tables are created empty.
     begins_with_rows: bool = False
-    # The same table without Spark; None if only Spark may touch it.
+    # The same table, written without Spark; None if only Spark may write it.
     native: NativeTable | None = field(default=None, compare=False, repr=False)
+    # Its log and its files without Spark; None if only Spark may read them.
+    log: DeltaLog | None = field(default=None, compare=False, repr=False)
     # Held by each write of a table on a local disk.
     lock: WriterLock | None = field(default=None, compare=False, repr=False)
 
@@ -150,7 +164,7 @@ class DeltaTable:
 
     def within(self, spark: SparkSession) -> DeltaTable:
         """The same table, read and written by another session alone, whose settings then hold for every commit."""
-        return dataclasses.replace(self, session=lambda: spark, native=None)
+        return dataclasses.replace(self, session=lambda: spark, native=None, log=None)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -207,16 +221,7 @@ class DeltaTable:
 
     def schema(self) -> pa.Schema:
         """The columns of the newest version."""
-        return self._either(lambda native: native.schema(), lambda: to_arrow_schema(self.read().schema))
-
-    def _either(self, natively: Callable[[NativeTable], Result], by_spark: Callable[[], Result]) -> Result:
-        """By delta-rs if it may touch the table and knows all that is in its log, else by Spark."""
-        if self.native is None:
-            return by_spark()
-        try:
-            return natively(self.native)
-        except UnsupportedTableError:
-            return by_spark()
+        return _either(self.log, lambda log: log.schema(), lambda: to_arrow_schema(self.read().schema))
 
     def add_columns(self, columns: Sequence[pa.Field]) -> None:
         """Add columns that the table lacks."""
@@ -248,7 +253,9 @@ class DeltaTable:
         Delta does this at once. Every version stays, and a column can be widened later. The log alone decides whether
         there is anything to do; a log that only Spark reads is not looked at.
         """
-        if self.native is None or not self._either(lambda native: native.has_idle_type_widening(), lambda: False):
+        if self.native is None or not _either(
+            self.native, lambda native: native.has_idle_type_widening(), lambda: False
+        ):
             return
         with self.writing():
             # Another writer may have done it, or widened a column, before this one held the lock.
@@ -261,10 +268,10 @@ class DeltaTable:
 
     def table_id(self) -> str:
         """The id that the table got when it was created."""
-        return self._either(lambda native: native.table_id(), lambda: str(self.detail()["id"]))
+        return _either(self.log, lambda log: log.table_id(), lambda: str(self.detail()["id"]))
 
     def properties(self) -> Mapping[str, str]:
-        return self._either(lambda native: native.properties(), lambda: dict(self.detail()["properties"]))
+        return _either(self.log, lambda log: log.properties(), lambda: dict(self.detail()["properties"]))
 
     def set_properties(self, properties: Mapping[str, str]) -> None:
         if not properties:
@@ -384,7 +391,7 @@ class DeltaTable:
 
     def history(self, limit: int | None = None) -> list[LogCommit]:
         """Return the commits that the log still has, newest first."""
-        return self._either(lambda native: native.history(limit), lambda: self._history(limit))
+        return _either(self.native, lambda native: native.history(limit), lambda: self._history(limit))
 
     @_checked
     def _history(self, limit: int | None) -> list[LogCommit]:
@@ -404,4 +411,4 @@ class DeltaTable:
 
     def version(self) -> int:
         """The number of the newest version."""
-        return self._either(lambda native: native.version(), lambda: self._history(1)[0].version)
+        return _either(self.log, lambda log: log.version(), lambda: self._history(1)[0].version)

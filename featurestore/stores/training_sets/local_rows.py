@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from featurestore.stores.delta.delta_log import LogFile, Snapshot
 from featurestore.stores.delta.native_errors import UnsupportedTableError
-from featurestore.stores.delta.native_table import LogFile, NativeTable, Snapshot
+from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.training_sets.manifests import PART
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -54,9 +54,10 @@ class ValueColumns:
 class ParquetValues:
     """A file by what the table's log says about it.
 
-    - ``path``: a local path, or a URI that ``pyarrow.fs`` understands;
+    - ``path``: a local path, or a URI;
     - ``rows``, ``bytes``: of the file; ``bounds``: of the join keys; ``created``: of the created timestamps, in
-      microseconds since 1970.
+      microseconds since 1970;
+    - ``elsewhere``: for a URI, its file system and the path there; the tasks find credentials in their environment.
     """
 
     path: str
@@ -65,6 +66,7 @@ class ParquetValues:
     bytes: int
     bounds: tuple[Bounds, ...]
     created: tuple[int | None, int | None]
+    elsewhere: tuple[fs.FileSystem, str] | None = field(default=None, compare=False)
 
     def open(self) -> OpenedParquet:
         """Read the file's footer; raises UnreadableFileError."""
@@ -74,10 +76,10 @@ class ParquetValues:
     def _file(self) -> pq.ParquetFile:
         # Old files of Spark hold instants as INT96, in years that nanoseconds cannot hold.
         options: dict[str, Any] = {"read_dictionary": self.columns.text_keys, "coerce_int96_timestamp_unit": "us"}
-        if "://" not in self.path:
+        if self.elsewhere is None:
             return pq.ParquetFile(self.path, memory_map=True, **options)
-        files, path = fs.FileSystem.from_uri(self.path)
-        return pq.ParquetFile(path, filesystem=files, pre_buffer=True, **options)
+        system, path = self.elsewhere
+        return pq.ParquetFile(path, filesystem=system, pre_buffer=True, **options)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from pathlib import Path
 from typing import Any
 
 from featurestore.columnar.as_of.value_files import Bound, Bounds, Partition
 from featurestore.definitions.values.time_window import to_micros
-from featurestore.stores.delta.native_table import LogFile
+from featurestore.stores.delta.delta_log import LogFile
 from featurestore.stores.delta.pruning import logged_bounds
+from featurestore.stores.places import Folder
 from featurestore.stores.value_files.parquet import ParquetValues, ValueColumns
 
 _EPOCH = date(1970, 1, 1)
@@ -21,7 +21,7 @@ _EPOCH = date(1970, 1, 1)
 class TenantFiles:
     """A tenant's files of values in some partitions, and how many files and bytes there are in all partitions.
 
-    ``table``: the path of the table's folder.
+    ``table``: the path of the table's folder, or its URI.
     """
 
     table: str
@@ -32,10 +32,11 @@ class TenantFiles:
 
 
 def partitions_of(root: str, files: Sequence[LogFile], columns: ValueColumns) -> list[Partition]:
-    """The partitions in the order of time; ``root``: the table's folder, ``files``: of one tenant."""
+    """The partitions in the order of time; ``root``: the table's folder or its URI, ``files``: of one tenant."""
+    folder = Folder.of(root)
     by_date: dict[date, list[ParquetValues]] = {}
     for file in files:
-        by_date.setdefault(file.partition["event_date"], []).append(_values(root, file, columns))
+        by_date.setdefault(file.partition["event_date"], []).append(_values(root, folder, file, columns))
     return [Partition(_start(day), tuple(by_date[day])) for day in sorted(by_date)]
 
 
@@ -43,15 +44,16 @@ def _start(day: date) -> int:
     return to_micros(datetime.combine(day, time(), UTC))
 
 
-def _values(root: str, file: LogFile, columns: ValueColumns) -> ParquetValues:
-    created = logged_bounds(file, "created_timestamp")
+def _values(root: str, folder: Folder, file: LogFile, columns: ValueColumns) -> ParquetValues:
+    created, place = logged_bounds(file, "created_timestamp"), folder.file(file.path)
     return ParquetValues(
-        path=str(Path(root, file.path)),
+        path=place if folder.system is None else f"{root}/{file.path}",
         columns=columns,
         rows=file.rows,
         bytes=file.bytes,
         bounds=tuple(_bounds(file, name) for name in columns.keys),
         created=(_micros(created[0]), _micros(created[1])),
+        elsewhere=None if folder.system is None else (folder.system, place),
     )
 
 

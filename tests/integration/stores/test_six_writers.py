@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from featurestore.stores.delta.native_table import NativeTable
-from featurestore.stores.delta.writer_lock import WriterLock
+from featurestore.stores.writer_lock import WriterLock
 from tests.processes import table_writer
 from tests.processes.waiting import PATIENCE
 

@@ -27,12 +27,12 @@ from featurestore.stores.delta.small_table import SmallTable, rows_of, small_tab
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.which_rows import AnyOf, equal
 from featurestore.stores.delta.which_rows import Test as Compare
-from featurestore.stores.delta.writer_lock import WriterLock
 from featurestore.stores.group_table import GroupTable
 from featurestore.stores.layout import Layout
 from featurestore.stores.small_tables.registry import Entry, Registry
 from featurestore.stores.small_tables.runs import Run, RunLedger
 from featurestore.stores.small_tables.statistics import Statistics
+from featurestore.stores.writer_lock import WriterLock
 from tests.conftest import spark_setting
 
 Engine = Literal["native", "spark"]

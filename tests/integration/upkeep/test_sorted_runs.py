@@ -15,7 +15,7 @@ from featurestore import Entity, Feature, FeatureGroup, OfflineStore
 from featurestore.columnar.rows import file_layout
 from featurestore.columnar.rows.file_layout import ROW_GROUP_ROWS, FileLimits
 from featurestore.operations.upkeep import optimize as optimize_module
-from featurestore.stores.delta.native_table import LogFile
+from featurestore.stores.delta.delta_log import LogFile
 from tests.conftest import Clock, OpenFeatureStore, spark_setting
 
 MONDAY = date(2026, 11, 2)

@@ -19,9 +19,10 @@ import yaml
 
 from featurestore import cli
 from featurestore.cli.invocation import Invocation
+from featurestore.config import Settings
 from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.errors import ConfigurationError, ExpectationError, JobFailedError, TransformationError
-from featurestore.session import DELTA_PACKAGE
+from featurestore.session import DELTA_PACKAGE, session_properties
 
 PROJECT = Path(__file__).parents[3]
 DEPLOY = PROJECT / "deploy"
@@ -265,6 +266,15 @@ def test_an_object_store_has_the_delta_of_the_package(file: Path) -> None:
     assert settings["spark.jars.packages"].split(",")[0] == DELTA_PACKAGE
     assert all(name.startswith("spark.") for name in settings)
     assert not [name for name in settings if re.search(r"secret|password|access\.key", name)]
+
+
+def test_s3_has_the_packages_of_a_session_of_the_package() -> None:
+    lines = (DEPLOY / "object_stores" / "s3.conf").read_text(encoding="utf-8").splitlines()
+    settings = dict(line.split(None, 1) for line in lines if line and line[0] != "#")
+    properties = session_properties(Settings(warehouse="s3a://bucket/warehouse"), {})
+
+    for name in ("spark.jars.packages", "spark.jars.excludes", "spark.hadoop.fs.s3.impl"):
+        assert settings[name] == properties[name]
 
 
 def test_every_file_says_what_was_not_tested() -> None:

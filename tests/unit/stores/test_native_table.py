@@ -29,7 +29,7 @@ from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.small_table import NativeSmallTable
 from featurestore.stores.delta.which_rows import AnyOf, equal
 from featurestore.stores.delta.which_rows import Test as Compare
-from featurestore.stores.delta.writer_lock import WriterLock
+from featurestore.stores.writer_lock import WriterLock
 
 SCHEMA = pa.schema([("tenant", pa.string()), ("key", pa.string()), ("n", pa.int64())])
 TIMES = pa.schema([("tenant", pa.string()), ("at", pa.timestamp("us", "UTC"))])
@@ -38,7 +38,9 @@ MICROSECOND, MILLISECOND = timedelta(microseconds=1), timedelta(milliseconds=1)
 
 
 def native_table(folder: Path, name: str = "table", begins_with_rows: bool = False) -> NativeTable:
-    return NativeTable(str(folder / name), WriterLock(folder / "locks" / f"{name}.lock", 20.0), begins_with_rows)
+    return NativeTable(
+        str(folder / name), WriterLock(folder / "locks" / f"{name}.lock", 20.0), begins_with_rows=begins_with_rows
+    )
 
 
 @pytest.fixture
@@ -703,7 +705,7 @@ def test_files_that_a_vacuum_removed_are_not_committed(table: NativeTable) -> No
 
 
 def test_an_append_that_began_before_a_change_of_metadata_begins_again(table: NativeTable) -> None:
-    stale = table._open()
+    stale = table.open()
     files = write_files(table.path, rows(("acme", "a", 1)), ["tenant"])
     table.set_properties({"featurestore.erasure": "1"})
     with pytest.raises(CommitFailedError):

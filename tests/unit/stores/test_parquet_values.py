@@ -21,6 +21,7 @@ from featurestore.columnar.as_of.spine_keys import SpineKeys, SpineRows
 from featurestore.columnar.as_of.value_files import Bounds, Partition
 from featurestore.errors import StorageError
 from featurestore.stores.delta.data_files import write_files
+from featurestore.stores.places import place_of
 from featurestore.stores.value_files.faults import value_file_errors
 from featurestore.stores.value_files.parquet import OpenedParquet, ParquetValues, UnreadableFileError, ValueColumns
 
@@ -30,7 +31,11 @@ VALUES = pa.schema({"code": pa.string(), "event_timestamp": INSTANT, "created_ti
 
 
 def values_at(path: Path | str, schema: pa.Schema, keys: tuple[str, ...] = ()) -> ParquetValues:
-    return ParquetValues(str(path), ValueColumns(schema, keys), 0, 0, ((None, None),) * len(keys), (None, None))
+    root, _, name = str(path).rpartition("/")
+    place, system = place_of(root, name)
+    elsewhere = None if system is None else (system, place)
+    bounds = ((None, None),) * len(keys)
+    return ParquetValues(str(path), ValueColumns(schema, keys), 0, 0, bounds, (None, None), elsewhere)
 
 
 def opened(path: Path, schema: pa.Schema, keys: tuple[str, ...] = ()) -> OpenedParquet:

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 import pytest
 
-from featurestore.stores.delta.native_table import LogFile
+from featurestore.stores.delta.delta_log import LogFile
 from featurestore.stores.delta.pruning import chosen_files
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 from featurestore.errors import TableBusyError
-from featurestore.stores.delta import writer_lock
-from featurestore.stores.delta.writer_lock import Engine, WriterLock
+from featurestore.stores import writer_lock
+from featurestore.stores.writer_lock import Engine, WriterLock
 
 # ``python -c`` with the lock's path, the engine, and the seconds to hold it; says when it has it.
 _HOLD = """
 import sys, time
 from pathlib import Path
-from featurestore.stores.delta.writer_lock import WriterLock
+from featurestore.stores.writer_lock import WriterLock
 with WriterLock(Path(sys.argv[1]), 60.0).held(sys.argv[2]):
     print("held", flush=True)
     time.sleep(float(sys.argv[3]))
@@ -32,7 +32,7 @@ with WriterLock(Path(sys.argv[1]), 60.0).held(sys.argv[2]):
 _HOLD_AGAIN_AND_AGAIN = """
 import sys, time
 from pathlib import Path
-from featurestore.stores.delta.writer_lock import WriterLock
+from featurestore.stores.writer_lock import WriterLock
 lock = WriterLock(Path(sys.argv[1]), 60.0)
 print("held", flush=True)
 while True:
@@ -251,7 +251,7 @@ def test_a_process_that_was_forked_while_writing_leaves_the_lock_to_its_parent(p
     program = """
 import os, sys, time
 from pathlib import Path
-from featurestore.stores.delta.writer_lock import WriterLock
+from featurestore.stores.writer_lock import WriterLock
 with WriterLock(Path(sys.argv[1]), 60.0).held("Spark"):
     child = os.fork()
     if child:

@@ -1,0 +1,48 @@
+"""Where a table's files are for Arrow and delta-rs: on this machine's disk, or on a file system that a URI names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from pyarrow import fs
+
+# Hadoop's names of S3; Arrow knows only the first.
+_S3 = ("s3", "s3a", "s3n")
+
+
+def library_uri(path: str) -> str:
+    """A table's URI as Arrow and delta-rs spell it, from Hadoop's spelling, which encodes no character.
+
+    The libraries find credentials and endpoints in the environment.
+    """
+    scheme, _, rest = path.partition("://")
+    store, slash, inner = rest.partition("/")
+    return f"{'s3' if scheme in _S3 else scheme}://{store}{slash}{quote(inner)}"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A table's folder: its path on a file system of Arrow; ``system`` is None for this machine's disk."""
+
+    path: str
+    system: fs.FileSystem | None
+
+    @classmethod
+    def of(cls, root: str) -> Folder:
+        """``root``: a local path, or a URI of ``library_uri``; raises OSError or ArrowInvalid if Arrow refuses it."""
+        if "://" not in root:
+            return cls(root, None)
+        system, path = fs.FileSystem.from_uri(root)
+        return cls(path, system)
+
+    def file(self, path: str) -> str:
+        """The path, on the folder's file system, of a file that the table's log names."""
+        return str(Path(self.path, path)) if self.system is None else f"{self.path}/{path}"
+
+
+def place_of(root: str, path: str) -> tuple[str, fs.FileSystem | None]:
+    """Where a file of a table is that its log names: a path, and the file system of the path, None for this disk."""
+    folder = Folder.of(root)
+    return folder.file(path), folder.system

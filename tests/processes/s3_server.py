@@ -1,0 +1,64 @@
+"""An S3 server on 127.0.0.1, in a process of its own, and the environment in which Arrow, delta-rs and Spark find it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.processes.waiting import wait_for
+
+_HOST = "127.0.0.1"
+_STARTED = re.compile(rf"Running on http://{_HOST}:(\d+)")
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """``environment``: what a process needs to reach the server."""
+
+    environment: dict[str, str]
+
+    def make_bucket(self, name: str) -> None:
+        """Make a bucket without objects."""
+        import boto3
+
+        boto3.client(
+            "s3",
+            endpoint_url=self.environment["AWS_ENDPOINT_URL"],
+            region_name=self.environment["AWS_REGION"],
+            aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
+        ).create_bucket(Bucket=name)
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[S3Server]:
+    """A server without buckets that runs meanwhile; its log is in ``folder``. Raises TimeoutError with the log."""
+    log = folder / "s3_server.log"
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", _HOST, "-p", "0"],
+            cwd=folder,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        started = wait_for("S3 server", lambda: _STARTED.search(log.read_text()), lambda: log.read_text()[-2000:])
+        environment = {
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "nobody-may-see-this",
+            "AWS_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://{_HOST}:{started[1]}",
+            "AWS_ALLOW_HTTP": "true",
+        }
+        yield S3Server(environment)
+    finally:
+        server.kill()
+        server.wait()
