@@ -34,12 +34,17 @@ class Folder:
         """``root``: a local path, or a URI of ``library_uri``; raises OSError or ArrowInvalid if Arrow refuses it."""
         if "://" not in root:
             return cls(root, None)
+        if root.startswith("hdfs://"):
+            # Arrow's own needs Hadoop's native library, which few machines have.
+            from deltalake.fs import DeltaStorageHandler
+
+            return cls("", fs.PyFileSystem(DeltaStorageHandler(root)))
         system, path = fs.FileSystem.from_uri(root)
         return cls(path, system)
 
     def file(self, path: str) -> str:
         """The path, on the folder's file system, of a file that the table's log names."""
-        return str(Path(self.path, path)) if self.system is None else f"{self.path}/{path}"
+        return str(Path(self.path, path)) if self.system is None else f"{self.path}/{path}".lstrip("/")
 
 
 def place_of(root: str, path: str) -> tuple[str, fs.FileSystem | None]:

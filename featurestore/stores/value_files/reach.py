@@ -18,6 +18,8 @@ _QUICK = {"max_retries": "2", "retry_timeout": "5s", "connect_timeout": "3s", "t
 def why_unreachable(warehouse: str) -> str | None:
     """Why delta-rs or Arrow cannot read a warehouse at a URI; None if both answered. Costs a few requests."""
     uri = library_uri(warehouse.rstrip("/"))
+    if uri.startswith("hdfs://") and "%" in uri:
+        return f"only Spark reads {warehouse}: delta-rs finds no HDFS path with such characters; use letters and digits"
     try:
         with suppress(TableNotFoundError):
             deltalake.DeltaTable(f"{uri}/_store/registry", storage_options=_QUICK)

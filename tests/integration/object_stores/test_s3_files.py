@@ -155,6 +155,13 @@ def test_a_warehouse_that_is_reached_has_no_obstacle(bucket: str) -> None:
     assert why_unreachable(f"s3://{bucket}/not/yet/there") is None
 
 
+def test_an_hdfs_path_that_delta_rs_does_not_find_is_left_to_spark() -> None:
+    found = why_unreachable("hdfs://127.0.0.1:9/a warehouse")
+
+    assert found is not None
+    assert "hdfs://127.0.0.1:9/a warehouse: delta-rs finds no HDFS path with such characters" in found
+
+
 @pytest.mark.parametrize(
     ("warehouse", "port", "fault"),
     [

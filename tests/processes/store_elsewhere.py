@@ -1,6 +1,6 @@
-"""A process with a store on S3 and one on the disk that hold the same values; each host's joins of both are compared.
+"""A process with a store elsewhere and one on the disk that hold the same values; each host's joins are compared.
 
-Run as ``python -m tests.processes.store_on_s3 BUCKET FOLDER``; it ends with 0 only if all answers are the same.
+Run as ``python -m tests.processes.store_elsewhere WAREHOUSE FOLDER``; it ends with 0 only if all answers are the same.
 """
 
 from __future__ import annotations
@@ -64,20 +64,20 @@ def filled(warehouse: str) -> OfflineStore:
     return store
 
 
-def main(bucket: str, folder: str) -> None:
-    on_s3 = filled(f"s3a://{bucket}/warehouse")
+def main(warehouse: str, folder: str) -> None:
+    elsewhere = filled(warehouse)
     on_disk = filled(folder)
     spine = examples()
     expected = on_disk.get_point_in_time(spine, FEATURES, host="in_process")
     assert expected["score"].notna().sum() > EXAMPLES / 2
     for host in (None, "in_process", "in_tasks", "by_shuffle"):
-        pd.testing.assert_frame_equal(on_s3.get_point_in_time(spine, FEATURES, host=host), expected)
-    by_spark = on_s3._scope.spark.createDataFrame(spine)
-    assert on_s3.explain_point_in_time(by_spark, FEATURES).host == "in_tasks"
-    joined = on_s3.get_point_in_time(by_spark, FEATURES).toPandas().sort_values("example", ignore_index=True)
+        pd.testing.assert_frame_equal(elsewhere.get_point_in_time(spine, FEATURES, host=host), expected)
+    by_spark = elsewhere._scope.spark.createDataFrame(spine)
+    assert elsewhere.explain_point_in_time(by_spark, FEATURES).host == "in_tasks"
+    joined = elsewhere.get_point_in_time(by_spark, FEATURES).toPandas().sort_values("example", ignore_index=True)
     pd.testing.assert_frame_equal(joined[["example", *FEATURE_COLUMNS]], expected[["example", *FEATURE_COLUMNS]])
     at = START + 120 * HOUR
-    assert on_s3.get_feature_at_time("stats:score", {"user_id": "u1"}, at) == on_disk.get_feature_at_time(
+    assert elsewhere.get_feature_at_time("stats:score", {"user_id": "u1"}, at) == on_disk.get_feature_at_time(
         "stats:score", {"user_id": "u1"}, at
     )
     print("the same")
