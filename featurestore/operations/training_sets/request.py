@@ -135,10 +135,14 @@ class ExamplesPlan:
 
 @dataclass(frozen=True)
 class TrainingSetPlan(ExamplesPlan):
-    """The plan of a training set. ``rebuilt_from``: the version that it repeats, if any."""
+    """The plan of a training set. ``rebuilt_from``: the version that it repeats, if any.
+
+    ``new_version``: whether to build even if the newest version is up to date.
+    """
 
     request: TrainingSetRequest
     rebuilt_from: int | None = None
+    new_version: bool = True
 
 
 def plan_examples(context: Context, request: ExamplesRequest) -> ExamplesPlan:
@@ -161,13 +165,13 @@ def plan_examples(context: Context, request: ExamplesRequest) -> ExamplesPlan:
     return _with_label(context, ExamplesPlan(request, join, request.label), _offset(request.label_offset))
 
 
-def plan_training_set(context: Context, request: TrainingSetRequest) -> TrainingSetPlan:
+def plan_training_set(context: Context, request: TrainingSetRequest, *, new_version: bool) -> TrainingSetPlan:
     """Check a request against the registry; raises what ``plan_examples`` raises, and checks the options of saving."""
     description = request.description
     if not isinstance(description, str) or not is_unicode(description):
         raise InvalidArgumentError(f"description is {description!r}; give a text, or leave it out")
     examples = plan_examples(context, request)
-    plan = TrainingSetPlan(request, examples.join, examples.label)
+    plan = TrainingSetPlan(request, examples.join, examples.label, new_version=new_version)
     check_missing(request.missing, {field.name: field.dataType for field in plan.feature_types})
     return plan
 
