@@ -168,15 +168,14 @@ def _made_from(
     """The hash by which a later build recognises the version; None for a rebuild and an extension."""
     if base is not None or plan.rebuilt_from is not None:
         return None
-    [asked], request = parts, plan.request
-    options = {"missing": request.missing, "expand_vectors": request.expand_vectors, "description": request.description}
+    [asked] = parts
     spine = {
         "columns": [(field.name, field.dataType.simpleString()) for field in asked.part.spine.schema],
         "fingerprint": fingerprint_text(asked.before),
         "sampled_from": asked.part.sampled_from,
         "suppressed": asked.part.suppressed,
     }
-    return made_from(context, plan, options, spine, asked.groups)
+    return made_from(context, plan, spine, asked.groups)
 
 
 def _joined(scope: Scope, asked: _Fingerprinted, plan: TrainingSetPlan) -> _Joined:

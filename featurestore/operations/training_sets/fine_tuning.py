@@ -220,12 +220,9 @@ class _Spine:
 
 
 def _made_from(context: Context, plan: _Plan, spine: _Spine, groups: tuple[GroupSnapshot, ...]) -> str:
-    request = plan.request
-    names = ("name", "system", "template", "shards", "on_invalid")
-    options = {name: getattr(request, name) for name in names} | {"inputs": plan.format.inputs}
     columns = [(field.name, field.dataType.simpleString()) for field in spine.frame.schema]
     rows = {"columns": columns, "fingerprint": spine.fingerprint, "suppressed": spine.suppressed}
-    return made_from(context, plan, options, rows, groups)
+    return made_from(context, plan, rows, groups)
 
 
 def _persisted(rows: DataFrame, stack: ExitStack) -> DataFrame:

@@ -75,18 +75,11 @@ def _cuts(context: Context, spine: DataFrame, plan: ExamplesPlan) -> SplitCuts:
     return SplitCuts(kind=split.kind, columns=columns, until_test=until_test, until_validation=until_validation)
 
 
-def made_from(
-    context: Context,
-    plan: ExamplesPlan,
-    options: Mapping[str, Any],
-    spine: Mapping[str, Any],
-    groups: Sequence[GroupSnapshot],
-) -> str:
+def made_from(context: Context, plan: ExamplesPlan, spine: Mapping[str, Any], groups: Sequence[GroupSnapshot]) -> str:
     """A hash of everything that decides what is made, except the versions of the groups' tables.
 
-    ``options`` are those of the request beyond its examples; ``spine`` has the columns with their types, and the
-    fingerprint of the rows. The code's version counts because another one may compute differently, and the time zone
-    because naive timestamps are read in it. All values are JSON, or are written as text.
+    ``spine`` has the columns with their types, and the fingerprint of the rows. The code's version counts because
+    another one may compute differently, and the time zone because naive timestamps are read in it.
     """
     request, join = plan.request, plan.join
     document = {
@@ -102,7 +95,7 @@ def made_from(
         "stratify_by": request.strata,
         "seed": request.seed,
         "split": None if request.split is None else request.split.model_dump(mode="json"),
-        "options": options,
+        "options": request.options,
         "spine": spine,
         "groups": [(group.name, group.version, group.table, group.definition) for group in groups],
         "code_version": context.code_version,
