@@ -233,7 +233,7 @@ def without_log(folder: Path) -> None:
     (folder / "_delta_log").rename(folder / "_moved")
 
 
-@pytest.mark.parametrize("small_tables", ["native", "spark"])
+@pytest.mark.parametrize("small_tables", ["native", pytest.param("spark", marks=pytest.mark.slow)])
 def test_a_version_whose_rows_are_damaged_is_not_given_back(
     spark: SparkSession, tmp_path: Path, small_tables: Any
 ) -> None:
