@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from featurestore.operations.jobs.materialize import MaterializeResult
     from featurestore.operations.reading.batch import BatchFeatures
     from featurestore.operations.reading.values_at import FeatureValue
+    from featurestore.operations.repeats.exports import ExportedFolder
     from featurestore.operations.statistics.drift import DriftResult
     from featurestore.operations.statistics.profile import GroupProfile, ProfiledGroup, ProfileResult
     from featurestore.operations.statistics.stats import GroupStats
@@ -80,6 +81,7 @@ _HOME = {
     "ErasedTable": "featurestore.operations.erasure.erasing",
     "ErasureCertificate": "featurestore.operations.erasure.erase",
     "Expectations": "featurestore.definitions.feature_group",
+    "ExportedFolder": "featurestore.operations.repeats.exports",
     "Feature": "featurestore.definitions.feature",
     "FeatureDataLoader": "featurestore.data_loader",
     "FeatureDiff": "featurestore.operations.training_sets.diff",
@@ -145,6 +147,7 @@ __all__ = [
     "ErasedTable",
     "ErasureCertificate",
     "Expectations",
+    "ExportedFolder",
     "Feature",
     "FeatureDataLoader",
     "FeatureDiff",

@@ -19,7 +19,8 @@ from featurestore.offline_store import OfflineStore
 from featurestore.operations.auditing.audit import audit_training_set
 from featurestore.operations.entities import Entities
 from featurestore.operations.reading.request import Features, Spine
-from featurestore.operations.training_sets.build import build_training_set
+from featurestore.operations.repeats.exports import ExportedFolder
+from featurestore.operations.training_sets.build import Built, build_training_set
 from featurestore.operations.training_sets.declared import build_declared
 from featurestore.operations.training_sets.delete import delete_training_set
 from featurestore.operations.training_sets.diff import TrainingSetDiff, diff
@@ -66,8 +67,13 @@ class FeatureDataLoader:
         expand_vectors: bool = False,
         strict: bool = False,
         description: str = "",
+        new_version: bool = False,
     ) -> TrainingSet:
         """Join features to a spine as of each row's time and save the result as a new version of ``name``.
+
+        If the newest version was built from the same request, spine, definitions and data by the same version of this
+        package, it is up to date: it is returned, with ``is_up_to_date``, and nothing is built. ``new_version`` builds
+        another all the same.
 
         - ``spine``: the examples. Without a spine, the examples are the moments in ``time_range`` at which the label's
           feature was written for ``entities`` (or all); if the label is not a feature, the moments at which any feature
@@ -102,9 +108,9 @@ class FeatureDataLoader:
             strict=strict,
             description=description,
         )
-        plan = plan_training_set(self._scope.context, request)
+        plan = plan_training_set(self._scope.context, request, new_version=new_version)
         rows = examples(self._scope, spine, plan, entities=entities, time_range=time_range)
-        return self._loaded(build_training_set(self._scope, rows, plan))
+        return self._built(build_training_set(self._scope, rows, plan))
 
     def get_entity_timestamps(
         self,
@@ -125,16 +131,17 @@ class FeatureDataLoader:
             self._scope, source, entity, time_range=time_range, timestamp_column=timestamp_column, on=on or {}
         )
 
-    def build(self, name: str, *, strict: bool = False) -> TrainingSet:
+    def build(self, name: str, *, strict: bool = False, new_version: bool = False) -> TrainingSet:
         """Build a new version of a training set that was applied as a definition.
 
+        A newest version that is up to date is returned instead, unless ``new_version``; see ``load_training_data``.
         With ``strict``, here or in the definition, an audit that finds a fault raises LeakageError, and nothing is
         published.
         """
         definition = self._scope.context.refresh().training_set(name)
         if strict:
             definition = definition.model_copy(update={"strict": True})
-        return self._loaded(build_declared(self._scope, definition))
+        return self._built(build_declared(self._scope, definition, new_version=new_version))
 
     def rebuild(self, name: str, version: int | None = None, *, spine: Spine | None = None) -> TrainingSet:
         """Build a saved version again from its manifest, as a new version.
@@ -243,20 +250,24 @@ class FeatureDataLoader:
         *,
         null: str = "",
         guard_formulas: bool = True,
-    ) -> str:
+    ) -> ExportedFolder:
         """Write a training set, a fine-tuning set, or the result of a read to a new folder.
 
-        See ``operations.training_sets.export``.
+        If this very export is there already, complete, nothing is written, and the result ``is_up_to_date``. See
+        ``operations.training_sets.export``.
         """
         return export_data(self._scope, data, path, format, CsvOptions(null, guard_formulas))
 
-    def export_to_csv(self, data: Data, path: str, *, null: str = "", guard_formulas: bool = True) -> str:
+    def export_to_csv(self, data: Data, path: str, *, null: str = "", guard_formulas: bool = True) -> ExportedFolder:
         """Write the same data as CSV files (RFC 4180), each with a header.
 
         ``null`` is the text of a missing value, never quoted; an empty text is ``""``. With ``guard_formulas``, an
         apostrophe precedes a text that a spreadsheet would run. Raises ExportError, InvalidArgumentError.
         """
         return export_data(self._scope, data, path, "csv", CsvOptions(null, guard_formulas))
+
+    def _built(self, built: Built) -> TrainingSet:
+        return TrainingSet(self._scope.context, built.manifest, is_up_to_date=not built.is_new)
 
     def _loaded(self, manifest: Manifest) -> TrainingSet:
         return TrainingSet(self._scope.context, manifest)

@@ -1,4 +1,4 @@
-"""Build a new version of a training set that was applied as a definition.
+"""Build a new version of a training set that was applied as a definition, unless the newest is up to date.
 
 spark-submit --properties-file conf/spark-defaults.conf jobs/build_training_set.py --tenant T NAME
 """

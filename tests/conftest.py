@@ -1,6 +1,8 @@
 """One Spark session for the whole run, in a process whose own time zone is not UTC, so that zone mistakes show."""
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,6 +111,14 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session = open_session(Settings(warehouse=warehouse, spark=SPARK))
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def gone_runner() -> str:
+    """A process that has ended, as the store names processes."""
+    code = "from featurestore.stores.runner import this_runner; print(this_runner())"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return ended.stdout.strip()
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def run_demo(
 ) -> DemoResult:
     """Land the flights, apply the definitions, materialize the year, build, export, report, train, and sum up.
 
-    Safe to run again: it skips landed tables and finished windows, and gives the training set a new version.
+    Safe to run again: it skips landed tables and finished windows, and builds no training set that is up to date.
     ``read_tables`` gives the tables to land (the whole year by default).
     """
     steps = Steps(console)
@@ -121,10 +121,12 @@ def run_demo(
         training_set = FeatureDataLoader(store).build(TRAINING_SET)
         manifest = training_set.manifest
         step.report(
-            f"{manifest.name} v{manifest.version}: {manifest.row_count:,} rows, {len(manifest.columns)} columns"
+            f"{manifest.name} v{manifest.version}{' is up to date' if training_set.is_up_to_date else ''}: "
+            f"{manifest.row_count:,} rows, {len(manifest.columns)} columns"
         )
     with steps.step("Export the training set"):
-        export = _export(training_set, output)
+        folder = output / "training_sets" / manifest.name / f"v{manifest.version}-{manifest.content_hash[:12]}"
+        export = Path(training_set.export(str(folder)))
     with steps.step("Measure it, write the report"):
         numbers = TrainingSetNumbers.of(training_set)
         report = training_set_report(
@@ -149,15 +151,6 @@ def _materialize(steps: Steps, store: OfflineStore, group: str) -> None:
         step.report(f"{result.written:,} rows written")
         for reason, count in result.errors.items():
             step.report(f"{count:,} rejected, kept with the reason: {reason}")
-
-
-def _export(training_set: TrainingSet, output: Path) -> Path:
-    """Export to a folder that is named by the content's hash, so that an existing folder has the same content."""
-    manifest = training_set.manifest
-    folder = output / "training_sets" / manifest.name / f"v{manifest.version}-{manifest.content_hash[:12]}"
-    if not folder.exists():
-        training_set.export(str(folder))
-    return folder
 
 
 def _sum_up(console: Console, result: DemoResult) -> None:

@@ -7,9 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from featurestore.frames.columns import column
-from featurestore.late_spark import Column, DataFrame, F
+from featurestore.late_spark import Column, DataFrame, F, T
 
 _ROWS, _SUM, _XOR, _MIX = "rows", "hash_sum", "hash_xor", "hash_mix"
+
+
+def can_be_hashed(kind: T.DataType) -> bool:
+    """Whether Spark hashes values of this type; a map has no order, and a variant no one form."""
+    if isinstance(kind, T.UserDefinedType):
+        return can_be_hashed(kind.sqlType())
+    if isinstance(kind, T.ArrayType):
+        return can_be_hashed(kind.elementType)
+    if isinstance(kind, T.StructType):
+        return all(can_be_hashed(field.dataType) for field in kind)
+    return not isinstance(kind, T.MapType | T.VariantType)
 
 
 def row_hash(columns: Sequence[Column], seed: int = 0) -> Column:

@@ -85,9 +85,14 @@ class Layout:
         table = self._table("training_sets", check_tenant_id(tenant_id), check_name(name), f"v{version}")
         return replace(table, begins_with_rows=True)
 
+    @property
+    def all_training_sets(self) -> str | None:
+        """The folder of all tenants' training sets, with a folder for each; None if a catalog holds them."""
+        return None if self.catalog is not None else f"{self.warehouse}/training_sets"
+
     def training_sets_of(self, tenant_id: str) -> str | None:
         """Return the folder of a tenant's training sets; None if a catalog holds them."""
-        return None if self.catalog is not None else f"{self.warehouse}/training_sets/{check_tenant_id(tenant_id)}"
+        return None if self.catalog is not None else f"{self.all_training_sets}/{check_tenant_id(tenant_id)}"
 
     def _table(self, *parts: str) -> DeltaTable:
         if self.catalog is not None:

@@ -150,3 +150,17 @@ def test_optimize_runs_no_job_for_small_partitions_nor_for_good_ones(store: Offl
     assert jobs.of(lambda: store.optimize(["visits"])) == 0
     assert [result.rewritten for result in store.optimize(["visits"])] == [0]
     assert jobs.of(lambda: store.optimize()) == 0
+
+
+def test_a_build_that_is_up_to_date_costs_a_pass_over_the_spine(
+    spark: SparkSession, store: OfflineStore, jobs: Jobs
+) -> None:
+    loader, spine = FeatureDataLoader(store), frame(spark).select("user_id", "event_timestamp")
+
+    def build() -> bool:
+        return loader.load_training_data(spine, "visits:pages", name="repeated").is_up_to_date
+
+    assert not build()
+    with as_in_production(spark):
+        # The fingerprint: the persisted spine, an aggregate, and its shuffle. The saved rows are checked without Spark.
+        assert jobs.of(lambda: build() or pytest.fail("it was built again")) <= 3

@@ -54,7 +54,7 @@ def report(conf: str, visits: str, start: str, end: str) -> dict[str, Any]:
     spark, store = feature_store.spark, feature_store.tenant("acme")
     loader = FeatureDataLoader(store)
     answers = answers_of(store, spark.read.parquet(visits), start, end)
-    built = loader.build("clicks")
+    built = loader.build("clicks", new_version=True)
     frame = store.get_batch_features(FEATURES, start, end).rows
     before = content_hash(frame)
     store.write_batch("pages", [{"page_id": 7, "event_timestamp": start, "score": -1.0}], batch_id="late")

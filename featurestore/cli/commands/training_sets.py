@@ -27,20 +27,23 @@ from featurestore.cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from featurestore.data_loader import FeatureDataLoader
-    from featurestore.stores.training_sets.manifests import Manifest
+    from featurestore.operations.training_sets.training_set import TrainingSet
 
 SetName = Annotated[str, typer.Argument(metavar="NAME", help="The training set.")]
 SpineFile = Annotated[str, typer.Option("--spine", help="Parquet: new rows with the columns of the saved spine.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Publish nothing if the audit finds a fault.")]
 Version = Annotated[int | None, typer.Option("--version", help="Which version; the newest by default.")]
+NewVersion = Annotated[
+    bool, typer.Option("--new-version", help="Build another version even if the newest one is up to date.")
+]
 
 
-def build(invocation: Invocation, name: SetName, strict: Strict = False) -> None:
-    """Build a new version of a training set that was applied as a definition."""
+def build(invocation: Invocation, name: SetName, strict: Strict = False, new_version: NewVersion = False) -> None:
+    """Build a new version of a training set that was applied as a definition, unless the newest one is up to date."""
     loader = _loader(invocation)
     with invocation.working(f"Building {name}"):
-        manifest = loader.build(name, strict=strict).manifest
-    _answer(invocation, manifest)
+        training_set = loader.build(name, strict=strict, new_version=new_version)
+    _answer(invocation, training_set)
 
 
 def load(
@@ -66,8 +69,12 @@ def load(
     test: TestShare = None,
     missing: Annotated[str, typer.Option("--missing", help="keep or drop rows that lack a feature.")] = "keep",
     strict: Strict = False,
+    new_version: NewVersion = False,
 ) -> None:
-    """Join features to examples as of each one's time, and save the result as a new version of NAME."""
+    """Join features to examples as of each one's time, and save the result as a new version of NAME.
+
+    A newest version that is up to date is kept, and nothing is built.
+    """
     if (start is None) != (end is None):
         raise typer.BadParameter("give both or neither", param_hint="--start/--end")
     tenant = invocation.required_tenant()
@@ -79,7 +86,7 @@ def load(
 
     with invocation.working(f"Building {name}"):
         loader = FeatureDataLoader(feature_store.tenant(tenant))
-        manifest = loader.load_training_data(
+        training_set = loader.load_training_data(
             None if spine is None else read_parquet(named_files(feature_store.spark), spine),
             features,
             label=label,
@@ -94,8 +101,9 @@ def load(
             split=parts,
             missing=missing,
             strict=strict,
-        ).manifest
-    _answer(invocation, manifest)
+            new_version=new_version,
+        )
+    _answer(invocation, training_set)
 
 
 def _split(kind: str | None, validation: float | None, test: float | None) -> Any:
@@ -138,8 +146,8 @@ def rebuild(invocation: Invocation, name: SetName, version: Version = None) -> N
     """Build a saved version again from its manifest; fails unless the content is the same."""
     loader = _loader(invocation)
     with invocation.working(f"Rebuilding {name}"):
-        manifest = loader.rebuild(name, version).manifest
-    _answer(invocation, manifest)
+        training_set = loader.rebuild(name, version)
+    _answer(invocation, training_set)
 
 
 def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Version = None) -> None:
@@ -155,8 +163,8 @@ def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Ver
 
     with invocation.working(f"Extending {name}"):
         rows = read_parquet(named_files(feature_store.spark), spine)
-        manifest = FeatureDataLoader(feature_store.tenant(tenant)).extend(name, rows, version=version).manifest
-    _answer(invocation, manifest)
+        training_set = FeatureDataLoader(feature_store.tenant(tenant)).extend(name, rows, version=version)
+    _answer(invocation, training_set)
 
 
 def audit(invocation: Invocation, name: SetName, version: Version = None) -> None:
@@ -198,12 +206,24 @@ def export(
     version: Version = None,
     format: Format = "parquet",
 ) -> None:
-    """Write a saved version's rows to files in a new folder, which appears only when it is complete."""
+    """Write a saved version's rows to files in a new folder, which appears only when it is complete.
+
+    If the folder holds this very export already, complete, nothing is written.
+    """
     training_set = _loader(invocation).get(name, version)
     with invocation.working(f"Writing {path}"):
         written = training_set.export(path, format)  # type: ignore[arg-type]
-    document = {"name": name, "version": training_set.version, "path": written, "format": format}
-    invocation.answer(document, Text(f"{name} v{training_set.version} written to {written}"))
+    document = {
+        "name": name,
+        "version": training_set.version,
+        "path": written,
+        "format": format,
+        "is_up_to_date": written.is_up_to_date,
+    }
+    outcome = f"{name} v{training_set.version} written to {written}"
+    if written.is_up_to_date:
+        outcome = f"{name} v{training_set.version} is in {written} already, complete; nothing was written"
+    invocation.answer(document, Text(outcome))
 
 
 def fine_tuning(
@@ -258,7 +278,9 @@ def _loader(invocation: Invocation) -> FeatureDataLoader:
     return FeatureDataLoader(feature_store.tenant(tenant))
 
 
-def _answer(invocation: Invocation, manifest: Manifest) -> None:
-    """Print the manifest and the audit's findings, one per line, since a table would cut them."""
+def _answer(invocation: Invocation, training_set: TrainingSet) -> None:
+    """Print the set and the audit's findings, one per line, since a table would cut them."""
+    manifest = training_set.manifest
     findings = [Text(str(finding)) for finding in manifest.audit]
-    invocation.answer(manifest.model_dump(mode="json"), manifest, *findings)
+    document = manifest.model_dump(mode="json") | {"is_up_to_date": training_set.is_up_to_date}
+    invocation.answer(document, training_set, *findings)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 
 from featurestore.frames.rows.rows_of_entity import by_columns, rows_met
 from featurestore.operations.erasure.erasing import Erasing
 from featurestore.operations.erasure.training_sets import lookups_of
+from featurestore.stores.files.leftovers import unfinished
 from featurestore.stores.small_tables.export_log import MARKS, ExportRecord
 from featurestore.stores.training_sets.manifests import Manifest
 
@@ -28,7 +28,7 @@ def erase_exports(erasing: Erasing) -> list[str]:
     existing = [record for record in doomed if context.files.exists(record.path)]
     ours = [record for record in existing if _is_ours(erasing, record)]
     folders = [record.path for record in ours]
-    folders += [folder for record in doomed for folder in _unfinished(erasing, record)]
+    folders += [folder for record in doomed for folder in unfinished(context.files, record.path)]
     if folders:
         erasing.plan(folders)
         for folder in folders:
@@ -57,11 +57,3 @@ def _may_hold(erasing: Erasing, record: ExportRecord, manifest: Manifest | None)
     rows = erasing.context.training_sets.read(manifest)
     lookups = lookups_of(erasing, manifest, rows.schema)
     return bool(lookups) and not rows_met(rows, erasing.keys, by_columns(lookups)).isEmpty()
-
-
-def _unfinished(erasing: Erasing, record: ExportRecord) -> list[str]:
-    """The temporary folders beside the export, of attempts that never ended or still run."""
-    parent, _, name = record.path.rpartition("/")
-    temporary = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{32}}")
-    folders = erasing.context.files.folders_in(parent or "/")
-    return [f"{parent}/{folder}" for folder in folders if temporary.fullmatch(folder)]

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import content_hash, fingerprint_columns, fingerprint_text
 from featurestore.frames.rows.rows_of_entity import by_columns
 from featurestore.late_spark import DataFrame, F, StructType
-from featurestore.operations.context import Context, Scope
+from featurestore.operations.context import Scope
 from featurestore.operations.erasure.erasing import ErasedTable, Erasing
 from featurestore.operations.erasure.groups import entity_of
 from featurestore.operations.erasure.suppress import Lookups, suppressed_keys, suppressions
 from featurestore.operations.erasure.sweep import Sweep
+from featurestore.operations.repeats.leftovers import is_abandoned
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.table_files import TableFiles
-from featurestore.stores.delta.vacuuming import spark_now
-from featurestore.stores.runner import is_gone
 from featurestore.stores.training_sets.manifests import PART, ErasureNote, Manifest
 
 _WHOLE = frozenset({"tinyint", "smallint", "int", "bigint"})
-# The store cannot see whether a build on another machine still runs; no build takes longer than this.
-_LONGEST_BUILD = timedelta(hours=24)
 
 
 def erase_training_sets(erasing: Erasing) -> tuple[list[ErasedTable], list[str]]:
@@ -41,7 +37,7 @@ def erase_training_sets(erasing: Erasing) -> tuple[list[ErasedTable], list[str]]
             erased += erase_training_set(erasing, manifest)
         elif (erasing.tenant_id, name, version) in manifests.unreadable:
             not_erased.append(str(manifests.unreadable[(erasing.tenant_id, name, version)]))
-        elif _is_being_built(context, table):
+        elif not is_abandoned(context, erasing.tenant_id, name, version, table):
             not_erased.append(
                 f"training set {name} v{version} is being built; its build removes the rows when it is done"
             )
@@ -62,16 +58,6 @@ def _remove_whole(erasing: Erasing, name: str, version: int, table: DeltaTable) 
     return ErasedTable(
         "unpublished_training_set", name, version, str(table), rows, None, None, len(stored), size, log_files=0
     )
-
-
-def _is_being_built(context: Context, table: DeltaTable) -> bool:
-    if not table.exists():
-        # The folder has files but no commit yet.
-        return False
-    newest = table.history(limit=1)[0]
-    if newest.user_metadata is None or is_gone(newest.user_metadata):
-        return False
-    return bool(spark_now(context.spark) - newest.at < _LONGEST_BUILD)
 
 
 def erase_training_set(erasing: Erasing, manifest: Manifest) -> list[ErasedTable]:

@@ -22,7 +22,8 @@ from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import suppressions, without_erased_entities
 from featurestore.operations.erasure.training_sets import erase_again_from_set
 from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine
-from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split
+from featurestore.operations.repeats.training_sets import up_to_date
+from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, made_from, with_split
 from featurestore.operations.training_sets.request import TrainingSetPlan, check_columns
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.runner import this_runner
@@ -36,8 +37,16 @@ def no_check(manifest: Manifest) -> None:
     """Make no check beyond those of every build; for builds that are not compared with another."""
 
 
-def build_training_set(scope: Scope, spine: Spine, plan: TrainingSetPlan) -> Manifest:
-    """Build and publish a new version; return its manifest.
+@dataclass(frozen=True)
+class Built:
+    """The manifest of a version, and whether it was built now: False if it was up to date, so that nothing was."""
+
+    manifest: Manifest
+    is_new: bool
+
+
+def build_training_set(scope: Scope, spine: Spine, plan: TrainingSetPlan) -> Built:
+    """Build and publish a new version, unless the newest one is up to date and the plan does not want another.
 
     Grain: one row per spine row (or row of the sample), without rows of erased entities, which the manifest counts,
     and, with ``missing="drop"``, without rows that lack a feature. Columns: the spine's, the features, one
@@ -106,36 +115,76 @@ def build_parts(
     plan: TrainingSetPlan,
     base: Manifest | None = None,
     check: Check = no_check,
-) -> Manifest:
+) -> Built:
     """Join the parts, append them to the saved rows of ``base`` (if any), verify and publish.
 
-    ``check`` is called with the manifest before it is published; if it raises, nothing is published.
+    ``check`` is called with the manifest before it is published; if it raises, nothing is published. If the newest
+    version is up to date (``up_to_date``), it is returned before anything is joined; see ``TrainingSetPlan``.
     """
     # Persist: the same rows must be fingerprinted, bounded and joined.
     persisted = [replace(part, spine=part.spine.persist()) for part in parts]
     erased = suppressions(scope)
     try:
-        joined = [_joined(scope, part, plan) for part in persisted]
-        manifest = _publish(scope, joined, plan, parts[0], base, check)
+        fingerprinted = [_fingerprinted(scope, part, plan) for part in persisted]
+        content = _made_from(scope.context, fingerprinted, plan, base)
+        if content is not None and not plan.new_version:
+            name, strict = plan.request.name, plan.request.strict
+            current = up_to_date(scope, name, content, fingerprinted[0].groups, strict=strict)
+            if current is not None:
+                return Built(current, is_new=False)
+        joined = [_joined(scope, part, plan) for part in fingerprinted]
+        manifest = _publish(scope, joined, plan, parts[0], base, check, content)
     finally:
         for part in persisted:
             part.spine.unpersist()
     if suppressions(scope) == erased:
-        return manifest
+        return Built(manifest, is_new=True)
     # An erasure that began in the meantime may have searched the sets before this one was published.
     erase_again_from_set(scope, manifest, plan.join.key_lookups)
-    return scope.training_sets.get(scope.tenant_id, manifest.name, manifest.version)
+    return Built(scope.training_sets.get(scope.tenant_id, manifest.name, manifest.version), is_new=True)
 
 
-def _joined(scope: Scope, part: PartToBuild, plan: TrainingSetPlan) -> _Joined:
-    spine = part.spine
+@dataclass(frozen=True)
+class _Fingerprinted:
+    """A part whose spine is counted and hashed, and the table versions that it will be joined with."""
+
+    part: PartToBuild
+    before: Row
+    groups: tuple[GroupSnapshot, ...]
+
+
+def _fingerprinted(scope: Scope, part: PartToBuild, plan: TrainingSetPlan) -> _Fingerprinted:
     if part.join is not None:
         plan = replace(plan, join=part.join)
     snapshots = group_snapshots(scope.context, plan, part.table_versions or {})
-    versions = {(snapshot.name, snapshot.version): snapshot.table_version for snapshot in snapshots}
-    fingerprint = fingerprint_columns([column(name) for name in sorted(spine.columns)])
-    before = spine.agg(*fingerprint).collect()[0]
+    before = part.spine.agg(*_content(part.spine.columns)).collect()[0]
     _check_sample(part, before["rows"], plan)
+    return _Fingerprinted(part, before, snapshots)
+
+
+def _made_from(
+    context: Context, parts: Sequence[_Fingerprinted], plan: TrainingSetPlan, base: Manifest | None
+) -> str | None:
+    """The hash by which a later build recognises the version; None for a rebuild and an extension."""
+    if base is not None or plan.rebuilt_from is not None:
+        return None
+    [asked] = parts
+    spine = {
+        "columns": [(field.name, field.dataType.simpleString()) for field in asked.part.spine.schema],
+        "fingerprint": fingerprint_text(asked.before),
+        "sampled_from": asked.part.sampled_from,
+        "suppressed": asked.part.suppressed,
+    }
+    return made_from(context, plan, spine, asked.groups)
+
+
+def _joined(scope: Scope, asked: _Fingerprinted, plan: TrainingSetPlan) -> _Joined:
+    part, before, snapshots = asked.part, asked.before, asked.groups
+    spine = part.spine
+    if part.join is not None:
+        plan = replace(plan, join=part.join)
+    versions = {(snapshot.name, snapshot.version): snapshot.table_version for snapshot in snapshots}
+    fingerprint = _content(spine.columns)
     join = replace(plan.join, table_versions=versions)
     joined = as_of_values(scope, spine, join, is_local=part.is_local)
     after, remaining = Observation(), Observation()
@@ -161,6 +210,7 @@ def _publish(
     first: PartToBuild,
     base: Manifest | None,
     check: Check,
+    content: str | None,
 ) -> Manifest:
     version = scope.training_sets.next_version(scope.tenant_id, plan.request.name)
     table = scope.training_sets.rows_table(scope.tenant_id, plan.request.name, version)
@@ -168,10 +218,11 @@ def _publish(
         manifest = _written(scope, version, parts, plan, first, base)
         scope.step("training_set.written")
         check(manifest)
-        manifest = manifest.model_copy(update={"audit": _audited(scope, table, manifest, plan)})
+        manifest = manifest.model_copy(update={"audit": _audited(scope, table, manifest, plan), "made_from": content})
         scope.training_sets.check_readable(manifest)
     scope.step("training_set.checked")
     scope.training_sets.publish(manifest)
+    scope.step("training_set.published")
     return manifest
 
 

@@ -9,18 +9,17 @@ from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.operations.context import Scope
 from featurestore.operations.jobs.transform import isolated, transform
 from featurestore.operations.jobs.transformation_errors import rows_that_compute
-from featurestore.operations.training_sets.build import build_training_set
+from featurestore.operations.training_sets.build import Built, build_training_set
 from featurestore.operations.training_sets.request import TrainingSetRequest, plan_training_set
-from featurestore.stores.training_sets.manifests import Manifest
 
 
-def build_declared(scope: Scope, definition: TrainingSetDefinition) -> Manifest:
-    """Run the definition's spine and build the training set, in a separate session."""
+def build_declared(scope: Scope, definition: TrainingSetDefinition, *, new_version: bool) -> Built:
+    """Run the definition's spine and build the training set, in a separate session; see ``build_training_set``."""
     inside = isolated(scope)
     window = _window(definition, scope.now())
     with rows_that_compute(definition.spine.transformation, definition.spine.sources):
         spine = transform(inside, definition.spine.sources, definition.spine.transformation, window)
-        plan = plan_training_set(scope.context, TrainingSetRequest.of_definition(definition))
+        plan = plan_training_set(scope.context, TrainingSetRequest.of_definition(definition), new_version=new_version)
         return build_training_set(inside, spine, plan)
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from featurestore.errors import ExportError, InvalidArgumentError, nearest
 from featurestore.frames.columns import column
+from featurestore.frames.fingerprint import can_be_hashed, content_hash, fingerprint_columns, fingerprint_text
 from featurestore.frames.text.csv_cells import LINE_END as CSV_LINE_END
 from featurestore.frames.text.csv_cells import CsvOptions, csv_line, header_line, with_header
 from featurestore.frames.text.json_lines import LINE_END as JSON_LINE_END
 from featurestore.frames.text.json_lines import json_line
-from featurestore.late_spark import DataFrame, T
+from featurestore.late_spark import DataFrame, Observation, T
 from featurestore.operations.context import Context, Scope
+from featurestore.operations.repeats.exports import ExportedFolder, ExportNote, check_is_same, is_there
 from featurestore.stores.files.arrow_files import write_arrow
-from featurestore.stores.files.exports import Staging, full_path, new_folder, write_lines, write_parquet
-from featurestore.stores.small_tables.export_log import MARKS, ExportKind, ExportRecord
+from featurestore.stores.files.exports import Staging, full_path, new_folder, sizes_in, write_lines, write_parquet
+from featurestore.stores.small_tables.export_log import EXPORT_NOTE, MARKS, ExportRecord
+from featurestore.stores.training_sets.manifests import Manifest
 
 ExportFormat = Literal["parquet", "csv", "jsonl", "arrow"]
 FORMATS: tuple[ExportFormat, ...] = ("parquet", "csv", "jsonl", "arrow")
@@ -32,13 +34,15 @@ class HasRows(Protocol):
 class Exportable(Protocol):
     """A training set or a fine-tuning set: it writes its own manifest beside its files."""
 
-    def export(self, path: str, format: ExportFormat = ..., *, null: str = ..., guard_formulas: bool = ...) -> str: ...
+    def export(
+        self, path: str, format: ExportFormat = ..., *, null: str = ..., guard_formulas: bool = ...
+    ) -> ExportedFolder: ...
 
 
 Data: TypeAlias = DataFrame | HasRows | Exportable
 
 
-def export_data(scope: Scope, data: Data, path: str, format: ExportFormat, csv: CsvOptions) -> str:
+def export_data(scope: Scope, data: Data, path: str, format: ExportFormat, csv: CsvOptions) -> ExportedFolder:
     """Export a training set, a fine-tuning set, the result of a read, or any Spark DataFrame; see ``export``."""
     if isinstance(data, DataFrame):
         return export(scope, data, path, format, csv=csv)
@@ -60,45 +64,75 @@ def export(
     format: ExportFormat,
     *,
     csv: CsvOptions,
-    manifest: str | None = None,
-    row_count: int | None = None,
-    training_set: tuple[str, int] | None = None,
-) -> str:
-    """Write the rows to files in a new folder; return its full path.
+    training_set: Manifest | None = None,
+) -> ExportedFolder:
+    """Write the rows, all of a ``training_set`` or any others, to files in a new folder; return its full path.
 
-    The executors write beside the path. Then the rows in the files are counted: there must be ``row_count``, by default
-    as many as were written. One rename makes the folder visible, with ``manifest`` as ``_manifest.json``; after a
-    failure nothing is left. An object store cannot rename a folder: its files appear one by one, after everything else
-    has succeeded. The path is recorded first, with the name and version if the rows are a ``training_set``, so that an
-    erasure finds it.
+    The executors write beside the path. Then the rows in the files are counted: there must be as many as were written,
+    and as the set's manifest says. One rename makes the folder visible, with the manifest; after a failure nothing is
+    left. An object store cannot rename a folder: its files appear one by one, after everything else has succeeded. The
+    path is recorded first, so that an erasure finds it.
 
-    Raises ExportError (the path exists or cannot be written, an unknown format, columns that no file can hold),
-    InvalidArgumentError (options), InvariantError (the files hold other rows).
+    If the folder is there already, and its ``EXPORT_NOTE`` and files show that it is this very export, complete,
+    nothing is written; see ``check_is_same``. Raises ExportError (something else is there, the path cannot be written,
+    an unknown format, columns that no file can hold), InvalidArgumentError (options), InvariantError (the files hold
+    other rows).
     """
     if not isinstance(format, str) or format not in FORMATS:
         raise ExportError(f"format {format!r} is not known. {nearest(str(format), FORMATS)}")
     options = _csv_options(format, csv)
     _check_columns(rows, format, options)
-    name, version = training_set or ("", 0)
-    kind: ExportKind = "rows" if training_set is None else "training_set"
-    record_export(scope.context, ExportRecord(scope.tenant_id, full_path(path), kind, name, version))
+    rows, record = _without_void(rows), _record(scope, full_path(path), training_set)
+    note = ExportNote(
+        tenant_id=scope.tenant_id,
+        training_set=None if training_set is None else f"{training_set.name} v{training_set.version}",
+        format=format,
+        null=options.null,
+        guard_formulas=options.guard_formulas,
+        columns=tuple((field.name, field.dataType.simpleString()) for field in rows.schema),
+    )
+    if is_there(scope.context, record.path):
+        known = None if training_set is None else training_set.content_hash
+        check_is_same(scope.context.files_at(record.path), record.path, note, lambda: known or _content_hash(rows))
+        record_once(scope.context, record)
+        return ExportedFolder(record.path, is_up_to_date=True)
+    scope.context.exports.record(record, scope.context.clock())
     with new_folder(scope.spark, scope.files, path) as staging:
-        written = _write(staging, _without_void(rows), format, options)
-        staging.check_total("rows", written, written if row_count is None else row_count)
-        mark = manifest if manifest is not None else json.dumps({"tenant_id": scope.tenant_id})
-        staging.write_text(MARKS[kind], mark)
-    return staging.target
+        hashed, observed = _observed(rows)
+        written = _write(staging, hashed, format, options)
+        staging.check_total("rows", written, written if training_set is None else training_set.row_count)
+        if training_set is not None:
+            staging.write_text(MARKS[record.kind], training_set.model_dump_json(indent=2))
+        content = None if observed is None else fingerprint_text(observed.get)
+        complete = note.model_copy(update={"content_hash": content, "files": sizes_in(staging.files, staging.whole)})
+        staging.write_text(EXPORT_NOTE, complete.model_dump_json(indent=2))
+        scope.step("export.written")
+    scope.step("export.published")
+    return ExportedFolder(staging.target)
 
 
-def record_export(context: Context, record: ExportRecord) -> None:
-    """Record an export before it is written; raises ExportError if the path exists."""
-    try:
-        exists = context.files_at(record.path).exists(record.path)
-    except OSError as error:
-        raise ExportError(f"{record.path} cannot be written: {error}") from error
-    if exists:
-        raise ExportError(f"{record.path} is there already; remove it, or name another folder")
-    context.exports.record(record, context.clock())
+def _record(scope: Scope, target: str, training_set: Manifest | None) -> ExportRecord:
+    if training_set is None:
+        return ExportRecord(scope.tenant_id, target, "rows")
+    return ExportRecord(scope.tenant_id, target, "training_set", training_set.name, training_set.version)
+
+
+def record_once(context: Context, record: ExportRecord) -> None:
+    """Record an export that is there already, unless this store knows it; an erasure deletes only what is recorded."""
+    if record not in context.exports.of_tenant(record.tenant_id):
+        context.exports.record(record, context.clock())
+
+
+def _observed(rows: DataFrame) -> tuple[DataFrame, Observation | None]:
+    """The rows, hashed while they are written; None for the hash if their types cannot be hashed."""
+    if not can_be_hashed(rows.schema):
+        return rows, None
+    observed = Observation()
+    return rows.observe(observed, *fingerprint_columns([column(name) for name in sorted(rows.columns)])), observed
+
+
+def _content_hash(rows: DataFrame) -> str | None:
+    return content_hash(rows) if can_be_hashed(rows.schema) else None
 
 
 def _write(staging: Staging, rows: DataFrame, format: ExportFormat, csv: CsvOptions) -> int:

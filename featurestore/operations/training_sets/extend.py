@@ -38,7 +38,7 @@ def extend_training_set(scope: Scope, manifest: Manifest, spine: Spine) -> Manif
     new, suppressed = without_erased_entities(scope, added, join.key_lookups)
     in_order = new.select(*(column(name) for name in manifest.spine_columns))
     part = PartToBuild(in_order, suppressed=suppressed, is_local=not isinstance(spine, DataFrame))
-    return build_parts(scope, [part], plan, base=manifest)
+    return build_parts(scope, [part], plan, base=manifest).manifest
 
 
 def _defined_now(context: Context, manifest: Manifest) -> list[GroupSnapshot]:

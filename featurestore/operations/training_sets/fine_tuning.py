@@ -10,9 +10,11 @@ from pickle import PicklingError
 
 from featurestore.definitions.lookup import listed
 from featurestore.definitions.training_set import Split
-from featurestore.display.description import Display, Table, count, counted
+from featurestore.display.description import Display, Mark, Table, count, counted
 from featurestore.display.displayed import Displayed
 from featurestore.errors import InvalidArgumentError, InvariantError, SpineError, TransformationError, nearest
+from featurestore.frames.columns import column
+from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
 from featurestore.frames.rows.suppression import REASON
 from featurestore.frames.text.chat import ALL, LEFT_OUT, REFUSED, ChatFormat, chat_lines, missing_inputs
 from featurestore.frames.text.chat_template import check_template
@@ -25,11 +27,13 @@ from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.instants import argument_count
 from featurestore.operations.reading.request import Spine, as_spine, requested_columns
-from featurestore.operations.training_sets.export import record_export
-from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split
+from featurestore.operations.repeats.exports import is_there, taken
+from featurestore.operations.repeats.fine_tuning import check_is_same_set, written_before
+from featurestore.operations.training_sets.export import record_once
+from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, made_from, with_split
 from featurestore.operations.training_sets.request import ExamplesPlan, FineTuningRequest, check_columns, plan_examples
 from featurestore.stores.files.exports import full_path, new_folder
-from featurestore.stores.small_tables.export_log import ExportRecord
+from featurestore.stores.small_tables.export_log import MARKS, ExportRecord
 from featurestore.stores.training_sets.fine_tuning_sets import FineTuningFile, FineTuningManifest, write_shards
 from featurestore.stores.training_sets.manifests import GroupSnapshot, SplitCuts
 
@@ -46,7 +50,8 @@ class FineTuningSet(Displayed):
     ``row_count`` lines, and ``left_out`` rows by reason, are together as many as the spine had (after sampling).
     ``parts``: the number of lines by part (``train``, ``validation``, ``test``; ``all`` without a split). ``samples``
     describe a few skipped rows and the reasons. ``missing_inputs``: by column, the number of lines with a prompt that
-    uses the column where it is null; columns that are never null are not listed.
+    uses the column where it is null; columns that are never null are not listed. ``is_up_to_date``: this very set was
+    there already, in complete files, and nothing was written; ``samples`` is empty then.
     """
 
     context: Context = field(repr=False)
@@ -57,6 +62,7 @@ class FineTuningSet(Displayed):
     files: tuple[FineTuningFile, ...]
     samples: tuple[str, ...] = ()
     missing_inputs: dict[str, int] = field(default_factory=dict)
+    is_up_to_date: bool = False
 
     def display(self) -> Display:
         """The folder, the lines by part, the reasons for rows left out, and the inputs missing in lines."""
@@ -68,6 +74,7 @@ class FineTuningSet(Displayed):
         return Display(
             f"Fine-tuning set of {counted(self.row_count, 'line')}, {counted(sum(self.left_out.values()), 'row')} "
             "left out",
+            lines=(Mark("It is up to date; nothing was written.", "good"),) if self.is_up_to_date else (),
             facts=(("folder", self.path), ("files", count(len(self.files)))),
             tables=(parts, *(table for table in (left_out, missing) if table.rows)),
         )
@@ -139,7 +146,7 @@ def load_for_fine_tuning(scope: Scope, spine: Spine, request: FineTuningRequest)
     Grain: one line per spine row (or row of the sample). A row is left out and counted if its output is missing (null
     or blank text), its entity was erased, it is in no part of the split, or, with ``on_invalid="skip"``, it gives no
     messages. A hash of (seed, row) decides a row's shard and its place there. The folder becomes visible only when
-    complete.
+    complete. If the same call has written it before, nothing is written: see ``check_is_same_set``.
 
     Raises TransformationError (a faulty template, before any job; rows that give no messages, unless they are skipped),
     ExportError (the path), SpineError, InvariantError.
@@ -148,31 +155,74 @@ def load_for_fine_tuning(scope: Scope, spine: Spine, request: FineTuningRequest)
     whole, is_local = as_spine(scope.context, spine, plan.join), not isinstance(spine, DataFrame)
     plan = replace(plan, format=_checked(whole, plan))
     whole, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
-    record_export(scope.context, ExportRecord(scope.tenant_id, full_path(request.path), "fine_tuning", request.name))
-    with new_folder(scope.spark, scope.files, request.path) as staging, ExitStack() as stack:
+    record = ExportRecord(scope.tenant_id, full_path(request.path), "fine_tuning", request.name)
+    written = written_before(scope.context, record.path) if is_there(scope.context, record.path) else None
+    if written is not None and request.format_fn is not None:
+        raise taken(record.path, "cannot be compared with a set by format_fn, whose code is not recorded")
+    with ExitStack() as stack:
         # Persist each frame: the same rows must be sampled, split, joined and counted, and a user's function may return
         # another text the next time.
         whole = _persisted(whole, stack)
         size = request.sample_size
         sample = whole if size is None else _persisted(sample_rows(whole, size, request.seed, request.strata), stack)
-        rows, cuts, groups = _joined(scope, sample, plan, is_local=is_local)
-        lines = _persisted(_chat_lines(rows, plan), stack)
-        counts = _counts(lines, sample.count(), request)
-        if suppressed:
-            counts = replace(counts, left_out=counts.left_out | {REASON: suppressed})
-        files = write_shards(staging, lines, request.shards or counts.shards, counts.parts)
-        manifest = _manifest(scope, plan, counts, files, cuts, groups)
-        staging.write_text("_manifest.json", manifest.model_dump_json(indent=2))
+        spine = _Spine.of(sample, suppressed, is_local=is_local)
+        groups = group_snapshots(scope.context, plan, {})
+        content = None if request.format_fn is not None else _made_from(scope.context, plan, spine, groups)
+        if written is not None:
+            check_is_same_set(scope, record.path, written, content, groups)
+            record_once(scope.context, record)
+            return _of_manifest(scope.context, record.path, written, is_up_to_date=True)
+        scope.context.exports.record(record, scope.context.clock())
+        with new_folder(scope.spark, scope.files, request.path) as staging:
+            rows, cuts = _joined(scope, spine, plan, groups)
+            lines = _persisted(_chat_lines(rows, plan), stack)
+            counts = _counts(lines, spine.rows, request)
+            if suppressed:
+                counts = replace(counts, left_out=counts.left_out | {REASON: suppressed})
+            files = write_shards(staging, lines, request.shards or counts.shards, counts.parts)
+            manifest = _manifest(scope, plan, counts, files, cuts, groups)
+            manifest = manifest.model_copy(update={"made_from": content})
+            staging.write_text(MARKS[record.kind], manifest.model_dump_json(indent=2))
+            scope.step("fine_tuning.written")
+        scope.step("fine_tuning.published")
+    return replace(_of_manifest(scope.context, record.path, manifest), samples=counts.samples)
+
+
+def _of_manifest(
+    context: Context, path: str, manifest: FineTuningManifest, *, is_up_to_date: bool = False
+) -> FineTuningSet:
     return FineTuningSet(
-        context=scope.context,
-        path=staging.target,
+        context=context,
+        path=path,
         row_count=manifest.row_count,
-        left_out=counts.left_out,
-        parts=counts.parts,
-        files=files,
-        samples=counts.samples,
-        missing_inputs=counts.missing,
+        left_out=manifest.left_out,
+        parts=manifest.parts,
+        files=manifest.files,
+        missing_inputs=manifest.missing_inputs,
+        is_up_to_date=is_up_to_date,
     )
+
+
+@dataclass(frozen=True)
+class _Spine:
+    """The rows to join, after sampling and without erased entities, with their number and fingerprint."""
+
+    frame: DataFrame
+    is_local: bool
+    rows: int
+    fingerprint: str
+    suppressed: int
+
+    @classmethod
+    def of(cls, frame: DataFrame, suppressed: int, *, is_local: bool) -> _Spine:
+        [hashed] = frame.agg(*fingerprint_columns([column(name) for name in sorted(frame.columns)])).collect()
+        return cls(frame, is_local, hashed["rows"], fingerprint_text(hashed), suppressed)
+
+
+def _made_from(context: Context, plan: _Plan, spine: _Spine, groups: tuple[GroupSnapshot, ...]) -> str:
+    columns = [(field.name, field.dataType.simpleString()) for field in spine.frame.schema]
+    rows = {"columns": columns, "fingerprint": spine.fingerprint, "suppressed": spine.suppressed}
+    return made_from(context, plan, rows, groups)
 
 
 def _persisted(rows: DataFrame, stack: ExitStack) -> DataFrame:
@@ -201,13 +251,13 @@ def _checked(spine: DataFrame, plan: _Plan) -> ChatFormat:
 
 
 def _joined(
-    scope: Scope, spine: DataFrame, plan: _Plan, *, is_local: bool
-) -> tuple[DataFrame, SplitCuts | None, tuple[GroupSnapshot, ...]]:
-    """The rows with their part, the cuts of the split, and the groups with the table versions that were read."""
-    groups = group_snapshots(scope.context, plan, {})
+    scope: Scope, spine: _Spine, plan: _Plan, groups: tuple[GroupSnapshot, ...]
+) -> tuple[DataFrame, SplitCuts | None]:
+    """The rows with their part, from these table versions, and the cuts of the split."""
     versions = {(group.name, group.version): group.table_version for group in groups}
-    joined = as_of_values(scope, spine, replace(plan.join, table_versions=versions), is_local=is_local)
-    return *with_split(scope.context, spine, joined, plan), groups
+    join = replace(plan.join, table_versions=versions)
+    joined = as_of_values(scope, spine.frame, join, is_local=spine.is_local)
+    return with_split(scope.context, spine.frame, joined, plan)
 
 
 def _chat_lines(rows: DataFrame, plan: _Plan) -> DataFrame:

@@ -1,8 +1,11 @@
-"""Parts of a manifest: the groups that a training set is built from, its split, and its lookups."""
+"""Parts of a manifest: the groups that a training set is built from, its split, its lookups, and a hash of them all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.training_set import EntitySplit, TimeSplit
@@ -70,6 +73,34 @@ def _cuts(context: Context, spine: DataFrame, plan: ExamplesPlan) -> SplitCuts:
         columns = tuple(sorted(spine.columns))
     until_test, until_validation = hash_cuts(spine, columns, split, plan.request.seed)
     return SplitCuts(kind=split.kind, columns=columns, until_test=until_test, until_validation=until_validation)
+
+
+def made_from(context: Context, plan: ExamplesPlan, spine: Mapping[str, Any], groups: Sequence[GroupSnapshot]) -> str:
+    """A hash of everything that decides what is made, except the versions of the groups' tables.
+
+    ``spine`` has the columns with their types, and the fingerprint of the rows. The code's version counts because
+    another one may compute differently, and the time zone because naive timestamps are read in it.
+    """
+    request, join = plan.request, plan.join
+    document = {
+        "lookups": [lookup_of(lookup).model_dump(mode="json") for lookup in join.lookups],
+        "label": plan.label,
+        "label_lookup": None if join.label is None else lookup_of(join.label).model_dump(mode="json"),
+        "label_offset": None if join.label is None else join.label.offset,
+        "timestamp_column": join.timestamp_column,
+        "timestamp_zone": context.settings.timestamp_zone,
+        "known_at": join.known_at,
+        "full_feature_names": request.full_feature_names,
+        "sample_size": request.sample_size,
+        "stratify_by": request.strata,
+        "seed": request.seed,
+        "split": None if request.split is None else request.split.model_dump(mode="json"),
+        "options": request.options,
+        "spine": spine,
+        "groups": [(group.name, group.version, group.table, group.definition) for group in groups],
+        "code_version": context.code_version,
+    }
+    return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def lookup_of(resolved: ResolvedLookup) -> Lookup:

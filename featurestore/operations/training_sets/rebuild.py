@@ -35,7 +35,7 @@ def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None) 
                 f"(fingerprint {was.spine_fingerprint[:12]}...); give the same rows, after sampling"
             )
     try:
-        return build_parts(scope, parts, plan_of_manifest(manifest), check=partial(_check_same, manifest))
+        return build_parts(scope, parts, plan_of_manifest(manifest), check=partial(_check_same, manifest)).manifest
     except (spark_errors.PySparkException, py4j_errors.Py4JJavaError, StorageError) as error:
         explain_missing_files(scope.context, manifest, error)
         raise

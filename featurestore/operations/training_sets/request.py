@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from featurestore.columnar.names import without_case
 from featurestore.columnar.spine_checks import check_outputs
-from featurestore.definitions.lookup import Lookup
+from featurestore.definitions.lookup import Lookup, listed
 from featurestore.definitions.names import check_name, is_unicode, parse_reference
 from featurestore.definitions.training_set import EntitySplit, Missing, Split, TrainingSetDefinition
 from featurestore.definitions.values.durations import parse_duration
@@ -61,6 +61,11 @@ class ExamplesRequest:
         """The columns of ``stratify_by``."""
         return (self.stratify_by,) if isinstance(self.stratify_by, str) else tuple(self.stratify_by or ())
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """What decides on the result beyond the examples themselves."""
+        return {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSetRequest(ExamplesRequest):
@@ -70,6 +75,11 @@ class TrainingSetRequest(ExamplesRequest):
     expand_vectors: bool
     strict: bool
     description: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        # Not ``strict``: it decides whether there is a result, not which.
+        return {"missing": self.missing, "expand_vectors": self.expand_vectors, "description": self.description}
 
     @classmethod
     def of_definition(cls, definition: TrainingSetDefinition) -> TrainingSetRequest:
@@ -109,6 +119,12 @@ class FineTuningRequest(ExamplesRequest):
     shards: int | None
     on_invalid: OnInvalid
 
+    @property
+    def options(self) -> dict[str, Any]:
+        # Not ``format_fn``: code cannot be compared.
+        options = {name: getattr(self, name) for name in ("name", "system", "template", "shards", "on_invalid")}
+        return options | {"features": [str(feature) for feature in listed(self.features)]}
+
 
 @dataclass(frozen=True)
 class ExamplesPlan:
@@ -135,10 +151,14 @@ class ExamplesPlan:
 
 @dataclass(frozen=True)
 class TrainingSetPlan(ExamplesPlan):
-    """The plan of a training set. ``rebuilt_from``: the version that it repeats, if any."""
+    """The plan of a training set. ``rebuilt_from``: the version that it repeats, if any.
+
+    ``new_version``: whether to build even if the newest version is up to date.
+    """
 
     request: TrainingSetRequest
     rebuilt_from: int | None = None
+    new_version: bool = True
 
 
 def plan_examples(context: Context, request: ExamplesRequest) -> ExamplesPlan:
@@ -161,13 +181,13 @@ def plan_examples(context: Context, request: ExamplesRequest) -> ExamplesPlan:
     return _with_label(context, ExamplesPlan(request, join, request.label), _offset(request.label_offset))
 
 
-def plan_training_set(context: Context, request: TrainingSetRequest) -> TrainingSetPlan:
+def plan_training_set(context: Context, request: TrainingSetRequest, *, new_version: bool) -> TrainingSetPlan:
     """Check a request against the registry; raises what ``plan_examples`` raises, and checks the options of saving."""
     description = request.description
     if not isinstance(description, str) or not is_unicode(description):
         raise InvalidArgumentError(f"description is {description!r}; give a text, or leave it out")
     examples = plan_examples(context, request)
-    plan = TrainingSetPlan(request, examples.join, examples.label)
+    plan = TrainingSetPlan(request, examples.join, examples.label, new_version=new_version)
     check_missing(request.missing, {field.name: field.dataType for field in plan.feature_types})
     return plan
 

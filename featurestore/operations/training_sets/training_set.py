@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from featurestore.arguments import checked_arguments
-from featurestore.display.description import Display
+from featurestore.display.description import Display, Mark
 from featurestore.display.displayed import Displayed
 from featurestore.frames.text.csv_cells import CsvOptions
 from featurestore.frames.training_sets.encodings import Encoding
 from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context, Scope
+from featurestore.operations.repeats.exports import ExportedFolder
 from featurestore.operations.saved_sets.saved_rows import SavedRows, check_part, is_inside, saved_rows
 from featurestore.operations.training_sets.export import ExportFormat, export
 from featurestore.operations.training_sets.load import (
@@ -28,10 +29,14 @@ from featurestore.stores.training_sets.manifests import Manifest
 @checked_arguments
 @dataclass(frozen=True)
 class TrainingSet(Displayed):
-    """One published version of a training set."""
+    """One published version of a training set.
+
+    ``is_up_to_date``: a build returned this version because it would only have made it again; nothing was built.
+    """
 
     context: Context = field(repr=False)
     manifest: Manifest
+    is_up_to_date: bool = field(default=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -43,7 +48,12 @@ class TrainingSet(Displayed):
 
     def display(self) -> Display:
         """The manifest's display: the set's content, and what it was built from."""
-        return self.manifest.display()
+        shown = self.manifest.display()
+        if not self.is_up_to_date:
+            return shown
+        return replace(
+            shown, lines=(Mark(f"Version {self.version} is up to date; nothing was built.", "good"), *shown.lines)
+        )
 
     def __repr__(self) -> str:
         return f"TrainingSet({self.name!r}, version={self.version}, rows={self.manifest.row_count})"
@@ -102,8 +112,10 @@ class TrainingSet(Displayed):
 
     def export(
         self, path: str, format: ExportFormat = "parquet", *, null: str = "", guard_formulas: bool = True
-    ) -> str:
+    ) -> ExportedFolder:
         """Write all rows and the manifest to a new folder, visible only when complete; return its full path.
+
+        If this very export is there already, complete, nothing is written, and the result ``is_up_to_date``.
 
         ``format`` is ``"parquet"``, ``"csv"``, ``"jsonl"`` or ``"arrow"``; ``null`` and ``guard_formulas`` are options
         of CSV (docs/exports.md). Raises ExportError, and InvariantError if the files do not hold the set's rows.
@@ -115,7 +127,5 @@ class TrainingSet(Displayed):
             path,
             format,
             csv=CsvOptions(null, guard_formulas),
-            manifest=manifest.model_dump_json(indent=2),
-            row_count=manifest.row_count,
-            training_set=(manifest.name, manifest.version),
+            training_set=manifest,
         )

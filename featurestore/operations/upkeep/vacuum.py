@@ -12,6 +12,7 @@ from featurestore.display.displayed import Listing
 from featurestore.errors import InvalidArgumentError
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.job_run import STORE, recorded_run
+from featurestore.operations.repeats.leftovers import leftovers
 from featurestore.operations.upkeep.retain import chosen_groups
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.vacuuming import Commit, commits, spark_now, unneeded_files, vacuum_table
@@ -24,7 +25,10 @@ LONGEST_READ = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class VacuumResult:
-    """One table, named by its location: the files that were removed, or would be (``dry_run``), and their bytes."""
+    """One table, named by its location: the files that were removed, or would be (``dry_run``), and their bytes.
+
+    The same for a folder that a killed run left.
+    """
 
     table: str
     files: int
@@ -53,10 +57,12 @@ def vacuum(context: Context, *, older_than: timedelta | str, force: bool, dry_ru
     """Remove files that have not been in their table's newest version for ``older_than``, and files that crashes left.
 
     The tables are those of every feature group in every major version, with their rejected rows, and the store's own.
-    All tenants share them, so a vacuum covers the store, not one tenant. Raises InvalidArgumentError, with the shortest
-    possible time and who needs it, if a reader that may still be running (``LONGEST_READ``) or a saved training set of
-    any tenant needs files for longer. ``force`` removes them anyway; such a set then cannot be built again, but its
-    saved rows stay.
+    All tenants share them, so a vacuum covers the store, not one tenant. What killed builds and exports left is removed
+    as a whole, however old it is (see ``leftovers``).
+
+    Raises InvalidArgumentError, with the shortest possible time and who needs it, if a reader that may still be running
+    (``LONGEST_READ``) or a saved training set of any tenant needs files for longer. ``force`` removes them anyway; such
+    a set then cannot be built again, but its saved rows stay.
     """
     horizon = _horizon(older_than)
     if not force:
@@ -65,12 +71,17 @@ def vacuum(context: Context, *, older_than: timedelta | str, force: bool, dry_ru
         planned = (
             VacuumResult(str(table), *unneeded_files(context.spark, table, horizon), True) for table in _tables(context)
         )
-        return Listing(planned, describe_vacuumed)
+        left_behind = (VacuumResult(left.folder, left.files, left.bytes, True) for left in leftovers(context))
+        return Listing([*planned, *left_behind], describe_vacuumed)
     results = []
     with recorded_run(Scope(context, STORE), VACUUM) as job:
         for table in _tables(context):
             results.append(VacuumResult(str(table), *vacuum_table(context.spark, table, horizon), False))
             context.step("vacuum.table")
+        for left in leftovers(context):
+            context.files.delete(left.folder)
+            results.append(VacuumResult(left.folder, left.files, left.bytes, False))
+            context.step("vacuum.leftover")
         job.report(
             {"tables": [asdict(result) for result in results if result.files], "older_than": format_duration(horizon)}
         )

@@ -14,6 +14,8 @@ from featurestore.errors import ExportError, InvariantError
 from featurestore.frames.columns import column
 from featurestore.late_spark import DataFrame, F, Observation, SparkSession, py4j_errors, spark_errors
 from featurestore.stores.file_system import Files
+from featurestore.stores.files.leftovers import RUNNER, remove_left_behind
+from featurestore.stores.runner import this_runner
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*)")
 # Spark treats a path with one of these as a pattern, so it would look for other files.
@@ -67,8 +69,8 @@ class Staging:
 def new_folder(spark: SparkSession, files: Files, path: str) -> Iterator[Staging]:
     """Create a folder that appears at ``path``, by one rename, when the block succeeds; otherwise leave nothing behind.
 
-    Raises ExportError if something already exists at the path, the folder cannot be written to, or Spark failed; before
-    the block runs if that is known by then.
+    What killed attempts at the same path left is removed first. Raises ExportError if something already exists at the
+    path, the folder cannot be written to, or Spark failed; before the block runs if that is known by then.
     """
     target = full_path(path)
     parent, _, name = target.rpartition("/")
@@ -77,13 +79,23 @@ def new_folder(spark: SparkSession, files: Files, path: str) -> Iterator[Staging
     with _export_errors(target):
         if files.exists(target):
             raise ExportError(f"{target} is there already; remove it, or name another folder")
+        remove_left_behind(files, target)
         try:
+            files.write_text(f"{staging.root}/{RUNNER}", this_runner())
             staging.write_text("_probe", "")
             files.delete(f"{staging.whole}/_probe")
             yield staging
             files.rename(staging.whole, target)
         finally:
             files.delete(staging.root)
+
+
+def sizes_in(files: Files, folder: str) -> dict[str, int]:
+    """Return the bytes of each file below a folder, by its path there, without hidden files."""
+    sizes = {name: files.length(f"{folder}/{name}") for name, _ in files.files_in(folder) if not name.startswith(".")}
+    for inner in files.folders_in(folder):
+        sizes |= {f"{inner}/{path}": size for path, size in sizes_in(files, f"{folder}/{inner}").items()}
+    return sizes
 
 
 def full_path(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -10,6 +11,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from featurestore.errors import ExportError
+from featurestore.stores.files.leftovers import RUNNER, remove_left_behind
+from featurestore.stores.files.local_files import LocalFiles
+from featurestore.stores.runner import this_runner
 
 
 def write_whole(path: str | Path, text: str) -> Path:
@@ -19,7 +23,6 @@ def write_whole(path: str | Path, text: str) -> Path:
     """
     target = Path(path).absolute()
     with _hidden_beside(target) as temporary:
-        target.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(target)
     return target
@@ -67,16 +70,20 @@ def _hidden_beside(target: Path) -> AbstractContextManager[Path]:
 
 @contextmanager
 def _hidden_in(folder: Path, target: Path, name: str) -> Iterator[Path]:
-    """Provide a hidden path in a folder and remove what is there at the end. Raises ExportError naming the target."""
-    temporary = folder / f".{name}.{uuid4().hex}"
+    """Provide a path in a hidden folder, which is removed at the end, as are those that killed attempts left.
+
+    Raises ExportError naming the target.
+    """
+    hidden = folder / f".{name}.{uuid4().hex}"
     try:
         try:
-            yield temporary
+            hidden.mkdir(parents=True)
+            (hidden / RUNNER).write_text(this_runner(), encoding="utf-8")
+            yield hidden / "whole"
+            remove_left_behind(LocalFiles(), str(folder / name))
         finally:
-            if temporary.is_dir():
-                shutil.rmtree(temporary)
-            elif temporary.exists():
-                temporary.unlink()
+            if hidden.exists():
+                shutil.rmtree(hidden)
     except OSError as error:
         raise ExportError(f"{target} cannot be written: {error}") from error
 
@@ -107,9 +114,16 @@ def write_folder(path: str | Path, texts: Mapping[str, str]) -> Path:
             _write_texts(temporary, {**texts, LISTING: json.dumps(sorted(texts), indent=0)})
             _replace_folder(temporary, target, aside)
     finally:
-        if aside.exists() and target.exists():
-            shutil.rmtree(aside)
+        if target.exists():
+            for replaced in _set_aside(target):
+                shutil.rmtree(replaced)
     return target
+
+
+def _set_aside(target: Path) -> list[Path]:
+    """Folders that this call or a killed one moved aside, which are not needed once there is a new one."""
+    name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{32}}\.old")
+    return [entry for entry in target.parent.iterdir() if name.fullmatch(entry.name)]
 
 
 def _replace_folder(new: Path, target: Path, aside: Path) -> None:

@@ -12,11 +12,13 @@ from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.which_rows import equal
 
 ExportKind = Literal["training_set", "fine_tuning", "rows"]
+# The file in an export of a training set, or of other rows, that says what was exported and which files hold it.
+EXPORT_NOTE = "_export.json"
 # The file in an export that identifies it as this store's, and its tenant.
 MARKS: dict[ExportKind, str] = {
     "training_set": "_manifest.json",
     "fine_tuning": "_manifest.json",
-    "rows": "_export.json",
+    "rows": EXPORT_NOTE,
 }
 _SCHEMA = table_schema("tenant_id string, path string, kind string, name string, version int, exported_at timestamp")
 
@@ -43,6 +45,10 @@ class ExportLog:
     def record(self, export: ExportRecord, now: datetime) -> None:
         """Record an export before anything is written: an unrecorded folder would survive an erasure."""
         self.table.append(rows_of(_SCHEMA, [asdict(export) | {"exported_at": now}]))
+
+    def paths(self) -> list[str]:
+        """Return the distinct paths that any tenant exported to."""
+        return sorted(set(self.table.read([], ["path"]).column(0).to_pylist()))
 
     def of_tenant(self, tenant_id: str) -> list[ExportRecord]:
         """Return every export of the tenant, oldest first; a path may occur more than once."""

@@ -57,6 +57,9 @@ class FineTuningManifest(BaseModel):
     seed: int
     split: Any
     groups: tuple[GroupSnapshot, ...]
+    # A hash of the request, the spine, the groups' definitions and the code's version, by which the same call knows its
+    # set. None with a ``format_fn``, whose code cannot be compared, and in manifests of earlier versions.
+    made_from: str | None = None
 
 
 def write_shards(

@@ -129,6 +129,9 @@ class Manifest(Displayed, BaseModel):
     rows_suppressed: int = 0
     # Erasures since the version was published; the counts and hashes above are of the remaining rows.
     erasures: tuple[ErasureNote, ...] = ()
+    # A hash of the request, the spine, the groups' definitions and the code's version, by which a build recognises the
+    # version that it would make again. None for rebuilt and extended versions, and for those of earlier releases.
+    made_from: str | None = None
 
     @property
     def all_parts(self) -> tuple[PartSnapshot, ...]:

@@ -79,6 +79,11 @@ class TrainingSetStore:
             versions = [(name, int(last[1:])) for name, last in names if last[:1] == "v" and last[1:].isdigit()]
         return [(name, version, self.rows_table(tenant_id, name, version)) for name, version in sorted(versions)]
 
+    def tenants(self, files: Files) -> builtins.list[str]:
+        """Return the tenants with a folder of training sets; empty in a catalog."""
+        folder = self._layout.all_training_sets
+        return [] if folder is None else files.folders_in(folder)
+
     def remove_rows(self, files: Files, table: DeltaTable) -> None:
         if table.path is not None:
             files.delete(table.path)
@@ -151,6 +156,15 @@ class TrainingSetStore:
         if isinstance(manifest, UnreadableRow):
             raise StorageError(str(manifest))
         return manifest
+
+    def newest(self, tenant_id: str, name: str) -> Manifest | None:
+        """Return the newest version's manifest; None if there is no version, or this manifest cannot be read."""
+        rows = self._published(tenant_id, name)
+        if not rows:
+            return None
+        row = max(rows, key=lambda row: int(row["version"]))
+        manifest = _read(tenant_id, name, row["version"], row["manifest"])
+        return None if isinstance(manifest, UnreadableRow) else manifest
 
     def read_locally(self, manifest: Manifest) -> LocalRows | None:
         """Return the rows without Spark; None if only Spark can read them."""

@@ -245,17 +245,19 @@ def test_a_training_set_is_built_listed_shown_and_rebuilt(machine: Answer, perso
     machine("ingest", "user_stats", file)
 
     built = machine("training-set", "build", "churn")
+    again = person("training-set", "build", "churn")
+    another = machine("training-set", "build", "churn", "--new-version")
     rebuilt = machine("training-set", "rebuild", "churn", "--version", str(built["version"]))
     manifest = machine("training-set", "show", "churn", "--version", str(built["version"]))
 
     assert built["row_count"] == 2
     assert built["label"] == "churned"
     assert built["feature_columns"] == ["score", "visits"]
-    assert manifest == built
+    assert built == manifest | {"is_up_to_date": False}
+    assert "Version 1 is up to date; nothing was built." in again
     assert rebuilt["content_hash"] == built["content_hash"]
     assert [(saved["name"], saved["version"]) for saved in machine("training-set", "list")] == [
-        ("churn", built["version"]),
-        ("churn", rebuilt["version"]),
+        ("churn", number) for number in (built["version"], another["version"], rebuilt["version"])
     ]
     assert "churn v1 of acme" in person("training-set", "show", "churn", "--version", "1")
     assert built["content_hash"][:12] in person("training-set", "list")

@@ -170,13 +170,16 @@ def test_training_sets_are_loaded_compared_audited_exported_and_deleted(
         *load, "--split", "entity", "--test", "0.5", "--sample-size", "4", "--stratify-by", "user_id", "--seed", "3"
     )
     compared = machine("training-set", "diff", "churn", "1", "2")
-    machine("training-set", "export", "churn", str(tmp_path / "churn"), "--version", "1", "--format", "jsonl")
+    export = ["training-set", "export", "churn", str(tmp_path / "churn"), "--version", "1", "--format", "jsonl"]
+    exported, exported_again = machine(*export), person(*export)
     person("training-set", "audit", "churn", "--version", "1")
     reported = person("training-set", "show", "churn", "--version", "1", "--report", str(tmp_path / "churn.html"))
     deleted = machine("training-set", "delete", "churn", "--version", "1")
 
     assert (first["row_count"], first["label"]) == (6, "churned")
     assert compared["name"] == "churn"
+    assert exported["is_up_to_date"] is False
+    assert exported_again == f"churn v1 is in {tmp_path}/churn already, complete; nothing was written\n"
     assert reported.endswith(f"Report: {tmp_path}/churn.html\n")
     assert faults_of((tmp_path / "churn.html").read_text(encoding="utf-8")) == []
     assert sum(len(file.read_text().splitlines()) for file in (tmp_path / "churn").glob("*.jsonl")) == 6

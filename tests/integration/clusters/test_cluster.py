@@ -119,7 +119,9 @@ class Driver:
     def manifest(self) -> Manifest:
         """What the job answers when it is done."""
         assert self.process.wait(PATIENCE) == 0, self.logs()
-        return Manifest.model_validate_json((self.folder / "stdout").read_text(encoding="utf-8"))
+        document = json.loads((self.folder / "stdout").read_text(encoding="utf-8"))
+        assert document.pop("is_up_to_date") is False
+        return Manifest.model_validate(document)
 
     def applications(self) -> list[str]:
         """Ids of the Spark applications that the job started: Spark names its event log so, also while it is written."""

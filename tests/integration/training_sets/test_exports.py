@@ -3,11 +3,14 @@
 import base64
 import csv
 import json
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import duckdb
 import pandas as pd
@@ -19,13 +22,15 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
+from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings, TrainingSet
 from featurestore.errors import ExportError, InvalidArgumentError, InvariantError
 from featurestore.frames.text.csv_cells import CsvOptions
 from featurestore.operations.context import Scope
 from featurestore.operations.training_sets.export import export
 from featurestore.stores.files.arrow_files import write_arrow
 from featurestore.stores.files.exports import new_folder, write_lines
+from featurestore.stores.files.leftovers import RUNNER
+from featurestore.stores.runner import this_runner
 from featurestore.stores.training_sets.manifests import Manifest
 
 FORMATS = ["parquet", "csv", "jsonl", "arrow"]
@@ -280,6 +285,123 @@ def test_parquet_has_utc_instants_also_from_a_session_that_writes_int96(
     assert session.conf.get("spark.sql.parquet.outputTimestampType") == "INT96"
 
 
+@pytest.fixture(scope="module")
+def scores(loader: FeatureDataLoader) -> TrainingSet:
+    spine = pd.DataFrame({"user_id": ["u0", "u1"], "event_timestamp": AT})
+    return loader.load_training_data(spine, ["stats:score"], name="scores")
+
+
+def content_of(folder: str) -> dict[str, tuple[int, bytes]]:
+    return {
+        file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in Path(folder).iterdir() if file.is_file()
+    }
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_export_that_is_there_is_not_written_again(scores: TrainingSet, tmp_path: Path, name: Any) -> None:
+    first = scores.export(str(tmp_path / "out"), name)
+    content = content_of(first)
+    again = scores.export(str(tmp_path / "out"), name)
+
+    assert first == again == str(tmp_path / "out")
+    assert (first.is_up_to_date, again.is_up_to_date) == (False, True)
+    assert content_of(first) == content
+    # Once for the folder that was written; its path is known to an erasure.
+    assert [record.path for record in scores.context.exports.of_tenant("acme")].count(str(tmp_path / "out")) == 1
+
+
+def test_an_export_of_something_else_is_refused(
+    loader: FeatureDataLoader, scores: TrainingSet, rows: DataFrame, spark: SparkSession, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "out")
+    scores.export(out)
+    content = content_of(out)
+    spine = pd.DataFrame({"user_id": ["u0"], "event_timestamp": AT})
+    other = loader.load_training_data(spine, ["stats:score"], name="other")
+    another = loader.load_training_data(spine, ["stats:score"], name="other", new_version=True)
+    same_name = replace(scores, manifest=scores.manifest.model_copy(update={"content_hash": "0" * 64}))
+
+    for data, options, reason in (
+        (scores, {"format": "csv"}, "is another export (format: 'parquet', not 'csv')"),
+        (other, {}, "is another export (training set: 'scores v1', not 'other v1')"),
+        (same_name, {}, "holds other rows"),
+        (rows, {}, "is another export (training set: 'scores v1', not None)"),
+    ):
+        with pytest.raises(ExportError, match=re.escape(f"{out} is there already, and {reason}; remove it")):
+            loader.export(data, out, **options)
+    other.export(str(tmp_path / "versions"))
+    with pytest.raises(ExportError, match="'other v1', not 'other v2'"):
+        another.export(str(tmp_path / "versions"))
+    loader.export_to_csv(scores, str(tmp_path / "csv"), null="NA")
+    with pytest.raises(ExportError, match=r"is another export \(null: 'NA', not ''\)"):
+        loader.export_to_csv(scores, str(tmp_path / "csv"))
+    assert content_of(out) == content
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda file: file.unlink(), "lacks its file part-00000.jsonl"),
+        (lambda file: file.write_text("{}"), "its file part-00000.jsonl has 2 bytes and was written with"),
+        (lambda file: file.with_name("part-7.jsonl").write_text("{}"), "also has the file part-7.jsonl"),
+        (lambda file: file.with_name("_manifest.json").unlink(), "lacks its file _manifest.json"),
+        (lambda file: file.with_name("_export.json").unlink(), "has no _export.json that says what it holds"),
+        (lambda file: file.with_name("_export.json").write_text("{"), "has no _export.json that says what it holds"),
+    ],
+    ids=["lost", "cut", "one more", "no manifest", "no note", "a damaged note"],
+)
+def test_an_export_with_other_files_than_were_written_is_refused(
+    scores: TrainingSet, tmp_path: Path, damage: Callable[[Path], Any], reason: str
+) -> None:
+    folder = scores.export(str(tmp_path / "out"), "jsonl")
+    for checksum in Path(folder).glob(".*.crc"):
+        checksum.unlink()
+    damage(Path(folder) / "part-00000.jsonl")
+
+    with pytest.raises(ExportError, match=f"is there already, and {reason}"):
+        scores.export(folder, "jsonl")
+
+
+def test_any_rows_are_recognised_by_their_content(
+    loader: FeatureDataLoader, rows: DataFrame, spark: SparkSession, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "out")
+    assert not loader.export(rows, out).is_up_to_date
+    assert loader.export(rows.orderBy(F.desc("id")).coalesce(1), out).is_up_to_date
+    with pytest.raises(ExportError, match="holds other rows"):
+        loader.export(rows.where("id < 6"), out)
+    with pytest.raises(ExportError, match=r"is another export \(columns: "):
+        loader.export(rows.select("id"), out)
+
+    maps = spark.sql("SELECT map('a', 1) AS map, parse_json('1') AS variant")
+    loader.export(maps, str(tmp_path / "maps"), "jsonl")
+    with pytest.raises(ExportError, match="holds rows that cannot be compared"):
+        loader.export(maps, str(tmp_path / "maps"), "jsonl")
+
+
+def test_an_export_removes_what_killed_ones_left_at_its_place(
+    scores: TrainingSet, tmp_path: Path, gone_runner: str
+) -> None:
+    def temporary(name: str, runner: str | None) -> str:
+        folder = tmp_path / f".{name}.{uuid4().hex}"
+        (folder / "written").mkdir(parents=True)
+        if runner is not None:
+            (folder / RUNNER).write_text(runner)
+        return folder.name
+
+    temporary("out", gone_runner)
+    kept = [temporary("out", this_runner()), temporary("out", None), temporary("another", gone_runner)]
+    here = this_runner().split("/")
+    kept += [temporary("out", "/".join(["elsewhere", *here[1:]])), ".out.kept"]
+    (tmp_path / ".out.kept").mkdir()
+
+    scores.export(str(tmp_path / "out"))
+    assert left_in(tmp_path) == sorted([*kept, "out"])
+    temporary("out", gone_runner)
+    assert scores.export(str(tmp_path / "out")).is_up_to_date
+    assert left_in(tmp_path) == sorted([*kept, "out"])
+
+
 @pytest.fixture
 def failing(rows: DataFrame) -> DataFrame:
     """Good for most rows, and no good for one."""
@@ -299,11 +421,12 @@ def test_a_failure_in_the_middle_leaves_nothing(
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_export_with_a_wrong_number_of_rows_is_never_visible(
-    feature_store: FeatureStore, rows: DataFrame, tmp_path: Path, name: Any
+    feature_store: FeatureStore, scores: TrainingSet, rows: DataFrame, tmp_path: Path, name: Any
 ) -> None:
     context = feature_store.tenant("acme")._scope.context
+    manifest = scores.manifest.model_copy(update={"row_count": 7})
     with pytest.raises(InvariantError, match="the files hold 6 rows and 7 were to be written"):
-        export(Scope(context, "acme"), rows, str(tmp_path / "out"), name, csv=CsvOptions(), row_count=7)
+        export(Scope(context, "acme"), rows, str(tmp_path / "out"), name, csv=CsvOptions(), training_set=manifest)
     assert left_in(tmp_path) == []
 
 
@@ -328,7 +451,7 @@ def test_files_of_failed_attempts_are_ignored(
 
 
 def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
-    yield str(folder / "taken"), {}, "is there already; remove it, or name another folder"
+    yield str(folder / "taken"), {}, "is there already, and has no _export.json .*; remove it, or name another folder"
     yield str(folder / "file" / "below"), {}, "cannot be written: .*is not a directory"
     yield str(folder / "new"), {"format": "cvs"}, "format 'cvs' is not known. Did you mean 'csv'"
     yield str(folder / "new*"), {}, "which Spark reads as patterns"

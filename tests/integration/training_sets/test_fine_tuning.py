@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -134,6 +135,62 @@ def test_the_same_call_writes_the_same_files_however_the_spine_is_partitioned(
     prompts = {m[0]["content"] for m in lines((tmp_path / "first" / "train").glob("*.jsonl"))}
     assert prompts == {f"question: {AWKWARD} {i}" for i in range(4)}
     assert {row["part"] for row in first.rows.collect()} == {"train", "test"}
+
+
+def test_a_set_that_is_there_is_not_written_again(
+    loader: FeatureDataLoader, spine: pd.DataFrame, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+
+    def written(rows: pd.DataFrame = spine, **changes: Any) -> FineTuningSet:
+        options: dict[str, Any] = {"template": "{{ question }}", "split": TimeSplit(test_from=hours(4))} | changes
+        return loader.load_for_fine_tuning(rows, ["chats:question"], "chats:answer", path=str(out), **options)
+
+    first = written()
+    content = content_of(out)
+    again = written(spine.sample(frac=1, random_state=1))
+
+    assert (first.is_up_to_date, again.is_up_to_date) == (False, True)
+    assert replace(again, is_up_to_date=False) == first
+    assert "It is up to date; nothing was written." in str(again.display())
+    assert content_of(out) == content
+    for rows, changes in (
+        (spine[:9], {}),
+        (spine, {"template": "{{ question }}?"}),
+        (spine, {"system": "Answer."}),
+        (spine, {"seed": 1}),
+        (spine, {"shards": 2}),
+        (spine, {"split": None}),
+        (spine, {"on_invalid": "skip"}),
+    ):
+        with pytest.raises(ExportError, match=r"out is there already, and is another set: its request"):
+            written(rows, **changes)
+    with pytest.raises(ExportError, match="cannot be compared with a set by format_fn"):
+        written(template=None, format_fn=str)
+    (out / "train" / "part-00000.jsonl").write_text("{}\n")
+    with pytest.raises(ExportError, match=r"its file train/part-00000\.jsonl has 3 bytes and was written with"):
+        written()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_set_is_another_one_after_its_values_changed(spark: SparkSession, tmp_path: Path) -> None:
+    fs = FeatureStore.open(Settings(warehouse=str(tmp_path / "warehouse")), spark=spark)
+    note = Entity("note", join_keys={"note_id": "string"})
+    fs.apply([FeatureGroup("notes", note, features=[Feature("text", "string"), Feature("answer", "string")])])
+    row = {"note_id": "n1", "event_timestamp": START, "text": "a", "answer": "b"}
+    fs.tenant("acme").write_batch("notes", [row])
+    spine = pd.DataFrame({"note_id": ["n1"], "event_timestamp": [START]})
+
+    def written() -> FineTuningSet:
+        loader = FeatureDataLoader(fs.tenant("acme"))
+        return loader.load_for_fine_tuning(spine, ["notes:text"], "notes:answer", path=str(tmp_path / "out"))
+
+    assert not written().is_up_to_date
+    fs.tenant("other").write_batch("notes", [row])
+    assert written().is_up_to_date
+    fs.tenant("acme").write_batch("notes", [row | {"answer": "c"}])
+    with pytest.raises(ExportError, match="values of its groups were written since"):
+        written()
 
 
 def test_an_output_may_come_later_or_be_in_the_spine(

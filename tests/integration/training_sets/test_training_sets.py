@@ -156,8 +156,9 @@ def test_a_set_is_exported_once_with_its_manifest(lateness: TrainingSet, tmp_pat
     assert exported.num_rows == 10
     assert exported.column_names == list(lateness.manifest.columns)
     assert Manifest.model_validate_json((Path(folder) / "_manifest.json").read_text()) == lateness.manifest
+    assert lateness.export(str(tmp_path / "export")).is_up_to_date
     with pytest.raises(ExportError, match="is there already"):
-        lateness.export(str(tmp_path / "export"))
+        lateness.export(str(tmp_path / "export"), "csv")
 
 
 @pytest.fixture(scope="module")
