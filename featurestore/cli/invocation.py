@@ -26,6 +26,8 @@ from featurestore.display.description import Display
 from featurestore.display.displayed import Displayed
 from featurestore.display.terminal import as_rich
 from featurestore.errors import FeatureStoreError
+from featurestore.late_spark import spark_errors
+from featurestore.spark_start import spark_log
 from featurestore.stores.small_tables.rows import UnreadableRowWarning
 
 if TYPE_CHECKING:
@@ -158,6 +160,22 @@ class Invocation:
             self.notify(f"Error: {error}")
         if self.as_json:
             self.answer({"error": fault})
+        self.name_spark_log(error)
+
+    def name_spark_log(self, error: Exception) -> None:
+        """Say on stderr where Spark's own messages are, if Spark failed and the error does not say it."""
+        log = spark_log()
+        if log is not None and _failed_in_spark(error) and str(log) not in str(error):
+            self.notify(f"Spark's messages are in {log}")
+
+
+def _failed_in_spark(error: BaseException | None) -> bool:
+    """Whether Spark failed while it ran, which caused an error; what it refuses to plan says all in its own message."""
+    while error is not None:
+        if type(error).__module__.partition(".")[0] in ("pyspark", "py4j"):
+            return not isinstance(error, spark_errors.AnalysisException)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _plain(value: Any) -> str:
@@ -191,6 +209,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             fault = _storage_fault(error)
             if fault is None:
+                invocation.name_spark_log(error)
                 raise
             invocation.fail(fault)
             raise typer.Exit(fault.exit_code) from None
