@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -22,6 +22,7 @@ from featurestore.cli.arguments import (
     TimestampColumn,
     ValidationShare,
     instant,
+    report_option,
 )
 from featurestore.cli.invocation import Invocation
 
@@ -64,7 +65,9 @@ def load(
     split: Split = None,
     validation: ValidationShare = None,
     test: TestShare = None,
-    missing: Annotated[str, typer.Option("--missing", help="keep or drop rows that lack a feature.")] = "keep",
+    missing: Annotated[
+        Literal["keep", "drop"], typer.Option("--missing", help="What to do with rows that lack a feature.")
+    ] = "keep",
     strict: Strict = False,
 ) -> None:
     """Join features to examples as of each one's time, and save the result as a new version of NAME."""
@@ -74,13 +77,12 @@ def load(
     parts = _split(split, validation, test)
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
-    from featurestore.operations.context import named_files
-    from featurestore.stores.files.rows import read_parquet
+    from featurestore.operations.reading.spine_file import spine_of_file
 
     with invocation.working(f"Building {name}"):
         loader = FeatureDataLoader(feature_store.tenant(tenant))
         manifest = loader.load_training_data(
-            None if spine is None else read_parquet(named_files(feature_store.spark), spine),
+            None if spine is None else spine_of_file(feature_store._context, spine, features),
             features,
             label=label,
             name=name,
@@ -105,10 +107,8 @@ def _split(kind: str | None, validation: float | None, test: float | None) -> An
 
     if kind is not None and kind not in SPLITS:
         raise typer.BadParameter(f"{kind!r} is not among {', '.join(SPLITS)}", param_hint="--split")
-    shares = {"validation": validation, "test": test}
-    return SPLITS[kind or "time"].model_validate(
-        {"kind": kind or "time"} | {name: share for name, share in shares.items() if share is not None}
-    )
+    shares: dict[str, Any] = {"validation": validation, "test": test}
+    return SPLITS[kind or "time"](**{name: share for name, share in shares.items() if share is not None})
 
 
 def list_versions(invocation: Invocation) -> None:
@@ -121,7 +121,7 @@ def show(
     invocation: Invocation,
     name: SetName,
     version: Version = None,
-    report: Annotated[Path | None, typer.Option("--report", help="Write the report (HTML) to this file.")] = None,
+    report: Annotated[Path | None, report_option("Write the report (HTML) to this file.")] = None,
 ) -> None:
     """Show a saved version's manifest: what it holds and what it was built from."""
     training_set = _loader(invocation).get(name, version)
@@ -150,12 +150,13 @@ def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Ver
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
-    from featurestore.operations.context import named_files
-    from featurestore.stores.files.rows import read_parquet
+    from featurestore.operations.reading.spine_file import spine_of_file
 
     with invocation.working(f"Extending {name}"):
-        rows = read_parquet(named_files(feature_store.spark), spine)
-        manifest = FeatureDataLoader(feature_store.tenant(tenant)).extend(name, rows, version=version).manifest
+        loader = FeatureDataLoader(feature_store.tenant(tenant))
+        loader.get(name, version)  # an unknown set is told before Spark reads a large spine
+        rows = spine_of_file(feature_store._context, spine)
+        manifest = loader.extend(name, rows, version=version).manifest
     _answer(invocation, manifest)
 
 
@@ -201,7 +202,7 @@ def export(
     """Write a saved version's rows to files in a new folder, which appears only when it is complete."""
     training_set = _loader(invocation).get(name, version)
     with invocation.working(f"Writing {path}"):
-        written = training_set.export(path, format)  # type: ignore[arg-type]
+        written = training_set.export(path, format)
     document = {"name": name, "version": training_set.version, "path": written, "format": format}
     invocation.answer(document, Text(f"{name} v{training_set.version} written to {written}"))
 
@@ -229,12 +230,11 @@ def fine_tuning(
     parts = _split(split, validation, test)
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
-    from featurestore.operations.context import named_files
-    from featurestore.stores.files.rows import read_parquet
+    from featurestore.operations.reading.spine_file import spine_of_file
 
     with invocation.working(f"Writing {path}"):
         fine_tuning_set = FeatureDataLoader(feature_store.tenant(tenant)).load_for_fine_tuning(
-            read_parquet(named_files(feature_store.spark), spine),
+            spine_of_file(feature_store._context, spine, features),
             features,
             output_feature,
             path=path,

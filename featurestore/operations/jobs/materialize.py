@@ -178,7 +178,7 @@ def _write(scope: Scope, group: FeatureGroup, window: TimeWindow, done: int) -> 
     if batch is not None:
         version, record = batch
         return WriteResult(record.written, record.failed, batch_id, version, record.errors, duplicate=True)
-    inside = isolated(scope)
+    inside = isolated(scope, group.sources)
     assert group.transformation is not None
     with rows_that_compute(group.transformation, group.sources):
         rows = transform(inside, group.sources, group.transformation, window)

@@ -16,7 +16,7 @@ from featurestore.stores.training_sets.manifests import Manifest
 
 def build_declared(scope: Scope, definition: TrainingSetDefinition) -> Manifest:
     """Run the definition's spine and build the training set, in a separate session."""
-    inside = isolated(scope)
+    inside = isolated(scope, definition.spine.sources)
     window = _window(definition, scope.now())
     with rows_that_compute(definition.spine.transformation, definition.spine.sources):
         spine = transform(inside, definition.spine.sources, definition.spine.transformation, window)
