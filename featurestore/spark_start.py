@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -114,3 +115,17 @@ def _last_words(text: str) -> str:
         return uncaught[0]
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _STACK.match(line)]
     return "; ".join(lines[-_LAST_LINES:]) or "Java printed nothing"
+
+
+def share_of_running_tasks() -> float | None:
+    """The share of the tasks of Spark's running jobs that are done, from 0 to 1; None if no job runs here."""
+    pyspark = sys.modules.get("pyspark")
+    context: Any = None if pyspark is None else pyspark.SparkContext._active_spark_context
+    if context is None:
+        return None
+    tracker = context.statusTracker()
+    jobs = [tracker.getJobInfo(job) for job in tracker.getActiveJobsIds()]
+    stages = [tracker.getStageInfo(stage) for job in jobs if job is not None for stage in job.stageIds]
+    known = [stage for stage in stages if stage is not None]
+    tasks = sum(stage.numTasks for stage in known)
+    return sum(stage.numCompletedTasks for stage in known) / tasks if tasks else None

@@ -21,8 +21,9 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from featurestore.cli.json_log import open_log
+from featurestore.cli.rows_bar import RowsBar
 from featurestore.definitions.names import check_tenant_id
-from featurestore.display.description import Display
+from featurestore.display.description import Display, counted
 from featurestore.display.displayed import Displayed
 from featurestore.display.terminal import as_rich
 from featurestore.errors import FeatureStoreError
@@ -147,6 +148,27 @@ class Invocation:
         else:
             self.notify(f"{text} ...")
             yield
+
+    @contextmanager
+    def counting(self, feature_store: FeatureStore, text: str, unit: str = "rows") -> Iterator[RowsBar]:
+        """Show on stderr how far a long job is: a bar in a terminal, else a line; ``summary`` says the end."""
+        console = Console(stderr=True)
+        shown = self.log == "text" and console.is_terminal
+        if not shown:
+            self.notify(f"{text} ...")
+        bar = RowsBar(console, text, unit, shown)
+        feature_store._context.progress = bar
+        with bar.running():
+            yield bar
+
+    def summary(self, feature_store: FeatureStore, bar: RowsBar, rows: int) -> None:
+        """Say on stderr how many rows a job took how long, and what did it: a host of joins, Spark, or this process."""
+        started = "spark" in vars(feature_store._context)
+        host = bar.first_host or ("Spark" if started else "this process")
+        if self.log == "json":
+            self._log_line("info", "rows", rows=rows, seconds=round(bar.seconds, 3), host=host)
+        else:
+            self.notify(f"{counted(rows, 'row')} in {bar.seconds:,.1f} s ({host})")
 
     def log_end(self, seconds: float) -> None:
         self._log_line("info", "done", seconds=round(seconds, 3))

@@ -28,6 +28,7 @@ from featurestore.cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from featurestore.data_loader import FeatureDataLoader
+    from featurestore.feature_store import FeatureStore
     from featurestore.stores.training_sets.manifests import Manifest
 
 SetName = Annotated[str, typer.Argument(metavar="NAME", help="The training set.")]
@@ -38,9 +39,10 @@ Version = Annotated[int | None, typer.Option("--version", help="Which version; t
 
 def build(invocation: Invocation, name: SetName, strict: Strict = False) -> None:
     """Build a new version of a training set that was applied as a definition."""
-    loader = _loader(invocation)
-    with invocation.working(f"Building {name}"):
+    feature_store, loader = _opened(invocation)
+    with invocation.counting(feature_store, f"Building {name}") as bar:
         manifest = loader.build(name, strict=strict).manifest
+    invocation.summary(feature_store, bar, manifest.row_count)
     _answer(invocation, manifest)
 
 
@@ -79,7 +81,7 @@ def load(
     from featurestore.data_loader import FeatureDataLoader
     from featurestore.operations.reading.spine_file import spine_of_file
 
-    with invocation.working(f"Building {name}"):
+    with invocation.counting(feature_store, f"Building {name}") as bar:
         loader = FeatureDataLoader(feature_store.tenant(tenant))
         manifest = loader.load_training_data(
             None if spine is None else spine_of_file(feature_store._context, spine, features),
@@ -97,6 +99,7 @@ def load(
             missing=missing,
             strict=strict,
         ).manifest
+    invocation.summary(feature_store, bar, manifest.row_count)
     _answer(invocation, manifest)
 
 
@@ -136,9 +139,10 @@ def show(
 
 def rebuild(invocation: Invocation, name: SetName, version: Version = None) -> None:
     """Build a saved version again from its manifest; fails unless the content is the same."""
-    loader = _loader(invocation)
-    with invocation.working(f"Rebuilding {name}"):
+    feature_store, loader = _opened(invocation)
+    with invocation.counting(feature_store, f"Rebuilding {name}") as bar:
         manifest = loader.rebuild(name, version).manifest
+    invocation.summary(feature_store, bar, manifest.row_count)
     _answer(invocation, manifest)
 
 
@@ -152,11 +156,12 @@ def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Ver
     from featurestore.data_loader import FeatureDataLoader
     from featurestore.operations.reading.spine_file import spine_of_file
 
-    with invocation.working(f"Extending {name}"):
+    with invocation.counting(feature_store, f"Extending {name}") as bar:
         loader = FeatureDataLoader(feature_store.tenant(tenant))
         loader.get(name, version)  # an unknown set is told before Spark reads a large spine
         rows = spine_of_file(feature_store._context, spine)
         manifest = loader.extend(name, rows, version=version).manifest
+    invocation.summary(feature_store, bar, manifest.row_count)
     _answer(invocation, manifest)
 
 
@@ -200,9 +205,13 @@ def export(
     format: Format = "parquet",
 ) -> None:
     """Write a saved version's rows to files in a new folder, which appears only when it is complete."""
-    training_set = _loader(invocation).get(name, version)
-    with invocation.working(f"Writing {path}"):
+    feature_store, loader = _opened(invocation)
+    training_set = loader.get(name, version)
+    rows = training_set.manifest.row_count
+    with invocation.counting(feature_store, f"Writing {path}") as bar:
+        bar.rows(0, rows)
         written = training_set.export(path, format)
+    invocation.summary(feature_store, bar, rows)
     document = {"name": name, "version": training_set.version, "path": written, "format": format}
     invocation.answer(document, Text(f"{name} v{training_set.version} written to {written}"))
 
@@ -232,7 +241,7 @@ def fine_tuning(
     from featurestore.data_loader import FeatureDataLoader
     from featurestore.operations.reading.spine_file import spine_of_file
 
-    with invocation.working(f"Writing {path}"):
+    with invocation.counting(feature_store, f"Writing {path}") as bar:
         fine_tuning_set = FeatureDataLoader(feature_store.tenant(tenant)).load_for_fine_tuning(
             spine_of_file(feature_store._context, spine, features),
             features,
@@ -246,16 +255,21 @@ def fine_tuning(
             seed=seed,
             split=parts,
         )
+    invocation.summary(feature_store, bar, fine_tuning_set.row_count)
     fields = ("path", "row_count", "parts", "left_out", "missing_inputs")
     invocation.answer({name: getattr(fine_tuning_set, name) for name in fields}, fine_tuning_set)
 
 
-def _loader(invocation: Invocation) -> FeatureDataLoader:
+def _opened(invocation: Invocation) -> tuple[FeatureStore, FeatureDataLoader]:
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
 
-    return FeatureDataLoader(feature_store.tenant(tenant))
+    return feature_store, FeatureDataLoader(feature_store.tenant(tenant))
+
+
+def _loader(invocation: Invocation) -> FeatureDataLoader:
+    return _opened(invocation)[1]
 
 
 def _answer(invocation: Invocation, manifest: Manifest) -> None:

@@ -136,6 +136,7 @@ def _joined(scope: Scope, part: PartToBuild, plan: TrainingSetPlan) -> _Joined:
     fingerprint = fingerprint_columns([column(name) for name in sorted(spine.columns)])
     before = spine.agg(*fingerprint).collect()[0]
     _check_sample(part, before["rows"], plan)
+    scope.progress.rows(0, before["rows"])
     join = replace(plan.join, table_versions=versions)
     joined = as_of_values(scope, spine, join, is_local=part.is_local)
     after, remaining = Observation(), Observation()
@@ -216,6 +217,7 @@ def _written(
     # The commit names its runner, so that an erasure can distinguish rows in progress from rows that a crash left.
     table.append(observed if len(frames) > 1 else observed.drop(PART), metadata=this_runner())
 
+    scope.progress.rows(whole.get["rows"], whole.get["rows"])
     _check_unchanged(parts, plan, version)
     if base is not None and fingerprint_text(saved.get) != base.content_hash:
         raise InvariantError(
