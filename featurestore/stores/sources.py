@@ -56,8 +56,10 @@ def read_source(named: NamedFiles, name: str, source: Source, tenant_id: str, se
 
 def check_landed(name: str, source: Source, tenant_id: str, settings: Settings) -> None:
     """Raise NotFoundError if the source is a place on this machine's disk at which nothing is; needs no Spark."""
-    path = None if source.table is not None else source_path(source, tenant_id, settings)
-    place = None if path is None else local_folder(path)
+    if source.path is None:
+        return
+    path = source_path(source, tenant_id, settings)
+    place = local_folder(path)
     if place is not None and not place.exists():
         raise _nothing_at(name, f"{path}: there is no such file or folder")
 

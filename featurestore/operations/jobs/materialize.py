@@ -183,7 +183,8 @@ def _write(scope: Scope, group: FeatureGroup, window: TimeWindow, done: int) -> 
     with rows_that_compute(group.transformation, group.sources):
         rows = transform(inside, group.sources, group.transformation, window)
         timed = _inside_window(_with_event_timestamp(rows, window), window)
-        changed = _changed_rows(scope, group, timed, window) if done else timed
+        # The transformation may say when a value was known; a correction is known from now on, whatever it says.
+        changed = _changed_rows(scope, group, timed.drop("created_timestamp"), window) if done else timed
         return write_batch(
             inside,
             group,

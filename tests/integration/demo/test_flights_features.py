@@ -56,7 +56,9 @@ def computed(
     settings = Settings(warehouse=landing, landing=landing)
     context = Context(lambda: spark, settings, lambda: datetime(2026, 1, 1, tzinfo=UTC), "test")
     window = TimeWindow.of(start, end)
-    rows = transform(isolated(Scope(context, TENANT)), declared.sources, declared.transformation, window)
+    rows = transform(
+        isolated(Scope(context, TENANT), declared.sources), declared.sources, declared.transformation, window
+    )
     frame = rows.toArrow().to_pandas()
     return frame.sort_values([name for name in frame.columns if name != "profile"]).reset_index(drop=True)
 

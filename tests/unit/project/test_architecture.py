@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "facade": {"operations", "session", "arguments", *BELOW_OPERATIONS},
     "cli": {"facade", "reports", "operations", "session", "spark_start", *BELOW_OPERATIONS},
     "demo": {"facade", "reports", "definitions", "config", "errors"},
-    "jobs": {"facade", "cli", "demo", "definitions", "config", "errors"},
+    "jobs": {"facade", "cli", "demo", "definitions", "config", "errors", "spark_start"},
 }
 FACADE = {"__init__", "feature_store", "offline_store", "data_loader"}
 OF_ANOTHER_NAME = {"__main__": "cli"}
