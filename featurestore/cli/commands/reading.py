@@ -132,11 +132,11 @@ def join(
         "with_timestamps": with_timestamps,
         "host": host,
     }
-    examples = spine_of_file(fs._context, spine, features)
+    examples = spine_of_file(fs._context, spine, features, by_spark=output is not None)
     if explain:
         explanation = store.explain_point_in_time(examples, features, **options)
         return invocation.answer(asdict(explanation), explanation)
-    rows = store.get_point_in_time(examples, features, to=None if output is None else "spark", **options)
+    rows = store.get_point_in_time(examples, features, **options)
     return _show_or_write(invocation, fs, store, rows, limit, output, format)
 
 
