@@ -19,6 +19,7 @@ DEFAULT_PROFILE = "dev"
 # Seconds; PostgreSQL counts milliseconds in 32 bits.
 LONGEST_SEARCH = LONGEST_WAIT = 86_400
 IVY = "spark.jars.ivy"
+SPARK_LOG_ON_STDERR = "stderr"
 # They choose a profile and a tenant, and hold the key of suppressed entities; they are not settings of the store.
 _NOT_SETTINGS = ("profile", "tenant", "suppression_secret")
 
@@ -40,6 +41,8 @@ class Settings(BaseModel):
     - ``local_batch_rows``: a batch of Python, pandas or Arrow rows with more rows than this is written by Spark.
     - ``lock_timeout``: the seconds that a writer of a local warehouse waits for another writer of the same table.
     - ``spark``: Spark properties for a session that this package starts; an adopted session is not changed.
+    - ``spark_log``: the folder of the log files of such sessions; ``stderr`` for no file; None: a folder in the user's
+      cache, ``~/.cache/featurestore/spark_logs``. Logs that are a week old are removed.
     - ``postgres``: the server that searches vectors by index: ``embedded``, a server that starts on demand and keeps
       its data beside the warehouse, or ``external``, for which ``postgres_dsn`` is required. If a DSN is set, it is
       always used.
@@ -62,6 +65,7 @@ class Settings(BaseModel):
     local_batch_rows: int = Field(default=1_000_000, ge=0)
     lock_timeout: float = Field(default=600.0, gt=0, le=LONGEST_WAIT)
     spark: dict[str, str] = {}
+    spark_log: str | None = None
     postgres: Literal["embedded", "external"] = "embedded"
     postgres_dsn: SecretStr | None = None
     postgres_app_dsn: SecretStr | None = None
@@ -84,6 +88,15 @@ class Settings(BaseModel):
             return text if "://" in text else str(Path(text).expanduser().absolute())
         except RuntimeError as error:
             raise ValueError(f"{text!r}: {error}") from error
+
+    @field_validator("spark_log", mode="before")
+    @classmethod
+    def _folder_here(cls, value: Any) -> Any:
+        if value is None or value == SPARK_LOG_ON_STDERR:
+            return value
+        if "://" in str(value):
+            raise ValueError(f"{shown(value)} is not a folder of this machine; give one, or '{SPARK_LOG_ON_STDERR}'")
+        return cls._absolute(value)
 
     @field_validator("timestamp_zone")
     @classmethod
@@ -130,7 +143,8 @@ class Settings(BaseModel):
         folder = Path(conf).absolute()
         profile = profile or environ.get(ENVIRONMENT_PREFIX + "PROFILE") or DEFAULT_PROFILE
         merged = _merge(_read(folder / "base.yml"), _read(_profile_file(folder, profile)))
-        for name in ("warehouse", "landing", "output"):
+        is_folder = merged.get("spark_log") not in (None, SPARK_LOG_ON_STDERR)
+        for name in ("warehouse", "landing", "output", *(["spark_log"] if is_folder else [])):
             if name in merged and "://" not in str(merged[name]):
                 merged[name] = str(folder.parent / Path(str(merged[name])).expanduser())
         return cls(**_merge(_with_absolute_ivy(merged, folder.parent), from_environment(environ)))

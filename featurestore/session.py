@@ -14,6 +14,7 @@ from typing import Any
 from featurestore.config import Settings
 from featurestore.errors import ConfigurationError, InvalidArgumentError, RuntimeSetupError, shown
 from featurestore.late_spark import SparkFiles, SparkSession
+from featurestore.spark_start import java_with_log
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
 SUPPORTED_JAVA = (17, 21, 25)
@@ -69,8 +70,9 @@ def open_session(
 ) -> SparkSession:
     """Return ``spark``, else the active session, else a new one (of the server in ``SPARK_REMOTE``, if that is set).
 
-    An adopted session or a server's session is never changed: its settings belong to whoever started it. Raises
-    RuntimeSetupError if Java is missing or too old, or if the session has no Delta Lake.
+    An adopted session or a server's session is never changed: its settings belong to whoever started it. What a new
+    one prints goes to a log file (``spark_log``). Raises RuntimeSetupError if Java is missing or too old, if Spark does
+    not start, or if the session has no Delta Lake.
     """
     adopted = adopted_session(spark, environ) or SparkSession.getActiveSession()
     if adopted is not None:
@@ -84,9 +86,12 @@ def open_session(
     # Workers must run this Python. Spark reads the environment before the JVM starts; a builder's setting is too late.
     environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("featurestore")
-    for key, value in session_properties(settings, environ).items():
+    properties = session_properties(settings, environ)
+    for key, value in properties.items():
         builder = builder.config(key, value)
-    started = _checked(builder.getOrCreate())
+    with java_with_log(properties, settings.spark_log):
+        session = builder.getOrCreate()
+    started = _checked(session)
     _give_to_executors(started, getattr(__spec__.loader, "archive", ""))
     return started
 
@@ -189,6 +194,8 @@ def session_properties(settings: Settings, environ: Mapping[str, str] = os.envir
         "spark.hadoop.parquet.block.size": str(8 * _MIB),
         "spark.hadoop.parquet.dictionary.page.size": str(4 * _MIB),
         "spark.driver.memory": f"{_driver_memory_gib()}g",
+        # Stage bars would run into a command's output.
+        "spark.ui.showConsoleProgress": "false",
     }
     if settings.warehouse.startswith(("s3://", "s3a://")):
         defaults |= _for_s3(environ)

@@ -38,7 +38,7 @@ QUICK = {
     "spark.sql.shuffle.partitions": "2",
     "spark.ui.enabled": "false",
 }
-SPARK = QUICK | {"spark.master": "local[2]", "spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false"}
+SPARK = QUICK | {"spark.master": "local[2]", "spark.log.level": "ERROR"}
 
 # The same examples on every run. An example is big and holds many independent cases, each costs a Spark job: a failing
 # test tells the one case that failed, and shrinking would run for minutes to say the same.
@@ -108,7 +108,7 @@ class OpenFeatureStore(Protocol):
 @pytest.fixture(scope="session")
 def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     warehouse = str(tmp_path_factory.mktemp("session") / "warehouse")
-    session = open_session(Settings(warehouse=warehouse, spark=SPARK))
+    session = open_session(Settings(warehouse=warehouse, spark=SPARK, spark_log="stderr"))
     yield session
     session.stop()
 

@@ -48,6 +48,8 @@ NOT_RUN = {
     "user ann": "a drawing",
     "newest partition": "a drawing",
 }
+# Page -> the commands that start Spark. The others answer without it, and must go on doing so.
+START_SPARK = {"docs/five_minutes.md": ["backfill", "training-set build", "materialize"]}
 _BLOCK = re.compile(r"^```(\w*)[ \t]*(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _EXIT_CODE = re.compile(r"#.*\bexit code (\d+)")
 
@@ -84,6 +86,7 @@ class Reader:
         self.page, self.folder, self.monkeypatch = page, folder, monkeypatch
         self.namespace: dict[str, Any] = {"__name__": "__main__"}
         self.printed: str | None = None
+        self.started_spark: list[str] = []
 
     def follow(self, block: Block) -> None:
         place = f"{self.page}:{block.line}"
@@ -125,6 +128,8 @@ class Reader:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = run(words[1:])
         assert code == (int(wanted[1]) if wanted else 0), f"{place}: {command}\n{out.getvalue()}{err.getvalue()}"
+        if "Starting Spark" in err.getvalue():
+            self.started_spark.append(" ".join(words[1:3] if words[1] == "training-set" else words[1:2]))
         return out.getvalue()
 
 
@@ -145,6 +150,8 @@ def test_every_block_of_the_page_runs_and_prints_the_text_on_the_page(
 
     for block in blocks(page):
         reader.follow(block)
+
+    assert reader.started_spark == START_SPARK.get(page, reader.started_spark)
 
 
 def test_the_first_pages_exist() -> None:

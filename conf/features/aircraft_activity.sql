@@ -31,6 +31,7 @@ activity AS (
 SELECT
     tailnum,
     actual_arrival AS event_timestamp,
+    actual_arrival AS created_timestamp,
     flight.dep_delay AS last_dep_delay,
     flight.arr_delay AS last_arr_delay,
     flight.distance AS last_distance,

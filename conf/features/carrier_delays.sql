@@ -47,6 +47,8 @@ sums AS (
 SELECT
     carrier,
     hour AS event_timestamp,
+    -- A store that ran in 2013 would have learned it then; without this line, it learns it when the history is loaded.
+    hour AS created_timestamp,
     flights AS flights_24h,
     try_divide(dep_delay, flights) AS mean_dep_delay_24h,
     try_divide(arr_delay, flights) AS mean_arr_delay_24h,

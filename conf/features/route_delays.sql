@@ -38,6 +38,7 @@ SELECT
     origin,
     dest,
     hour AS event_timestamp,
+    hour AS created_timestamp,
     flights AS flights_7d,
     dep_delay / flights AS mean_dep_delay_7d,
     arr_delay / flights AS mean_arr_delay_7d,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -60,6 +60,11 @@ def entity_option(help: str) -> Any:
     return typer.Option("--entity", help=help, callback=checked_pairs)
 
 
+def report_option(help: str) -> Any:
+    """An option that takes the file of a report."""
+    return typer.Option("--report", help=help, dir_okay=False)
+
+
 Reference = Annotated[str, typer.Argument(metavar="GROUP:FEATURE", help="The feature.")]
 References = Annotated[list[str], typer.Argument(metavar="GROUP:FEATURE", help="The features.")]
 EntityPairs = Annotated[list[str], entity_option("A join key as KEY=VALUE; once for each key.")]
@@ -79,7 +84,8 @@ Split = Annotated[str | None, typer.Option("--split", help="time, random or enti
 ValidationShare = Annotated[float | None, typer.Option("--validation", help="Share of the validation part.")]
 TestShare = Annotated[float | None, typer.Option("--test", help="Share of the test part.")]
 Output = Annotated[str | None, typer.Option("--output", help="Write the rows to this new folder instead.")]
-Format = Annotated[str, typer.Option("--format", help="parquet, csv, jsonl or arrow.")]
+ExportFormat: TypeAlias = Literal["parquet", "csv", "jsonl", "arrow"]
+Format = Annotated[ExportFormat, typer.Option("--format", help="The files' format.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=MOST_ROWS, help="Maximum number of rows to show.")]
 
 

@@ -37,6 +37,7 @@ from featurestore.cli.doctor_checks import (
 from featurestore.config import Settings
 from featurestore.errors import RuntimeSetupError
 from featurestore.session import check_java, open_session, session_properties, why_only_spark
+from featurestore.spark_start import spark_log
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.layout import Layout
 from featurestore.stores.small_tables.registry import Registry
@@ -109,7 +110,7 @@ def _start(settings: Settings, environ: MutableMapping[str, str]) -> tuple[Spark
         return None, judge_session(
             None, _first_line(error), jars_there=bool(_delta_jars(_jar_folder(_ivy_folder(settings))))
         )
-    return spark, judge_session(spark.version, "", jars_there=True)
+    return spark, judge_session(spark.version, "", jars_there=True, log=spark_log())
 
 
 def _ivy_folder(settings: Settings) -> str:

@@ -93,10 +93,12 @@ def judge_jars(folder: Path, jars: Iterable[str], fetched: bool) -> Check:
     )
 
 
-def judge_session(spark_version: str | None, fault: str, jars_there: bool) -> Check:
+def judge_session(spark_version: str | None, fault: str, jars_there: bool, log: Path | None = None) -> Check:
+    """``log``: the file with Spark's own messages, if this package started the session."""
     if spark_version is not None:
-        return Check("Spark session", True, f"Spark {spark_version}")
-    mend = "read Spark's own messages above; a wrong property in the settings under 'spark' is the usual cause"
+        messages = "" if log is None else f"; its messages are in {log}"
+        return Check("Spark session", True, f"Spark {spark_version}{messages}")
+    mend = "read Spark's messages; a wrong property in the settings under 'spark' is the usual cause"
     if not jars_there:
         mend = (
             "Delta's jars are missing and Spark could not fetch them: check the connection to Maven Central, or name a "

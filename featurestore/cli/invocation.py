@@ -21,11 +21,14 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from featurestore.cli.json_log import open_log
+from featurestore.cli.rows_bar import RowsBar
 from featurestore.definitions.names import check_tenant_id
-from featurestore.display.description import Display
+from featurestore.display.description import Display, counted
 from featurestore.display.displayed import Displayed
 from featurestore.display.terminal import as_rich
 from featurestore.errors import FeatureStoreError
+from featurestore.late_spark import spark_errors
+from featurestore.spark_start import spark_log
 from featurestore.stores.small_tables.rows import UnreadableRowWarning
 
 if TYPE_CHECKING:
@@ -146,6 +149,27 @@ class Invocation:
             self.notify(f"{text} ...")
             yield
 
+    @contextmanager
+    def counting(self, feature_store: FeatureStore, text: str, unit: str = "rows") -> Iterator[RowsBar]:
+        """Show on stderr how far a long job is: a bar in a terminal, else a line; ``summary`` says the end."""
+        console = Console(stderr=True)
+        shown = self.log == "text" and console.is_terminal
+        if not shown:
+            self.notify(f"{text} ...")
+        bar = RowsBar(console, text, unit, shown)
+        feature_store._context.progress = bar
+        with bar.running():
+            yield bar
+
+    def summary(self, feature_store: FeatureStore, bar: RowsBar, rows: int) -> None:
+        """Say on stderr how many rows a job took how long, and what did it: a host of joins, Spark, or this process."""
+        started = "spark" in vars(feature_store._context)
+        host = bar.first_host or ("Spark" if started else "this process")
+        if self.log == "json":
+            self._log_line("info", "rows", rows=rows, seconds=round(bar.seconds, 3), host=host)
+        else:
+            self.notify(f"{counted(rows, 'row')} in {bar.seconds:,.1f} s ({host})")
+
     def log_end(self, seconds: float) -> None:
         self._log_line("info", "done", seconds=round(seconds, 3))
 
@@ -158,6 +182,22 @@ class Invocation:
             self.notify(f"Error: {error}")
         if self.as_json:
             self.answer({"error": fault})
+        self.name_spark_log(error)
+
+    def name_spark_log(self, error: Exception) -> None:
+        """Say on stderr where Spark's own messages are, if Spark failed and the error does not say it."""
+        log = spark_log()
+        if log is not None and _failed_in_spark(error) and str(log) not in str(error):
+            self.notify(f"Spark's messages are in {log}")
+
+
+def _failed_in_spark(error: BaseException | None) -> bool:
+    """Whether Spark failed while it ran, which caused an error; what it refuses to plan says all in its own message."""
+    while error is not None:
+        if type(error).__module__.partition(".")[0] in ("pyspark", "py4j"):
+            return not isinstance(error, spark_errors.AnalysisException)
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _plain(value: Any) -> str:
@@ -191,6 +231,7 @@ def common_options(command: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             fault = _storage_fault(error)
             if fault is None:
+                invocation.name_spark_log(error)
                 raise
             invocation.fail(fault)
             raise typer.Exit(fault.exit_code) from None

@@ -37,7 +37,7 @@ def airports_alike(store: OfflineStore, materialized_to: datetime) -> AirportsAl
     )
     airports = [{"airport": airport} for airport in (LIKE, *(match.entity["airport"] for match in matches))]
     window = (materialized_to, materialized_to.replace(microsecond=1))
-    rows: pa.Table = store.get_batch_features(PROFILE, *window, entities=airports).rows.toArrow()
+    rows: pa.Table = store.get_batch_features(PROFILE, *window, entities=airports, to="arrow").rows
     profiles = dict(zip(rows["airport"].to_pylist(), rows["profile"].to_pylist(), strict=True))
     return AirportsAlike(LIKE, matches, profiles)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,10 +75,12 @@ def compare_joins(fs: FeatureStore, training_set: TrainingSet, seed: int = 0) ->
     """
     train, test = Part.of(training_set, "train"), Part.of(training_set, "test")
     groups = list(stored_values(fs, training_set))
-    scores = [_score(AS_OF, train, test, train.features, test.features, seed)]
+    joined: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {AS_OF: (train.features, test.features)}
     for name, join in WRONG_JOINS.items():
-        scores.append(_score(name, train, test, train.joined_by(join, groups), test.joined_by(join, groups), seed))
-    return [*scores, _score(WITHOUT_FEATURES, train, test, train.features[[]], test.features[[]], seed)]
+        joined[name] = (train.joined_by(join, groups), test.joined_by(join, groups))
+    joined[WITHOUT_FEATURES] = (train.features[[]], test.features[[]])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda name: _score(name, train, test, *joined[name], seed), joined))
 
 
 def _score(
@@ -111,7 +115,7 @@ class _Model:
         # The model cannot cut a feature without any value into bins.
         known = list(features.columns[features.notna().any()])
         model = cls(classifier, known, categories)
-        # The classifier's threads wait in busy loops; on a machine with other work, several are slower than one.
+        # One thread per model: the classifier's own threads wait in busy loops, and are slower where others work.
         with threadpool_limits(1, user_api="openmp"):
             classifier.fit(model.columns(part, features), part.late)
         return model

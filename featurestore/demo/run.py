@@ -97,7 +97,7 @@ def run_demo(
     ``read_tables`` gives the tables to land (the whole year by default).
     """
     steps = Steps(console)
-    with steps.step("Start Spark, open the store"):
+    with steps.step("Open the store"):
         fs = FeatureStore.open(source, spark=spark)
     output = Path(fs.settings.output)
     with steps.step("Land the year's flights") as step:

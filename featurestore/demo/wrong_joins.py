@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pandas as pd
 
 from featurestore import FeatureStore, TrainingSet
 
 _DAY = "__day"
+_ALWAYS = (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
 
 
 @dataclass(frozen=True)
@@ -50,19 +52,13 @@ def same_day_values(spine: pd.DataFrame, groups: Iterable[StoredValues]) -> pd.D
 
 
 def stored_values(fs: FeatureStore, training_set: TrainingSet) -> Iterator[StoredValues]:
-    """All rows of a training set's groups at the table versions that it was built from, whenever they became known."""
-    manifest = training_set.manifest
-    snapshots = {snapshot.name: snapshot for snapshot in manifest.groups}
-    columns = iter(manifest.feature_columns)
-    for lookup in manifest.features:
-        snapshot = snapshots[lookup.group]
-        keys = {key: lookup.on.get(key, key) for key in snapshot.group.join_keys}
+    """All values of a training set's groups, whenever they became known."""
+    store = fs.tenant(training_set.manifest.tenant_id)
+    columns = iter(training_set.manifest.feature_columns)
+    for lookup in training_set.manifest.features:
         features = {feature: next(columns) for feature in lookup.features}
-        reader = fs.spark.read.format("delta").option("versionAsOf", snapshot.table_version)
-        table = reader.load(snapshot.table) if fs.settings.catalog is None else reader.table(snapshot.table)
-        rows = table.where(table["tenant_id"] == manifest.tenant_id).select(
-            *keys, "event_timestamp", "created_timestamp", *features
-        )
-        frame: pd.DataFrame = rows.toArrow().to_pandas()
-        in_order = frame.sort_values(["event_timestamp", "created_timestamp"])
+        keys = {key: lookup.on.get(key, key) for key in fs.feature_group(lookup.group).join_keys}
+        references = [f"{lookup.group}:{feature}" for feature in features]
+        rows: pd.DataFrame = store.get_batch_features(references, *_ALWAYS, to="pandas").rows
+        in_order = rows.sort_values("event_timestamp", kind="stable")
         yield StoredValues([*keys.values()], [*features.values()], in_order.rename(columns=keys | features))

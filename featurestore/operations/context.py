@@ -13,6 +13,7 @@ from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.hadoop_files import HadoopFiles
 from featurestore.late_spark import DataFrame, SparkSession, is_remote
+from featurestore.operations.progress import Progress
 from featurestore.stores.delta.pruning import Dates, Times
 from featurestore.stores.file_system import Files
 from featurestore.stores.files.local_files import LocalFiles
@@ -57,6 +58,8 @@ class Context:
     only_spark: str | None = None
     # Why only Spark reads the files of values, too; None if others may, where they reach them.
     only_spark_reads: str | None = None
+    # Told of rows that a long job has done, and of the host that joins them.
+    progress: Progress = field(default_factory=Progress, repr=False)
     _state: RegistryState | None = field(default=None, repr=False)
 
     @cached_property
@@ -200,6 +203,10 @@ class Scope:
     def now(self) -> datetime:
         """The current instant by the clock, in UTC."""
         return self.context.clock().astimezone(UTC)
+
+    @property
+    def progress(self) -> Progress:
+        return self.context.progress
 
     def step(self, name: str) -> None:
         """Report that a side effect of a job is done; called between any two of them."""

@@ -25,6 +25,7 @@ from featurestore.late_spark import (
 from featurestore.stores.delta.table import quote
 from featurestore.stores.file_system import has_pattern
 from featurestore.stores.files.named import Listing, NamedFiles, display_path, read_errors
+from featurestore.stores.layout import local_folder
 from featurestore.stores.sessions import separate_session
 from featurestore.stores.storage_faults import storage_errors
 
@@ -46,13 +47,25 @@ def read_source(named: NamedFiles, name: str, source: Source, tenant_id: str, se
             where = (
                 error if isinstance(error, NotFoundError) else source.table or source_path(source, tenant_id, settings)
             )
-            raise NotFoundError(
-                f"source {name!r}: there is nothing at {where}; land the data, or correct the source"
-            ) from error
+            raise _nothing_at(name, where) from error
         raise
     if source.tenant_column is None:
         return rows
     return rows.where(column(source.tenant_column) == F.lit(check_tenant_id(tenant_id)))
+
+
+def check_landed(name: str, source: Source, tenant_id: str, settings: Settings) -> None:
+    """Raise NotFoundError if the source is a place on this machine's disk at which nothing is; needs no Spark."""
+    if source.path is None:
+        return
+    path = source_path(source, tenant_id, settings)
+    place = local_folder(path)
+    if place is not None and not place.exists():
+        raise _nothing_at(name, f"{path}: there is no such file or folder")
+
+
+def _nothing_at(name: str, where: object) -> NotFoundError:
+    return NotFoundError(f"source {name!r}: there is nothing at {where}; land the data, or correct the source")
 
 
 def source_path(source: Source, tenant_id: str, settings: Settings) -> str:

@@ -1,4 +1,7 @@
-"""On a machine without Java, everything works that needs no Spark, and Spark is not even loaded."""
+"""On a machine without Java, everything works that needs no Spark, and Spark is not even loaded.
+
+A mistake in a command that needs Spark is told there, too, since it is found before Spark starts.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import pytest
 PROJECT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("what", ["methods", "commands"])
+@pytest.mark.parametrize("what", ["methods", "commands", "mistakes"])
 def test_all_of_them_work_without_java(what: str, tmp_path: Path) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("SPARK", "PYSPARK"))}
     nowhere = str(tmp_path / "nowhere")

@@ -1,7 +1,7 @@
 """A process without Java: every public method and every command that needs no Spark, on a store of its own.
 
-Run as ``python -m tests.processes.without_java methods|commands FOLDER``; it ends with 0 only if all of them worked and
-Spark's gateway to Java was never loaded.
+Run as ``python -m tests.processes.without_java methods|commands|mistakes FOLDER``; it ends with 0 only if all of them
+worked and Spark's gateway to Java was never loaded, or if every mistake was told before Spark was needed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore, Settings
 from featurestore.cli import run
@@ -161,6 +162,7 @@ COMMANDS: list[tuple[list[str], int]] = [
     (["get", "stats:score", "stats:plan", "--entity", "user_id=ann", "--at", "2026-03-01T00:00:00Z"], 0),
     (["history", "stats:score", "--entity", "user_id=ann"], 0),
     (["batch", "stats:score", *TIMES], 0),
+    (["join", "stats:score", "--spine", "FOLDER/spine.parquet"], 0),
     (["stats"], 0),
     (["runs", "list"], 0),
     (["runs", "list", "--store"], 0),
@@ -180,10 +182,105 @@ COMMANDS: list[tuple[list[str], int]] = [
 ]
 
 
-def commands(folder: Path) -> None:
-    store = written(open_store(folder))
-    [run_id] = [found.run_id for found in store.latest_runs() if found.job == "upkeep"]
+GET = ["--entity", "user_id=ann", "--at", "2026-03-01T00:00:00Z"]
+BACKWARDS = ["--start", "2026-03-01T00:00:00Z", "--end", "2026-02-01T00:00:00Z"]
+SPINE = ["--spine", "FOLDER/spine.parquet"]
+NO_SPINE = ["--spine", "FOLDER/nowhere.parquet"]
+TUNING = ["--output-feature", "bought", "--path", "FOLDER/tuning"]
+WRONG_KEY = ["--entity", "user=ann"]
+# A command that would need Spark, or a wider answer, if it had no mistake; and the exit code of the mistake.
+MISTAKES: list[tuple[list[str], int]] = [
+    (["get", "stats:scor", *GET], 6),
+    (["history", "stat:score", "--entity", "user_id=ann"], 6),
+    (["write", "stats:scor", "0.5", *GET], 6),
+    (["ingest", "stat", "FOLDER/spine.parquet"], 6),
+    (["ingest", "stats", "FOLDER/spine.parquet"], 8),
+    (["rejected", "retry", "stat"], 6),
+    (["materialize", "price", *TIMES], 6),
+    (["materialize", "stats", *TIMES], 12),
+    (["materialize", "prices", *TIMES, "--lookback", "soon"], 17),
+    (["materialize", "prices", *TIMES], 6),
+    (["backfill", "price", *TIMES], 6),
+    (["backfill", "prices", *TIMES, "--every", "often"], 17),
+    (["batch", "stats:scor", *TIMES, "--output", "FOLDER/out"], 6),
+    (["batch", "stats:score", *TIMES, "--output", "FOLDER/out", "--format", "xls"], 2),
+    (["batch", "stats:score", *TIMES, *WRONG_KEY, "--output", "FOLDER/out"], 17),
+    (["batch", "stats:score", *BACKWARDS, "--output", "FOLDER/out"], 17),
+    (["join", "stats:scor", *SPINE], 6),
+    (["join", "stats:scor", "--spine", "FOLDER/by_spark"], 6),
+    (["join", "stats:score", *NO_SPINE], 6),
+    (["join", "stats:score", "--spine", "FOLDER/definitions.yml"], 8),
+    (["join", "stats:score", *SPINE, "--timestamp-column", "at"], 11),
+    (["join", "prices:price", *SPINE], 11),
+    (["join", "stats:score", *SPINE, "--host", "moon"], 2),
+    (["join", "stats:score", *SPINE, "--output", "FOLDER/out", "--format", "xls"], 2),
+    (["aggregate", "stats:scor", "avg", *TIMES], 6),
+    (["aggregate", "stats:score", "mean", *TIMES], 17),
+    (["aggregate", "stats:plan", "avg", *TIMES], 17),
+    (["aggregate", "stats:score", "avg", *TIMES, "--time-zone", "Mars"], 17),
+    (["aggregate", "stats:score", "avg", *TIMES, *WRONG_KEY], 17),
+    (["search", "stats:em", "--vector", "[1, 2]"], 6),
+    (["search", "stats:score", "--vector", "[1, 2]"], 17),
+    (["search", "stats:emb", "--vector", "[1]"], 17),
+    (["search", "stats:emb", "--vector", "[1, 2]", "--filter", "plam=free"], 17),
+    (["entity-timestamps", "offer", "item"], 6),
+    (["entity-timestamps", "offers", "itm"], 6),
+    (["entity-timestamps", "offers", "item"], 6),
+    (["training-set", "build", "bougt"], 6),
+    (["training-set", "build", "bought"], 6),
+    (["training-set", "load", "t", "stats:scor", *SPINE], 6),
+    (["training-set", "load", "t", "stats:score", *NO_SPINE], 6),
+    (["training-set", "load", "t", "stats:score", *SPINE, "--label", "stats:scor"], 6),
+    (["training-set", "load", "t", "stats:score", *SPINE, "--missing", "fill"], 2),
+    (["training-set", "load", "t", "stats:score", *SPINE, "--validation", "3"], 4),
+    (["training-set", "load", "t", "stats:score", *SPINE, "--label-offset", "later"], 17),
+    (["training-set", "rebuild", "chrn"], 6),
+    (["training-set", "audit", "churn", "--version", "9"], 6),
+    (["training-set", "extend", "chrn", *SPINE], 6),
+    (["training-set", "extend", "churn", *NO_SPINE], 6),
+    (["training-set", "export", "chrn", "FOLDER/out"], 6),
+    (["training-set", "export", "churn", "FOLDER/out", "--format", "xls"], 2),
+    (["training-set", "show", "churn", "--report", "FOLDER"], 2),
+    (["fine-tuning", "stats:scor", *SPINE, *TUNING], 6),
+    (["fine-tuning", "stats:score", *NO_SPINE, *TUNING], 6),
+    (["profile", "stat"], 6),
+    (["profile", "stats", "--report", "FOLDER"], 2),
+    (["drift", "stats", "--feature", "scor"], 6),
+    (["drift", "stats", "--baseline", "once"], 17),
+    (["drift", "stats", "--training-set", "chrn"], 6),
+    (["sync-embeddings", "stats:em"], 6),
+    (["sync-embeddings", "stats:score"], 17),
+    (["cleanup", "stat"], 6),
+    (["optimize", "stat"], 6),
+    (["vacuum", "--older-than", "1h"], 17),
+    (["erase", "usr", "--key", "user_id=ann"], 6),
+    (["erase", "user", "--key", "user=ann"], 17),
+]
+
+
+def mistakes(folder: Path) -> None:
+    fs = open_store(folder)
+    written(fs)
     conf = write_settings_folder(folder / "conf", warehouse=str(folder / "warehouse"))
+    write_spine(folder / "spine.parquet")
+    # Only Spark reads the names of folders as columns.
+    (folder / "by_spark" / "day=1").mkdir(parents=True)
+    write_spine(folder / "by_spark" / "day=1" / "part.parquet")
+    fs.apply(defined(folder, f"{folder}/offers"))
+    for words, expected in MISTAKES:
+        arguments = [_placed(word, {"FOLDER": str(folder)}) for word in words]
+        # A command that came as far as Spark ends with 16: there is no Java.
+        code = run([*arguments, "--conf", str(conf), "--tenant", "acme"])
+        assert code == expected, (words, code)
+
+
+def write_spine(file: Path) -> None:
+    times = pa.array([NOW], pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table({"user_id": ["ann"], "event_timestamp": times, "bought": [True]}), file)
+
+
+def defined(folder: Path, offers: str) -> Path:
+    """A file of definitions: a group, and a training set, computed from offers."""
     definitions = folder / "definitions.yml"
     definitions.write_text(
         "entities: [{name: item, join_keys: {id: long}}]\n"
@@ -191,10 +288,25 @@ def commands(folder: Path) -> None:
         "  - name: prices\n"
         "    entity: item\n"
         "    features: [{name: price, type: double}]\n"
-        "    sources: {offers: {path: offers, shared: true}}\n"
+        f"    sources: {{offers: {{path: '{offers}', format: csv, shared: true}}}}\n"
         "    transformation: {sql: 'SELECT id, price FROM offers WHERE day >= :start_time AND day < :end_time'}\n"
+        "training_sets:\n"
+        "  - name: bought\n"
+        "    label: late\n"
+        "    features: [prices:price]\n"
+        "    spine:\n"
+        f"      sources: {{offers: {{path: '{offers}', format: csv, shared: true}}}}\n"
+        "      transformation: {sql: 'SELECT id, day AS event_timestamp, late FROM offers'}\n"
     )
-    places = {"DEFINITIONS": str(definitions), "RUN": run_id, "FOLDER": str(folder)}
+    return definitions
+
+
+def commands(folder: Path) -> None:
+    store = written(open_store(folder))
+    write_spine(folder / "spine.parquet")
+    [run_id] = [found.run_id for found in store.latest_runs() if found.job == "upkeep"]
+    conf = write_settings_folder(folder / "conf", warehouse=str(folder / "warehouse"))
+    places = {"DEFINITIONS": str(defined(folder, "offers")), "RUN": run_id, "FOLDER": str(folder)}
     for words, expected in COMMANDS:
         arguments = [_placed(word, places) for word in words]
         code = run([*arguments, "--conf", str(conf), "--tenant", "acme", "--json"])
@@ -208,5 +320,6 @@ def _placed(word: str, places: dict[str, str]) -> str:
 
 
 if __name__ == "__main__":
-    {"methods": methods, "commands": commands}[sys.argv[1]](Path(sys.argv[2]))
-    assert not {"pyspark", "py4j", "delta"} & set(sys.modules), "Spark was loaded"
+    {"methods": methods, "commands": commands, "mistakes": mistakes}[sys.argv[1]](Path(sys.argv[2]))
+    if sys.argv[1] != "mistakes":
+        assert not {"pyspark", "py4j", "delta"} & set(sys.modules), "Spark was loaded"

@@ -6,16 +6,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from featurestore.cli.arguments import End, Start
 from featurestore.cli.commands.values import GroupName
 from featurestore.cli.invocation import Invocation
+from featurestore.display.description import counted
 from featurestore.operations.instants import MOST_ROWS
 
 if TYPE_CHECKING:
+    from featurestore.operations.jobs.materialize import MaterializeResult
     from featurestore.stores.small_tables.runs import Run
 
 Lookback = Annotated[
@@ -74,8 +74,16 @@ def backfill(
     if dry_run:
         return invocation.answer([asdict(window) for window in planned], planned)
     due = sum(window.is_due for window in planned)
-    with _progress(invocation) as progress:
-        bar = progress.add_task(f"{group}: windows", total=due)
+    rows = 0
+
+    def on_window_done(result: MaterializeResult | None) -> None:
+        nonlocal rows
+        rows += 0 if result is None else result.written
+        bar.describe(f"{group}: {counted(rows, 'row')}")
+        bar.advance(1)
+
+    with invocation.counting(feature_store, f"Backfilling {group}", "windows") as bar:
+        bar.rows(0, due)
         result = store.backfill(
             group,
             start,
@@ -83,15 +91,10 @@ def backfill(
             every=every,
             parallel=parallel,
             order="newest" if newest_first else "oldest",
-            on_window_done=lambda _: progress.update(bar, advance=1),
+            on_window_done=on_window_done,
         )
+    invocation.summary(feature_store, bar, result.written)
     return invocation.answer({"tenant": tenant, **asdict(result)}, Text(result.display().title))
-
-
-def _progress(invocation: Invocation) -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def show_run(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -12,6 +12,7 @@ from featurestore.cli.arguments import (
     ANY_ENTITY,
     End,
     EntityPairs,
+    ExportFormat,
     Format,
     KnownAt,
     Limit,
@@ -111,7 +112,7 @@ def join(
         bool, typer.Option("--with-timestamps", help="Also show the newest event timestamp per group.")
     ] = False,
     host: Annotated[
-        str | None, typer.Option("--host", help="Where to join: in_process, in_tasks or by_shuffle.")
+        Literal["in_process", "in_tasks", "by_shuffle"] | None, typer.Option("--host", help="Where to join.")
     ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show where the join would run, and what it would read, instead.")
@@ -122,8 +123,7 @@ def join(
 ) -> None:
     """Join features to the examples of a Parquet file as of each one's time; show the rows, or write them to files."""
     fs, store = _open(invocation)
-    from featurestore.operations.context import named_files
-    from featurestore.stores.files.rows import read_parquet
+    from featurestore.operations.reading.spine_file import spine_of_file
 
     options: dict[str, Any] = {
         "timestamp_column": timestamp_column,
@@ -132,7 +132,7 @@ def join(
         "with_timestamps": with_timestamps,
         "host": host,
     }
-    examples = read_parquet(named_files(fs.spark), spine)
+    examples = spine_of_file(fs._context, spine, features, by_spark=output is not None)
     if explain:
         explanation = store.explain_point_in_time(examples, features, **options)
         return invocation.answer(asdict(explanation), explanation)
@@ -281,12 +281,12 @@ def _show_or_write(
     frame: DataFrame | pa.Table,
     limit: int,
     output: str | None,
-    format: str,
+    format: ExportFormat,
 ) -> None:
     if output is None:
         return _show(invocation, frame, limit)
     from featurestore.data_loader import FeatureDataLoader
 
     with invocation.working(f"Writing {output}"):
-        path = FeatureDataLoader(store).export(frame, output, format)  # type: ignore[arg-type]
+        path = FeatureDataLoader(store).export(frame, output, format)
     return invocation.answer({"path": path, "format": format}, Text(f"Written to {path}"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from featurestore.cli.arguments import report_option
 from featurestore.cli.commands.maintenance import Groups
 from featurestore.cli.commands.values import GroupName
 from featurestore.cli.invocation import Invocation
@@ -25,7 +26,7 @@ def profile(
     end: Annotated[str | None, typer.Option("--end", help="Only dates before this instant.")] = None,
     full: Annotated[bool, typer.Option("--full", help="Also dates whose rows did not change.")] = False,
     report: Annotated[
-        Path | None, typer.Option("--report", help="Write the report (HTML) of the one group named to this file.")
+        Path | None, report_option("Write the report (HTML) of the one group named to this file.")
     ] = None,
 ) -> None:
     """Compute the statistics of every feature and date whose rows changed since the last profile."""
@@ -54,7 +55,7 @@ def drift(
         str | None, typer.Option("--training-set", help="The baseline is this saved set: NAME, or NAME@VERSION.")
     ] = None,
     feature: Annotated[list[str] | None, typer.Option("--feature", help="Only this feature; may be repeated.")] = None,
-    report: Annotated[Path | None, typer.Option("--report", help="Write the report (HTML) to this file.")] = None,
+    report: Annotated[Path | None, report_option("Write the report (HTML) to this file.")] = None,
     no_refresh: Annotated[
         bool, typer.Option("--no-refresh", help="Compare the existing profiles; do not profile changed dates first.")
     ] = False,

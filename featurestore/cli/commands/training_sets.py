@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -22,11 +22,14 @@ from featurestore.cli.arguments import (
     TimestampColumn,
     ValidationShare,
     instant,
+    report_option,
 )
 from featurestore.cli.invocation import Invocation
 
 if TYPE_CHECKING:
+    from featurestore.cli.rows_bar import RowsBar
     from featurestore.data_loader import FeatureDataLoader
+    from featurestore.feature_store import FeatureStore
     from featurestore.operations.training_sets.training_set import TrainingSet
 
 SetName = Annotated[str, typer.Argument(metavar="NAME", help="The training set.")]
@@ -40,10 +43,10 @@ NewVersion = Annotated[
 
 def build(invocation: Invocation, name: SetName, strict: Strict = False, new_version: NewVersion = False) -> None:
     """Build a new version of a training set that was applied as a definition, unless the newest one is up to date."""
-    loader = _loader(invocation)
-    with invocation.working(f"Building {name}"):
+    feature_store, loader = _opened(invocation)
+    with invocation.counting(feature_store, f"Building {name}") as bar:
         training_set = loader.build(name, strict=strict, new_version=new_version)
-    _answer(invocation, training_set)
+    _answer(invocation, feature_store, bar, training_set)
 
 
 def load(
@@ -67,7 +70,9 @@ def load(
     split: Split = None,
     validation: ValidationShare = None,
     test: TestShare = None,
-    missing: Annotated[str, typer.Option("--missing", help="keep or drop rows that lack a feature.")] = "keep",
+    missing: Annotated[
+        Literal["keep", "drop"], typer.Option("--missing", help="What to do with rows that lack a feature.")
+    ] = "keep",
     strict: Strict = False,
     new_version: NewVersion = False,
 ) -> None:
@@ -81,13 +86,12 @@ def load(
     parts = _split(split, validation, test)
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
-    from featurestore.operations.context import named_files
-    from featurestore.stores.files.rows import read_parquet
+    from featurestore.operations.reading.spine_file import spine_of_file
 
-    with invocation.working(f"Building {name}"):
+    with invocation.counting(feature_store, f"Building {name}") as bar:
         loader = FeatureDataLoader(feature_store.tenant(tenant))
         training_set = loader.load_training_data(
-            None if spine is None else read_parquet(named_files(feature_store.spark), spine),
+            None if spine is None else spine_of_file(feature_store._context, spine, features),
             features,
             label=label,
             name=name,
@@ -103,7 +107,7 @@ def load(
             strict=strict,
             new_version=new_version,
         )
-    _answer(invocation, training_set)
+    _answer(invocation, feature_store, bar, training_set)
 
 
 def _split(kind: str | None, validation: float | None, test: float | None) -> Any:
@@ -113,10 +117,8 @@ def _split(kind: str | None, validation: float | None, test: float | None) -> An
 
     if kind is not None and kind not in SPLITS:
         raise typer.BadParameter(f"{kind!r} is not among {', '.join(SPLITS)}", param_hint="--split")
-    shares = {"validation": validation, "test": test}
-    return SPLITS[kind or "time"].model_validate(
-        {"kind": kind or "time"} | {name: share for name, share in shares.items() if share is not None}
-    )
+    shares: dict[str, Any] = {"validation": validation, "test": test}
+    return SPLITS[kind or "time"](**{name: share for name, share in shares.items() if share is not None})
 
 
 def list_versions(invocation: Invocation) -> None:
@@ -129,7 +131,7 @@ def show(
     invocation: Invocation,
     name: SetName,
     version: Version = None,
-    report: Annotated[Path | None, typer.Option("--report", help="Write the report (HTML) to this file.")] = None,
+    report: Annotated[Path | None, report_option("Write the report (HTML) to this file.")] = None,
 ) -> None:
     """Show a saved version's manifest: what it holds and what it was built from."""
     training_set = _loader(invocation).get(name, version)
@@ -144,10 +146,10 @@ def show(
 
 def rebuild(invocation: Invocation, name: SetName, version: Version = None) -> None:
     """Build a saved version again from its manifest; fails unless the content is the same."""
-    loader = _loader(invocation)
-    with invocation.working(f"Rebuilding {name}"):
+    feature_store, loader = _opened(invocation)
+    with invocation.counting(feature_store, f"Rebuilding {name}") as bar:
         training_set = loader.rebuild(name, version)
-    _answer(invocation, training_set)
+    _answer(invocation, feature_store, bar, training_set)
 
 
 def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Version = None) -> None:
@@ -158,13 +160,14 @@ def extend(invocation: Invocation, name: SetName, spine: SpineFile, version: Ver
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
-    from featurestore.operations.context import named_files
-    from featurestore.stores.files.rows import read_parquet
+    from featurestore.operations.reading.spine_file import spine_of_file
 
-    with invocation.working(f"Extending {name}"):
-        rows = read_parquet(named_files(feature_store.spark), spine)
-        training_set = FeatureDataLoader(feature_store.tenant(tenant)).extend(name, rows, version=version)
-    _answer(invocation, training_set)
+    with invocation.counting(feature_store, f"Extending {name}") as bar:
+        loader = FeatureDataLoader(feature_store.tenant(tenant))
+        loader.get(name, version)  # an unknown set is told before Spark reads a large spine
+        rows = spine_of_file(feature_store._context, spine)
+        training_set = loader.extend(name, rows, version=version)
+    _answer(invocation, feature_store, bar, training_set)
 
 
 def audit(invocation: Invocation, name: SetName, version: Version = None) -> None:
@@ -210,9 +213,14 @@ def export(
 
     If the folder holds this very export already, complete, nothing is written.
     """
-    training_set = _loader(invocation).get(name, version)
-    with invocation.working(f"Writing {path}"):
-        written = training_set.export(path, format)  # type: ignore[arg-type]
+    feature_store, loader = _opened(invocation)
+    training_set = loader.get(name, version)
+    rows = training_set.manifest.row_count
+    with invocation.counting(feature_store, f"Writing {path}") as bar:
+        bar.rows(0, rows)
+        written = training_set.export(path, format)
+    if not written.is_up_to_date:
+        invocation.summary(feature_store, bar, rows)
     document = {
         "name": name,
         "version": training_set.version,
@@ -249,12 +257,11 @@ def fine_tuning(
     parts = _split(split, validation, test)
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
-    from featurestore.operations.context import named_files
-    from featurestore.stores.files.rows import read_parquet
+    from featurestore.operations.reading.spine_file import spine_of_file
 
-    with invocation.working(f"Writing {path}"):
+    with invocation.counting(feature_store, f"Writing {path}") as bar:
         fine_tuning_set = FeatureDataLoader(feature_store.tenant(tenant)).load_for_fine_tuning(
-            read_parquet(named_files(feature_store.spark), spine),
+            spine_of_file(feature_store._context, spine, features),
             features,
             output_feature,
             path=path,
@@ -266,21 +273,29 @@ def fine_tuning(
             seed=seed,
             split=parts,
         )
+    if not fine_tuning_set.is_up_to_date:
+        invocation.summary(feature_store, bar, fine_tuning_set.row_count)
     fields = ("path", "row_count", "parts", "left_out", "missing_inputs")
     invocation.answer({name: getattr(fine_tuning_set, name) for name in fields}, fine_tuning_set)
 
 
-def _loader(invocation: Invocation) -> FeatureDataLoader:
+def _opened(invocation: Invocation) -> tuple[FeatureStore, FeatureDataLoader]:
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
 
-    return FeatureDataLoader(feature_store.tenant(tenant))
+    return feature_store, FeatureDataLoader(feature_store.tenant(tenant))
 
 
-def _answer(invocation: Invocation, training_set: TrainingSet) -> None:
-    """Print the set and the audit's findings, one per line, since a table would cut them."""
+def _loader(invocation: Invocation) -> FeatureDataLoader:
+    return _opened(invocation)[1]
+
+
+def _answer(invocation: Invocation, feature_store: FeatureStore, bar: RowsBar, training_set: TrainingSet) -> None:
+    """Print what a build took, the set, and the audit's findings, one per line, since a table would cut them."""
     manifest = training_set.manifest
+    if not training_set.is_up_to_date:
+        invocation.summary(feature_store, bar, manifest.row_count)
     findings = [Text(str(finding)) for finding in manifest.audit]
     document = manifest.model_dump(mode="json") | {"is_up_to_date": training_set.is_up_to_date}
     invocation.answer(document, training_set, *findings)

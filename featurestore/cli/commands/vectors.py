@@ -23,13 +23,15 @@ def sync_embeddings(
     if (feature is None) != every:
         raise typer.BadParameter("name an embedding, or give --all", param_hint="GROUP:FEATURE")
     tenant = invocation.required_tenant()
-    store = invocation.open().tenant(tenant)
-    with invocation.working(f"Syncing {feature or 'every embedding'}"):
+    feature_store = invocation.open()
+    store = feature_store.tenant(tenant)
+    with invocation.counting(feature_store, f"Syncing {feature or 'every embedding'}") as bar:
         if feature is None:
             results = [*store.sync_all_embeddings(full=full, verify=verify)]
         else:
             results = [store.sync_embeddings(feature, full=full, verify=verify)]
     if not results:
         invocation.notify("No feature has an index in its definition: nothing to sync.")
+    invocation.summary(feature_store, bar, sum(result.rows_upserted + result.rows_deleted for result in results))
     documents = [{"tenant": tenant, **asdict(result)} for result in results]
     invocation.answer(documents if feature is None else documents[0], *results)

@@ -40,6 +40,7 @@ def get_point_in_time(scope: Scope, spine: Spine, request: AsOfRequest, *, to: T
     to = to or ("pandas" if isinstance(spine, pd.DataFrame) else "arrow")
     local = LocalSpine.of(scope, spine, request)
     choice = local.choose(scope, host)
+    scope.progress.host(choice.host)
     if choice.host == "in_process":
         columns = joined_in_process(local.rows, local.instants, local.files.lookups)
     elif to == "spark":
@@ -62,6 +63,7 @@ def point_in_time(scope: Scope, spine: DataFrame, request: AsOfRequest, host: Ho
     check_joinable(spine, request)
     files = join_files(scope, request, None)
     choice = choose_for_spark(scope, spine, files, host)
+    scope.progress.host(choice.host)
     if choice.host == "in_tasks":
         return joined_in_tasks(scope, spine, request, files.lookups)
     if choice.host == "in_process":

@@ -178,12 +178,13 @@ def _write(scope: Scope, group: FeatureGroup, window: TimeWindow, done: int) -> 
     if batch is not None:
         version, record = batch
         return WriteResult(record.written, record.failed, batch_id, version, record.errors, duplicate=True)
-    inside = isolated(scope)
+    inside = isolated(scope, group.sources)
     assert group.transformation is not None
     with rows_that_compute(group.transformation, group.sources):
         rows = transform(inside, group.sources, group.transformation, window)
         timed = _inside_window(_with_event_timestamp(rows, window), window)
-        changed = _changed_rows(scope, group, timed, window) if done else timed
+        # The transformation may say when a value was known; a correction is known from now on, whatever it says.
+        changed = _changed_rows(scope, group, timed.drop("created_timestamp"), window) if done else timed
         return write_batch(
             inside,
             group,

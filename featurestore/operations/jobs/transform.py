@@ -19,13 +19,19 @@ from featurestore.operations.context import Scope
 from featurestore.operations.jobs.transformation_errors import sql_that_runs
 from featurestore.spark_plans import check_analyzed_plan, check_parsed_plan
 from featurestore.stores.sessions import separate_session
-from featurestore.stores.sources import read_source
+from featurestore.stores.sources import check_landed, read_source
 
 _FILES_AS_TABLES = "spark.sql.runSQLOnFiles"
 
 
-def isolated(scope: Scope) -> Scope:
-    """The same store in a new session: nobody else sees its views, and its time zone is UTC."""
+def isolated(scope: Scope, sources: Mapping[str, Source]) -> Scope:
+    """The same store in a new session: nobody else sees its views, and its time zone is UTC.
+
+    Raises NotFoundError, before Spark starts, for a source on this machine's disk that is not there.
+    """
+    if scope.context.is_native:
+        for name, source in sources.items():
+            check_landed(name, source, scope.tenant_id, scope.settings)
     session = separate_session(scope.spark)
     session.conf.set("spark.sql.session.timeZone", "UTC")
     # Delta's SQL parser drops parameters that newer Spark binds while parsing (delta-io/delta#7640), so this session

@@ -156,6 +156,9 @@ def values_in(
     entities: Entities | None,
 ) -> DataFrame:
     """The rows as written, without resolving corrections: join keys, both timestamps, the features."""
+    if entities is not None and not isinstance(entities, DataFrame):
+        # Before Spark starts, so that a mistake is told at once.
+        entities = distinct_entities(scope.context, group.entity, entities)
     columns = [*group.join_keys, *TIME_COLUMNS, *features]
     dates = partitions_of(window, group.partition_by)
     values = scope.read_values(group, columns, dates)

@@ -159,6 +159,7 @@ def _fingerprinted(scope: Scope, part: PartToBuild, plan: TrainingSetPlan) -> _F
     snapshots = group_snapshots(scope.context, plan, part.table_versions or {})
     before = part.spine.agg(*_content(part.spine.columns)).collect()[0]
     _check_sample(part, before["rows"], plan)
+    scope.progress.rows(0, before["rows"])
     return _Fingerprinted(part, before, snapshots)
 
 
@@ -267,6 +268,7 @@ def _written(
     # The commit names its runner, so that an erasure can distinguish rows in progress from rows that a crash left.
     table.append(observed if len(frames) > 1 else observed.drop(PART), metadata=this_runner())
 
+    scope.progress.rows(whole.get["rows"], whole.get["rows"])
     _check_unchanged(parts, plan, version)
     if base is not None and fingerprint_text(saved.get) != base.content_hash:
         raise InvariantError(

@@ -15,7 +15,7 @@ from featurestore.operations.training_sets.request import TrainingSetRequest, pl
 
 def build_declared(scope: Scope, definition: TrainingSetDefinition, *, new_version: bool) -> Built:
     """Run the definition's spine and build the training set, in a separate session; see ``build_training_set``."""
-    inside = isolated(scope)
+    inside = isolated(scope, definition.spine.sources)
     window = _window(definition, scope.now())
     with rows_that_compute(definition.spine.transformation, definition.spine.sources):
         spine = transform(inside, definition.spine.sources, definition.spine.transformation, window)

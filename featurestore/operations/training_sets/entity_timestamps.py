@@ -60,7 +60,8 @@ def get_entity_timestamps(
         raise InvalidArgumentError(f"on= names {unknown}; the join keys of {known.name!r} are {known.keys}")
     columns = {key: on.get(key, key) for key in known.keys}
     name, declared = _source(scope.context, source)
-    events = read_source(isolated(scope).named_files, name, declared, scope.tenant_id, scope.settings)
+    inside = isolated(scope, {name: declared})
+    events = read_source(inside.named_files, name, declared, scope.tenant_id, scope.settings)
     check_names(events.columns, f"source {name!r}")
     if timestamp_column not in events.columns:
         raise SpineError(

@@ -114,7 +114,6 @@ def _duration(need: Need) -> timedelta:
 
 def _of_training_sets(context: Context) -> Iterator[Need]:
     """The files that saved training sets of all tenants need to be built again."""
-    now = spark_now(context.spark)
     histories: dict[str, list[Commit]] = {}
     tables = {str(context.table(group).values): context.table(group).values for group in chosen_groups(context, None)}
     manifests = context.training_sets.manifests()
@@ -129,7 +128,9 @@ def _of_training_sets(context: Context) -> Iterator[Need]:
             needed_since = first_removal(histories[table], version)
             if needed_since is not None:
                 needed_by = f"training set {manifest.name!r} v{manifest.version} of tenant {manifest.tenant_id!r}"
-                yield Need(now - needed_since, f"{needed_by}, built from version {version} of {table},")
+                yield Need(
+                    spark_now(context.spark) - needed_since, f"{needed_by}, built from version {version} of {table},"
+                )
 
 
 def _pinned(manifest: Manifest) -> set[tuple[str, int]]:

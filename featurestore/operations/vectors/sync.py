@@ -212,6 +212,7 @@ class _Sync:
                 plan = plan.in_full(touched)
             else:
                 keys, number = touched
+                self.scope.progress.rows(0, number)
                 try:
                     rows = self.rows.of_touched(keys, number, plan.to_version) if number else None
                     return number, *self._stage_and_merge(rows, mark, whole=False), plan
@@ -249,6 +250,7 @@ class _Sync:
         try:
             self.scope.step("sync_embeddings.staging")
             sent = self._copy(rows, staging)
+            self.scope.progress.rows(sent.rows, sent.rows)
             self.scope.step("sync_embeddings.copied")
             keep_attempts(self.target, staging, sent.attempts, sent.rows)
             with long_texts_as_sync_error(self.target, staging):

@@ -20,6 +20,7 @@ from featurestore.columnar.rows.local_rows import arrow_from_table
 from featurestore.columnar.text.csv_records import csv_records
 from featurestore.columnar.text.text_rows import arrow_from_json_lines, arrow_from_records
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.errors import SchemaError
 from featurestore.frames.rows.csv_header import header_names, header_record
 from featurestore.kinds.arrow_columns.reading import UndecidedError
 from featurestore.stores.files.rows import FileFormat, checked_names, empty_file, file_format
@@ -27,6 +28,7 @@ from featurestore.stores.files.rows import FileFormat, checked_names, empty_file
 _MOST_BYTES = 1 << 26
 # Endings of files that Hadoop decompresses; of these, only gzip is read here.
 _COMPRESSED = (".gz", ".bz2", ".zst", ".lz4", ".snappy", ".deflate", ".passthrough")
+_STARTS_OF_PARQUET = (b"PAR1", b"PARE")
 _BYTE_ORDER_MARK = "\ufeff"
 # Types that Spark and Arrow read alike from Parquet, within lists too.
 _PLAIN_TYPES = frozenset({
@@ -61,6 +63,32 @@ def read_small_file(
     except (UndecidedError, UnicodeDecodeError, OSError, EOFError, zlib.error, pa.ArrowException):
         # Spark decides, or words the error.
         return None
+
+
+def read_small_parquet(place: Path, most_rows: int) -> pa.Table | None:
+    """The rows of a file, or of all files of a folder without sub-folders; None if Spark must read them.
+
+    Raises SchemaError for a file that is not Parquet.
+    """
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    visible = [_local_file(str(file)) for file in files if not file.name.startswith(("_", "."))]
+    parts: list[pa.Table] = []
+    for file in visible:
+        if file is None:
+            return None
+        if _start(file) not in _STARTS_OF_PARQUET:
+            raise SchemaError(f"{file} is not parquet; fix the file, or name its format")
+        part = _plain_parquet(file, most_rows)
+        if part is None or (parts and part.schema != parts[0].schema):
+            return None
+        parts.append(part)
+        most_rows -= part.num_rows
+    return pa.concat_tables(parts) if parts else None
+
+
+def _start(file: Path) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(4)
 
 
 def _local_file(path: str) -> Path | None:
@@ -100,6 +128,12 @@ def _read_csv(file: Path, text: str, group: FeatureGroup, most_rows: int) -> pa.
 
 
 def _read_parquet(file: Path, group: FeatureGroup, most_rows: int) -> pa.Table | None:
+    rows = _plain_parquet(file, most_rows)
+    return None if rows is None else arrow_from_table(rows, group)
+
+
+def _plain_parquet(file: Path, most_rows: int) -> pa.Table | None:
+    """A file's rows if Spark and Arrow read them alike."""
     with pq.ParquetFile(file) as parquet:
         schema, physical = parquet.schema_arrow, parquet.schema
         metadata = parquet.metadata
@@ -114,7 +148,8 @@ def _read_parquet(file: Path, group: FeatureGroup, most_rows: int) -> pa.Table |
         rows = parquet.read() if is_plain else None
     if rows is None or any(_has_old_times(column) for column in rows.columns):
         return None
-    return arrow_from_table(rows, group)
+    # Names of columns and values alone, as Spark gives them: pandas would read an index from the schema.
+    return rows.replace_schema_metadata(None)
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -202,6 +203,23 @@ def test_chat_messages_are_written(machine: Answer, project: Path, tmp_path: Pat
     assert (made["row_count"], sum(made["left_out"].values())) == (6, 0)
     [line, *_] = next((tmp_path / "chat").rglob("*.jsonl")).read_text().splitlines()
     assert [message["role"] for message in json.loads(line)["messages"]] == ["user", "assistant"]
+
+
+def test_long_jobs_end_with_rows_seconds_and_what_did_them(
+    machine: Answer, refusal: Answer, project: Path, tmp_path: Path
+) -> None:
+    window = ["--start", "2026-11-11T00:00:00Z", "--end", "2026-11-12T00:00:00Z"]
+    spine = str(project / "spine.parquet")
+
+    backfilled = refusal("backfill", "stats", *window, code=0).splitlines()
+    built = refusal("training-set", "load", "told", "stats:score", "--spine", spine, code=0).splitlines()
+    exported = refusal("training-set", "export", "told", str(tmp_path / "told"), code=0).splitlines()
+
+    assert backfilled[0] == "Backfilling stats ..."
+    assert re.fullmatch(r"0 rows in [\d.]+ s \(Spark\)", backfilled[-1])
+    assert re.fullmatch(r"6 rows in [\d.]+ s \(in_process\)", built[-1])
+    assert re.match(r"6 rows in [\d.]+ s \(", exported[-1])
+    assert machine("training-set", "show", "told")["row_count"] == 6
 
 
 def test_windows_are_listed_backfilled_and_recorded(machine: Answer, refusal: Answer) -> None:

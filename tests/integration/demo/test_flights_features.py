@@ -56,7 +56,9 @@ def computed(
     settings = Settings(warehouse=landing, landing=landing)
     context = Context(lambda: spark, settings, lambda: datetime(2026, 1, 1, tzinfo=UTC), "test")
     window = TimeWindow.of(start, end)
-    rows = transform(isolated(Scope(context, TENANT)), declared.sources, declared.transformation, window)
+    rows = transform(
+        isolated(Scope(context, TENANT), declared.sources), declared.sources, declared.transformation, window
+    )
     frame = rows.toArrow().to_pandas()
     return frame.sort_values([name for name in frame.columns if name != "profile"]).reset_index(drop=True)
 
@@ -77,7 +79,9 @@ def flights(*rows: tuple[Any, ...]) -> dict[str, pd.DataFrame]:
 
 
 def texts(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """Rows with times as `01 10:00`, missing as None."""
+    """Rows with times as `01 10:00`, missing as None; each was known at its own time."""
+    assert frame["created_timestamp"].tolist() == frame["event_timestamp"].tolist()
+    frame = frame.drop(columns="created_timestamp")
     readable = frame.assign(event_timestamp=frame["event_timestamp"].dt.tz_convert("UTC").dt.strftime("%d %H:%M"))
     return [tuple(None if pd.isna(value) else value for value in row) for row in readable.itertuples(index=False)]
 
@@ -153,7 +157,7 @@ def test_weather_is_known_when_its_hour_is_over(values: Values) -> None:
 
     result = values("airport_weather", {"weather": observed}, "2013-05-01T10:00Z", "2013-05-01T12:00Z")
 
-    columns = result[["airport", "event_timestamp", "temp", "wind_speed", "wind_gust"]]
+    columns = result[["airport", "event_timestamp", "created_timestamp", "temp", "wind_speed", "wind_gust"]]
     assert texts(columns) == [("EWR", "01 10:00", 50.0, 5.0, 5.0), ("EWR", "01 11:00", 51.0, 6.0, 20.0)]
 
 

@@ -59,6 +59,29 @@ def ledger(fs: FeatureStore) -> list[tuple]:
     return sorted((tuple(row) for row in rows), key=repr)
 
 
+def test_history_is_known_when_the_transformation_says_and_its_correction_when_it_is_written(fs: FeatureStore) -> None:
+    known = SQL.replace(
+        "max(paid_at) AS event_timestamp,", "max(paid_at) AS event_timestamp, :end_time AS created_timestamp,"
+    )
+    fs.apply(
+        [SPENDING.model_copy(update={"transformation": SPENDING.transformation.model_copy(update={"sql": known})})]
+    )
+    store = fs.tenant("acme")
+    store.materialize_feature("spending", DAY, NEXT)
+    land(fs.spark, fs.settings, "('acme', 'u1', '09', 1.5), ('acme', 'u1', '10', 2.0)")
+    store.materialize_feature("spending", DAY, NEXT, rerun=True)
+
+    history = store.get_feature_history("spending:spent", {"user_id": "u1"}, all_versions=True, to="arrow").to_pylist()
+    corrected, original = history
+
+    assert (original["spent"], original["created_timestamp"]) == (3.0, NEXT)
+    assert corrected["spent"] == 3.5
+    assert corrected["created_timestamp"] > datetime.now(UTC) - timedelta(days=1)
+    then = store.get_feature_at_time("spending:spent", {"user_id": "u1"}, NEXT, known_at="event")
+    assert then is not None
+    assert then.value == 3.0
+
+
 def test_a_window_is_computed_once_and_corrected_on_rerun(fs: FeatureStore) -> None:
     fs.apply([SPENDING])
     store = fs.tenant("acme")

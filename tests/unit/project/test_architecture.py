@@ -32,7 +32,8 @@ MAY_IMPORT = {
     # How the arguments of public functions are read.
     "arguments": {"errors"},
     "definitions": {"arguments", "display", "errors"},
-    "session": {"config", "errors", "late_spark"},
+    "spark_start": {"config", "errors", "late_spark"},
+    "session": {"config", "errors", "late_spark", "spark_start"},
     "hadoop_files": {"errors", "late_spark"},
     "spark_plans": {"errors", "late_spark"},
     "kinds": {"definitions", "errors", *LATE},
@@ -44,9 +45,9 @@ MAY_IMPORT = {
     # What operations made, as documents for people.
     "reports": {"operations", "arguments", *BELOW_OPERATIONS},
     "facade": {"operations", "session", "arguments", *BELOW_OPERATIONS},
-    "cli": {"facade", "reports", "operations", "session", *BELOW_OPERATIONS},
+    "cli": {"facade", "reports", "operations", "session", "spark_start", *BELOW_OPERATIONS},
     "demo": {"facade", "reports", "definitions", "config", "errors"},
-    "jobs": {"facade", "cli", "demo", "definitions", "config", "errors"},
+    "jobs": {"facade", "cli", "demo", "definitions", "config", "errors", "spark_start"},
 }
 FACADE = {"__init__", "feature_store", "offline_store", "data_loader"}
 OF_ANOTHER_NAME = {"__main__": "cli"}
