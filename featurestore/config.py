@@ -92,7 +92,8 @@ class Settings(BaseModel):
     @field_validator("spark_log", mode="before")
     @classmethod
     def _folder_here(cls, value: Any) -> Any:
-        if value is None or value == SPARK_LOG_ON_STDERR:
+        # Anything but a path is the field's own error.
+        if not isinstance(value, str | Path) or str(value) == SPARK_LOG_ON_STDERR:
             return value
         if "://" in str(value):
             raise ValueError(f"{shown(value)} is not a folder of this machine; give one, or '{SPARK_LOG_ON_STDERR}'")

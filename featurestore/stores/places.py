@@ -44,7 +44,9 @@ class Folder:
 
     def file(self, path: str) -> str:
         """The path, on the folder's file system, of a file that the table's log names."""
-        return str(Path(self.path, path)) if self.system is None else f"{self.path}/{path}".lstrip("/")
+        if self.system is None:
+            return str(Path(self.path, path))
+        return f"{self.path}/{path}" if self.path else path
 
 
 def place_of(root: str, path: str) -> tuple[str, fs.FileSystem | None]:
