@@ -17,7 +17,7 @@ from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import SPLIT
 from featurestore.late_spark import Column, DataFrame, F, Observation, Row
 from featurestore.operations.as_of.join import as_of_values
-from featurestore.operations.auditing.audit import audit
+from featurestore.operations.auditing.audit import audit_training_set
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import suppressions, without_erased_entities
 from featurestore.operations.erasure.training_sets import erase_again_from_set
@@ -168,7 +168,7 @@ def _publish(
         manifest = _written(scope, version, parts, plan, first, base)
         scope.step("training_set.written")
         check(manifest)
-        manifest = manifest.model_copy(update={"audit": _audited(scope, table, manifest, plan)})
+        manifest = manifest.model_copy(update={"audit": _audited(scope, manifest, plan)})
         scope.training_sets.check_readable(manifest)
     scope.step("training_set.checked")
     scope.training_sets.publish(manifest)
@@ -264,9 +264,9 @@ def _written(
     )
 
 
-def _audited(scope: Scope, table: DeltaTable, manifest: Manifest, plan: TrainingSetPlan) -> tuple[Finding, ...]:
+def _audited(scope: Scope, manifest: Manifest, plan: TrainingSetPlan) -> tuple[Finding, ...]:
     """The audit's findings in the written rows; a strict plan raises LeakageError for any error or warning."""
-    findings = audit(scope, table.read(), manifest)
+    findings = audit_training_set(scope, manifest)
     faults = [finding for finding in findings if finding.severity != "info"]
     if plan.request.strict and faults:
         lines = "".join(f"\n- {finding}" for finding in faults)
