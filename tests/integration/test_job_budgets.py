@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore
 from featurestore.columnar.rows import file_layout
 from tests.conftest import Clock, OpenFeatureStore, spark_setting
+from tests.processes.spark_jobs import Jobs
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LATER = datetime(2026, 11, 9, tzinfo=UTC)
@@ -27,21 +28,6 @@ TOTALS = FeatureGroup(
     expect={"min_rows": 1},
 )
 PERIOD = ("2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z")
-
-
-class Jobs:
-    """The jobs that a session has run."""
-
-    def __init__(self, spark: SparkSession) -> None:
-        self.spark = spark
-
-    def count(self) -> int:
-        return len(self.spark.sparkContext.statusTracker().getJobIdsForGroup())
-
-    def of(self, call: Callable[[], Any]) -> int:
-        before = self.count()
-        call()
-        return self.count() - before
 
 
 @contextmanager

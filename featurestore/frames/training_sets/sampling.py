@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from featurestore.errors import SpineError
+from featurestore.columnar.training_sets.sampling import MOST_STRATA, check_strata, largest_remainders
 from featurestore.frames.columns import column
 from featurestore.frames.hash_order import hash_of, range_of
 from featurestore.late_spark import Column, DataFrame, F, W
 
-# More strata than these are not classes but identities, and their counts are no longer a small table.
-MOST_STRATA = 1_000
 _STRATUM, _FIRST, _SECOND, _RANGE, _PLACE = "__stratum", "__hash_1", "__hash_2", "__range", "__place"
 
 
@@ -34,10 +32,7 @@ def sample_rows(frame: DataFrame, size: int, seed: int, stratify_by: Sequence[st
         range_of(first).alias(_RANGE),
     )
     counted = hashed.groupBy(_STRATUM).count().limit(MOST_STRATA + 1).collect()
-    if len(counted) > MOST_STRATA:
-        raise SpineError(
-            f"stratify_by {list(stratify_by)} gives more than {MOST_STRATA} strata; name columns of fewer values"
-        )
+    check_strata(len(counted), stratify_by)
     quotas = largest_remainders({row[_STRATUM]: row["count"] for row in counted}, size)
     if not quotas:
         return frame
@@ -50,18 +45,6 @@ def sample_rows(frame: DataFrame, size: int, seed: int, stratify_by: Sequence[st
     )
     chosen = below_cut.unionByName(around_cut.where(F.col(_PLACE) <= rest).drop(_PLACE))
     return chosen.select(*(column(name) for name in frame.columns))
-
-
-def largest_remainders(counts: Mapping[Any, int], size: int) -> dict[Any, int]:
-    """The quota of each key, each within one of its exact share; they sum to ``size``, or to all if there are fewer."""
-    total = sum(counts.values())
-    if not total:
-        return {}
-    size = min(size, total)
-    quotas = {key: size * count // total for key, count in counts.items()}
-    unassigned = size - sum(quotas.values())
-    by_remainder = sorted(counts, key=lambda key: (-(size * counts[key] % total), -counts[key], key))
-    return quotas | {key: quotas[key] + 1 for key in by_remainder[:unassigned]}
 
 
 def _cuts(quotas: Mapping[int, int], ranges: Iterable[Any]) -> dict[int, tuple[int, int]]:

@@ -13,12 +13,12 @@ import pyarrow as pa
 from featurestore.columnar.spark_names import spark_name
 from featurestore.columnar.spine_checks import not_an_instant
 from featurestore.columnar.training_sets.saved_columns import Counts, Mask, in_order, is_equal, read_instants, taken
+from featurestore.columnar.training_sets.splits import PARTS, SPLIT
 from featurestore.errors import NotFoundError
 from featurestore.frames.as_of.spine import instant_name, with_instants
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.training_sets.memory_size import length_columns, lengths, longest
-from featurestore.frames.training_sets.splits import PARTS, SPLIT
 from featurestore.kinds.arrow_columns.reading import UndecidedError
 from featurestore.late_spark import Column, DataFrame, F
 from featurestore.operations.context import Context

@@ -1,39 +1,38 @@
-"""Build a training set: sample, join as of, split, save, verify, audit, publish."""
+"""Build a training set: sample, join as of, split, save, verify, audit, publish; without Spark where it can be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
-from featurestore.definitions.finding import Finding
-from featurestore.errors import InvariantError, LeakageError
+from featurestore.columnar.training_sets.splits import SPLIT
+from featurestore.errors import InvariantError
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
 from featurestore.frames.training_sets.missing import with_missing
 from featurestore.frames.training_sets.sampling import sample_rows
-from featurestore.frames.training_sets.splits import SPLIT
 from featurestore.late_spark import Column, DataFrame, F, Observation, Row
 from featurestore.operations.as_of.join import as_of_values
-from featurestore.operations.auditing.audit import audit_training_set
-from featurestore.operations.context import Context, Scope
+from featurestore.operations.context import Scope
 from featurestore.operations.erasure.suppress import suppressions, without_erased_entities
 from featurestore.operations.erasure.training_sets import erase_again_from_set
-from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine
-from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, with_split
+from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine, local_spine
+from featurestore.operations.training_sets.local_build import rows_without_spark
+from featurestore.operations.training_sets.parts import group_snapshots, with_split
+from featurestore.operations.training_sets.publish import (
+    Check,
+    WrittenRows,
+    check_sample,
+    lost_or_changed,
+    no_check,
+    publish,
+)
 from featurestore.operations.training_sets.request import TrainingSetPlan, check_columns
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.runner import this_runner
+from featurestore.stores.small_tables.suppression import Suppression
 from featurestore.stores.training_sets.manifests import PART, GroupSnapshot, Manifest, PartSnapshot, SplitCuts
-
-# Called with the manifest of rows that are written but not published; raises if the rows are wrong.
-Check = Callable[[Manifest], None]
-
-
-def no_check(manifest: Manifest) -> None:
-    """Make no check beyond those of every build; for builds that are not compared with another."""
 
 
 def build_training_set(scope: Scope, spine: Spine, plan: TrainingSetPlan) -> Manifest:
@@ -45,6 +44,11 @@ def build_training_set(scope: Scope, spine: Spine, plan: TrainingSetPlan) -> Man
     its rows are checked: they must be as many as the spine's, with the spine's own content unchanged. Raises
     SpineError, InvariantError.
     """
+    if not isinstance(spine, DataFrame):
+        erased = suppressions(scope)
+        rows = rows_without_spark(scope, local_spine(scope.context, spine, plan.join), plan, erased)
+        if rows is not None:
+            return _erased_again(scope, publish(scope, rows, plan), plan, erased)
     whole, is_local = as_spine(scope.context, spine, plan.join), not isinstance(spine, DataFrame)
     check_columns(whole, plan)
     whole, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
@@ -53,9 +57,9 @@ def build_training_set(scope: Scope, spine: Spine, plan: TrainingSetPlan) -> Man
     # Persist: the same rows must be counted, sampled and joined.
     persisted = whole.persist()
     try:
-        rows = persisted.count()
+        rows_of_spine = persisted.count()
         sample = sample_rows(persisted, plan.request.sample_size, plan.request.seed, plan.request.strata)
-        part = PartToBuild(sample, sampled_from=rows, suppressed=suppressed, is_local=is_local)
+        part = PartToBuild(sample, sampled_from=rows_of_spine, suppressed=suppressed, is_local=is_local)
         return build_parts(scope, [part], plan)
     finally:
         persisted.unpersist()
@@ -116,10 +120,16 @@ def build_parts(
     erased = suppressions(scope)
     try:
         joined = [_joined(scope, part, plan) for part in persisted]
-        manifest = _publish(scope, joined, plan, parts[0], base, check)
+        rows = _RowsToWrite(scope, plan, joined, parts[0], base)
+        manifest = publish(scope, rows, plan, base, check)
     finally:
         for part in persisted:
             part.spine.unpersist()
+    return _erased_again(scope, manifest, plan, erased)
+
+
+def _erased_again(scope: Scope, manifest: Manifest, plan: TrainingSetPlan, erased: Sequence[Suppression]) -> Manifest:
+    """The manifest as it is once no row of an entity is left that was erased since the suppressions ``erased``."""
     if suppressions(scope) == erased:
         return manifest
     # An erasure that began in the meantime may have searched the sets before this one was published.
@@ -135,7 +145,7 @@ def _joined(scope: Scope, part: PartToBuild, plan: TrainingSetPlan) -> _Joined:
     versions = {(snapshot.name, snapshot.version): snapshot.table_version for snapshot in snapshots}
     fingerprint = fingerprint_columns([column(name) for name in sorted(spine.columns)])
     before = spine.agg(*fingerprint).collect()[0]
-    _check_sample(part, before["rows"], plan)
+    check_sample(plan, part.sampled_from, before["rows"])
     join = replace(plan.join, table_versions=versions)
     joined = as_of_values(scope, spine, join, is_local=part.is_local)
     after, remaining = Observation(), Observation()
@@ -144,151 +154,63 @@ def _joined(scope: Scope, part: PartToBuild, plan: TrainingSetPlan) -> _Joined:
     return _Joined(rows, before, after, remaining, snapshots, cuts)
 
 
-def _check_sample(part: PartToBuild, rows: int, plan: TrainingSetPlan) -> None:
-    if part.sampled_from is None or plan.request.sample_size is None:
-        return
-    if rows != min(plan.request.sample_size, part.sampled_from):
-        raise InvariantError(
-            f"training set {plan.request.name!r}: a sample of {plan.request.sample_size} of {part.sampled_from} rows "
-            f"came out with {rows}; the spine changed between two reads of it. Save or cache it first"
-        )
+@dataclass(frozen=True)
+class _RowsToWrite:
+    """The joined rows of all parts, after those of ``base``; see ``publish.Rows``. ``first``: the first part."""
 
+    scope: Scope
+    plan: TrainingSetPlan
+    parts: Sequence[_Joined]
+    first: PartToBuild
+    base: Manifest | None
+    saved: Observation = field(default_factory=Observation)
+    whole_spine: Observation = field(default_factory=Observation)
+    whole: Observation = field(default_factory=Observation)
 
-def _publish(
-    scope: Scope,
-    parts: Sequence[_Joined],
-    plan: TrainingSetPlan,
-    first: PartToBuild,
-    base: Manifest | None,
-    check: Check,
-) -> Manifest:
-    version = scope.training_sets.next_version(scope.tenant_id, plan.request.name)
-    table = scope.training_sets.rows_table(scope.tenant_id, plan.request.name, version)
-    with _removed_unless_checked(scope.context, table):
-        manifest = _written(scope, version, parts, plan, first, base)
-        scope.step("training_set.written")
-        check(manifest)
-        manifest = manifest.model_copy(update={"audit": _audited(scope, manifest, plan)})
-        scope.training_sets.check_readable(manifest)
-    scope.step("training_set.checked")
-    scope.training_sets.publish(manifest)
-    return manifest
+    @property
+    def columns(self) -> list[str]:
+        return self.parts[0].rows.columns
 
+    @property
+    def spine_columns(self) -> list[str]:
+        added = {*self.plan.join.columns, *([SPLIT] if self.plan.request.split else [])}
+        return [name for name in self.columns if name not in added]
 
-@contextmanager
-def _removed_unless_checked(context: Context, table: DeltaTable) -> Iterator[None]:
-    """Remove a version's rows if a check of them fails: nobody would ever read or remove them.
+    def write(self, table: DeltaTable) -> None:
+        first = 0 if self.base is None else len(self.base.all_parts)
+        frames = [part.rows.withColumn(PART, F.lit(index + first)) for index, part in enumerate(self.parts)]
+        if self.base is not None:
+            before = self.scope.training_sets.read_with_part(self.base)
+            frames.insert(0, before.observe(self.saved, *_content(self.base.columns)))
+        rows = reduce(DataFrame.unionByName, frames)
+        observed = rows.observe(self.whole_spine, *_content(self.spine_columns))
+        observed = observed.observe(self.whole, *_content(self.columns))
+        # The commit names its runner, so that an erasure can distinguish rows in progress from rows that a crash left.
+        table.append(observed if len(frames) > 1 else observed.drop(PART), metadata=this_runner())
 
-    If another writer has written to the table in the meantime, its rows are not only this build's, and stay.
-    """
-    try:
-        yield
-    except Exception:
-        if table.exists() and table.version() == 0:
-            context.training_sets.remove_rows(context.files, table)
-        raise
-
-
-def _written(
-    scope: Scope,
-    version: int,
-    parts: Sequence[_Joined],
-    plan: TrainingSetPlan,
-    first: PartToBuild,
-    base: Manifest | None,
-) -> Manifest:
-    """Write the rows and compare them with the spine; return the manifest of the written rows, still without audit."""
-    now = scope.now()
-    sampled_from = first.sampled_from
-    table = scope.training_sets.rows_table(scope.tenant_id, plan.request.name, version)
-    columns = parts[0].rows.columns
-    added = {*plan.join.columns, *([SPLIT] if plan.request.split else [])}
-    spine_columns = [name for name in columns if name not in added]
-
-    saved = Observation()
-    frames = [part.rows.withColumn(PART, F.lit(index + _parts_of(base))) for index, part in enumerate(parts)]
-    if base is not None:
-        before = scope.training_sets.read_with_part(base)
-        frames.insert(0, before.observe(saved, *_content(base.columns)))
-    rows = reduce(DataFrame.unionByName, frames)
-    whole_spine, whole = Observation(), Observation()
-    observed = rows.observe(whole_spine, *_content(spine_columns)).observe(whole, *_content(columns))
-    # The commit names its runner, so that an erasure can distinguish rows in progress from rows that a crash left.
-    table.append(observed if len(frames) > 1 else observed.drop(PART), metadata=this_runner())
-
-    _check_unchanged(parts, plan, version)
-    if base is not None and fingerprint_text(saved.get) != base.content_hash:
-        raise InvariantError(
-            f"training set {plan.request.name!r}: the saved rows of version {base.version}, the version to extend, "
-            f"are not the rows that it was published with; version {version} is not published. Build a new set instead"
-        )
-    snapshots = (*(base.all_parts if base is not None else ()), *(part.snapshot for part in parts))
-    spine_rows = sum(part.before["rows"] for part in parts)
-    dropped = spine_rows - sum(part.snapshot.row_count for part in parts)
-    return Manifest(
-        tenant_id=scope.tenant_id,
-        name=plan.request.name,
-        version=version,
-        description=plan.request.description,
-        created_at=now,
-        location=str(table),
-        row_count=whole.get["rows"],
-        content_hash=fingerprint_text(whole.get),
-        label=plan.label,
-        timestamp_column=plan.join.timestamp_column,
-        features=tuple(lookup_of(lookup) for lookup in plan.join.lookups),
-        full_feature_names=plan.request.full_feature_names,
-        known_at=plan.join.known_at,
-        columns=tuple(columns),
-        spine_columns=tuple(spine_columns),
-        key_columns=plan.key_columns,
-        feature_columns=tuple(plan.join.feature_columns),
-        event_timestamp_columns=tuple(lookup.event_timestamp_output for lookup in plan.join.lookups),
-        spine_fingerprint=fingerprint_text(whole_spine.get),
-        spine_rows_before_sampling=whole.get["rows"] + dropped if sampled_from is None else sampled_from,
-        sample_size=plan.request.sample_size,
-        seed=plan.request.seed,
-        split=parts[0].split,
-        groups=parts[-1].groups,
-        code_version=scope.context.code_version,
-        label_lookup=None if plan.join.label is None else lookup_of(plan.join.label),
-        label_offset=timedelta(0) if plan.join.label is None else plan.join.label.offset,
-        stratify_by=plan.request.strata,
-        missing=plan.request.missing,
-        rows_dropped=dropped + (0 if base is None else base.rows_dropped),
-        expand_vectors=plan.request.expand_vectors,
-        rebuilt_from=plan.rebuilt_from,
-        extends=None if base is None else base.version,
-        parts=snapshots if len(snapshots) > 1 else (),
-        rows_suppressed=first.suppressed + (0 if base is None else base.rows_suppressed),
-    )
-
-
-def _audited(scope: Scope, manifest: Manifest, plan: TrainingSetPlan) -> tuple[Finding, ...]:
-    """The audit's findings in the written rows; a strict plan raises LeakageError for any error or warning."""
-    findings = audit_training_set(scope, manifest)
-    faults = [finding for finding in findings if finding.severity != "info"]
-    if plan.request.strict and faults:
-        lines = "".join(f"\n- {finding}" for finding in faults)
-        raise LeakageError(
-            f"training set {plan.request.name!r}: the audit found {len(faults)} faults; with strict=True "
-            f"version {manifest.version} is not published:{lines}"
-        )
-    return findings
-
-
-def _check_unchanged(parts: Sequence[_Joined], plan: TrainingSetPlan, version: int) -> None:
-    for part in parts:
-        if part.is_changed:
+    def checked(self, table: DeltaTable, version: int) -> WrittenRows:
+        """Compare what was observed of the rows as they were written with the spine."""
+        for part in self.parts:
+            if part.is_changed:
+                raise lost_or_changed(self.plan, version, part.before["rows"], part.after.get["rows"])
+        if self.base is not None and fingerprint_text(self.saved.get) != self.base.content_hash:
             raise InvariantError(
-                f"training set {plan.request.name!r}: the spine had {part.before['rows']} rows and "
-                f"{part.after.get['rows']} came out, or their own columns changed; version {version} is not "
-                "published. Please report this with the definitions"
+                f"training set {self.plan.request.name!r}: the saved rows of version {self.base.version}, the version "
+                f"to extend, are not the rows that it was published with; version {version} is not published. Build a "
+                "new set instead"
             )
-
-
-def _parts_of(base: Manifest | None) -> int:
-    return 0 if base is None else len(base.all_parts)
+        return WrittenRows(
+            columns=tuple(self.columns),
+            spine_columns=tuple(self.spine_columns),
+            row_count=self.whole.get["rows"],
+            content_hash=fingerprint_text(self.whole.get),
+            spine_fingerprint=fingerprint_text(self.whole_spine.get),
+            parts=tuple(part.snapshot for part in self.parts),
+            spine_rows=sum(part.before["rows"] for part in self.parts),
+            split=self.parts[0].split,
+            sampled_from=self.first.sampled_from,
+            suppressed=self.first.suppressed,
+        )
 
 
 def _content(columns: Sequence[str]) -> list[Column]:

@@ -7,9 +7,19 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from featurestore.columnar.rows.file_layout import FileLimits
+from featurestore.stores.delta.data_files import write_files
 from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import LogFile, NativeTable, Snapshot
 from featurestore.stores.training_sets.manifests import PART
+
+# Sets are read whole or by columns, so that their row groups are larger than those of values, which are looked up.
+LIMITS = FileLimits(group_rows=1 << 17, group_bytes=1 << 26, file_bytes=1 << 29)
+
+
+def begin_table(table: NativeTable, rows: pa.Table, metadata: str) -> None:
+    """Create the table of a set's rows, with these rows in its first commit; ``metadata``: the commit's."""
+    table.begin(write_files(table.path, rows, (), LIMITS), rows.schema, metadata)
 
 
 @dataclass(frozen=True)
