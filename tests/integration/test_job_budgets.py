@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore
+from featurestore import (
+    Entity,
+    EntitySplit,
+    Feature,
+    FeatureDataLoader,
+    FeatureGroup,
+    FeatureStore,
+    OfflineStore,
+    RandomSplit,
+    TimeSplit,
+)
 from featurestore.columnar.rows import file_layout
 from tests.conftest import Clock, OpenFeatureStore, spark_setting
 from tests.processes.spark_jobs import Jobs
@@ -136,3 +146,41 @@ def test_optimize_runs_no_job_for_small_partitions_nor_for_good_ones(store: Offl
     assert jobs.of(lambda: store.optimize(["visits"])) == 0
     assert [result.rewritten for result in store.optimize(["visits"])] == [0]
     assert jobs.of(lambda: store.optimize()) == 0
+
+
+SPLITS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "by time": {"label": "late", "split": TimeSplit(test=0.2, validation=0.1)},
+    "by chance": {"label": "late", "split": RandomSplit(test=0.2, validation=0.1)},
+    "by entity": {"split": EntitySplit(test=0.2, validation=0.2), "missing": "drop"},
+}
+
+
+@pytest.mark.parametrize("what", [*SPLITS, "a sample"])
+def test_a_set_of_a_small_frame_costs_few_jobs(spark: SparkSession, store: OfflineStore, jobs: Jobs, what: str) -> None:
+    """Three count the frame and one fetches it; a sample costs three more. All else is done without Spark."""
+    options = SPLITS.get(what, {"sample_size": 50, "label": "late"})
+    with as_in_production(spark):
+        built = jobs.of(lambda: FeatureDataLoader(store).load_training_data(spine(spark), ["visits:pages"], **options))
+
+    assert built <= (4 if what in SPLITS else 7)
+
+
+@pytest.mark.parametrize("what", SPLITS)
+def test_a_set_of_any_other_frame_costs_eight_jobs(
+    spark: SparkSession, fs: FeatureStore, store: OfflineStore, jobs: Jobs, what: str
+) -> None:
+    """Three count the frame, one joins and writes, and up to four find the cuts of the parts."""
+    in_tasks = FeatureStore.open(fs._context.settings.model_copy(update={"as_of_host": "in_tasks"}), spark=spark)
+    loader = FeatureDataLoader(in_tasks.tenant("acme"))
+    with as_in_production(spark):
+        built = jobs.of(lambda: loader.load_training_data(spine(spark), ["visits:pages"], **SPLITS[what]))
+
+    assert built <= 8
+
+
+def spine(spark: SparkSession) -> DataFrame:
+    at = "timestamp'2026-11-02 10:00:00' + make_dt_interval(0, 0, 0, id)"
+    return spark.range(500).selectExpr(
+        "concat('u', id % 5) AS user_id", f"{at} AS event_timestamp", "id % 3 = 0 AS late"
+    )

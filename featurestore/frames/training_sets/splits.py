@@ -10,7 +10,7 @@ from featurestore.definitions.training_set import EntitySplit, RandomSplit, Time
 from featurestore.definitions.values.durations import microseconds
 from featurestore.definitions.values.time_window import from_micros, to_micros
 from featurestore.frames.columns import column
-from featurestore.frames.hash_order import cuts, hash_of
+from featurestore.frames.hash_order import count_ranges, cuts, hash_of
 from featurestore.frames.timestamps import instant
 from featurestore.late_spark import Column, DataFrame, F
 
@@ -62,15 +62,15 @@ def hash_cuts(
 ) -> tuple[int | None, int | None]:
     """The cuts of the hash of these columns: test up to the first, validation up to the second, train beyond.
 
-    A random split cuts the rows, an entity split the distinct values of the columns, each at the exact number, rounded
-    to the nearest. None means no such part. Runs two jobs, and one more for each cut.
+    A random split cuts the rows, an entity split the distinct hashes of the columns, each at the exact number, rounded
+    to the nearest. None means no such part. Runs two jobs.
     """
-    keys = frame.select(*(column(name) for name in columns))
-    units = keys.distinct() if isinstance(split, EntitySplit) else keys
-    number = units.count()
+    hashes, distinct = frame.select(hash_of(columns, seed).alias("hash")), isinstance(split, EntitySplit)
+    ranges = count_ranges(hashes, distinct=distinct)
+    number = sum(count for _, count in ranges)
     test = round(number * split.test)
     validation = round(number * split.validation)
-    until_test, until_validation = cuts(units, columns, seed, [test, test + validation])
+    until_test, until_validation = cuts(hashes, ranges, [test, test + validation], distinct=distinct)
     return until_test, (until_validation if validation else None)
 
 

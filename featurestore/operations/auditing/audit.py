@@ -1,7 +1,7 @@
 """The leakage audit of a built training set: whether its values could have been known at each row's time.
 
 The audit makes a fixed number of passes over the rows: one counts everything, one hashes rows to find doubled ones, and
-one samples. What needs more than counting (comparing features with the label, joining by other rules) uses the sample.
+two sample. What needs more than counting (comparing features with the label, joining by other rules) uses the sample.
 """
 
 from __future__ import annotations

@@ -10,15 +10,17 @@ from featurestore.columnar.training_sets.splits import SPLIT
 from featurestore.errors import InvariantError
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
+from featurestore.frames.training_sets.memory_size import row_bytes
 from featurestore.frames.training_sets.missing import with_missing
-from featurestore.frames.training_sets.sampling import sample_rows
-from featurestore.late_spark import Column, DataFrame, F, Observation, Row
+from featurestore.frames.training_sets.sampling import sample_of
+from featurestore.late_spark import Column, DataFrame, F, Observation, Row, to_arrow_schema
 from featurestore.operations.as_of.join import as_of_values
 from featurestore.operations.context import Scope
 from featurestore.operations.erasure.suppress import suppressions, without_erased_entities
 from featurestore.operations.erasure.training_sets import erase_again_from_set
 from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine, local_spine
-from featurestore.operations.training_sets.local_build import rows_without_spark
+from featurestore.operations.saved_sets.saved_rows import known_words
+from featurestore.operations.training_sets.local_build import LocalExamples, local_examples, local_part
 from featurestore.operations.training_sets.parts import group_snapshots, with_split
 from featurestore.operations.training_sets.publish import (
     Check,
@@ -32,7 +34,13 @@ from featurestore.operations.training_sets.request import TrainingSetPlan, check
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.runner import this_runner
 from featurestore.stores.small_tables.suppression import Suppression
+from featurestore.stores.training_sets.local_rows import LocalRows, begin_in_tasks
 from featurestore.stores.training_sets.manifests import PART, GroupSnapshot, Manifest, PartSnapshot, SplitCuts
+
+# A spine of Spark that takes at most so many bytes here is joined and written here, which costs no more jobs. A driver
+# takes eight times as much from its executors unless it was told otherwise.
+_MOST_COLLECTED = 1 << 27
+_BYTES = "bytes"
 
 
 def build_training_set(scope: Scope, spine: Spine, plan: TrainingSetPlan) -> Manifest:
@@ -44,25 +52,50 @@ def build_training_set(scope: Scope, spine: Spine, plan: TrainingSetPlan) -> Man
     its rows are checked: they must be as many as the spine's, with the spine's own content unchanged. Raises
     SpineError, InvariantError.
     """
+    erased = suppressions(scope)
     if not isinstance(spine, DataFrame):
-        erased = suppressions(scope)
-        rows = rows_without_spark(scope, local_spine(scope.context, spine, plan.join), plan, erased)
-        if rows is not None:
-            return _erased_again(scope, publish(scope, rows, plan), plan, erased)
-    whole, is_local = as_spine(scope.context, spine, plan.join), not isinstance(spine, DataFrame)
+        examples = local_examples(scope, local_spine(scope.context, spine, plan.join), plan, erased)
+        here = None if examples is None else local_part(scope, examples, plan)
+        if here is not None:
+            return _erased_again(scope, publish(scope, here.joined(scope, plan), plan), plan, erased)
+    whole = as_spine(scope.context, spine, plan.join)
     check_columns(whole, plan)
-    whole, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
-    if plan.request.sample_size is None:
-        return build_parts(scope, [PartToBuild(whole, suppressed=suppressed, is_local=is_local)], plan)
+    remaining, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
     # Persist: the same rows must be counted, sampled and joined.
-    persisted = whole.persist()
+    persisted = remaining.persist()
     try:
-        rows_of_spine = persisted.count()
-        sample = sample_rows(persisted, plan.request.sample_size, plan.request.seed, plan.request.strata)
-        part = PartToBuild(sample, sampled_from=rows_of_spine, suppressed=suppressed, is_local=is_local)
-        return build_parts(scope, [part], plan)
+        part = _part(persisted, suppressed, plan, is_local=not isinstance(spine, DataFrame))
+        collected = _collected(scope, part)
+        here = None if collected is None else local_part(scope, collected, plan)
+        if here is None:
+            return build_parts(scope, [part], plan)
+        return _erased_again(scope, publish(scope, here.joined(scope, plan), plan), plan, erased)
     finally:
         persisted.unpersist()
+
+
+def _part(spine: DataFrame, suppressed: int, plan: TrainingSetPlan, is_local: bool) -> PartToBuild:
+    """The spine, or its sample, measured."""
+    words, size = known_words(spine.schema), plan.request.sample_size
+    width = F.lit(None).cast("bigint") if words is None else row_bytes(words)
+    if size is None:
+        measured = spine.agg(*_content(spine.columns), F.coalesce(F.sum(width), F.lit(0)).alias(_BYTES)).collect()[0]
+        needed = None if words is None else measured[_BYTES]
+        return PartToBuild(spine, suppressed=suppressed, is_local=is_local, measured=measured, bytes=needed)
+    sample = sample_of(spine, size, plan.request.seed, plan.request.strata, F.coalesce(width, F.lit(0)))
+    needed = None if words is None else min(size, sample.total) * sample.largest
+    return PartToBuild(sample.rows, None, None, sample.total, suppressed, is_local, bytes=needed)
+
+
+def _collected(scope: Scope, part: PartToBuild) -> LocalExamples | None:
+    """The part's rows in this process; None if they are not known to fit, or if the join runs elsewhere."""
+    if part.is_local or not scope.context.is_native or scope.settings.as_of_host in ("in_tasks", "by_shuffle"):
+        return None
+    if part.bytes is None or part.bytes > _MOST_COLLECTED:
+        return None
+    rows = part.spine.toArrow().cast(to_arrow_schema(part.spine.schema, timezone="UTC"))
+    fingerprint = None if part.measured is None else fingerprint_text(part.measured)
+    return LocalExamples(rows, part.sampled_from, part.suppressed, fingerprint)
 
 
 @dataclass(frozen=True)
@@ -78,6 +111,10 @@ class PartToBuild:
     suppressed: int = 0
     # Whether the rows came from this process, and so fit in its memory.
     is_local: bool = False
+    # The rows' number and fingerprint, if they are persisted and were counted already.
+    measured: Row | None = None
+    # At most about what the rows take in this process; None if nobody knows.
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +153,7 @@ def build_parts(
     ``check`` is called with the manifest before it is published; if it raises, nothing is published.
     """
     # Persist: the same rows must be fingerprinted, bounded and joined.
-    persisted = [replace(part, spine=part.spine.persist()) for part in parts]
+    persisted = [part if part.measured else replace(part, spine=part.spine.persist()) for part in parts]
     erased = suppressions(scope)
     try:
         joined = [_joined(scope, part, plan) for part in persisted]
@@ -124,7 +161,8 @@ def build_parts(
         manifest = publish(scope, rows, plan, base, check)
     finally:
         for part in persisted:
-            part.spine.unpersist()
+            if part.measured is None:
+                part.spine.unpersist()
     return _erased_again(scope, manifest, plan, erased)
 
 
@@ -144,13 +182,16 @@ def _joined(scope: Scope, part: PartToBuild, plan: TrainingSetPlan) -> _Joined:
     snapshots = group_snapshots(scope.context, plan, part.table_versions or {})
     versions = {(snapshot.name, snapshot.version): snapshot.table_version for snapshot in snapshots}
     fingerprint = fingerprint_columns([column(name) for name in sorted(spine.columns)])
-    before = spine.agg(*fingerprint).collect()[0]
+    before = part.measured or spine.agg(*fingerprint).collect()[0]
     check_sample(plan, part.sampled_from, before["rows"])
     join = replace(plan.join, table_versions=versions)
     joined = as_of_values(scope, spine, join, is_local=part.is_local)
-    after, remaining = Observation(), Observation()
+    after = remaining = Observation()
     complete = with_missing(joined.observe(after, *fingerprint), plan.join.feature_columns, plan.request.missing)
-    rows, cuts = with_split(scope.context, spine, complete.observe(remaining, *fingerprint), plan)
+    if plan.request.missing == "drop":
+        remaining = Observation()
+        complete = complete.observe(remaining, *fingerprint)
+    rows, cuts = with_split(scope.context, spine, complete, plan)
     return _Joined(rows, before, after, remaining, snapshots, cuts)
 
 
@@ -183,29 +224,40 @@ class _RowsToWrite:
             before = self.scope.training_sets.read_with_part(self.base)
             frames.insert(0, before.observe(self.saved, *_content(self.base.columns)))
         rows = reduce(DataFrame.unionByName, frames)
-        observed = rows.observe(self.whole_spine, *_content(self.spine_columns))
-        observed = observed.observe(self.whole, *_content(self.columns))
+        observed = rows.observe(self.whole, *_content(self.columns))
+        if len(frames) > 1:
+            observed = observed.observe(self.whole_spine, *_content(self.spine_columns))
         # The commit names its runner, so that an erasure can distinguish rows in progress from rows that a crash left.
-        table.append(observed if len(frames) > 1 else observed.drop(PART), metadata=this_runner())
+        saved = observed if len(frames) > 1 else observed.drop(PART)
+        if table.native is not None and known_words(saved.schema) is not None:
+            begin_in_tasks(table.native, saved, this_runner())
+        else:
+            table.append(saved, metadata=this_runner())
 
     def checked(self, table: DeltaTable, version: int) -> WrittenRows:
-        """Compare what was observed of the rows as they were written with the spine."""
+        """Compare what was observed of the rows as they were written with the spine, and with the files."""
         for part in self.parts:
             if part.is_changed:
                 raise lost_or_changed(self.plan, version, part.before["rows"], part.after.get["rows"])
+        files = LocalRows.of(table.native)
+        in_files = self.whole.get["rows"] if files is None else sum(file.rows for file in files.files)
+        if in_files != self.whole.get["rows"]:
+            raise lost_or_changed(self.plan, version, self.whole.get["rows"], in_files)
         if self.base is not None and fingerprint_text(self.saved.get) != self.base.content_hash:
             raise InvariantError(
                 f"training set {self.plan.request.name!r}: the saved rows of version {self.base.version}, the version "
                 f"to extend, are not the rows that it was published with; version {version} is not published. Build a "
                 "new set instead"
             )
+        parts = tuple(part.snapshot for part in self.parts)
+        is_one = self.base is None and len(parts) == 1
         return WrittenRows(
             columns=tuple(self.columns),
             spine_columns=tuple(self.spine_columns),
             row_count=self.whole.get["rows"],
             content_hash=fingerprint_text(self.whole.get),
-            spine_fingerprint=fingerprint_text(self.whole_spine.get),
-            parts=tuple(part.snapshot for part in self.parts),
+            spine_fingerprint=parts[0].spine_fingerprint if is_one else fingerprint_text(self.whole_spine.get),
+            parts=parts,
             spine_rows=sum(part.before["rows"] for part in self.parts),
             split=self.parts[0].split,
             sampled_from=self.first.sampled_from,

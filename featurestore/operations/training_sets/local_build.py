@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from featurestore.columnar.ranks import one_array
-from featurestore.columnar.rows.fingerprint import content_fingerprint
+from featurestore.columnar.rows.fingerprint import Fingerprint, content_fingerprint
 from featurestore.columnar.training_sets.missing import with_missing
 from featurestore.columnar.training_sets.sampling import sample_rows
 from featurestore.columnar.training_sets.splits import (
@@ -69,17 +69,21 @@ class LocalRowsToWrite:
         """Read the files again, and compare what they hold with the spine."""
         written = LocalRows.of(table.native)
         assert written is not None
-        saved = written.read_all(self.rows.column_names)
-        spine = spine_fingerprint(saved, self.spine_columns)
+        columns, content, of_spine = self.rows.column_names, Fingerprint(), Fingerprint()
+        for file in written.files:
+            saved = written.read(file, columns)
+            content.add(saved, sorted(columns))
+            of_spine.add(saved, sorted(self.spine_columns))
+        spine = of_spine.text
         if self.joined != self.before or spine != self.kept:
             raise lost_or_changed(self.plan, version, self.spine_rows, self.joined_rows)
         return WrittenRows(
-            columns=tuple(saved.column_names),
+            columns=tuple(columns),
             spine_columns=self.spine_columns,
-            row_count=saved.num_rows,
-            content_hash=content_fingerprint(saved, sorted(saved.column_names)),
+            row_count=content.rows,
+            content_hash=content.text,
             spine_fingerprint=spine,
-            parts=(PartSnapshot(row_count=saved.num_rows, spine_fingerprint=spine, groups=self.groups),),
+            parts=(PartSnapshot(row_count=content.rows, spine_fingerprint=spine, groups=self.groups),),
             spine_rows=self.spine_rows,
             split=self.split,
             sampled_from=self.sampled_from,
@@ -91,50 +95,85 @@ def spine_fingerprint(rows: pa.Table, spine_columns: Sequence[str]) -> str:
     return content_fingerprint(rows, sorted(spine_columns))
 
 
-def rows_without_spark(
-    scope: Scope, spine: pa.Table, plan: TrainingSetPlan, suppressed: Sequence[Suppression]
-) -> LocalRowsToWrite | None:
-    """The rows of a version; None if only Spark can join, save or compare them, or if they are too many.
+@dataclass(frozen=True)
+class LocalExamples:
+    """Spine rows in this process, without rows of erased entities; see ``publish.WrittenRows`` for the numbers.
 
-    ``spine`` has exact Arrow types. Raises SpineError as ``check_columns`` does, and InvariantError.
+    ``fingerprint``: of the rows where they came from; None for rows that were here from the beginning.
+    """
+
+    rows: pa.Table
+    sampled_from: int | None = None
+    suppressed: int = 0
+    fingerprint: str | None = None
+
+
+def local_examples(
+    scope: Scope, spine: pa.Table, plan: TrainingSetPlan, suppressed: Sequence[Suppression]
+) -> LocalExamples | None:
+    """The rows of the spine to join; None if only Spark can compare or save them. ``spine`` has exact Arrow types.
+
+    Raises SpineError as ``check_columns`` does, and InvariantError.
     """
     whole = _with_short_offsets(spine)
     words = None if whole is None else words_of(whole.schema)
-    if whole is None or words is None or not scope.context.is_native:
+    if whole is None or words is None:
         return None
     check_local_spine(whole, plan.join)
     check_named(whole.column_names, plan)
     if suppressed and not _are_held_in_python(words, plan.join.key_lookups):
         return None
     remaining, erased = local_rows_without_erased(scope, whole, suppressed, plan.join.key_lookups)
-    sampled_from, size = None, plan.request.sample_size
-    if size is not None:
-        sampled_from = remaining.num_rows
-        remaining = sample_rows(remaining, size, plan.request.seed, plan.request.strata)
-        check_sample(plan, sampled_from, remaining.num_rows)
+    size = plan.request.sample_size
+    if size is None:
+        return LocalExamples(remaining, suppressed=erased)
+    sample = sample_rows(remaining, size, plan.request.seed, plan.request.strata)
+    return LocalExamples(sample, remaining.num_rows, erased)
+
+
+@dataclass(frozen=True)
+class LocalPart:
+    """Examples that this process joins: with their files, the table versions, and ``before``, their fingerprint."""
+
+    examples: LocalExamples
+    spine: LocalSpine
+    before: str
+    groups: tuple[GroupSnapshot, ...]
+
+    def joined(self, scope: Scope, plan: TrainingSetPlan) -> LocalRowsToWrite:
+        """The rows of a version, joined and split."""
+        cuts, joined = _cuts(self.spine, plan), self.spine.joined()
+        complete = with_missing(joined, plan.join.feature_columns, plan.request.missing)
+        columns, is_whole = self.examples.rows.column_names, plan.request.missing != "drop"
+        return LocalRowsToWrite(
+            plan=plan,
+            rows=_with_split(scope, complete, plan, cuts),
+            spine_columns=tuple(columns),
+            spine_rows=self.examples.rows.num_rows,
+            joined_rows=joined.num_rows,
+            before=self.before,
+            joined=self.before if is_whole else spine_fingerprint(joined, columns),
+            kept=self.before if is_whole else spine_fingerprint(complete, columns),
+            groups=self.groups,
+            split=cuts,
+            sampled_from=self.examples.sampled_from,
+            suppressed=self.examples.suppressed,
+        )
+
+
+def local_part(scope: Scope, examples: LocalExamples, plan: TrainingSetPlan) -> LocalPart | None:
+    """The examples, unless the join is not made in this process; then None. Raises InvariantError."""
+    if not scope.context.is_native:
+        return None
+    rows = examples.rows
+    check_sample(plan, examples.sampled_from, rows.num_rows)
     groups = group_snapshots(scope.context, plan, {})
     versions = {(group.name, group.version): group.table_version for group in groups}
-    local = LocalSpine.of(scope, remaining, replace(plan.join, table_versions=versions))
-    if local.choose(scope, None).host != "in_process":
+    spine = LocalSpine.of(scope, rows, replace(plan.join, table_versions=versions))
+    if spine.choose(scope, None).host != "in_process":
         return None
-    cuts, joined = _cuts(local, plan), local.joined()
-    complete = with_missing(joined, plan.join.feature_columns, plan.request.missing)
-    before = spine_fingerprint(remaining, remaining.column_names)
-    is_whole = plan.request.missing != "drop"
-    return LocalRowsToWrite(
-        plan=plan,
-        rows=_with_split(scope, complete, plan, cuts),
-        spine_columns=tuple(remaining.column_names),
-        spine_rows=remaining.num_rows,
-        joined_rows=joined.num_rows,
-        before=before,
-        joined=before if is_whole else spine_fingerprint(joined, remaining.column_names),
-        kept=before if is_whole else spine_fingerprint(complete, remaining.column_names),
-        groups=groups,
-        split=cuts,
-        sampled_from=sampled_from,
-        suppressed=erased,
-    )
+    before = examples.fingerprint or spine_fingerprint(rows, rows.column_names)
+    return LocalPart(examples, spine, before, groups)
 
 
 def _with_short_offsets(spine: pa.Table) -> pa.Table | None:

@@ -269,10 +269,15 @@ class NativeTable:
     def begin(self, files: Sequence[DataFile], schema: pa.Schema, metadata: str) -> None:
         """Create the table with these files, which were written into its folder, all in its first commit.
 
-        ``metadata``: the commit's user metadata. Raises TableBusyError if another writer has created the table.
+        ``metadata``: the commit's user metadata. Raises TableBusyError, and removes the files, if another writer has
+        created the table.
         """
         if self._exists():
-            raise TableBusyError(f"table {self.path}: another writer has created it meanwhile; try again")
+            for file in files:
+                Path(self.path, file.path).unlink(missing_ok=True)
+            raise TableBusyError(
+                f"table {self.path}: another writer has created it meanwhile; nothing was written. Try again"
+            )
         Path(self.path).mkdir(parents=True, exist_ok=True)
         create_table_with_add_actions(
             self.path,

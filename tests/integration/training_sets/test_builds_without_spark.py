@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql.types import ArrayType, StringType
 
 from featurestore import (
     Entity,
@@ -23,10 +25,12 @@ from featurestore import (
     TimeSplit,
     TrainingSet,
 )
-from featurestore.errors import InvariantError, SpineError
+from featurestore.errors import InvariantError, SpineError, TableBusyError
 from featurestore.operations.as_of.join import LocalSpine
+from featurestore.stores.arrow import to_spark
 from featurestore.stores.delta.native_table import NativeTable
-from tests.conftest import Clock
+from featurestore.stores.training_sets.store import TrainingSetStore
+from tests.conftest import Clock, spark_setting
 from tests.processes.spark_jobs import Jobs
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -158,6 +162,50 @@ def test_the_manifest_and_the_rows_are_those_of_spark(
     assert built[0].rows.schema == expected.rows.schema
 
 
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_a_small_frame_of_spark_gives_the_set_of_its_rows(
+    loader: FeatureDataLoader, spark: SparkSession, zone: str
+) -> None:
+    options = {"label": "bought", "split": TimeSplit(test=0.2, validation=0.1)}
+    expected = loader.load_training_data(spine(), FEATURES, **options)
+
+    with spark_setting(spark, "spark.sql.session.timeZone", zone):
+        built = loader.load_training_data(to_spark(spark, spine()), FEATURES, **options)
+        sample = loader.load_training_data(to_spark(spark, spine()), FEATURES, sample_size=50, stratify_by="bought")
+
+    assert facts(built) == facts(expected)
+    of_rows = loader.load_training_data(spine(), FEATURES, sample_size=50, stratify_by="bought")
+    assert facts(sample) == facts(of_rows)
+
+
+def test_columns_of_a_saved_set_may_hold_nulls_whatever_its_spine_says(
+    loader: FeatureDataLoader, by_spark: FeatureDataLoader, spark: SparkSession
+) -> None:
+    rows = spark.range(5).selectExpr(
+        "concat('u', id) AS user_id", "timestamp'2026-01-05 00:00:00' AS event_timestamp", "array(id) IS NULL AS no",
+        "array('a') AS `of.list`",
+    )  # fmt: skip
+
+    schemas = [each.load_training_data(rows, "stats:score").rows.schema for each in (loader, by_spark)]
+
+    assert schemas[0] == schemas[1]
+    assert all(field.nullable for field in schemas[0])
+    assert schemas[0]["of.list"].dataType == ArrayType(StringType(), containsNull=True)
+
+
+def test_rows_that_change_on_their_way_from_spark_are_never_published(
+    loader: FeatureDataLoader, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = to_spark(spark, spine())
+    fetched = type(rows).toArrow
+    monkeypatch.setattr(type(rows), "toArrow", lambda frame: fetched(frame).slice(1))
+
+    with pytest.raises(InvariantError, match="version 1 is not published"):
+        loader.load_training_data(rows, FEATURES, name="fetched")
+
+    assert loader.list("fetched") == []
+
+
 def test_a_spine_without_rows(loader: FeatureDataLoader, by_spark: FeatureDataLoader) -> None:
     built = [each.load_training_data(spine(0), FEATURES, label="bought") for each in (loader, by_spark)]
 
@@ -213,3 +261,19 @@ def test_rows_that_are_not_what_was_to_be_written_are_never_published(
         loader.load_training_data(spine(), FEATURES, name="damaged")
 
     assert loader.list("damaged") == []
+
+
+def test_a_version_that_another_build_wrote_meanwhile_stays_as_it_is(
+    loader: FeatureDataLoader, by_spark: FeatureDataLoader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = loader.load_training_data(spine(), FEATURES, name="twice")
+    folder = Path(first.manifest.location)
+    files = sorted(folder.rglob("*"))
+    monkeypatch.setattr(TrainingSetStore, "next_version", lambda *of_set: 1)
+
+    for each in (loader, by_spark):
+        with pytest.raises(TableBusyError, match="another writer has created it meanwhile"):
+            each.load_training_data(spine(10), FEATURES, name="twice")
+
+    assert sorted(folder.rglob("*")) == files
+    assert first.rows.count() == ROWS
