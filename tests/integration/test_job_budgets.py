@@ -170,7 +170,7 @@ def test_a_set_of_a_small_frame_costs_few_jobs(spark: SparkSession, store: Offli
 def test_a_set_of_any_other_frame_costs_eight_jobs(
     spark: SparkSession, fs: FeatureStore, store: OfflineStore, jobs: Jobs, what: str
 ) -> None:
-    """Three count the frame, one joins and writes, and up to four find the cuts of the parts."""
+    """Three count the frame, two join and write, and up to three find the cuts of the parts."""
     in_tasks = FeatureStore.open(fs._context.settings.model_copy(update={"as_of_host": "in_tasks"}), spark=spark)
     loader = FeatureDataLoader(in_tasks.tenant("acme"))
     with as_in_production(spark):
