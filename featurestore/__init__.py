@@ -44,12 +44,12 @@ if TYPE_CHECKING:
     from featurestore.operations.reading.batch import BatchFeatures
     from featurestore.operations.reading.values_at import FeatureValue
     from featurestore.operations.repeats.exports import ExportedFolder
+    from featurestore.operations.saved_sets.diff import FeatureDiff, TrainingSetDiff
+    from featurestore.operations.saved_sets.load import TrainingFrame, TrainingMatrix
     from featurestore.operations.statistics.drift import DriftResult
     from featurestore.operations.statistics.profile import GroupProfile, ProfiledGroup, ProfileResult
     from featurestore.operations.statistics.stats import GroupStats
-    from featurestore.operations.training_sets.diff import FeatureDiff, TrainingSetDiff
     from featurestore.operations.training_sets.fine_tuning import FineTuningSet
-    from featurestore.operations.training_sets.load import TrainingFrame, TrainingMatrix
     from featurestore.operations.training_sets.training_set import TrainingSet
     from featurestore.operations.upkeep.optimize import OptimizeResult
     from featurestore.operations.upkeep.retain import RetentionResult
@@ -84,7 +84,7 @@ _HOME = {
     "ExportedFolder": "featurestore.operations.repeats.exports",
     "Feature": "featurestore.definitions.feature",
     "FeatureDataLoader": "featurestore.data_loader",
-    "FeatureDiff": "featurestore.operations.training_sets.diff",
+    "FeatureDiff": "featurestore.operations.saved_sets.diff",
     "FeatureDrift": "featurestore.frames.statistics.drift",
     "FeatureGroup": "featurestore.definitions.feature_group",
     "FeatureStatistics": "featurestore.frames.statistics.feature_statistics",
@@ -119,11 +119,11 @@ _HOME = {
     "SyncResult": "featurestore.operations.vectors.sync_result",
     "TimeSplit": "featurestore.definitions.training_set",
     "TimeWindow": "featurestore.definitions.values.time_window",
-    "TrainingFrame": "featurestore.operations.training_sets.load",
-    "TrainingMatrix": "featurestore.operations.training_sets.load",
+    "TrainingFrame": "featurestore.operations.saved_sets.load",
+    "TrainingMatrix": "featurestore.operations.saved_sets.load",
     "TrainingSet": "featurestore.operations.training_sets.training_set",
     "TrainingSetDefinition": "featurestore.definitions.training_set",
-    "TrainingSetDiff": "featurestore.operations.training_sets.diff",
+    "TrainingSetDiff": "featurestore.operations.saved_sets.diff",
     "Transformation": "featurestore.definitions.transformation",
     "VacuumResult": "featurestore.operations.upkeep.vacuum",
     "VectorIndex": "featurestore.definitions.vector_index",

@@ -20,10 +20,10 @@ from featurestore.operations.auditing.audit import audit_training_set
 from featurestore.operations.entities import Entities
 from featurestore.operations.reading.request import Features, Spine
 from featurestore.operations.repeats.exports import ExportedFolder
+from featurestore.operations.saved_sets.diff import TrainingSetDiff, diff
 from featurestore.operations.training_sets.build import Built, build_training_set
 from featurestore.operations.training_sets.declared import build_declared
 from featurestore.operations.training_sets.delete import delete_training_set
-from featurestore.operations.training_sets.diff import TrainingSetDiff, diff
 from featurestore.operations.training_sets.entity_timestamps import TimeRange, examples, get_entity_timestamps
 from featurestore.operations.training_sets.export import Data, ExportFormat, export_data
 from featurestore.operations.training_sets.extend import extend_training_set

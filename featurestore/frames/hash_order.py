@@ -8,6 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
+from featurestore.columnar.fixed_width import as_numpy
+from featurestore.columnar.ranks import one_array
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.late_spark import Column, DataFrame, F
@@ -25,26 +30,47 @@ def hash_of(columns: Sequence[str], seed: int) -> Column:
     return row_hash([column(name) for name in columns], seed)
 
 
-def cuts(units: DataFrame, columns: Sequence[str], seed: int, counts: Sequence[int]) -> list[int | None]:
-    """For each k of ``counts``, the hash of the k-th unit in hash order; None if k is 0.
+def count_ranges(hashes: DataFrame, *, distinct: bool) -> list[tuple[int, int]]:
+    """How many rows of the column ``hash`` are in each equal range that has any, in order. Runs one job.
 
-    Exactly the first k units have a hash at or below it, unless units have the same hash. Runs one job, and one for
-    each cut. If k exceeds the number of units, returns the hash of the last unit.
+    With ``distinct``, equal hashes are one row.
     """
-    hashed = units.select(hash_of(columns, seed).alias("hash"))
-    ranges = hashed.groupBy(range_of(F.col("hash")).alias("range")).count().collect()
-    by_range = sorted((row["range"], row["count"]) for row in ranges)
-    return [_cut(hashed, by_range, count) for count in counts]
+    ranged = hashes.select(F.col("hash"), range_of(F.col("hash")).alias("range"))
+    # Equal hashes are in one range, so that one shuffle serves both to find them and to count the range.
+    units = ranged.repartition("range").distinct() if distinct else ranged
+    return sorted((row["range"], row["count"]) for row in units.groupBy("range").count().collect())
 
 
-def _cut(hashed: DataFrame, by_range: Sequence[tuple[int, int]], count: int) -> int | None:
-    remaining = min(count, sum(size for _, size in by_range))
+def cuts(
+    hashes: DataFrame, ranges: Sequence[tuple[int, int]], counts: Sequence[int], *, distinct: bool
+) -> list[int | None]:
+    """For each k of ``counts``, the k-th of the column ``hash`` in order; None if k is 0. ``ranges``: as counted.
+
+    Exactly the first k rows have a hash at or below it, unless rows have the same hash. Runs one job, which returns the
+    hashes of the ranges with a cut. If k exceeds the number of rows, returns the last hash.
+    """
+    places = [_place(ranges, count) for count in counts]
+    needed = sorted({place[0] for place in places if place is not None})
+    if not needed:
+        return [None for _ in places]
+    inside = hashes.where(range_of(F.col("hash")).isin(needed))
+    found = (inside.distinct() if distinct else inside).toArrow()
+    in_order = np.sort(as_numpy(one_array(found.column("hash"))))
+    numbers = in_order >> np.int64(_SHIFT)
+    return [None if place is None else _nth(in_order, numbers, *place) for place in places]
+
+
+def _place(ranges: Sequence[tuple[int, int]], count: int) -> tuple[int, int] | None:
+    """The range of the count-th hash, and which one it is there, from 1."""
+    remaining = min(count, sum(size for _, size in ranges))
     if remaining < 1:
         return None
-    for number, size in by_range:
+    for number, size in ranges:
         if remaining <= size:
-            hashes = hashed.where(range_of(F.col("hash")) == F.lit(number))
-            [row] = hashes.orderBy("hash").limit(remaining).agg(F.max("hash").alias("cut")).collect()
-            return int(row["cut"])
+            return number, remaining
         remaining -= size
-    raise AssertionError("the ranges hold all units")
+    raise AssertionError("the ranges hold all rows")
+
+
+def _nth(in_order: NDArray[np.int64], numbers: NDArray[np.int64], number: int, place: int) -> int:
+    return int(in_order[np.searchsorted(numbers, number) + place - 1])

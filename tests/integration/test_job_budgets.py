@@ -8,9 +8,21 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore
+from featurestore import (
+    Entity,
+    EntitySplit,
+    Feature,
+    FeatureDataLoader,
+    FeatureGroup,
+    FeatureStore,
+    OfflineStore,
+    RandomSplit,
+    TimeSplit,
+)
 from featurestore.columnar.rows import file_layout
+from featurestore.operations.training_sets import build
 from tests.conftest import Clock, OpenFeatureStore, spark_setting
+from tests.processes.spark_jobs import Jobs
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 LATER = datetime(2026, 11, 9, tzinfo=UTC)
@@ -27,21 +39,6 @@ TOTALS = FeatureGroup(
     expect={"min_rows": 1},
 )
 PERIOD = ("2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z")
-
-
-class Jobs:
-    """The jobs that a session has run."""
-
-    def __init__(self, spark: SparkSession) -> None:
-        self.spark = spark
-
-    def count(self) -> int:
-        return len(self.spark.sparkContext.statusTracker().getJobIdsForGroup())
-
-    def of(self, call: Callable[[], Any]) -> int:
-        before = self.count()
-        call()
-        return self.count() - before
 
 
 @contextmanager
@@ -164,3 +161,42 @@ def test_a_build_that_is_up_to_date_costs_a_pass_over_the_spine(
     with as_in_production(spark):
         # The fingerprint: the persisted spine, an aggregate, and its shuffle. The saved rows are checked without Spark.
         assert jobs.of(lambda: build() or pytest.fail("it was built again")) <= 3
+
+
+SPLITS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "by time": {"label": "late", "split": TimeSplit(test=0.2, validation=0.1)},
+    "by chance": {"label": "late", "split": RandomSplit(test=0.2, validation=0.1)},
+    "by entity": {"split": EntitySplit(test=0.2, validation=0.2), "missing": "drop"},
+}
+
+
+@pytest.mark.parametrize("what", [*SPLITS, "a sample"])
+def test_a_set_of_a_small_frame_costs_few_jobs(spark: SparkSession, store: OfflineStore, jobs: Jobs, what: str) -> None:
+    """Three count the frame and one fetches it; a sample costs three more. All else is done without Spark."""
+    options = SPLITS.get(what, {"sample_size": 50, "label": "late"})
+    with as_in_production(spark):
+        built = jobs.of(lambda: FeatureDataLoader(store).load_training_data(spine(spark), ["visits:pages"], **options))
+
+    assert built <= (4 if what in SPLITS else 7)
+
+
+@pytest.mark.parametrize("what", SPLITS)
+def test_a_set_of_any_other_frame_costs_eight_jobs(
+    spark: SparkSession, store: OfflineStore, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """Three count the frame, one joins and writes, and up to four find the cuts of the parts."""
+    monkeypatch.setattr(build, "_MOST_COLLECTED", 0)
+    with as_in_production(spark):
+        built = jobs.of(
+            lambda: FeatureDataLoader(store).load_training_data(spine(spark), ["visits:pages"], **SPLITS[what])
+        )
+
+    assert 4 <= built <= 8
+
+
+def spine(spark: SparkSession) -> DataFrame:
+    at = "timestamp'2026-11-02 10:00:00' + make_dt_interval(0, 0, 0, id)"
+    return spark.range(500).selectExpr(
+        "concat('u', id % 5) AS user_id", f"{at} AS event_timestamp", "id % 3 = 0 AS late"
+    )

@@ -15,9 +15,7 @@ import pyarrow.parquet as pq
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore, Settings
 from featurestore.cli import run
-from featurestore.definitions.lookup import Lookup
 from featurestore.operations.job_run import recorded_run
-from featurestore.stores.training_sets.manifests import GroupSnapshot, Manifest
 from tests.settings_folder import write_settings_folder
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -39,7 +37,7 @@ def open_store(folder: Path) -> FeatureStore:
 
 
 def written(fs: FeatureStore) -> OfflineStore:
-    """Definitions, values, a rejected row, a run in the ledger, and a saved training set with two versions."""
+    """Definitions, values, a rejected row, a run in the ledger, and two versions of a training set."""
     assert fs.plan([USER, STATS]).has_changes
     fs.apply([USER, STATS])
     store = fs.tenant("acme")
@@ -53,39 +51,20 @@ def written(fs: FeatureStore) -> OfflineStore:
     store.write_embedding("stats:emb", {"user_id": "bob"}, [1.0, 0.0], NOW - 3 * DAY)
     with recorded_run(store._scope, "upkeep"):
         pass
-    for version in (1, 2):
-        save_training_set(fs, version)
+    for _ in (1, 2):
+        save_training_set(store)
     return store
 
 
-def save_training_set(fs: FeatureStore, version: int) -> None:
-    """What building one would leave behind, because building one joins."""
-    rows = pa.table(
+def save_training_set(store: OfflineStore) -> None:
+    spine = pa.table(
         {
             "user_id": ["ann", "bob"],
-            "event_timestamp": pa.array([NOW, NOW - DAY], pa.timestamp("us", "UTC")),
+            "event_timestamp": pa.array([NOW, NOW - 5 * DAY], pa.timestamp("us", "UTC")),
             "bought": [True, False],
-            "score": [1.0, None],
-            "emb": pa.array([[0.5, 1.0], None], pa.list_(pa.float32())),
         }
     )
-    context = fs._context
-    table = context.training_sets.rows_table("acme", "churn", version)
-    assert table.native is not None
-    table.native.create(rows.schema)
-    table.native.append(rows)
-    group = GroupSnapshot(
-        name="stats", version=1, revision=1, table="stats", table_version=1, definition=STATS.to_json()
-    )
-    manifest = Manifest(
-        tenant_id="acme", name="churn", version=version, created_at=NOW, location=str(table), row_count=2,
-        content_hash="0" * 64, label="bought", timestamp_column="event_timestamp",
-        features=(Lookup("stats", ["score", "emb"]),), full_feature_names=False, known_at=None,
-        columns=tuple(rows.column_names), spine_columns=("user_id", "event_timestamp", "bought"),
-        key_columns=("user_id",), feature_columns=("score", "emb"), event_timestamp_columns=(), spine_fingerprint="0",
-        spine_rows_before_sampling=2, sample_size=None, seed=0, split=None, groups=(group,), code_version="1",
-    )  # fmt: skip
-    context.training_sets.publish(manifest)
+    FeatureDataLoader(store).load_training_data(spine, ["stats:score", "stats:emb"], label="bought", name="churn")
 
 
 def methods(folder: Path) -> None:

@@ -56,9 +56,9 @@ from featurestore.operations.definitions.plan import Plan, make_plan, read_defin
 from featurestore.operations.erasure.erase import ErasureCertificate
 from featurestore.operations.erasure.erasing import ErasedTable
 from featurestore.operations.jobs.backfill import PlannedWindow, describe_planned
+from featurestore.operations.saved_sets.diff import FeatureDiff, FeatureSummary
 from featurestore.operations.statistics.profile import GroupProfile
 from featurestore.operations.statistics.stats import describe_stats
-from featurestore.operations.training_sets.diff import FeatureDiff, FeatureSummary
 from featurestore.operations.upkeep.optimize import describe_optimized
 from featurestore.operations.upkeep.retain import describe_retention
 from featurestore.operations.upkeep.vacuum import describe_vacuumed

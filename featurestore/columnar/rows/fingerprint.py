@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -58,13 +59,33 @@ def content_fingerprint(table: pa.Table, columns: Sequence[str] | None = None) -
     ``frames.fingerprint.content_hash`` orders columns by name first; ``fingerprint_columns`` takes them as they come.
     Raises TypeError for a type that cannot be hashed.
     """
-    names = table.column_names if columns is None else columns
-    seeds = _hashed_rows([table.column(name) for name in names], [1, 2], table.num_rows).view(np.int64)
-    first, second = seeds
-    mixed = first ^ (second << np.int64(1))
-    xor = int(np.bitwise_xor.reduce(second)) if len(second) else 0
-    aggregates = f"{table.num_rows}:{_exact_sum(first)}:{xor}:{_exact_sum(mixed)}"
-    return hashlib.sha256(aggregates.encode()).hexdigest()
+    found = Fingerprint()
+    found.add(table, table.column_names if columns is None else columns)
+    return found.text
+
+
+@dataclass
+class Fingerprint:
+    """The same of rows that come a piece at a time, in any order."""
+
+    rows: int = 0
+    _sum: int = 0
+    _xor: int = 0
+    _mix: int = 0
+
+    def add(self, table: pa.Table, columns: Sequence[str]) -> None:
+        """Add rows by these columns; each piece must have the same columns."""
+        seeds = _hashed_rows([table.column(name) for name in columns], [1, 2], table.num_rows).view(np.int64)
+        first, second = seeds
+        self.rows += table.num_rows
+        self._sum += _exact_sum(first)
+        self._xor ^= int(np.bitwise_xor.reduce(second)) if len(second) else 0
+        self._mix += _exact_sum(first ^ (second << np.int64(1)))
+
+    @property
+    def text(self) -> str:
+        aggregates = f"{self.rows}:{self._sum}:{self._xor}:{self._mix}"
+        return hashlib.sha256(aggregates.encode()).hexdigest()
 
 
 def _exact_sum(values: NDArray[np.int64]) -> int:

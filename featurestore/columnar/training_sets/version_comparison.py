@@ -50,33 +50,33 @@ def compared(a: ValuesOfRows, b: ValuesOfRows) -> Compared:
     is_b = np.repeat([False, True], [a.spine.shape[1], b.spine.shape[1]])
     order = np.lexsort((is_b, *values[::-1], *spine[::-1]))
     spine, values, is_b = spine[:, order], values[:, order], is_b[order]
-    new_spine = _differs(spine)
-    new_values = new_spine | _differs(values)
+    new_spine = differs(spine)
+    new_values = new_spine | differs(values)
     spines, numbers = np.cumsum(new_spine, dtype=np.int64), np.cumsum(new_values, dtype=np.int64) - 1
     most = len(order)
     shared = np.minimum(np.bincount(numbers[~is_b], minlength=most), np.bincount(numbers[is_b], minlength=most))
-    copy = _place_in_run(new_values | _differs(is_b[None, :]))
+    copy = _place_in_run(new_values | differs(is_b[None, :]))
     unequal = copy >= shared[numbers]
     rest_a, rest_b = np.flatnonzero(unequal & ~is_b), np.flatnonzero(unequal & is_b)
     _, of_a, of_b = np.intersect1d(
         _pairs(spines[rest_a]), _pairs(spines[rest_b]), assume_unique=True, return_indices=True
     )
     changed = len(of_a)
-    differs = values[:, rest_a[of_a]] != values[:, rest_b[of_b]]
+    unlike = values[:, rest_a[of_a]] != values[:, rest_b[of_b]]
     return Compared(
         only_a=len(rest_a) - changed,
         only_b=len(rest_b) - changed,
         both=int(shared.sum()) + changed,
         changed=changed,
-        changed_values=tuple(differs.sum(axis=1).tolist()),
+        changed_values=tuple(unlike.sum(axis=1).tolist()),
     )
 
 
-def _differs(columns: NDArray[Any]) -> NDArray[np.bool_]:
+def differs(columns: NDArray[Any]) -> NDArray[np.bool_]:
     """Whether each row differs from the one before it; the first row does."""
-    differs = np.ones(columns.shape[1], bool)
-    differs[1:] = (columns[:, 1:] != columns[:, :-1]).any(axis=0)
-    return differs
+    found = np.ones(columns.shape[1], bool)
+    found[1:] = (columns[:, 1:] != columns[:, :-1]).any(axis=0)
+    return found
 
 
 def _place_in_run(begins: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -88,7 +88,7 @@ def _place_in_run(begins: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 def _pairs(spines: NDArray[np.int64]) -> NDArray[np.int64]:
     """For each row, a number of its spine and of its place among the rows of that spine."""
-    pairs: NDArray[np.int64] = (spines << np.int64(32)) | _place_in_run(_differs(spines[None, :]))
+    pairs: NDArray[np.int64] = (spines << np.int64(32)) | _place_in_run(differs(spines[None, :]))
     return pairs
 
 

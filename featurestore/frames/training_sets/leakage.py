@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 
+from featurestore.columnar.training_sets.leakage import SAMPLING_SEED
 from featurestore.frames.as_of.examples import identity
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.late_spark import Column, DataFrame, F, T
 
-
-@cache
-def _scalars() -> tuple[type[T.DataType], ...]:
-    return (T.NumericType, T.BooleanType, T.DatetimeType, T.StringType)
-
-
-_SAMPLING_SEED, _ROWS_SEED = 101, 102
+# Of the hash by which rows are held out in comparisons with the label.
+ROWS_SEED = 102
 _RESOLUTION = 1_000_000
 _MICROS_A_SECOND = 1e6
 _FIRST, _SECOND, _ROW = "__example_first", "__example_second", "__row"
@@ -87,13 +82,8 @@ def sampled(rows: DataFrame, spine: Sequence[str], size: int, total: int) -> Dat
     if total <= size:
         return rows
     threshold = _RESOLUTION * size // total
-    chosen = F.pmod(row_hash([column(name) for name in spine], _SAMPLING_SEED), F.lit(_RESOLUTION)) < F.lit(threshold)
+    chosen = F.pmod(row_hash([column(name) for name in spine], SAMPLING_SEED), F.lit(_RESOLUTION)) < F.lit(threshold)
     return rows.where(chosen).limit(2 * size)
-
-
-def is_comparable(kind: T.DataType) -> bool:
-    """Whether values of this type are compared with a label; arrays and embeddings are not."""
-    return isinstance(kind, _scalars())
 
 
 def comparable_values(rows: DataFrame, name: str) -> Column:
@@ -114,12 +104,5 @@ def comparable_values(rows: DataFrame, name: str) -> Column:
     return F.when(value.isNotNull(), F.xxhash64(value))
 
 
-def can_be_equal(rows: DataFrame, left: str, right: str) -> bool:
-    """Whether values of the two columns can be equal: both are numbers or booleans, or both have the same type."""
-    kinds = [rows.schema[name].dataType for name in (left, right)]
-    numbers = all(isinstance(kind, T.NumericType | T.BooleanType) for kind in kinds)
-    return numbers or kinds[0] == kinds[1]
-
-
 def hashed(names: Sequence[str]) -> Column:
-    return row_hash([column(name) for name in names], _ROWS_SEED)
+    return row_hash([column(name) for name in names], ROWS_SEED)

@@ -35,6 +35,20 @@ def length_columns(words: Mapping[str, str], inside: Column) -> list[Column]:
     return aggregates
 
 
+def row_bytes(words: Mapping[str, str]) -> Column:
+    """About what a row takes as Arrow holds it; ``words`` as in ``length_columns``, without nested types but lists."""
+    total = F.lit(16 * len(words)).cast("bigint")
+    for name, word in words.items():
+        value = column(name)
+        if word == "array<string>":
+            total = total + F.coalesce(F.octet_length(F.array_join(value, "")) + 4 * F.size(value), F.lit(0))
+        elif word.startswith("array<"):
+            total = total + F.coalesce(8 * F.size(value), F.lit(0))
+        elif _is_text(word) or word == "binary":
+            total = total + F.coalesce(F.octet_length(value), F.lit(0))
+    return total
+
+
 def _sum(lengths: Column, inside: Column) -> Column:
     return F.coalesce(F.sum(F.when(inside, lengths)), F.lit(0))
 

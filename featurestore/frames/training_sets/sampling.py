@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from featurestore.errors import SpineError
+from featurestore.columnar.training_sets.sampling import MOST_STRATA, check_strata, largest_remainders
 from featurestore.frames.columns import column
 from featurestore.frames.hash_order import hash_of, range_of
 from featurestore.late_spark import Column, DataFrame, F, W
 
-# More strata than these are not classes but identities, and their counts are no longer a small table.
-MOST_STRATA = 1_000
-_STRATUM, _FIRST, _SECOND, _RANGE, _PLACE = "__stratum", "__hash_1", "__hash_2", "__range", "__place"
+_STRATUM, _FIRST, _SECOND = "__stratum", "__hash_1", "__hash_2"
+_RANGE, _PLACE, _MEASURE = "__range", "__place", "__measure"
 
 
 def sample_rows(frame: DataFrame, size: int, seed: int, stratify_by: Sequence[str] = ()) -> DataFrame:
@@ -21,8 +22,25 @@ def sample_rows(frame: DataFrame, size: int, seed: int, stratify_by: Sequence[st
     ``stratify_by`` keeps the share of each combination of these columns' values, nulls included, to within one row: a
     stratum of n of N rows gets ``size * n / N`` rows, rounded down, and the remaining rows go one each to the largest
     remainders (Hamilton's method; ties to the larger stratum, then by its hash). Raises SpineError for more than 1,000
-    strata. Runs two jobs over the frame, which count rows; only the few rows in the range of a cut are sorted.
+    strata. Runs one job over the frame, which counts rows, and with strata two; only the few rows in the range of a cut
+    are sorted.
     """
+    return sample_of(frame, size, seed, stratify_by).rows
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample: ``total``, the rows of the whole frame, and ``largest``, the greatest ``measure`` of one of them."""
+
+    rows: DataFrame
+    total: int
+    largest: int
+
+
+def sample_of(
+    frame: DataFrame, size: int, seed: int, stratify_by: Sequence[str] = (), measure: Column | None = None
+) -> Sample:
+    """The same, with what is counted on the way; ``measure``: a whole number of each row."""
     strata = [part for name in stratify_by for part in (column(name).isNull(), column(name))]
     first = hash_of(frame.columns, seed)
     hashed = frame.select(
@@ -32,16 +50,20 @@ def sample_rows(frame: DataFrame, size: int, seed: int, stratify_by: Sequence[st
         # Rows that tie in both hashes are copies of one row, so either will do.
         hash_of(frame.columns, seed + 1).alias(_SECOND),
         range_of(first).alias(_RANGE),
+        (F.lit(0) if measure is None else measure).alias(_MEASURE),
     )
-    counted = hashed.groupBy(_STRATUM).count().limit(MOST_STRATA + 1).collect()
-    if len(counted) > MOST_STRATA:
-        raise SpineError(
-            f"stratify_by {list(stratify_by)} gives more than {MOST_STRATA} strata; name columns of fewer values"
-        )
-    quotas = largest_remainders({row[_STRATUM]: row["count"] for row in counted}, size)
+    if strata:
+        # Before ranges are counted, which of too many strata would be too many.
+        check_strata(hashed.select(_STRATUM).distinct().limit(MOST_STRATA + 1).count(), stratify_by)
+    counted = hashed.groupBy(_STRATUM, _RANGE)
+    ranges = counted.agg(F.count(F.lit(1)).alias("count"), F.max(_MEASURE).alias(_MEASURE)).collect()
+    counts: Counter[int] = Counter()
+    for row in ranges:
+        counts[row[_STRATUM]] += row["count"]
+    quotas = largest_remainders(counts, size)
     if not quotas:
-        return frame
-    cuts = _cuts(quotas, hashed.groupBy(_STRATUM, _RANGE).count().collect())
+        return Sample(frame, 0, 0)
+    cuts = _cuts(quotas, ranges)
     cut_range = _by_stratum({key: number for key, (number, _) in cuts.items()})
     rest = _by_stratum({key: count for key, (_, count) in cuts.items()})
     below_cut = hashed.where(F.col(_RANGE) < cut_range)
@@ -49,19 +71,8 @@ def sample_rows(frame: DataFrame, size: int, seed: int, stratify_by: Sequence[st
         _PLACE, F.row_number().over(W.partitionBy(_STRATUM).orderBy(_FIRST, _SECOND))
     )
     chosen = below_cut.unionByName(around_cut.where(F.col(_PLACE) <= rest).drop(_PLACE))
-    return chosen.select(*(column(name) for name in frame.columns))
-
-
-def largest_remainders(counts: Mapping[Any, int], size: int) -> dict[Any, int]:
-    """The quota of each key, each within one of its exact share; they sum to ``size``, or to all if there are fewer."""
-    total = sum(counts.values())
-    if not total:
-        return {}
-    size = min(size, total)
-    quotas = {key: size * count // total for key, count in counts.items()}
-    unassigned = size - sum(quotas.values())
-    by_remainder = sorted(counts, key=lambda key: (-(size * counts[key] % total), -counts[key], key))
-    return quotas | {key: quotas[key] + 1 for key in by_remainder[:unassigned]}
+    largest = max(int(row[_MEASURE]) for row in ranges)
+    return Sample(chosen.select(*(column(name) for name in frame.columns)), counts.total(), largest)
 
 
 def _cuts(quotas: Mapping[int, int], ranges: Iterable[Any]) -> dict[int, tuple[int, int]]:

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from featurestore.columnar.training_sets.splits import EMBARGO, SPLIT, no_timestamps, shares_of
 from featurestore.definitions.training_set import EntitySplit, RandomSplit, TimeSplit
 from featurestore.definitions.values.durations import microseconds
 from featurestore.definitions.values.time_window import from_micros, to_micros
-from featurestore.errors import SpineError
 from featurestore.frames.columns import column
-from featurestore.frames.hash_order import cuts, hash_of
+from featurestore.frames.hash_order import count_ranges, cuts, hash_of
 from featurestore.frames.timestamps import instant
 from featurestore.late_spark import Column, DataFrame, F
-
-SPLIT = "split"
-PARTS = ("train", "validation", "test")
-# The column's value for a row in the gap before a later part.
-EMBARGO = "embargo"
 
 
 def time_boundaries(frame: DataFrame, timestamp_column: str, split: TimeSplit) -> tuple[datetime | None, datetime]:
@@ -28,15 +23,12 @@ def time_boundaries(frame: DataFrame, timestamp_column: str, split: TimeSplit) -
     """
     if split.test_from is not None:
         return split.validation_from, split.test_from
-    assert split.test is not None
-    validation = split.validation or 0.0
-    shares = [1 - split.test - validation, 1 - split.test]
-    quantiles = F.percentile(F.unix_micros(column(timestamp_column)), shares).alias("micros")
+    quantiles = F.percentile(F.unix_micros(column(timestamp_column)), shares_of(split)).alias("micros")
     micros = frame.agg(quantiles).collect()[0]["micros"]
     if micros is None:
-        raise SpineError("the spine has no timestamps to split by")
+        raise no_timestamps()
     instants = [from_micros(round(cut)) for cut in micros]
-    return (instants[0] if validation else None), instants[1]
+    return (instants[0] if split.validation else None), instants[1]
 
 
 def split_by_time(
@@ -70,15 +62,15 @@ def hash_cuts(
 ) -> tuple[int | None, int | None]:
     """The cuts of the hash of these columns: test up to the first, validation up to the second, train beyond.
 
-    A random split cuts the rows, an entity split the distinct values of the columns, each at the exact number, rounded
-    to the nearest. None means no such part. Runs two jobs, and one more for each cut.
+    A random split cuts the rows, an entity split the distinct hashes of the columns, each at the exact number, rounded
+    to the nearest. None means no such part. Runs two jobs.
     """
-    keys = frame.select(*(column(name) for name in columns))
-    units = keys.distinct() if isinstance(split, EntitySplit) else keys
-    number = units.count()
+    hashes, distinct = frame.select(hash_of(columns, seed).alias("hash")), isinstance(split, EntitySplit)
+    ranges = count_ranges(hashes, distinct=distinct)
+    number = sum(count for _, count in ranges)
     test = round(number * split.test)
     validation = round(number * split.validation)
-    until_test, until_validation = cuts(units, columns, seed, [test, test + validation])
+    until_test, until_validation = cuts(hashes, ranges, [test, test + validation], distinct=distinct)
     return until_test, (until_validation if validation else None)
 
 

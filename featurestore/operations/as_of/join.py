@@ -117,6 +117,10 @@ class LocalSpine:
         instants = spine_instants(rows, request.timestamp_column, scope.settings.timestamp_zone)
         return cls(rows, instants, join_files(scope, request, bounds_of(instants)))
 
+    def joined(self) -> pa.Table:
+        """The spine's rows followed by the lookups' columns, joined in this process."""
+        return _appended(self.rows, joined_in_process(self.rows, self.instants, self.files.lookups))
+
     def choose(self, scope: Scope, host: Host | None) -> HostChoice:
         facts = JoinFacts(
             has_local_spine=True,

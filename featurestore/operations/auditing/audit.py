@@ -1,41 +1,37 @@
 """The leakage audit of a built training set: whether its values could have been known at each row's time.
 
 The audit makes a fixed number of passes over the rows: one counts everything, one hashes rows to find doubled ones, and
-one samples. What needs more than counting (comparing features with the label, joining by other rules) uses the sample.
+two sample. What needs more than counting (comparing features with the label, joining by other rules) uses the sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from featurestore.columnar.training_sets.leakage import can_be_equal, is_comparable
 from featurestore.definitions.finding import Finding
-from featurestore.frames.as_of.spine import instant_column, with_instants
 from featurestore.frames.training_sets.label_agreement import Values, agreement, is_many_numbers
-from featurestore.frames.training_sets.leakage import (
-    can_be_equal,
-    comparable_values,
-    doubled,
-    hashed,
-    is_comparable,
-    overview,
-    sampled,
-)
-from featurestore.late_spark import DataFrame, F
+from featurestore.late_spark import DataFrame
 from featurestore.operations.auditing import audit_findings as findings
 from featurestore.operations.auditing.audit_join import SpineSample, as_served, expired, lookups_of
+from featurestore.operations.auditing.audited_rows import (
+    AuditedRows,
+    SparkAuditedRows,
+    audited_rows,
+    keys_name,
+    value_name,
+)
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import ResolvedLookup
-from featurestore.stores.training_sets.manifests import PART, Manifest
+from featurestore.stores.training_sets.manifests import Manifest
 
 # Sample sizes for joining again and for comparing with the label: they measure a share of one hundredth to within a
 # fifth of itself (two standard deviations).
 JOINED_ROWS, COMPARED_ROWS = 10_000, 20_000
-# Sets of at most this many rows are read once for all passes.
-_CACHED_ROWS = 10_000
 # The values of all features together that are held in memory for the comparison.
 _COMPARED_VALUES = 4_000_000
 # The features of a lookup that are checked for a short TTL: those missing most often.
@@ -45,32 +41,20 @@ _ORDER = {"error": 0, "warning": 1, "info": 2}
 
 
 def audit_training_set(scope: Scope, manifest: Manifest) -> tuple[Finding, ...]:
-    """The findings on a saved version; errors first."""
-    return audit(scope, scope.training_sets.read_with_part(manifest), manifest)
+    """The findings on the written rows of a version, published or not; errors first, then warnings, then infos.
+
+    Only the newest part is joined again: the other parts were not built from the manifest's table versions.
+    """
+    return _findings(scope, audited_rows(scope, manifest), manifest)
 
 
 def audit(scope: Scope, rows: DataFrame, manifest: Manifest) -> tuple[Finding, ...]:
-    """The findings on written rows, published or not; errors first, then warnings, then infos.
-
-    ``rows`` has the manifest's columns. If it also has ``PART``, only the newest part is joined again: the other parts
-    were not built from the manifest's table versions.
-    """
-    if manifest.row_count > _CACHED_ROWS:
-        return _findings(scope, rows, manifest)
-    # Reading a table takes longer than computing on so few rows, so the audit reads it once.
-    cached = rows.persist()
-    try:
-        return _findings(scope, cached, manifest)
-    finally:
-        cached.unpersist()
+    """The same for a frame with the manifest's columns; without ``PART``, all its rows are joined again."""
+    return _findings(scope, SparkAuditedRows(manifest, scope.settings.timestamp_zone, rows), manifest)
 
 
-def _findings(scope: Scope, rows: DataFrame, manifest: Manifest) -> tuple[Finding, ...]:
-    instants = instant_column(rows)
-    timed = with_instants(rows, manifest.timestamp_column, scope.settings.timestamp_zone, instants)
-    counts = overview(
-        timed, instants, manifest.event_timestamp_columns, manifest.feature_columns, manifest.label
-    ).collect()[0]
+def _findings(scope: Scope, rows: AuditedRows, manifest: Manifest) -> tuple[Finding, ...]:
+    counts = rows.overview()
     if not counts["rows"]:
         return ()
     all_findings = [
@@ -109,18 +93,18 @@ def _lookup_names(manifest: Manifest) -> list[str]:
     return [name.removesuffix("__event_timestamp") for name in manifest.event_timestamp_columns]
 
 
-def _doubled(rows: DataFrame, manifest: Manifest, total: int) -> Iterator[Finding]:
+def _doubled(rows: AuditedRows, manifest: Manifest, total: int) -> Iterator[Finding]:
     example = list(dict.fromkeys((*manifest.key_columns, manifest.timestamp_column)))
-    counts = doubled(rows, example, manifest.spine_columns).collect()[0]
+    counts = rows.doubled(example)
     only_the_label = set(manifest.spine_columns) <= {*example, manifest.label}
-    finding = findings.doubled_rows(counts.asDict(), total, only_the_label)
+    finding = findings.doubled_rows(counts, total, only_the_label)
     if finding is not None:
         yield finding
 
 
-def _like_label(rows: DataFrame, manifest: Manifest, counts: Any) -> Iterator[Finding]:
+def _like_label(rows: AuditedRows, manifest: Manifest, counts: Any) -> Iterator[Finding]:
     label = manifest.label
-    if label is None or counts["one_label"] or not is_comparable(rows.schema[label].dataType):
+    if label is None or counts["one_label"] or not is_comparable(rows.words[label]):
         return
     labelled = counts["rows"] - counts["unlabelled"]
     if labelled < findings.MIN_ROWS:
@@ -130,13 +114,10 @@ def _like_label(rows: DataFrame, manifest: Manifest, counts: Any) -> Iterator[Fi
         output: lookup
         for lookup in lookups_of(manifest)
         for output in lookup.outputs.values()
-        if is_comparable(rows.schema[output].dataType)
+        if is_comparable(rows.words[output])
     }
     size = min(COMPARED_ROWS, max(findings.MIN_ROWS * 100, _COMPARED_VALUES // max(1, len(by_feature))))
-    sample = sampled(rows, manifest.spine_columns, size, counts["rows"]).where(
-        comparable_values(rows, label).isNotNull()
-    )
-    table = _in_memory(sample, label, by_feature, manifest.spine_columns)
+    table = rows.compared(label, by_feature, size, counts["rows"])
     values = _values(table, label)
     if len(values.array) < findings.MIN_ROWS:
         yield findings.not_compared(label, len(values.array))
@@ -147,8 +128,8 @@ def _like_label(rows: DataFrame, manifest: Manifest, counts: Any) -> Iterator[Fi
         agreement_with_label = agreement(
             _values(table, feature),
             values,
-            can_be_equal(rows, feature, label),
-            table.column(_entity(lookup)).to_numpy(),
+            can_be_equal(rows.words[feature], rows.words[label]),
+            table.column(keys_name(lookup)).to_numpy(),
             row_hashes,
         )
         finding = findings.like_label(feature, label, agreement_with_label, many_numbers)
@@ -156,38 +137,20 @@ def _like_label(rows: DataFrame, manifest: Manifest, counts: Any) -> Iterator[Fi
             yield finding
 
 
-def _in_memory(sample: DataFrame, label: str, by_feature: dict[str, ResolvedLookup], spine: Sequence[str]) -> pa.Table:
-    """The sample as numbers in memory: each feature, the label, and hashes of each lookup's keys and of the rows."""
-    entities = {_entity(lookup): hashed(list(lookup.keys.values())) for lookup in by_feature.values()}
-    return sample.select(
-        *(comparable_values(sample, name).alias(f"value {name}") for name in dict.fromkeys((label, *by_feature))),
-        *(keys.alias(name) for name, keys in entities.items()),
-        hashed(spine).alias("rows"),
-    ).toArrow()
-
-
-def _entity(lookup: ResolvedLookup) -> str:
-    return f"keys {list(lookup.keys.values())}"
-
-
 def _values(table: pa.Table, name: str) -> Values:
-    values = table.column(f"value {name}")
+    values = table.column(value_name(name))
     missing = values.is_null().to_numpy().astype(bool)
     if pa.types.is_floating(values.type):
         return Values(values.fill_null(np.nan).to_numpy(), missing)
     return Values(values.fill_null(0).to_numpy(), missing)
 
 
-def _joined_again(scope: Scope, rows: DataFrame, manifest: Manifest, counts: Any) -> Iterator[Finding]:
+def _joined_again(scope: Scope, rows: AuditedRows, manifest: Manifest, counts: Any) -> Iterator[Finding]:
     named = dict(zip(_lookup_names(manifest), lookups_of(manifest), strict=True))
     expiring = {name: features for name, lookup in named.items() if (features := _expiring(lookup, manifest, counts))}
     if manifest.known_at == "event" and not expiring:
         return
-    newest, total = rows, counts["rows"]
-    if PART in rows.columns:
-        newest, total = rows.where(F.col(PART) == F.lit(len(manifest.all_parts) - 1)), manifest.all_parts[-1].row_count
-    sample_rows = sampled(newest, manifest.spine_columns, JOINED_ROWS, total)
-    sample = SpineSample.of(scope, sample_rows, manifest)
+    sample = SpineSample.of(scope, rows, manifest, JOINED_ROWS, counts["rows"])
     if manifest.known_at != "event":
         for name, reality in zip(named, as_served(sample), strict=True):
             yield from _if_any(findings.known_later(name, reality, manifest.known_at))

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from featurestore.columnar.fixed_width import as_numpy, plain_values
+from featurestore.columnar.ranks import one_array
+from featurestore.columnar.rows.fingerprint import row_hashes
+from featurestore.columnar.schema import feature_fields
+from featurestore.columnar.training_sets.missing import with_missing
+from featurestore.columnar.training_sets.percentiles import percentiles
 from featurestore.frames.as_of.join_rules import KnownAt
-from featurestore.frames.as_of.spine import with_instants
-from featurestore.frames.columns import column
-from featurestore.frames.fingerprint import row_hash
-from featurestore.frames.schema import feature_fields
-from featurestore.frames.training_sets.missing import with_missing
-from featurestore.late_spark import Column, DataFrame, F, T
 from featurestore.operations.as_of.join import get_point_in_time
+from featurestore.operations.auditing.audited_rows import AT, AuditedRows, saved_name
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup, resolve_lookup
 from featurestore.stores.training_sets.manifests import Manifest
 
-_AT = "__at"
 AGE_PERCENTILES = (0.5, 0.9)
 _MICROS_A_SECOND = 1e6
 
@@ -71,24 +73,21 @@ class SpineSample:
     spine: pa.Table
 
     @classmethod
-    def of(cls, scope: Scope, rows: DataFrame, manifest: Manifest) -> SpineSample:
-        """Read the sample into memory; ``rows`` must be few enough for that."""
+    def of(cls, scope: Scope, rows: AuditedRows, manifest: Manifest, size: int, total: int) -> SpineSample:
+        """About ``size`` rows, which must be few enough for memory, of the ``total``."""
         lookups = tuple(_compared_part(lookup) for lookup in lookups_of(manifest))
-        timed = with_instants(rows, manifest.timestamp_column, scope.settings.timestamp_zone, _AT)
-        saved = [_content(lookup).alias(_saved(index)) for index, lookup in enumerate(lookups)]
-        table = timed.select(*(column(name) for name in manifest.key_columns), F.col(_AT), *saved).toArrow()
-        return cls(scope, manifest, lookups, table)
+        return cls(scope, manifest, lookups, rows.to_join_again(lookups, size, total))
 
-    def joined(self, lookups: Sequence[ResolvedLookup], known_at: KnownAt) -> DataFrame:
+    def joined(self, lookups: Sequence[ResolvedLookup], known_at: KnownAt) -> pa.Table:
         """The sample with the values of the lookups."""
         request = AsOfRequest(
             lookups=tuple(lookups),
-            timestamp_column=_AT,
+            timestamp_column=AT,
             known_at=known_at,
             with_timestamps=True,
             table_versions={(group.name, group.version): group.table_version for group in self.manifest.groups},
         )
-        joined: DataFrame = get_point_in_time(self.scope, self.spine, request, to="spark", host=None)
+        joined: pa.Table = get_point_in_time(self.scope, self.spine, request, to="arrow", host=None)
         return joined
 
 
@@ -99,19 +98,18 @@ def as_served(sample: SpineSample) -> list[Reality]:
     the same.
     """
     served = _filled(sample.joined(sample.lookups, "event"), sample)
-    figures = [F.count(F.lit(1)).alias("rows")]
-    for index, lookup in enumerate(sample.lookups):
-        differs = F.col(_saved(index)) != _content(lookup)
-        nothing = column(lookup.event_timestamp_output).isNull()
-        figures += [
-            F.count_if(differs).alias(f"other_{index}"),
-            F.count_if(differs & nothing).alias(f"nothing_{index}"),
-        ]
-    counts = served.agg(*figures).collect()[0]
-    return [Reality(counts["rows"], counts[f"other_{i}"], counts[f"nothing_{i}"]) for i in range(len(sample.lookups))]
+    return [_reality(served, index, lookup) for index, lookup in enumerate(sample.lookups)]
 
 
-def _filled(served: DataFrame, sample: SpineSample) -> DataFrame:
+def _reality(served: pa.Table, index: int, lookup: ResolvedLookup) -> Reality:
+    differs = as_numpy(one_array(served.column(saved_name(index)))) != row_hashes(
+        [served.column(lookup.outputs[name]) for name in lookup.features]
+    )
+    nothing = _is_null(served, lookup.event_timestamp_output)
+    return Reality(served.num_rows, int(differs.sum()), int((differs & nothing).sum()))
+
+
+def _filled(served: pa.Table, sample: SpineSample) -> pa.Table:
     """Fill missing values here, too, if the set's missing values were filled."""
     missing = sample.manifest.missing
     if missing in ("keep", "drop"):
@@ -122,12 +120,9 @@ def _filled(served: DataFrame, sample: SpineSample) -> DataFrame:
     return with_missing(served, names, missing)
 
 
-def _content(lookup: ResolvedLookup) -> Column:
-    return row_hash([column(lookup.outputs[name]) for name in lookup.features])
-
-
-def _saved(index: int) -> str:
-    return f"__saved_{index}"
+def _is_null(rows: pa.Table, name: str) -> NDArray[np.bool_]:
+    missing: NDArray[np.bool_] = as_numpy(one_array(rows.column(name)).is_null())
+    return missing
 
 
 def expired(sample: SpineSample, lookup: ResolvedLookup, features: Sequence[str]) -> dict[str, Expired]:
@@ -136,25 +131,18 @@ def expired(sample: SpineSample, lookup: ResolvedLookup, features: Sequence[str]
     built = _renamed(_only(lookup, features), "__built")
     older = [_renamed(_only(lasting, [name]), f"__older_{index}") for index, name in enumerate(features)]
     rows = sample.joined([built, *older], sample.manifest.known_at)
-    figures = [F.count(F.lit(1)).alias("rows")]
-    for index, name in enumerate(features):
-        missing = column(built.outputs[name]).isNull()
-        has_older = missing & column(older[index].outputs[name]).isNotNull()
-        age = F.unix_micros(F.col(_AT)) - F.unix_micros(column(older[index].event_timestamp_output))
-        figures += [
-            F.count_if(missing).alias(f"missing_{index}"),
-            F.count_if(has_older).alias(f"older_{index}"),
-            F.percentile(F.when(has_older, age / F.lit(_MICROS_A_SECOND)), list(AGE_PERCENTILES)).alias(
-                f"ages_{index}"
-            ),
-        ]
-    counts = rows.agg(*figures).collect()[0]
     return {
-        name: Expired(
-            counts["rows"], counts[f"missing_{index}"], counts[f"older_{index}"], tuple(counts[f"ages_{index}"] or ())
-        )
+        name: _expired(rows, built.outputs[name], older[index].outputs[name], older[index].event_timestamp_output)
         for index, name in enumerate(features)
     }
+
+
+def _expired(rows: pa.Table, built: str, older: str, older_event: str) -> Expired:
+    missing = _is_null(rows, built)
+    has_older = missing & ~_is_null(rows, older)
+    times = plain_values(one_array(rows.column(AT))) - plain_values(one_array(rows.column(older_event)))
+    ages = percentiles(times[has_older] / _MICROS_A_SECOND, AGE_PERCENTILES)
+    return Expired(rows.num_rows, int(missing.sum()), int(has_older.sum()), tuple(ages or ()))
 
 
 def _compared_part(lookup: ResolvedLookup) -> ResolvedLookup:
@@ -163,7 +151,7 @@ def _compared_part(lookup: ResolvedLookup) -> ResolvedLookup:
 
 
 def _is_array(lookup: ResolvedLookup, feature: str) -> bool:
-    return isinstance(feature_fields(lookup.group.feature(feature))[0].dataType, T.ArrayType)
+    return bool(pa.types.is_list(feature_fields(lookup.group.feature(feature))[0].type))
 
 
 def _only(lookup: ResolvedLookup, features: Sequence[str]) -> ResolvedLookup:

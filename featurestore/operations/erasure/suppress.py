@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from featurestore.columnar.erased.identities import ErasedEntities, with_suppressed
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import ConfigurationError
 from featurestore.frames.columns import column
@@ -113,6 +115,26 @@ def without_erased_entities(scope: Scope, rows: DataFrame, lookups: Lookups) -> 
     if SUPPRESSED not in marked.columns:
         return rows, 0
     return without_suppressed(marked), marked.where(column(SUPPRESSED)).count()
+
+
+def local_rows_without_erased(
+    scope: Scope, rows: pa.Table, suppressed: Sequence[Suppression], lookups: Lookups
+) -> tuple[pa.Table, int]:
+    """The same without Spark, for these suppressions. Keys of dates and instants are of the years 1 to 9999."""
+    ways = [(suppression, lookup) for suppression in suppressed for lookup in _distinct(lookups, suppression)]
+    if not ways:
+        return rows, 0
+    entities = [
+        ErasedEntities(
+            suppression.entity,
+            {key: lookup[key] for key in suppression.join_keys},
+            scope.context.suppressed.hashes(scope.tenant_id, suppression.entity),
+        )
+        for suppression, lookup in ways
+    ]
+    marked = with_suppressed(rows, scope.tenant_id, entities, checked_secret(scope, suppressed).pads)
+    kept = marked.filter(pc.invert(marked.column(SUPPRESSED))).drop_columns([SUPPRESSED])
+    return kept, rows.num_rows - kept.num_rows
 
 
 def suppressed_keys(scope: Scope, rows: DataFrame, suppression: Suppression, lookup: Mapping[str, str]) -> pa.Table:

@@ -1,1 +1,1 @@
-"""The rows of saved training sets as loading and comparing need them, by Spark or without it."""
+"""Load and compare saved training sets, by Spark or without it."""

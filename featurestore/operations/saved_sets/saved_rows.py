@@ -13,14 +13,14 @@ import pyarrow as pa
 from featurestore.columnar.spark_names import spark_name
 from featurestore.columnar.spine_checks import not_an_instant
 from featurestore.columnar.training_sets.saved_columns import Counts, Mask, in_order, is_equal, read_instants, taken
+from featurestore.columnar.training_sets.splits import PARTS, SPLIT
 from featurestore.errors import NotFoundError
 from featurestore.frames.as_of.spine import instant_name, with_instants
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.training_sets.memory_size import length_columns, lengths, longest
-from featurestore.frames.training_sets.splits import PARTS, SPLIT
 from featurestore.kinds.arrow_columns.reading import UndecidedError
-from featurestore.late_spark import Column, DataFrame, F
+from featurestore.late_spark import Column, DataFrame, F, StructType, T
 from featurestore.operations.context import Context
 from featurestore.stores.training_sets.local_rows import LocalRows
 from featurestore.stores.training_sets.manifests import Manifest
@@ -29,8 +29,11 @@ from featurestore.stores.training_sets.manifests import Manifest
 _COLUMNS_AT_ONCE = 16
 # Lists of other elements become whatever Spark and pandas make of them.
 _LISTS = ("array<float>", "array<double>", "array<string>")
-# Columns of these types are read by Spark.
-_NESTED = ("array<", "struct<", "map<", "void", "interval")
+# Columns of other types than these, decimals and lists are read by Spark.
+_SCALARS = (
+    *("boolean", "tinyint", "smallint", "int", "bigint", "float", "double"),
+    *("string", "binary", "date", "timestamp", "timestamp_ntz"),
+)
 
 
 class SavedRows(ABC):
@@ -116,8 +119,15 @@ def words_of(schema: pa.Schema) -> dict[str, str] | None:
     return words if all(map(_is_known, words.values())) else None
 
 
+def known_words(schema: StructType) -> dict[str, str] | None:
+    """The same for a schema of Spark; None also if a column has metadata, which Arrow would lose."""
+    words = {field.name: field.dataType.simpleString() for field in schema}
+    is_plain = not any(field.metadata or isinstance(field.dataType, T.UserDefinedType) for field in schema)
+    return words if is_plain and all(map(_is_known, words.values())) else None
+
+
 def _is_known(word: str) -> bool:
-    return word in _LISTS or not word.startswith(_NESTED)
+    return word in _SCALARS or word in _LISTS or word.startswith("decimal(")
 
 
 class SparkSavedRows(SavedRows):

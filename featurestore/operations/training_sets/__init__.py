@@ -1,1 +1,1 @@
-"""Build, extend, rebuild, load, compare, export and delete training sets."""
+"""Build, extend, rebuild, export and delete training sets."""

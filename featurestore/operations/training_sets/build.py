@@ -1,40 +1,47 @@
-"""Build a training set: sample, join as of, split, save, verify, audit, publish."""
+"""Build a training set: sample, join as of, split, save, verify, audit, publish; without Spark where it can be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
 
-from featurestore.definitions.finding import Finding
-from featurestore.errors import InvariantError, LeakageError
+from featurestore.columnar.training_sets.splits import SPLIT
+from featurestore.errors import InvariantError
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
+from featurestore.frames.training_sets.memory_size import row_bytes
 from featurestore.frames.training_sets.missing import with_missing
-from featurestore.frames.training_sets.sampling import sample_rows
-from featurestore.frames.training_sets.splits import SPLIT
-from featurestore.late_spark import Column, DataFrame, F, Observation, Row
+from featurestore.frames.training_sets.sampling import sample_of
+from featurestore.late_spark import Column, DataFrame, F, Observation, Row, to_arrow_schema
 from featurestore.operations.as_of.join import as_of_values
-from featurestore.operations.auditing.audit import audit
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import suppressions, without_erased_entities
 from featurestore.operations.erasure.training_sets import erase_again_from_set
-from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine
+from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine, local_spine
 from featurestore.operations.repeats.training_sets import up_to_date
-from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, made_from, with_split
+from featurestore.operations.saved_sets.saved_rows import known_words
+from featurestore.operations.training_sets.local_build import LocalExamples, LocalPart, local_examples, local_part
+from featurestore.operations.training_sets.parts import group_snapshots, made_from, with_split
+from featurestore.operations.training_sets.publish import (
+    Check,
+    WrittenRows,
+    check_sample,
+    lost_or_changed,
+    no_check,
+    publish,
+)
 from featurestore.operations.training_sets.request import TrainingSetPlan, check_columns
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.runner import this_runner
+from featurestore.stores.small_tables.suppression import Suppression
+from featurestore.stores.training_sets.local_rows import LocalRows, begin_in_tasks
 from featurestore.stores.training_sets.manifests import PART, GroupSnapshot, Manifest, PartSnapshot, SplitCuts
 
-# Called with the manifest of rows that are written but not published; raises if the rows are wrong.
-Check = Callable[[Manifest], None]
-
-
-def no_check(manifest: Manifest) -> None:
-    """Make no check beyond those of every build; for builds that are not compared with another."""
+# A spine of Spark that takes at most so many bytes here is joined and written here, which costs no more jobs. A driver
+# takes eight times as much from its executors unless it was told otherwise.
+_MOST_COLLECTED = 1 << 27
+_BYTES = "bytes"
 
 
 @dataclass(frozen=True)
@@ -54,20 +61,70 @@ def build_training_set(scope: Scope, spine: Spine, plan: TrainingSetPlan) -> Bui
     its rows are checked: they must be as many as the spine's, with the spine's own content unchanged. Raises
     SpineError, InvariantError.
     """
-    whole, is_local = as_spine(scope.context, spine, plan.join), not isinstance(spine, DataFrame)
+    erased = suppressions(scope)
+    if not isinstance(spine, DataFrame):
+        examples = local_examples(scope, local_spine(scope.context, spine, plan.join), plan, erased)
+        here = None if examples is None else local_part(scope, examples, plan)
+        if here is not None:
+            return _built_here(scope, here, plan, erased)
+    whole = as_spine(scope.context, spine, plan.join)
     check_columns(whole, plan)
-    whole, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
-    if plan.request.sample_size is None:
-        return build_parts(scope, [PartToBuild(whole, suppressed=suppressed, is_local=is_local)], plan)
+    remaining, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
     # Persist: the same rows must be counted, sampled and joined.
-    persisted = whole.persist()
+    persisted = remaining.persist()
     try:
-        rows = persisted.count()
-        sample = sample_rows(persisted, plan.request.sample_size, plan.request.seed, plan.request.strata)
-        part = PartToBuild(sample, sampled_from=rows, suppressed=suppressed, is_local=is_local)
-        return build_parts(scope, [part], plan)
+        part = _part(persisted, suppressed, plan, is_local=not isinstance(spine, DataFrame))
+        collected = _collected(scope, part)
+        here = None if collected is None else local_part(scope, collected, plan)
+        if here is None:
+            return build_parts(scope, [part], plan)
+        return _built_here(scope, here, plan, erased)
     finally:
         persisted.unpersist()
+
+
+def _built_here(scope: Scope, here: LocalPart, plan: TrainingSetPlan, erased: Sequence[Suppression]) -> Built:
+    """The version of examples that this process joins."""
+    content = made_from(scope.context, plan, here.asked, here.groups)
+    current = _current(scope, plan, content, here.groups)
+    if current is not None:
+        return Built(current, is_new=False)
+    scope.progress.host("in_process")
+    scope.progress.rows(0, here.examples.rows.num_rows)
+    return _erased_again(scope, publish(scope, here.joined(scope, plan), plan, made_from=content), plan, erased)
+
+
+def _current(
+    scope: Scope, plan: TrainingSetPlan, content: str | None, groups: Sequence[GroupSnapshot]
+) -> Manifest | None:
+    """The newest version if it is up to date, and another is not wanted; ``content``: None if none ever is."""
+    if content is None or plan.new_version:
+        return None
+    return up_to_date(scope, plan.request.name, content, groups, strict=plan.request.strict)
+
+
+def _part(spine: DataFrame, suppressed: int, plan: TrainingSetPlan, is_local: bool) -> PartToBuild:
+    """The spine, or its sample, measured."""
+    words, size = known_words(spine.schema), plan.request.sample_size
+    width = F.lit(None).cast("bigint") if words is None else row_bytes(words)
+    if size is None:
+        measured = spine.agg(*_content(spine.columns), F.coalesce(F.sum(width), F.lit(0)).alias(_BYTES)).collect()[0]
+        needed = None if words is None else measured[_BYTES]
+        return PartToBuild(spine, suppressed=suppressed, is_local=is_local, measured=measured, bytes=needed)
+    sample = sample_of(spine, size, plan.request.seed, plan.request.strata, F.coalesce(width, F.lit(0)))
+    needed = None if words is None else min(size, sample.total) * sample.largest
+    return PartToBuild(sample.rows, None, None, sample.total, suppressed, is_local, bytes=needed)
+
+
+def _collected(scope: Scope, part: PartToBuild) -> LocalExamples | None:
+    """The part's rows in this process; None if they are not known to fit, or if the join runs elsewhere."""
+    if part.is_local or not scope.context.is_native or scope.settings.as_of_host in ("in_tasks", "by_shuffle"):
+        return None
+    if part.bytes is None or part.bytes > _MOST_COLLECTED:
+        return None
+    rows = part.spine.toArrow().cast(to_arrow_schema(part.spine.schema, timezone="UTC"))
+    fingerprint = None if part.measured is None else fingerprint_text(part.measured)
+    return LocalExamples(rows, part.sampled_from, part.suppressed, fingerprint)
 
 
 @dataclass(frozen=True)
@@ -83,6 +140,10 @@ class PartToBuild:
     suppressed: int = 0
     # Whether the rows came from this process, and so fit in its memory.
     is_local: bool = False
+    # The rows' number and fingerprint, if they are persisted and were counted already.
+    measured: Row | None = None
+    # At most about what the rows take in this process; None if nobody knows.
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -122,21 +183,26 @@ def build_parts(
     version is up to date (``up_to_date``), it is returned before anything is joined; see ``TrainingSetPlan``.
     """
     # Persist: the same rows must be fingerprinted, bounded and joined.
-    persisted = [replace(part, spine=part.spine.persist()) for part in parts]
+    persisted = [part if part.measured else replace(part, spine=part.spine.persist()) for part in parts]
     erased = suppressions(scope)
     try:
-        fingerprinted = [_fingerprinted(scope, part, plan) for part in persisted]
-        content = _made_from(scope.context, fingerprinted, plan, base)
-        if content is not None and not plan.new_version:
-            name, strict = plan.request.name, plan.request.strict
-            current = up_to_date(scope, name, content, fingerprinted[0].groups, strict=strict)
-            if current is not None:
-                return Built(current, is_new=False)
-        joined = [_joined(scope, part, plan) for part in fingerprinted]
-        manifest = _publish(scope, joined, plan, parts[0], base, check, content)
+        measured = [_measured(scope, part, plan) for part in persisted]
+        content = _made_from(scope.context, measured, plan, base)
+        current = _current(scope, plan, content, measured[0].groups)
+        if current is not None:
+            return Built(current, is_new=False)
+        joined = [_joined(scope, part, plan) for part in measured]
+        rows = _RowsToWrite(scope, plan, joined, parts[0], base)
+        manifest = publish(scope, rows, plan, base, check, content)
     finally:
         for part in persisted:
-            part.spine.unpersist()
+            if part.measured is None:
+                part.spine.unpersist()
+    return _erased_again(scope, manifest, plan, erased)
+
+
+def _erased_again(scope: Scope, manifest: Manifest, plan: TrainingSetPlan, erased: Sequence[Suppression]) -> Built:
+    """The version as it is once no row of an entity is left that was erased since the suppressions ``erased``."""
     if suppressions(scope) == erased:
         return Built(manifest, is_new=True)
     # An erasure that began in the meantime may have searched the sets before this one was published.
@@ -145,7 +211,7 @@ def build_parts(
 
 
 @dataclass(frozen=True)
-class _Fingerprinted:
+class _Measured:
     """A part whose spine is counted and hashed, and the table versions that it will be joined with."""
 
     part: PartToBuild
@@ -153,18 +219,18 @@ class _Fingerprinted:
     groups: tuple[GroupSnapshot, ...]
 
 
-def _fingerprinted(scope: Scope, part: PartToBuild, plan: TrainingSetPlan) -> _Fingerprinted:
+def _measured(scope: Scope, part: PartToBuild, plan: TrainingSetPlan) -> _Measured:
     if part.join is not None:
         plan = replace(plan, join=part.join)
     snapshots = group_snapshots(scope.context, plan, part.table_versions or {})
-    before = part.spine.agg(*_content(part.spine.columns)).collect()[0]
-    _check_sample(part, before["rows"], plan)
+    before = part.measured or part.spine.agg(*_content(part.spine.columns)).collect()[0]
+    check_sample(plan, part.sampled_from, before["rows"])
     scope.progress.rows(0, before["rows"])
-    return _Fingerprinted(part, before, snapshots)
+    return _Measured(part, before, snapshots)
 
 
 def _made_from(
-    context: Context, parts: Sequence[_Fingerprinted], plan: TrainingSetPlan, base: Manifest | None
+    context: Context, parts: Sequence[_Measured], plan: TrainingSetPlan, base: Manifest | None
 ) -> str | None:
     """The hash by which a later build recognises the version; None for a rebuild and an extension."""
     if base is not None or plan.rebuilt_from is not None:
@@ -179,7 +245,7 @@ def _made_from(
     return made_from(context, plan, spine, asked.groups)
 
 
-def _joined(scope: Scope, asked: _Fingerprinted, plan: TrainingSetPlan) -> _Joined:
+def _joined(scope: Scope, asked: _Measured, plan: TrainingSetPlan) -> _Joined:
     part, before, snapshots = asked.part, asked.before, asked.groups
     spine = part.spine
     if part.join is not None:
@@ -188,160 +254,83 @@ def _joined(scope: Scope, asked: _Fingerprinted, plan: TrainingSetPlan) -> _Join
     fingerprint = _content(spine.columns)
     join = replace(plan.join, table_versions=versions)
     joined = as_of_values(scope, spine, join, is_local=part.is_local)
-    after, remaining = Observation(), Observation()
+    after = remaining = Observation()
     complete = with_missing(joined.observe(after, *fingerprint), plan.join.feature_columns, plan.request.missing)
-    rows, cuts = with_split(scope.context, spine, complete.observe(remaining, *fingerprint), plan)
+    if plan.request.missing == "drop":
+        remaining = Observation()
+        complete = complete.observe(remaining, *fingerprint)
+    rows, cuts = with_split(scope.context, spine, complete, plan)
     return _Joined(rows, before, after, remaining, snapshots, cuts)
 
 
-def _check_sample(part: PartToBuild, rows: int, plan: TrainingSetPlan) -> None:
-    if part.sampled_from is None or plan.request.sample_size is None:
-        return
-    if rows != min(plan.request.sample_size, part.sampled_from):
-        raise InvariantError(
-            f"training set {plan.request.name!r}: a sample of {plan.request.sample_size} of {part.sampled_from} rows "
-            f"came out with {rows}; the spine changed between two reads of it. Save or cache it first"
-        )
+@dataclass(frozen=True)
+class _RowsToWrite:
+    """The joined rows of all parts, after those of ``base``; see ``publish.Rows``. ``first``: the first part."""
 
+    scope: Scope
+    plan: TrainingSetPlan
+    parts: Sequence[_Joined]
+    first: PartToBuild
+    base: Manifest | None
+    saved: Observation = field(default_factory=Observation)
+    whole_spine: Observation = field(default_factory=Observation)
+    whole: Observation = field(default_factory=Observation)
 
-def _publish(
-    scope: Scope,
-    parts: Sequence[_Joined],
-    plan: TrainingSetPlan,
-    first: PartToBuild,
-    base: Manifest | None,
-    check: Check,
-    content: str | None,
-) -> Manifest:
-    version = scope.training_sets.next_version(scope.tenant_id, plan.request.name)
-    table = scope.training_sets.rows_table(scope.tenant_id, plan.request.name, version)
-    with _removed_unless_checked(scope.context, table):
-        manifest = _written(scope, version, parts, plan, first, base)
-        scope.step("training_set.written")
-        check(manifest)
-        manifest = manifest.model_copy(update={"audit": _audited(scope, table, manifest, plan), "made_from": content})
-        scope.training_sets.check_readable(manifest)
-    scope.step("training_set.checked")
-    scope.training_sets.publish(manifest)
-    scope.step("training_set.published")
-    return manifest
+    @property
+    def columns(self) -> list[str]:
+        return self.parts[0].rows.columns
 
+    @property
+    def spine_columns(self) -> list[str]:
+        added = {*self.plan.join.columns, *([SPLIT] if self.plan.request.split else [])}
+        return [name for name in self.columns if name not in added]
 
-@contextmanager
-def _removed_unless_checked(context: Context, table: DeltaTable) -> Iterator[None]:
-    """Remove a version's rows if a check of them fails: nobody would ever read or remove them.
+    def write(self, table: DeltaTable) -> None:
+        first = 0 if self.base is None else len(self.base.all_parts)
+        frames = [part.rows.withColumn(PART, F.lit(index + first)) for index, part in enumerate(self.parts)]
+        if self.base is not None:
+            before = self.scope.training_sets.read_with_part(self.base)
+            frames.insert(0, before.observe(self.saved, *_content(self.base.columns)))
+        rows = reduce(DataFrame.unionByName, frames)
+        observed = rows.observe(self.whole, *_content(self.columns))
+        if len(frames) > 1:
+            observed = observed.observe(self.whole_spine, *_content(self.spine_columns))
+        # The commit names its runner, so that an erasure can distinguish rows in progress from rows that a crash left.
+        saved = observed if len(frames) > 1 else observed.drop(PART)
+        if table.native is not None and known_words(saved.schema) is not None:
+            begin_in_tasks(table.native, saved, this_runner())
+        else:
+            table.append(saved, metadata=this_runner())
 
-    If another writer has written to the table in the meantime, its rows are not only this build's, and stay.
-    """
-    try:
-        yield
-    except Exception:
-        if table.exists() and table.version() == 0:
-            context.training_sets.remove_rows(context.files, table)
-        raise
-
-
-def _written(
-    scope: Scope,
-    version: int,
-    parts: Sequence[_Joined],
-    plan: TrainingSetPlan,
-    first: PartToBuild,
-    base: Manifest | None,
-) -> Manifest:
-    """Write the rows and compare them with the spine; return the manifest of the written rows, still without audit."""
-    now = scope.now()
-    sampled_from = first.sampled_from
-    table = scope.training_sets.rows_table(scope.tenant_id, plan.request.name, version)
-    columns = parts[0].rows.columns
-    added = {*plan.join.columns, *([SPLIT] if plan.request.split else [])}
-    spine_columns = [name for name in columns if name not in added]
-
-    saved = Observation()
-    frames = [part.rows.withColumn(PART, F.lit(index + _parts_of(base))) for index, part in enumerate(parts)]
-    if base is not None:
-        before = scope.training_sets.read_with_part(base)
-        frames.insert(0, before.observe(saved, *_content(base.columns)))
-    rows = reduce(DataFrame.unionByName, frames)
-    whole_spine, whole = Observation(), Observation()
-    observed = rows.observe(whole_spine, *_content(spine_columns)).observe(whole, *_content(columns))
-    # The commit names its runner, so that an erasure can distinguish rows in progress from rows that a crash left.
-    table.append(observed if len(frames) > 1 else observed.drop(PART), metadata=this_runner())
-
-    scope.progress.rows(whole.get["rows"], whole.get["rows"])
-    _check_unchanged(parts, plan, version)
-    if base is not None and fingerprint_text(saved.get) != base.content_hash:
-        raise InvariantError(
-            f"training set {plan.request.name!r}: the saved rows of version {base.version}, the version to extend, "
-            f"are not the rows that it was published with; version {version} is not published. Build a new set instead"
-        )
-    snapshots = (*(base.all_parts if base is not None else ()), *(part.snapshot for part in parts))
-    spine_rows = sum(part.before["rows"] for part in parts)
-    dropped = spine_rows - sum(part.snapshot.row_count for part in parts)
-    return Manifest(
-        tenant_id=scope.tenant_id,
-        name=plan.request.name,
-        version=version,
-        description=plan.request.description,
-        created_at=now,
-        location=str(table),
-        row_count=whole.get["rows"],
-        content_hash=fingerprint_text(whole.get),
-        label=plan.label,
-        timestamp_column=plan.join.timestamp_column,
-        features=tuple(lookup_of(lookup) for lookup in plan.join.lookups),
-        full_feature_names=plan.request.full_feature_names,
-        known_at=plan.join.known_at,
-        columns=tuple(columns),
-        spine_columns=tuple(spine_columns),
-        key_columns=plan.key_columns,
-        feature_columns=tuple(plan.join.feature_columns),
-        event_timestamp_columns=tuple(lookup.event_timestamp_output for lookup in plan.join.lookups),
-        spine_fingerprint=fingerprint_text(whole_spine.get),
-        spine_rows_before_sampling=whole.get["rows"] + dropped if sampled_from is None else sampled_from,
-        sample_size=plan.request.sample_size,
-        seed=plan.request.seed,
-        split=parts[0].split,
-        groups=parts[-1].groups,
-        code_version=scope.context.code_version,
-        label_lookup=None if plan.join.label is None else lookup_of(plan.join.label),
-        label_offset=timedelta(0) if plan.join.label is None else plan.join.label.offset,
-        stratify_by=plan.request.strata,
-        missing=plan.request.missing,
-        rows_dropped=dropped + (0 if base is None else base.rows_dropped),
-        expand_vectors=plan.request.expand_vectors,
-        rebuilt_from=plan.rebuilt_from,
-        extends=None if base is None else base.version,
-        parts=snapshots if len(snapshots) > 1 else (),
-        rows_suppressed=first.suppressed + (0 if base is None else base.rows_suppressed),
-    )
-
-
-def _audited(scope: Scope, table: DeltaTable, manifest: Manifest, plan: TrainingSetPlan) -> tuple[Finding, ...]:
-    """The audit's findings in the written rows; a strict plan raises LeakageError for any error or warning."""
-    findings = audit(scope, table.read(), manifest)
-    faults = [finding for finding in findings if finding.severity != "info"]
-    if plan.request.strict and faults:
-        lines = "".join(f"\n- {finding}" for finding in faults)
-        raise LeakageError(
-            f"training set {plan.request.name!r}: the audit found {len(faults)} faults; with strict=True "
-            f"version {manifest.version} is not published:{lines}"
-        )
-    return findings
-
-
-def _check_unchanged(parts: Sequence[_Joined], plan: TrainingSetPlan, version: int) -> None:
-    for part in parts:
-        if part.is_changed:
+    def checked(self, table: DeltaTable, version: int) -> WrittenRows:
+        """Compare what was observed of the rows as they were written with the spine, and with the files."""
+        for part in self.parts:
+            if part.is_changed:
+                raise lost_or_changed(self.plan, version, part.before["rows"], part.after.get["rows"])
+        files = LocalRows.of(table.native)
+        in_files = self.whole.get["rows"] if files is None else sum(file.rows for file in files.files)
+        if in_files != self.whole.get["rows"]:
+            raise lost_or_changed(self.plan, version, self.whole.get["rows"], in_files)
+        if self.base is not None and fingerprint_text(self.saved.get) != self.base.content_hash:
             raise InvariantError(
-                f"training set {plan.request.name!r}: the spine had {part.before['rows']} rows and "
-                f"{part.after.get['rows']} came out, or their own columns changed; version {version} is not "
-                "published. Please report this with the definitions"
+                f"training set {self.plan.request.name!r}: the saved rows of version {self.base.version}, the version "
+                f"to extend, are not the rows that it was published with; version {version} is not published. Build a "
+                "new set instead"
             )
-
-
-def _parts_of(base: Manifest | None) -> int:
-    return 0 if base is None else len(base.all_parts)
+        parts = tuple(part.snapshot for part in self.parts)
+        is_one = self.base is None and len(parts) == 1
+        return WrittenRows(
+            columns=tuple(self.columns),
+            spine_columns=tuple(self.spine_columns),
+            row_count=self.whole.get["rows"],
+            content_hash=fingerprint_text(self.whole.get),
+            spine_fingerprint=parts[0].spine_fingerprint if is_one else fingerprint_text(self.whole_spine.get),
+            parts=parts,
+            spine_rows=sum(part.before["rows"] for part in self.parts),
+            split=self.parts[0].split,
+            sampled_from=self.first.sampled_from,
+            suppressed=self.first.suppressed,
+        )
 
 
 def _content(columns: Sequence[str]) -> list[Column]:

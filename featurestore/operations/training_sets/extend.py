@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from featurestore.columnar.training_sets.missing import check_missing
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.types import LOSSLESS_WIDENING
 from featurestore.errors import IncompatibleChangeError
 from featurestore.frames.columns import column
-from featurestore.frames.training_sets.missing import check_missing
 from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import without_erased_entities
@@ -32,7 +32,7 @@ def extend_training_set(scope: Scope, manifest: Manifest, spine: Spine) -> Manif
     """
     join = join_of_manifest(manifest, _defined_now(scope.context, manifest))
     plan = replace(plan_of_manifest(manifest), join=join, rebuilt_from=None)
-    check_missing(plan.request.missing, {field.name: field.dataType for field in plan.feature_types})
+    check_missing(plan.request.missing, plan.feature_words)
     added = spine_of_manifest(scope.context, manifest, spine, join)
     check_columns(added, plan)
     new, suppressed = without_erased_entities(scope, added, join.key_lookups)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from pickle import PicklingError
 
+from featurestore.columnar.training_sets.splits import PARTS, SPLIT
 from featurestore.definitions.lookup import listed
 from featurestore.definitions.training_set import Split
 from featurestore.display.description import Display, Mark, Table, count, counted
@@ -20,7 +21,6 @@ from featurestore.frames.text.chat import ALL, LEFT_OUT, REFUSED, ChatFormat, ch
 from featurestore.frames.text.chat_template import check_template
 from featurestore.frames.text.json_lines import LINE_END
 from featurestore.frames.training_sets.sampling import sample_rows
-from featurestore.frames.training_sets.splits import PARTS, SPLIT
 from featurestore.late_spark import DataFrame, F
 from featurestore.operations.as_of.join import as_of_values
 from featurestore.operations.context import Context, Scope

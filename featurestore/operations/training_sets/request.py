@@ -8,18 +8,19 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from featurestore.columnar.names import without_case
+from featurestore.columnar.schema import values_schema
+from featurestore.columnar.spark_names import spark_name
 from featurestore.columnar.spine_checks import check_outputs
+from featurestore.columnar.training_sets.missing import check_missing
+from featurestore.columnar.training_sets.splits import SPLIT
 from featurestore.definitions.lookup import Lookup, listed
 from featurestore.definitions.names import check_name, is_unicode, parse_reference
 from featurestore.definitions.training_set import EntitySplit, Missing, Split, TrainingSetDefinition
 from featurestore.definitions.values.durations import parse_duration
 from featurestore.errors import DefinitionError, InvalidArgumentError, SpineError, nearest
 from featurestore.frames.as_of.spine_types import check_saved
-from featurestore.frames.schema import values_schema
 from featurestore.frames.text.chat import FormatFunction
-from featurestore.frames.training_sets.missing import check_missing
-from featurestore.frames.training_sets.splits import SPLIT
-from featurestore.late_spark import DataFrame, StructType
+from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context
 from featurestore.operations.reading.request import (
     AsOfRequest,
@@ -139,14 +140,13 @@ class ExamplesPlan:
         return tuple(dict.fromkeys(name for lookup in self.join.lookups for name in lookup.keys.values()))
 
     @property
-    def feature_types(self) -> StructType:
-        """The features' output columns with their types."""
-        types = StructType()
+    def feature_words(self) -> dict[str, str]:
+        """The features' output columns with the words for their Spark types."""
+        words: dict[str, str] = {}
         for lookup in self.join.lookups:
             schema = values_schema(lookup.group)
-            for name in lookup.features:
-                types.add(lookup.outputs[name], schema[name].dataType)
-        return types
+            words |= {lookup.outputs[name]: spark_name(schema.field(name).type) for name in lookup.features}
+        return words
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def plan_training_set(context: Context, request: TrainingSetRequest, *, new_vers
         raise InvalidArgumentError(f"description is {description!r}; give a text, or leave it out")
     examples = plan_examples(context, request)
     plan = TrainingSetPlan(request, examples.join, examples.label, new_version=new_version)
-    check_missing(request.missing, {field.name: field.dataType for field in plan.feature_types})
+    check_missing(request.missing, plan.feature_words)
     return plan
 
 
@@ -258,28 +258,33 @@ def _with_label(context: Context, plan: ExamplesPlan, offset: timedelta) -> Exam
 def check_columns(spine: DataFrame, plan: ExamplesPlan) -> None:
     """Raise SpineError if the spine cannot be joined, labelled, sampled, split or saved as planned."""
     check_joinable(spine, plan.join)
+    check_saved(spine.schema)
+    check_named(spine.columns, plan)
+
+
+def check_named(columns: Sequence[str], plan: ExamplesPlan) -> None:
+    """The part of the same check that is about the names of a spine's columns alone."""
     outputs = [*plan.join.columns, *([SPLIT] if plan.request.split else [])]
-    check_outputs(spine.columns, outputs)
-    unsaveable = [name for name in spine.columns if _FORBIDDEN_IN_NAMES & set(name)]
+    check_outputs(columns, outputs)
+    unsaveable = [name for name in columns if _FORBIDDEN_IN_NAMES & set(name)]
     if unsaveable:
         raise SpineError(f"spine: columns {unsaveable} hold a space or one of ,;{{}}()= ; rename them to save the set")
-    reserved = [name for name in spine.columns if without_case(name) == PART]
+    reserved = [name for name in columns if without_case(name) == PART]
     if reserved:
         raise SpineError(f"spine: column {reserved[0]!r} has a name that saved sets use themselves; rename it")
-    check_saved(spine.schema)
     if plan.join.label is None and plan.label is not None:
-        _check_label(spine, plan, plan.label)
+        _check_label(columns, plan, plan.label)
     split = plan.request.split
     by = split.by if isinstance(split, EntitySplit) else ()
     for option, names in (("stratify_by", plan.request.strata), ("split by", by)):
         for name in names:
-            if name not in spine.columns:
-                raise SpineError(f"{option} {name!r} is not a column of the spine. {nearest(name, spine.columns)}")
+            if name not in columns:
+                raise SpineError(f"{option} {name!r} is not a column of the spine. {nearest(name, columns)}")
 
 
-def _check_label(spine: DataFrame, plan: ExamplesPlan, label: str) -> None:
-    if label not in spine.columns:
-        known = [name for name in spine.columns if name != plan.join.timestamp_column]
+def _check_label(columns: Sequence[str], plan: ExamplesPlan, label: str) -> None:
+    if label not in columns:
+        known = [name for name in columns if name != plan.join.timestamp_column]
         raise SpineError(
             f"label {label!r} is not a column of the spine; a feature as label is written 'group:feature'. "
             f"{nearest(label, known)}"

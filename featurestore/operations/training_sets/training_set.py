@@ -13,9 +13,7 @@ from featurestore.frames.training_sets.encodings import Encoding
 from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.repeats.exports import ExportedFolder
-from featurestore.operations.saved_sets.saved_rows import SavedRows, check_part, is_inside, saved_rows
-from featurestore.operations.training_sets.export import ExportFormat, export
-from featurestore.operations.training_sets.load import (
+from featurestore.operations.saved_sets.load import (
     DEFAULT_MAX_BYTES,
     TrainingFrame,
     TrainingMatrix,
@@ -23,6 +21,8 @@ from featurestore.operations.training_sets.load import (
     load_matrix,
     measure,
 )
+from featurestore.operations.saved_sets.saved_rows import SavedRows, check_part, is_inside, saved_rows
+from featurestore.operations.training_sets.export import ExportFormat, export
 from featurestore.stores.training_sets.manifests import Manifest
 
 

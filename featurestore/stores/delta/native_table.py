@@ -16,10 +16,10 @@ import deltalake
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import CommitFailedError, DeltaError
-from deltalake.transaction import AddAction, CommitProperties, RemoveAction
+from deltalake.transaction import AddAction, CommitProperties, RemoveAction, create_table_with_add_actions
 
 from featurestore.columnar.rows.file_layout import LIMITS, FileLimits
-from featurestore.errors import InvariantError, StorageError
+from featurestore.errors import InvariantError, StorageError, TableBusyError
 from featurestore.stores.delta.commit_checksum import complete_checksums
 from featurestore.stores.delta.data_files import DataFile, partition_text, write_files
 from featurestore.stores.delta.delta_log import DeltaLog, LogFile, checked, has_plain_files
@@ -171,6 +171,27 @@ class NativeTable(DeltaLog):
         return not any("delta.typeChanges" in field.metadata for field in table.schema().fields)
 
     @_writing
+    def begin(self, files: Sequence[DataFile], schema: pa.Schema, metadata: str) -> None:
+        """Create the table with these files, which were written into its folder, all in its first commit.
+
+        ``metadata``: the commit's user metadata. Raises TableBusyError, and removes the files, if another writer has
+        created the table.
+        """
+        if self._exists():
+            for file in files:
+                Path(self.path, file.path).unlink(missing_ok=True)
+            raise TableBusyError(
+                f"table {self.path}: another writer has created it meanwhile; nothing was written. Try again"
+            )
+        Path(self.path).mkdir(parents=True, exist_ok=True)
+        create_table_with_add_actions(
+            self.path,
+            deltalake.Schema.from_arrow(schema),
+            [_add_action(file) for file in files],
+            commit_properties=CommitProperties(custom_metadata=_custom_metadata(files, (), metadata)),
+        )
+
+    @_writing
     def append(
         self,
         rows: pa.Table,
@@ -273,17 +294,6 @@ class NativeTable(DeltaLog):
     ) -> None:
         added, removed = list(added), list(removed)
         now = int(datetime.now(UTC).timestamp() * 1000)
-        # As Spark's own commits say it.
-        custom: dict[str, Any] = {
-            "operationMetrics": {
-                "numFiles": str(len(added)),
-                "numOutputRows": str(sum(file.rows for file in added)),
-                "numOutputBytes": str(sum(file.bytes for file in added)),
-                "numRemovedFiles": str(len(removed)),
-            }
-        }
-        if metadata is not None:
-            custom["userMetadata"] = metadata
         for file in removed:
             if file.logged != quote(file.path, safe=_UNENCODED):
                 # The library encodes the path anew, and a file that is removed by another spelling stays.
@@ -292,10 +302,7 @@ class NativeTable(DeltaLog):
                     "differently, so only Spark can remove it; nothing was written. Set small_tables to 'spark' for "
                     "this write"
                 )
-        actions: list[AddAction | RemoveAction] = [
-            AddAction(file.path, file.bytes, file.partition, file.modified, data_change, file.statistics)
-            for file in added
-        ]
+        actions: list[AddAction | RemoveAction] = [_add_action(file, data_change) for file in added]
         actions += [
             RemoveAction(
                 path=file.path, data_change=data_change, deletion_timestamp=now, size=file.bytes,
@@ -304,7 +311,7 @@ class NativeTable(DeltaLog):
             for file in removed
         ]  # fmt: skip
         properties = CommitProperties(
-            custom_metadata=custom,
+            custom_metadata=_custom_metadata(added, removed, metadata),
             app_transactions=None if transaction is None else [deltalake.Transaction(*transaction)],
             # What was decided by the rows of this version is decided anew on the next one. A transaction need not be:
             # the library refuses one that another writer has committed meanwhile.
@@ -450,6 +457,23 @@ class NativeTable(DeltaLog):
             written += write_files(self.path, _typed(added, schema), by)
         if written or removed:
             self._commit(table, written, removed, is_decided=True)
+
+
+def _add_action(file: DataFile, data_change: bool = True) -> AddAction:
+    return AddAction(file.path, file.bytes, file.partition, file.modified, data_change, file.statistics)
+
+
+def _custom_metadata(added: Sequence[DataFile], removed: Sequence[LogFile], metadata: str | None) -> dict[str, Any]:
+    """What a commit says of itself, as Spark's own commits say it."""
+    custom: dict[str, Any] = {
+        "operationMetrics": {
+            "numFiles": str(len(added)),
+            "numOutputRows": str(sum(file.rows for file in added)),
+            "numOutputBytes": str(sum(file.bytes for file in added)),
+            "numRemovedFiles": str(len(removed)),
+        }
+    }
+    return custom if metadata is None else custom | {"userMetadata": metadata}
 
 
 def _typed(rows: pa.Table, schema: pa.Schema) -> pa.Table:

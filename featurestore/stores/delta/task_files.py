@@ -23,7 +23,9 @@ def write_in_tasks(
     rows: DataFrame, root: str, schema: pa.Schema, partition_by: Sequence[str], limits: FileLimits
 ) -> list[DataFile]:
     """Write the rows, each task's in their order; rows of one partition must be next to each other in a task."""
-    written = rows.mapInArrow(_writer(root, schema, tuple(partition_by), limits), _COLUMNS).toArrow().to_pylist()
+    # Spark would take names with dots and backticks apart.
+    numbered = rows.toDF(*(f"column_{place}" for place in range(len(rows.columns))))
+    written = numbered.mapInArrow(_writer(root, schema, tuple(partition_by), limits), _COLUMNS).toArrow().to_pylist()
     return [DataFile(**(file | {"partition": json.loads(file["partition"])})) for file in written]
 
 
@@ -49,7 +51,7 @@ def _written(
     current: tuple[str | None, ...] | None = None
     files: NewFiles | None = None
     for batch in batches:
-        for partition, rows in in_partitions(pa.Table.from_batches([batch]).cast(schema), by):
+        for partition, rows in in_partitions(_typed(batch, schema), by):
             values = tuple(partition.values())
             if files is None or values != current:
                 if files is not None:
@@ -58,3 +60,7 @@ def _written(
             files.append(rows)
     if files is not None:
         yield from files.close()
+
+
+def _typed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    return pa.Table.from_batches([batch]).rename_columns(schema.names).cast(schema)

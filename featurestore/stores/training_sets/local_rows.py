@@ -7,10 +7,41 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from featurestore.columnar.rows.file_layout import FileLimits
+from featurestore.late_spark import DataFrame, to_arrow_schema
+from featurestore.stores.delta.data_files import write_files
 from featurestore.stores.delta.delta_log import LogFile, Snapshot
 from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import NativeTable
+from featurestore.stores.delta.task_files import write_in_tasks
+from featurestore.stores.storage_faults import storage_errors
 from featurestore.stores.training_sets.manifests import PART
+
+# Sets are read whole or by columns, so that their row groups are larger than those of values, which are looked up.
+LIMITS = FileLimits(group_rows=1 << 17, group_bytes=1 << 26, file_bytes=1 << 27)
+
+
+def begin_table(table: NativeTable, rows: pa.Table, metadata: str) -> None:
+    """Create the table of a set's rows, with these rows in its first commit; ``metadata``: the commit's."""
+    saved = rows.cast(_as_saved(rows.schema))
+    table.begin(write_files(table.path, saved, (), LIMITS), saved.schema, metadata)
+
+
+def begin_in_tasks(table: NativeTable, rows: DataFrame, metadata: str) -> None:
+    """The same for rows of Spark, whose tasks write the files."""
+    schema = _as_saved(to_arrow_schema(rows.schema, timezone="UTC"))
+    with storage_errors(table.path):
+        files = write_in_tasks(rows, table.path, schema, (), LIMITS)
+    table.begin(files, schema, metadata)
+
+
+def _as_saved(schema: pa.Schema) -> pa.Schema:
+    """The columns as a table has them: each may hold nulls, and each list, whatever is known of these rows."""
+    return pa.schema([(field.name, _with_nulls(field.type)) for field in schema])
+
+
+def _with_nulls(kind: pa.DataType) -> pa.DataType:
+    return pa.list_(kind.value_type) if pa.types.is_list(kind) else kind
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, TrainingSet
 from featurestore.errors import InvalidArgumentError, NotFoundError
 from featurestore.frames.training_sets.version_comparison import compared, most_frequent
-from featurestore.operations.training_sets.diff import FeatureSummary, TrainingSetDiff
+from featurestore.operations.saved_sets.diff import FeatureSummary, TrainingSetDiff
 from tests.conftest import Clock, OpenFeatureStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

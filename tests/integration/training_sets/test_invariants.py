@@ -72,13 +72,20 @@ def test_a_value_from_the_future_stops_the_query(
     ],
     ids=["a row lost", "a row doubled", "a column changed", "one lost and one doubled"],
 )
-def test_a_spine_row_lost_doubled_or_changed_is_never_published(
-    loader: FeatureDataLoader, monkeypatch: pytest.MonkeyPatch, broken: Callable[[DataFrame], DataFrame]
+def test_a_spine_row_lost_doubled_or_changed_in_tasks_is_never_published(
+    settings: Settings,
+    loader: FeatureDataLoader,
+    spark: SparkSession,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: Callable[[DataFrame], DataFrame],
 ) -> None:
     join = build_training_set.as_of_values
     monkeypatch.setattr(
         build_training_set, "as_of_values", lambda *arguments, **options: broken(join(*arguments, **options))
     )
+    in_tasks = FeatureStore.open(settings.model_copy(update={"as_of_host": "in_tasks"}), spark=spark)
     with pytest.raises(InvariantError, match="is not published"):
-        loader.load_training_data(SPINE, ["stats:score"], label="late", name="broken")
+        FeatureDataLoader(in_tasks.tenant("acme")).load_training_data(
+            SPINE, ["stats:score"], label="late", name="broken"
+        )
     assert loader.list("broken") == []

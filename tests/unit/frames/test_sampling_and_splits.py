@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql import types as T
 
+from featurestore.columnar.training_sets.missing import check_missing
+from featurestore.columnar.training_sets.sampling import largest_remainders
 from featurestore.definitions.training_set import EntitySplit, Missing, RandomSplit
 from featurestore.errors import DefinitionError, InvalidArgumentError, SpineError
-from featurestore.frames.training_sets.missing import check_missing, with_missing
-from featurestore.frames.training_sets.sampling import largest_remainders, sample_rows
+from featurestore.frames.training_sets.missing import with_missing
+from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.frames.training_sets.splits import hash_cuts, split_by_hash, split_by_time
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -159,12 +160,12 @@ def test_missing_values_are_kept_dropped_or_filled(spark: SparkSession) -> None:
 
 
 FEATURE_TYPES = {
-    "score": T.DoubleType(),
-    "ratio": T.FloatType(),
-    "visits": T.LongType(),
-    "age": T.IntegerType(),
-    "plan": T.StringType(),
-    "born": T.DateType(),
+    "score": "double",
+    "ratio": "float",
+    "visits": "bigint",
+    "age": "int",
+    "plan": "string",
+    "born": "date",
 }
 
 

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from featurestore.columnar.rows import fingerprint
-from featurestore.columnar.rows.fingerprint import content_fingerprint, row_hashes, xxhash64
+from featurestore.columnar.rows.fingerprint import Fingerprint, content_fingerprint, row_hashes, xxhash64
 from featurestore.definitions.values.time_window import from_micros
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text, row_hash
 from featurestore.stores.arrow import to_spark
@@ -73,6 +73,10 @@ def test_hashes_are_sparks(spark: SparkSession, rows: list[dict[str, Any]], chun
     assert xxhash64(chunked.columns).tolist() == expected.column("all").to_pylist()
     assert row_hashes(chunked.columns, 7).tolist() == expected.column("row").to_pylist()
     assert content_fingerprint(chunked) == spark_fingerprint(spark, table, SCHEMA.names)
+    pieces = Fingerprint()
+    for first in range(0, len(rows), chunk):
+        pieces.add(table.slice(first, chunk), SCHEMA.names)
+    assert (pieces.rows, pieces.text) == (len(rows), content_fingerprint(table))
 
 
 def test_many_rows_have_the_fingerprint_of_spark(spark: SparkSession) -> None:
