@@ -64,7 +64,8 @@ def save_training_set(store: OfflineStore) -> None:
             "bought": [True, False],
         }
     )
-    FeatureDataLoader(store).load_training_data(spine, ["stats:score", "stats:emb"], label="bought", name="churn")
+    loader = FeatureDataLoader(store)
+    loader.load_training_data(spine, ["stats:score", "stats:emb"], label="bought", name="churn", new_version=True)
 
 
 def methods(folder: Path) -> None:
