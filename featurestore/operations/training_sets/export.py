@@ -11,7 +11,7 @@ from featurestore.frames.text.csv_cells import LINE_END as CSV_LINE_END
 from featurestore.frames.text.csv_cells import CsvOptions, csv_line, header_line, with_header
 from featurestore.frames.text.json_lines import LINE_END as JSON_LINE_END
 from featurestore.frames.text.json_lines import json_line
-from featurestore.late_spark import DataFrame, Observation, T
+from featurestore.late_spark import DataFrame, F, Observation, T
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.repeats.exports import ExportedFolder, ExportNote, check_is_same, is_there
 from featurestore.stores.files.arrow_files import write_arrow
@@ -124,10 +124,14 @@ def record_once(context: Context, record: ExportRecord) -> None:
 
 
 def _observed(rows: DataFrame) -> tuple[DataFrame, Observation | None]:
-    """The rows, hashed while they are written; None for the hash if their types cannot be hashed."""
-    if not can_be_hashed(rows.schema):
-        return rows, None
+    """The rows, hashed while they are written; None for the hash if their types cannot be hashed.
+
+    Of rows of this process that are not observed, Spark computes the lines before it divides them among tasks, so that
+    only the first file would have a header.
+    """
     observed = Observation()
+    if not can_be_hashed(rows.schema):
+        return rows.observe(observed, F.count(F.lit(1)).alias("rows")), None
     return rows.observe(observed, *fingerprint_columns([column(name) for name in sorted(rows.columns)])), observed
 
 

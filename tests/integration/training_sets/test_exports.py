@@ -178,6 +178,21 @@ def test_csv_is_read_by_pandas_duckdb_and_spark(exported: dict[str, Path], spark
     assert [row["text"] for row in by_spark] == [text or None for text in texts]
 
 
+@pytest.mark.parametrize("columns", [["n", "n + 1 AS next"], ["n", "map('a', n) AS counts"]])
+def test_each_csv_file_of_rows_of_this_process_begins_with_the_header(
+    columns: list[str], loader: FeatureDataLoader, spark: SparkSession, tmp_path: Path
+) -> None:
+    """Spark computes what it selects of such rows at once, before it divides them among tasks."""
+    rows = spark.createDataFrame(pd.DataFrame({"n": range(50)})).selectExpr(*columns)
+
+    folder = Path(loader.export(rows, str(tmp_path / "rows"), "csv"))
+
+    lines = [file.read_text(encoding="utf-8").splitlines() for file in folder.glob("*.csv")]
+    assert len(lines) > 1
+    assert {first for first, *_ in lines} == {",".join(rows.columns)}
+    assert sum(len(others) for _, *others in lines) == 50
+
+
 def test_json_lines_are_read_line_by_line_by_pyarrow_and_by_duckdb(exported: dict[str, Path]) -> None:
     files = sorted(exported["jsonl"].glob("*.jsonl"))
     lines = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines()]
