@@ -8,18 +8,18 @@ from urllib.parse import quote
 
 from pyarrow import fs
 
-# Hadoop's names of S3; Arrow knows only the first.
-_S3 = ("s3", "s3a", "s3n")
+# Hadoop's names of schemes, and Arrow's.
+_RENAMED = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 
 
 def library_uri(path: str) -> str:
-    """A table's URI as Arrow and delta-rs spell it, from Hadoop's spelling, which encodes no character.
+    """A URI as Arrow and delta-rs spell it, from Hadoop's spelling, which encodes no character.
 
     The libraries find credentials and endpoints in the environment.
     """
     scheme, _, rest = path.partition("://")
     store, slash, inner = rest.partition("/")
-    return f"{'s3' if scheme in _S3 else scheme}://{store}{slash}{quote(inner)}"
+    return f"{_RENAMED.get(scheme, scheme)}://{store}{slash}{quote(inner)}"
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,7 @@ def _duration(need: Need) -> timedelta:
 
 def _of_training_sets(context: Context) -> Iterator[Need]:
     """The files that saved training sets of all tenants need to be built again."""
+    now: datetime | None = None
     histories: dict[str, list[Commit]] = {}
     tables = {str(context.table(group).values): context.table(group).values for group in chosen_groups(context, None)}
     manifests = context.training_sets.manifests()
@@ -127,10 +128,10 @@ def _of_training_sets(context: Context) -> Iterator[Need]:
                 histories[table] = commits(tables[table])
             needed_since = first_removal(histories[table], version)
             if needed_since is not None:
+                # Once, and only if a set needs old files: it costs a job of Spark.
+                now = now or spark_now(context.spark)
                 needed_by = f"training set {manifest.name!r} v{manifest.version} of tenant {manifest.tenant_id!r}"
-                yield Need(
-                    spark_now(context.spark) - needed_since, f"{needed_by}, built from version {version} of {table},"
-                )
+                yield Need(now - needed_since, f"{needed_by}, built from version {version} of {table},")
 
 
 def _pinned(manifest: Manifest) -> set[tuple[str, int]]:

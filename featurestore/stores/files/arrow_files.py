@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote
 from uuid import uuid4
 
 import pyarrow as pa
@@ -13,9 +12,8 @@ from pyarrow import fs
 from featurestore.errors import ExportError
 from featurestore.late_spark import DataFrame, F, Observation, TaskContext, to_arrow_schema
 from featurestore.stores.files.exports import Staging, list_files
+from featurestore.stores.places import library_uri
 
-# Hadoop's names of schemes, and pyarrow's.
-_RENAMED = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 _REPORT = pa.schema([("path", pa.string()), ("rows", pa.int64()), ("bytes", pa.int64())])
 
 
@@ -91,7 +89,7 @@ def file_system(folder: str) -> tuple[Any, str]:
     if scheme == "file":
         return fs.LocalFileSystem(), rest
     try:
-        system_and_path: tuple[Any, str] = fs.FileSystem.from_uri(f"{_RENAMED.get(scheme, scheme)}://{quote(rest)}")
+        system_and_path: tuple[Any, str] = fs.FileSystem.from_uri(library_uri(folder))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise ExportError(
             f"{folder}: Arrow files are written by pyarrow, which cannot write there: {error}; possible: local paths, "
