@@ -14,7 +14,7 @@ from typing import Any
 from featurestore.config import Settings
 from featurestore.errors import ConfigurationError, InvalidArgumentError, RuntimeSetupError, shown
 from featurestore.late_spark import SparkFiles, SparkSession
-from featurestore.spark_start import java_with_log
+from featurestore.spark_start import ClassArchive, java_with_log
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
 SUPPORTED_JAVA = (17, 21, 25)
@@ -87,6 +87,9 @@ def open_session(
     environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("featurestore")
     properties = session_properties(settings, environ)
+    if "PYSPARK_GATEWAY_PORT" not in environ:
+        archive = ClassArchive.of(properties)
+        properties = archive.used(properties) if archive is not None and archive.is_there else properties
     for key, value in properties.items():
         builder = builder.config(key, value)
     with java_with_log(properties, settings.spark_log):

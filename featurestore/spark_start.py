@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,8 +25,80 @@ _PREFIX = "featurestore-spark-"
 _UNCAUGHT = re.compile(r"^Exception in thread .*", re.MULTILINE)
 _STACK = re.compile(r"^\s+at ")
 _LAST_LINES = 3
+# What says which jars Spark fetches, and what says what else is on Java's class path.
+_PACKAGES = ("spark.jars.packages", "spark.jars.excludes", "spark.jars.repositories", "spark.jars.ivySettings")
+_CLASS_PATH = "spark.driver.extraClassPath"
+_OPTIONS = "spark.driver.extraJavaOptions"
+_NOT_WITH = (_CLASS_PATH, "spark.jars", "spark.remote", "spark.submit.pyFiles")
 # A process has one Java for Spark, whoever started it.
 _log: Path | None = None
+
+
+@dataclass(frozen=True)
+class ClassArchive:
+    """Spark's and Delta's classes as Java holds them, in a file that Java maps: a start takes half the processor time.
+
+    Java leaves it aside, and starts as without it, if the file, the class path or Java itself is another than when it
+    was recorded. Spark need not look for Delta's jars either: they are on the class path. ``featurestore doctor``
+    records it, in ``spark.jars.ivy``; see https://docs.oracle.com/en/java/javase/17/vm/class-data-sharing.html.
+    """
+
+    file: Path
+
+    @classmethod
+    def of(cls, properties: Mapping[str, str]) -> ClassArchive | None:
+        """The archive for sessions with these properties, recorded or not.
+
+        None if they have none: for a session with executors of their own, or with jars that the user names.
+        """
+        master, java = properties.get("spark.master", ""), _java()
+        is_local = master == "local" or master.startswith("local[")
+        if not is_local or java is None or any(name in properties for name in _NOT_WITH):
+            return None
+        from pyspark import SparkContext, __version__
+
+        modules = java.parent.parent / "lib" / "modules"
+        is_of = [java, modules.stat().st_mtime_ns if modules.exists() else 0, SparkContext.__module__, __version__]
+        packages = [properties.get(name) for name in _PACKAGES]
+        key = hashlib.sha256(repr([*map(str, is_of), sys.modules["pyspark"].__file__, packages]).encode()).hexdigest()
+        return cls(Path(properties["spark.jars.ivy"]).absolute() / "classes" / f"{key[:16]}.jsa")
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it was recorded, and all jars that it was recorded with exist."""
+        return self.file.exists() and bool(jars := self._jars()) and all(map(os.path.exists, jars))
+
+    def used(self, properties: Mapping[str, str]) -> dict[str, str]:
+        """The properties of a session that starts from it."""
+        return self._properties(properties, self._jars(), f'"-XX:SharedArchiveFile={self.file}"')
+
+    def recording(self, properties: Mapping[str, str], jars: Sequence[str], file: Path) -> dict[str, str]:
+        """The properties of a session that writes the archive to ``file`` when its Java ends."""
+        return self._properties(properties, jars, f'"-XX:ArchiveClassesAtExit={file}"')
+
+    def publish(self, file: Path, jars: Sequence[str]) -> None:
+        """Make a recorded file the archive."""
+        listed = file.with_suffix(".jars")
+        listed.write_text("\n".join(jars))
+        listed.replace(self.file.with_suffix(".jars"))
+        file.replace(self.file)
+
+    def _jars(self) -> list[str]:
+        listed = self.file.with_suffix(".jars")
+        return listed.read_text().splitlines() if listed.exists() else []
+
+    @staticmethod
+    def _properties(properties: Mapping[str, str], jars: Sequence[str], option: str) -> dict[str, str]:
+        kept = {name: value for name, value in properties.items() if name not in _PACKAGES}
+        # Java's own words about an archive that does not fit would be news to nobody.
+        options = f"{option} -Xlog:cds=off -Xlog:cds+dynamic=off {properties.get(_OPTIONS, '')}".strip()
+        return kept | {_CLASS_PATH: os.pathsep.join(jars), _OPTIONS: options}
+
+
+def _java() -> Path | None:
+    home = os.environ.get("JAVA_HOME")
+    found = f"{home}/bin/java" if home else shutil.which("java")
+    return None if found is None else Path(found).resolve()
 
 
 def spark_log() -> Path | None:

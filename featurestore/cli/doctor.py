@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import pyarrow as pa
 
+from featurestore.cli import class_archive
 from featurestore.cli.doctor_checks import (
     PROBE_ROWS,
     REQUIRED_PACKAGES,
@@ -36,7 +38,7 @@ from featurestore.cli.doctor_checks import (
 )
 from featurestore.config import Settings
 from featurestore.errors import RuntimeSetupError
-from featurestore.session import check_java, open_session, session_properties, why_only_spark
+from featurestore.session import adopted_session, check_java, open_session, session_properties, why_only_spark
 from featurestore.spark_start import spark_log
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.layout import Layout
@@ -52,8 +54,9 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     """Yield each check as soon as it is made; stop after a failure that makes the rest pointless.
 
     First comes what works without Spark. Then a Spark session is started unless one is active, which fetches Delta's
-    jars if they are missing. Each writes and reads a table of three rows: in the warehouse if it is an existing folder,
-    under its ``_doctor`` if it is an object store, else in a temporary folder.
+    jars if they are missing; from then on, sessions start from an archive of Java's classes (``ClassArchive``). With
+    and without Spark, a table of three rows is written and read: in the warehouse if it is an existing folder, under
+    its ``_doctor`` if it is an object store, else in a temporary folder.
     """
     yield judge_python(sys.version_info[:3])
     packages = judge_packages({name: _installed(name) for name in REQUIRED_PACKAGES})
@@ -70,6 +73,7 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     yield java
     if not java.ok:
         return
+    is_ours = adopted_session(None, environ) is None and not environ.get("SPARK_REMOTE")
     spark, session = _start(settings, environ)
     yield session
     if spark is None:
@@ -78,8 +82,14 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     folder = _jar_folder(properties.get("spark.jars.ivy", _ivy_folder(settings)))
     yield judge_jars(folder, _delta_jars(folder), "spark.jars.packages" in properties)
     yield judge_time_zone(properties["spark.sql.session.timeZone"])
-    yield _delta_round_trip(spark, warehouse)
-    yield _worker(spark)
+    round_trip, worker = _delta_round_trip(spark, warehouse), _worker(spark)
+    yield round_trip
+    yield worker
+    jars = [unquote(jar.removeprefix("file://")) for jar in properties.get("spark.jars", "").split(",") if jar]
+    if is_ours and round_trip.ok and worker.ok:
+        archive = class_archive.recorded(session_properties(settings, environ), jars)
+        if archive is not None:
+            yield archive
     if not is_native:
         yield _own_tables(settings, environ, spark)
 

@@ -142,6 +142,14 @@ def judge_worker(driver: str, worker: str | None, fault: str = "") -> Check:
     return Check.judged("worker Python", same, worker if same else f"{worker}, but the driver has {driver}", mend)
 
 
+def judge_class_archive(file: Path, is_new: bool, fault: str = "") -> Check:
+    """``fault``: why none could be recorded; Spark then starts as it does without one, so that nothing is to mend."""
+    name = "class archive"
+    if fault:
+        return Check(name, True, f"none: {fault}; each start of Spark takes about twice as long as with one")
+    return Check(name, True, f"{file} ({'recorded now' if is_new else 'recorded before'}; Spark starts from it)")
+
+
 def judge_own_tables(problems: Sequence[str]) -> Check:
     """``problems``: rows of the store's own tables that cannot be read, each with its remedy."""
     if not problems:
