@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 from jinja2.exceptions import SecurityError
 
+from featurestore.columnar.text.json_lines import one_line
 from featurestore.columnar.training_sets.splits import EMBARGO, PARTS
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.text.chat_template import compile_template
-from featurestore.frames.text.json_lines import one_line
 from featurestore.frames.text.value_text import inputs_text, value_text
 from featurestore.late_spark import Column, DataFrame, F, T, to_arrow_schema
 

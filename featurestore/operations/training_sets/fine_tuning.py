@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from pickle import PicklingError
 
+from featurestore.columnar.text.json_lines import LINE_END
 from featurestore.columnar.training_sets.splits import PARTS, SPLIT
 from featurestore.definitions.lookup import listed
 from featurestore.definitions.training_set import Split
@@ -19,17 +20,16 @@ from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_tex
 from featurestore.frames.rows.suppression import REASON
 from featurestore.frames.text.chat import ALL, LEFT_OUT, REFUSED, ChatFormat, chat_lines, missing_inputs
 from featurestore.frames.text.chat_template import check_template
-from featurestore.frames.text.json_lines import LINE_END
 from featurestore.frames.training_sets.sampling import sample_rows
 from featurestore.late_spark import DataFrame, F
 from featurestore.operations.as_of.join import as_of_values
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import without_erased_entities
+from featurestore.operations.exports.export import record_once
 from featurestore.operations.instants import argument_count
 from featurestore.operations.reading.request import Spine, as_spine, requested_columns
 from featurestore.operations.repeats.exports import is_there, taken
 from featurestore.operations.repeats.fine_tuning import check_is_same_set, written_before
-from featurestore.operations.training_sets.export import record_once
 from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, made_from, with_split
 from featurestore.operations.training_sets.request import ExamplesPlan, FineTuningRequest, check_columns, plan_examples
 from featurestore.stores.files.exports import full_path, new_folder
@@ -173,7 +173,7 @@ def load_for_fine_tuning(scope: Scope, spine: Spine, request: FineTuningRequest)
             record_once(scope.context, record)
             return _of_manifest(scope.context, record.path, written, is_up_to_date=True)
         scope.context.exports.record(record, scope.context.clock())
-        with new_folder(scope.spark, scope.files, request.path) as staging:
+        with new_folder(scope.context.files_at(record.path), request.path) as staging:
             rows, cuts = _joined(scope, spine, plan, groups)
             lines = _persisted(_chat_lines(rows, plan), stack)
             counts = _counts(lines, spine.rows, request)

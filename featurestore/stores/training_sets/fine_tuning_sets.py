@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from featurestore.columnar.text.json_lines import LINE_END
 from featurestore.definitions.lookup import Lookup
 from featurestore.errors import InvariantError
 from featurestore.frames.text.chat import ALL
-from featurestore.frames.text.json_lines import LINE_END
 from featurestore.late_spark import DataFrame, F
 from featurestore.stores.files.exports import Staging, WrittenFile, write_lines
 from featurestore.stores.training_sets.manifests import GroupSnapshot
