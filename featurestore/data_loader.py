@@ -20,6 +20,7 @@ from featurestore.operations.auditing.audit import audit_training_set
 from featurestore.operations.entities import Entities
 from featurestore.operations.exports.export import Data, export_data
 from featurestore.operations.exports.export_rows import ExportFormat
+from featurestore.operations.fine_tuning.fine_tuning import FineTuningSet, load_for_fine_tuning
 from featurestore.operations.reading.request import Features, Spine
 from featurestore.operations.repeats.exports import ExportedFolder
 from featurestore.operations.saved_sets.diff import TrainingSetDiff, diff
@@ -28,7 +29,6 @@ from featurestore.operations.training_sets.declared import build_declared
 from featurestore.operations.training_sets.delete import delete_training_set
 from featurestore.operations.training_sets.entity_timestamps import TimeRange, examples, get_entity_timestamps
 from featurestore.operations.training_sets.extend import extend_training_set
-from featurestore.operations.training_sets.fine_tuning import FineTuningSet, load_for_fine_tuning
 from featurestore.operations.training_sets.rebuild import rebuild_training_set
 from featurestore.operations.training_sets.request import (
     FineTuningRequest,
