@@ -205,15 +205,13 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "a sample of each class": {"sample_size": 101, "stratify_by": ["bought", "number"], "full_feature_names": True},
     "an output that comes later": {"output_feature": "outcome:won", "output_offset": "1h"},
     "an output of floats": {"output_feature": "single"},
-    "no rows": {"rows": 0, "split": RandomSplit(test=0.3)},
+    "no rows": {"rows": spine(0), "split": RandomSplit(test=0.3)},
 }
 
 
 def tuned(loader: FeatureDataLoader, folder: Path, rows: Any = None, **options: Any) -> FineTuningSet:
     options = {"output_feature": "bought"} | options
-    examples = spine(options.pop("rows", 400)) if rows is None else rows
-    options.pop("rows", None)
-    return loader.load_for_fine_tuning(examples, FEATURES, path=str(folder), **options)
+    return loader.load_for_fine_tuning(spine() if rows is None else rows, FEATURES, path=str(folder), **options)
 
 
 def facts(written: FineTuningSet) -> dict[str, Any]:
