@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from featurestore.operations.definitions.plan import Change, Plan
     from featurestore.operations.erasure.erase import ErasureCertificate
     from featurestore.operations.erasure.erasing import ErasedTable
+    from featurestore.operations.fine_tuning.fine_tuning import FineTuningSet
     from featurestore.operations.jobs.backfill import BackfillResult, PlannedWindow
     from featurestore.operations.jobs.materialize import MaterializeResult
     from featurestore.operations.reading.batch import BatchFeatures
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from featurestore.operations.statistics.drift import DriftResult
     from featurestore.operations.statistics.profile import GroupProfile, ProfiledGroup, ProfileResult
     from featurestore.operations.statistics.stats import GroupStats
-    from featurestore.operations.training_sets.fine_tuning import FineTuningSet
     from featurestore.operations.training_sets.training_set import TrainingSet
     from featurestore.operations.upkeep.optimize import OptimizeResult
     from featurestore.operations.upkeep.retain import RetentionResult
@@ -94,7 +94,7 @@ _HOME = {
     "Finding": "featurestore.definitions.finding",
     "FineTuningFile": "featurestore.stores.training_sets.fine_tuning_sets",
     "Findings": "featurestore.definitions.finding",
-    "FineTuningSet": "featurestore.operations.training_sets.fine_tuning",
+    "FineTuningSet": "featurestore.operations.fine_tuning.fine_tuning",
     "GroupProfile": "featurestore.operations.statistics.profile",
     "GroupStats": "featurestore.operations.statistics.stats",
     "JoinExplanation": "featurestore.operations.as_of.explain",

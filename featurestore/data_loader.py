@@ -7,17 +7,20 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from featurestore.arguments import ByContent, checked_arguments
+from featurestore.columnar.text.csv_lines import CsvOptions
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.finding import Findings
 from featurestore.definitions.source import Source
 from featurestore.definitions.training_set import Missing, Seed, Split
 from featurestore.display.displayed import Listing
 from featurestore.frames.text.chat import FormatFunction
-from featurestore.frames.text.csv_cells import CsvOptions
 from featurestore.late_spark import DataFrame
 from featurestore.offline_store import OfflineStore
 from featurestore.operations.auditing.audit import audit_training_set
 from featurestore.operations.entities import Entities
+from featurestore.operations.exports.export import Data, export_data
+from featurestore.operations.exports.export_rows import ExportFormat
+from featurestore.operations.fine_tuning.fine_tuning import FineTuningSet, load_for_fine_tuning
 from featurestore.operations.reading.request import Features, Spine
 from featurestore.operations.repeats.exports import ExportedFolder
 from featurestore.operations.saved_sets.diff import TrainingSetDiff, diff
@@ -25,9 +28,7 @@ from featurestore.operations.training_sets.build import Built, build_training_se
 from featurestore.operations.training_sets.declared import build_declared
 from featurestore.operations.training_sets.delete import delete_training_set
 from featurestore.operations.training_sets.entity_timestamps import TimeRange, examples, get_entity_timestamps
-from featurestore.operations.training_sets.export import Data, ExportFormat, export_data
 from featurestore.operations.training_sets.extend import extend_training_set
-from featurestore.operations.training_sets.fine_tuning import FineTuningSet, load_for_fine_tuning
 from featurestore.operations.training_sets.rebuild import rebuild_training_set
 from featurestore.operations.training_sets.request import (
     FineTuningRequest,
@@ -251,10 +252,10 @@ class FeatureDataLoader:
         null: str = "",
         guard_formulas: bool = True,
     ) -> ExportedFolder:
-        """Write a training set, a fine-tuning set, or the result of a read to a new folder.
+        """Write a training set, a fine-tuning set, the result of a read, or a Spark or Arrow frame to a new folder.
 
         If this very export is there already, complete, nothing is written, and the result ``is_up_to_date``. See
-        ``operations.training_sets.export``.
+        ``operations.exports.export``.
         """
         return export_data(self._scope, data, path, format, CsvOptions(null, guard_formulas))
 

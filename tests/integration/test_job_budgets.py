@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from featurestore import (
     TimeSplit,
 )
 from featurestore.columnar.rows import file_layout
-from featurestore.operations.training_sets import build
+from featurestore.operations.training_sets import examples
 from tests.conftest import Clock, OpenFeatureStore, spark_setting
 from tests.processes.spark_jobs import Jobs
 
@@ -186,13 +187,46 @@ def test_a_set_of_any_other_frame_costs_eight_jobs(
     spark: SparkSession, store: OfflineStore, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Three count the frame, one joins and writes, and up to four find the cuts of the parts."""
-    monkeypatch.setattr(build, "_MOST_COLLECTED", 0)
+    monkeypatch.setattr(examples, "MOST_COLLECTED", 0)
     with as_in_production(spark):
         built = jobs.of(
             lambda: FeatureDataLoader(store).load_training_data(spine(spark), ["visits:pages"], **SPLITS[what])
         )
 
     assert 4 <= built <= 8
+
+
+@pytest.mark.parametrize("format", ["parquet", "arrow", "csv", "jsonl"])
+def test_an_export_of_a_set_runs_no_job(
+    spark: SparkSession, store: OfflineStore, jobs: Jobs, tmp_path: Path, format: Any
+) -> None:
+    saved = FeatureDataLoader(store).load_training_data(spine(spark), "visits:pages", name="exported")
+
+    assert jobs.of(lambda: saved.export(str(tmp_path / "out"), format)) == 0
+    assert jobs.of(lambda: saved.export(str(tmp_path / "out"), format)) == 0
+
+
+def test_a_fine_tuning_set_of_rows_of_this_process_runs_no_job(
+    spark: SparkSession, store: OfflineStore, jobs: Jobs, tmp_path: Path
+) -> None:
+    rows = spine(spark).toArrow()
+
+    assert jobs.of(lambda: tuned(store, rows, tmp_path / "out")) == 0
+    assert jobs.of(lambda: tuned(store, rows, tmp_path / "out")) == 0
+
+
+def test_a_fine_tuning_set_of_a_small_frame_costs_four_jobs(
+    spark: SparkSession, store: OfflineStore, jobs: Jobs, tmp_path: Path
+) -> None:
+    """Three count the frame and one fetches it."""
+    with as_in_production(spark):
+        assert jobs.of(lambda: tuned(store, spine(spark), tmp_path / "out")) <= 4
+
+
+def tuned(store: OfflineStore, rows: Any, folder: Path) -> None:
+    FeatureDataLoader(store).load_for_fine_tuning(
+        rows, ["visits:pages"], "late", path=str(folder), split=TimeSplit(test=0.2), template="{{ pages }} pages?"
+    )
 
 
 def spine(spark: SparkSession) -> DataFrame:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -57,15 +58,13 @@ def written(fs: FeatureStore) -> OfflineStore:
 
 
 def save_training_set(store: OfflineStore) -> None:
-    spine = pa.table(
-        {
-            "user_id": ["ann", "bob"],
-            "event_timestamp": pa.array([NOW, NOW - 5 * DAY], pa.timestamp("us", "UTC")),
-            "bought": [True, False],
-        }
-    )
     loader = FeatureDataLoader(store)
-    loader.load_training_data(spine, ["stats:score", "stats:emb"], label="bought", name="churn", new_version=True)
+    loader.load_training_data(examples(), ["stats:score", "stats:emb"], label="bought", name="churn", new_version=True)
+
+
+def examples() -> pa.Table:
+    times = pa.array([NOW, NOW - 5 * DAY], pa.timestamp("us", "UTC"))
+    return pa.table({"user_id": ["ann", "bob"], "event_timestamp": times, "bought": [True, False]})
 
 
 def methods(folder: Path) -> None:
@@ -74,6 +73,7 @@ def methods(folder: Path) -> None:
     loader = FeatureDataLoader(store)
     of_store(fs)
     of_tenant(store, folder)
+    exported(loader, folder)
     of_training_sets(loader)
 
 
@@ -130,7 +130,28 @@ def of_training_sets(loader: FeatureDataLoader) -> None:
     assert [saved.version for saved in loader.list("churn")] == [2]
 
 
+def exported(loader: FeatureDataLoader, folder: Path) -> None:
+    for format in ("parquet", "arrow", "csv", "jsonl"):
+        place = str(folder / format)
+        assert [loader.get("churn").export(place, format).is_up_to_date for _ in (1, 2)] == [False, True]
+        assert (folder / format / f"part-00000.{format}").exists()
+    assert loader.export(examples(), str(folder / "rows"), "jsonl") == str(folder / "rows")
+    ways: dict[str, dict[str, Any]] = {
+        "inputs": {},
+        "template": {"template": "{{ score }}"},
+        "function": {"format_fn": lambda row: str(row["emb"])},
+    }
+    for name, options in ways.items():
+        place = folder / name
+        made = loader.load_for_fine_tuning(
+            examples(), ["stats:score", "stats:emb"], "bought", path=str(place), on_invalid="skip", **options
+        )
+        assert made.row_count + sum(made.left_out.values()) == 2
+        assert (place / "part-00000.jsonl").read_text().count("\n") == made.row_count > 0
+
+
 TIMES = ["--start", "2026-02-01T00:00:00Z", "--end", "2026-03-01T00:00:00Z"]
+TUNING = ["--output-feature", "bought", "--path", "FOLDER/tuning"]
 COMMANDS: list[tuple[list[str], int]] = [
     (["plan", "DEFINITIONS"], 0),
     (["apply", "DEFINITIONS"], 0),
@@ -143,6 +164,7 @@ COMMANDS: list[tuple[list[str], int]] = [
     (["history", "stats:score", "--entity", "user_id=ann"], 0),
     (["batch", "stats:score", *TIMES], 0),
     (["join", "stats:score", "--spine", "FOLDER/spine.parquet"], 0),
+    (["join", "stats:score", "--spine", "FOLDER/spine.parquet", "--output", "FOLDER/joined", "--format", "csv"], 0),
     (["stats"], 0),
     (["runs", "list"], 0),
     (["runs", "list", "--store"], 0),
@@ -156,6 +178,9 @@ COMMANDS: list[tuple[list[str], int]] = [
     (["training-set", "list"], 0),
     (["training-set", "show", "churn"], 0),
     (["training-set", "diff", "churn", "1", "2"], 0),
+    (["training-set", "load", "bought", "stats:score", "--spine", "FOLDER/spine.parquet", "--label", "bought"], 0),
+    (["training-set", "export", "churn", "FOLDER/exported", "--format", "jsonl"], 0),
+    (["fine-tuning", "stats:score", "--spine", "FOLDER/spine.parquet", *TUNING, "--template", "{{ score }}"], 0),
     (["training-set", "delete", "churn", "--version", "1"], 0),
     (["catalog", "build", "FOLDER/site"], 0),
     (["doctor"], 16),
@@ -166,7 +191,8 @@ GET = ["--entity", "user_id=ann", "--at", "2026-03-01T00:00:00Z"]
 BACKWARDS = ["--start", "2026-03-01T00:00:00Z", "--end", "2026-02-01T00:00:00Z"]
 SPINE = ["--spine", "FOLDER/spine.parquet"]
 NO_SPINE = ["--spine", "FOLDER/nowhere.parquet"]
-TUNING = ["--output-feature", "bought", "--path", "FOLDER/tuning"]
+LARGE_SPINE = ["--spine", "FOLDER/by_spark"]
+TAKEN = ["--output", "FOLDER/by_spark"]
 WRONG_KEY = ["--entity", "user=ann"]
 # A command that would need Spark, or a wider answer, if it had no mistake; and the exit code of the mistake.
 MISTAKES: list[tuple[list[str], int]] = [
@@ -185,12 +211,16 @@ MISTAKES: list[tuple[list[str], int]] = [
     (["batch", "stats:scor", *TIMES, "--output", "FOLDER/out"], 6),
     (["batch", "stats:score", *TIMES, "--output", "FOLDER/out", "--format", "xls"], 2),
     (["batch", "stats:score", *TIMES, *WRONG_KEY, "--output", "FOLDER/out"], 17),
+    (["batch", "stats:score", *TIMES, *TAKEN], 15),
     (["batch", "stats:score", *BACKWARDS, "--output", "FOLDER/out"], 17),
     (["join", "stats:scor", *SPINE], 6),
-    (["join", "stats:scor", "--spine", "FOLDER/by_spark"], 6),
+    (["join", "stats:scor", *LARGE_SPINE], 6),
+    (["join", "stats:score", *SPINE, *TAKEN], 15),
+    (["join", "stats:score", *LARGE_SPINE, *TAKEN], 15),
     (["join", "stats:score", *NO_SPINE], 6),
     (["join", "stats:score", "--spine", "FOLDER/definitions.yml"], 8),
     (["join", "stats:score", *SPINE, "--timestamp-column", "at"], 11),
+    (["join", "stats:score", *LARGE_SPINE, "--timestamp-column", "at"], 11),
     (["join", "prices:price", *SPINE], 11),
     (["join", "stats:score", *SPINE, "--host", "moon"], 2),
     (["join", "stats:score", *SPINE, "--output", "FOLDER/out", "--format", "xls"], 2),
@@ -206,11 +236,16 @@ MISTAKES: list[tuple[list[str], int]] = [
     (["entity-timestamps", "offer", "item"], 6),
     (["entity-timestamps", "offers", "itm"], 6),
     (["entity-timestamps", "offers", "item"], 6),
+    (["entity-timestamps", "offers", "item", *TAKEN], 15),
     (["training-set", "build", "bougt"], 6),
     (["training-set", "build", "bought"], 6),
     (["training-set", "load", "t", "stats:scor", *SPINE], 6),
     (["training-set", "load", "t", "stats:score", *NO_SPINE], 6),
     (["training-set", "load", "t", "stats:score", *SPINE, "--label", "stats:scor"], 6),
+    (["training-set", "load", "t", "stats:score", *SPINE, "--label", "bougt"], 11),
+    (["training-set", "load", "t", "stats:score", *SPINE, "--timestamp-column", "at"], 11),
+    (["training-set", "load", "t", "stats:score", *LARGE_SPINE, "--label", "bougt"], 11),
+    (["training-set", "load", "t", "stats:score", *LARGE_SPINE, "--timestamp-column", "at"], 11),
     (["training-set", "load", "t", "stats:score", *SPINE, "--missing", "fill"], 2),
     (["training-set", "load", "t", "stats:score", *SPINE, "--validation", "3"], 4),
     (["training-set", "load", "t", "stats:score", *SPINE, "--label-offset", "later"], 17),
@@ -220,9 +255,16 @@ MISTAKES: list[tuple[list[str], int]] = [
     (["training-set", "extend", "churn", *NO_SPINE], 6),
     (["training-set", "export", "chrn", "FOLDER/out"], 6),
     (["training-set", "export", "churn", "FOLDER/out", "--format", "xls"], 2),
+    (["training-set", "export", "churn", "FOLDER/by_spark"], 15),
     (["training-set", "show", "churn", "--report", "FOLDER"], 2),
     (["fine-tuning", "stats:scor", *SPINE, *TUNING], 6),
     (["fine-tuning", "stats:score", *NO_SPINE, *TUNING], 6),
+    (["fine-tuning", "stats:score", *SPINE, "--output-feature", "bougt", "--path", "FOLDER/tuning"], 11),
+    (["fine-tuning", "stats:score", *LARGE_SPINE, "--output-feature", "bougt", "--path", "FOLDER/tuning"], 11),
+    (["fine-tuning", "stats:score", *SPINE, *TUNING, "--template", "{{ scor }}"], 12),
+    (["fine-tuning", "stats:score", *SPINE, *TUNING, "--system", "{{"], 12),
+    (["fine-tuning", "stats:score", *SPINE, "--output-feature", "bought", "--path", "FOLDER/by_spark"], 15),
+    (["fine-tuning", "stats:score", *LARGE_SPINE, "--output-feature", "bought", "--path", "FOLDER/by_spark"], 15),
     (["profile", "stat"], 6),
     (["profile", "stats", "--report", "FOLDER"], 2),
     (["drift", "stats", "--feature", "scor"], 6),

@@ -94,6 +94,7 @@ def batch(
 ) -> None:
     """Show, or write to files, all values of a time range: one row per entity and event timestamp."""
     fs, store = _open(invocation)
+    _check_output(invocation, fs, output, format)
     to: To = "arrow" if output is None else "spark"
     values = store.get_batch_features(features, start, end, entities=_entities(fs, features[0], entity), to=to)
     _show_or_write(invocation, fs, store, values.rows, limit, output, format)
@@ -123,6 +124,7 @@ def join(
 ) -> None:
     """Join features to the examples of a Parquet file as of each one's time; show the rows, or write them to files."""
     fs, store = _open(invocation)
+    _check_output(invocation, fs, output, format)
     from featurestore.operations.reading.spine_file import spine_of_file
 
     options: dict[str, Any] = {
@@ -132,7 +134,7 @@ def join(
         "with_timestamps": with_timestamps,
         "host": host,
     }
-    examples = spine_of_file(fs._context, spine, features, by_spark=output is not None)
+    examples = spine_of_file(fs._context, spine, features, [timestamp_column])
     if explain:
         explanation = store.explain_point_in_time(examples, features, **options)
         return invocation.answer(asdict(explanation), explanation)
@@ -243,6 +245,7 @@ def entity_timestamps(
     if (start is None) != (end is None):
         raise typer.BadParameter("give both or neither", param_hint="--start/--end")
     fs, store = _open(invocation)
+    _check_output(invocation, fs, output, format)
     from featurestore.data_loader import FeatureDataLoader
 
     examples = FeatureDataLoader(store).get_entity_timestamps(
@@ -272,6 +275,14 @@ def _entities(fs: FeatureStore, reference: str, entity: list[str] | None) -> dic
 def _show(invocation: Invocation, frame: DataFrame | pa.Table, limit: int) -> None:
     rows, names = plain_rows(frame, limit)
     invocation.answer(rows, rows_of(rows, names))
+
+
+def _check_output(invocation: Invocation, fs: FeatureStore, output: str | None, format: ExportFormat) -> None:
+    """Tell that something else is at the place, before Spark starts."""
+    if output is not None:
+        from featurestore.operations.repeats.exports import check_place
+
+        check_place(fs._context, invocation.required_tenant(), output, format)
 
 
 def _show_or_write(

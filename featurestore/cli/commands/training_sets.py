@@ -91,7 +91,9 @@ def load(
     with invocation.counting(feature_store, f"Building {name}") as bar:
         loader = FeatureDataLoader(feature_store.tenant(tenant))
         training_set = loader.load_training_data(
-            None if spine is None else spine_of_file(feature_store._context, spine, features),
+            None
+            if spine is None
+            else spine_of_file(feature_store._context, spine, features, [timestamp_column, label]),
             features,
             label=label,
             name=name,
@@ -258,10 +260,12 @@ def fine_tuning(
     feature_store = invocation.open()
     from featurestore.data_loader import FeatureDataLoader
     from featurestore.operations.reading.spine_file import spine_of_file
+    from featurestore.operations.repeats.fine_tuning import check_place
 
+    check_place(feature_store._context, path)
     with invocation.counting(feature_store, f"Writing {path}") as bar:
         fine_tuning_set = FeatureDataLoader(feature_store.tenant(tenant)).load_for_fine_tuning(
-            spine_of_file(feature_store._context, spine, features),
+            spine_of_file(feature_store._context, spine, features, [timestamp_column, output_feature]),
             features,
             output_feature,
             path=path,

@@ -82,6 +82,13 @@ class Fingerprint:
         self._xor ^= int(np.bitwise_xor.reduce(second)) if len(second) else 0
         self._mix += _exact_sum(first ^ (second << np.int64(1)))
 
+    def merge(self, other: Fingerprint) -> None:
+        """Add the rows that another one has."""
+        self.rows += other.rows
+        self._sum += other._sum
+        self._xor ^= other._xor
+        self._mix += other._mix
+
     @property
     def text(self) -> str:
         aggregates = f"{self.rows}:{self._sum}:{self._xor}:{self._mix}"

@@ -1,1 +1,1 @@
-"""Rows of text in Arrow, without Spark: records of CSV files and lines of JSON, with a reason for each bad value."""
+"""Rows of text in Arrow, without Spark: CSV records and JSON lines, read with reasons for bad values, and written."""

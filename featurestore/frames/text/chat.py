@@ -1,6 +1,6 @@
 """Rows as chat messages, one line ``{"messages": [...]}`` each, or the reason why a row has no line.
 
-The executors make and check the lines.
+The executors make and check the lines of Spark's rows, and this process those of rows that it holds.
 """
 
 from __future__ import annotations
@@ -13,12 +13,16 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 from jinja2.exceptions import SecurityError
 
+from featurestore.columnar.ranks import one_array
+from featurestore.columnar.rows.fingerprint import row_hashes
+from featurestore.columnar.text.json_lines import one_line
 from featurestore.columnar.training_sets.splits import EMBARGO, PARTS
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.text.chat_template import compile_template
-from featurestore.frames.text.json_lines import one_line
 from featurestore.frames.text.value_text import inputs_text, value_text
+from featurestore.kinds.arrow_columns.lists import is_list_type, with_elements
+from featurestore.kinds.json_text.arrow_json import check_digits
 from featurestore.late_spark import Column, DataFrame, F, T, to_arrow_schema
 
 Messages: TypeAlias = list[dict[str, str]]
@@ -37,9 +41,14 @@ REFUSED = "the sandbox refused the template"
 LEFT_OUT = (OUTPUT_MISSING, IN_EMBARGO, IN_NO_PART)
 
 _LINES = "part string, hash_1 long, hash_2 long, reason string, detail string, line string, missing array<string>"
-_LINE_NAMES = [pair.split()[0] for pair in _LINES.split(", ")]
+LINES = pa.schema(
+    {"part": pa.string(), "hash_1": pa.int64(), "hash_2": pa.int64(), "reason": pa.string(), "detail": pa.string()}
+    | {"line": pa.string(), "missing": pa.list_(pa.string())}
+)
 # Characters of a row's ``detail``.
 _LONGEST_DETAIL = 500
+# Rows that are Python's objects at a time.
+_LINES_AT_ONCE = 10_000
 _ROLES = ("system", "user", "assistant")
 
 
@@ -59,6 +68,9 @@ class ChatFormat:
     format_fn: FormatFunction | None = None
     columns: tuple[str, ...] | None = None
 
+    def uses(self, name: str) -> bool:
+        return self.columns is None or name in self.columns
+
 
 def chat_lines(rows: DataFrame, format: ChatFormat, seed: int, split: str | None = None) -> DataFrame:
     """One row per row: ``part, hash_1, hash_2, reason, detail, line, missing``; a line or a reason, never both.
@@ -70,7 +82,7 @@ def chat_lines(rows: DataFrame, format: ChatFormat, seed: int, split: str | None
     part = F.lit(ALL) if split is None else column(split)
     content = [field for field in rows.schema if field.name != split]
     hashes = [row_hash([column(field.name) for field in content], seed + n).alias(f"hash_{n + 1}") for n in (0, 1)]
-    used = [field for field in content if format.columns is None or field.name in format.columns]
+    used = [field for field in content if format.uses(field.name)]
     values = [_for_python(column(field.name), field.dataType).alias(f"c{n}") for n, field in enumerate(used)]
     inputs = rows.select(part.alias("part"), *hashes, *values)
     schema = to_arrow_schema(inputs.schema, timezone="UTC")
@@ -80,15 +92,25 @@ def chat_lines(rows: DataFrame, format: ChatFormat, seed: int, split: str | None
         maker = LineMaker(format)
         for batch in batches:
             in_utc = [values.cast(field.type) for values, field in zip(batch.columns, schema, strict=True)]
-            python_columns = [values.to_pylist(maps_as_pydicts="strict") for values in in_utc[3:]]
-            parts = in_utc[0].to_pylist()
-            rows = [dict(zip(names, values, strict=True)) for values in zip(*python_columns, strict=True)]
-            lines = [maker.line(part, row) for part, row in zip(parts, rows, strict=True)]
-            columns = [pa.array([line[n] for line in lines], pa.string()) for n in range(3)]
-            missing = pa.array([maker.missing(row) for row in rows], pa.list_(pa.string()))
-            yield pa.RecordBatch.from_arrays([*in_utc[:3], *columns, missing], names=_LINE_NAMES)
+            yield maker.lines(in_utc[:3], dict(zip(names, in_utc[3:], strict=True)))
 
     return inputs.mapInArrow(make_lines, _LINES)
+
+
+def local_chat_lines(
+    rows: pa.Table, format: ChatFormat, seed: int, split: str | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The same of rows in this process, in batches; raises UndecidedError, before any line is made, for rows of which
+    only Spark knows what a prompt shows.
+    """
+    content = [name for name in rows.column_names if name != split]
+    part = pa.repeat(pa.scalar(ALL), rows.num_rows) if split is None else rows.column(split)
+    hashes = [pa.array(row_hashes([rows.column(name) for name in content], seed + n, rows.num_rows)) for n in (0, 1)]
+    used = {name: _local_for_python(one_array(rows.column(name))) for name in content if format.uses(name)}
+    maker = LineMaker(format)
+    inputs = pa.table([part, *hashes, *used.values()], [str(number) for number in range(3 + len(used))])
+    for batch in inputs.to_batches(max_chunksize=_LINES_AT_ONCE):
+        yield maker.lines(batch.columns[:3], dict(zip(used, batch.columns[3:], strict=True)))
 
 
 def missing_inputs(lines: DataFrame) -> DataFrame:
@@ -106,6 +128,16 @@ def _for_python(value: Column, kind: T.DataType) -> Column:
     return value.cast("string") if isinstance(kind, T.NullType) else value
 
 
+def _local_for_python(value: pa.Array) -> pa.Array:
+    """The same of a column of Arrow; raises UndecidedError where Spark's digits depend on the version of Java."""
+    if pa.types.is_float32(value.type):
+        check_digits(value)
+        return value.cast(pa.string()).cast(pa.float64())
+    if is_list_type(value.type) and pa.types.is_float32(value.type.value_type):
+        return with_elements(value, _local_for_python(value.flatten()))
+    return value
+
+
 class LineMaker:
     """Makes a line of each row; compiles the templates once."""
 
@@ -116,6 +148,15 @@ class LineMaker:
         templates = [template for template in (self._system, self._template) if template is not None]
         inputs = format.inputs if format.template is None else ()
         self._prompt_columns = sorted({*inputs, *(name for template in templates for name in template.columns)})
+
+    def lines(self, known: Sequence[pa.Array], columns: Mapping[str, pa.Array]) -> pa.RecordBatch:
+        """The lines of a batch of rows; ``known``: their parts and hashes."""
+        values = [column.to_pylist(maps_as_pydicts="strict") for column in columns.values()]
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+        lines = [self.line(part, row) for part, row in zip(known[0].to_pylist(), rows, strict=True)]
+        made = [pa.array([line[n] for line in lines], pa.string()) for n in range(3)]
+        missing = pa.array([self.missing(row) for row in rows], pa.list_(pa.string()))
+        return pa.RecordBatch.from_arrays([*known, *made, missing], names=LINES.names)
 
     def missing(self, row: dict[str, Any]) -> list[str]:
         """The columns of the prompt that are null; these are the columns that templates name, or else the inputs."""

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Self
 
-from featurestore.errors import InvalidArgumentError
+from featurestore.columnar.text.csv_lines import FORMULA, LINE_END, CsvOptions
 from featurestore.frames.columns import column
 from featurestore.kinds.json_text.iso_text import with_iso_times
 from featurestore.late_spark import Column, F, T
-
-LINE_END = "\r\n"
-
-# Texts that a spreadsheet takes for a formula: https://owasp.org/www-community/attacks/CSV_Injection. A text with
-# apostrophes before such a character also gets one more, so that removing one always gives the text back.
-_FORMULA = r"^'*[=+\-@\t\r]"
-# Besides what RFC 4180 quotes: an empty text, which is not null, and spaces at either end, which some readers drop.
-_QUOTED = '[",\\r\\n]|^$|^[ \\t]|[ \\t]$'
 
 
 @cache
@@ -30,37 +20,11 @@ def _nested() -> tuple[type[T.DataType], ...]:
     return (T.ArrayType, T.MapType, T.StructType, T.VariantType)
 
 
+# Besides what RFC 4180 quotes: an empty text, which is not null, and spaces at either end, which some readers drop.
+_QUOTED = '[",\\r\\n]|^$|^[ \\t]|[ \\t]$'
+
 # The lower bits of ``monotonically_increasing_id`` count the rows of a partition.
 _ROW_OF_PARTITION = (1 << 33) - 1
-
-
-@dataclass(frozen=True)
-class CsvOptions:
-    """How cells are written.
-
-    ``null``: the text of a missing value, never quoted; a value of the same text is quoted, so that the two differ.
-    ``guard_formulas``: puts an apostrophe before text that a spreadsheet would take for a formula.
-    """
-
-    null: str = ""
-    guard_formulas: bool = True
-
-    def checked(self) -> Self:
-        """Return the options; raises InvalidArgumentError for a null marker that would have to be quoted."""
-        if not isinstance(self.null, str) or any(character in self.null for character in '",\r\n'):
-            raise InvalidArgumentError(
-                f"null is {self.null!r}; give a text without commas, quotes and line ends, such as '' or 'NA'"
-            )
-        return self
-
-
-def header_line(names: list[str]) -> str:
-    """The first line of a file: the names, without guards."""
-    return ",".join('"' + name.replace('"', '""') + '"' if _must_be_quoted(name) else name for name in names)
-
-
-def _must_be_quoted(name: str) -> bool:
-    return name != name.strip() or any(character in name for character in '",\r\n')
 
 
 def csv_line(schema: T.StructType, options: CsvOptions) -> Column:
@@ -102,7 +66,7 @@ def _text(value: Column, kind: T.DataType) -> Column:
 
 
 def _guarded(text: Column) -> Column:
-    return F.when(text.rlike(_FORMULA), F.concat(F.lit("'"), text)).otherwise(text)
+    return F.when(text.rlike(FORMULA), F.concat(F.lit("'"), text)).otherwise(text)
 
 
 def _quoted(text: Column) -> Column:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
+from featurestore.columnar.text.json_lines import LINE_SEPARATORS
 from featurestore.frames.columns import column
 from featurestore.kinds.json_text.iso_text import with_iso_times
 from featurestore.late_spark import Column, F, T
-
-LINE_END = "\n"
-
-# JSON may contain these as they are, but some readers end a line at them.
-LINE_SEPARATORS = {"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
 def json_line(schema: T.StructType) -> Column:
@@ -23,10 +19,3 @@ def json_line(schema: T.StructType) -> Column:
     for character, escaped in LINE_SEPARATORS.items():
         line = F.replace(line, F.lit(character), F.lit(escaped))
     return line
-
-
-def one_line(text: str) -> str:
-    """JSON that Python wrote, with ``LINE_SEPARATORS`` escaped."""
-    for character, escaped in LINE_SEPARATORS.items():
-        text = text.replace(character, escaped)
-    return text

@@ -59,7 +59,7 @@ def object_texts(columns: Sequence[tuple[str, pa.Array]], rows: int) -> pa.Array
     pieces: list[Any] = []
     for name, column in columns:
         pieces += [("," if pieces else "{") + quoted(name) + ":", _texts(column)]
-    return _joined([*pieces, "}"] if pieces else ["{}"], rows)
+    return joined([*pieces, "}"] if pieces else ["{}"], rows)
 
 
 def _texts(value: pa.Array) -> pa.Array:
@@ -75,7 +75,7 @@ def _any_texts(value: pa.Array) -> pa.Array:
     raise UndecidedError(f"JSON of {kind}")
 
 
-def _joined(pieces: Sequence[Any], rows: int) -> pa.Array:
+def joined(pieces: Sequence[Any], rows: int) -> pa.Array:
     """The pieces side by side; each is a text or a column of texts."""
     columns = [
         pa.array([piece] * rows, pa.string()) if rows < 2 and isinstance(piece, str) else piece for piece in pieces
@@ -99,7 +99,8 @@ def _strings(value: pa.Array) -> pa.Array:
     return pc.replace_with_mask(plain, pa.array(needs), pa.array(escaped, pa.string()))
 
 
-def _floats(value: pa.Array) -> pa.Array:
+def float_texts(value: pa.Array) -> pa.Array:
+    """Floating-point numbers as Java spells them, and in quotes those that are not finite."""
     digits = value.cast(pa.string())
     # Arrow writes no point if nothing comes after it.
     plain = pc.if_else(pc.match_substring(digits, "."), digits, pc.binary_join_element_wise(digits, "0", "."))
@@ -115,6 +116,21 @@ def _floats(value: pa.Array) -> pa.Array:
 
 def _float_text(number: Any) -> str:
     return java_number(number) if math.isfinite(number) else _NOT_FINITE.get(float(number), '"NaN"')
+
+
+def check_digits(value: pa.Array) -> None:
+    """Raise UndecidedError if numbers in the column, or in its lists, have other digits in another version of Java.
+
+    Java writes more digits than a number needs until version 18, but only outside these bounds.
+    """
+    numbers = value.flatten() if is_list_type(value.type) else value
+    if not is_floating_type(numbers.type):
+        return
+    least, large = (1e-37, 2.0**24) if pa.types.is_float32(numbers.type) else (1e-300, 2.0**53)
+    size = pc.abs(numbers.filter(pa.array(~is_not_finite(numbers) & is_present(numbers))))
+    is_known = pc.or_(pc.equal(size, 0.0), pc.and_(pc.greater_equal(size, least), pc.less(size, large)))
+    if not pc.all(is_known, min_count=0).as_py():
+        raise UndecidedError("a number whose digits depend on the version of Java")
 
 
 def _decimals(value: pa.Array) -> pa.Array:
@@ -200,7 +216,7 @@ _WRITERS: list[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Arra
     (pa.types.is_null, lambda value: pa.nulls(len(value), pa.string())),
     (pa.types.is_boolean, lambda value: value.cast(pa.string())),
     (pa.types.is_signed_integer, lambda value: value.cast(pa.string())),
-    (is_floating_type, _floats),
+    (is_floating_type, float_texts),
     (pa.types.is_decimal128, _decimals),
     (pa.types.is_string, _strings),
     (pa.types.is_date32, lambda value: _quoted(date_texts(value))),

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from featurestore.errors import ExportError
 from featurestore.operations.context import Context
 from featurestore.stores.file_system import Files
-from featurestore.stores.files.exports import sizes_in
+from featurestore.stores.files.exports import full_path, sizes_in
 from featurestore.stores.files.leftovers import remove_left_behind
+from featurestore.stores.layout import local_folder
 from featurestore.stores.small_tables.export_log import EXPORT_NOTE
 
 
@@ -62,18 +63,25 @@ def is_there(context: Context, target: str) -> bool:
         raise ExportError(f"{target} cannot be written: {error}") from error
 
 
+def check_place(context: Context, tenant_id: str, path: str, format: str) -> None:
+    """Raise ExportError if rows in this format cannot be written to the path, whichever they are; needs no Spark.
+
+    A path that only Spark reaches is not looked at.
+    """
+    target = full_path(path)
+    if not context.is_native or local_folder(target) is None or not is_there(context, target):
+        return
+    request = {"tenant_id": tenant_id, "training_set": None, "format": format}
+    _note_of(context.files_at(target), target, request)
+
+
 def check_is_same(files: Files, target: str, wanted: ExportNote, content_hash: Callable[[], str | None]) -> None:
     """Raise ExportError unless the folder is the wanted export: the same request, rows and complete files.
 
     ``content_hash`` computes that of the rows to export, or None if they cannot be hashed; it is called if all else is
     the same.
     """
-    note = _note_in(files, target)
-    if note is None:
-        raise taken(target, f"has no {EXPORT_NOTE} that says what it holds")
-    for name, value in wanted.request.items():
-        if (found := note.request[name]) != value:
-            raise taken(target, f"is another export ({name.replace('_', ' ')}: {found!r}, not {value!r})")
+    note = _note_of(files, target, wanted.request)
     check_complete(files, target, note.files)
     if note.content_hash is None or note.content_hash != content_hash():
         raise taken(target, "holds other rows" if note.content_hash else "holds rows that cannot be compared")
@@ -96,9 +104,14 @@ def taken(target: str, reason: str) -> ExportError:
     return ExportError(f"{target} is there already, and {reason}; remove it, or name another folder")
 
 
-def _note_in(files: Files, target: str) -> ExportNote | None:
+def _note_of(files: Files, target: str, request: Mapping[str, Any]) -> ExportNote:
+    """What the folder records about itself; raises ExportError unless it answers the request."""
     try:
-        return ExportNote.model_validate_json(files.read_text(f"{target}/{EXPORT_NOTE}"))
-    except (OSError, ValidationError):
+        note = ExportNote.model_validate_json(files.read_text(f"{target}/{EXPORT_NOTE}"))
+    except (OSError, ValidationError) as error:
         # Something else, an export of an earlier release, or a damaged one.
-        return None
+        raise taken(target, f"has no {EXPORT_NOTE} that says what it holds") from error
+    for name, value in request.items():
+        if (found := note.request[name]) != value:
+            raise taken(target, f"is another export ({name.replace('_', ' ')}: {found!r}, not {value!r})")
+    return note

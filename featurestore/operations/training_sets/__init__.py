@@ -1,1 +1,1 @@
-"""Build, extend, rebuild, export and delete training sets."""
+"""Build, extend, rebuild and delete training sets."""

@@ -14,7 +14,8 @@ from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.reading.request import Spine
-from featurestore.operations.training_sets.build import PartToBuild, build_parts
+from featurestore.operations.training_sets.build import build_parts
+from featurestore.operations.training_sets.examples import PartToBuild
 from featurestore.operations.training_sets.manifest_spine import spine_of_manifest
 from featurestore.operations.training_sets.request import check_columns, join_of_manifest, plan_of_manifest
 from featurestore.stores.training_sets.manifests import GroupSnapshot, Manifest

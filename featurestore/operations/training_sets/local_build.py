@@ -19,14 +19,15 @@ from featurestore.columnar.training_sets.splits import (
     time_boundaries,
 )
 from featurestore.definitions.training_set import EntitySplit, TimeSplit
+from featurestore.errors import InvariantError
 from featurestore.operations.as_of.in_process import check_local_spine, spine_instants
 from featurestore.operations.as_of.join import LocalSpine
 from featurestore.operations.context import Scope
 from featurestore.operations.erasure.suppress import Lookups, local_rows_without_erased
 from featurestore.operations.saved_sets.saved_rows import words_of
 from featurestore.operations.training_sets.parts import group_snapshots
-from featurestore.operations.training_sets.publish import WrittenRows, check_sample, lost_or_changed
-from featurestore.operations.training_sets.request import TrainingSetPlan, check_named
+from featurestore.operations.training_sets.publish import WrittenRows, lost_or_changed
+from featurestore.operations.training_sets.request import ExamplesPlan, TrainingSetPlan, check_named, check_sample
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.runner import this_runner
 from featurestore.stores.small_tables.suppression import Suppression
@@ -109,7 +110,7 @@ class LocalExamples:
 
 
 def local_examples(
-    scope: Scope, spine: pa.Table, plan: TrainingSetPlan, suppressed: Sequence[Suppression]
+    scope: Scope, spine: pa.Table, plan: ExamplesPlan, suppressed: Sequence[Suppression]
 ) -> LocalExamples | None:
     """The rows of the spine to join; None if only Spark can compare or save them. ``spine`` has exact Arrow types.
 
@@ -150,6 +151,27 @@ class LocalPart:
             "suppressed": self.examples.suppressed,
         }
 
+    @property
+    def rows(self) -> int:
+        return int(self.examples.rows.num_rows)
+
+    @property
+    def suppressed(self) -> int:
+        return self.examples.suppressed
+
+    def divided(self, scope: Scope, plan: ExamplesPlan) -> tuple[pa.Table, SplitCuts | None]:
+        """The rows, joined, with their part, and the cuts of the split.
+
+        Raises InvariantError if a row of the spine was lost, doubled or changed.
+        """
+        cuts, joined = _cuts(self.spine, plan), self.spine.joined()
+        if spine_fingerprint(joined, self.examples.rows.column_names) != self.before:
+            raise InvariantError(
+                f"set {plan.request.name!r}: the spine had {self.rows} rows and {joined.num_rows} came out, or their "
+                "own columns changed; nothing was written. Please report this with the definitions"
+            )
+        return _with_split(scope, joined, plan, cuts), cuts
+
     def joined(self, scope: Scope, plan: TrainingSetPlan) -> LocalRowsToWrite:
         """The rows of a version, joined and split."""
         cuts, joined = _cuts(self.spine, plan), self.spine.joined()
@@ -171,7 +193,7 @@ class LocalPart:
         )
 
 
-def local_part(scope: Scope, examples: LocalExamples, plan: TrainingSetPlan) -> LocalPart | None:
+def local_part(scope: Scope, examples: LocalExamples, plan: ExamplesPlan) -> LocalPart | None:
     """The examples, unless the join is not made in this process; then None. Raises InvariantError."""
     if not scope.context.is_native:
         return None
@@ -200,7 +222,7 @@ def _are_held_in_python(words: Mapping[str, str], lookups: Lookups) -> bool:
     return not any(words[name] in _NOT_IN_PYTHON for lookup in lookups for name in lookup.values())
 
 
-def _cuts(local: LocalSpine, plan: TrainingSetPlan) -> SplitCuts | None:
+def _cuts(local: LocalSpine, plan: ExamplesPlan) -> SplitCuts | None:
     """The cuts of the plan's split in this spine."""
     split = plan.request.split
     if split is None or isinstance(split, SplitCuts):
@@ -216,7 +238,7 @@ def _cuts(local: LocalSpine, plan: TrainingSetPlan) -> SplitCuts | None:
     return SplitCuts(kind=split.kind, columns=columns, until_test=until_test, until_validation=until_validation)
 
 
-def _with_split(scope: Scope, rows: pa.Table, plan: TrainingSetPlan, cuts: SplitCuts | None) -> pa.Table:
+def _with_split(scope: Scope, rows: pa.Table, plan: ExamplesPlan, cuts: SplitCuts | None) -> pa.Table:
     if cuts is None:
         return rows
     if cuts.kind == "time":

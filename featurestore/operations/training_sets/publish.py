@@ -95,17 +95,6 @@ def lost_or_changed(plan: TrainingSetPlan, version: int, before: int, after: int
     )
 
 
-def check_sample(plan: TrainingSetPlan, sampled_from: int | None, rows: int) -> None:
-    """Raise InvariantError if a sample has another number of rows than was asked for."""
-    if sampled_from is None or plan.request.sample_size is None:
-        return
-    if rows != min(plan.request.sample_size, sampled_from):
-        raise InvariantError(
-            f"training set {plan.request.name!r}: a sample of {plan.request.sample_size} of {sampled_from} rows "
-            f"came out with {rows}; the spine changed between two reads of it. Save or cache it first"
-        )
-
-
 @contextmanager
 def _removed_unless_checked(context: Context, table: DeltaTable) -> Iterator[None]:
     """Remove a version's rows if a check of them fails: nobody would ever read or remove them.

@@ -10,7 +10,8 @@ from featurestore.frames.fingerprint import content_hash
 from featurestore.late_spark import F, py4j_errors, spark_errors
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.reading.request import Spine
-from featurestore.operations.training_sets.build import PartToBuild, build_parts
+from featurestore.operations.training_sets.build import build_parts
+from featurestore.operations.training_sets.examples import PartToBuild
 from featurestore.operations.training_sets.manifest_spine import spine_of_manifest
 from featurestore.operations.training_sets.request import join_of_manifest, plan_of_manifest
 from featurestore.operations.training_sets.sources import check_sources, explain_missing_files

@@ -17,7 +17,7 @@ from featurestore.definitions.lookup import Lookup, listed
 from featurestore.definitions.names import check_name, is_unicode, parse_reference
 from featurestore.definitions.training_set import EntitySplit, Missing, Split, TrainingSetDefinition
 from featurestore.definitions.values.durations import parse_duration
-from featurestore.errors import DefinitionError, InvalidArgumentError, SpineError, nearest
+from featurestore.errors import DefinitionError, InvalidArgumentError, InvariantError, SpineError, nearest
 from featurestore.frames.as_of.spine_types import check_saved
 from featurestore.frames.text.chat import FormatFunction
 from featurestore.late_spark import DataFrame
@@ -291,3 +291,14 @@ def _check_label(columns: Sequence[str], plan: ExamplesPlan, label: str) -> None
         )
     if label in {*plan.key_columns, plan.join.timestamp_column}:
         raise SpineError(f"label {label!r} is a key or the timestamp of the spine; name another column")
+
+
+def check_sample(plan: ExamplesPlan, sampled_from: int | None, rows: int) -> None:
+    """Raise InvariantError if a sample has another number of rows than was asked for."""
+    if sampled_from is None or plan.request.sample_size is None:
+        return
+    if rows != min(plan.request.sample_size, sampled_from):
+        raise InvariantError(
+            f"training set {plan.request.name!r}: a sample of {plan.request.sample_size} of {sampled_from} rows "
+            f"came out with {rows}; the spine changed between two reads of it. Save or cache it first"
+        )

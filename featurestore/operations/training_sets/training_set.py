@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from featurestore.arguments import checked_arguments
+from featurestore.columnar.text.csv_lines import CsvOptions
 from featurestore.display.description import Display, Mark
 from featurestore.display.displayed import Displayed
-from featurestore.frames.text.csv_cells import CsvOptions
 from featurestore.frames.training_sets.encodings import Encoding
 from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context, Scope
+from featurestore.operations.exports.export import export
+from featurestore.operations.exports.export_rows import ExportFormat, rows_of_set
 from featurestore.operations.repeats.exports import ExportedFolder
 from featurestore.operations.saved_sets.load import (
     DEFAULT_MAX_BYTES,
@@ -22,7 +24,6 @@ from featurestore.operations.saved_sets.load import (
     measure,
 )
 from featurestore.operations.saved_sets.saved_rows import SavedRows, check_part, is_inside, saved_rows
-from featurestore.operations.training_sets.export import ExportFormat, export
 from featurestore.stores.training_sets.manifests import Manifest
 
 
@@ -121,9 +122,10 @@ class TrainingSet(Displayed):
         of CSV (docs/exports.md). Raises ExportError, and InvariantError if the files do not hold the set's rows.
         """
         manifest = self.manifest
+        scope = Scope(self.context, manifest.tenant_id)
         return export(
-            Scope(self.context, manifest.tenant_id),
-            self.rows,
+            scope,
+            rows_of_set(scope, manifest, path),
             path,
             format,
             csv=CsvOptions(null, guard_formulas),

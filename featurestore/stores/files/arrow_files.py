@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from featurestore.errors import ExportError
-from featurestore.late_spark import DataFrame, F, Observation, TaskContext, to_arrow_schema
+from featurestore.late_spark import DataFrame, F, Observation, SparkSession, TaskContext, to_arrow_schema
 from featurestore.stores.files.exports import Staging, list_files
 from featurestore.stores.places import library_uri
 
@@ -41,7 +41,7 @@ def write_arrow(staging: Staging, rows: DataFrame) -> int:
     counted = numbered.observe(observed, F.count(F.lit(1)).alias("rows"))
     reported = sorted(counted.mapInArrow(write, "path string, rows long, bytes long").collect())
     staging.check_total("rows", sum(row["rows"] for row in reported), observed.get["rows"])
-    _check_reported(staging, {row["path"]: row["bytes"] for row in reported})
+    _check_reported(staging, rows.sparkSession, {row["path"]: row["bytes"] for row in reported})
     if not reported:
         # Readers need a schema even if there are no rows.
         empty = pa.RecordBatch.from_pylist([], schema=schema)
@@ -51,10 +51,10 @@ def write_arrow(staging: Staging, rows: DataFrame) -> int:
     return int(observed.get["rows"])
 
 
-def _check_reported(staging: Staging, reported: Mapping[str, int]) -> None:
+def _check_reported(staging: Staging, spark: SparkSession, reported: Mapping[str, int]) -> None:
     """Check that this process sees what the executors wrote: on other machines, the path may be another folder."""
     if reported:
-        visible = sum(file.bytes for file in list_files(staging) if file.path in reported)
+        visible = sum(file.bytes for file in list_files(staging, spark) if file.path in reported)
         staging.check_total("bytes", visible, sum(reported.values()))
 
 

@@ -1,4 +1,4 @@
-"""Exported files: executors write them under a temporary name, and they become visible only when complete."""
+"""Exported files: they are written under a temporary name, and become visible only when complete."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from featurestore.frames.columns import column
 from featurestore.late_spark import DataFrame, F, Observation, SparkSession, py4j_errors, spark_errors
 from featurestore.stores.file_system import Files
 from featurestore.stores.files.leftovers import RUNNER, remove_left_behind
+from featurestore.stores.layout import local_folder
 from featurestore.stores.runner import this_runner
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*)")
@@ -32,12 +33,19 @@ class WrittenFile:
 
 
 @dataclass(frozen=True)
+class ExportedRows:
+    """How many rows were written, and the hash of their content; None if their types cannot be hashed."""
+
+    rows: int
+    content_hash: str | None
+
+
+@dataclass(frozen=True)
 class Staging:
     """Folders beside the target: executors write to ``written``; files to publish are moved to ``whole``."""
 
     target: str
     root: str
-    spark: SparkSession
     files: Files
 
     @property
@@ -56,6 +64,19 @@ class Staging:
         """Write a small file into ``whole``."""
         self.files.write_text(f"{self.whole}/{name}", text)
 
+    def local_place(self, name: str) -> Path:
+        """Where this process writes a file into ``whole``, in a folder that is there; only on this machine's disk."""
+        folder = local_folder(self.whole)
+        assert folder is not None, "only files of this machine are written by this process"
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def clear(self) -> None:
+        """Remove all files, of either folder."""
+        for folder in (self.written, self.whole):
+            self.files.delete(folder)
+
     def check_total(self, what: str, actual: int, expected: int) -> None:
         """Raise InvariantError if the files do not hold what was to be written."""
         if actual != expected:
@@ -66,7 +87,7 @@ class Staging:
 
 
 @contextmanager
-def new_folder(spark: SparkSession, files: Files, path: str) -> Iterator[Staging]:
+def new_folder(files: Files, path: str) -> Iterator[Staging]:
     """Create a folder that appears at ``path``, by one rename, when the block succeeds; otherwise leave nothing behind.
 
     What killed attempts at the same path left is removed first. Raises ExportError if something already exists at the
@@ -75,7 +96,7 @@ def new_folder(spark: SparkSession, files: Files, path: str) -> Iterator[Staging
     target = full_path(path)
     parent, _, name = target.rpartition("/")
     place = parent if "://" in parent else f"file://{parent}"
-    staging = Staging(target, f"{place}/.{name}.{uuid4().hex}", spark, files)
+    staging = Staging(target, f"{place}/.{name}.{uuid4().hex}", files)
     with _export_errors(target):
         if files.exists(target):
             raise ExportError(f"{target} is there already; remove it, or name another folder")
@@ -150,7 +171,7 @@ def write_lines(
     options = {"lineSep": line_end, "compression": "none", "maxRecordsPerFile": "0"}
     writer = lines.observe(observed, *counts).write.mode("append").options(**options)
     writer.partitionBy(*by).text(staging.written)
-    files = list_files(staging)
+    files = list_files(staging, lines.sparkSession)
     staging.check_total("bytes", sum(file.bytes for file in files), observed.get["bytes"])
     return observed.get["rows"], files
 
@@ -164,7 +185,7 @@ def write_parquet(staging: Staging, rows: DataFrame) -> int:
     counted = rows.observe(observed, F.count(F.lit(1)).alias("rows"))
     with _microsecond_timestamps(rows.sparkSession):
         counted.write.mode("append").parquet(staging.whole)
-    staging.check_total("rows", staging.spark.read.parquet(staging.whole).count(), observed.get["rows"])
+    staging.check_total("rows", rows.sparkSession.read.parquet(staging.whole).count(), observed.get["rows"])
     return int(observed.get["rows"])
 
 
@@ -185,9 +206,9 @@ def _microsecond_timestamps(spark: SparkSession) -> Iterator[None]:
         spark.conf.set(_TIMESTAMPS, str(before))
 
 
-def list_files(staging: Staging) -> list[WrittenFile]:
+def list_files(staging: Staging, spark: SparkSession) -> list[WrittenFile]:
     """List the non-empty files below ``written``, as this process sees them, by path."""
-    reader = staging.spark.read.format("binaryFile").option("recursiveFileLookup", "true")
+    reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
     listed = reader.load(staging.written).select(column("path"), column("length")).collect()
     files = [WrittenFile(row["path"].rpartition("/written/")[2], row["length"]) for row in listed]
     return sorted(files, key=lambda file: file.path)

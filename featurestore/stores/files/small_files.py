@@ -127,6 +127,21 @@ def _read_csv(file: Path, text: str, group: FeatureGroup, most_rows: int) -> pa.
     return arrow_from_records([name.strip() for name in names], records[1:], group)
 
 
+def parquet_names(place: Path) -> list[str] | None:
+    """The columns of a Parquet file, or of a folder's first one and of the names of its folders; None if nobody knows.
+
+    Files that cannot be read are Spark's to report.
+    """
+    files = [place] if place.is_file() else sorted(place.rglob("*.parquet"))
+    try:
+        stored = pq.read_schema(files[0]).names if files else None
+    except (OSError, pa.ArrowException):
+        return None
+    if stored is None:
+        return None
+    return [*stored, *(folder.partition("=")[0] for folder in files[0].relative_to(place).parts if "=" in folder)]
+
+
 def _read_parquet(file: Path, group: FeatureGroup, most_rows: int) -> pa.Table | None:
     rows = _plain_parquet(file, most_rows)
     return None if rows is None else arrow_from_table(rows, group)

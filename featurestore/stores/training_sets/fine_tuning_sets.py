@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
+from featurestore.columnar.text.json_lines import LINE_END
 from featurestore.definitions.lookup import Lookup
 from featurestore.errors import InvariantError
 from featurestore.frames.text.chat import ALL
-from featurestore.frames.text.json_lines import LINE_END
 from featurestore.late_spark import DataFrame, F
 from featurestore.stores.files.exports import Staging, WrittenFile, write_lines
+from featurestore.stores.files.local_exports import text_of
 from featurestore.stores.training_sets.manifests import GroupSnapshot
 
 _PLACE = re.compile(r"part=([^/]+)/shard=(\d+)/[^/]+")
@@ -88,6 +92,36 @@ def write_shards(
     ]
     staging.check_total("files", len(written), len(totals))
     return (*files, *(_empty(staging, part) for part, rows in parts.items() if not rows))
+
+
+def write_local_shards(
+    staging: Staging, made: pa.Table, shards: int, parts: Mapping[str, int]
+) -> tuple[FineTuningFile, ...]:
+    """The same of lines in this process, at a place on this machine."""
+    lines = made.filter(made.column("line").is_valid())
+    shard = pa.array(lines.column("hash_1").to_numpy() % shards)
+    numbered = lines.append_column("shard", shard).select(["part", "shard", "hash_1", "hash_2", "line"])
+    files: list[FineTuningFile] = []
+    for part, rows in parts.items():
+        of_part = numbered.filter(pc.equal(numbered.column("part"), part))
+        staging.check_total(f"rows of {part}", of_part.num_rows, rows)
+        in_order = of_part.sort_by([(name, "ascending") for name in of_part.column_names])
+        numbers, counts = np.unique(in_order.column("shard").to_numpy(), return_counts=True)
+        starts = np.cumsum(counts) - counts
+        for number, start, count in zip(numbers.tolist(), starts.tolist(), counts.tolist(), strict=True):
+            files.append(_written(staging, part, number, in_order.column("line").slice(start, count)))
+    return (*files, *(_empty(staging, part) for part, rows in parts.items() if not rows))
+
+
+def _written(staging: Staging, part: str, shard: int, lines: pa.ChunkedArray) -> FineTuningFile:
+    name = _file_name(part, shard)
+    place = staging.local_place(name)
+    written = 0
+    with place.open("xb") as file:
+        for chunk in lines.chunks:
+            written += file.write(text_of(pc.binary_join_element_wise(chunk, LINE_END, "")))
+    staging.check_total(f"bytes in shard {shard} of {part}", place.stat().st_size, written)
+    return FineTuningFile(path=name, part=part, rows=len(lines), bytes=written)
 
 
 def _place(file: WrittenFile) -> tuple[str, int]:

@@ -23,10 +23,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings, TrainingSet
+from featurestore.columnar.text.csv_lines import CsvOptions
 from featurestore.errors import ExportError, InvalidArgumentError, InvariantError
-from featurestore.frames.text.csv_cells import CsvOptions
 from featurestore.operations.context import Scope
-from featurestore.operations.training_sets.export import export
+from featurestore.operations.exports.export import export
+from featurestore.operations.exports.export_rows import SparkRows
 from featurestore.stores.files.arrow_files import write_arrow
 from featurestore.stores.files.exports import new_folder, write_lines
 from featurestore.stores.files.leftovers import RUNNER
@@ -289,7 +290,7 @@ def test_parquet_has_utc_instants_also_from_a_session_that_writes_int96(
 
     folder = export(
         Scope(feature_store.tenant("acme")._scope.context, "acme"),
-        frame,
+        SparkRows(frame),
         str(tmp_path / "instants"),
         "parquet",
         csv=CsvOptions(),
@@ -441,7 +442,14 @@ def test_an_export_with_a_wrong_number_of_rows_is_never_visible(
     context = feature_store.tenant("acme")._scope.context
     manifest = scores.manifest.model_copy(update={"row_count": 7})
     with pytest.raises(InvariantError, match="the files hold 6 rows and 7 were to be written"):
-        export(Scope(context, "acme"), rows, str(tmp_path / "out"), name, csv=CsvOptions(), training_set=manifest)
+        export(
+            Scope(context, "acme"),
+            SparkRows(rows),
+            str(tmp_path / "out"),
+            name,
+            csv=CsvOptions(),
+            training_set=manifest,
+        )
     assert left_in(tmp_path) == []
 
 
@@ -449,14 +457,14 @@ def test_files_of_failed_attempts_are_ignored(
     feature_store: FeatureStore, rows: DataFrame, spark: SparkSession, tmp_path: Path
 ) -> None:
     files = feature_store.tenant("acme")._scope.context.files
-    with new_folder(spark, files, str(tmp_path / "out")) as staging:
+    with new_folder(files, str(tmp_path / "out")) as staging:
         files.write_text(f"{staging.written}/part-00000-of-a-lost-attempt.arrow", "half of a fil")
         assert write_arrow(staging, rows) == len(ROWS)
     assert ds.dataset(tmp_path / "out", format="ipc").count_rows() == len(ROWS)
     assert left_in(tmp_path) == ["out"]
 
     def write_beside_another() -> None:
-        with new_folder(spark, files, str(tmp_path / "lines")) as staging:
+        with new_folder(files, str(tmp_path / "lines")) as staging:
             files.write_text(f"{staging.written}/of-a-lost-attempt", "half of a fil")
             write_lines(staging, rows.select(F.col("id").cast("string").alias("value")), "\n")
 
@@ -467,7 +475,7 @@ def test_files_of_failed_attempts_are_ignored(
 
 def refusals(folder: Path) -> Iterator[tuple[str, dict[str, Any], str]]:
     yield str(folder / "taken"), {}, "is there already, and has no _export.json .*; remove it, or name another folder"
-    yield str(folder / "file" / "below"), {}, "cannot be written: .*is not a directory"
+    yield str(folder / "file" / "below"), {}, "cannot be written: .*[Nn]ot a directory"
     yield str(folder / "new"), {"format": "cvs"}, "format 'cvs' is not known. Did you mean 'csv'"
     yield str(folder / "new*"), {}, "which Spark reads as patterns"
     yield "nosuch://bucket/folder", {}, 'No FileSystem for scheme "nosuch"'

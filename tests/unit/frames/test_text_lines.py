@@ -11,8 +11,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from featurestore.columnar.text.csv_lines import CsvOptions, header_line
 from featurestore.errors import InvalidArgumentError
-from featurestore.frames.text.csv_cells import CsvOptions, csv_line, header_line, with_header
+from featurestore.frames.text.csv_cells import csv_line, with_header
 from featurestore.frames.text.json_lines import json_line
 
 PLAIN = CsvOptions()

@@ -3,44 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from pickle import PicklingError
 
+import pyarrow as pa
+
+from featurestore.columnar.text.json_lines import LINE_END
 from featurestore.columnar.training_sets.splits import PARTS, SPLIT
 from featurestore.definitions.lookup import listed
 from featurestore.definitions.training_set import Split
 from featurestore.display.description import Display, Mark, Table, count, counted
 from featurestore.display.displayed import Displayed
 from featurestore.errors import InvalidArgumentError, InvariantError, SpineError, TransformationError, nearest
-from featurestore.frames.columns import column
-from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
 from featurestore.frames.rows.suppression import REASON
-from featurestore.frames.text.chat import ALL, LEFT_OUT, REFUSED, ChatFormat, chat_lines, missing_inputs
+from featurestore.frames.text.chat import ALL, LEFT_OUT, REFUSED, ChatFormat
 from featurestore.frames.text.chat_template import check_template
-from featurestore.frames.text.json_lines import LINE_END
-from featurestore.frames.training_sets.sampling import sample_rows
+from featurestore.kinds.arrow_columns.reading import UndecidedError
 from featurestore.late_spark import DataFrame, F
 from featurestore.operations.as_of.join import as_of_values
 from featurestore.operations.context import Context, Scope
-from featurestore.operations.erasure.suppress import without_erased_entities
+from featurestore.operations.erasure.suppress import suppressions
+from featurestore.operations.exports.export import record_once
+from featurestore.operations.fine_tuning.made_lines import LocalLines, MadeLines, SparkLines
 from featurestore.operations.instants import argument_count
-from featurestore.operations.reading.request import Spine, as_spine, requested_columns
+from featurestore.operations.reading.request import Spine, local_spine, requested_columns
 from featurestore.operations.repeats.exports import is_there, taken
 from featurestore.operations.repeats.fine_tuning import check_is_same_set, written_before
-from featurestore.operations.training_sets.export import record_once
-from featurestore.operations.training_sets.parts import group_snapshots, lookup_of, made_from, with_split
-from featurestore.operations.training_sets.request import ExamplesPlan, FineTuningRequest, check_columns, plan_examples
+from featurestore.operations.training_sets.examples import Examples, examples_of
+from featurestore.operations.training_sets.local_build import LocalPart
+from featurestore.operations.training_sets.parts import lookup_of, made_from, with_split
+from featurestore.operations.training_sets.request import ExamplesPlan, FineTuningRequest, check_named, plan_examples
+from featurestore.stores.arrow import to_spark
 from featurestore.stores.files.exports import full_path, new_folder
+from featurestore.stores.layout import local_folder
 from featurestore.stores.small_tables.export_log import MARKS, ExportRecord
-from featurestore.stores.training_sets.fine_tuning_sets import FineTuningFile, FineTuningManifest, write_shards
+from featurestore.stores.training_sets.fine_tuning_sets import FineTuningFile, FineTuningManifest
 from featurestore.stores.training_sets.manifests import GroupSnapshot, SplitCuts
 
 # The lines in a shard, roughly, if the caller does not set the number of shards.
 ROWS_A_SHARD = 100_000
 MOST_SHARDS = 100_000
-_SAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -152,35 +155,27 @@ def load_for_fine_tuning(scope: Scope, spine: Spine, request: FineTuningRequest)
     ExportError (the path), SpineError, InvariantError.
     """
     plan = _planned(scope.context, request)
-    whole, is_local = as_spine(scope.context, spine, plan.join), not isinstance(spine, DataFrame)
-    plan = replace(plan, format=_checked(whole, plan))
-    whole, suppressed = without_erased_entities(scope, whole, plan.join.key_lookups)
+    if not isinstance(spine, DataFrame):
+        spine = local_spine(scope.context, spine, plan.join)
+    plan = replace(plan, format=_checked(_names(spine), plan))
     record = ExportRecord(scope.tenant_id, full_path(request.path), "fine_tuning", request.name)
     written = written_before(scope.context, record.path) if is_there(scope.context, record.path) else None
     if written is not None and request.format_fn is not None:
         raise taken(record.path, "cannot be compared with a set by format_fn, whose code is not recorded")
-    with ExitStack() as stack:
-        # Persist each frame: the same rows must be sampled, split, joined and counted, and a user's function may return
-        # another text the next time.
-        whole = _persisted(whole, stack)
-        size = request.sample_size
-        sample = whole if size is None else _persisted(sample_rows(whole, size, request.seed, request.strata), stack)
-        spine = _Spine.of(sample, suppressed, is_local=is_local)
-        groups = group_snapshots(scope.context, plan, {})
-        content = None if request.format_fn is not None else _made_from(scope.context, plan, spine, groups)
+    with examples_of(scope, spine, plan, suppressions(scope)) as examples:
+        content = None if request.format_fn is not None else _made_from(scope.context, plan, examples)
         if written is not None:
-            check_is_same_set(scope, record.path, written, content, groups)
+            check_is_same_set(scope, record.path, written, content, examples.groups)
             record_once(scope.context, record)
             return _of_manifest(scope.context, record.path, written, is_up_to_date=True)
         scope.context.exports.record(record, scope.context.clock())
-        with new_folder(scope.spark, scope.files, request.path) as staging:
-            rows, cuts = _joined(scope, spine, plan, groups)
-            lines = _persisted(_chat_lines(rows, plan), stack)
-            counts = _counts(lines, spine.rows, request)
-            if suppressed:
-                counts = replace(counts, left_out=counts.left_out | {REASON: suppressed})
-            files = write_shards(staging, lines, request.shards or counts.shards, counts.parts)
-            manifest = _manifest(scope, plan, counts, files, cuts, groups)
+        with new_folder(scope.context.files_at(record.path), request.path) as staging, ExitStack() as stack:
+            lines, cuts = _lines(scope, examples, plan, stack, is_here=local_folder(record.path) is not None)
+            counts = _counts(lines, examples.rows, request)
+            if examples.suppressed:
+                counts = replace(counts, left_out=counts.left_out | {REASON: examples.suppressed})
+            files = lines.write(staging, request.shards or counts.shards, counts.parts)
+            manifest = _manifest(scope, plan, counts, files, cuts, examples.groups)
             manifest = manifest.model_copy(update={"made_from": content})
             staging.write_text(MARKS[record.kind], manifest.model_dump_json(indent=2))
             scope.step("fine_tuning.written")
@@ -203,45 +198,26 @@ def _of_manifest(
     )
 
 
-@dataclass(frozen=True)
-class _Spine:
-    """The rows to join, after sampling and without erased entities, with their number and fingerprint."""
-
-    frame: DataFrame
-    is_local: bool
-    rows: int
-    fingerprint: str
-    suppressed: int
-
-    @classmethod
-    def of(cls, frame: DataFrame, suppressed: int, *, is_local: bool) -> _Spine:
-        [hashed] = frame.agg(*fingerprint_columns([column(name) for name in sorted(frame.columns)])).collect()
-        return cls(frame, is_local, hashed["rows"], fingerprint_text(hashed), suppressed)
+def _names(spine: DataFrame | pa.Table) -> list[str]:
+    return list(spine.columns if isinstance(spine, DataFrame) else spine.column_names)
 
 
-def _made_from(context: Context, plan: _Plan, spine: _Spine, groups: tuple[GroupSnapshot, ...]) -> str:
-    columns = [(field.name, field.dataType.simpleString()) for field in spine.frame.schema]
-    rows = {"columns": columns, "fingerprint": spine.fingerprint, "suppressed": spine.suppressed}
-    return made_from(context, plan, rows, groups)
+def _made_from(context: Context, plan: _Plan, examples: Examples) -> str:
+    # Rows that a sample leaves out decide on nothing in the set, not even on a number in its manifest.
+    rows = {name: value for name, value in examples.asked.items() if name != "sampled_from"}
+    return made_from(context, plan, rows, examples.groups)
 
 
-def _persisted(rows: DataFrame, stack: ExitStack) -> DataFrame:
-    """The rows, persisted until the stack closes."""
-    persisted = rows.persist()
-    stack.callback(persisted.unpersist)
-    return persisted
-
-
-def _checked(spine: DataFrame, plan: _Plan) -> ChatFormat:
+def _checked(names: Sequence[str], plan: _Plan) -> ChatFormat:
     """The format with the columns that it uses; raises SpineError and TransformationError before any Spark job."""
     form, join = plan.format, plan.join
-    if join.label is None and form.output not in spine.columns:
+    if join.label is None and form.output not in names:
         raise SpineError(
             f"output_feature {form.output!r} is not a column of the spine; a feature is written 'group:feature'. "
-            f"{nearest(form.output, spine.columns)}"
+            f"{nearest(form.output, names)}"
         )
-    check_columns(spine, plan)
-    columns = [*spine.columns, *join.columns]
+    check_named(names, plan)
+    columns = [*names, *join.columns]
     texts = {"system": form.system, "template": form.template}
     used = [check_template(option, text, columns, form.output) for option, text in texts.items() if text is not None]
     if form.format_fn is not None:
@@ -250,23 +226,28 @@ def _checked(spine: DataFrame, plan: _Plan) -> ChatFormat:
     return replace(form, columns=tuple(needed.union(*used)))
 
 
-def _joined(
-    scope: Scope, spine: _Spine, plan: _Plan, groups: tuple[GroupSnapshot, ...]
-) -> tuple[DataFrame, SplitCuts | None]:
-    """The rows with their part, from these table versions, and the cuts of the split."""
-    versions = {(group.name, group.version): group.table_version for group in groups}
-    join = replace(plan.join, table_versions=versions)
-    joined = as_of_values(scope, spine.frame, join, is_local=spine.is_local)
-    return with_split(scope.context, spine.frame, joined, plan)
+def _lines(
+    scope: Scope, examples: Examples, plan: _Plan, stack: ExitStack, *, is_here: bool
+) -> tuple[MadeLines, SplitCuts | None]:
+    """The lines of the examples, joined from these table versions, and the cuts of the split.
 
-
-def _chat_lines(rows: DataFrame, plan: _Plan) -> DataFrame:
-    try:
-        return chat_lines(rows, plan.format, plan.request.seed, None if plan.request.split is None else SPLIT)
-    except PicklingError as error:
-        raise TransformationError(
-            f"format_fn cannot be sent to the executors: {error}; let it use its argument and importable names alone"
-        ) from error
+    They are made in this process if it joins the examples and writes the files, unless only Spark knows what a prompt
+    shows.
+    """
+    seed, split = plan.request.seed, None if plan.request.split is None else SPLIT
+    if isinstance(examples, LocalPart):
+        scope.progress.host("in_process")
+        scope.progress.rows(0, examples.rows)
+        joined, cuts = examples.divided(scope, plan)
+        with suppress(UndecidedError):
+            if is_here:
+                return LocalLines.of(scope, joined, plan.format, seed, split), cuts
+        return SparkLines.of(to_spark(scope.spark, joined), plan.format, seed, split, stack), cuts
+    versions = {(group.name, group.version): group.table_version for group in examples.groups}
+    part, join = examples.part, replace(plan.join, table_versions=versions)
+    by_spark = as_of_values(scope, part.spine, join, is_local=part.is_local)
+    rows, cuts = with_split(scope.context, part.spine, by_spark, plan)
+    return SparkLines.of(rows, plan.format, seed, split, stack), cuts
 
 
 @dataclass(frozen=True)
@@ -281,14 +262,13 @@ class _Counts:
         return max(1, -(-max(self.parts.values()) // ROWS_A_SHARD))
 
 
-def _counts(lines: DataFrame, spine_rows: int, request: FineTuningRequest) -> _Counts:
+def _counts(lines: MadeLines, spine_rows: int, request: FineTuningRequest) -> _Counts:
     """Count lines by part, and rows without a line by reason; raises TransformationError unless these are skipped."""
-    counted = lines.groupBy("part", "reason").count().collect()
     parts = dict.fromkeys(_parts(request.split), 0)
     reasons: dict[str, int] = {}
-    for row in counted:
-        counts, key = (parts, row["part"]) if row["reason"] is None else (reasons, row["reason"])
-        counts[key] = counts.get(key, 0) + row["count"]
+    for (part, reason), number in lines.counts().items():
+        counts, key = (parts, str(part)) if reason is None else (reasons, reason)
+        counts[key] = counts.get(key, 0) + number
     total = sum(parts.values()) + sum(reasons.values())
     if total != spine_rows:
         raise InvariantError(
@@ -296,7 +276,7 @@ def _counts(lines: DataFrame, spine_rows: int, request: FineTuningRequest) -> _C
             "written"
         )
     failed = {reason: count for reason, count in sorted(reasons.items()) if reason not in LEFT_OUT}
-    samples = _samples(lines) if failed else ()
+    samples = lines.samples() if failed else ()
     if REFUSED in failed or (failed and request.on_invalid == "fail"):
         reasons_text = "; ".join(f"{reason}: {count}" for reason, count in failed.items())
         raise TransformationError(
@@ -304,8 +284,7 @@ def _counts(lines: DataFrame, spine_rows: int, request: FineTuningRequest) -> _C
             f"was written ({reasons_text}), such as {' | '.join(samples)}. Fix the cause"
             + ("" if REFUSED in failed else ", or leave such rows out with on_invalid='skip'")
         )
-    missing = {row["name"]: row["count"] for row in missing_inputs(lines).collect()}
-    return _Counts(parts, dict(sorted(reasons.items())), samples, missing)
+    return _Counts(parts, dict(sorted(reasons.items())), samples, lines.missing())
 
 
 def _parts(split: Split | SplitCuts | None) -> Sequence[str]:
@@ -314,11 +293,6 @@ def _parts(split: Split | SplitCuts | None) -> Sequence[str]:
         return (ALL,)
     validates = any(getattr(split, name, None) for name in ("validation", "validation_from", "until_validation"))
     return [part for part in PARTS if part != "validation" or validates]
-
-
-def _samples(lines: DataFrame) -> tuple[str, ...]:
-    samples = lines.where(F.col("detail").isNotNull()).orderBy("hash_1", "hash_2", "detail").limit(_SAMPLES)
-    return tuple(row["detail"] for row in samples.select("detail").collect())
 
 
 def _manifest(

@@ -1,0 +1,1 @@
+"""Export rows to files in a new folder, which is visible only when complete."""

@@ -1,0 +1,1 @@
+"""Make fine-tuning sets: rows joined, made into chat messages, and written as lines."""
