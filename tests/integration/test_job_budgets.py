@@ -177,7 +177,7 @@ def test_windows_of_a_backfill_share_their_sources(
         )
 
     assert ran <= 1 + 12 * (2 + 2)
-    assert len(openings) <= 12 * 40
+    assert len(openings) <= 12 * 20
 
 
 def _the_sql_alone(spark: SparkSession, store: OfflineStore) -> None:
