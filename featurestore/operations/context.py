@@ -30,6 +30,9 @@ from featurestore.stores.small_tables.suppression import SuppressionList
 from featurestore.stores.training_sets.store import TrainingSetStore
 from featurestore.stores.value_files.reach import why_unreachable
 
+# Of files. Before Spark reads a table, it computes the table's whole state, in jobs of its own.
+_FEW_BYTES = 8 * 1024**2
+
 Clock = Callable[[], datetime]
 Step = Callable[[str], None]
 
@@ -239,3 +242,13 @@ class Scope:
     ) -> DataFrame:
         """The tenant's rows of a group; see ``GroupTable.read_values``."""
         return self.table(group).read_values(self.tenant_id, columns, dates, version)
+
+    def read_few(
+        self,
+        group: FeatureGroup,
+        columns: Sequence[str],
+        dates: Dates = (None, None),
+        version: int | None = None,
+    ) -> pa.Table | None:
+        """The same rows as Arrow, if they are so few that Spark's own read of the table's log would cost more."""
+        return self.table(group).read_local(self.tenant_id, columns, dates, version=version, most_bytes=_FEW_BYTES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
@@ -50,17 +50,19 @@ def recorded_run(
     job: str,
     group: FeatureGroup | None = None,
     window: TimeWindow | None = None,
-    attempt: int = 1,
+    earlier: Sequence[Run] | None = None,
 ) -> Iterator[RunningJob]:
     """Record that a job runs, and then how it ended; an exception is recorded as a failure and re-raised.
 
     First, earlier runs of the same job on the same group and window are marked as abandoned if their process is gone.
+    ``earlier``: these runs, if they have been read; the run then counts as one attempt more.
     """
     scope.runs.create()
     name, version = ("", 0) if group is None else (group.name, group.version)
-    for earlier in scope.runs.of_job(scope.tenant_id, job, name, version):
-        if earlier.state == "running" and earlier.window == window and is_gone(earlier.runner):
-            abandon(scope.context, earlier, "its process is gone; the next run of the job found it so")
+    attempt = 1 if earlier is None else len(earlier) + 1
+    for other in scope.runs.of_job(scope.tenant_id, job, name, version) if earlier is None else earlier:
+        if other.state == "running" and other.window == window and is_gone(other.runner):
+            abandon(scope.context, other, "its process is gone; the next run of the job found it so")
     run = Run(
         tenant_id=scope.tenant_id,
         run_id=uuid4().hex,

@@ -231,23 +231,23 @@ class GroupTable:
 
     def append_rejected_locally(self, bad: pa.Table, tenant_id: str, batch_id: str, now: datetime) -> None:
         """The same as ``append_rejected``, without Spark."""
-        rejected, count = _native(self.rejected), bad.num_rows
-        rejected.create(REJECTED, ["tenant_id"])
-        rejected.add_columns(list(REJECTED))
-        columns = {
-            "tenant_id": pa.repeat(pa.scalar(tenant_id), count),
-            "batch_id": pa.repeat(pa.scalar(batch_id), count),
-            "rejected_at": pa.repeat(pa.scalar(now, REJECTED.field("rejected_at").type), count),
-            "reasons": bad.column(FAULTS),
-            "row": bad.column(ROW),
-            "claim": pa.nulls(count, pa.string()),
-        }
-        rows = pa.table([columns[field.name].cast(field.type) for field in REJECTED], schema=REJECTED)
+        rejected = self._prepare_rejected_locally()
+        rows, of_batch = _rejected_table(bad, tenant_id, batch_id, now), _of_batch(tenant_id, batch_id)
         # Rows of an earlier try that wrote no values.
-        of_batch = _of_batch(tenant_id, batch_id)
         if rejected.read(of_batch, ["batch_id"]).num_rows:
             return rejected.replace(rows, of_batch)
         return rejected.append(rows, _transaction(tenant_id, batch_id))
+
+    def replace_rejected_locally(self, bad: pa.Table, tenant_id: str, batch_id: str, now: datetime) -> None:
+        """The same as ``replace_rejected``, without Spark."""
+        rejected = self._prepare_rejected_locally()
+        rejected.replace(_rejected_table(bad, tenant_id, batch_id, now), _of_batch(tenant_id, batch_id))
+
+    def _prepare_rejected_locally(self) -> NativeTable:
+        rejected = _native(self.rejected)
+        rejected.create(REJECTED, ["tenant_id"])
+        rejected.add_columns(list(REJECTED))
+        return rejected
 
     def read_rejected_locally(self, tenant_id: str, batch_id: str | None = None) -> pa.Table | None:
         """The same as ``read_rejected``, without Spark; None if only Spark can read them."""
@@ -305,6 +305,9 @@ class GroupTable:
 
     def find_batch(self, tenant_id: str, batch_id: str, limit: int | None = None) -> tuple[int, BatchRecord] | None:
         """Find a batch's commit among the last ``limit``; returns its table version and its record, or None."""
+        # A history of many commits takes long to read, and nearly always no batch has this id.
+        if not self.values.may_have_committed(_transaction(tenant_id, batch_id)):
+            return None
         for commit in self.values.history(limit):
             record = BatchRecord.from_json(commit.user_metadata)
             if record is not None and (record.tenant_id, record.batch_id) == (tenant_id, batch_id):
@@ -419,8 +422,11 @@ class GroupTable:
         times: Times = (None, None),
         keys: pa.Table | None = None,
         version: int | None = None,
+        most_bytes: int = _MOST_LOCAL_BYTES,
     ) -> pa.Table | None:
         """Return one tenant's rows without Spark; None if only Spark can read them, or if they are very many.
+
+        Very many are those of files of more than ``most_bytes``, or of ten million rows.
 
         The rows are those of the partitions ``dates`` with event timestamps in ``times`` (bounds are inclusive, None
         means no bound), and with the join keys in ``keys``, if given. Columns have the same types as in
@@ -430,10 +436,7 @@ class GroupTable:
         if snapshot is None:
             return None
         chosen = chosen_files(snapshot.files, tenant_id, dates, times, keys)
-        if (
-            sum(file.bytes for file in chosen) > _MOST_LOCAL_BYTES
-            or sum(file.rows for file in chosen) > _MOST_LOCAL_ROWS
-        ):
+        if sum(file.bytes for file in chosen) > most_bytes or sum(file.rows for file in chosen) > _MOST_LOCAL_ROWS:
             return None
         needed = list(dict.fromkeys((*columns, "event_timestamp", *(() if keys is None else keys.column_names))))
         defined = values_schema(self.group)
@@ -553,6 +556,20 @@ def _rejected_rows(bad: DataFrame, tenant_id: str, batch_id: str, now: datetime)
         column(ROW).alias("row"),
         F.lit(None).cast("string").alias("claim"),
     )
+
+
+def _rejected_table(bad: pa.Table, tenant_id: str, batch_id: str, now: datetime) -> pa.Table:
+    """The same as ``_rejected_rows``, of rows in this process."""
+    count = bad.num_rows
+    columns = {
+        "tenant_id": pa.repeat(pa.scalar(tenant_id), count),
+        "batch_id": pa.repeat(pa.scalar(batch_id), count),
+        "rejected_at": pa.repeat(pa.scalar(now, REJECTED.field("rejected_at").type), count),
+        "reasons": bad.column(FAULTS),
+        "row": bad.column(ROW),
+        "claim": pa.nulls(count, pa.string()),
+    }
+    return pa.table([columns[field.name].cast(field.type) for field in REJECTED], schema=REJECTED)
 
 
 def _changed_dates_by_feed(values: DeltaTable, tenant_id: str, after: int, up_to: int) -> frozenset[date] | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import TypeAlias
 
 from featurestore.config import Settings
 from featurestore.definitions.names import check_tenant_id
@@ -29,6 +32,8 @@ from featurestore.stores.layout import local_folder
 from featurestore.stores.sessions import separate_session
 from featurestore.stores.storage_faults import storage_errors
 
+# Path, size in bytes and time of the last change of each file.
+FileStates: TypeAlias = frozenset[tuple[str, int, int]]
 # Unless the options set a mode, a row that does not fit its header is an error: Spark would read part of it, or nulls.
 _STRICT = {"mode": "FAILFAST", "columnPruning": "false"}
 
@@ -62,6 +67,25 @@ def check_landed(name: str, source: Source, tenant_id: str, settings: Settings) 
     place = local_folder(path)
     if place is not None and not place.exists():
         raise _nothing_at(name, f"{path}: there is no such file or folder")
+
+
+def landed_files(source: Source, tenant_id: str, settings: Settings) -> FileStates | None:
+    """The files of a source on this machine's disk, by which any change shows; None for others, or if files vanish."""
+    place = None if source.path is None else local_folder(source_path(source, tenant_id, settings))
+    try:
+        return None if place is None else frozenset(_states(place))
+    except OSError:
+        # Whoever opens the source says what is wrong.
+        return None
+
+
+def _states(place: Path) -> Iterator[tuple[str, int, int]]:
+    facts = place.stat()
+    if not stat.S_ISDIR(facts.st_mode):
+        yield str(place), facts.st_size, facts.st_mtime_ns
+        return
+    for entry in place.iterdir():
+        yield from _states(entry)
 
 
 def _nothing_at(name: str, where: object) -> NotFoundError:

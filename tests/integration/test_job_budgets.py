@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
@@ -22,6 +24,8 @@ from featurestore import (
 )
 from featurestore.columnar.rows import file_layout
 from featurestore.operations.training_sets import examples
+from featurestore.operations.writing import fetched_rows
+from featurestore.stores.delta.delta_log import DeltaLog
 from tests.conftest import Clock, OpenFeatureStore, spark_setting
 from tests.processes.spark_jobs import Jobs
 
@@ -38,6 +42,16 @@ TOTALS = FeatureGroup(
     sources={"visits": {"group": "visits"}},
     transformation={"sql": "SELECT user_id, SUM(pages) AS pages FROM visits GROUP BY user_id"},
     expect={"min_rows": 1},
+)
+LANDED = FeatureGroup(
+    "landed",
+    USER,
+    features=[Feature("pages", "long")],
+    sources={"visits": {"path": "{landing}/{tenant_id}", "format": "parquet"}},
+    transformation={
+        "sql": "SELECT user_id, SUM(pages) AS pages FROM visits WHERE at >= :start_time AND at < :end_time "
+        "GROUP BY user_id"
+    },
 )
 PERIOD = ("2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z")
 
@@ -109,24 +123,61 @@ def test_small_things_run_no_job(fs: FeatureStore, store: OfflineStore, jobs: Jo
     assert jobs.of(lambda: SMALL[what](fs, store)) == 0
 
 
-def test_a_frame_is_written_with_four_jobs(spark: SparkSession, store: OfflineStore, jobs: Jobs) -> None:
+def test_a_small_frame_is_written_with_three_jobs(spark: SparkSession, store: OfflineStore, jobs: Jobs) -> None:
+    """One computes the rows, one measures them, and one fetches them; they are checked and written without Spark."""
     with as_in_production(spark):
-        assert jobs.of(lambda: store.write_batch("visits", frame(spark))) <= 4
-        assert jobs.of(lambda: store.write_batch("visits", frame(spark, worst=3))) <= 4
+        assert jobs.of(lambda: store.write_batch("visits", frame(spark))) <= 3
+        assert jobs.of(lambda: store.write_batch("visits", frame(spark, worst=3))) <= 3
 
 
-def test_a_frame_larger_than_a_file_costs_three_jobs_more(
+def test_any_other_frame_is_written_with_six_jobs(
     spark: SparkSession, store: OfflineStore, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(fetched_rows, "MOST_BYTES", 0)
+    with as_in_production(spark):
+        assert 4 <= jobs.of(lambda: store.write_batch("visits", frame(spark))) <= 6
+        assert 4 <= jobs.of(lambda: store.write_batch("visits", frame(spark, worst=3))) <= 6
+
+
+def test_a_frame_larger_than_a_file_costs_two_jobs_more(
+    spark: SparkSession, store: OfflineStore, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetched_rows, "MOST_BYTES", 0)
     monkeypatch.setattr(file_layout, "LIMITS", file_layout.FileLimits(file_bytes=1000))
     with as_in_production(spark):
-        assert jobs.of(lambda: store.write_batch("visits", frame(spark))) <= 6
+        assert jobs.of(lambda: store.write_batch("visits", frame(spark))) <= 8
 
 
-def test_a_window_costs_five_jobs_more_than_its_sql(spark: SparkSession, store: OfflineStore, jobs: Jobs) -> None:
+def test_a_window_costs_two_jobs_more_than_its_sql(spark: SparkSession, store: OfflineStore, jobs: Jobs) -> None:
     with as_in_production(spark):
         own = jobs.of(lambda: _the_sql_alone(spark, store))
-        assert jobs.of(lambda: store.materialize_feature("totals", *PERIOD)) <= own + 5
+        assert jobs.of(lambda: store.materialize_feature("totals", *PERIOD)) <= own + 2
+
+
+def test_windows_of_a_backfill_share_their_sources(
+    spark: SparkSession,
+    open_feature_store: OpenFeatureStore,
+    jobs: Jobs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The files are described by one job. A window costs its SQL's two jobs, and two more."""
+    (tmp_path / "acme").mkdir()
+    landed = pa.Table.from_pylist(rows(range(40))).rename_columns({"event_timestamp": "at"})
+    pq.write_table(landed, tmp_path / "acme" / "visits.parquet")
+    fs = open_feature_store(Clock(LATER), landing=str(tmp_path))
+    fs.apply([LANDED])
+    openings: list[str] = []
+    open_log = DeltaLog.open
+    monkeypatch.setattr(DeltaLog, "open", lambda log, *version: openings.append(log.path) or open_log(log, *version))
+
+    with as_in_production(spark):
+        ran = jobs.of(
+            lambda: fs.tenant("acme").backfill("landed", "2026-11-01T00:00:00Z", "2026-11-04T00:00:00Z", every="6h")
+        )
+
+    assert ran <= 1 + 12 * (2 + 2)
+    assert len(openings) <= 12 * 20
 
 
 def _the_sql_alone(spark: SparkSession, store: OfflineStore) -> None:

@@ -19,13 +19,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.errors import ArithmeticException
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureGroup
 from featurestore.columnar.rows.batch_columns import targets
-from featurestore.columnar.rows.checked_rows import check_local_rows
+from featurestore.columnar.rows.batch_summary import has_faults
+from featurestore.columnar.rows.checked_rows import check_local_rows, rejected_whole
+from featurestore.columnar.rows.expectations import run_totals
 from featurestore.columnar.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
-from featurestore.columnar.rows.names import FAULTS
+from featurestore.columnar.rows.names import FAULTS, ROW
 from featurestore.errors import SchemaError
+from featurestore.frames.rows import expectations, validation
 from featurestore.frames.rows.validation import check_rows
 from featurestore.kinds.registry import kind_of
 from featurestore.stores.arrow import to_spark
@@ -274,6 +278,24 @@ def test_dicts(spark: SparkSession, group: FeatureGroup, seed: int) -> None:
     zone = random.choice(ZONES)
 
     assert_equal(spark, arrow_from_dicts(dicts(random, group, 150), group, zone), group, zone)
+
+
+@settings(max_examples=2, suppress_health_check=list(HealthCheck))
+@given(seed=st.integers(0, 2**32))
+@pytest.mark.parametrize("group", [PLAIN, RULED], ids=lambda group: group.name)
+def test_a_run_is_measured_and_rejected_alike(spark: SparkSession, group: FeatureGroup, seed: int) -> None:
+    checked = check_local_rows(arrow_from_dicts(dicts(Random(seed), group, 60), group, "UTC"), group, "acme", "UTC")
+    if checked is None:
+        return
+    frame, reasons = to_spark(spark, checked), ["the run breaks a", "and b"]
+
+    here, there = rejected_whole(checked, reasons), validation.rejected_whole(frame, reasons).toArrow()
+
+    assert plain(here.column(FAULTS)) == plain(there.column(FAULTS))
+    assert all(map(is_same, plain(here.column(ROW)), plain(there.column(ROW))))
+    good = F.size(FAULTS) == 0
+    totals = expectations.run_totals(frame.agg(*expectations.total_columns(group, good)).collect()[0], group)
+    assert run_totals(checked.filter(pa.array(~has_faults(checked))), group) == totals
 
 
 Maker = Callable[[Random, int], pa.Array]

@@ -5,19 +5,28 @@ This is ``frames/rows/validation.py`` on Arrow columns: both give the same value
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featurestore.columnar.ranks import one_array
 from featurestore.columnar.rows.batch_columns import check_column_names, moments_of, targets, time_advice, type_error
 from featurestore.columnar.rows.names import FAULTS, ROW
 from featurestore.columnar.rows.reasons_of_rows import EarlierFaults, Reasons, add_unreadable
 from featurestore.columnar.rows.rules import broken_rules
 from featurestore.columnar.spark_names import spark_name
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.kinds.arrow_columns.reading import ArrowReading, Mask, UndecidedError, fine, is_present, true_of
+from featurestore.kinds.arrow_columns.reading import (
+    ArrowReading,
+    Mask,
+    UndecidedError,
+    fine,
+    is_present,
+    numpy_of,
+    true_of,
+)
 from featurestore.kinds.json_text.arrow_json import object_texts
 from featurestore.kinds.registry import kind_of
 
@@ -115,3 +124,17 @@ def _original(rows: pa.Table, given: Mapping[str, pa.Array], faulty: Mask) -> pa
     places = pa.array(np.flatnonzero(missing))
     made = object_texts([(name, column.take(places)) for name, column in given.items()], len(places))
     return pc.replace_with_mask(texts, pa.array(missing), made)
+
+
+def rejected_whole(checked: pa.Table, reasons: Sequence[str]) -> pa.Table:
+    """All rows of a checked batch, each with these reasons after its own, and with its text as JSON."""
+    faults, count = one_array(checked.column(FAULTS)), checked.num_rows
+    own = faults.flatten()
+    ends = np.cumsum(numpy_of(pc.list_value_length(faults)).astype(np.int64))
+    added = np.arange(len(own), len(own) + len(reasons))
+    places = np.insert(np.arange(len(own)), np.repeat(ends, len(reasons)), np.tile(added, count))
+    texts = pa.concat_arrays([own, pa.array(list(reasons), pa.string())]).take(pa.array(places))
+    offsets = np.concatenate([[0], ends + len(reasons) * np.arange(1, count + 1)])
+    columns = {name: one_array(checked.column(name)) for name in checked.column_names if name not in (FAULTS, ROW)}
+    rows = pc.coalesce(one_array(checked.column(ROW)), object_texts(list(columns.items()), count))
+    return pa.table(columns | {FAULTS: pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), texts), ROW: rows})

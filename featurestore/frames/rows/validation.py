@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.bounds import greatest_value, least_value, number_text
@@ -10,7 +12,7 @@ from featurestore.frames.rows.conform import FAULTS, ROW, input_columns, read_co
 from featurestore.frames.rows.faults import faults_present, is_unreadable, no_faults, reasons_of
 from featurestore.kinds.json_text.json_columns import json_of
 from featurestore.kinds.registry import kind_of
-from featurestore.late_spark import Column, DataFrame, F
+from featurestore.late_spark import Column, DataFrame, F, T
 
 _UNREADABLE = "__unreadable"
 
@@ -99,3 +101,11 @@ def good_rows(checked: DataFrame) -> DataFrame:
 
 def bad_rows(checked: DataFrame) -> DataFrame:
     return checked.where(F.size(FAULTS) > 0)
+
+
+def rejected_whole(checked: DataFrame, reasons: Sequence[str]) -> DataFrame:
+    """All rows of a checked batch, each with these reasons after its own, and with its text as JSON."""
+    fields = [field for field in checked.schema if field.name not in (FAULTS, ROW)]
+    made = json_of(F.struct(*(column(field.name) for field in fields)), T.StructType(fields))
+    added = F.array(*(F.lit(reason) for reason in reasons))
+    return checked.withColumns({FAULTS: F.concat(column(FAULTS), added), ROW: F.coalesce(column(ROW), made)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -16,7 +17,13 @@ from featurestore.display.displayed import Displayed, Listing
 from featurestore.errors import ExpectationError, InvalidArgumentError, JobFailedError, TransformationError
 from featurestore.operations.context import Scope
 from featurestore.operations.instants import argument_count
-from featurestore.operations.jobs.materialize import MATERIALIZE, MaterializeResult, describe_windows, materialize
+from featurestore.operations.jobs.materialize import (
+    MATERIALIZE,
+    MaterializeResult,
+    describe_windows,
+    materialize,
+    open_once,
+)
 from featurestore.stores.runner import is_gone
 from featurestore.stores.small_tables.runs import Run
 
@@ -151,8 +158,9 @@ def backfill(scope: Scope, group: FeatureGroup, request: BackfillRequest) -> Bac
         due.reverse()
     results: list[MaterializeResult] = []
     failures: list[tuple[TimeWindow, Exception]] = []
+    in_thread = _InThread(scope, group)
     with ThreadPoolExecutor(request.parallel) as pool:
-        running = {pool.submit(materialize, scope, group, window): window for window in due}
+        running = {pool.submit(in_thread.materialize, window): window for window in due}
         for window, ended in _as_they_end(running):
             error = ended.exception()
             if error is None:
@@ -167,6 +175,22 @@ def backfill(scope: Scope, group: FeatureGroup, request: BackfillRequest) -> Bac
     done = BackfillResult(group.name, in_order, len(request.windows) - len(due))
     _require_expectations(done)
     return done
+
+
+class _InThread(threading.local):
+    """What the windows of one thread share: the group's transformation, its session and its sources."""
+
+    def __init__(self, scope: Scope, group: FeatureGroup) -> None:
+        self._scope, self._group = scope, group
+        self._opening = open_once(scope, group)
+
+    def materialize(self, window: TimeWindow) -> MaterializeResult:
+        try:
+            return materialize(self._scope, self._group, window, opening=self._opening)
+        except BaseException:
+            # Whatever failed may be due to what was opened.
+            self._opening = open_once(self._scope, self._group)
+            raise
 
 
 def _as_they_end(

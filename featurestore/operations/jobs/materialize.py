@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, TypeAlias
 
 from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.definitions.feature_group import FeatureGroup
@@ -20,13 +21,14 @@ from featurestore.frames.timestamps import instant
 from featurestore.late_spark import DataFrame, F, W
 from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
-from featurestore.operations.jobs.transform import isolated, transform
+from featurestore.operations.jobs.transform import OpenTransformation, isolated
 from featurestore.operations.jobs.transformation_errors import rows_that_compute
 from featurestore.operations.writing.batch import WriteResult, reasons
 from featurestore.operations.writing.ingest import write_batch
 from featurestore.stores.small_tables.runs import Run
 
 MATERIALIZE = "materialize"
+Opening: TypeAlias = Callable[[], OpenTransformation]
 _TONES: dict[str, Tone] = {"succeeded": "good", "skipped": "muted", "unpublished": "bad"}
 
 
@@ -112,28 +114,38 @@ def materialize(
     *,
     rerun: bool = False,
     lookback: timedelta | None = None,
+    opening: Opening | None = None,
 ) -> MaterializeResult:
     """Compute a window's values and append them; a window that is done is skipped unless ``rerun``.
 
     ``rerun`` computes the window again and appends only rows that differ from the stored ones, as corrections.
     ``lookback`` first does the same with done windows that end less than that long before this one's start, to pick up
-    late rows of the sources. The ledger holds the run from its start; a failure is recorded there and raised. After a
-    crash, run the window again: if its rows were written, they are found and not written twice.
+    late rows of the sources. ``opening`` gives the group's transformation, which windows may share. The ledger holds
+    the run from its start; a failure is recorded there and raised. After a crash, run the window again: if its rows
+    were written, they are found and not written twice.
     """
     if group.transformation is None:
         raise TransformationError(
             f"feature group {group.name!r} has no transformation to materialize; write its rows with write_batch, or "
             "declare a transformation"
         )
+    opening = opening or open_once(scope, group)
     runs = scope.runs.of_job(scope.tenant_id, MATERIALIZE, group.name, group.version)
     corrected = [
-        _run(scope, group, earlier, [run for run in runs if run.window == earlier])
+        _run(scope, group, earlier, opening, [run for run in runs if run.window == earlier])
         for earlier in _looked_back(runs, window, lookback)
     ]
     of_window = [run for run in runs if run.window == window]
     if any(run.state == "succeeded" for run in of_window) and not rerun:
         return MaterializeResult(None, group.name, window, "skipped", corrected=tuple(corrected))
-    return replace(_run(scope, group, window, of_window), corrected=tuple(corrected))
+    return replace(_run(scope, group, window, opening, of_window), corrected=tuple(corrected))
+
+
+def open_once(scope: Scope, group: FeatureGroup) -> Opening:
+    """Open the group's transformation when the first window needs it, and then again and again the same one."""
+    assert group.transformation is not None
+    transformation = group.transformation
+    return cache(lambda: OpenTransformation(isolated(scope, group.sources), group.sources, transformation))
 
 
 def _looked_back(runs: Sequence[Run], window: TimeWindow, lookback: timedelta | None) -> list[TimeWindow]:
@@ -145,10 +157,12 @@ def _looked_back(runs: Sequence[Run], window: TimeWindow, lookback: timedelta | 
     return sorted(near, key=lambda earlier: (earlier.start, earlier.end))
 
 
-def _run(scope: Scope, group: FeatureGroup, window: TimeWindow, earlier: Sequence[Run]) -> MaterializeResult:
+def _run(
+    scope: Scope, group: FeatureGroup, window: TimeWindow, opening: Opening, earlier: Sequence[Run]
+) -> MaterializeResult:
     done = sum(run.state == "succeeded" for run in earlier)
-    with recorded_run(scope, MATERIALIZE, group, window, attempt=len(earlier) + 1) as job:
-        result = _write(scope, group, window, done)
+    with recorded_run(scope, MATERIALIZE, group, window, earlier) as job:
+        result = _write(scope, group, window, opening, done)
         unpublished = bool(result.broken) and result.table_version is None and result.written == 0 and result.failed > 0
         job.report(
             {"broken": result.broken} if result.broken else None,
@@ -171,22 +185,22 @@ def _run(scope: Scope, group: FeatureGroup, window: TimeWindow, earlier: Sequenc
     )
 
 
-def _write(scope: Scope, group: FeatureGroup, window: TimeWindow, done: int) -> WriteResult:
+def _write(scope: Scope, group: FeatureGroup, window: TimeWindow, opening: Opening, done: int) -> WriteResult:
     # The batch id ends with the number of earlier successes, so a retry after a crash has the id of the crashed run.
     batch_id = f"{MATERIALIZE}/{window.start.isoformat()}/{window.end.isoformat()}/{done}"
     batch = scope.table(group).find_batch(scope.tenant_id, batch_id)
     if batch is not None:
         version, record = batch
         return WriteResult(record.written, record.failed, batch_id, version, record.errors, duplicate=True)
-    inside = isolated(scope, group.sources)
     assert group.transformation is not None
     with rows_that_compute(group.transformation, group.sources):
-        rows = transform(inside, group.sources, group.transformation, window)
+        opened = opening()
+        rows = opened.rows(window)
         timed = _inside_window(_with_event_timestamp(rows, window), window)
         # The transformation may say when a value was known; a correction is known from now on, whatever it says.
         changed = _changed_rows(scope, group, timed.drop("created_timestamp"), window) if done else timed
         return write_batch(
-            inside,
+            opened.scope,
             group,
             changed,
             batch_id=batch_id,

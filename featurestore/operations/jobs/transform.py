@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from featurestore.columnar.schema import PARTITION_COLUMNS
 from featurestore.definitions.source import Source
@@ -18,8 +18,9 @@ from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.operations.jobs.transformation_errors import sql_that_runs
 from featurestore.spark_plans import check_analyzed_plan, check_parsed_plan
+from featurestore.stores.arrow import to_spark
 from featurestore.stores.sessions import separate_session
-from featurestore.stores.sources import check_landed, read_source
+from featurestore.stores.sources import FileStates, check_landed, landed_files, read_source
 
 _FILES_AS_TABLES = "spark.sql.runSQLOnFiles"
 
@@ -45,30 +46,60 @@ def isolated(scope: Scope, sources: Mapping[str, Source]) -> Scope:
     return replace(scope, context=scope.context.in_session(session))
 
 
-def transform(
-    scope: Scope,
-    sources: Mapping[str, Source],
-    transformation: Transformation,
-    window: TimeWindow,
-) -> DataFrame:
-    """The transformation's rows, as a lazy DataFrame; ``scope`` must come from ``isolated``.
+@dataclass
+class OpenTransformation:
+    """A transformation in a session of its own, checked once, which runs for one window after another.
 
-    The SQL's text is checked before it runs, and Spark's plan of it before anything is executed. Spark binds its
-    parameters; they are never put into the text. Raises TransformationError, or NotFoundError for a missing source.
+    It keeps the sources that are files of this machine's disk for as long as no file of theirs changes; other sources
+    are opened again for each window. One thread at a time may use it. ``scope`` must come from ``isolated``.
     """
-    sql = transformation.sql
-    text = None if sql is None else _checked(scope, sql, sources)
-    frames = {name: _read(scope, name, source, window) for name, source in sources.items()}
-    if sql is not None and text is not None:
-        with sql_that_runs(sql, text):
-            return _run(scope, text, frames, window)
-    result = transformation.load()(frames, window)
-    if not isinstance(result, DataFrame):
-        raise TransformationError(
-            f"transformation {transformation.function!r} returned {type(result).__name__}; "
-            "it must return a Spark DataFrame"
-        )
-    return result
+
+    scope: Scope
+    sources: Mapping[str, Source]
+    transformation: Transformation
+    _text: str | None = field(init=False, repr=False)
+    _kept: dict[str, tuple[FileStates, DataFrame]] = field(init=False, default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        sql = self.transformation.sql
+        self._text = None if sql is None else _checked(self.scope, sql, self.sources)
+
+    def rows(self, window: TimeWindow) -> DataFrame:
+        """The transformation's rows, as a lazy DataFrame.
+
+        The SQL's text is checked before it runs, and Spark's plan of it before anything is executed. Spark binds its
+        parameters; they are never put into the text. Raises TransformationError, or NotFoundError for a missing source.
+        """
+        frames = {name: self._opened(name, source, window) for name, source in self.sources.items()}
+        if self.transformation.sql is not None and self._text is not None:
+            with sql_that_runs(self.transformation.sql, self._text):
+                return _run(self.scope, self._text, frames, window)
+        result = self.transformation.load()(frames, window)
+        if not isinstance(result, DataFrame):
+            raise TransformationError(
+                f"transformation {self.transformation.function!r} returned {type(result).__name__}; "
+                "it must return a Spark DataFrame"
+            )
+        return result
+
+    def _opened(self, name: str, source: Source, window: TimeWindow) -> DataFrame:
+        # Asked before the files are listed: what changes meanwhile is found at the next window.
+        is_native, scope = self.scope.context.is_native, self.scope
+        states = landed_files(source, scope.tenant_id, scope.settings) if is_native else None
+        known = self._kept.get(name)
+        if known is not None and known[0] == states:
+            return known[1]
+        frame = _read(scope, name, source, window)
+        if states is not None:
+            self._kept[name] = (states, frame)
+        return frame
+
+
+def transform(
+    scope: Scope, sources: Mapping[str, Source], transformation: Transformation, window: TimeWindow
+) -> DataFrame:
+    """The transformation's rows over one window; see ``OpenTransformation.rows``."""
+    return OpenTransformation(scope, sources, transformation).rows(window)
 
 
 def _checked(scope: Scope, sql: str, sources: Iterable[str]) -> str:
@@ -107,6 +138,7 @@ def _read(scope: Scope, name: str, source: Source, window: TimeWindow) -> DataFr
         return read_source(scope.named_files, name, source, scope.tenant_id, scope.settings)
     group = scope.group(source.group)
     columns = [field.name for field in values_schema(group) if field.name not in PARTITION_COLUMNS]
-    values = scope.read_values(group, columns, (None, window.end.date()))
+    few = scope.read_few(group, columns, (None, window.end.date()))
+    values = scope.read_values(group, columns, (None, window.end.date())) if few is None else to_spark(scope.spark, few)
     until = values.where(F.col("event_timestamp") <= instant(window.end))
     return latest_values(until, group.join_keys, group.feature_names, group.nulls)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
@@ -15,11 +15,13 @@ from featurestore.columnar.rows.local_rows import arrow_from_dicts, arrow_from_p
 from featurestore.columnar.rows.names import REASON
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.errors import BatchConflictError, InvalidArgumentError, InvalidRowsError, SchemaError
+from featurestore.frames.rows.conform import read_columns
 from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Scope
 from featurestore.operations.erasure.suppress import of_group, suppressions
 from featurestore.operations.writing.batch import CheckedBatch, WriteResult
+from featurestore.operations.writing.fetched_rows import can_be_fetched, fetched_rows, persisted
 from featurestore.operations.writing.local_batch import checked_locally
 from featurestore.operations.writing.spark_batch import checked_by_spark
 from featurestore.stores.arrow import to_spark
@@ -90,16 +92,31 @@ def _checked(
     batch_id: str,
     has_window: bool,
 ) -> Iterator[CheckedBatch]:
-    """Check the rows here if they are here, few enough, and this process may write the table; else by Spark."""
-    given = rows if isinstance(rows, DataFrame) else _as_arrow(rows, table.group, scope.settings.timestamp_zone)
-    local = None
-    if isinstance(given, pa.Table) and given.num_rows <= scope.settings.local_batch_rows and table.takes_local_writes():
-        local = checked_locally(scope, table, given, erased, batch_id)
-    if local is not None:
-        yield local
-        return
-    frame = to_spark(scope.spark, given) if isinstance(given, pa.Table) else given
-    with checked_by_spark(scope, table, frame, erased, batch_id, has_window) as batch:
+    """Check the rows here if they are few, here or with Spark, and this process may write the table; else by Spark."""
+    zone, most = scope.settings.timestamp_zone, scope.settings.local_batch_rows
+    takes_local = table.takes_local_writes()
+    with ExitStack() as checking, ExitStack() as computing:
+        given: DataFrame | pa.Table
+        if not isinstance(rows, DataFrame):
+            given = here = _as_arrow(rows, table.group, zone)
+        elif takes_local and most and can_be_fetched(rows):
+            # Columns that can never fit are refused before any job runs.
+            read_columns(rows, table.group, zone)
+            # Persist: all that follows must see the same rows, and a query may return other rows the next time.
+            given = computing.enter_context(persisted(rows))
+            here = fetched_rows(given, most)
+        else:
+            given, here = rows, None
+        local = None
+        if here is not None and here.num_rows <= most and takes_local:
+            local = checked_locally(scope, table, here, erased, batch_id)
+        if local is not None:
+            yield local
+            return
+        frame = given if isinstance(given, DataFrame) else to_spark(scope.spark, given)
+        batch = checking.enter_context(checked_by_spark(scope, table, frame, erased, batch_id, has_window))
+        # The checked rows are persisted themselves by now.
+        computing.close()
         yield batch
 
 

@@ -13,11 +13,11 @@ import pyarrow as pa
 from featurestore.columnar.erased.identities import ErasedEntities, with_suppressed
 from featurestore.columnar.erased.rejected_texts import with_rejected_suppressed
 from featurestore.columnar.rows.batch_summary import has_faults, samples, summary, without_suppressed
-from featurestore.columnar.rows.checked_rows import check_local_rows
+from featurestore.columnar.rows.checked_rows import check_local_rows, rejected_whole
+from featurestore.columnar.rows.expectations import broken_expectations, run_totals
 from featurestore.columnar.rows.fingerprint import row_hashes
 from featurestore.columnar.rows.names import FAULTS, ROW, SUPPRESSED
 from featurestore.columnar.rows.stored_rows import as_stored
-from featurestore.errors import InvariantError
 from featurestore.operations.context import Scope
 from featurestore.operations.erasure.groups import erase_again
 from featurestore.operations.erasure.suppress import checked_secret
@@ -81,7 +81,8 @@ class LocalBatch:
         return self.remaining.filter(pa.array(has_faults(self.remaining)))
 
     def broken(self, window_end: datetime) -> tuple[str, ...]:
-        raise InvariantError("a run's rows come from Spark, and only they are held to expectations; please report this")
+        totals = run_totals(self._good, self.table.group)
+        return tuple(broken_expectations(totals, self.table.group, window_end, self.record.invalid))
 
     def samples(self) -> dict[str, list[str]]:
         return samples(self.remaining)
@@ -93,7 +94,9 @@ class LocalBatch:
         self.table.append_locally(self._good, record, now)
 
     def reject_run(self, broken: Sequence[str], now: datetime) -> dict[str, list[str]]:
-        raise InvariantError("a run's rows come from Spark, and only a run is rejected whole; please report this")
+        rows = rejected_whole(self.remaining, broken)
+        self.table.replace_rejected_locally(rows, self.record.tenant_id, self.record.batch_id, now)
+        return samples(rows)
 
     def is_stored(self, created: datetime) -> bool:
         tenant_id, batch_id = self.record.tenant_id, self.record.batch_id

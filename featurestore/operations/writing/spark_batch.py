@@ -12,14 +12,14 @@ from uuid import uuid4
 import pyarrow as pa
 
 from featurestore.columnar.rows.batch_summary import SAMPLES, reason_counts, samples
+from featurestore.columnar.rows.expectations import RunTotals, broken_expectations
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
 from featurestore.frames.rows.conform import FAULTS, ROW
-from featurestore.frames.rows.expectations import RunTotals, broken_expectations, run_totals
+from featurestore.frames.rows.expectations import run_totals, total_columns
 from featurestore.frames.rows.suppression import REASON, SUPPRESSED, without_suppressed
-from featurestore.frames.rows.validation import bad_rows, check_rows, good_rows
-from featurestore.kinds.json_text.json_columns import json_of
-from featurestore.late_spark import DataFrame, F, Observation, T, W
+from featurestore.frames.rows.validation import bad_rows, check_rows, good_rows, rejected_whole
+from featurestore.late_spark import DataFrame, F, Observation, W
 from featurestore.operations.context import Scope
 from featurestore.operations.erasure.groups import erase_again
 from featurestore.operations.erasure.suppress import with_mark, with_rejected_marked
@@ -80,11 +80,7 @@ class SparkBatch:
         self.table.append_values(good_rows(self.remaining), record, now)
 
     def reject_run(self, broken: Sequence[str], now: datetime) -> dict[str, list[str]]:
-        run_faults = F.array(*(F.lit(reason) for reason in broken))
-        fields = [field for field in self.remaining.schema if field.name not in (FAULTS, ROW)]
-        made = json_of(F.struct(*(column(field.name) for field in fields)), T.StructType(fields))
-        row = F.coalesce(column(ROW), made)
-        rows = self.remaining.withColumns({FAULTS: F.concat(column(FAULTS), run_faults), ROW: row})
+        rows = rejected_whole(self.remaining, broken)
         self.table.replace_rejected(rows, self.record.tenant_id, self.record.batch_id, now)
         return _samples(rows)
 
@@ -114,7 +110,7 @@ def _counted(
         F.count_if((F.size(FAULTS) > 0) & ~erased).alias("invalid"),
         F.count_if(erased).alias("erased"),
         *fingerprint_columns(content),
-        *(run_totals(table.group, is_good) if has_window else ()),
+        *(total_columns(table.group, is_good) if has_window else ()),
     ).write.format("noop").mode("overwrite").save()
     counts = seen.get
     remaining = without_suppressed(marked)
@@ -136,7 +132,7 @@ def _counted(
         failed=failed,
         errors=errors,
     )
-    totals = RunTotals.of(counts, table.group) if has_window else None
+    totals = run_totals(counts, table.group) if has_window else None
     return SparkBatch(scope, table, persisted, remaining, record, bad, totals)
 
 

@@ -409,6 +409,10 @@ class DeltaTable:
         """Rewrite the files with rows that only a deletion vector marks as deleted; many tables have none."""
         self.spark.sql(f"REORG TABLE {self.sql} APPLY (PURGE)")
 
+    def may_have_committed(self, transaction: Transaction) -> bool:
+        """Whether a commit of this transaction exists; True if only its history can tell."""
+        return _either(self.native, lambda native: native.has_committed(transaction), lambda: True)
+
     def version(self) -> int:
         """The number of the newest version."""
         return _either(self.log, lambda log: log.version(), lambda: self._history(1)[0].version)

@@ -106,17 +106,17 @@ class RunLedger:
         row |= {"window_start": start, "window_end": end, "error": _storable(run.error), "recorded_at": now}
         self.table.append(rows_of(_SCHEMA, [row]))
 
-    def states(self, tenant_id: str) -> pa.Table:
-        """Return every recorded state of every run of the tenant."""
-        return self.table.read(equal(tenant_id=tenant_id))
+    def states(self, tenant_id: str, **values: Any) -> pa.Table:
+        """Return every recorded state of every run of the tenant, or of those with these values."""
+        return self.table.read(equal(tenant_id=tenant_id, **values))
 
     def rows(self, tenant_id: str) -> pa.Table:
         """Return one row per run of the tenant: its newest state."""
         return rows_of(_SCHEMA, self._newest(tenant_id)).drop_columns("sequence")
 
-    def _newest(self, tenant_id: str) -> list[dict[str, Any]]:
+    def _newest(self, tenant_id: str, **values: Any) -> list[dict[str, Any]]:
         newest: dict[str, dict[str, Any]] = {}
-        for row in self.states(tenant_id).to_pylist():
+        for row in self.states(tenant_id, **values).to_pylist():
             known = newest.get(row["run_id"])
             if known is None or row["sequence"] > known["sequence"]:
                 newest[row["run_id"]] = row
@@ -136,9 +136,8 @@ class RunLedger:
 
     def of_job(self, tenant_id: str, job: str, group: str, group_version: int) -> list[Run]:
         """Return every run of one job on one group in its newest state, oldest attempt first."""
-        wanted = (job, group, group_version)
-        runs = [run for run in self._runs(tenant_id) if (run.job, run.feature_group, run.group_version) == wanted]
-        return sorted(runs, key=lambda run: (run.attempt, run.run_id))
+        newest = self._newest(tenant_id, job=job, feature_group=group, group_version=group_version)
+        return sorted(map(_run, newest), key=lambda run: (run.attempt, run.run_id))
 
     def of_window(self, tenant_id: str, job: str, group: str, group_version: int, window: TimeWindow) -> list[Run]:
         """Return every run of one job on one window of a group in its newest state, oldest attempt first."""
