@@ -194,10 +194,11 @@ def test_retries_that_were_interrupted_lose_and_double_nothing(
     local_batch_rows: int,
 ) -> None:
     """The first retry has claimed rows and not written them, the second has also written them."""
-    feature_store.tenant("acme").write_batch("stats", ROWS, batch_id="first")
-    feature_store.apply([stats(2)])
     settings = feature_store.settings.model_copy(update={"local_batch_rows": local_batch_rows})
-    store = FeatureStore.open(settings, spark=feature_store.spark, clock=clock).tenant("acme")
+    retrying = FeatureStore.open(settings, spark=feature_store.spark, clock=clock)
+    store = retrying.tenant("acme")
+    store.write_batch("stats", ROWS, batch_id="first")
+    retrying.apply([stats(2)])
     for step in steps:
         real = getattr(GroupTable, step)
 
