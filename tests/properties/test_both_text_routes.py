@@ -35,7 +35,7 @@ NUMBERS = [str(n) for edge in EDGES for n in (edge, -edge)] + [
     "0.1", "-0", "-0.0", "-0e0", "1.0", "2.50", "1e2", "1E-5", "1e400", "1e-400", "5e-324", "1e7", "12345678.5", "16777217",
     "9007199254740993.0", "100000000000000000000", "100000000000000000000.0", "3.4028235677973366e38", "1e39", "1" * 42,
     "0." + "0" * 40 + "1", "-0." + "0" * 40 + "1", "123456789.1234567890123456789", "0.10000000000000001", "2147483648.000",
-    "9" * 38, "9" * 39, "0." + "1" * 38, "1e20", "9223372036854775807.5", "0.00000000001", "1e-11", "1e15", "1e16",
+    "9" * 38, "9" * 39, str(2**124), "0." + "1" * 38, "1e20", "9223372036854775807.5", "0.00000000001", "1e-11", "1e15", "1e16",
 ]  # fmt: skip
 NUMBER_CELLS = [
     *NUMBERS, "+1", " 1 ", "\t1", "1\u2028", "\u0661", "1.", ".5", "+.5e1", ".", "1e", "nan", "NaN", "-nan", "inf", "-Infinity", "1d",
@@ -177,6 +177,8 @@ def line(random: Random, group: FeatureGroup) -> str:
         for word in words.values()
     ]
     kept = [part + value for part, value in zip(parts, values, strict=True) if random.random() < 0.7]
+    if random.random() < 0.05:
+        kept.append(random.choice(['"zz":1', '"tenant_id":"other"', '"tenant_id":"acme"', '"tenant_id":5']))
     random.shuffle(kept)
     return "{" + random.choice([",", " , "]).join(kept) + "}"
 
