@@ -1,6 +1,7 @@
 """A local batch is checked the same with Spark and without: the same values, reasons in the same order, texts of rows.
 
-Each example is one big batch of values that are likely to break something, drawn from pools by a seed. Where a route
+Each example is one batch of values that are likely to break something, drawn from pools by a seed: big, since Spark plans
+the check of a batch for seconds, and then checks a row in no time; and several only where each has other types. Where a route
 words numbers differently (Java 17 writes some doubles with a digit more), they must still be the same numbers.
 """
 
@@ -8,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -15,8 +17,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from pyspark.errors import ArithmeticException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -95,7 +95,7 @@ MOMENTS = [
     "2026-04-05T01:45", "0001-01-01", "0000-01-01", "9999-12-31T23:59:59.9999999Z", "9999-12-31T23:59:59-18:00",
     "0001-01-01T00:00+00:00:01", "2026-11-01T24:00Z", "2026-11-01T12:00:60Z", "2026-11-01T12:00:00.0000001Z", "noon", "",
     "2026-11-01T12:00:00.123456000+18:01", "2026-11-01T12:00:00 +02", "٢026-01-01", "2026-11-01\0", "1850-01-01T00:00:00",
-    "2026-11-01t12:0030z", "2026-11-01T1200:30z", "2026-11-01T12:00:00.Z",
+    "2026-11-01t12:0030z", "2026-11-01t12:00z", "2026-11-01T1200:30z", "2026-11-01T12:00:00.Z",
 ]  # fmt: skip
 DOCUMENTS = [
     "{}", "{", '{"a": [1, null]}', "NaN", "1e400", "-0", "01", '"é😀"', '"\\ud83d\\ude00"', '{"a":1,"a":2}', '{"a":{"b":1,"\\u0062":2}}',
@@ -226,7 +226,9 @@ def is_same(here: Any, there: Any) -> bool:
 
 def is_same_number(here: str, there: str) -> bool:
     are_floats = max(len(here), len(there)) <= 15
-    return float(here) == float(there) or (are_floats and np.float32(here) == np.float32(there))
+    # Zeros are equal, whatever their signs.
+    same_sign = here.startswith("-") == there.startswith("-")
+    return same_sign and bool(float(here) == float(there) or (are_floats and np.float32(here) == np.float32(there)))
 
 
 def arrow_or_none(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
@@ -270,14 +272,9 @@ def dicts(random: Random, group: FeatureGroup, rows: int) -> list[Any]:
     return made
 
 
-@settings(max_examples=4, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32))
-@pytest.mark.parametrize("group", [PLAIN, RULED], ids=lambda group: group.name)
-def test_dicts(spark: SparkSession, group: FeatureGroup, seed: int) -> None:
-    random = Random(seed)
-    zone = random.choice(ZONES)
-
-    assert_equal(spark, arrow_from_dicts(dicts(random, group, 150), group, zone), group, zone)
+@pytest.mark.parametrize(("group", "zone"), [(PLAIN, ZONES[2]), (RULED, None)], ids=["plain", "ruled"])
+def test_dicts(spark: SparkSession, group: FeatureGroup, zone: str | None) -> None:
+    assert_equal(spark, arrow_from_dicts(dicts(Random(1), group, 500), group, zone), group, zone)
 
 
 @settings(max_examples=2, suppress_health_check=list(HealthCheck))
@@ -299,6 +296,8 @@ def test_a_run_is_measured_and_rejected_alike(spark: SparkSession, group: Featur
 
 
 Maker = Callable[[Random, int], pa.Array]
+# Rules are about values whatever they were read from: with them, fewer types do.
+EXAMPLES = [(PLAIN, seed) for seed in range(6)] + [(RULED, seed) for seed in range(11, 13)]
 
 
 def of(pool: Sequence[Any], *kinds: pa.DataType) -> list[Maker]:
@@ -367,7 +366,7 @@ INSTANTS_OF = [*of(INSTANTS, *(pa.timestamp(unit, "UTC") for unit in ("s", "ms",
 CLOCKS_OF = [*of(CLOCKS, *(pa.timestamp(unit) for unit in ("s", "ms", "us", "ns"))), *whole_numbers_as(CLOCK)]
 DATES_OF = [*of(DATES, pa.date32(), pa.date64()), *whole_numbers_as(pa.date32())]
 NOTHING: list[Maker] = [lambda random, rows: pa.nulls(rows)]
-# Spark's client fails to cast more elements without a type than there are rows.
+# Spark's client fails to cast more elements without a type than there are rows, also within structs.
 NO_ELEMENTS = of([[], [None]], pa.list_(pa.null()))
 PARTS = [NUMBERS, STRINGS, [*INSTANTS_OF, *CLOCKS_OF, *DATES_OF], TRUTHS, [*lists_of(NUMBERS), *lists_of(STRINGS), *lists_of(lists_of(DATES_OF))], [maps]]  # fmt: skip
 BY_WORD: dict[str, list[Maker]] = {
@@ -382,7 +381,7 @@ BY_WORD: dict[str, list[Maker]] = {
         structs,
         structs,
         structs,
-        *lists_of([structs]),
+        *lists_of([partial(structs, parts=PARTS)]),
         maps,
         *lists_of(NUMBERS),
         *TRUTHS,
@@ -424,9 +423,7 @@ def arrow_table(random: Random, group: FeatureGroup, zone: str | None, rows: int
     return pa.table({name: columns[name] for name in names})
 
 
-@settings(max_examples=6, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32))
-@pytest.mark.parametrize("group", [PLAIN, RULED], ids=lambda group: group.name)
+@pytest.mark.parametrize(("group", "seed"), EXAMPLES, ids=str)
 def test_arrow_tables(spark: SparkSession, group: FeatureGroup, seed: int) -> None:
     random = Random(seed)
     zone = random.choice(ZONES)
@@ -457,9 +454,7 @@ def pandas_column(random: Random, word: str, rows: int) -> Any:
     return series.astype("category") if random.random() < 0.1 and array.type in (pa.int64(), pa.string()) else series
 
 
-@settings(max_examples=6, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32))
-@pytest.mark.parametrize("group", [PLAIN, RULED], ids=lambda group: group.name)
+@pytest.mark.parametrize(("group", "seed"), EXAMPLES, ids=str)
 def test_pandas(spark: SparkSession, group: FeatureGroup, seed: int) -> None:
     random = Random(seed)
     zone = random.choice(ZONES[1:])
@@ -492,10 +487,8 @@ def pattern_of(random: Random, depth: int = 0) -> str:
     return "|".join(alternative() for _ in range(random.choice([1, 1, 2])))
 
 
-@settings(max_examples=2, suppress_health_check=list(HealthCheck))
-@given(seed=st.integers(0, 2**32))
-def test_patterns(spark: SparkSession, seed: int) -> None:
-    random = Random(seed)
+def test_patterns(spark: SparkSession) -> None:
+    random = Random(1)
     patterns = [pattern_of(random) for _ in range(60)]
     features = [Feature(f"f{number}", "string", pattern=pattern) for number, pattern in enumerate(patterns)]
     group = FeatureGroup("patterns", Entity("row", join_keys={"id": "long"}), features=features)

@@ -1,6 +1,7 @@
 """One rule a kind of value: each route that can carry a value stores the same, or gives the same reason.
 
-One example is one Spark job over many values. Every route's outcomes are compared with those of a list of dicts.
+A test is one Spark job over all examples, since Spark plans the reading of a frame for seconds, and then reads a value in no
+time. Every route's outcomes are compared with those of a list of dicts.
 """
 
 import json
@@ -13,14 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureGroup
 from featurestore.columnar.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
+from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS
 from featurestore.frames.rows.text_rows import rows_from_cells, rows_from_json_lines
 from featurestore.frames.rows.validation import check_rows
@@ -37,6 +40,8 @@ DOCUMENTS = FeatureGroup("documents", ROW, features=[Feature("document", "json")
 
 Rows = list[dict[str, Any]]
 Outcome = tuple[Any, ...]
+# The ids of one route's rows are less than this.
+ROUTE = 1_000
 
 # Where a type's numbers end, or no longer lie next to each other.
 EDGES = [0, 1, 2**24, 2**31, 2**53, 2**62, 2**63]
@@ -55,24 +60,48 @@ decimals = st.one_of(
 )
 
 
+def examples(values: st.SearchStrategy[Any], number: int) -> list[Any]:
+    """As many values as Hypothesis makes examples of."""
+    found = []
+
+    @settings(max_examples=number)
+    @given(values)
+    def collect(value: Any) -> None:
+        found.append(value)
+
+    collect()
+    return found
+
+
 def outcomes(
     session: SparkSession, group: FeatureGroup, routes: Mapping[str, pa.Table | DataFrame], zone: str | None = None
 ) -> dict[str, dict[int, Outcome]]:
     """Route -> row -> the values of its features (moments in microseconds) and its reasons; one job."""
-    checked = []
-    for route, rows in routes.items():
-        frame = rows if isinstance(rows, DataFrame) else to_spark(session, rows)
-        read = check_rows(frame, group, "acme", zone)
-        times = [name for name, kind in read.dtypes if kind == "timestamp"]
-        read = read.withColumns({name: F.unix_micros(name) for name in times})
-        values = [*group.feature_names, "event_timestamp"]
-        checked.append(
-            read.select(F.lit(route).alias("route"), "id", F.to_json(F.struct(*values)).alias("values"), FAULTS)
-        )
+    checked = [check_rows(frame, group, "acme", zone) for frame in frames(session, routes)]
+    values = [*group.feature_names, "event_timestamp"]
+    times = {name: F.unix_micros(name) for name in values if dict(checked[0].dtypes)[name] == "timestamp"}
+    read = [
+        rows.withColumns(times).select("id", F.to_json(F.struct(*values)).alias("values"), FAULTS) for rows in checked
+    ]
     result: dict[str, dict[int, Outcome]] = {route: {} for route in routes}
-    for row in reduce(DataFrame.union, checked).collect():
-        result[row["route"]][row["id"]] = (row["values"], tuple(sorted(row[FAULTS])))
+    for row in reduce(DataFrame.union, read).collect():
+        place, number = divmod(row["id"], ROUTE)
+        result[list(routes)[place]][number] = (row["values"], tuple(sorted(row[FAULTS])))
     return result
+
+
+def frames(session: SparkSession, routes: Mapping[str, pa.Table | DataFrame]) -> list[DataFrame]:
+    """The rows of all routes, whose ids tell the routes apart; tables with the same columns are one frame."""
+    tables: dict[str, list[pa.Table]] = {}
+    others = []
+    for place, rows in enumerate(routes.values()):
+        if isinstance(rows, DataFrame):
+            others.append(rows.withColumn("id", column("id") + place * ROUTE))
+        else:
+            ids = pc.add(rows["id"].cast(pa.int64()), place * ROUTE)
+            numbered = rows.set_column(rows.column_names.index("id"), "id", ids)
+            tables.setdefault(str(numbered.schema), []).append(numbered)
+    return [to_spark(session, pa.concat_tables(same)) for same in tables.values()] + others
 
 
 def rows_of(values: Sequence[Any], names: Sequence[str]) -> Rows:
@@ -112,16 +141,14 @@ def moment_or_number(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-@settings(max_examples=3, suppress_health_check=list(HealthCheck))
-@given(data=st.data())
 @pytest.mark.parametrize("kind", ["integers", "doubles", "decimals"])
-def test_numbers(spark: SparkSession, kind: str, data: st.DataObject) -> None:
+def test_numbers(spark: SparkSession, kind: str) -> None:
     strategy, arrow = {
         "integers": (integers, pa.int64()),
         "doubles": (doubles, pa.float64()),
         "decimals": (decimals, pa.decimal128(38, 10)),
     }[kind]
-    values = data.draw(st.lists(strategy, min_size=60, max_size=60))
+    values = examples(strategy, 200)
     names = NUMBERS.feature_names
     rows, vectors = rows_of(values, names), rows_of([[value] for value in values], VECTORS.feature_names)
     by_text = {} if kind == "decimals" else texts(spark, rows, moment_or_number, NUMBERS)
@@ -196,10 +223,9 @@ days = st.one_of(
 moments = st.builds(lambda before, day, clock, after: before + day + clock + after, *[st.sampled_from(["", "", "", " ", "\n"]), days, clocks, st.sampled_from(["", "", "", " ", "\n"])])  # fmt: skip
 
 
-@settings(max_examples=2, suppress_health_check=list(HealthCheck))
-@given(values=st.lists(moments, min_size=150, max_size=150))
 @pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
-def test_iso_text(spark: SparkSession, zone: str | None, values: list[str]) -> None:
+def test_iso_text(spark: SparkSession, zone: str | None) -> None:
+    values = examples(moments, 500)
     rows = [{"id": n, "event_timestamp": text, "moment": text, "day": text} for n, text in enumerate(values)]
     table = pa.Table.from_pylist(rows)
 
@@ -225,9 +251,8 @@ FIELDS = {
 documents = st.fixed_dictionaries({name: st.none() | strategy for name, (_, strategy) in FIELDS.items()})
 
 
-@settings(max_examples=2, suppress_health_check=list(HealthCheck))
-@given(values=st.lists(documents, min_size=60, max_size=60))
-def test_json_of_a_dict_and_of_a_struct(spark: SparkSession, values: list[dict[str, Any]]) -> None:
+def test_json_of_a_dict_and_of_a_struct(spark: SparkSession) -> None:
+    values = examples(documents, 100)
     rows = rows_of(values, ["document"])
     struct = pa.struct({name: kind for name, (kind, _) in FIELDS.items()})
 

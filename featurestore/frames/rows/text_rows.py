@@ -6,6 +6,8 @@ until then, so that their rules are written once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from featurestore.columnar.text.text_rows import (
     NOT_AS_MANY_CELLS,
     NOT_COLUMNS,
@@ -18,12 +20,14 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.columns import column
 from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names, targets
 from featurestore.frames.rows.faults import faults_present
+from featurestore.frames.rows.readings import with_readings
 from featurestore.kinds.json_text.json_columns import is_json
-from featurestore.kinds.json_text.variants import JsonMember
+from featurestore.kinds.json_text.variants import JsonMember, member_of
 from featurestore.kinds.reading import Reading
 from featurestore.kinds.registry import kind_of
 from featurestore.late_spark import Column, DataFrame, F
 
+_PARSED = "__parsed"
 # The column concerned (None for the whole row), and a reason or null.
 _Reason = tuple[str | None, Column]
 
@@ -37,7 +41,7 @@ def rows_from_cells(cells: DataFrame, group: FeatureGroup, malformed: str | None
     names = [name for name in cells.columns if name != malformed]
     check_column_names(names, group)
     words = targets(group) | {"tenant_id": "string"}
-    readings = {name: kind_of(words[name]).read_cell(column(name)) for name in names}
+    cells, readings = with_readings(cells, {name: kind_of(words[name]).read_cell(column(name)) for name in names})
     faults = _faults(readings)
     original = F.to_json(F.struct(*(column(name) for name in names)), {"ignoreNullFields": "false"})
     faults.append(_of_row(NOT_UTF8, F.contains(original, F.lit(REPLACED))))
@@ -58,10 +62,11 @@ def rows_from_json_lines(lines: DataFrame, group: FeatureGroup, tenant_id: str) 
     A line that is not a single JSON object, an unknown key, another tenant's id, or a value of another JSON kind
     becomes a reason on that row alone.
     """
-    line = column("value")
-    parsed = F.when(is_json(line), F.try_parse_json(line))
+    line, parsed = column("value"), column(_PARSED)
     words = targets(group)
-    readings = {name: kind_of(word).read_json(JsonMember(line, parsed, name)) for name, word in words.items()}
+    lines, members = _with_members(lines.where(F.trim(line) != ""), list(words))
+    read = {name: kind_of(word).read_json(members[name]) for name, word in words.items()}
+    lines, readings = with_readings(lines, read)
     known = F.array(*(F.lit(name) for name in (*words, "tenant_id")))
     unknown = F.array_except(F.json_object_keys(line), known)
     owner = F.try_variant_get(parsed, "$.tenant_id", "string")
@@ -78,11 +83,27 @@ def rows_from_json_lines(lines: DataFrame, group: FeatureGroup, tenant_id: str) 
         ("tenant_id", F.when(owner != F.lit(tenant_id), F.lit(NOT_THE_TENANT))),
         *_faults(readings),
     ]
-    return lines.where(F.trim(line) != "").select(
+    return lines.select(
         *(reading.good_value.alias(name) for name, reading in readings.items()),
         faults_present(faults).alias(FAULTS),
         line.alias(ROW),
     )
+
+
+def _with_members(lines: DataFrame, names: Sequence[str]) -> tuple[DataFrame, dict[str, JsonMember]]:
+    """The lines, with each line's object as the variant ``_PARSED``, and the members of that object as columns.
+
+    As columns, because a kind names a member many times, and Spark would plan the parsing of the line for each.
+    """
+    line = column("value")
+    parsed = lines.select(line, F.when(is_json(line), F.try_parse_json(line)).alias(_PARSED))
+    parts, members = [], {}
+    for number, name in enumerate(names):
+        variant, text, kind = (f"__variant_{number}", f"__text_{number}", f"__kind_{number}")
+        of_member = member_of(column(_PARSED), name)
+        parts += [part.alias(alias) for part, alias in zip(of_member, (variant, text, kind), strict=True)]
+        members[name] = JsonMember(name, line, column(variant), column(text), column(kind))
+    return parsed.select("*", *parts), members
 
 
 def _faults(readings: dict[str, Reading]) -> list[_Reason]:

@@ -10,6 +10,7 @@ from featurestore.definitions.values.bounds import greatest_value, least_value, 
 from featurestore.frames.columns import column, those_present
 from featurestore.frames.rows.conform import FAULTS, ROW, input_columns, read_columns
 from featurestore.frames.rows.faults import faults_present, is_unreadable, no_faults, reasons_of
+from featurestore.frames.rows.readings import with_readings
 from featurestore.kinds.json_text.json_columns import json_of
 from featurestore.kinds.registry import kind_of
 from featurestore.late_spark import Column, DataFrame, F, T
@@ -24,20 +25,20 @@ def check_rows(rows: DataFrame, group: FeatureGroup, tenant_id: str, zone: str |
     the original row as JSON if there is a reason, else null. A null passes every rule except ``not_null``; join keys
     and the event timestamp are always required. Raises SchemaError for columns that can never fit.
     """
-    readings = read_columns(rows, group, zone)
-    names = input_columns(rows)
+    names, has_faults, has_row = input_columns(rows), FAULTS in rows.columns, ROW in rows.columns
+    rows, readings = with_readings(rows, read_columns(rows, group, zone))
     unreadable: list[tuple[str | None, Column]] = [(name, reading.fault) for name, reading in readings.items()]
     if "tenant_id" in names:
         other = column("tenant_id").cast("string") != F.lit(tenant_id)
         unreadable.append(("tenant_id", F.when(other, F.lit("not the tenant of this store"))))
     faults = faults_present(unreadable)
-    if FAULTS in rows.columns:
+    if has_faults:
         faults = F.concat(faults, F.coalesce(column(FAULTS), no_faults()))
     read = rows.select(
         *(reading.good_value.alias(name) for name, reading in readings.items()),
         faults.alias(_UNREADABLE),
         F.struct(*(column(name) for name in names)).alias("__given"),
-        *([column(ROW)] if ROW in rows.columns else []),
+        *([column(ROW)] if has_row else []),
     )
     checked = read.withColumn(FAULTS, F.array_distinct(F.concat(reasons_of(column(_UNREADABLE)), _broken_rules(group))))
     return checked.select(*readings, column(FAULTS), _original(checked).alias(ROW))

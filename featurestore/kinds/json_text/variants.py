@@ -22,24 +22,22 @@ PYTHON_NAMES = {
 
 @dataclass(frozen=True)
 class JsonMember:
-    """A member of a JSON line's object. ``parsed``: the line as a variant, null if it is not JSON."""
+    """A member of a JSON line's object, by columns; null for null and for an absent member, except ``line``.
 
-    line: Column
-    parsed: Column
+    ``text``: a string unchanged, any other value as JSON. ``kind``: Spark's name for the kind of the value.
+    """
+
     name: str
+    line: Column
+    variant: Column
+    text: Column
+    kind: Column
 
-    @property
-    def text(self) -> Column:
-        """A string unchanged, any other value as JSON; null for null and for an absent member."""
-        return F.try_variant_get(self.parsed, f"$.{self.name}", "string")
 
-    @property
-    def variant(self) -> Column:
-        return F.try_variant_get(self.parsed, f"$.{self.name}", "variant")
-
-    @property
-    def kind(self) -> Column:
-        return json_kind(self.variant)
+def member_of(parsed: Column, name: str) -> tuple[Column, Column, Column]:
+    """A member of the object that a line holds as a variant: its own variant, its text and its kind."""
+    variant = F.try_variant_get(parsed, f"$.{name}", "variant")
+    return variant, F.try_variant_get(parsed, f"$.{name}", "string"), json_kind(variant)
 
 
 def json_kind(variant: Column) -> Column:

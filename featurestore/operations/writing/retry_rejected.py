@@ -113,18 +113,25 @@ def _retry_by_spark(scope: Scope, table: GroupTable, batch_id: str | None, claim
     group = table.group
     texts = table.read_rejected(scope.tenant_id, batch_id).select(column("row").alias("value"))
     checked = check_rows(rows_from_json_lines(texts, group, scope.tenant_id), group, scope.tenant_id, _zone(scope))
-    good = F.size(FAULTS) == 0
-    counts = {row["good"]: row["count"] for row in checked.groupBy(good.alias("good")).count().collect()}
+    # Persist: Spark plans the check of many columns for seconds, and a merge plans its source several times.
+    faults = checked.select(FAULTS, ROW).persist()
+    try:
+        good = F.size(FAULTS) == 0
+        counts = {row["good"]: row["count"] for row in faults.groupBy(good.alias("good")).count().collect()}
+        errors = reason_counts_by_spark(faults)
+        if counts.get(True):
+            still_bad = faults.where(~good).select(column(ROW).alias("value"))
+            mended = texts.distinct().join(still_bad, "value", "left_anti")
+            table.claim(mended.withColumnRenamed("value", "row"), scope.tenant_id, batch_id, claim)
+    finally:
+        faults.unpersist()
     written = None
     if counts.get(True):
-        still_bad = checked.where(~good).select(column(ROW).alias("value"))
-        mended = texts.distinct().join(still_bad, "value", "left_anti")
-        table.claim(mended.withColumnRenamed("value", "row"), scope.tenant_id, batch_id, claim)
         claimed = table.read_rejected(scope.tenant_id, claim=claim).select(column("row").alias("value"))
         rows = rows_from_json_lines(claimed, group, scope.tenant_id)
         written = write_batch(scope, group, rows, batch_id=claim, on_invalid="fail")
         table.remove_claimed(scope.tenant_id, claim)
-    return _result(claim, written, counts.get(False, 0), reason_counts_by_spark(checked))
+    return _result(claim, written, counts.get(False, 0), errors)
 
 
 # The claims of runs of this process that have not ended.

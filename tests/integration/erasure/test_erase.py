@@ -297,11 +297,20 @@ def test_an_erasure_that_stops_at_any_step_is_finished_by_the_next(spark: SparkS
     assert (repeated.rows, repeated.key_hashes) == (0, certificate.key_hashes)
 
 
+@pytest.fixture(scope="module")
+def small_store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    """One group of users, because an erasure looks into each; and one of others."""
+    fs = opened(spark, tmp_path_factory.mktemp("small") / "warehouse", environment())
+    fs.apply([STATS, SHOPS])
+    return fs
+
+
 def test_rows_written_while_their_entity_is_erased_are_removed_again(
-    feature_store: FeatureStore, spark: SparkSession, root: Path
+    small_store: FeatureStore, spark: SparkSession
 ) -> None:
-    eraser = feature_store.tenant("raced")
-    writer = opened(spark, root / "warehouse", environment()).tenant("raced")
+    warehouse = Path(small_store.settings.warehouse)
+    eraser = small_store.tenant("raced")
+    writer = opened(spark, warehouse, environment()).tenant("raced")
     eraser.write_batch("stats", [stats_row("ann", 1)])
 
     def erase_now(done: str) -> None:
@@ -313,15 +322,15 @@ def test_rows_written_while_their_entity_is_erased_are_removed_again(
     result = writer.write_batch("stats", [stats_row("zoe-wettlauf", 1), stats_row("zoe-wettlauf", 2, score=101.0)])
 
     assert (result.written, result.failed) == (1, 1)
-    assert found_in(root, b"zoe-wettlauf") == []
-    assert eraser.get_batch_features(["stats:score"], hours(0), hours(9)).rows.count() == 1
+    assert found_in(warehouse, b"zoe-wettlauf") == []
+    assert eraser.get_batch_features(["stats:score"], hours(0), hours(9), to="arrow").rows.num_rows == 1
 
 
 def test_without_the_secret_nothing_is_erased_and_no_erased_entity_is_written(
-    feature_store: FeatureStore, spark: SparkSession, root: Path
+    small_store: FeatureStore, spark: SparkSession
 ) -> None:
-    warehouse = root / "warehouse"
-    store = feature_store.tenant("careful")
+    warehouse = Path(small_store.settings.warehouse)
+    store = small_store.tenant("careful")
     store.write_batch("stats", [stats_row("ann", 1), stats_row("bob", 1)])
     bare = opened(spark, warehouse, {}).tenant("careful")
     with pytest.raises(ConfigurationError, match=f"{SECRET} is not set, and an erasure is remembered"):

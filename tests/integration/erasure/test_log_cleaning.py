@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,17 +45,24 @@ class Interrupted(HadoopFiles):
         self._interrupt()
 
 
-@pytest.fixture
-def log(spark: SparkSession, tmp_path: Path) -> Path:
-    """The log of a table that had a row of each tenant and is now empty; a checkpoint still mentions both."""
-    table = str(tmp_path / "table")
+@pytest.fixture(scope="module")
+def emptied(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table that had a row of each tenant and is now empty; a checkpoint of its log still mentions both."""
+    table = tmp_path_factory.mktemp("emptied") / "table"
     rows = spark.createDataFrame(
         [(tenant, f"secret of {tenant}") for tenant in TENANTS], "tenant_id string, told string"
     )
-    rows.write.format("delta").partitionBy("tenant_id").option("delta.checkpointInterval", "1").save(table)
+    rows.write.format("delta").partitionBy("tenant_id").option("delta.checkpointInterval", "1").save(str(table))
     spark.sql(f"ALTER TABLE delta.`{table}` SET TBLPROPERTIES ('written' = 'a checkpoint with both')")
     for tenant in TENANTS:
         spark.sql(f"DELETE FROM delta.`{table}` WHERE tenant_id = '{tenant}'")
+    return table
+
+
+@pytest.fixture
+def log(emptied: Path, tmp_path: Path) -> Path:
+    """The log of a copy of that table."""
+    shutil.copytree(emptied, tmp_path / "table")
     return tmp_path / "table/_delta_log"
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
+from operator import ge, le
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from featurestore.columnar.schema import data_type
@@ -101,46 +104,48 @@ def test_a_table_that_does_not_exist_has_no_rows(table: SmallTable) -> None:
     assert table.read(equal(tenant="acme"), ["n"]).schema.names == ["n"]
 
 
-def test_the_first_append_creates_the_table(table: SmallTable) -> None:
-    table.append(rows_of(SCHEMA, ROWS))
+def test_the_first_append_creates_the_table_and_a_repeated_transaction_changes_nothing(table: SmallTable) -> None:
+    table.append(rows_of(SCHEMA, ROWS), Transaction("batch"))
     assert table.exists()
     assert table.read().schema.equals(SCHEMA)
     assert in_order(table.read()) == sorted(ROWS, key=repr)
+    table.append(rows_of(SCHEMA, ROWS[:1]), Transaction("other", 7))
+    table.append(rows_of(SCHEMA, ROWS[1:2]), Transaction("batch"))
+    table.append(rows_of(SCHEMA, ROWS[1:2]), Transaction("other", 7))
+    assert contents(table) == [None, 1, 1, 2]
 
 
-def test_a_repeated_transaction_changes_nothing(table: SmallTable) -> None:
-    for _ in range(2):
-        table.append(rows_of(SCHEMA, ROWS[:1]), Transaction("batch"))
-        table.append(rows_of(SCHEMA, ROWS[1:2]), Transaction("other", 7))
-    assert contents(table) == [1, 2]
+# Conditions, and the numbers of the rows that pass. Spark's own conditions are a test of properties (test_which_rows).
+CONDITIONS: list[tuple[Sequence[Compare | AnyOf], list[int | None]]] = [
+    ((), [None, 1, 2]),
+    (equal(tenant="acme"), [1, 2]),
+    (equal(tenant="acme", key="b'\\\""), [2]),
+    ([Compare("key", "is null")], [None]),
+    ([Compare("key", "is not null")], [1, 2]),
+    ([Compare("key", "in", ("a", "c", None))], [1]),
+    ([Compare("key", "in", ())], []),
+    ([Compare("n", "=", None)], []),
+    ([Compare("n", "in", (1, 2))], [1, 2]),
+    ([Compare("x", "=", 0.5)], [1]),
+    ([Compare("x", ">=", 0.25)], [None, 1]),
+    ([Compare("on", "<=", date(2025, 1, 1))], [None]),
+    ([Compare("on", "in", (date(2026, 1, 1),))], [1]),
+    ([Compare("at", ">=", NEW_YEAR + MICROSECOND)], [2]),
+    ([Compare("at", "<=", NEW_YEAR)], [1]),
+    ([AnyOf(((Compare("on", "is null"),), (Compare("n", "=", 1), Compare("key", "=", "a"))))], [1, 2]),
+    ([AnyOf(())], []),
+    ([AnyOf(((),))], [None, 1, 2]),
+]
 
 
-@pytest.mark.parametrize(
-    ("where", "expected"),
-    [
-        ((), [None, 1, 2]),
-        (equal(tenant="acme"), [1, 2]),
-        (equal(tenant="acme", key="b'\\\""), [2]),
-        ([Compare("key", "is null")], [None]),
-        ([Compare("key", "is not null")], [1, 2]),
-        ([Compare("key", "in", ("a", "c", None))], [1]),
-        ([Compare("key", "in", ())], []),
-        ([Compare("n", "=", None)], []),
-        ([Compare("n", "in", (1, 2))], [1, 2]),
-        ([Compare("x", "=", 0.5)], [1]),
-        ([Compare("x", ">=", 0.25)], [None, 1]),
-        ([Compare("on", "<=", date(2025, 1, 1))], [None]),
-        ([Compare("on", "in", (date(2026, 1, 1),))], [1]),
-        ([Compare("at", ">=", NEW_YEAR + MICROSECOND)], [2]),
-        ([Compare("at", "<=", NEW_YEAR)], [1]),
-        ([AnyOf(((Compare("on", "is null"),), (Compare("n", "=", 1), Compare("key", "=", "a"))))], [1, 2]),
-        ([AnyOf(())], []),
-        ([AnyOf(((),))], [None, 1, 2]),
-    ],
-)
-def test_conditions(table: SmallTable, where: list[Compare | AnyOf], expected: list[Any]) -> None:
+def test_conditions(locate: Locate) -> None:
+    table = small_table(locate("native", "small"), SCHEMA, ["tenant"])
     table.append(rows_of(SCHEMA, ROWS))
-    assert contents(table, *where) == expected
+    by_spark = small_table(locate("spark", "small"), SCHEMA, ["tenant"])
+    for where, expected in CONDITIONS:
+        assert contents(table, *where) == expected, where
+    for where, expected in CONDITIONS[2], CONDITIONS[14], CONDITIONS[15]:
+        assert contents(by_spark, *where) == expected, where
 
 
 def test_replace_update_history_and_version(table: SmallTable) -> None:
@@ -271,29 +276,38 @@ def test_spark_skips_no_row_by_native_statistics(locate: Locate) -> None:
         row = {"text": text, "at": at, "x": number, "on": at.date()}
         table.native.append(pa.Table.from_pylist([row], schema=schema))
     table.native.append(pa.Table.from_pylist([{"x": x} for x in (1.0, math.nan)], schema=schema))
-    rows = table.read()
-
-    def count(condition: str) -> int:
-        return rows.where(condition).count()
-
+    # A condition, and how many rows pass it. Of a file with one value, "=" needs both bounds to be right.
+    passing: dict[str, int] = {
+        "text IS NULL": 2,
+        "isnan(x)": 2,
+        "x = double('NaN')": 2,
+        "x > 1.0": 3,
+        # A dictionary would tell Spark that a file whose zeros are all negative has no 0.0.
+        "x = 0.0": 2,
+        "x BETWEEN -0.5 AND 0.05": 3,
+        "x = double('Infinity')": 1,
+        "x = double('-Infinity')": 1,
+        "x = 1e-310": 1,
+    }
     for text in texts:
-        literal = "decode(unhex('" + text.encode().hex() + "'), 'UTF-8')"
-        for operator in ("=", ">=", "<="):
-            expected = {"=": [text], ">=": [t for t in texts if t >= text], "<=": [t for t in texts if t <= text]}
-            assert count(f"text {operator} {literal}") == len(expected[operator]), (text, operator)
+        passing[f"text = decode(unhex('{text.encode().hex()}'), 'UTF-8')"] = 1
     for at in instants:
-        literal = f"TIMESTAMP '{at.isoformat(sep=' ')}'"
-        assert count(f"at = {literal}") == 1, at
-        assert count(f"at >= {literal}") == sum(other >= at for other in instants), at
-        assert count(f"at <= {literal}") == sum(other <= at for other in instants), at
-        assert count(f"on = DATE '{at.date().isoformat()}'") == sum(other.date() == at.date() for other in instants), at
-    assert count("x = double('NaN')") == count("isnan(x)") == 2
-    assert count("x > 1.0") == 3
-    # A dictionary would tell Spark that a file whose zeros are all negative has no 0.0.
-    assert count("x = 0.0") == 2
-    assert count("x BETWEEN -0.5 AND 0.05") == 3
-    assert count("x = double('Infinity')") == count("x = double('-Infinity')") == count("x = 1e-310") == 1
-    assert count("text IS NULL") == 2
+        passing[f"at = TIMESTAMP '{at.isoformat(sep=' ')}'"] = 1
+        passing[f"on = DATE '{at.date().isoformat()}'"] = sum(other.date() == at.date() for other in instants)
+    middle_text, middle_instant = texts[2], instants[1]
+    for operator, of in (("<=", le), (">=", ge)):
+        literal = f"decode(unhex('{middle_text.encode().hex()}'), 'UTF-8')"
+        passing[f"text {operator} {literal}"] = sum(of(text, middle_text) for text in texts)
+        passing[f"at {operator} TIMESTAMP '{middle_instant.isoformat(sep=' ')}'"] = sum(
+            of(at, middle_instant) for at in instants
+        )
+    rows = table.read()
+    counts = [rows.where(condition).select(F.lit(condition).alias("condition")) for condition in passing]
+
+    # One job, in which each condition skips files on its own.
+    found = Counter(row["condition"] for row in reduce(DataFrame.union, counts).collect())
+
+    assert dict(found) == passing
 
 
 def test_a_group_that_was_made_natively_is_widened_by_spark(spark: SparkSession, tmp_path: Path) -> None:
@@ -445,8 +459,8 @@ def test_what_a_table_by_spark_needs_is_known(
 ) -> None:
     table = locate("spark", "values")
     table.create(SCHEMA, ["tenant"], {"delta.checkpointInterval": "2"} | properties)
-    for row in ROWS:
-        table.append(table.spark.createDataFrame(pa.Table.from_pylist([row], schema=SCHEMA)).coalesce(1))
+    for rows in (ROWS[:1], ROWS[1:]):
+        table.append(table.spark.createDataFrame(pa.Table.from_pylist(rows, schema=SCHEMA)).coalesce(1))
     native = native_of(table)
     snapshot = native.snapshot()
     assert (snapshot.is_plain, native.takes_plain_writes()) == (is_plain, takes_writes)
@@ -454,7 +468,7 @@ def test_what_a_table_by_spark_needs_is_known(
         assert in_order(native.read()) == sorted(ROWS, key=repr)
     if takes_writes:
         native.append(rows_of(SCHEMA, ROWS[:2]))
-        assert table.read().count() == 5
+        assert native.read().num_rows == table.read().count() == 5
 
 
 def test_deleted_rows_that_only_a_vector_marks_are_left_to_spark(locate: Locate) -> None:

@@ -90,7 +90,8 @@ def test_small_files_become_one_in_order_and_no_answer_changes(
     assert changes.option("startingVersion", done.table_version).load(table.path).count() == 0
     [again] = store.optimize()
     assert (again.rewritten, again.table_version) == (0, None)
-    assert [row["state"] for row in store.runs().where("job = 'optimize'").collect()] == ["succeeded"] * 2
+    runs = [run for run in store.runs(to="arrow").to_pylist() if run["job"] == "optimize"]
+    assert [run["state"] for run in runs] == ["succeeded"] * 2
 
 
 def test_rows_appended_concurrently_are_neither_lost_nor_duplicated(
@@ -117,8 +118,8 @@ def test_rows_appended_concurrently_are_neither_lost_nor_duplicated(
 
     assert failures == []
     assert rewritten > 0
-    rows = busy.get_batch_features(["docs:words", "docs:text"], hours(0), hours(24)).rows
-    texts = sorted((row["words"], row["text"][0]) for row in rows.collect())
+    rows = busy.get_batch_features(["docs:words", "docs:text"], hours(0), hours(24), to="arrow").rows
+    texts = sorted((row["words"], row["text"][0]) for row in rows.to_pylist())
     assert texts == sorted((number, float(hour)) for number in range(20) for hour in range(6))
     table = busy._scope.context.table(DOCS).values.read()
     assert table.where("tenant_id = 'busy'").count() == 120

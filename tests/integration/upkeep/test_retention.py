@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore
 from featurestore.errors import InvalidArgumentError, NotFoundError, RebuildError
@@ -65,11 +64,10 @@ def row(user: str, day: float, created: float | None = None, **values: Any) -> d
 
 def days(fs: FeatureStore, group: FeatureGroup, tenant: str) -> list[tuple[str, float]]:
     """User and day of January of each row that is stored."""
-    table = fs.tenant(tenant)._scope.context.table(group).values
-    rows = table.read().where(F.col("tenant_id") == tenant)
-    micros = F.unix_micros("event_timestamp") - F.lit(int(january(1).timestamp() * 1_000_000))
-    lines = rows.select("user_id", (micros / F.lit(86_400_000_000) + 1).alias("day")).collect()
-    return sorted((line["user_id"], round(line["day"], 3)) for line in lines)
+    rows = fs.tenant(tenant)._scope.table(group).read_local(tenant, ["user_id", "event_timestamp"])
+    assert rows is not None
+    times = [(row["event_timestamp"] - january(1)) / timedelta(days=1) + 1 for row in rows.to_pylist()]
+    return sorted(zip(rows.column("user_id").to_pylist(), [round(time, 3) for time in times], strict=True))
 
 
 def test_whole_days_that_are_older_are_deleted_without_a_look_into_their_files(
@@ -98,9 +96,9 @@ def test_whole_days_that_are_older_are_deleted_without_a_look_into_their_files(
     [commit] = store._scope.context.table(PLAIN).values.history(limit=1)
     assert (commit.metric("numRemovedFiles"), commit.metric("numFiles")) == (3, 0)
     assert done[0].table_version == commit.version
-    [first, second] = store.runs().where("job = 'cleanup'").orderBy("recorded_at", F.desc("details")).collect()
-    assert {first["state"], second["state"]} == {"succeeded"}
-    with_groups = sorted(json.loads(run["details"])["groups"] != [] for run in (first, second))
+    runs = [run for run in store.runs(to="arrow").to_pylist() if run["job"] == "cleanup"]
+    assert [run["state"] for run in runs] == ["succeeded"] * 2
+    with_groups = sorted(json.loads(run["details"])["groups"] != [] for run in runs)
     assert with_groups == [False, True]
 
 

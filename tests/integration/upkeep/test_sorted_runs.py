@@ -85,8 +85,10 @@ def with_created(frame: DataFrame) -> DataFrame:
 
 
 def contents(store: OfflineStore) -> list[str]:
-    rows = store.get_batch_features(["visits:pages", "visits:seconds"], NOON, NOON + timedelta(days=9)).rows
-    return sorted(map(repr, rows.collect()))
+    values = ["visits:pages", "visits:seconds"]
+    return sorted(
+        map(repr, store.get_batch_features(values, NOON, NOON + timedelta(days=9), to="arrow").rows.to_pylist())
+    )
 
 
 @pytest.mark.parametrize("adaptive", ["true", "false"])
@@ -124,8 +126,7 @@ def test_a_large_local_batch_is_cut_by_key_range(store: OfflineStore) -> None:
     assert [result.rewritten for result in store.optimize()] == [0]
 
 
-@pytest.mark.parametrize("local_bytes", [1 << 25, 0], ids=["without Spark", "in tasks"])
-@pytest.mark.parametrize("files", [1, 3])
+@pytest.mark.parametrize(("local_bytes", "files"), [(1 << 25, 1), (0, 3)], ids=["without Spark", "in tasks"])
 def test_optimize_mends_an_old_table_once(
     spark: SparkSession, store: OfflineStore, monkeypatch: pytest.MonkeyPatch, local_bytes: int, files: int
 ) -> None:

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -46,27 +48,39 @@ def opened(spark: SparkSession, folder: Path, clock: Clock, **more: Any) -> Offl
     return fs.tenant("acme")
 
 
-@pytest.fixture(scope="module", params=["spark", "native"])
-def healthy(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A store with two batches, to be copied and damaged; its commits are Spark's or delta-rs's."""
-    folder = tmp_path_factory.mktemp(request.param)
-    store = opened(spark, folder, Clock(START), small_tables=request.param)
-    store.write_batch("scores", [row("u1", 1, 1.0), row("u2", 1, 2.0)])
-    store.write_batch("scores", [row("u1", 30, 3.0)])
-    return folder
+@pytest.fixture(scope="module")
+def healthy_stores(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """By the engine that commits, Spark or delta-rs: the folder of a store with two batches; each is made once."""
+
+    @cache
+    def healthy_store(engine: str) -> Path:
+        folder = tmp_path_factory.mktemp(engine)
+        store = opened(spark, folder, Clock(START), small_tables=engine)
+        store.write_batch("scores", [row("u1", 1, 1.0), row("u2", 1, 2.0)])
+        store.write_batch("scores", [row("u1", 30, 3.0)])
+        return folder
+
+    return healthy_store
 
 
+@pytest.fixture(params=["spark", "native"])
+def healthy(healthy_stores: Callable[[str], Path], request: pytest.FixtureRequest) -> Path:
+    """A healthy store, to be copied and damaged."""
+    return healthy_stores(request.param)
+
+
+@pytest.mark.parametrize(("healthy", "by_spark"), [("spark", True), ("native", False)], indirect=["healthy"])
 def test_an_error_names_a_truncated_file_and_no_training_set_is_published(
-    spark: SparkSession, healthy: Path, tmp_path: Path
+    spark: SparkSession, healthy: Path, tmp_path: Path, by_spark: bool
 ) -> None:
     shutil.copytree(healthy, tmp_path, dirs_exist_ok=True)
     file = next((tmp_path / "warehouse/groups/scores_v1/values/tenant_id=acme").glob("*/*.parquet"))
     file.write_bytes(file.read_bytes()[:100])
     store = opened(spark, tmp_path, Clock(START))
     loader = FeatureDataLoader(store)
-    spine = spark.createDataFrame([("u1", START + timedelta(hours=40)), ("u2", START + timedelta(hours=2))]).toDF(
-        "user_id", "event_timestamp"
-    )
+    times = [START + timedelta(hours=40), START + timedelta(hours=2)]
+    rows = pd.DataFrame({"user_id": ["u1", "u2"], "event_timestamp": times})
+    spine = spark.createDataFrame(rows) if by_spark else rows
 
     with pytest.raises(StorageError, match=rf"{file.name}.*the file is damaged; put a copy in its place"):
         loader.load_training_data(spine, "scores:score", name="damaged")
@@ -74,6 +88,7 @@ def test_an_error_names_a_truncated_file_and_no_training_set_is_published(
     assert loader.list() == []
 
 
+@pytest.mark.parametrize("healthy", ["native"], indirect=True)
 def test_a_truncated_source_file_is_named_and_its_window_stays_due(
     spark: SparkSession, healthy: Path, tmp_path: Path
 ) -> None:
@@ -90,8 +105,9 @@ def test_a_truncated_source_file_is_named_and_its_window_stays_due(
     with pytest.raises(StorageError, match=r"part\.parquet.*the file is damaged"):
         store.materialize_feature("scores", *window)
 
-    assert store.get_batch_features("scores:score", START, window[1]).rows.count() == 3
-    assert [(run["state"], "StorageError" in run["error"]) for run in store.runs().collect()] == [("failed", True)]
+    assert store.get_batch_features("scores:score", START, window[1], to="arrow").rows.num_rows == 3
+    [run] = store.runs(to="arrow").to_pylist()
+    assert (run["state"], "StorageError" in run["error"]) == ("failed", True)
     (landed / "part.parquet").unlink()
     assert store.materialize_feature("scores", *window).written == 1
 

@@ -22,6 +22,7 @@ from deltalake.exceptions import CommitFailedError
 from featurestore.columnar.rows.file_statistics import FileStatistics
 from featurestore.errors import FeatureStoreError, NotFoundError, StorageError, TableBusyError
 from featurestore.stores.delta import native_table as native_table_module
+from featurestore.stores.delta import small_table
 from featurestore.stores.delta.data_files import write_files
 from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_errors import native_errors
@@ -254,13 +255,15 @@ def test_added_columns_are_null_in_older_rows(table: NativeTable) -> None:
     assert contents(table, Compare("x", "is null")) == [("acme", "a", 1, None)]
 
 
-def test_a_small_table_is_compacted_though_other_writers_pass_the_number(tmp_path: Path) -> None:
+def test_a_small_table_is_compacted_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small_table, "_COMMITS_BETWEEN_COMPACTIONS", 10)
     small = NativeSmallTable(native_table(tmp_path), SCHEMA, ("tenant",))
-    for number in range(120):
+    for number in range(24):
         small.append(rows(("zeta", "b", number), ("acme", "a", number)), Transaction(f"batch {number}"))
-    assert len(small.table.snapshot().files) < 120
-    assert len(small.read()) == 240
-    assert small.read((), ["key"]).num_rows == 240
+    assert small.version() == 24 + 2
+    assert len(small.table.snapshot().files) < 24
+    assert len(small.read()) == 48
+    assert small.read((), ["key"]).num_rows == 48
 
 
 # --- snapshots ---
