@@ -557,15 +557,22 @@ class OfflineStore:
         return materialize(self._scope, self._scope.group(group), window, rerun=rerun, lookback=duration)
 
     def materialize_all(
-        self, start: Any, end: Any, *, rerun: bool = False, lookback: timedelta | str | None = None
+        self,
+        start: Any,
+        end: Any,
+        *,
+        rerun: bool = False,
+        lookback: timedelta | str | None = None,
+        parallel: int = 1,
     ) -> Listing[MaterializeResult]:
-        """Materialize every group with a transformation, each after the groups that it reads.
+        """Materialize every group with a transformation, each after the groups that it reads, ``parallel`` at once.
 
-        If a group fails, the groups that do not read it are still materialized, and JobFailedError is raised at the
-        end.
+        One result per group, in that order. If a group fails, the groups that do not read it are still materialized,
+        and JobFailedError is raised at the end.
         """
         window = argument_window(start, end, self._scope.settings.timestamp_zone)
-        return materialize_all(self._scope, window, rerun=rerun, lookback=argument_duration("lookback", lookback))
+        duration = argument_duration("lookback", lookback)
+        return materialize_all(self._scope, window, rerun=rerun, lookback=duration, parallel=parallel)
 
     def plan_backfill(
         self, group: str, start: Any, end: Any, *, every: timedelta | str = "1d"

@@ -36,17 +36,20 @@ def materialize(
         bool, typer.Option("--rerun", help="Compute a finished window again; append what differs.")
     ] = False,
     lookback: Lookback = None,
+    parallel: Annotated[int, typer.Option("--parallel", min=1, help="With --all, how many groups run at once.")] = 1,
 ) -> None:
     """Run a group's transformation over a window of time, and write its values once."""
     if (group is None) != every_group:
         raise typer.BadParameter("name a group, or give --all", param_hint="GROUP")
+    if parallel > 1 and not every_group:
+        raise typer.BadParameter("one group runs alone; give --all with it", param_hint="--parallel")
     tenant = invocation.required_tenant()
     feature_store = invocation.open()
     _check_window(start, end, feature_store.settings.timestamp_zone)
     store = feature_store.tenant(tenant)
     with invocation.working(f"Materializing {group or 'every group'} over [{start}, {end})"):
         if group is None:
-            results = [*store.materialize_all(start, end, rerun=rerun, lookback=lookback)]
+            results = [*store.materialize_all(start, end, rerun=rerun, lookback=lookback, parallel=parallel)]
         else:
             results = [store.materialize_feature(group, start, end, rerun=rerun, lookback=lookback)]
     documents = [{"tenant": tenant, **asdict(result)} for result in results]

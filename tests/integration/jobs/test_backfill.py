@@ -181,15 +181,16 @@ def test_the_next_run_marks_a_run_without_a_process(feature_store: FeatureStore,
         store.run("nothing")
 
 
+@pytest.mark.parametrize("parallel", [1, 3])
 def test_all_groups_are_materialized_in_order_and_a_failure_stops_those_that_read_it(
-    open_feature_store: OpenFeatureStore, landing: Path
+    open_feature_store: OpenFeatureStore, landing: Path, parallel: int
 ) -> None:
     fs = open_feature_store(Clock(november(20)), landing=str(landing))
     fs.apply([AFTER_BROKEN, BROKEN, TOTAL, DAILY])
     store = fs.tenant("acme")
 
     with pytest.raises(JobFailedError) as raised:
-        store.materialize_all(november(2), november(3))
+        store.materialize_all(november(2), november(3), parallel=parallel)
 
     message = str(raised.value)
     assert "2 of 4 groups were not materialized" in message
@@ -211,6 +212,7 @@ def test_all_groups_are_materialized_in_order_and_a_failure_stops_those_that_rea
             "more than 100000",
         ),
         (lambda s: s.backfill("daily", november(1), november(2), parallel=0), InvalidArgumentError, "parallel is 0"),
+        (lambda s: s.materialize_all(november(1), november(2), parallel=0), InvalidArgumentError, "parallel is 0"),
         (lambda s: s.backfill("daily", november(1), november(2), order="any"), InvalidArgumentError, "'newest'"),
         (
             lambda s: s.materialize_feature("daily", november(1), november(2), lookback="x"),
