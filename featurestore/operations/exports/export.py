@@ -7,12 +7,12 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import pyarrow as pa
 
 from featurestore.columnar.text.csv_lines import CsvOptions
-from featurestore.errors import ExportError, InvalidArgumentError, nearest
+from featurestore.errors import ExportError, InvalidArgumentError, InvariantError, nearest
 from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.exports.export_rows import ExportFormat, RowsToExport, SparkRows, rows_of_table
 from featurestore.operations.repeats.exports import ExportedFolder, ExportNote, check_is_same, is_there
-from featurestore.stores.files.exports import full_path, new_folder, sizes_in
+from featurestore.stores.files.exports import ExportedRows, full_path, new_folder, sizes_in
 from featurestore.stores.small_tables.export_log import EXPORT_NOTE, MARKS, ExportRecord
 from featurestore.stores.training_sets.manifests import Manifest
 
@@ -66,9 +66,10 @@ def export(
     """Write the rows, all of a ``training_set`` or any others, to files in a new folder; return its full path.
 
     This process writes beside the path if it can, or else the executors. Then the rows in the files are counted: there
-    must be as many as were written, and as the set's manifest says. One rename makes the folder visible, with the
-    manifest; after a failure nothing is left. An object store cannot rename a folder: its files appear one by one,
-    after everything else has succeeded. The path is recorded first, so that an erasure finds it.
+    must be as many as were written, and as the set's manifest says, whose content hash they must have. One rename
+    makes the folder visible, with the manifest; after a failure nothing is left. An object store cannot rename a
+    folder: its files appear one by one, after everything else has succeeded. The path is recorded first, so that an
+    erasure finds it.
 
     If the folder is there already, and its ``EXPORT_NOTE`` and files show that it is this very export, complete,
     nothing is written; see ``check_is_same``. Raises ExportError (something else is there, the path cannot be written,
@@ -96,6 +97,7 @@ def export(
         written = rows.write(staging, format, options)
         staging.check_total("rows", written.rows, written.rows if training_set is None else training_set.row_count)
         if training_set is not None:
+            _check_content(training_set, record.path, written)
             staging.write_text(MARKS[record.kind], training_set.model_dump_json(indent=2))
         sizes = sizes_in(staging.files, staging.whole)
         complete = note.model_copy(update={"content_hash": written.content_hash, "files": sizes})
@@ -103,6 +105,15 @@ def export(
         scope.step("export.written")
     scope.step("export.published")
     return ExportedFolder(staging.target)
+
+
+def _check_content(training_set: Manifest, target: str, written: ExportedRows) -> None:
+    if written.content_hash not in (None, training_set.content_hash):
+        raise InvariantError(
+            f"{target}: the saved rows of {training_set.name!r} v{training_set.version} are not those that it was "
+            f"published with: their hash is {written.content_hash}, and the manifest's {training_set.content_hash}. "
+            "Nothing was made visible; build the set again (load_training_data, or build, with new_version=True)"
+        )
 
 
 def _record(scope: Scope, target: str, training_set: Manifest | None) -> ExportRecord:

@@ -436,12 +436,25 @@ def test_a_failure_in_the_middle_leaves_nothing(
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_an_export_with_a_wrong_number_of_rows_is_never_visible(
-    feature_store: FeatureStore, scores: TrainingSet, rows: DataFrame, tmp_path: Path, name: Any
+@pytest.mark.parametrize(
+    ("row_count", "message"),
+    [
+        (7, "the files hold 6 rows and 7 were to be written"),
+        (6, "the saved rows of 'scores' v1 are not those that it was published with"),
+    ],
+)
+def test_an_export_of_other_rows_than_the_set_s_is_never_visible(
+    feature_store: FeatureStore,
+    scores: TrainingSet,
+    rows: DataFrame,
+    tmp_path: Path,
+    name: Any,
+    row_count: int,
+    message: str,
 ) -> None:
     context = feature_store.tenant("acme")._scope.context
-    manifest = scores.manifest.model_copy(update={"row_count": 7})
-    with pytest.raises(InvariantError, match="the files hold 6 rows and 7 were to be written"):
+    manifest = scores.manifest.model_copy(update={"row_count": row_count})
+    with pytest.raises(InvariantError, match=message):
         export(
             Scope(context, "acme"),
             SparkRows(rows),
