@@ -59,8 +59,9 @@ def minute() -> Column:
 def conf(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings of a store with values and landed visits: one user has much of both, and nulls are everywhere."""
     project = tmp_path_factory.mktemp("on_a_cluster")
-    # So low that the user with many rows is cut in time.
-    folder = write_settings_folder(project / "conf", warehouse="warehouse", landing="landing", hot_key_rows=50_000)
+    # So low that the user with many rows is cut in time, and that executors write all values.
+    low = {"hot_key_rows": 50_000, "local_batch_rows": 0}
+    folder = write_settings_folder(project / "conf", warehouse="warehouse", landing="landing", **low)
     feature_store = FeatureStore.open(folder, spark=spark)
     feature_store.apply(
         [

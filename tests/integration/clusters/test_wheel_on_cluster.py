@@ -88,7 +88,8 @@ def new_store(spark: SparkSession, folder: Path, landing: Path) -> FeatureStore:
     conf = folder / "conf"
     (conf / "features").mkdir(parents=True)
     (conf / "features" / "pages.yml").write_text(DEFINITIONS, encoding="utf-8")
-    write_settings_folder(conf, warehouse="warehouse", landing=str(landing))
+    # Executors write, however few the rows are.
+    write_settings_folder(conf, warehouse="warehouse", landing=str(landing), local_batch_rows=0)
     feature_store = FeatureStore.open(conf, spark=spark)
     feature_store.apply(conf / "features")
     return feature_store

@@ -62,10 +62,14 @@ def opened(spark: SparkSession, folder: Path) -> OfflineStore:
     return fs.tenant("acme")
 
 
-def killed_after(step: str, folder: Path, start: datetime, end: datetime) -> int:
-    """Materialize a window in a process of its own that is killed after a step; gives how it ended."""
+def killed_after(step: str, folder: Path, start: datetime, end: datetime, most: int) -> int:
+    """Materialize a window in a process of its own that is killed after a step; gives how it ended.
+
+    ``most``: the setting ``local_batch_rows``.
+    """
     window = ["--start", start.isoformat(), "--end", end.isoformat()]
-    return exit_code(folder, "materialize", "daily", *window, stop_at=step)
+    rows = {"FEATURESTORE_LOCAL_BATCH_ROWS": str(most)}
+    return exit_code(folder, "materialize", "daily", *window, stop_at=step, **rows)
 
 
 def content(store: OfflineStore) -> tuple[Counter[Any], Counter[Any]]:
@@ -77,13 +81,16 @@ def content(store: OfflineStore) -> tuple[Counter[Any], Counter[Any]]:
     return Counter(tuple(row) for row in history), Counter(tuple(row) for row in rejected)
 
 
-def test_a_job_killed_after_any_of_its_steps_ends_as_if_nothing_had_been(spark: SparkSession, tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [1000, 0], ids=["fetched", "by executors"])
+def test_a_job_killed_after_any_of_its_steps_ends_as_if_nothing_had_been(
+    spark: SparkSession, tmp_path: Path, most: int
+) -> None:
     undisturbed = opened(spark, project(tmp_path / "undisturbed"))
     undisturbed.backfill("daily", day(0), day(len(STEPS)))
     folder = project(tmp_path / "killed")
     store = opened(spark, folder)
 
-    ends = [killed_after(step, folder, day(number), day(number + 1)) for number, step in enumerate(STEPS)]
+    ends = [killed_after(step, folder, day(number), day(number + 1), most) for number, step in enumerate(STEPS)]
     assert ends == [-signal.SIGKILL] * len(STEPS)
     states = [window.state for window in store.plan_backfill("daily", day(0), day(len(STEPS)))]
     store.backfill("daily", day(0), day(len(STEPS)))

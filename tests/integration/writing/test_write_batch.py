@@ -71,7 +71,7 @@ def acme(feature_store: FeatureStore, request: pytest.FixtureRequest) -> Offline
 def values(store: OfflineStore, feature_store: FeatureStore, group: str, columns: list[str]) -> pa.Table:
     """The tenant's rows as another reader of Delta tables finds them."""
     table = deltalake.DeltaTable(f"{feature_store.settings.warehouse}/groups/{group}_v1/values")
-    return table.to_pyarrow_table(partitions=[("tenant_id", "=", store.tenant_id)], columns=columns)
+    return table.to_pyarrow_table(filters=[("tenant_id", "=", store.tenant_id)], columns=columns)
 
 
 def stored(store: OfflineStore, feature_store: FeatureStore, group: str, columns: list[str]) -> list[tuple]:
@@ -175,11 +175,19 @@ def test_the_same_rows_from_spark_pandas_pyarrow_and_dicts(acme: OfflineStore, f
     )
     table = pa.Table.from_pandas(frame)
 
-    for rows in (frame, table, feature_store.spark.createDataFrame(table), frame.to_dict("records")[:1]):
+    of_spark = feature_store.spark.createDataFrame(table)
+    for rows in (frame, table, of_spark, frame.to_dict("records")[:1]):
         assert acme.write_batch("stats", rows).failed == 0  # type: ignore[arg-type]
+    assert by_executors(feature_store, acme.tenant_id).write_batch("stats", of_spark).failed == 0
 
     result = stored(acme, feature_store, "stats", ["user_id", "score", "visits"])
-    assert result == sorted([("u1", 1.5, 1)] * 4 + [("u2", None, 2)] * 3, key=repr)
+    assert result == sorted([("u1", 1.5, 1)] * 5 + [("u2", None, 2)] * 4, key=repr)
+
+
+def by_executors(feature_store: FeatureStore, tenant_id: str, spark: SparkSession | None = None) -> OfflineStore:
+    """A store in which executors write every frame, as they write those that are too large for this process."""
+    settings = feature_store.settings.model_copy(update={"local_batch_rows": 0})
+    return FeatureStore.open(settings, spark=spark or feature_store.spark, clock=lambda: NOW).tenant(tenant_id)
 
 
 @pytest.mark.parametrize(
@@ -341,7 +349,7 @@ def test_each_date_is_one_file_sorted_by_key_and_time_with_and_without_adaptive_
 ) -> None:
     session = feature_store.spark.newSession()
     session.conf.set("spark.sql.adaptive.enabled", adaptive)
-    acme = FeatureStore.open(feature_store.settings, spark=session, clock=lambda: NOW).tenant(f"adaptive-{adaptive}")
+    acme = by_executors(feature_store, f"adaptive-{adaptive}", session)
     rows = pd.DataFrame(
         {"user_id": f"u{i * 7 % 50:02}", "event_timestamp": NOON + timedelta(hours=i * 5 % 60), "score": 1.0}
         for i in range(200)
