@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from featurestore import FeatureDataLoader, FeatureStore, MaterializeResult, Settings, TrainingSet
+from featurestore import FeatureDataLoader, FeatureStore, OfflineStore, Settings, TrainingSet
 from featurestore.definitions.values.durations import spoken
 from featurestore.definitions.values.time_window import to_instant
 from featurestore.demo.airports import LIKE, PROFILE, AirportsAlike, airports_alike, alike_picture
@@ -111,9 +110,8 @@ def run_demo(
             step.report(f"{change.action} {change.kind.replace('_', ' ')} {change.name}")
         step.report(f"{len(plan.changes) - len(changes)} unchanged")
     store = fs.tenant(TENANT)
-    with steps.step("Materialize the year, each group after those that it reads") as step:
-        for materialized in store.materialize_all(START, END, parallel=os.cpu_count() or 1):
-            _report(step, materialized)
+    for group in (*GROUPS, PROFILES):
+        _materialize(steps, store, group)
     with steps.step("Sync the airports' profiles to PostgreSQL") as step:
         synced = store.sync_embeddings(PROFILE)
         step.report(f"{synced.rows_upserted:,} vectors written, {synced.rows:,} in all")
@@ -144,13 +142,15 @@ def run_demo(
     return result
 
 
-def _report(step: Step, result: MaterializeResult) -> None:
-    if result.state == "skipped":
-        step.report(f"{result.group}: done in an earlier run: skipped")
-        return
-    step.report(f"{result.group}: {result.written:,} rows written")
-    for reason, count in result.errors.items():
-        step.report(f"{result.group}: {count:,} rejected, kept with the reason: {reason}")
+def _materialize(steps: Steps, store: OfflineStore, group: str) -> None:
+    with steps.step(f"Materialize {group}") as step:
+        result = store.materialize_feature(group, START, END)
+        if result.state == "skipped":
+            step.report("done in an earlier run: skipped")
+            return
+        step.report(f"{result.written:,} rows written")
+        for reason, count in result.errors.items():
+            step.report(f"{count:,} rejected, kept with the reason: {reason}")
 
 
 def _sum_up(console: Console, result: DemoResult) -> None:
