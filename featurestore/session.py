@@ -14,7 +14,7 @@ from typing import Any
 from featurestore.config import Settings
 from featurestore.errors import ConfigurationError, InvalidArgumentError, RuntimeSetupError, shown
 from featurestore.late_spark import SparkFiles, SparkSession
-from featurestore.spark_start import ClassArchive, java_with_log
+from featurestore.spark_start import ClassArchive, java_command, java_with_log
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
 SUPPORTED_JAVA = (17, 21, 25)
@@ -87,9 +87,9 @@ def open_session(
     environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName("featurestore")
     properties = session_properties(settings, environ)
-    if "PYSPARK_GATEWAY_PORT" not in environ:
-        archive = ClassArchive.of(properties)
-        properties = archive.used(properties) if archive is not None and archive.is_there else properties
+    archive = ClassArchive.of(properties, environ)
+    if archive is not None and archive.is_there:
+        properties = archive.used(properties)
     for key, value in properties.items():
         builder = builder.config(key, value)
     with java_with_log(properties, settings.spark_log):
@@ -256,8 +256,7 @@ def _on_databricks(spark: SparkSession) -> bool:
 
 def check_java(environ: Mapping[str, str] = os.environ) -> str:
     """Return the version of the Java that Spark would start; raises RuntimeSetupError if Spark cannot use it."""
-    home = environ.get("JAVA_HOME")
-    java = str(Path(home) / "bin" / "java") if home else shutil.which("java", path=environ.get("PATH"))
+    home, java = environ.get("JAVA_HOME"), java_command(environ)
     install = "install it with: apt-get install -y openjdk-17-jre-headless (macOS: brew install openjdk@17)"
     if java is None or not Path(java).exists():
         where = f"JAVA_HOME={home}" if home else "PATH"

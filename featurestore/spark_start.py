@@ -46,17 +46,18 @@ class ClassArchive:
     file: Path
 
     @classmethod
-    def of(cls, properties: Mapping[str, str]) -> ClassArchive | None:
+    def of(cls, properties: Mapping[str, str], environ: Mapping[str, str] = os.environ) -> ClassArchive | None:
         """The archive for sessions with these properties, recorded or not.
 
         None if they have none: for a session with executors of their own, or with jars that the user names.
         """
-        master, java = properties.get("spark.master", ""), _java()
+        master, command = properties.get("spark.master", ""), java_command(environ)
         is_local = master == "local" or master.startswith("local[")
-        if not is_local or java is None or any(name in properties for name in _NOT_WITH):
+        if not is_local or command is None or any(name in properties for name in _NOT_WITH):
             return None
         from pyspark import SparkContext, __version__
 
+        java = Path(command).resolve()
         modules = java.parent.parent / "lib" / "modules"
         is_of = [java, modules.stat().st_mtime_ns if modules.exists() else 0, SparkContext.__module__, __version__]
         packages = [properties.get(name) for name in _PACKAGES]
@@ -95,10 +96,10 @@ class ClassArchive:
         return kept | {_CLASS_PATH: os.pathsep.join(jars), _OPTIONS: options}
 
 
-def _java() -> Path | None:
-    home = os.environ.get("JAVA_HOME")
-    found = f"{home}/bin/java" if home else shutil.which("java")
-    return None if found is None else Path(found).resolve()
+def java_command(environ: Mapping[str, str]) -> str | None:
+    """The Java that Spark would start: that of ``JAVA_HOME``, there or not, else the first of the path."""
+    home = environ.get("JAVA_HOME")
+    return str(Path(home) / "bin" / "java") if home else shutil.which("java", path=environ.get("PATH"))
 
 
 def spark_log() -> Path | None:

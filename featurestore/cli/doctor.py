@@ -82,8 +82,9 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     folder = _jar_folder(properties.get("spark.jars.ivy", _ivy_folder(settings)))
     yield judge_jars(folder, _delta_jars(folder), "spark.jars.packages" in properties)
     yield judge_time_zone(properties["spark.sql.session.timeZone"])
-    round_trip, worker = _delta_round_trip(spark, warehouse), _worker(spark)
+    round_trip = _delta_round_trip(spark, warehouse)
     yield round_trip
+    worker = _worker(spark)
     yield worker
     jars = [unquote(jar.removeprefix("file://")) for jar in properties.get("spark.jars", "").split(",") if jar]
     if is_ours and round_trip.ok and worker.ok:

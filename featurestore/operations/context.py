@@ -243,12 +243,6 @@ class Scope:
         """The tenant's rows of a group; see ``GroupTable.read_values``."""
         return self.table(group).read_values(self.tenant_id, columns, dates, version)
 
-    def read_few(
-        self,
-        group: FeatureGroup,
-        columns: Sequence[str],
-        dates: Dates = (None, None),
-        version: int | None = None,
-    ) -> pa.Table | None:
+    def read_few(self, group: FeatureGroup, columns: Sequence[str], dates: Dates) -> pa.Table | None:
         """The same rows as Arrow, if they are so few that Spark's own read of the table's log would cost more."""
-        return self.table(group).read_local(self.tenant_id, columns, dates, version=version, most_bytes=_FEW_BYTES)
+        return self.table(group).read_local(self.tenant_id, columns, dates, most_bytes=_FEW_BYTES)

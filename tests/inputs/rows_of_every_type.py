@@ -8,8 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+from pyspark.sql import SparkSession
 
-from featurestore import Entity, Feature, FeatureGroup, FeatureStore
+from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
+from tests.conftest import Clock
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS = 400
@@ -34,6 +36,12 @@ FEATURES = [f"stats:{name}" for name in VALUES]
 
 def hours(count: float) -> datetime:
     return START + timedelta(hours=count)
+
+
+def loader_in_tasks(spark: SparkSession, settings: Settings) -> FeatureDataLoader:
+    """Joins and writes in Spark's tasks."""
+    in_tasks = settings.model_copy(update={"as_of_host": "in_tasks"})
+    return FeatureDataLoader(FeatureStore.open(in_tasks, spark=spark, clock=Clock(hours(1000))).tenant("acme"))
 
 
 def spine(rows: int = ROWS) -> pa.Table:

@@ -133,7 +133,7 @@ def test_a_small_frame_is_written_with_three_jobs(spark: SparkSession, store: Of
 def test_any_other_frame_is_written_with_six_jobs(
     spark: SparkSession, store: OfflineStore, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetched_rows, "MOST_BYTES", 0)
+    monkeypatch.setattr(fetched_rows, "MOST_FETCHED", 0)
     with as_in_production(spark):
         assert 4 <= jobs.of(lambda: store.write_batch("visits", frame(spark))) <= 6
         assert 4 <= jobs.of(lambda: store.write_batch("visits", frame(spark, worst=3))) <= 6
@@ -142,7 +142,7 @@ def test_any_other_frame_is_written_with_six_jobs(
 def test_a_frame_larger_than_a_file_costs_two_jobs_more(
     spark: SparkSession, store: OfflineStore, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetched_rows, "MOST_BYTES", 0)
+    monkeypatch.setattr(fetched_rows, "MOST_FETCHED", 0)
     monkeypatch.setattr(file_layout, "LIMITS", file_layout.FileLimits(file_bytes=1000))
     with as_in_production(spark):
         assert jobs.of(lambda: store.write_batch("visits", frame(spark))) <= 8
@@ -238,7 +238,7 @@ def test_a_set_of_any_other_frame_costs_eight_jobs(
     spark: SparkSession, store: OfflineStore, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """Three count the frame, one joins and writes, and up to four find the cuts of the parts."""
-    monkeypatch.setattr(examples, "MOST_COLLECTED", 0)
+    monkeypatch.setattr(examples, "MOST_FETCHED", 0)
     with as_in_production(spark):
         built = jobs.of(
             lambda: FeatureDataLoader(store).load_training_data(spine(spark), ["visits:pages"], **SPLITS[what])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,18 +38,13 @@ def broken_expectations(totals: RunTotals, group: FeatureGroup, window_end: date
     """
     if group.expect is None:
         return []
-    return list(_broken(group.expect, group, window_end, totals.rows, totals.newest, totals.nulls, failed))
+    return list(_broken(group.expect, totals, group, window_end, failed))
 
 
 def _broken(
-    expect: Expectations,
-    group: FeatureGroup,
-    window_end: datetime,
-    rows: int,
-    newest: int | None,
-    missing: dict[str, Any],
-    failed: int,
+    expect: Expectations, totals: RunTotals, group: FeatureGroup, window_end: datetime, failed: int
 ) -> Iterator[str]:
+    rows, newest = totals.rows, totals.newest
     if expect.min_rows is not None and rows < expect.min_rows:
         yield f"min_rows: {rows} {'row' if rows == 1 else 'rows'}, expected at least {expect.min_rows}"
     if expect.max_age is not None:
@@ -72,5 +66,5 @@ def _broken(
     shares = expect.max_null_share
     limits = shares if isinstance(shares, dict) else dict.fromkeys(group.feature_names, shares)
     for name, limit in limits.items():
-        if limit is not None and missing[name] > limit * rows:
-            yield f"max_null_share: {name} is null in {missing[name]} of {rows} rows, expected at most {limit:.1%}"
+        if limit is not None and totals.nulls[name] > limit * rows:
+            yield f"max_null_share: {name} is null in {totals.nulls[name]} of {rows} rows, expected at most {limit:.1%}"

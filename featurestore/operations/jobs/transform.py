@@ -83,9 +83,9 @@ class OpenTransformation:
         return result
 
     def _opened(self, name: str, source: Source, window: TimeWindow) -> DataFrame:
+        scope = self.scope
         # Asked before the files are listed: what changes meanwhile is found at the next window.
-        is_native, scope = self.scope.context.is_native, self.scope
-        states = landed_files(source, scope.tenant_id, scope.settings) if is_native else None
+        states = landed_files(source, scope.tenant_id, scope.settings) if scope.context.is_native else None
         known = self._kept.get(name)
         if known is not None and known[0] == states:
             return known[1]
@@ -138,7 +138,8 @@ def _read(scope: Scope, name: str, source: Source, window: TimeWindow) -> DataFr
         return read_source(scope.named_files, name, source, scope.tenant_id, scope.settings)
     group = scope.group(source.group)
     columns = [field.name for field in values_schema(group) if field.name not in PARTITION_COLUMNS]
-    few = scope.read_few(group, columns, (None, window.end.date()))
-    values = scope.read_values(group, columns, (None, window.end.date())) if few is None else to_spark(scope.spark, few)
+    dates = (None, window.end.date())
+    few = scope.read_few(group, columns, dates)
+    values = scope.read_values(group, columns, dates) if few is None else to_spark(scope.spark, few)
     until = values.where(F.col("event_timestamp") <= instant(window.end))
     return latest_values(until, group.join_keys, group.feature_names, group.nulls)

@@ -63,16 +63,19 @@ def is_there(context: Context, target: str) -> bool:
         raise ExportError(f"{target} cannot be written: {error}") from error
 
 
-def check_place(context: Context, tenant_id: str, path: str, format: str) -> None:
-    """Raise ExportError if rows in this format cannot be written to the path, whichever they are; needs no Spark.
-
-    A path that only Spark reaches is not looked at.
-    """
+def found_without_spark(context: Context, path: str) -> str | None:
+    """The full path if anything exists there; None also for a path that only Spark reaches."""
     target = full_path(path)
-    if not context.is_native or local_folder(target) is None or not is_there(context, target):
-        return
-    request = {"tenant_id": tenant_id, "training_set": None, "format": format}
-    _note_of(context.files_at(target), target, request)
+    is_seen = context.is_native and local_folder(target) is not None
+    return target if is_seen and is_there(context, target) else None
+
+
+def check_place(context: Context, tenant_id: str, path: str, format: str) -> None:
+    """Raise ExportError if rows in this format cannot be written to the path, whichever they are; needs no Spark."""
+    target = found_without_spark(context, path)
+    if target is not None:
+        request = {"tenant_id": tenant_id, "training_set": None, "format": format}
+        _note_of(context.files_at(target), target, request)
 
 
 def check_is_same(files: Files, target: str, wanted: ExportNote, content_hash: Callable[[], str | None]) -> None:

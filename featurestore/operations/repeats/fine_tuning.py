@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from featurestore.operations.context import Context, Scope
-from featurestore.operations.repeats.exports import check_complete, is_there, taken
+from featurestore.operations.repeats.exports import check_complete, found_without_spark, taken
 from featurestore.operations.repeats.tables import are_unchanged
-from featurestore.stores.files.exports import full_path
-from featurestore.stores.layout import local_folder
 from featurestore.stores.small_tables.export_log import MARKS
 from featurestore.stores.training_sets.fine_tuning_sets import FineTuningManifest
 from featurestore.stores.training_sets.manifests import GroupSnapshot
 
 
 def check_place(context: Context, path: str) -> None:
-    """Raise ExportError if something else than a fine-tuning set is at the path; needs no Spark.
-
-    A path that only Spark reaches is not looked at.
-    """
-    target = full_path(path)
-    if context.is_native and local_folder(target) is not None and is_there(context, target):
+    """Raise ExportError if something else than a fine-tuning set is at the path; needs no Spark."""
+    target = found_without_spark(context, path)
+    if target is not None:
         written_before(context, target)
 
 

@@ -22,6 +22,7 @@ from featurestore.frames.training_sets.memory_size import length_columns, length
 from featurestore.kinds.arrow_columns.reading import UndecidedError
 from featurestore.late_spark import Column, DataFrame, F, StructType, T
 from featurestore.operations.context import Context
+from featurestore.stores.arrow import is_scalar
 from featurestore.stores.training_sets.local_rows import LocalRows
 from featurestore.stores.training_sets.manifests import Manifest
 
@@ -29,11 +30,6 @@ from featurestore.stores.training_sets.manifests import Manifest
 _COLUMNS_AT_ONCE = 16
 # Lists of other elements become whatever Spark and pandas make of them.
 _LISTS = ("array<float>", "array<double>", "array<string>")
-# Columns of other types than these, decimals and lists are read by Spark.
-_SCALARS = (
-    *("boolean", "tinyint", "smallint", "int", "bigint", "float", "double"),
-    *("string", "binary", "date", "timestamp", "timestamp_ntz"),
-)
 
 
 class SavedRows(ABC):
@@ -127,7 +123,8 @@ def known_words(schema: StructType) -> dict[str, str] | None:
 
 
 def _is_known(word: str) -> bool:
-    return word in _SCALARS or word in _LISTS or word.startswith("decimal(")
+    # Columns of other types are read by Spark.
+    return is_scalar(word) or word in _LISTS
 
 
 class SparkSavedRows(SavedRows):

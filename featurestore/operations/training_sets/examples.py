@@ -11,7 +11,7 @@ from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_text
 from featurestore.frames.training_sets.memory_size import row_bytes
 from featurestore.frames.training_sets.sampling import sample_of
-from featurestore.late_spark import Column, DataFrame, F, Row, to_arrow_schema
+from featurestore.late_spark import Column, DataFrame, F, Row
 from featurestore.operations.context import Scope
 from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine, local_spine
@@ -19,12 +19,10 @@ from featurestore.operations.saved_sets.saved_rows import known_words
 from featurestore.operations.training_sets.local_build import LocalExamples, LocalPart, local_examples, local_part
 from featurestore.operations.training_sets.parts import group_snapshots
 from featurestore.operations.training_sets.request import ExamplesPlan, check_columns, check_sample
+from featurestore.stores.arrow import MOST_FETCHED, from_spark
 from featurestore.stores.small_tables.suppression import Suppression
 from featurestore.stores.training_sets.manifests import GroupSnapshot
 
-# A spine of Spark that takes at most so many bytes here is joined and written here, which costs no more jobs. A driver
-# takes eight times as much from its executors unless it was told otherwise.
-MOST_COLLECTED = 1 << 27
 _BYTES = "bytes"
 
 
@@ -143,8 +141,7 @@ def _collected(scope: Scope, part: PartToBuild) -> LocalExamples | None:
     """The part's rows in this process; None if they are not known to fit, or if the join runs elsewhere."""
     if part.is_local or not scope.context.is_native or scope.settings.as_of_host in ("in_tasks", "by_shuffle"):
         return None
-    if part.bytes is None or part.bytes > MOST_COLLECTED:
+    if part.bytes is None or part.bytes > MOST_FETCHED:
         return None
-    rows = part.spine.toArrow().cast(to_arrow_schema(part.spine.schema, timezone="UTC"))
     fingerprint = None if part.measured is None else fingerprint_text(part.measured)
-    return LocalExamples(rows, part.sampled_from, part.suppressed, fingerprint)
+    return LocalExamples(from_spark(part.spine), part.sampled_from, part.suppressed, fingerprint)

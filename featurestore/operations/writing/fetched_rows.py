@@ -9,12 +9,8 @@ import pyarrow as pa
 
 from featurestore.columnar.rows.names import FAULTS
 from featurestore.frames.training_sets.memory_size import row_bytes
-from featurestore.late_spark import DataFrame, F, Observation, to_arrow_schema
-
-# About the Arrow bytes that this process fetches at most; beyond that, tasks that check and write side by side pay.
-MOST_BYTES = 1 << 27
-_INSTANTS = ("date", "timestamp", "timestamp_ntz")
-_SCALARS = ("tinyint", "smallint", "int", "bigint", "float", "double", "boolean", "string", "binary", *_INSTANTS)
+from featurestore.late_spark import DataFrame, F, Observation
+from featurestore.stores.arrow import MOST_FETCHED, from_spark, is_scalar
 
 
 @contextmanager
@@ -46,9 +42,9 @@ def fetched_rows(rows: DataFrame, most_rows: int) -> pa.Table | None:
     rows.select(row_bytes(_words(rows)).alias("bytes")).observe(
         seen, F.count(F.lit(1)).alias("rows"), F.coalesce(F.sum("bytes"), F.lit(0)).alias("bytes")
     ).write.format("noop").mode("overwrite").save()
-    if seen.get["rows"] > most_rows or seen.get["bytes"] > MOST_BYTES:
+    if seen.get["rows"] > most_rows or seen.get["bytes"] > MOST_FETCHED:
         return None
-    return rows.toArrow().cast(to_arrow_schema(rows.schema, timezone="UTC"))
+    return from_spark(rows)
 
 
 def _words(rows: DataFrame) -> dict[str, str]:
@@ -57,5 +53,4 @@ def _words(rows: DataFrame) -> dict[str, str]:
 
 
 def _is_plain(word: str) -> bool:
-    element = word.removeprefix("array<").removesuffix(">") if word.startswith("array<") else word
-    return element in _SCALARS or element.startswith("decimal(")
+    return is_scalar(word.removeprefix("array<").removesuffix(">") if word.startswith("array<") else word)

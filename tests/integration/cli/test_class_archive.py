@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import QUICK
-from tests.processes.waiting import PATIENCE
+from tests.processes.commands import command
 from tests.settings_folder import write_settings_folder
 
 
 def doctor(project: Path, options: str) -> str:
     """What doctor prints, with these options of Java beside the tests' own."""
     spark = QUICK | {"spark.jars.ivy": str(project / "ivy"), "spark.driver.extraJavaOptions": options}
-    done = subprocess.run(
-        [sys.executable, "-m", "featurestore", "doctor"],
-        env={**os.environ, "FEATURESTORE_SPARK": json.dumps(spark)},
-        cwd=project,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = command(project, "doctor", spark=spark)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

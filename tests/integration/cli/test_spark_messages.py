@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ import pytest
 from featurestore.config import Settings
 from featurestore.errors import ConfigurationError
 from tests.conftest import QUICK
-from tests.processes.waiting import PATIENCE
+from tests.processes import commands
 from tests.settings_folder import write_settings_folder
 
 DEFINITIONS = """
@@ -51,15 +48,7 @@ def project(tmp_path: Path) -> Path:
 def command(project: Path, *words: str, **properties: str) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own; ``properties`` are Spark's, with an underscore for each dot."""
     spark = QUICK | {"spark.master": "local[1]"} | {name.replace("_", "."): text for name, text in properties.items()}
-    return subprocess.run(
-        [sys.executable, "-m", "featurestore", *words, "--tenant", "acme"],
-        env={**os.environ, "FEATURESTORE_SPARK": json.dumps(spark)},
-        cwd=project,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return commands.command(project, *words, "--tenant", "acme", spark=spark)
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ from featurestore.stores.arrow import to_spark
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.training_sets.store import TrainingSetStore
 from tests.conftest import Clock, spark_setting
-from tests.inputs.rows_of_every_type import FEATURES, ROWS, hours, spine, write_values
+from tests.inputs.rows_of_every_type import FEATURES, ROWS, hours, loader_in_tasks, spine, write_values
 from tests.processes.spark_jobs import Jobs
 
 
@@ -49,10 +49,7 @@ def loader(feature_store: FeatureStore) -> FeatureDataLoader:
 
 @pytest.fixture(scope="module")
 def by_spark(spark: SparkSession, settings: Settings, feature_store: FeatureStore) -> FeatureDataLoader:
-    """Builds the same sets in Spark's tasks."""
-    in_tasks = settings.model_copy(update={"as_of_host": "in_tasks"})
-    fs = FeatureStore.open(in_tasks, spark=spark, clock=Clock(hours(1000)))
-    return FeatureDataLoader(fs.tenant("acme"))
+    return loader_in_tasks(spark, settings)
 
 
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -280,7 +280,7 @@ def test_a_function_that_the_executors_cannot_have_is_refused(
     # This process can call it.
     assert loader.load_for_fine_tuning(spine, *arguments, path=str(tmp_path / "here"), **options).row_count == 7
 
-    monkeypatch.setattr(examples, "MOST_COLLECTED", 0)
+    monkeypatch.setattr(examples, "MOST_FETCHED", 0)
     with pytest.raises(TransformationError, match="format_fn cannot be sent to the executors"):
         loader.load_for_fine_tuning(spark.createDataFrame(spine), *arguments, path=str(tmp_path / "out"), **options)
     assert [path.name for path in tmp_path.iterdir()] == ["here"]

@@ -32,7 +32,7 @@ from featurestore.operations.training_sets import examples
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.files import local_exports
 from tests.conftest import Clock
-from tests.inputs.rows_of_every_type import FEATURES, hours, spine, write_values
+from tests.inputs.rows_of_every_type import FEATURES, hours, loader_in_tasks, spine, write_values
 from tests.processes.spark_jobs import Jobs
 
 # Only Spark writes 1e300, which ``score`` has, as text: versions of Java differ in the digits of such numbers.
@@ -55,9 +55,7 @@ def loader(spark: SparkSession, settings: Settings) -> FeatureDataLoader:
 
 @pytest.fixture(scope="module")
 def by_spark(spark: SparkSession, settings: Settings, loader: FeatureDataLoader) -> FeatureDataLoader:
-    """Joins and writes in Spark's tasks."""
-    in_tasks = settings.model_copy(update={"as_of_host": "in_tasks"})
-    return FeatureDataLoader(FeatureStore.open(in_tasks, spark=spark, clock=Clock(hours(1000))).tenant("acme"))
+    return loader_in_tasks(spark, settings)
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +232,7 @@ def test_a_fine_tuning_set_is_the_one_that_spark_writes(
 
 def frames(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Any]]:
     yield "fetched", to_spark(spark, spine())
-    monkeypatch.setattr(examples, "MOST_COLLECTED", 0)
+    monkeypatch.setattr(examples, "MOST_FETCHED", 0)
     yield "in tasks", to_spark(spark, spine())
 
 
