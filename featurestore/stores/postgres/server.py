@@ -78,8 +78,10 @@ class EmbeddedServer:
 
         Raises PostgresError with the end of the server's log if it does not start.
         """
-        if self._use is not None and self._listens():
-            return
+        if self._use is None or not self._listens():
+            self._start()
+
+    def _start(self) -> None:
         programs = _programs()
         _make_private(self.folder)
         if self._use is None:
@@ -102,15 +104,26 @@ class EmbeddedServer:
     def drop_old_logs(self) -> None:
         """Remove the write-ahead log up to now and the server's log, because both may contain rows.
 
-        Raises psycopg's errors.
+        If the server crashes meanwhile, this waits until it has recovered, and tries once more. Raises PostgresError if
+        it does not recover, and psycopg's errors.
         """
+        import psycopg
+
+        try:
+            self._begin_new_log()
+        except psycopg.OperationalError:
+            # One process of the server that crashes ends the connections of all others.
+            self._start()
+            self._begin_new_log()
+        # The server keeps the file open for appending, so it must not be replaced.
+        os.truncate(self._log, 0)
+
+    def _begin_new_log(self) -> None:
         import psycopg
 
         with psycopg.connect(self.dsn(SUPERUSER), autocommit=True) as connection:
             connection.execute("SELECT pg_switch_wal()")
             connection.execute("CHECKPOINT")
-        # The server keeps the file open for appending, so it must not be replaced.
-        os.truncate(self._log, 0)
 
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):

@@ -15,7 +15,7 @@ import pytest
 from featurestore import Settings
 from featurestore.errors import ConfigurationError, PostgresError
 from featurestore.stores.postgres.connections import Postgres
-from featurestore.stores.postgres.server import EmbeddedServer
+from featurestore.stores.postgres.server import SUPERUSER, EmbeddedServer
 
 USER = """
 import sys
@@ -129,6 +129,25 @@ def test_a_server_that_crashed_is_started_again(postgres: Postgres) -> None:
         return postmaster(postgres.server.data) != before
 
     assert eventually(is_new)
+
+
+def test_logs_are_removed_also_if_a_process_of_the_server_crashes_meanwhile(postgres: Postgres) -> None:
+    with postgres.owner() as owner:
+        owner.execute("CREATE TABLE kept AS SELECT 7 AS seven")
+    server = postgres.server
+    with psycopg.connect(server.dsn(SUPERUSER), autocommit=True) as connection:
+        query = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+        [[checkpointer]] = connection.execute(query).fetchall()
+    before = {file.name for file in (server.data / "pg_wal").glob("0*")}
+    os.kill(checkpointer, signal.SIGKILL)
+
+    postgres.drop_old_logs()
+
+    after = {file.name for file in (server.data / "pg_wal").glob("0*")}
+    assert before, "the server has a write-ahead log"
+    assert not before & after
+    with postgres.owner() as owner:
+        assert owner.execute("SELECT seven FROM kept").fetchall() == [(7,)]
 
 
 def test_the_pool_never_reuses_a_connection_that_the_server_ended(postgres: Postgres) -> None:
