@@ -1,18 +1,17 @@
-"""The numbers of a training set's report, which Spark computes in two passes."""
+"""The numbers of a training set's report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
+from featurestore.columnar.training_sets.set_profile import DayProfile, SetProfile
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.frames.training_sets.profile import profile_days, profile_features
+from featurestore.operations.saved_sets.saved_rows import saved_rows
 from featurestore.operations.training_sets.training_set import TrainingSet
 from featurestore.stores.training_sets.manifests import Manifest
 
-SPLIT = "split"
 PARTS = ("train", "validation", "test")
 # A picture of more days shows weeks instead.
 _DAYS_IN_A_PICTURE = 120
@@ -69,8 +68,9 @@ class TrainingSetNumbers:
 
     @classmethod
     def of(cls, training_set: TrainingSet) -> TrainingSetNumbers:
-        """Measure a saved training set: two passes over its rows."""
-        return measure(training_set.rows, training_set.manifest)
+        """Measure a saved training set, without Spark if this process reaches its files."""
+        rows = saved_rows(training_set.context, training_set.manifest, split=None)
+        return measure(rows.profile(), training_set.manifest)
 
     @property
     def total(self) -> PeriodNumbers | None:
@@ -93,27 +93,18 @@ class TrainingSetNumbers:
         return [merged(days, None) for days in chunks.values()]
 
 
-def measure(rows: Any, manifest: Manifest) -> TrainingSetNumbers:
-    """Measure joined rows that have the manifest's columns.
+def measure(profile: SetProfile, manifest: Manifest) -> TrainingSetNumbers:
+    """The numbers of joined rows that have the manifest's columns.
 
     If an event timestamp column is missing (``with_timestamps`` was off), its features have no ages and its group has
     no count of matches; everything else is measured.
     """
-    described = list(_described(manifest))
-    columns = set(rows.columns)
-    ages = {name: (event if event in columns else None) for name, _, _, event in described}
-    events = [name for name in manifest.event_timestamp_columns if name in columns]
-    measured = profile_features(rows, manifest.timestamp_column, ages).collect()
-    days = profile_days(
-        rows, manifest.timestamp_column, manifest.label, events, SPLIT if SPLIT in manifest.columns else None
-    ).collect()
     return TrainingSetNumbers(
         features=tuple(
-            _feature(group, feature, event, row)
-            for (_, group, feature, event), row in zip(described, measured, strict=True)
+            _feature(group, feature, event, column, profile) for column, group, feature, event in _described(manifest)
         ),
-        days=tuple(_day(row) for row in days if row["day"] is not None),
-        lookups=tuple(name.removesuffix("__event_timestamp") for name in events),
+        days=tuple(_day(day) for day in profile.days),
+        lookups=tuple(name.removesuffix("__event_timestamp") for name in profile.ages),
     )
 
 
@@ -126,33 +117,27 @@ def _described(manifest: Manifest) -> Iterator[tuple[str, FeatureGroup, str, str
             yield next(columns), groups[lookup.group], feature, event_timestamp
 
 
-def _feature(group: FeatureGroup, name: str, event_timestamp: str, row: Any) -> FeatureNumbers:
-    defined = group.feature(name)
+def _feature(group: FeatureGroup, name: str, event_timestamp: str, column: str, profile: SetProfile) -> FeatureNumbers:
+    defined, values = group.feature(name), profile.found[column]
+    ages = profile.ages.get(event_timestamp) if values else None
+    low, median, high = ages or (None, None, None)
     return FeatureNumbers(
-        name=row["feature"],
+        name=column,
         group=group.name,
         type=defined.type,
         description=defined.description,
         ttl=group.ttl,
         event_timestamp_column=event_timestamp,
-        rows=row["rows"],
-        values=row["found"],
-        age_low=row["age_low"],
-        age_median=row["age_median"],
-        age_high=row["age_high"],
+        rows=profile.rows,
+        values=values,
+        age_low=low,
+        age_median=median,
+        age_high=high,
     )
 
 
-def _day(row: Any) -> PeriodNumbers:
-    return PeriodNumbers(
-        first_day=row["day"],
-        last_day=row["day"],
-        split=row["split"],
-        rows=row["rows"],
-        labelled=row["labelled"],
-        label_sum=row["label_sum"],
-        matched=tuple(row["matched"]),
-    )
+def _day(day: DayProfile) -> PeriodNumbers:
+    return PeriodNumbers(day.day, day.day, day.part, day.rows, day.labelled, day.label_sum, day.matched)
 
 
 def merged(days: Sequence[PeriodNumbers], split: str | None) -> PeriodNumbers:

@@ -13,12 +13,14 @@ import pyarrow as pa
 from featurestore.columnar.spark_names import spark_name
 from featurestore.columnar.spine_checks import not_an_instant
 from featurestore.columnar.training_sets.saved_columns import Counts, Mask, in_order, is_equal, read_instants, taken
+from featurestore.columnar.training_sets.set_profile import CountedRows, SetProfile
 from featurestore.columnar.training_sets.splits import PARTS, SPLIT
 from featurestore.errors import NotFoundError
 from featurestore.frames.as_of.spine import instant_name, with_instants
 from featurestore.frames.columns import column
 from featurestore.frames.fingerprint import row_hash
 from featurestore.frames.training_sets.memory_size import length_columns, lengths, longest
+from featurestore.frames.training_sets.profile import profile_rows
 from featurestore.kinds.arrow_columns.reading import UndecidedError
 from featurestore.late_spark import Column, DataFrame, F, StructType, T
 from featurestore.operations.context import Context
@@ -52,6 +54,15 @@ class SavedRows(ABC):
     @abstractmethod
     def in_order(self) -> Iterator[tuple[str, pa.ChunkedArray]]:
         """The columns to load and ``instants``, ordered by time, then by a hash of the whole row."""
+
+    @abstractmethod
+    def profile(self) -> SetProfile:
+        """What a report shows of the rows; without an event timestamp column (``events``) its features have no ages."""
+
+    @property
+    def events(self) -> list[str]:
+        """The event timestamp columns that the rows have: none if ``with_timestamps`` was off."""
+        return [name for name in self.manifest.event_timestamp_columns if name in self.all_words]
 
     @property
     def words(self) -> dict[str, str]:
@@ -154,6 +165,11 @@ class SparkSavedRows(SavedRows):
         nulls = {name: row[f"missing_{index}"] for index, name in enumerate(features)}
         return Counts(row["rows"], row["low"], row["high"], nulls, lengths(row), longest(row))
 
+    def profile(self) -> SetProfile:
+        manifest, rows = self.manifest, self._timed.where(is_inside(self.split))
+        part = SPLIT if SPLIT in manifest.columns else None
+        return profile_rows(rows, self.instants, manifest.feature_columns, self.events, manifest.label, part)
+
     def in_order(self) -> Iterator[tuple[str, pa.ChunkedArray]]:
         every = [column(name) for name in self._rows.columns]
         ordered = self._timed.where(is_inside(self.split)).orderBy(column(self.instants), row_hash(every))
@@ -189,6 +205,27 @@ class LocalSavedRows(SavedRows):
                 for name in columns.column_names:
                     counts.add_column(name, columns.column(name), inside)
         return counts
+
+    def profile(self) -> SetProfile:
+        manifest, features = self.manifest, self.manifest.feature_columns
+        counted = CountedRows(features, self.events)
+        part, label = SPLIT if SPLIT in manifest.columns else None, manifest.label
+        names = dict.fromkeys(name for name in (*self._deciding, part, label, *self.events) if name is not None)
+        for file in self._rows.files:
+            piece = self._rows.read(file, list(names))
+            inside = pa.array(self._inside(piece))
+            piece = piece.filter(inside)
+            counted.add(
+                self._instants(piece),
+                None if part is None else piece.column(part),
+                None if label is None else piece.column(label),
+                {name: piece.column(name) for name in self.events},
+            )
+            for first in range(0, len(features), _COLUMNS_AT_ONCE):
+                columns = self._rows.read(file, features[first : first + _COLUMNS_AT_ONCE]).filter(inside)
+                for name in columns.column_names:
+                    counted.add_feature(name, columns.column(name))
+        return counted.profile()
 
     def in_order(self) -> Iterator[tuple[str, pa.ChunkedArray]]:
         rows = self._rows.read_all(list(self.all_words))

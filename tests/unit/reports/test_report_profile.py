@@ -1,92 +1,119 @@
 """What is measured of a training set's rows, on rows few enough to count by eye."""
 
-from datetime import date, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
+import pyarrow as pa
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from featurestore.frames.training_sets.profile import profile_days, profile_features
+from featurestore.columnar.training_sets.set_profile import CountedRows, DayProfile, SetProfile
+from featurestore.frames.training_sets.profile import profile_rows
 from featurestore.reports.training_set_numbers import PeriodNumbers, TrainingSetNumbers, merged
 
-# at, temp, score, when the weather was observed, label, part
-ROWS = """
-    ('2026-11-01T12:00:00Z', 8.0, 0.5, '2026-11-01T11:00:00Z', true, 'train'),
-    ('2026-11-01T13:00:00Z', 9.0, null, '2026-11-01T10:00:00Z', false, 'train'),
-    ('2026-11-01T23:59:59Z', null, null, null, null, 'train'),
-    ('2026-11-02T00:00:00Z', null, 0.7, '2026-11-01T23:59:59.5Z', true, 'test')
-"""
+FIRST, SECOND = date(2026, 11, 1), date(2026, 11, 2)
+NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 11, 2, tzinfo=UTC)
+INSTANT = pa.timestamp("us", "UTC")
+# Two features and when the first of them was observed; labels; parts.
+ROWS = pa.table(
+    {
+        "at": pa.array([NOON, NOON + timedelta(hours=1), MIDNIGHT - timedelta(seconds=1), MIDNIGHT], INSTANT),
+        "temp": pa.array([8.0, 9.0, None, None]),
+        "score": pa.array([0.5, float("nan"), None, 0.7]),
+        "never": pa.nulls(4, pa.list_(pa.float32())),
+        "observed": pa.array(
+            [NOON - timedelta(hours=1), NOON - timedelta(hours=2), None, MIDNIGHT - timedelta(seconds=0.5)], INSTANT
+        ),
+        "late": pa.array([True, False, None, True]),
+        "minutes": pa.array([Decimal("2.5"), Decimal("-1.5"), None, None], pa.decimal128(4, 1)),
+        "part": pa.array(["train", "train", "train", "test"]),
+    }
+)
+FEATURES = ["temp", "score", "never"]
 
 
-@pytest.fixture(scope="module")
-def rows(spark: SparkSession) -> DataFrame:
-    return spark.sql(
-        "SELECT to_timestamp(at) AS at, cast(temp AS double) AS temp, cast(score AS double) AS score, "
-        f"to_timestamp(observed) AS observed, late, part FROM VALUES {ROWS} AS t(at, temp, score, observed, late, part)"
+def profile(
+    rows: pa.Table, label: str | None = "late", part: str | None = "part", events: tuple[str, ...] = ("observed",)
+) -> SetProfile:
+    """Of the rows in pieces of two."""
+    counted = CountedRows(FEATURES, events)
+    for first in range(0, max(1, len(rows)), 2):
+        piece = rows.slice(first, 2)
+        counted.add(
+            piece.column("at").combine_chunks(),
+            None if part is None else piece.column(part),
+            None if label is None else piece.column(label),
+            {name: piece.column(name) for name in events},
+        )
+        for name in FEATURES:
+            counted.add_feature(name, piece.column(name))
+    return counted.profile()
+
+
+def test_a_feature_is_found_where_it_is_not_null_and_as_old_as_its_group() -> None:
+    measured = profile(ROWS)
+
+    assert measured.rows == 4
+    assert measured.found == {"temp": 2, "score": 3, "never": 0}
+    assert measured.ages == {"observed": (0.5, 3600.0, 10800.0)}
+
+
+def test_days_are_of_utc_and_apart_by_split() -> None:
+    assert profile(ROWS).days == (
+        DayProfile(FIRST, "train", 3, 2, 1.0, (2,)),
+        DayProfile(SECOND, "test", 1, 1, 1.0, (1,)),
     )
 
 
-def tuples(frame: DataFrame) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in frame.collect()]
+def test_days_before_1970_are_whole_days_too() -> None:
+    early = ROWS.set_column(
+        0, "at", pa.array([datetime(1969, 12, 31, hour, tzinfo=UTC) for hour in (0, 1, 2, 23)], INSTANT)
+    )
+
+    assert [(day.day, day.rows) for day in profile(early, part=None).days] == [(date(1969, 12, 31), 4)]
 
 
-def test_a_feature_is_found_where_it_is_not_null_and_as_old_as_its_group(rows: DataFrame) -> None:
-    profile = profile_features(rows, "at", {"temp": "observed", "score": None})
+def test_days_without_a_label_a_split_or_lookups_count_rows() -> None:
+    assert profile(ROWS, label=None, part=None, events=()).days == (
+        DayProfile(FIRST, None, 3, 0, None, ()),
+        DayProfile(SECOND, None, 1, 0, None, ()),
+    )
 
-    assert profile.columns == ["position", "feature", "rows", "found", "age_low", "age_median", "age_high"]
-    assert tuples(profile) == [
-        (0, "temp", 4, 2, 0.5, 3600.0, 10800.0),
-        (1, "score", 4, 2, None, None, None),
+
+def test_a_label_of_text_is_counted_but_has_no_mean_and_one_of_numbers_has() -> None:
+    assert [(day.labelled, day.label_sum) for day in profile(ROWS, label="part").days] == [(3, None), (1, None)]
+    assert [(day.labelled, day.label_sum) for day in profile(ROWS, label="minutes").days] == [(2, 1.0), (0, None)]
+
+
+def test_no_rows_have_no_ages_and_no_days() -> None:
+    assert profile(ROWS.slice(0, 0)) == SetProfile(0, dict.fromkeys(FEATURES, 0), {"observed": None}, ())
+
+
+def test_a_row_without_a_timestamp_counts_but_has_no_day_and_no_age() -> None:
+    untimed = ROWS.set_column(0, "at", pa.array([None, None, None, MIDNIGHT], INSTANT))
+
+    measured = profile(untimed)
+
+    assert (measured.rows, measured.ages) == (4, {"observed": (0.5, 0.5, 0.5)})
+    assert measured.days == (DayProfile(SECOND, "test", 1, 1, 1.0, (1,)),)
+
+
+@pytest.mark.parametrize("label", [None, "late", "minutes", "part"])
+def test_spark_finds_the_same(spark: SparkSession, label: str | None) -> None:
+    odd = {"temp": "a.b `c`", "at": "it's at", "observed": "x.y"}
+    rows = spark.createDataFrame(ROWS).withColumnsRenamed(odd)
+    untimed = spark.createDataFrame(ROWS.set_column(0, "at", pa.nulls(4, INSTANT))).withColumnsRenamed(odd)
+
+    measured = [
+        profile_rows(frame, "it's at", ["a.b `c`", "score", "never"], ["x.y"], label, "part")
+        for frame in (rows, rows.limit(0), untimed)
     ]
 
-
-def test_a_feature_that_was_never_found_has_no_age(rows: DataFrame) -> None:
-    profile = profile_features(rows.withColumn("temp", rows["temp"] + None), "at", {"temp": "observed"})
-
-    assert tuples(profile) == [(0, "temp", 4, 0, None, None, None)]
-
-
-def test_no_rows_have_no_shares_and_no_ages(rows: DataFrame) -> None:
-    profile = profile_features(rows.limit(0), "at", {"temp": "observed"})
-
-    assert tuples(profile) == [(0, "temp", 0, 0, None, None, None)]
-    assert tuples(profile_days(rows.limit(0), "at", "late")) == []
-
-
-def test_features_to_profile_are_needed(rows: DataFrame) -> None:
-    with pytest.raises(ValueError, match="no features"):
-        profile_features(rows, "at", {})
-
-
-def test_days_are_of_utc_and_apart_by_split(rows: DataFrame) -> None:
-    days = profile_days(rows, "at", "late", ["observed"], "part")
-
-    assert days.columns == ["day", "split", "rows", "labelled", "label_sum", "matched"]
-    assert tuples(days) == [
-        (date(2026, 11, 1), "train", 3, 2, 1.0, [2]),
-        (date(2026, 11, 2), "test", 1, 1, 1.0, [1]),
+    here = [profile(table, label) for table in (ROWS, ROWS.slice(0, 0), ROWS.set_column(0, "at", pa.nulls(4, INSTANT)))]
+    assert [(one.rows, one.days, [*one.found.values()], [*one.ages.values()]) for one in measured] == [
+        (one.rows, one.days, [*one.found.values()], [*one.ages.values()]) for one in here
     ]
-
-
-def test_days_without_a_label_a_split_or_lookups_count_rows(rows: DataFrame) -> None:
-    assert tuples(profile_days(rows, "at", None)) == [
-        (date(2026, 11, 1), None, 3, 0, None, []),
-        (date(2026, 11, 2), None, 1, 0, None, []),
-    ]
-
-
-def test_a_label_of_text_is_counted_but_has_no_mean(rows: DataFrame) -> None:
-    assert tuples(profile_days(rows, "at", "part")) == [
-        (date(2026, 11, 1), None, 3, 3, None, []),
-        (date(2026, 11, 2), None, 1, 1, None, []),
-    ]
-
-
-def test_columns_of_any_name_are_profiled(rows: DataFrame) -> None:
-    odd = rows.withColumnsRenamed({"temp": "a.b `c`", "at": "it's at", "observed": "x.y"})
-
-    assert tuples(profile_features(odd, "it's at", {"a.b `c`": "x.y"}))[0][:4] == (0, "a.b `c`", 4, 2)
-    assert tuples(profile_days(odd, "it's at", "late", ["x.y"]))[0][-1] == [2]
 
 
 def day(number: int, split: str = "train", rows: int = 2, label_sum: float | None = 1.0) -> PeriodNumbers:
