@@ -177,6 +177,7 @@ COMMANDS: list[tuple[list[str], int]] = [
     (["erasures"], 0),
     (["training-set", "list"], 0),
     (["training-set", "show", "churn"], 0),
+    (["training-set", "show", "churn", "--report", "FOLDER/churn.html"], 0),
     (["training-set", "diff", "churn", "1", "2"], 0),
     (["training-set", "load", "bought", "stats:score", "--spine", "FOLDER/spine.parquet", "--label", "bought"], 0),
     (["training-set", "export", "churn", "FOLDER/exported", "--format", "jsonl"], 0),
