@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, TimeSplit, TrainingSet
 from featurestore.errors import InvalidArgumentError, ResultTooLargeError
+from featurestore.reports.training_set_numbers import TrainingSetNumbers
 from tests.conftest import Clock, OpenFeatureStore
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -220,13 +221,20 @@ def test_the_reported_size_is_the_real_size(spark: SparkSession, loader: Feature
     assert [len(value) for value in loaded.spine.iloc[0][["text", "numbers"]]] == [1000, 100]
 
 
-def test_naive_timestamps_are_in_the_time_zone_of_the_settings(open_feature_store: OpenFeatureStore) -> None:
-    fs = open_feature_store(Clock(hours(0)), timestamp_zone="Europe/Berlin")
+@pytest.mark.parametrize("backend", ["native", "spark"])
+def test_naive_timestamps_are_in_the_time_zone_of_the_settings(
+    open_feature_store: OpenFeatureStore, backend: str
+) -> None:
+    fs = open_feature_store(Clock(hours(0)), timestamp_zone="Europe/Berlin", small_tables=backend)
     fs.apply([GROUP])
-    naive = pd.DataFrame({"user_id": ["u0"], "event_timestamp": [pd.Timestamp("2026-07-01 12:00")]})
+    store, late = fs.tenant("acme"), datetime(2026, 6, 30, 22, 30, tzinfo=UTC)
+    store.write_batch("stats", [{"user_id": "u0", "event_timestamp": late - timedelta(hours=1), "score": 0.5}])
+    naive = pd.DataFrame({"user_id": ["u0"], "event_timestamp": [pd.Timestamp("2026-07-01 00:30")]})
 
-    built = FeatureDataLoader(fs.tenant("acme")).load_training_data(naive, ["stats:score"], name="naive")
+    built = FeatureDataLoader(store).load_training_data(naive, ["stats:score"], name="naive")
 
-    noon = datetime(2026, 7, 1, 10, tzinfo=UTC)
-    assert built.metadata()["time_range"] == (noon, noon)
-    assert built.to_pandas().timestamps.tolist() == [pd.Timestamp(noon)]
+    assert built.metadata()["time_range"] == (late, late)
+    assert built.to_pandas().timestamps.tolist() == [pd.Timestamp(late)]
+    numbers = TrainingSetNumbers.of(built)
+    assert [(day.first_day, day.rows, day.matched) for day in numbers.days] == [(late.date(), 1, (1,))]
+    assert [(feature.values, feature.age_median) for feature in numbers.features] == [(1, 3600.0)]
