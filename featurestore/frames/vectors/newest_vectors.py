@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from featurestore.columnar.schema import TIME_COLUMNS
+from featurestore.columnar.values.newest_vectors import MODEL, VECTOR, VectorColumns
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import sort_value
-from featurestore.frames.vectors.similarity import VectorColumns
 from featurestore.late_spark import Column, DataFrame, F, W
 
-# The name of a feature begins with a letter, so no feature has one of these names.
-MODEL, VECTOR = "_model", "_embedding"
 _ORDER, _VALUE, _LATEST = "__order", "__value", "__latest"
 
 

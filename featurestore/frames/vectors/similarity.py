@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from featurestore.columnar.schema import TIME_COLUMNS
+from featurestore.columnar.values.newest_vectors import VectorColumns
 from featurestore.frames.columns import column
 from featurestore.frames.corrections import sort_value
 from featurestore.late_spark import Column, DataFrame, F
@@ -72,21 +72,6 @@ class Query:
 
 def _sum(numbers: Column) -> Column:
     return F.aggregate(numbers, F.lit(0.0), lambda total, number: total + number)
-
-
-@dataclass(frozen=True)
-class VectorColumns:
-    """The columns of an entity's keys, of its vector and of the vector's model, and ``others`` to return.
-
-    ``features``: the vector and the features among ``others``, in declared order.
-    """
-
-    keys: tuple[str, ...]
-    vector: str
-    model: str
-    others: tuple[str, ...]
-    features: tuple[str, ...]
-    nulls: Literal["skip", "keep"]
 
 
 def latest_similarities(

@@ -12,13 +12,13 @@ import numpy as np
 
 from featurestore.columnar.rows.faults import Fault
 from featurestore.columnar.rows.local_rows import read_values
+from featurestore.columnar.values.newest_vectors import VectorColumns
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
 from featurestore.errors import InvalidArgumentError
 from featurestore.frames.columns import column
 from featurestore.frames.vectors.filters import ColumnFilter, read_filters
-from featurestore.frames.vectors.similarity import VectorColumns
 from featurestore.late_pandas import pd
 from featurestore.late_spark import Column, F
 from featurestore.operations.context import Context

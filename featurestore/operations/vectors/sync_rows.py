@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from featurestore.columnar.schema import TIME_COLUMNS
+from featurestore.columnar.values.newest_vectors import VectorColumns
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.frames.as_of.key_filter import with_keys
@@ -13,7 +14,6 @@ from featurestore.frames.columns import column
 from featurestore.frames.schema import key_fields
 from featurestore.frames.timestamps import instant, partition_of
 from featurestore.frames.vectors.newest_vectors import most_rows_an_entity, newest_vectors, only_vectors
-from featurestore.frames.vectors.similarity import VectorColumns
 from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.operations.vectors.sync_plan import DeltaState, SyncPlan

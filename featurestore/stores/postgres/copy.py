@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pydantic import SecretStr
 
-from featurestore.frames.vectors.newest_vectors import MODEL
+from featurestore.columnar.values.newest_vectors import MODEL
 from featurestore.late_spark import DataFrame, F
 from featurestore.stores.postgres.connections import connect, retrying
 from featurestore.stores.postgres.rows import (

@@ -1,4 +1,4 @@
-"""Staging tables: they receive rows from Spark and are then merged into a partition, or become the partition itself."""
+"""Staging tables: they receive the rows of a sync, and are merged into a partition or become the partition itself."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import uuid4
 
+from featurestore.columnar.values.newest_vectors import MODEL
 from featurestore.errors import SyncError
-from featurestore.frames.vectors.newest_vectors import MODEL
 from featurestore.stores.postgres import security
 from featurestore.stores.postgres.layout import store_inline, without_samples
 from featurestore.stores.postgres.sync import LOCK_TIMEOUT, SyncTarget

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from featurestore.columnar.values.newest_vectors import MODEL
 from featurestore.errors import SyncError
-from featurestore.frames.vectors.newest_vectors import MODEL
 from featurestore.stores.postgres.rows import bucket_sql, row_hash_sql
 from featurestore.stores.postgres.tables import VectorTable, find, in_schema, names, registered, upsert
 

@@ -19,8 +19,9 @@ from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore, SyncResult
 from featurestore.cli import run
+from featurestore.columnar.values.newest_vectors import VectorColumns
 from featurestore.errors import InvalidArgumentError, JobFailedError, NotFoundError, SyncError
-from featurestore.frames.vectors.similarity import SIMILARITY, VectorColumns, latest_similarities
+from featurestore.frames.vectors.similarity import SIMILARITY, latest_similarities
 from featurestore.stores.postgres.server import SUPERUSER
 from featurestore.stores.postgres.sync import SyncTarget, locked
 from featurestore.stores.postgres.tables import VectorTable, in_schema, names, registered

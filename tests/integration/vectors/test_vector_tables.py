@@ -13,8 +13,8 @@ import pytest
 from psycopg import Connection, sql
 
 from featurestore import Entity, Feature, FeatureGroup, Settings
+from featurestore.columnar.values.newest_vectors import MODEL
 from featurestore.errors import PostgresError, SyncError
-from featurestore.frames.vectors.newest_vectors import MODEL
 from featurestore.operations.vectors.sync_plan import DeltaState, SyncPlan, make_sync_plan
 from featurestore.stores.postgres.connections import Postgres
 from featurestore.stores.postgres.copy import batch_copier
