@@ -38,7 +38,8 @@ class Settings(BaseModel):
     - ``local_join_bytes``: a join whose spine and result would take more bytes than this is not made in this process.
     - ``small_tables``: whether definitions, runs and other small things are read and written without Spark: ``native``,
       ``spark``, or ``auto``, which is without Spark if the warehouse is a folder of this machine.
-    - ``local_batch_rows``: a batch with more rows than this is written by Spark; with 0, every batch.
+    - ``local_batch_rows``: a batch with more rows than this is written by Spark, and vectors of a tenant with more rows
+      are synced by Spark; with 0, all are.
     - ``lock_timeout``: the seconds that a writer of a local warehouse waits for another writer of the same table.
     - ``spark``: Spark properties for a session that this package starts; an adopted session is not changed.
     - ``spark_log``: the folder of the log files of such sessions; ``stderr`` for no file; None: a folder in the user's

@@ -13,7 +13,8 @@ import pyarrow as pa
 from featurestore.columnar.rows import file_layout
 from featurestore.columnar.rows.file_layout import are_sorted_runs, bytes_of_row, in_key_order, key_ranges
 from featurestore.columnar.rows.stored_rows import as_stored, in_file_order
-from featurestore.columnar.schema import PARTITION_COLUMNS, REJECTED, TIME_COLUMNS, values_schema
+from featurestore.columnar.schema import PARTITION_COLUMNS, REJECTED, TIME_COLUMNS, key_fields, values_schema
+from featurestore.columnar.values.batch import distinct_rows
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.types import is_wider
 from featurestore.errors import TableBusyError
@@ -450,6 +451,28 @@ class GroupTable:
         parts = [log.read_data(file, schema, condition) for file in chosen]
         rows = pa.concat_tables(parts) if parts else schema.empty_table()
         return (rows if keys is None else with_keys(rows, keys)).select(list(columns))
+
+    def is_small(self, tenant_id: str, version: int, row_bytes: int, most_rows: int) -> bool:
+        """Whether the tenant's rows are on this machine's disk and so few that this process holds them all.
+
+        ``row_bytes``: what a row takes in memory, where files may compress it. ``read_local`` reads them then.
+        """
+        snapshot = None if self.values.native is None else self._snapshot(tenant_id, version)
+        if snapshot is None:
+            return False
+        held = sum(max(file.bytes, file.rows * row_bytes) for file in snapshot.files)
+        most_rows = min(most_rows, _MOST_LOCAL_ROWS)
+        return held <= _MOST_LOCAL_BYTES and sum(file.rows for file in snapshot.files) <= most_rows
+
+    def changed_keys(self, tenant_id: str, after: int, up_to: int) -> pa.Table:
+        """Return the distinct keys of the tenant's rows in the Change Data Feed of the versions ``after < v <= up_to``.
+
+        The table is on this machine's disk. Raises StorageError if its log or its files no longer have a version.
+        """
+        native, schema = _native(self.values), pa.schema(key_fields(self.group))
+        files = [file for file in native.changed_files(after, up_to) if file.partition["tenant_id"] == tenant_id]
+        of_files = [distinct_rows(native.read_changed(file, schema)) for file in files]
+        return distinct_rows(pa.concat_tables([schema.empty_table(), *of_files]))
 
     def partitions(
         self, tenant_id: str, features: Sequence[str], dates: Dates = (None, None), version: int | None = None

@@ -73,6 +73,7 @@ def methods(folder: Path) -> None:
     loader = FeatureDataLoader(store)
     of_store(fs)
     of_tenant(store, folder)
+    of_vectors(store)
     exported(loader, folder)
     of_training_sets(loader)
 
@@ -115,6 +116,18 @@ def of_tenant(store: OfflineStore, folder: Path) -> None:
     assert store.run(run.run_id) == run
     assert "upkeep" in store.runs(to="arrow").column("job").to_pylist()
     assert "featurestore_group_rows" in store.write_metrics(folder / "acme.prom").read_text()
+
+
+def of_vectors(store: OfflineStore) -> None:
+    first = store.sync_embeddings("stats:emb", verify=True)
+    assert (first.mode, first.rows, first.repaired) == ("full", 2, 0)
+    store.write_embedding("stats:emb", {"user_id": "cid"}, [0.0, 1.0], NOW - DAY)
+    later = store.sync_embeddings("stats:emb", verify=True)
+    assert (later.mode, later.entities, later.rows, later.repaired) == ("incremental", 1, 3, 0)
+    assert store.sync_embeddings("stats:emb").mode == "none"
+    similar = store.search_similar_embeddings("stats:emb", [0.0, 1.0], limit=2)
+    assert (similar.source, [match.entity["user_id"] for match in similar]) == ("postgres", ["cid", "ann"])
+    store._scope.context.postgres.close()
 
 
 def of_training_sets(loader: FeatureDataLoader) -> None:
@@ -171,6 +184,8 @@ COMMANDS: list[tuple[list[str], int]] = [
     (["runs", "show", "RUN"], 0),
     (["runs", "abandon", "RUN"], 17),
     (["rejected", "list", "stats"], 0),
+    (["sync-embeddings", "stats:emb", "--verify"], 0),
+    (["search", "stats:emb", "--vector", "[1, 0]"], 0),
     (["metrics", "FOLDER/acme.prom"], 0),
     (["cleanup", "--dry-run"], 0),
     (["optimize", "--dry-run"], 0),

@@ -59,10 +59,14 @@ def row_groups(rows: pa.Table, limits: FileLimits) -> Iterator[pa.Table]:
         first += group.num_rows
 
 
-def bytes_of_row(group: FeatureGroup) -> int:
-    """Estimate the Arrow bytes of a stored row by the types of its columns."""
+def bytes_of_row(group: FeatureGroup, columns: Sequence[str] | None = None) -> int:
+    """Estimate the Arrow bytes of a stored row by the types of its columns, by default all but the partition's."""
     dims = {feature.name: feature.feature_type.dims for feature in group.features}
-    fields = [field for field in values_schema(group) if field.name not in PARTITION_COLUMNS]
+    fields = [
+        field
+        for field in values_schema(group)
+        if (field.name not in PARTITION_COLUMNS if columns is None else field.name in columns)
+    ]
     return sum(4 * (dims.get(field.name) or 0) or _bytes_of_value(field.type) for field in fields)
 
 

@@ -41,6 +41,11 @@ def of_entities(rows: pa.Table, entities: pa.Table) -> pa.Table:
     return rows.filter(pa.array(np.isin(of_rows, of_complete)))
 
 
+def distinct_rows(rows: pa.Table) -> pa.Table:
+    """Each row once; not for lists."""
+    return rows.group_by(rows.column_names).aggregate([])
+
+
 def joined(parts: Sequence[pa.Table], on: Sequence[str]) -> pa.Table:
     """A full outer join: one row per distinct key among all parts, the key's columns, then each part's other columns.
 

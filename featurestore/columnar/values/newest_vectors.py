@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from featurestore.columnar.fixed_width import plain_values
+from featurestore.columnar.fixed_width import as_numpy, plain_values
 from featurestore.columnar.ranks import one_array, ranks, tuple_ranks
 from featurestore.columnar.values.latest_order import (
     CREATED,
@@ -84,7 +84,7 @@ def _has_direction(vectors: pa.ChunkedArray, positions: NDArray[np.int64]) -> ND
     taken = one_array(vectors.take(pa.array(positions)))
     found = is_valid(taken)
     present = taken.drop_null()
-    lengths = present.value_lengths().to_numpy(zero_copy_only=False)
+    lengths = as_numpy(present.value_lengths())
     held = np.zeros(len(present), bool)
     firsts = (np.cumsum(lengths) - lengths)[lengths > 0]
     if len(firsts):

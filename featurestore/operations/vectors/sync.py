@@ -12,15 +12,16 @@ from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
 from featurestore.display.displayed import Listing
-from featurestore.errors import FeatureStoreError, InvalidArgumentError, InvariantError, JobFailedError, SyncError
-from featurestore.late_spark import DataFrame, py4j_errors, spark_errors
+from featurestore.errors import FeatureStoreError, InvalidArgumentError, InvariantError, JobFailedError
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.job_run import recorded_run
+from featurestore.operations.vectors.sync_by_spark import RowsBySpark
+from featurestore.operations.vectors.sync_here import RowsHere, fits_here
 from featurestore.operations.vectors.sync_plan import DeltaState, SyncPlan, make_sync_plan
 from featurestore.operations.vectors.sync_result import SyncResult, describe_synced
-from featurestore.operations.vectors.sync_rows import SyncRows
+from featurestore.operations.vectors.sync_rows import SyncedFeature, SyncRows
 from featurestore.stores.postgres.connections import as_postgres_error
-from featurestore.stores.postgres.copy import Sent, copy_to_staging, of_buckets, row_fingerprints
+from featurestore.stores.postgres.copy import Fingerprints, Sent, VectorRows
 from featurestore.stores.postgres.erasure import mark_written
 from featurestore.stores.postgres.graph import ensure_graph
 from featurestore.stores.postgres.layout import ensure_partition, ensure_table, migrate
@@ -45,7 +46,6 @@ from featurestore.stores.postgres.sync import (
     write_watermark,
 )
 from featurestore.stores.postgres.tables import VectorTable, has_partition
-from featurestore.stores.spark_failures import failure_name, worker_message
 
 SYNC = "sync_embeddings"
 
@@ -58,7 +58,7 @@ def sync_embeddings(scope: Scope, reference: str, *, full: bool, verify: bool) -
     after it, and the next sync continues from there. ``full`` reads all entities, not just the changed ones. ``verify``
     then compares all rows by counts and hashes of their content, and repairs rows that differ. Raises NotFoundError,
     InvalidArgumentError (not an embedding), SyncError (also while another sync of the same vectors runs),
-    PostgresError, ConfigurationError.
+    PostgresError, StorageError (a file of the table is damaged or gone), ConfigurationError.
     """
     group, feature = synced_feature(scope.context, reference)
     with recorded_run(scope, SYNC, group) as job:
@@ -131,8 +131,12 @@ class _Sync:
     now: datetime
 
     @property
-    def rows(self) -> SyncRows:
-        return SyncRows(self.scope, self.group, self.feature, self.table, self.now)
+    def synced(self) -> SyncedFeature:
+        return SyncedFeature(self.scope, self.group, self.feature, self.table, self.now)
+
+    def rows(self, version: int) -> SyncRows:
+        """What reads the rows of this version of the Delta table: this process if they are few, else Spark."""
+        return RowsHere(self.synced) if fits_here(self.synced, version) else RowsBySpark(self.synced)
 
     @property
     def table(self) -> VectorTable:
@@ -145,7 +149,7 @@ class _Sync:
         changed = self._ensure_tables()
         self.scope.step("sync_embeddings.tables")
         watermark = self._read_watermark()
-        delta = self.rows.delta_state(watermark)
+        delta = self.synced.delta_state(watermark)
         plan = make_sync_plan(watermark, delta, self.now, full, changed)
         entities, merged, rate, plan = self._carry_out(plan, delta)
         built = self._ensure_graphs(merged)
@@ -203,31 +207,23 @@ class _Sync:
         """
         if plan.mode == "none":
             return 0, self._counted(), None, plan
-        mark = Watermark(
-            delta.table_id, delta.version, delta.timestamp, self.now, self.rows.next_event_timestamp(plan.to_version)
-        )
+        rows = self.rows(plan.to_version)
+        mark = self._mark(delta, rows)
         if plan.mode == "incremental":
-            touched = self._touched_or_reason(plan)
+            touched = rows.touched(plan)
             if isinstance(touched, str):
                 plan = plan.in_full(touched)
             else:
-                keys, number = touched
-                self.scope.progress.rows(0, number)
+                self.scope.progress.rows(0, touched.number)
                 try:
-                    rows = self.rows.of_touched(keys, number, plan.to_version) if number else None
-                    return number, *self._stage_and_merge(rows, mark, whole=False), plan
+                    return touched.number, *self._stage_and_merge(touched.rows, mark, whole=False), plan
                 finally:
-                    keys.unpersist()
-        return None, *self._stage_and_merge(self.rows.newest(plan.to_version), mark, whole=True), plan
+                    touched.close()
+        return None, *self._stage_and_merge(rows.newest(plan.to_version), mark, whole=True), plan
 
-    def _touched_or_reason(self, plan: SyncPlan) -> tuple[DataFrame, int] | str:
-        """The keys of changed entities, persisted, and their number; or the reason why the feed cannot be read."""
-        try:
-            touched = self.rows.touched(plan).persist()
-            return touched, touched.count()
-        except (spark_errors.PySparkException, py4j_errors.Py4JJavaError) as error:
-            versions = f"{(plan.from_version or 0) + 1} to {plan.to_version}"
-            return f"the change feed of versions {versions} cannot be read any more ({failure_name(error)})"
+    def _mark(self, delta: DeltaState, rows: SyncRows) -> Watermark:
+        ahead = rows.next_event_timestamp(delta.version)
+        return Watermark(delta.table_id, delta.version, delta.timestamp, self.now, ahead)
 
     def _counted(self) -> list[Merged]:
         with self._entered():
@@ -239,7 +235,7 @@ class _Sync:
         return [Merged(model, 0, 0, rows) for model, rows in sorted(counts)]
 
     def _stage_and_merge(
-        self, rows: DataFrame | None, mark: Watermark, whole: bool, buckets: list[int] | None = None
+        self, rows: VectorRows | None, mark: Watermark, whole: bool, buckets: list[int] | None = None
     ) -> tuple[list[Merged], float | None]:
         """Send the rows to a staging table, and merge them in one transaction with the watermark."""
         if rows is None:
@@ -249,7 +245,7 @@ class _Sync:
         staging = create_staging(self.target, attachable=is_first)
         try:
             self.scope.step("sync_embeddings.staging")
-            sent = self._copy(rows, staging)
+            sent = rows.copy_to(staging, self.scope.postgres.worker_dsn)
             self.scope.progress.rows(sent.rows, sent.rows)
             self.scope.step("sync_embeddings.copied")
             keep_attempts(self.target, staging, sent.attempts, sent.rows)
@@ -275,15 +271,6 @@ class _Sync:
         analyze(self.target, staging)
         self.scope.step("sync_embeddings.partitions")
         return self._merge(staging, mark, whole, buckets)
-
-    def _copy(self, rows: DataFrame, staging: str) -> Sent:
-        try:
-            return copy_to_staging(rows, self.table, staging, self.scope.postgres.worker_dsn)
-        except (spark_errors.PySparkException, py4j_errors.Py4JJavaError) as error:
-            raise SyncError(
-                f"vectors of {self.group.name}:{self.feature.name} could not be copied to PostgreSQL: "
-                f"{worker_message(error)}. The rows there are unchanged; run the sync again"
-            ) from error
 
     def _ensure_partitions(self, models: Sequence[str]) -> None:
         for model in {self.table.model, *models}:
@@ -327,16 +314,14 @@ class _Sync:
 
     def _verified(self, result: SyncResult, delta: DeltaState) -> SyncResult:
         """Compare both sides at the synced version, and repair what differs."""
-        newest = self.rows.newest(result.to_version)
-        expected = row_fingerprints(newest, self.table)
+        rows = self.rows(result.to_version)
+        newest = rows.newest(result.to_version)
+        expected = newest.fingerprints()
         buckets = self._differing(expected)
         if not buckets:
             return replace(result, repaired=0)
-        mark = Watermark(
-            delta.table_id, delta.version, delta.timestamp, self.now, self.rows.next_event_timestamp(result.to_version)
-        )
-        rows = of_buckets(newest, self.table, buckets)
-        merged, _ = self._stage_and_merge(rows, mark, whole=True, buckets=buckets)
+        repairs = newest.of_buckets(buckets)
+        merged, _ = self._stage_and_merge(repairs, self._mark(delta, rows), whole=True, buckets=buckets)
         still_differing = self._differing(expected)
         if still_differing:
             raise InvariantError(
@@ -350,7 +335,7 @@ class _Sync:
             repaired=sum(part.upserted + part.deleted for part in merged),
         )
 
-    def _differing(self, expected: dict[str, dict[int, tuple[int, int]]]) -> list[int]:
+    def _differing(self, expected: Fingerprints) -> list[int]:
         """The buckets in which counts or hashes of any model version differ."""
         with self._entered():
             stored = {table.model: fingerprints(self.target, table) for table in self._partitions()}

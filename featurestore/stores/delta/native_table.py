@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import deltalake
 import pyarrow as pa
@@ -21,10 +21,10 @@ from deltalake.transaction import AddAction, CommitProperties, RemoveAction, cre
 from featurestore.columnar.rows.file_layout import LIMITS, FileLimits
 from featurestore.errors import InvariantError, StorageError, TableBusyError
 from featurestore.stores.delta.commit_checksum import complete_checksums
-from featurestore.stores.delta.data_files import DataFile, partition_text, write_files
+from featurestore.stores.delta.data_files import DataFile, partition_text, read_file, write_files
 from featurestore.stores.delta.delta_log import DeltaLog, LogFile, checked, has_plain_files
 from featurestore.stores.delta.log import COMMIT, LogCommit, Transaction
-from featurestore.stores.delta.native_errors import is_unsupported
+from featurestore.stores.delta.native_errors import is_unsupported, native_errors
 from featurestore.stores.delta.which_rows import Where, arrow_condition, columns_of
 from featurestore.stores.writer_lock import WriterLock
 
@@ -76,6 +76,14 @@ class WriteGround:
     table_id: str
     schema: str
     properties: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ChangedFile:
+    """A file with changed rows: its path in the table's folder, and the values of its partition as text."""
+
+    path: str
+    partition: Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -355,12 +363,10 @@ class NativeTable(DeltaLog):
         parts: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         for version in range(after + 1, up_to + 1):
             try:
-                text = Path(self.path, "_delta_log", f"{version:020}.json").read_text(encoding="utf-8")
+                actions = self._actions(version)
             except FileNotFoundError:
                 return None
-            # Texts may hold what ``splitlines`` takes for the end of a line.
-            for line in text.split("\n"):
-                action = json.loads(line) if line.strip() else {}
+            for action in actions:
                 file = action.get("add") or action.get("remove")
                 if file is None or not file.get("dataChange"):
                     continue
@@ -368,6 +374,53 @@ class NativeTable(DeltaLog):
                     return None
                 parts[tuple(sorted(file["partitionValues"].items()))] = file["partitionValues"]
         return list(parts.values())
+
+    @checked
+    def changed_files(self, after: int, up_to: int) -> list[ChangedFile]:
+        """Return the files whose rows are the Change Data Feed of the versions ``after < v <= up_to``.
+
+        These are the files of changes of a commit, or if it has none, those that it added and removed; but for commits
+        that only rewrote rows. Raises StorageError if the log no longer has a commit, or the feed was not recorded.
+        """
+        is_recorded = self._records_changes(dict(self.open(after + 1).metadata().configuration))
+        files: list[ChangedFile] = []
+        for version in range(after + 1, up_to + 1):
+            actions = self._actions(version)
+            for metadata in (action["metaData"] for action in actions if "metaData" in action):
+                is_recorded = self._records_changes(metadata.get("configuration") or {})
+            if not is_recorded:
+                raise StorageError(f"table {self.path}: the Change Data Feed has no changes of version {version}")
+            files += self._changed_in(actions)
+        return files
+
+    @staticmethod
+    def _records_changes(properties: Mapping[str, str]) -> bool:
+        return properties.get("delta.enableChangeDataFeed") == "true"
+
+    def _changed_in(self, actions: Sequence[Mapping[str, Any]]) -> Iterator[ChangedFile]:
+        """The files of changes in one commit."""
+        recorded = [action["cdc"] for action in actions if "cdc" in action]
+        files = [action.get("add") or action.get("remove") for action in actions]
+        changed = recorded or [file for file in files if file is not None and file.get("dataChange")]
+        if not recorded and any(_merged_no_row(action["commitInfo"]) for action in actions if "commitInfo" in action):
+            return
+        for file in changed:
+            if file.get("partitionValues") is None or file.get("deletionVector") is not None:
+                raise StorageError(
+                    f"table {self.path}: {file['path']}: only Spark can tell which of its rows a commit changed"
+                )
+            yield ChangedFile(unquote(file["path"]), file["partitionValues"])
+
+    def _actions(self, version: int) -> list[dict[str, Any]]:
+        """What a commit did; raises FileNotFoundError if the log no longer has it."""
+        text = Path(self.path, "_delta_log", f"{version:020}.json").read_text(encoding="utf-8")
+        # Texts may hold what ``splitlines`` takes for the end of a line.
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+    def read_changed(self, file: ChangedFile, schema: pa.Schema) -> pa.Table:
+        """Return these columns of a file of changes, none of which is a partition's."""
+        with native_errors(self.path, file.path):
+            return read_file(self.path, file.path, {}, schema)
 
     def _may_hold(self, files: Sequence[LogFile], where: Where, schema: pa.Schema) -> list[LogFile]:
         """The files of partitions that may hold rows that pass ``where``."""
@@ -474,6 +527,13 @@ def _custom_metadata(added: Sequence[DataFile], removed: Sequence[LogFile], meta
         }
     }
     return custom if metadata is None else custom | {"userMetadata": metadata}
+
+
+def _merged_no_row(commit: Mapping[str, Any]) -> bool:
+    """Whether a merge rewrote files without a change of any row; Delta's feed leaves these files out."""
+    metrics = commit.get("operationMetrics") or {}
+    counts = [metrics.get(f"numTargetRows{change}") for change in ("Inserted", "Updated", "Deleted")]
+    return commit.get("operation") == "MERGE" and counts == ["0", "0", "0"]
 
 
 def _typed(rows: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -125,7 +125,7 @@ class Postgres:
 
     @property
     def worker_dsn(self) -> SecretStr:
-        """The owner's DSN for Spark's Python workers; it may contain a password, so keep it out of plans and logs."""
+        """The owner's DSN for whoever copies rows, as Spark's workers; a secret, to be kept out of plans and logs."""
         return SecretStr(self._owner_dsn())
 
     @property
