@@ -53,6 +53,9 @@ LANDED = FeatureGroup(
         "GROUP BY user_id"
     },
 )
+NOTES = FeatureGroup(
+    "notes", USER, features=[Feature("topic", "string"), Feature("text", "embedding(2)", index={"filters": ["topic"]})]
+)
 PERIOD = ("2026-11-01T00:00:00Z", "2026-11-03T00:00:00Z")
 
 
@@ -245,6 +248,42 @@ def test_a_set_of_any_other_frame_costs_eight_jobs(
         )
 
     assert 4 <= built <= 8
+
+
+def notes(numbers: range) -> list[dict[str, Any]]:
+    return [{"user_id": f"u{n}", "event_timestamp": NOON, "topic": "a", "text": [1.0, float(n)]} for n in numbers]
+
+
+def synced(store: OfflineStore, numbers: range) -> str:
+    store.write_batch("notes", notes(numbers))
+    return store.sync_embeddings("notes:text", verify=True).mode
+
+
+def test_a_sync_of_few_vectors_runs_no_job(fs: FeatureStore, jobs: Jobs) -> None:
+    fs.apply([NOTES])
+    here = fs.tenant("here")
+    modes: list[str] = []
+
+    for numbers in (range(9), range(4, 12)):
+        assert jobs.of(lambda numbers=numbers: modes.append(synced(here, numbers))) == 0
+    assert jobs.of(lambda: modes.append(here.sync_embeddings("notes:text").mode)) == 0
+    assert modes == ["full", "incremental", "none"]
+
+
+def test_a_sync_by_spark_costs_few_jobs(spark: SparkSession, fs: FeatureStore, jobs: Jobs) -> None:
+    """What reads, counts and copies rows; and what Spark itself needs to read the table's log, anew for each version."""
+    fs.apply([NOTES])
+    fs.tenant("tasks").write_batch("notes", notes(range(9)))
+    settings = fs.settings.model_copy(update={"local_batch_rows": 0})
+    by_tasks = FeatureStore.open(settings, spark=spark, clock=Clock(LATER)).tenant("tasks")
+    with as_in_production(spark):
+        first = jobs.of(lambda: by_tasks.sync_embeddings("notes:text"))
+        fs.tenant("tasks").write_batch("notes", notes(range(4, 12)))
+        later = jobs.of(lambda: by_tasks.sync_embeddings("notes:text"))
+    by_tasks._scope.context.postgres.close()
+
+    assert 0 < first <= 10
+    assert 0 < later <= 13
 
 
 @pytest.mark.parametrize("format", ["parquet", "arrow", "csv", "jsonl"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import deltalake
 import numpy as np
 import psycopg
 import pytest
@@ -22,8 +23,11 @@ from featurestore.cli import run
 from featurestore.columnar.values.newest_vectors import VectorColumns
 from featurestore.errors import InvalidArgumentError, JobFailedError, NotFoundError, SyncError
 from featurestore.frames.vectors.similarity import SIMILARITY, latest_similarities
+from featurestore.operations.vectors.sync_by_spark import RowsBySpark
+from featurestore.operations.vectors.sync_plan import SyncPlan, make_sync_plan
+from featurestore.operations.vectors.sync_rows import SyncedFeature
 from featurestore.stores.postgres.server import SUPERUSER
-from featurestore.stores.postgres.sync import SyncTarget, locked
+from featurestore.stores.postgres.sync import SyncTarget, locked, read_watermark
 from featurestore.stores.postgres.tables import VectorTable, in_schema, names, registered
 from featurestore.stores.small_tables.suppression import SECRET
 from tests.conftest import Clock, OpenFeatureStore
@@ -307,12 +311,10 @@ def test_a_folder_that_was_put_back_is_followed(store: OfflineStore, tmp_path: P
     assert stored(store, skip_group()) == expected(Written.rows, "skip")
 
 
-def test_a_feed_that_does_not_reach_back_is_noticed(
-    feature_store: FeatureStore, store: OfflineStore, spark: SparkSession
-) -> None:
+def test_a_feed_that_does_not_reach_back_is_noticed(feature_store: FeatureStore, store: OfflineStore) -> None:
     values = store._scope.context.table(skip_group()).values
     gone = Written.rows[0]
-    values.delete((F.col("source") == gone["source"]) & (F.col("number") == gone["number"]))
+    deltalake.DeltaTable(str(values)).delete(f"source = '{gone['source']}' AND number = {gone['number']}")
     Written.rows = [row for row in Written.rows if (row["source"], row["number"]) != (gone["source"], gone["number"])]
     feature_store.vacuum(older_than="1s", force=True)
     for file in Path(str(values)).rglob("cdc-*.parquet"):
@@ -320,11 +322,27 @@ def test_a_feed_that_does_not_reach_back_is_noticed(
     for file in Path(str(values)).rglob("_change_data/**/*.parquet"):
         file.unlink()
 
+    by_spark = RowsBySpark(synced_feature(store)).touched(feed_of(store))
     result = store.sync_embeddings("docs:text")
 
     assert result.mode == "full"
-    assert "the change feed of versions" in result.reason
+    assert result.reason.endswith("cannot be read any more (FileNotFoundError)")
+    # By Spark the reason is the same, but for the name of the fault.
+    assert str(by_spark).partition(" (")[0] == result.reason.partition(" (")[0]
     assert stored(store, skip_group()) == expected(Written.rows, "skip")
+
+
+def synced_feature(store: OfflineStore) -> SyncedFeature:
+    text = skip_group().feature("text")
+    return SyncedFeature(store._scope, skip_group(), text, VectorTable.of(skip_group(), text, "small"), NOW)
+
+
+def feed_of(store: OfflineStore) -> SyncPlan:
+    """The plan of a sync of what was written since the last one."""
+    synced = synced_feature(store)
+    with store._scope.context.postgres.owner("acme") as connection:
+        watermark = read_watermark(SyncTarget(connection, "acme", synced.table))
+    return make_sync_plan(watermark, synced.delta_state(watermark), NOW, full=False, changed=None)
 
 
 def test_a_definition_that_changes_is_followed(feature_store: FeatureStore, store: OfflineStore) -> None:
