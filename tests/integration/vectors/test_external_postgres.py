@@ -130,7 +130,10 @@ def test_an_owner_without_the_rights_learns_what_an_administrator_must_run(
 def test_vectors_are_synced_by_workers_over_tls_and_searched_by_the_application_s_login(
     place: Place, store: OfflineStore, spark: SparkSession
 ) -> None:
-    result = store.sync_embeddings("docs:text", verify=True)
+    of_workers = place.settings().model_copy(update={"local_batch_rows": 0})
+    by_workers = FeatureStore.open(of_workers, spark=spark, clock=Clock(NOW), environ=dict(ENVIRONMENT))
+    result = by_workers.tenant("acme").sync_embeddings("docs:text", verify=True)
+    by_workers._context.postgres.close()
     neighbors = store.search_similar_embeddings("docs:text", [1.0, 0.52, 0.0], limit=2, filters={"stars": 1})
     queries = spark.createDataFrame(
         [("a", [1.0, 0.0, 0.0]), ("b", [1.0, 3.9, 0.0])], "query string, vector array<double>"
@@ -194,10 +197,10 @@ def test_a_refused_connection_says_why_and_shows_no_password(
 
 
 def job(place: Place, **more: str) -> tuple[int, str]:
-    """A sync in a process of its own, with Spark's event log in the folder; its exit code and all that it printed."""
+    """A sync by Spark in a process of its own, with its event log in the folder; the exit code and all it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "featurestore", "sync-embeddings", "docs:text", "--full", "--tenant", "acme"],
-        env={**os.environ, **more},
+        env={**os.environ, "FEATURESTORE_LOCAL_BATCH_ROWS": "0", **more},
         cwd=place.folder,
         capture_output=True,
         text=True,

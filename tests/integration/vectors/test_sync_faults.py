@@ -55,11 +55,21 @@ def store(spark: SparkSession, folder: Path) -> Iterator[OfflineStore]:
     opened._scope.context.postgres.close()
 
 
+@pytest.fixture(scope="module")
+def by_tasks(spark: SparkSession, store: OfflineStore) -> Iterator[OfflineStore]:
+    """The same, whose rows Spark's tasks copy, few as they are."""
+    settings = store._scope.settings.model_copy(update={"local_batch_rows": 0})
+    opened = FeatureStore.open(settings, spark=spark).tenant("acme")
+    yield opened
+    opened._scope.context.postgres.close()
+
+
 @pytest.fixture(autouse=True)
-def no_hook(store: OfflineStore) -> Iterator[None]:
+def no_hook(store: OfflineStore, by_tasks: OfflineStore) -> Iterator[None]:
     before = store._scope.context.step
     yield
-    store._scope.context.step = before
+    for opened in (store, by_tasks):
+        opened._scope.context.step = before
 
 
 class Written:
@@ -124,15 +134,16 @@ def hook(store: OfflineStore, step: str, action: Callable[[], None]) -> None:
     store._scope.context.step = reached
 
 
-def killed_after(step: str, folder: Path) -> int:
-    return exit_code(folder, "sync-embeddings", "docs:text", stop_at=f"sync_embeddings.{step}")
+def killed_after(step: str, folder: Path, **settings: str) -> int:
+    return exit_code(folder, "sync-embeddings", "docs:text", stop_at=f"sync_embeddings.{step}", **settings)
 
 
 def test_a_sync_killed_after_any_of_its_steps_leaves_the_old_rows_or_the_new(store: OfflineStore, folder: Path) -> None:
     write(store, 0, 30)
     ends, states = [], []
     for step in BEFORE:
-        ends.append(killed_after(step, folder))
+        # By Spark's tasks; the steps after the copy are the same.
+        ends.append(killed_after(step, folder, FEATURESTORE_LOCAL_BATCH_ROWS="0"))
         states.append(stored(store))
     for step in AFTER:
         write(store, 20, 40)
@@ -149,17 +160,25 @@ def postmaster(store: OfflineStore) -> int:
     return int((data / "postmaster.pid").read_text().splitlines()[0])
 
 
-@pytest.mark.parametrize(("step", "kind"), [("staging", signal.SIGKILL), ("copied", signal.SIGQUIT)])
+@pytest.mark.parametrize(
+    ("step", "kind", "route"),
+    [
+        ("staging", signal.SIGKILL, "store"),
+        ("staging", signal.SIGKILL, "by_tasks"),
+        ("copied", signal.SIGQUIT, "store"),
+    ],
+)
 def test_postgresql_that_is_killed_stops_the_sync_and_the_next_goes_on(
-    store: OfflineStore, step: str, kind: signal.Signals
+    store: OfflineStore, step: str, kind: signal.Signals, route: str, request: pytest.FixtureRequest
 ) -> None:
     store.sync_embeddings("docs:text")
     before = stored(store)
     write(store, 20, 50)
-    hook(store, step, lambda: os.kill(postmaster(store), kind))
+    syncing: OfflineStore = request.getfixturevalue(route)
+    hook(syncing, step, lambda: os.kill(postmaster(store), kind))
 
     with pytest.raises((PostgresError, SyncError)) as raised:
-        store.sync_embeddings("docs:text")
+        syncing.sync_embeddings("docs:text")
 
     assert "password" not in str(raised.value)
     assert stored(store) == before
@@ -228,12 +247,13 @@ def small_disk(store: OfflineStore, tmp_path: Path) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_disk_that_is_full_stops_the_sync(store: OfflineStore, small_disk: None) -> None:
+def test_a_disk_that_is_full_stops_the_sync(store: OfflineStore, by_tasks: OfflineStore, small_disk: None) -> None:
     before = stored(store)
     write(store, 0, 6000)
 
-    with pytest.raises((SyncError, PostgresError), match="No space left on device"):
-        store.sync_embeddings("docs:text")
+    for syncing in (store, by_tasks):
+        with pytest.raises((SyncError, PostgresError), match="No space left on device"):
+            syncing.sync_embeddings("docs:text")
 
     assert stored(store) == before
 
@@ -260,7 +280,9 @@ def test_one_of_two_concurrent_syncs_does_the_work_and_the_other_names_it(store:
     require_whole(store)
 
 
-def test_a_vector_of_other_dims_is_refused_and_nothing_changes(store: OfflineStore, spark: SparkSession) -> None:
+def test_a_vector_of_other_dims_is_refused_and_nothing_changes(
+    store: OfflineStore, by_tasks: OfflineStore, spark: SparkSession
+) -> None:
     values = store._scope.context.table(store._scope.context.group("docs")).values
     version, before = values.version(), stored(store)
     newest = values.read(version).orderBy(F.desc("event_timestamp")).limit(1)
@@ -269,9 +291,16 @@ def test_a_vector_of_other_dims_is_refused_and_nothing_changes(store: OfflineSto
     values.append(wrong.withColumn("event_timestamp", F.expr("event_timestamp + interval 300 days")).limit(1))
     values.append(wrong.withColumn("created_timestamp", F.expr("created_timestamp + interval 300 days")).limit(1))
 
-    with pytest.raises(SyncError, match="a vector has 2 dims, and the feature has 3"):
-        store.sync_embeddings("docs:text")
+    messages = []
+    for syncing in (store, by_tasks):
+        with pytest.raises(SyncError) as raised:
+            syncing.sync_embeddings("docs:text")
+        messages.append(str(raised.value))
 
+    assert messages == [
+        "vectors of docs:text could not be copied to PostgreSQL: UnstorableValueError: a vector has 2 dims, and the "
+        "feature has 3. The rows there are unchanged; run the sync again"
+    ] * 2  # fmt: skip
     assert stored(store) == before
     spark.sql(f"RESTORE TABLE {values.sql} TO VERSION AS OF {version}")
     require_whole(store)

@@ -129,7 +129,8 @@ class Meddler:
 def sync_in_steps(folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     sync = subprocess.Popen(
         [sys.executable, "-c", SYNC, str(folder / "conf")],
-        env={**os.environ, **environment},
+        # Spark's tasks copy the rows, few as they are.
+        env={**os.environ, **environment, "FEATURESTORE_LOCAL_BATCH_ROWS": "0"},
         cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
