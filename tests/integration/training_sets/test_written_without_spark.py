@@ -124,14 +124,18 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(format, "limits", FileLimits(group_rows=7))
 
 
+@pytest.fixture(scope="module")
+def grown(loader: FeatureDataLoader) -> TrainingSet:
+    """A set of several files."""
+    loader.load_training_data(spine(50), IN_TEXT, label="bought", name="grown")
+    return loader.extend("grown", spine(30))
+
+
 @pytest.mark.usefixtures("small_pieces")
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_set_of_several_files_is_exported_to_as_many_in_pieces(
-    loader: FeatureDataLoader, tmp_path: Path, format: Any
+    grown: TrainingSet, tmp_path: Path, format: Any
 ) -> None:
-    loader.load_training_data(spine(50), IN_TEXT, label="bought", name=f"grown_{format}")
-    grown = loader.extend(f"grown_{format}", spine(30))
-
     folder = Path(grown.export(str(tmp_path / "out"), format))
 
     names = [file.name for file in sorted(folder.glob("part-*"))]
@@ -142,12 +146,13 @@ def test_a_set_of_several_files_is_exported_to_as_many_in_pieces(
     assert grown.export(str(folder), format).is_up_to_date
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_set_without_rows_is_one_file(
-    loader: FeatureDataLoader, spark: SparkSession, tmp_path: Path, format: Any
-) -> None:
-    empty = loader.load_training_data(spine(0), IN_TEXT, label="bought", name="empty")
+@pytest.fixture(scope="module")
+def empty(loader: FeatureDataLoader) -> TrainingSet:
+    return loader.load_training_data(spine(0), IN_TEXT, label="bought", name="empty")
 
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_set_without_rows_is_one_file(empty: TrainingSet, tmp_path: Path, format: Any) -> None:
     folder = Path(empty.export(str(tmp_path / "here"), format))
     there = exported_by_spark(empty, tmp_path / "there", format, CsvOptions())
 
@@ -197,7 +202,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "seed": 3,
     },
     "parts by shares of time": {"split": TimeSplit(test=0.21, validation=0.13)},
-    "parts by chance": {"split": RandomSplit(test=0.3, validation=0.2), "shards": 400},
+    # More shards than a part has rows.
+    "parts by chance": {"rows": spine(80), "split": RandomSplit(test=0.3, validation=0.2), "shards": 50},
     "parts by entity": {"split": EntitySplit(test=0.3, validation=0.2)},
     "a sample": {"sample_size": 57, "seed": 5, "known_at": hours(150)},
     "a sample of each class": {"sample_size": 101, "stratify_by": ["bought", "number"], "full_feature_names": True},
