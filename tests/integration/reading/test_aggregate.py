@@ -5,19 +5,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore
 from featurestore.errors import InvalidArgumentError, NotFoundError, SpineError
-from featurestore.frames.statistics.aggregation import FUNCTIONS
-from featurestore.frames.statistics.calendar import EVERY
+from featurestore.frames.statistics.aggregation import FUNCTIONS, Function, aggregate_buckets
+from featurestore.frames.statistics.calendar import EVERY, Every
 from tests.conftest import Clock, OpenFeatureStore, spark_setting
 
 SENSOR = Entity("sensor", join_keys={"site": "string", "unit": "long"})
@@ -38,6 +39,7 @@ NEW_YORK = "America/New_York"
 SPRING, AUTUMN = datetime(2026, 3, 8, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
 START, END = datetime(2026, 3, 4, 7, 30, tzinfo=UTC), datetime(2026, 11, 4, 7, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+MAY: dict[str, Any] = {"start": "2026-05-01T00:00:00Z", "end": "2026-06-01T00:00:00Z"}
 
 
 def written_rows(seed: int) -> pa.Table:
@@ -130,24 +132,27 @@ def expected(feature: str, nulls: str, every: str, keys: str = "") -> list[dict[
 
 
 def aggregated(store: OfflineStore, feature: str, every: str, by_entity: bool = False) -> list[dict[str, Any]]:
-    """One row per bucket, with one column per function."""
-    frames = []
-    for function in FUNCTIONS:
-        percentile = 0.3 if function == "approx_percentile" else 0.5
-        result = store.aggregate_feature(
-            feature,
-            function,
-            every=every,
-            start=START,
-            end=END,
-            time_zone=NEW_YORK,
-            by_entity=by_entity,
-            percentile=percentile,
-        )
-        frames.append(result.withColumn("value", F.col("value").cast("double")).withColumn("function", F.lit(function)))
-    rows = reduce(DataFrame.unionByName, frames).toArrow().to_pylist()
+    """By the store: one row per bucket, with one column per function."""
+    options = {"every": every, "start": START, "end": END, "time_zone": NEW_YORK, "by_entity": by_entity}
+    frames = {
+        function: store.aggregate_feature(feature, function, percentile=share_of(function), **options)
+        for function in FUNCTIONS
+    }
+    return by_bucket(frames)
+
+
+def share_of(function: str) -> float:
+    return 0.3 if function == "approx_percentile" else 0.5
+
+
+def by_bucket(frames: dict[str, DataFrame]) -> list[dict[str, Any]]:
+    """The answers of several functions, read in one job: one row per bucket, with one column per function."""
+    named = [
+        frame.withColumn("value", F.col("value").cast("double")).withColumn("function", F.lit(function))
+        for function, frame in frames.items()
+    ]
     buckets: dict[Any, dict[str, Any]] = {}
-    for row in rows:
+    for row in reduce(DataFrame.unionByName, named).toArrow().to_pylist():
         function, value = row.pop("function"), row.pop("value")
         bucket = buckets.setdefault(tuple(row.values()), row)
         assert function not in bucket
@@ -166,9 +171,23 @@ def _plain(value: Any) -> Any:
     return pytest.approx(value, rel=1e-9, abs=1e-9) if isinstance(value, float) else value
 
 
+@pytest.fixture(scope="module")
+def resolved(spark: SparkSession) -> DataFrame:
+    """The levels that count, in memory; in one partition, so that nothing is shuffled."""
+    with duckdb.connect() as connection:
+        connection.register("rows", ROWS)
+        values = connection.sql(RESOLVED["skip"].format("level")).to_arrow_table().rename_columns({"value": "level"})
+    moments = pc.field("event_timestamp")
+    within = values.filter((moments >= pa.scalar(START)) & (moments < pa.scalar(END)))
+    return spark.createDataFrame(within).coalesce(1)
+
+
 @pytest.mark.parametrize("every", EVERY)
-def test_every_function_in_every_bucket_agrees_with_duckdb(acme: OfflineStore, every: str) -> None:
-    result = aggregated(acme, "skipping:level", every)
+def test_every_function_in_every_bucket_agrees_with_duckdb(resolved: DataFrame, every: Every) -> None:
+    result = by_bucket({
+        function: aggregate_buckets(resolved, [], "level", function, every, NEW_YORK, share_of(function))
+        for function in get_args(Function)
+    })  # fmt: skip
 
     assert len(result) > {"hour": 100, "day": 18, "week": 3, "month": 2}[every]
     assert result == expected("level", "skip", every)
@@ -231,11 +250,9 @@ def few(feature_store: FeatureStore) -> OfflineStore:
 
 
 def daily_values(store: OfflineStore, feature: str, function: str, **more: Any) -> list[Any]:
-    """The values of the days of May 2026, in order."""
-    options = {"start": "2026-05-01T00:00:00Z", "end": "2026-06-01T00:00:00Z", **more}
-    return [
-        row["value"] for row in store.aggregate_feature(feature, function, **options).orderBy("bucket_start").collect()
-    ]
+    """The values of the days of May 2026, in order. Sorted here, since Spark runs a job more to sort."""
+    days = store.aggregate_feature(feature, function, **MAY | more).collect()
+    return [day["value"] for day in sorted(days, key=lambda day: day["bucket_start"])]
 
 
 def test_sums_of_whole_numbers_are_exact_in_any_order_or_an_error(few: OfflineStore, no_ansi: None) -> None:
@@ -265,20 +282,25 @@ def test_the_types_of_values(few: OfflineStore, feature: str, function: str, kin
     assert aggregate.schema["value"].dataType.simpleString() == kind
 
 
-def test_whole_numbers_beyond_2_to_53_stay_values_of_the_feature(feature_store: FeatureStore) -> None:
-    store, at = feature_store.tenant("large"), datetime(2026, 5, 1, tzinfo=UTC)
+def test_whole_numbers_beyond_2_to_53_stay_values_of_the_feature(spark: SparkSession) -> None:
+    at = datetime(2026, 5, 1, tzinfo=UTC)
     values = [2**53 + 1, 2**53 + 3, 2**60 + 1, 2**62 + 1, 2**63 - 3, 2**63 - 2, 2**63 - 1]
-    rows = [
-        {"site": "a", "unit": 1, "event_timestamp": at + number * HOUR, "hits": value}
-        for number, value in enumerate(values)
-    ]
-    store.write_batch("skipping", rows)
+    times = [at + number * HOUR for number in range(len(values))]
+    rows = spark.createDataFrame(pa.table({"event_timestamp": times, "hits": values})).coalesce(1)
 
-    for share, rank in [(0, 1), (1 / 7, 1), (0.3, 3), (0.5, 4), (4 / 7, 4), (0.9, 7), (1, 7), (1e-300, 1)]:
-        assert daily_values(store, "skipping:hits", "approx_percentile", percentile=share) == [values[rank - 1]], share
-    assert daily_values(store, "skipping:hits", "min") == [2**53 + 1]
-    assert daily_values(store, "skipping:hits", "max") == [2**63 - 1]
-    assert daily_values(store, "skipping:hits", "avg", start=at + 4 * HOUR) == [(3 * 2**63 - 6) / 3]
+    def daily(frame: DataFrame, function: Function, share: float = 0.5) -> DataFrame:
+        return aggregate_buckets(frame, [], "hits", function, "day", "UTC", share).select("value")
+
+    ranks = [(0, 1), (1 / 7, 1), (0.3, 3), (0.5, 4), (4 / 7, 4), (0.9, 7), (1, 7), (1e-300, 1)]
+    wanted = [(str(share), values[rank - 1]) for share, rank in ranks] + [("min", 2**53 + 1), ("max", 2**63 - 1)]
+    answers = [daily(rows, "approx_percentile", share) for share, _ in ranks] + [daily(rows, "min"), daily(rows, "max")]
+    named = [answer.withColumn("what", F.lit(what)) for answer, (what, _) in zip(answers, wanted, strict=True)]
+
+    found = {row["what"]: row["value"] for row in reduce(DataFrame.union, named).collect()}
+
+    assert found == dict(wanted)
+    [average] = daily(rows.where(F.col("event_timestamp") >= F.lit(at + 4 * HOUR)), "avg").collect()
+    assert average["value"] == (3 * 2**63 - 6) / 3
 
 
 def test_a_spread_needs_two_values(few: OfflineStore) -> None:
