@@ -168,11 +168,18 @@ def sliced(year: dict[str, pd.DataFrame], first: str, last: str) -> dict[str, pd
     return {**year, **cut}
 
 
+@pytest.fixture(scope="module")
+def twelve_days(year: dict[str, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A landing folder."""
+    landing = str(tmp_path_factory.mktemp("twelve_days"))
+    land_flights(landing, TENANT, lambda: sliced(year, "2013-03-01T00:00Z", "2013-03-13T00:00Z"))
+    return landing
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_values_do_not_depend_on_how_the_period_is_cut(
-    group: str, spark: SparkSession, definitions: Definitions, year: dict[str, pd.DataFrame], tmp_path: Path
+    group: str, spark: SparkSession, definitions: Definitions, twelve_days: str
 ) -> None:
-    land_flights(str(tmp_path), TENANT, lambda: sliced(year, "2013-03-01T00:00Z", "2013-03-13T00:00Z"))
     cuts = [
         "2013-03-09T03:00Z",
         "2013-03-09T21:30Z",
@@ -181,8 +188,8 @@ def test_values_do_not_depend_on_how_the_period_is_cut(
         "2013-03-11T12:00:00.5Z",
     ]
 
-    whole = computed(spark, definitions, str(tmp_path), group, cuts[0], cuts[-1])
-    parts = [computed(spark, definitions, str(tmp_path), group, start, end) for start, end in pairwise(cuts)]
+    whole = computed(spark, definitions, twelve_days, group, cuts[0], cuts[-1])
+    parts = [computed(spark, definitions, twelve_days, group, start, end) for start, end in pairwise(cuts)]
 
     union = pd.concat([part for part in parts if len(part)])
     pd.testing.assert_frame_equal(union.sort_values(list(union.columns)).reset_index(drop=True), whole)
@@ -191,25 +198,33 @@ def test_values_do_not_depend_on_how_the_period_is_cut(
     assert (whole["event_timestamp"] < cuts[-1]).all()
 
 
-@pytest.mark.parametrize("group", ["carrier_delays", "route_delays", "aircraft_activity"])
-def test_nothing_of_a_flight_is_known_before_it_landed(
-    group: str, spark: SparkSession, definitions: Definitions, year: dict[str, pd.DataFrame], tmp_path: Path
-) -> None:
-    """What lands after a moment is changed beyond recognition; what was known until then stays as it was."""
-    moment = pd.Timestamp("2013-03-05T18:00Z")
+MOMENT = pd.Timestamp("2013-03-05T18:00Z")
+
+
+@pytest.fixture(scope="module")
+def landed_and_changed(year: dict[str, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Two landing folders: in the second, what lands after MOMENT is changed beyond recognition."""
+    landing = tmp_path_factory.mktemp("changed")
     before = sliced(year, "2013-03-01T00:00Z", "2013-03-06T12:00Z")
-    later = ~(before["flights"]["actual_arrival"] <= moment)
+    later = ~(before["flights"]["actual_arrival"] <= MOMENT)
     changed = before["flights"].copy()
     changed.loc[later, ["dep_delay", "arr_delay", "air_time", "distance"]] = 777
     changed.loc[later, "actual_arrival"] += pd.Timedelta(minutes=61)
-    land_flights(str(tmp_path / "before"), TENANT, lambda: before)
-    land_flights(str(tmp_path / "after"), TENANT, lambda: {**before, "flights": changed})
+    land_flights(str(landing / "before"), TENANT, lambda: before)
+    land_flights(str(landing / "after"), TENANT, lambda: {**before, "flights": changed})
+    return str(landing / "before"), str(landing / "after")
 
+
+@pytest.mark.parametrize("group", ["carrier_delays", "route_delays", "aircraft_activity"])
+def test_nothing_of_a_flight_is_known_before_it_landed(
+    group: str, spark: SparkSession, definitions: Definitions, landed_and_changed: tuple[str, str]
+) -> None:
+    """What was known until a moment stays as it was, whatever lands later."""
     start, end = "2013-03-03T00:00Z", "2013-03-06T12:00Z"
-    known = computed(spark, definitions, str(tmp_path / "before"), group, start, end)
-    rewritten = computed(spark, definitions, str(tmp_path / "after"), group, start, end)
 
-    until = [frame[frame["event_timestamp"] <= moment].reset_index(drop=True) for frame in (known, rewritten)]
+    known, rewritten = (computed(spark, definitions, folder, group, start, end) for folder in landed_and_changed)
+
+    until = [frame[frame["event_timestamp"] <= MOMENT].reset_index(drop=True) for frame in (known, rewritten)]
     pd.testing.assert_frame_equal(*until)
     assert len(until[0]) > 100
     assert not known.equals(rewritten)
