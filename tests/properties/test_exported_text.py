@@ -127,7 +127,7 @@ def test_lines_of_json(spark: SparkSession, seed: int) -> None:
 
 
 def in_order(spark: SparkSession, table: pa.Table, line: Any) -> list[str]:
-    numbered = to_spark(spark, table.append_column("row number", pa.array(range(len(table)))))
+    numbered = to_spark(spark, table.append_column("row number", pa.array(range(len(table))))).coalesce(1)
     found = numbered.select(column("row number").alias("n"), line.alias("line")).orderBy(F.col("n")).toArrow()
     return list(found.column("line").to_pylist())
 

@@ -72,7 +72,7 @@ def test_the_join_is_sparks(spark: SparkSession, parts: list[list[tuple[int, str
         )
         for keys, schema in zip(parts, schemas, strict=True)
     ]
-    first, second, third = (to_spark(spark, table) for table in tables)
+    first, second, third = (to_spark(spark, table).coalesce(1) for table in tables)
     expected = first.join(second, ["id", "code"], "full").join(third, ["id", "code"], "full").orderBy("id", "code")
 
     assert joined(tables, ["id", "code"]).to_pylist() == expected.toArrow().to_pylist()

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import Window as W
 from pyspark.sql import functions as F
 
@@ -69,6 +69,11 @@ def plain(rows: pa.Table) -> list[str]:
     return [repr(row) for row in rows.cast(pa.schema(list(zip(rows.column_names, types, strict=True)))).to_pylist()]
 
 
+def in_one_part(spark: SparkSession, rows: pa.Table) -> DataFrame:
+    """As Spark's rows, of which it then sorts and groups all in one task, without a shuffle."""
+    return to_spark(spark, rows).coalesce(1)
+
+
 @settings(max_examples=12)
 @given(
     rows=ROWS,
@@ -85,7 +90,7 @@ def test_the_latest_values_are_sparks(
 ) -> None:
     table = table_of(rows)
     order = [*(F.col(key) for key in keys), F.col("event_timestamp")]
-    expected = corrections.latest_values(to_spark(spark, table), keys, features, nulls).orderBy(*order).toArrow()
+    expected = corrections.latest_values(in_one_part(spark, table), keys, features, nulls).orderBy(*order).toArrow()
 
     found = latest_values(table, keys, features, nulls)
 
@@ -97,7 +102,7 @@ def test_the_latest_values_are_sparks(
 @given(rows=ROWS.filter(bool))
 def test_content_is_ordered_as_by_spark(spark: SparkSession, rows: list[dict[str, Any]]) -> None:
     table = table_of(rows)
-    frame = to_spark(spark, table.append_column("row", pa.array(range(len(rows)))))
+    frame = in_one_part(spark, table.append_column("row", pa.array(range(len(rows)))))
     places = {
         name: (F.dense_rank().over(W.orderBy(sort_value(frame, name))) - 1).alias(f"place_{name}") for name in FEATURES
     }
@@ -126,7 +131,7 @@ def test_the_history_is_in_the_order_of_spark(
     limit: int | None,
 ) -> None:
     table = table_of([row | {"id": 7, "code": "a"} for row in rows])
-    values = to_spark(spark, table)
+    values = in_one_part(spark, table)
     if nulls == "skip":
         values = values.where(F.col(feature).isNotNull())
     order = [F.desc("event_timestamp"), F.desc("created_timestamp"), sort_value(values, feature).desc()]
