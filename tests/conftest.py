@@ -28,7 +28,8 @@ QUICK = {
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC",
     "spark.driver.memory": "2g",
     "spark.jars.ivy": str(Path(__file__).parent.parent / ".ivy"),
-    "spark.databricks.delta.snapshotPartitions": "2",
+    # The logs of these tables are a few lines, and a task costs more than reading them.
+    "spark.databricks.delta.snapshotPartitions": "1",
     # Where the process's time zone is not UTC, Delta reads the whole log again after each commit, to compare.
     "spark.databricks.delta.allFilesInCrc.verificationMode.forceOnNonUTC.enabled": "false",
     # In short queries there is nothing to adapt, and each shuffle would be a job of its own.
@@ -77,6 +78,9 @@ class FilesAndPages(LoadFileScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FilesAndPages:
+    # In the order of their paths, so that the quick unit tests come last, and both workers end together. By their numbers of
+    # tests, which is usual, the last would be pages of the docs and files of a few long tests.
+    config.option.loadscopereorder = False
     return FilesAndPages(config, log)
 
 
