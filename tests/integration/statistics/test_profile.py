@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -145,17 +146,21 @@ MEASURED = {
 }  # fmt: skip
 
 
-def by_duckdb(written: pd.DataFrame, feature: str, where: str = "true") -> dict[str, Any]:
-    connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.register("written", written)
-    number = MEASURED[feature]
-    measures = connection.execute(
-        f"SELECT count(*) AS rows, count(*) - count({feature}) AS nulls, min({number}) AS minimum, max({number}) AS maximum, "
-        f"avg({number}) AS mean, stddev_samp({number}) AS stddev, count(DISTINCT {feature}) AS distinct "
-        f"FROM written WHERE {where}"
-    ).fetchdf()
-    return dict(measures.iloc[0])
+@pytest.fixture(scope="module")
+def by_duckdb(written: pd.DataFrame) -> dict[tuple[date | None, str], dict[str, Any]]:
+    """Measures of each date and, under None, of all of them, and each feature."""
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.register("written", written)
+        lines = [
+            f"SELECT day, '{feature}' AS feature, count(*) AS rows, count(*) - count({feature}) AS nulls, "
+            f"min({number})::DOUBLE AS minimum, max({number})::DOUBLE AS maximum, avg({number}) AS mean, "
+            f"stddev_samp({number}) AS stddev, count(DISTINCT {feature}) AS distinct "
+            "FROM written GROUP BY GROUPING SETS ((day), ())"
+            for feature, number in MEASURED.items()
+        ]
+        measured = connection.sql(" UNION ALL ".join(lines)).to_arrow_table().to_pylist()
+    return {(line.pop("day"), line.pop("feature")): line for line in measured}
 
 
 def check(statistics: FeatureStatistics, wanted: dict[str, Any]) -> None:
@@ -173,7 +178,9 @@ def check(statistics: FeatureStatistics, wanted: dict[str, Any]) -> None:
     assert statistics.distinct == pytest.approx(wanted["distinct"], rel=0.05)
 
 
-def test_every_date_and_all_of_them_are_as_duckdb_counts_them(store: OfflineStore, written: pd.DataFrame) -> None:
+def test_every_date_and_all_of_them_are_as_duckdb_counts_them(
+    store: OfflineStore, by_duckdb: dict[tuple[date | None, str], dict[str, Any]]
+) -> None:
     result = store.profile("stats")
 
     assert [(group.group, group.dates, group.rows) for group in result.groups] == [("stats", 3, 3 * USERS)]
@@ -183,12 +190,12 @@ def test_every_date_and_all_of_them_are_as_duckdb_counts_them(store: OfflineStor
     assert len(by_date) == len(DAYS) * len(STATS.features)
     for feature in MEASURED:
         for day in DAYS:
-            check(by_date[day, feature], by_duckdb(written, feature, f"day = DATE '{day}'"))
+            check(by_date[day, feature], by_duckdb[day, feature])
     whole = store.get_statistics("stats")
     assert [statistics.feature for statistics in whole] == STATS.feature_names
     for statistics in whole:
         if statistics.feature in MEASURED:
-            check(statistics, by_duckdb(written, statistics.feature))
+            check(statistics, by_duckdb[None, statistics.feature])
 
 
 def test_the_same_rows_have_the_same_statistics_in_any_order_and_partitioning(spark: SparkSession) -> None:
@@ -227,14 +234,21 @@ def test_the_same_rows_have_the_same_statistics_in_any_order_and_partitioning(sp
 
 def test_few_numbers_are_exact(spark: SparkSession) -> None:
     drawn = random.Random(7)
-    for count in (3, 500):
-        numbers = sorted(drawn.gauss(0, 1) for _ in range(count))
-        frame = spark.createDataFrame([(number,) for number in numbers], "score double")
-        parts = feature_lines(frame.where("score < 0"), {"score": "double"}).unionByName(
-            feature_lines(frame.where("score >= 0"), {"score": "double"})
-        )
-        [line] = merged_lines(parts).collect()
-        assert line["grid"] == [numbers[max(1, math.ceil(step * count / 1_000)) - 1] for step in range(1_001)]
+    numbers = sorted(drawn.gauss(0, 1) for _ in range(500))
+    values = {
+        "three": [number if place in (0, 200, 400) else None for place, number in enumerate(numbers)],
+        "many": numbers,
+    }
+    frame = spark.createDataFrame(pa.table(values))
+    below, above = (
+        feature_lines(frame.where(part), dict.fromkeys(values, "double")) for part in ("many < 0", "many >= 0")
+    )
+
+    grids = {line["feature"]: line["grid"] for line in merged_lines(below.unionByName(above)).collect()}
+
+    for name, column in values.items():
+        kept = [number for number in column if number is not None]
+        assert grids[name] == [kept[max(1, math.ceil(step * len(kept) / 1_000)) - 1] for step in range(1_001)]
 
 
 def test_lines_of_an_earlier_version_are_computed_again(open_feature_store: OpenFeatureStore) -> None:
