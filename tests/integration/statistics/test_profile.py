@@ -206,16 +206,20 @@ def test_the_same_rows_have_the_same_statistics_in_any_order_and_partitioning(sp
         (drawn.gauss(0, 1) if number % 9 else None, 2**60 + number, f"t{number % 1500}", vectors[number % 20], None)
         for number in range(9_000)
     ]
-    schema = "score double, visits long, plan string, text array<float>, never double"
+    types = [pa.float64(), pa.int64(), pa.string(), pa.list_(pa.float32()), pa.float64()]
     kinds = {"score": "double", "visits": "long", "plan": "string", "text": "embedding(50)", "never": "double"}
+
+    def table_of(rows: list[tuple[Any, ...]]) -> pa.Table:
+        columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), types, strict=True)]
+        return pa.table(columns, names=list(kinds))
 
     def statistics_of(frame: DataFrame) -> dict[str, FeatureStatistics]:
         merged = merged_lines(feature_lines(frame, kinds)).collect()
         return {line["feature"]: FeatureStatistics.of(line.asDict(recursive=True)) for line in merged}
 
-    once = statistics_of(spark.createDataFrame(rows, schema).coalesce(1))
+    once = statistics_of(spark.createDataFrame(table_of(rows)).coalesce(1))
     drawn.shuffle(rows)
-    again = statistics_of(spark.createDataFrame(rows, schema).repartition(5))
+    again = statistics_of(spark.createDataFrame(table_of(rows)).repartition(5))
 
     assert once == again
     assert {name: statistics.distribution for name, statistics in once.items()} == {
