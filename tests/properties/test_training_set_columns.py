@@ -56,7 +56,8 @@ def rows(request: pytest.FixtureRequest) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def frame(spark: SparkSession, rows: pa.Table) -> DataFrame:
-    return to_spark(spark, rows)
+    """In one part, so that nothing is shuffled; rows in several parts are tested in test_sampling_and_splits."""
+    return to_spark(spark, rows).coalesce(1)
 
 
 def columns(rows: pa.Table, *names: str) -> list[Any]:
