@@ -3,7 +3,7 @@
 A commit must create its log file only if no other has. On a local disk Spark's check and its rename are two steps,
 which are exclusive only among the threads of one JVM; delta-rs links the file, which is exclusive, but does not see
 Spark's rename coming. So the threads of one process share the lock while they write by the same engine, and everybody
-else waits. Object stores create a file exclusively by themselves and need no lock.
+else waits. A vacuum waits for all of them. Object stores create a file exclusively by themselves and need no lock.
 
 Nobody starves. Among processes, whoever waits for the lock holds a second lock, its turn, which the next writer must
 take first; so a process that writes again and again cannot come back before those who wait. Among the threads of one
@@ -28,7 +28,8 @@ from filelock import FileLock, Timeout
 
 from featurestore.errors import TableBusyError
 
-Engine = Literal["Spark", "delta-rs"]
+# A vacuum commits by neither and removes files that a writer has not committed yet, so it shares with no writer.
+Engine = Literal["Spark", "delta-rs", "vacuum"]
 _POLL_SECONDS = 0.02
 
 

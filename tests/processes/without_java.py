@@ -87,6 +87,7 @@ def of_store(fs: FeatureStore) -> None:
     assert fs.registry_history(to="arrow").num_rows == 2
     assert len(fs.registry_history(to="pandas")) == 2
     assert fs.runs(to="arrow").num_rows == len(fs.latest_runs()) == 0
+    assert sum(result.files for result in (*fs.vacuum(older_than="7d", dry_run=True), *fs.vacuum(older_than="7d"))) == 0
 
 
 def of_tenant(store: OfflineStore, folder: Path) -> None:
@@ -189,6 +190,8 @@ COMMANDS: list[tuple[list[str], int]] = [
     (["metrics", "FOLDER/acme.prom"], 0),
     (["cleanup", "--dry-run"], 0),
     (["optimize", "--dry-run"], 0),
+    (["vacuum", "--dry-run"], 0),
+    (["vacuum", "--older-than", "1s", "--force"], 0),
     (["erasures"], 0),
     (["training-set", "list"], 0),
     (["training-set", "show", "churn"], 0),

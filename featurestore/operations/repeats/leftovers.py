@@ -9,10 +9,10 @@ from datetime import timedelta
 
 from featurestore.operations.context import Context
 from featurestore.stores.delta.table import DeltaTable
-from featurestore.stores.delta.vacuuming import spark_now
 from featurestore.stores.files.exports import sizes_in
 from featurestore.stores.files.leftovers import left_behind
 from featurestore.stores.runner import is_gone
+from featurestore.stores.vacuuming.tables import now_of
 
 # The store cannot see whether a build on another machine still runs; no build takes longer than this.
 _LONGEST_BUILD = timedelta(hours=24)
@@ -34,14 +34,14 @@ def leftovers(context: Context) -> Iterator[Leftover]:
     told from others, and stay.
     """
     for folder in [*_of_exports(context), *_of_training_sets(context)]:
-        sizes = sizes_in(context.files, folder)
+        sizes = sizes_in(context.files_at(folder), folder)
         yield Leftover(folder, len(sizes), sum(sizes.values()))
 
 
 def _of_exports(context: Context) -> Iterator[str]:
     for path in context.exports.paths():
         try:
-            yield from left_behind(context.files, path)
+            yield from left_behind(context.files_at(path), path)
         except OSError as error:
             warnings.warn(f"what killed exports to {path} left was not looked for: {error}", stacklevel=2)
 
@@ -49,8 +49,9 @@ def _of_exports(context: Context) -> Iterator[str]:
 def _of_training_sets(context: Context) -> Iterator[str]:
     manifests = context.training_sets.manifests()
     published = {(manifest.tenant_id, manifest.name, manifest.version) for manifest in manifests.readable}
-    for tenant_id in context.training_sets.tenants(context.files):
-        for name, version, table in context.training_sets.rows_tables(context.files, tenant_id):
+    files = context.files_at(context.settings.warehouse)
+    for tenant_id in context.training_sets.tenants(files):
+        for name, version, table in context.training_sets.rows_tables(files, tenant_id):
             key = (tenant_id, name, version)
             # A folder without a commit may be one that a build has just begun to fill.
             if key in published or key in manifests.unreadable or not table.exists() or table.path is None:
@@ -64,10 +65,10 @@ def is_abandoned(context: Context, tenant_id: str, name: str, version: int, tabl
 
     The manifests are read once its process is known to be gone: it might have published the set until then.
     """
-    return not _is_being_built(context, table) and not context.training_sets.versions(tenant_id, name).get(version)
+    return not _is_being_built(table) and not context.training_sets.versions(tenant_id, name).get(version)
 
 
-def _is_being_built(context: Context, table: DeltaTable) -> bool:
+def _is_being_built(table: DeltaTable) -> bool:
     """Whether the process that wrote an unpublished set may still be about to publish it."""
     if not table.exists():
         # The folder has files but no commit yet.
@@ -75,4 +76,4 @@ def _is_being_built(context: Context, table: DeltaTable) -> bool:
     newest = table.history(limit=1)[0]
     if newest.user_metadata is None or is_gone(newest.user_metadata):
         return False
-    return bool(spark_now(context.spark) - newest.at < _LONGEST_BUILD)
+    return bool(now_of(table) - newest.at < _LONGEST_BUILD)

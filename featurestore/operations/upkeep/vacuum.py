@@ -15,8 +15,9 @@ from featurestore.operations.job_run import STORE, recorded_run
 from featurestore.operations.repeats.leftovers import leftovers
 from featurestore.operations.upkeep.retain import chosen_groups
 from featurestore.stores.delta.table import DeltaTable
-from featurestore.stores.delta.vacuuming import Commit, commits, spark_now, unneeded_files, vacuum_table
 from featurestore.stores.training_sets.manifests import Manifest
+from featurestore.stores.vacuuming.history import Commit, commits
+from featurestore.stores.vacuuming.tables import now_of, unneeded_files, vacuum_table
 
 VACUUM = "vacuum"
 # The longest time for which a reader that started before a vacuum may read the files of its version.
@@ -68,18 +69,16 @@ def vacuum(context: Context, *, older_than: timedelta | str, force: bool, dry_ru
     if not force:
         check_horizon(context, horizon)
     if dry_run:
-        planned = (
-            VacuumResult(str(table), *unneeded_files(context.spark, table, horizon), True) for table in _tables(context)
-        )
+        planned = (VacuumResult(str(table), *unneeded_files(table, horizon), True) for table in _tables(context))
         left_behind = (VacuumResult(left.folder, left.files, left.bytes, True) for left in leftovers(context))
         return Listing([*planned, *left_behind], describe_vacuumed)
     results = []
     with recorded_run(Scope(context, STORE), VACUUM) as job:
         for table in _tables(context):
-            results.append(VacuumResult(str(table), *vacuum_table(context.spark, table, horizon), False))
+            results.append(VacuumResult(str(table), *vacuum_table(table, horizon), False))
             context.step("vacuum.table")
         for left in leftovers(context):
-            context.files.delete(left.folder)
+            context.files_at(left.folder).delete(left.folder)
             results.append(VacuumResult(left.folder, left.files, left.bytes, False))
             context.step("vacuum.leftover")
         job.report(
@@ -128,8 +127,8 @@ def _of_training_sets(context: Context) -> Iterator[Need]:
                 histories[table] = commits(tables[table])
             needed_since = first_removal(histories[table], version)
             if needed_since is not None:
-                # Once, and only if a set needs old files: it costs a job of Spark.
-                now = now or spark_now(context.spark)
+                # Once, and only if a set needs old files: it may cost a job of Spark.
+                now = now or now_of(tables[table])
                 needed_by = f"training set {manifest.name!r} v{manifest.version} of tenant {manifest.tenant_id!r}"
                 yield Need(now - needed_since, f"{needed_by}, built from version {version} of {table},")
 

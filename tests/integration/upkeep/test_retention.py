@@ -14,7 +14,7 @@ from featurestore.errors import InvalidArgumentError, NotFoundError, RebuildErro
 from featurestore.operations.context import Scope
 from featurestore.operations.upkeep.retain import _clean, _old
 from featurestore.operations.upkeep.vacuum import first_removal
-from featurestore.stores.delta.vacuuming import Commit
+from featurestore.stores.vacuuming.history import Commit
 from tests.conftest import Clock, OpenFeatureStore
 
 USER = Entity("user", join_keys={"user_id": "string"})

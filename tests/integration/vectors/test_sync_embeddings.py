@@ -316,7 +316,7 @@ def test_a_feed_that_does_not_reach_back_is_noticed(feature_store: FeatureStore,
     gone = Written.rows[0]
     deltalake.DeltaTable(str(values)).delete(f"source = '{gone['source']}' AND number = {gone['number']}")
     Written.rows = [row for row in Written.rows if (row["source"], row["number"]) != (gone["source"], gone["number"])]
-    feature_store.vacuum(older_than="1s", force=True)
+    feature_store.vacuum(older_than="1us", force=True)
     for file in Path(str(values)).rglob("cdc-*.parquet"):
         file.unlink()
     for file in Path(str(values)).rglob("_change_data/**/*.parquet"):
