@@ -28,7 +28,7 @@ from featurestore.stores.arrow import to_spark
 from featurestore.stores.delta.delta_log import LogFile, Snapshot
 from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_errors import UnsupportedTableError
-from featurestore.stores.delta.native_table import NativeTable
+from featurestore.stores.delta.native_table import DoomedRows, NativeTable
 from featurestore.stores.delta.pruning import Dates, Times, chosen_files, row_condition, with_keys
 from featurestore.stores.delta.table import DeltaTable, literal, spark_schema
 from featurestore.stores.delta.task_files import write_in_tasks
@@ -437,7 +437,7 @@ class GroupTable:
         if snapshot is None:
             return None
         chosen = chosen_files(snapshot.files, tenant_id, dates, times, keys)
-        if sum(file.bytes for file in chosen) > most_bytes or sum(file.rows for file in chosen) > _MOST_LOCAL_ROWS:
+        if not _are_few(chosen, most_bytes):
             return None
         needed = list(dict.fromkeys((*columns, "event_timestamp", *(() if keys is None else keys.column_names))))
         defined = values_schema(self.group)
@@ -473,6 +473,25 @@ class GroupTable:
         files = [file for file in native.changed_files(after, up_to) if file.partition["tenant_id"] == tenant_id]
         of_files = [distinct_rows(native.read_changed(file, schema)) for file in files]
         return distinct_rows(pa.concat_tables([schema.empty_table(), *of_files]))
+
+    def read_by_file(
+        self, tenant_id: str, columns: Sequence[str], dates: Dates, version: int
+    ) -> list[tuple[LogFile, pa.Table]] | None:
+        """Return the rows of the tenant's files in these partitions, in the order in which each file has them.
+
+        None, and all else, as for ``read_local``.
+        """
+        snapshot, log = self._snapshot(tenant_id, version), self.values.log
+        if snapshot is None or log is None:
+            return None
+        chosen = chosen_files(snapshot.files, tenant_id, dates, (None, None), None)
+        defined = values_schema(self.group)
+        schema = pa.schema([_stored_field(snapshot.schema, defined.field(name)) for name in columns])
+        return [(file, log.read_data(file, schema)) for file in chosen] if _are_few(chosen, _MOST_LOCAL_BYTES) else None
+
+    def delete_rows_locally(self, doomed: Sequence[DoomedRows]) -> bool:
+        """Delete rows of the values, without Spark; False if their files are others by now. See ``NativeTable``."""
+        return _native(self.values).delete_rows(doomed)
 
     def partitions(
         self, tenant_id: str, features: Sequence[str], dates: Dates = (None, None), version: int | None = None
@@ -554,6 +573,10 @@ class GroupTable:
     def _evolve_rejected(self) -> None:
         stored = set(self.rejected.schema().names)
         self.rejected.add_columns([field for field in REJECTED if field.name not in stored])
+
+
+def _are_few(files: Sequence[LogFile], most_bytes: int) -> bool:
+    return sum(file.bytes for file in files) <= most_bytes and sum(file.rows for file in files) <= _MOST_LOCAL_ROWS
 
 
 def _native(table: DeltaTable) -> NativeTable:

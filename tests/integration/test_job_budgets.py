@@ -35,6 +35,7 @@ USER = Entity("user", join_keys={"user_id": "string"})
 VISITS = FeatureGroup(
     "visits", USER, features=[Feature("pages", "long", min=0), Feature("seconds", "double")], retention="400d"
 )
+PLANS = FeatureGroup("plans", USER, features=[Feature("plan", "string")], retention="2d", keep_latest=True)
 TOTALS = FeatureGroup(
     "totals",
     USER,
@@ -69,8 +70,9 @@ def as_in_production(spark: SparkSession) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def fs(open_feature_store: OpenFeatureStore) -> FeatureStore:
     fs = open_feature_store(Clock(LATER))
-    fs.apply([VISITS, TOTALS])
+    fs.apply([VISITS, PLANS, TOTALS])
     fs.tenant("acme").write_batch("visits", rows(range(20)))
+    fs.tenant("acme").write_batch("plans", [plan(n) for n in range(4)])
     return fs
 
 
@@ -91,11 +93,26 @@ def rows(numbers: range) -> list[dict[str, Any]]:
     ]
 
 
+def plan(minute: int) -> dict[str, Any]:
+    return {"user_id": f"u{minute % 2}", "event_timestamp": NOON.replace(minute=minute), "plan": f"plan {minute}"}
+
+
 def frame(spark: SparkSession, worst: int = 0) -> DataFrame:
     at = "timestamp'2026-11-02 10:00:00' + make_dt_interval(0, 0, 0, id)"
     return spark.range(30).selectExpr(
         "concat('u', id % 5) AS user_id", f"{at} AS event_timestamp", f"id - {worst} AS pages", "id / 2 AS seconds"
     )
+
+
+def cleaned(store: OfflineStore) -> None:
+    [result] = store.cleanup(groups=["plans"])
+    assert (result.deleted_rows, result.kept_latest) == (2, 2)
+
+
+def vacuumed(fs: FeatureStore) -> None:
+    """It removes the file that the cleanup replaced, and the one that told the change feed of it."""
+    removed = {Path(result.table).parent.name: result.files for result in fs.vacuum(older_than="1us", force=True)}
+    assert removed["plans_v1"] == 2
 
 
 SMALL: dict[str, Callable[[FeatureStore, OfflineStore], Any]] = {
@@ -112,7 +129,10 @@ SMALL: dict[str, Callable[[FeatureStore, OfflineStore], Any]] = {
     "rejected rows once more": lambda fs, store: store.retry_rejected("visits"),
     "totals": lambda fs, store: store.get_stats(),
     "what a cleanup would delete": lambda fs, store: store.cleanup(dry_run=True),
-    "a cleanup with nothing to delete": lambda fs, store: store.cleanup(),
+    "a cleanup with nothing to delete": lambda fs, store: store.cleanup(groups=["visits"]),
+    "a cleanup of all but the latest rows": lambda fs, store: cleaned(store),
+    "what a vacuum would remove": lambda fs, store: fs.vacuum(older_than="7d", dry_run=True),
+    "a vacuum": lambda fs, store: vacuumed(fs),
     "runs": lambda fs, store: store.runs(to="arrow"),
     "the latest runs": lambda fs, store: store.latest_runs(),
     "groups": lambda fs, store: fs.feature_groups(),

@@ -111,6 +111,7 @@ def of_tenant(store: OfflineStore, folder: Path) -> None:
     assert (catalog.rows, [saved.name for saved in catalog.training_sets]) == (5, ["churn"])
     [old] = store.cleanup(dry_run=True)
     assert (old.deleted_rows, old.kept_latest) == (1, 1)
+    assert [(done.deleted_rows, done.kept_latest) for done in store.cleanup()] == [(1, 1)]
     assert [result.rewritten for result in (*store.optimize(dry_run=True), *store.optimize())] == [0, 0]
     assert store.erasures() == []
     [run] = [found for found in store.latest_runs() if found.job == "upkeep"]
@@ -189,6 +190,7 @@ COMMANDS: list[tuple[list[str], int]] = [
     (["search", "stats:emb", "--vector", "[1, 0]"], 0),
     (["metrics", "FOLDER/acme.prom"], 0),
     (["cleanup", "--dry-run"], 0),
+    (["cleanup"], 0),
     (["optimize", "--dry-run"], 0),
     (["vacuum", "--dry-run"], 0),
     (["vacuum", "--older-than", "1s", "--force"], 0),

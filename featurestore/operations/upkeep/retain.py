@@ -6,19 +6,25 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
+import numpy as np
+import pyarrow as pa
+
 from featurestore.columnar.schema import PARTITION_COLUMNS, TIME_COLUMNS, values_schema
 from featurestore.columnar.values.superseded import is_superseded
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Table, count, counted, size
 from featurestore.display.displayed import Listing
-from featurestore.errors import InvalidArgumentError
+from featurestore.errors import InvalidArgumentError, TableBusyError
 from featurestore.frames.rows.superseded_rows import same_identity, superseded_rows
 from featurestore.frames.timestamps import date_literal, partition_of
 from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.job_run import recorded_run
+from featurestore.stores.delta.native_table import DoomedRows
 
 CLEANUP = "cleanup"
+# Erasures and optimize may rewrite the files of old rows while they are judged.
+_MOST_TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,10 @@ def describe_retention(results: Sequence[RetentionResult]) -> Display:
 
 @dataclass(frozen=True)
 class _ExpiredRows:
-    """A group's rows older than its cut, and the rows among them to delete: ``to_delete``, or all if it is None.
+    """A group's rows older than its cut, and the rows among them to delete: ``doomed``, ``to_delete``, or else all.
 
-    ``version``: of the table, in which they were counted.
+    ``doomed``: by their places in files, for this process; ``to_delete``: by their identities, for Spark. ``version``:
+    of the table, in which they were counted.
     """
 
     group: FeatureGroup
@@ -74,7 +81,8 @@ class _ExpiredRows:
     rows: int
     bytes: int
     rows_to_delete: int
-    to_delete: DataFrame | None
+    to_delete: DataFrame | None = None
+    doomed: tuple[DoomedRows, ...] | None = None
 
     @property
     def keeps_none(self) -> bool:
@@ -156,8 +164,7 @@ def _with_cut(
 
 def _would_delete(scope: Scope, group: FeatureGroup, before: date) -> RetentionResult:
     expired = _expired(scope, group, before)
-    count = _count_locally(scope, expired)
-    old = _with_superseded(scope, expired) if count is None else replace(expired, rows_to_delete=count)
+    old = _with_doomed(scope, expired) or _with_superseded(scope, expired)
     return old.result(old.rows_to_delete, None, dry_run=True)
 
 
@@ -167,25 +174,32 @@ def _expired(scope: Scope, group: FeatureGroup, before: date) -> _ExpiredRows:
     files = scope.table(group).files(scope.tenant_id, version)
     expired = [file for file in files if file.partition["event_date"] < before]
     rows, size = sum(file.rows for file in expired), sum(file.bytes for file in expired)
-    return _ExpiredRows(group, before, version, rows, size, rows, None)
+    return _ExpiredRows(group, before, version, rows, size, rows)
 
 
-def _count_locally(scope: Scope, old: _ExpiredRows) -> int | None:
-    """The number of rows to delete, without Spark; None if only Spark can read them."""
+def _with_doomed(scope: Scope, old: _ExpiredRows) -> _ExpiredRows | None:
+    """The same rows with those among them to delete, without Spark; None if only Spark can read them."""
     if old.keeps_none:
-        return old.rows
+        return old
     group = old.group
     columns = [*group.join_keys, *TIME_COLUMNS, *(group.feature_names if group.nulls == "skip" else ())]
-    table = scope.table(group)
-    rows = table.read_local(scope.tenant_id, columns, dates=old.dates, version=old.version)
-    if rows is None:
+    files = scope.table(group).read_by_file(scope.tenant_id, columns, old.dates, old.version)
+    if files is None:
         return None
-    superseded = is_superseded(rows, group.join_keys, group.feature_names, group.nulls, ttl=group.ttl, cut=old.cut)
-    return int(superseded.sum())
+    rows = pa.concat_tables([rows for _, rows in files])
+    mask = is_superseded(rows, group.join_keys, group.feature_names, group.nulls, ttl=group.ttl, cut=old.cut)
+    ends = np.cumsum([rows.num_rows for _, rows in files])
+    masks = zip(files, np.split(mask, ends[:-1]), strict=True)
+    doomed = tuple(DoomedRows(file, in_file) for (file, _), in_file in masks if in_file.any())
+    return replace(old, rows_to_delete=int(mask.sum()), doomed=doomed)
 
 
 def _old(scope: Scope, group: FeatureGroup, before: date) -> _ExpiredRows:
-    return _with_superseded(scope, _expired(scope, group, before))
+    expired = _expired(scope, group, before)
+    old = _with_doomed(scope, expired)
+    if old is not None and (not old.doomed or scope.table(group).takes_local_writes()):
+        return old
+    return _with_superseded(scope, expired)
 
 
 def _with_superseded(scope: Scope, old: _ExpiredRows) -> _ExpiredRows:
@@ -206,16 +220,31 @@ def _count_of(values: DataFrame, to_delete: DataFrame, group: FeatureGroup) -> i
 
 
 def _clean(scope: Scope, old: _ExpiredRows) -> RetentionResult:
-    if not old.rows_to_delete:
-        return old.result(0, None, dry_run=False)
-    values = scope.table(old.group).values
+    for _ in range(_MOST_TRIES):
+        if not old.rows_to_delete:
+            return old.result(0, None, dry_run=False)
+        deleted = _delete(scope, old)
+        if deleted is not None:
+            scope.step("cleanup.deleted")
+            return old.result(deleted, scope.table(old.group).values.version(), dry_run=False)
+        old = _old(scope, old.group, old.before)
+    raise TableBusyError(
+        f"table {scope.table(old.group).values}: others changed the files of old rows during each of {_MOST_TRIES} "
+        "tries to delete some of them; nothing was deleted. Try again"
+    )
+
+
+def _delete(scope: Scope, old: _ExpiredRows) -> int | None:
+    """Delete the rows, and return their number; None, and nothing is deleted, if their files are others by now.
+
+    Only these rows are deleted: a late row that another writer appends during the run stays.
+    """
+    table = scope.table(old.group)
+    if old.doomed is not None:
+        return old.rows_to_delete if table.delete_rows_locally(old.doomed) else None
     if old.to_delete is None:
-        deleted = scope.table(old.group).delete_before(scope.tenant_id, old.before)
-    else:
-        # Only these rows are deleted: a late row that another writer appends during the run stays.
-        inside = (F.col("target.tenant_id") == F.lit(scope.tenant_id)) & (
-            F.col("target.event_date") < date_literal(old.before)
-        )
-        deleted = values.delete_matched(old.to_delete, inside & same_identity(old.group, "target", "source"))
-    scope.step("cleanup.deleted")
-    return old.result(deleted, values.version(), dry_run=False)
+        return table.delete_before(scope.tenant_id, old.before)
+    inside = (F.col("target.tenant_id") == F.lit(scope.tenant_id)) & (
+        F.col("target.event_date") < date_literal(old.before)
+    )
+    return table.values.delete_matched(old.to_delete, inside & same_identity(old.group, "target", "source"))

@@ -13,10 +13,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import quote, unquote
 
 import deltalake
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, create_table_with_add_actions
+from numpy.typing import NDArray
 
 from featurestore.columnar.rows.file_layout import LIMITS, FileLimits
 from featurestore.errors import InvariantError, StorageError, TableBusyError
@@ -25,6 +27,7 @@ from featurestore.stores.delta.data_files import DataFile, partition_text, read_
 from featurestore.stores.delta.delta_log import DeltaLog, LogFile, checked, has_plain_files
 from featurestore.stores.delta.log import COMMIT, LogCommit, Transaction
 from featurestore.stores.delta.native_errors import is_unsupported, native_errors
+from featurestore.stores.delta.own_commits import CHANGES, UNENCODED, OwnCommit, adding, changing, removing
 from featurestore.stores.delta.which_rows import Where, arrow_condition, columns_of
 from featurestore.stores.writer_lock import WriterLock
 
@@ -38,8 +41,6 @@ _NO_PLAIN_WRITES = (
 )  # fmt: skip
 _NOT_PLAIN_COLUMNS = ("delta.invariants", "delta.generationExpression")
 _CONSTRAINTS = "delta.constraints."
-# The characters of paths that delta-rs does not encode in the log, besides letters and digits.
-_UNENCODED = "/!$&'()+,-.:;=@_~"
 _TYPE_WIDENING = "typeWidening"
 
 
@@ -84,6 +85,14 @@ class ChangedFile:
 
     path: str
     partition: Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
+class DoomedRows:
+    """Rows of one file that are to be deleted: the mask has a value for each of its rows, in their order."""
+
+    file: LogFile
+    mask: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -303,7 +312,7 @@ class NativeTable(DeltaLog):
         added, removed = list(added), list(removed)
         now = int(datetime.now(UTC).timestamp() * 1000)
         for file in removed:
-            if file.logged != quote(file.path, safe=_UNENCODED):
+            if file.logged != quote(file.path, safe=UNENCODED):
                 # The library encodes the path anew, and a file that is removed by another spelling stays.
                 raise StorageError(
                     f"table {self.path}: {file.logged}: its path has characters that Spark and delta-rs spell "
@@ -490,6 +499,40 @@ class NativeTable(DeltaLog):
         if files:
             self._commit(table, (), files, is_decided=True)
         return sum(file.rows for file in files)
+
+    @_writing
+    def delete_rows(self, doomed: Sequence[DoomedRows]) -> bool:
+        """Delete these rows in one commit, and write anew the files that keep others, in the same order.
+
+        Returns False, and deletes nothing, if others removed or rewrote one of the files meanwhile. The Change Data
+        Feed has the deleted rows alone.
+        """
+        table = self._open_to_write()
+        live = {file.path for file in self.files_of(table)}
+        if not all(rows.file.path in live for rows in doomed):
+            return False
+        schema, by = pa.schema(table.schema()), table.metadata().partition_columns
+        kept, changes, deleted = [], [], 0
+        for rows in doomed:
+            whole = self.read_data(rows.file, schema)
+            gone = whole.filter(pa.array(rows.mask))
+            deleted += gone.num_rows
+            kept += write_files(self.path, whole.filter(pa.array(~rows.mask)), by)
+            changes.append(gone.append_column("_change_type", pa.repeat("delete", gone.num_rows)))
+        # Where whole files go, the feed has their rows by themselves.
+        has_feed = bool(kept) and table.metadata().configuration.get("delta.enableChangeDataFeed") == "true"
+        told = (
+            [file for rows in changes for file in write_files(str(Path(self.path, CHANGES)), rows, by)]
+            if has_feed
+            else []
+        )
+        metrics = {"numRemovedFiles": len(doomed), "numFiles": len(kept), "numDeletedRows": deleted,
+                   "numOutputRows": sum(file.rows for file in kept), "numAddedChangeFiles": len(told)}  # fmt: skip
+        actions = [*(removing(rows.file) for rows in doomed), *map(adding, kept), *map(changing, told)]
+        commit = OwnCommit("DELETE", {}, metrics, actions)
+        if not commit.is_made(Path(self.path, "_delta_log"), int(table.version()) + 1):
+            raise CommitFailedError("another writer committed first")
+        return True
 
     def _rewrite(self, where: Where, changed: Callable[[pa.Table], pa.Table | None], added: pa.Table | None) -> None:
         """Write anew the files with rows that pass ``where``: with what ``changed`` makes of these rows."""

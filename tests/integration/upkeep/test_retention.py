@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from pyspark.sql import SparkSession
 
-from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore
+from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, OfflineStore, Settings
 from featurestore.errors import InvalidArgumentError, NotFoundError, RebuildError
 from featurestore.operations.context import Scope
 from featurestore.operations.upkeep.retain import _clean, _old
@@ -153,6 +157,65 @@ def test_rows_that_reads_after_the_cut_need_are_kept_and_all_answers_with_them(
     assert answers() == before
     assert days(feature_store, KEPT, "acme").count(("bob", 0.9)) == 0
     assert [result.deleted_rows for result in store.cleanup(groups=["kept", "whole"])] == [0, 0]
+
+
+def test_without_spark_the_same_rows_go_as_by_it(
+    spark: SparkSession, open_feature_store: OpenFeatureStore, clock: Clock, tmp_path: Path
+) -> None:
+    fs = open_feature_store(clock)
+    fs.apply([KEPT, WHOLE])
+    for group in ("kept", "whole"):
+        fs.tenant("acme").write_batch(
+            group,
+            [
+                row("ann", 5, a=1, b=1),
+                row("ann", 5.5, a=2, b=2),
+                row("ann", 6, a=3),
+                row("bob", 5, a=1),
+                row("bob", 5, a=2),
+                row("bob", 7, a=3),
+                row("bob", 22, a=4),
+                row("cid", 8, a=9, b=9),
+                row("cid", 9, a=9, b=9),
+            ],
+        )
+        fs.tenant("other").write_batch(group, [row("ann", 5, a=1, b=1), row("ann", 5.5, a=2, b=2)])
+    copy = shutil.copytree(fs.settings.warehouse, tmp_path / "copy")
+    by_spark = FeatureStore.open(Settings(warehouse=str(copy), small_tables="spark"), spark=spark, clock=clock)
+
+    def cleaned(fs: FeatureStore) -> tuple[Any, ...]:
+        results = fs.tenant("acme").cleanup()
+        feeds = []
+        for group, result in zip((KEPT, WHOLE), results, strict=True):
+            assert result.table_version is not None
+            feed = fs._context.table(group).values.changes(result.table_version, result.table_version)
+            feeds.append(Counter(map(tuple, feed.drop("_commit_version", "_commit_timestamp").collect())))
+        return list(results), feeds
+
+    results, feeds = cleaned(fs)
+    assert (results, feeds) == cleaned(by_spark)
+
+    assert [(result.deleted_rows, result.kept_latest) for result in results] == [(4, 4), (5, 3)]
+    assert [(feed.total(), {change[-1] for change in feed}) for feed in feeds] == [(4, {"delete"}), (5, {"delete"})]
+    copied = FeatureStore.open(Settings(warehouse=str(copy)))
+    for group in (KEPT, WHOLE):
+        for tenant in ("acme", "other"):
+            assert days(fs, group, tenant) == days(copied, group, tenant)
+
+
+def test_rows_whose_files_are_rewritten_meanwhile_are_judged_anew(feature_store: FeatureStore, clock: Clock) -> None:
+    busy = feature_store.tenant("busy")
+    for day in (3, 4, 3.5):
+        busy.write_batch("kept", [row("ann", day, a=1)])
+    judged = _old(busy._scope, KEPT, january(21).date())
+    assert judged.rows_to_delete == 2
+    assert [result.rewritten for result in busy.optimize(["kept"])] == [1]
+    busy.write_batch("kept", [row("ann", 4.5, a=2)])
+
+    done = _clean(busy._scope, judged)
+
+    assert (done.deleted_rows, done.kept_latest) == (3, 1)
+    assert days(feature_store, KEPT, "busy") == [("ann", 4.5)]
 
 
 def test_a_late_row_written_during_a_cleanup_stays(
