@@ -190,7 +190,6 @@ COMMANDS: list[tuple[list[str], int]] = [
     (["search", "stats:emb", "--vector", "[1, 0]"], 0),
     (["metrics", "FOLDER/acme.prom"], 0),
     (["cleanup", "--dry-run"], 0),
-    (["cleanup"], 0),
     (["optimize", "--dry-run"], 0),
     (["vacuum", "--dry-run"], 0),
     (["vacuum", "--older-than", "1s", "--force"], 0),
@@ -203,6 +202,7 @@ COMMANDS: list[tuple[list[str], int]] = [
     (["training-set", "export", "churn", "FOLDER/exported", "--format", "jsonl"], 0),
     (["fine-tuning", "stats:score", "--spine", "FOLDER/spine.parquet", *TUNING, "--template", "{{ score }}"], 0),
     (["training-set", "delete", "churn", "--version", "1"], 0),
+    (["cleanup"], 0),
     (["catalog", "build", "FOLDER/site"], 0),
     (["doctor"], 16),
 ]
