@@ -20,7 +20,7 @@ import pytest
 from deltalake.exceptions import CommitFailedError
 
 from featurestore.columnar.rows.file_statistics import FileStatistics
-from featurestore.errors import FeatureStoreError, NotFoundError, StorageError, TableBusyError
+from featurestore.errors import FeatureStoreError, InvariantError, NotFoundError, StorageError, TableBusyError
 from featurestore.stores.delta import native_table as native_table_module
 from featurestore.stores.delta import small_table
 from featurestore.stores.delta.data_files import write_files
@@ -705,6 +705,40 @@ def test_files_that_a_vacuum_removed_are_not_committed(table: NativeTable) -> No
     Path(table.path, files[0].path).unlink()
     assert not table.append_files(files, ground)
     assert contents(table) == []
+
+
+def test_files_are_exchanged_for_one_with_their_rows(table: NativeTable) -> None:
+    table.append(rows(("acme", "a", 1)))
+    table.append(rows(("acme", "b", 2)))
+    ground, before = table.write_ground(), table.snapshot().files
+    files = write_files(table.path, rows(("acme", "a", 1), ("acme", "b", 2)), ["tenant"])
+
+    assert table.exchange_files(files, before, ground)
+
+    assert contents(table) == [("acme", "a", 1), ("acme", "b", 2)]
+    assert [file.path for file in table.snapshot().files] == [file.path for file in files]
+
+
+def test_files_that_another_rewrote_meanwhile_are_not_exchanged(table: NativeTable) -> None:
+    table.append(rows(("acme", "a", 1)))
+    ground, before = table.write_ground(), table.snapshot().files
+    files = write_files(table.path, rows(("acme", "a", 1)), ["tenant"])
+    table.update(equal(key="a"), {"n": 2})
+
+    assert not table.exchange_files(files, before, ground)
+
+    assert contents(table) == [("acme", "a", 2)]
+    assert not Path(table.path, files[0].path).exists()
+
+
+def test_files_with_more_rows_or_fewer_are_never_exchanged(table: NativeTable) -> None:
+    table.append(rows(("acme", "a", 1)))
+    ground, before = table.write_ground(), table.snapshot().files
+    for written in (rows(("acme", "a", 1), ("acme", "b", 2)), rows(("acme", "a", 1)).slice(1)):
+        files = write_files(table.path, written, ["tenant"])
+        with pytest.raises(InvariantError, match="do not have as many rows"):
+            table.exchange_files(files, before, ground)
+    assert contents(table) == [("acme", "a", 1)]
 
 
 def test_an_append_that_began_before_a_change_of_metadata_begins_again(table: NativeTable) -> None:
