@@ -1,4 +1,4 @@
-"""Benchmark writes of vectors to PostgreSQL: a sync from the group's table, and plain ways to write the same rows."""
+"""Benchmark writes of vectors to PostgreSQL: a sync, by whichever way the store chooses, and plain ways."""
 
 from __future__ import annotations
 
