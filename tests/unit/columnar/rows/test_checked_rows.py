@@ -12,6 +12,7 @@ from featurestore import Entity, Feature, FeatureGroup
 from featurestore.columnar.rows.checked_rows import check_local_rows
 from featurestore.columnar.rows.local_rows import arrow_from_dicts, arrow_from_pandas, arrow_from_table
 from featurestore.columnar.rows.names import FAULTS, ROW
+from featurestore.columnar.rows.reasons_of_rows import Reasons
 from featurestore.columnar.spark_names import spark_name
 from featurestore.errors import SchemaError
 from featurestore.kinds.arrow_columns.reading import UndecidedError
@@ -233,3 +234,13 @@ def test_types_by_the_names_of_spark(kind: pa.DataType, name: str) -> None:
 def test_types_that_only_spark_can_judge(kind: pa.DataType) -> None:
     with pytest.raises(UndecidedError):
         spark_name(kind)
+
+
+def test_a_reason_counts_once_on_a_row_in_the_order_in_which_reasons_were_found() -> None:
+    reasons = Reasons(3)
+    reasons.add(np.array([False, True, True]), "late")
+    reasons.add_texts(np.array([2, 1, 2]), pa.array(["odd", "late", "odd"]))
+    reasons.add(np.array([False, False, True]), "late")
+
+    assert reasons.is_faulty().tolist() == [False, True, True]
+    assert reasons.column().to_pylist() == [[], ["late"], ["late", "odd"]]
