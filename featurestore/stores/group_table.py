@@ -460,9 +460,7 @@ class GroupTable:
         snapshot = None if self.values.native is None else self._snapshot(tenant_id, version)
         if snapshot is None:
             return False
-        held = sum(max(file.bytes, file.rows * row_bytes) for file in snapshot.files)
-        most_rows = min(most_rows, _MOST_LOCAL_ROWS)
-        return held <= _MOST_LOCAL_BYTES and sum(file.rows for file in snapshot.files) <= most_rows
+        return _are_few(snapshot.files, _MOST_LOCAL_BYTES, min(most_rows, _MOST_LOCAL_ROWS), row_bytes)
 
     def changed_keys(self, tenant_id: str, after: int, up_to: int) -> pa.Table:
         """Return the distinct keys of the tenant's rows in the Change Data Feed of the versions ``after < v <= up_to``.
@@ -575,8 +573,10 @@ class GroupTable:
         self.rejected.add_columns([field for field in REJECTED if field.name not in stored])
 
 
-def _are_few(files: Sequence[LogFile], most_bytes: int) -> bool:
-    return sum(file.bytes for file in files) <= most_bytes and sum(file.rows for file in files) <= _MOST_LOCAL_ROWS
+def _are_few(files: Sequence[LogFile], most_bytes: int, most_rows: int = _MOST_LOCAL_ROWS, row_bytes: int = 0) -> bool:
+    """``row_bytes``: what a row takes in memory, if files may compress it."""
+    held = sum(max(file.bytes, file.rows * row_bytes) for file in files)
+    return held <= most_bytes and sum(file.rows for file in files) <= most_rows
 
 
 def _native(table: DeltaTable) -> NativeTable:

@@ -126,14 +126,15 @@ class CountedRows:
 def _numbers(label: pa.Array) -> NDArray[np.float64] | None:
     """The label's values, 0 for null; None if it is neither boolean nor a number."""
     kind = label.type
-    if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or _is_decimal(kind)):
+    if not (
+        pa.types.is_boolean(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+    ):
         return None
     numbers: NDArray[np.float64] = as_numpy(label.cast(pa.float64()).fill_null(0.0))
     return numbers
-
-
-def _is_decimal(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_decimal(kind))
 
 
 def _percentiles(parts: Sequence[NDArray[np.int64]]) -> Ages | None:

@@ -14,9 +14,11 @@ from featurestore.columnar.values.latest_order import (
     EVENT,
     Nulls,
     is_valid,
+    last_of_runs,
     last_valid,
     latest_last,
     micros,
+    starts_of_runs,
     with_companions,
 )
 
@@ -31,9 +33,9 @@ def latest_values(rows: pa.Table, keys: Sequence[str], features: Sequence[str], 
     """
     entities = tuple_ranks([rows.column(key) for key in keys])
     order = latest_last(rows, entities, features)
-    starts = _starts(entities[order], micros(rows, EVENT)[order])
+    starts = starts_of_runs(entities[order], micros(rows, EVENT)[order])
     if nulls == "keep":
-        last = order[np.append(starts[1:], len(order)) - 1] if len(starts) else starts
+        last = last_of_runs(order, starts)
         return _taken(rows, keys, last, dict.fromkeys(features, last))
     lasts = {name: last_valid(is_valid(rows.column(name))[order], starts) for name in features}
     # Of rows with the same event timestamp, a later one in this order was not created earlier.
@@ -41,15 +43,6 @@ def latest_values(rows: pa.Table, keys: Sequence[str], features: Sequence[str], 
     present = newest >= 0
     positions = {name: np.where(last >= 0, order[last], -1)[present] for name, last in lasts.items()}
     return _taken(rows, keys, order[newest[present]], positions)
-
-
-def _starts(*sorted_columns: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The position of the first row of each run of rows that are equal in all columns."""
-    differs = np.zeros(max(len(sorted_columns[0]) - 1, 0), bool)
-    for column in sorted_columns:
-        differs |= column[1:] != column[:-1]
-    starts = np.flatnonzero(differs) + 1
-    return np.insert(starts, 0, 0) if len(sorted_columns[0]) else starts
 
 
 def _taken(

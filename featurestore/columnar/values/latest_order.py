@@ -76,6 +76,20 @@ def _ordered(element: Any) -> tuple[bool, Any]:
     return (element is not None, element.encode() if isinstance(element, str) else (element or 0))
 
 
+def starts_of_runs(*sorted_columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The position of the first row of each run of rows that are equal in all columns."""
+    differs = np.zeros(max(len(sorted_columns[0]) - 1, 0), bool)
+    for column in sorted_columns:
+        differs |= column[1:] != column[:-1]
+    starts = np.flatnonzero(differs) + 1
+    return np.insert(starts, 0, 0) if len(sorted_columns[0]) else starts
+
+
+def last_of_runs(order: NDArray[np.int64], starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The last row of each run of the ordered rows."""
+    return order[np.append(starts[1:], len(order)) - 1] if len(starts) else starts
+
+
 def last_valid(valid: NDArray[np.bool_], starts: NDArray[np.int64]) -> NDArray[np.int64]:
     """For each run of rows, which begin at ``starts``, the position of its last valid row; -1 if it has none."""
     if not len(starts):

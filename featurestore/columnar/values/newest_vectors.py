@@ -17,8 +17,10 @@ from featurestore.columnar.values.latest_order import (
     EVENT,
     Nulls,
     is_valid,
+    last_of_runs,
     last_valid,
     latest_last,
+    starts_of_runs,
 )
 
 # The name of a feature begins with a letter, so no feature has one of these names.
@@ -51,9 +53,9 @@ def newest_vectors(rows: pa.Table, columns: VectorColumns, times: Mapping[str, s
     """
     entities = tuple_ranks([rows.column(key) for key in columns.keys])
     order = latest_last(rows, entities, columns.features)
-    starts = np.flatnonzero(np.diff(entities[order], prepend=-1))
+    starts = starts_of_runs(entities[order])
     if columns.nulls == "keep":
-        newest = order[np.append(starts[1:], len(order)) - 1] if len(starts) else starts
+        newest = last_of_runs(order, starts)
         newest = newest[_has_direction(rows.column(columns.vector), newest)]
         return _taken(rows, columns, times, newest, dict.fromkeys(columns.others, newest))
     newest = _last_of_each_model(rows, columns, entities, order)

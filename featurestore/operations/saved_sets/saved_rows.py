@@ -25,6 +25,7 @@ from featurestore.kinds.arrow_columns.reading import UndecidedError
 from featurestore.late_spark import Column, DataFrame, F, StructType, T
 from featurestore.operations.context import Context
 from featurestore.stores.arrow import is_scalar
+from featurestore.stores.delta.delta_log import LogFile
 from featurestore.stores.training_sets.local_rows import LocalRows
 from featurestore.stores.training_sets.manifests import Manifest
 
@@ -58,6 +59,11 @@ class SavedRows(ABC):
     @abstractmethod
     def profile(self) -> SetProfile:
         """What a report shows of the rows; without an event timestamp column (``events``) its features have no ages."""
+
+    @property
+    def part_column(self) -> str | None:
+        """The column of the parts; None for a set that is not split."""
+        return SPLIT if SPLIT in self.manifest.columns else None
 
     @property
     def events(self) -> list[str]:
@@ -167,8 +173,9 @@ class SparkSavedRows(SavedRows):
 
     def profile(self) -> SetProfile:
         manifest, rows = self.manifest, self._timed.where(is_inside(self.split))
-        part = SPLIT if SPLIT in manifest.columns else None
-        return profile_rows(rows, self.instants, manifest.feature_columns, self.events, manifest.label, part)
+        return profile_rows(
+            rows, self.instants, manifest.feature_columns, self.events, manifest.label, self.part_column
+        )
 
     def in_order(self) -> Iterator[tuple[str, pa.ChunkedArray]]:
         every = [column(name) for name in self._rows.columns]
@@ -200,16 +207,14 @@ class LocalSavedRows(SavedRows):
             piece = self._rows.read(file, self._deciding)
             inside = self._inside(piece)
             counts.add_times(self._instants(piece), inside)
-            for first in range(0, len(names), _COLUMNS_AT_ONCE):
-                columns = self._rows.read(file, names[first : first + _COLUMNS_AT_ONCE])
-                for name in columns.column_names:
-                    counts.add_column(name, columns.column(name), inside)
+            for name, values in self._columns(file, names):
+                counts.add_column(name, values, inside)
         return counts
 
     def profile(self) -> SetProfile:
         manifest, features = self.manifest, self.manifest.feature_columns
         counted = CountedRows(features, self.events)
-        part, label = SPLIT if SPLIT in manifest.columns else None, manifest.label
+        part, label = self.part_column, manifest.label
         names = dict.fromkeys(name for name in (*self._deciding, part, label, *self.events) if name is not None)
         for file in self._rows.files:
             piece = self._rows.read(file, list(names))
@@ -221,10 +226,8 @@ class LocalSavedRows(SavedRows):
                 None if label is None else piece.column(label),
                 {name: piece.column(name) for name in self.events},
             )
-            for first in range(0, len(features), _COLUMNS_AT_ONCE):
-                columns = self._rows.read(file, features[first : first + _COLUMNS_AT_ONCE]).filter(inside)
-                for name in columns.column_names:
-                    counted.add_feature(name, columns.column(name))
+            for name, values in self._columns(file, features):
+                counted.add_feature(name, values.filter(inside))
         return counted.profile()
 
     def in_order(self) -> Iterator[tuple[str, pa.ChunkedArray]]:
@@ -234,6 +237,12 @@ class LocalSavedRows(SavedRows):
         for name in self.words:
             yield name, taken(rows.column(name), positions)
         yield self.instants, pa.chunked_array([taken(instants, positions)])
+
+    def _columns(self, file: LogFile, names: Sequence[str]) -> Iterator[tuple[str, pa.ChunkedArray]]:
+        """A file's columns, of which a few are in memory at once."""
+        for first in range(0, len(names), _COLUMNS_AT_ONCE):
+            columns = self._rows.read(file, names[first : first + _COLUMNS_AT_ONCE])
+            yield from zip(columns.column_names, columns.columns, strict=True)
 
     @property
     def _deciding(self) -> list[str]:

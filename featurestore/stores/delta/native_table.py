@@ -372,7 +372,7 @@ class NativeTable(DeltaLog):
         parts: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = {}
         for version in range(after + 1, up_to + 1):
             try:
-                actions = self._actions(version)
+                actions = self.actions(version)
             except FileNotFoundError:
                 return None
             for action in actions:
@@ -394,7 +394,7 @@ class NativeTable(DeltaLog):
         is_recorded = self._records_changes(dict(self.open(after + 1).metadata().configuration))
         files: list[ChangedFile] = []
         for version in range(after + 1, up_to + 1):
-            actions = self._actions(version)
+            actions = self.actions(version)
             for metadata in (action["metaData"] for action in actions if "metaData" in action):
                 is_recorded = self._records_changes(metadata.get("configuration") or {})
             if not is_recorded:
@@ -420,7 +420,7 @@ class NativeTable(DeltaLog):
                 )
             yield ChangedFile(unquote(file["path"]), file["partitionValues"])
 
-    def _actions(self, version: int) -> list[dict[str, Any]]:
+    def actions(self, version: int) -> list[dict[str, Any]]:
         """What a commit did; raises FileNotFoundError if the log no longer has it."""
         text = Path(self.path, "_delta_log", f"{version:020}.json").read_text(encoding="utf-8")
         # Texts may hold what ``splitlines`` takes for the end of a line.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -75,7 +74,7 @@ def _needed(native: NativeTable, table: deltalake.DeltaTable, before: int) -> It
     live: list[str] = pa.table(table.get_add_actions(flatten=True)).column("path").to_pylist()
     later = (
         removal["path"]
-        for removal in _removals(Path(native.path, "_delta_log"), int(table.version()))
+        for removal in _removals(native, int(table.version()))
         if (removal.get("deletionTimestamp") or 0) * 1000 >= before
     )
     for path in (*live, *later):
@@ -87,14 +86,15 @@ def _needed(native: NativeTable, table: deltalake.DeltaTable, before: int) -> It
         yield path
 
 
-def _removals(log: Path, version: int) -> Iterator[Mapping[str, Any]]:
+def _removals(native: NativeTable, version: int) -> Iterator[Mapping[str, Any]]:
     """The removed files that a version's log still names: those in its last checkpoint, and in the commits after it."""
+    log = Path(native.path, "_delta_log")
     names = [match for file in log.iterdir() if (match := _CHECKPOINT.fullmatch(file.name))]
     newest = max((int(match[1]) for match in names if int(match[1]) <= version), default=-1)
     if newest >= 0:
         yield from _in_checkpoint(log / f"{newest:020}.checkpoint.parquet")
     for number in range(newest + 1, version + 1):
-        yield from _in_commit(log / f"{number:020}.json")
+        yield from _in_commit(native, number)
 
 
 def _in_checkpoint(checkpoint: Path) -> Iterator[Mapping[str, Any]]:
@@ -108,18 +108,15 @@ def _in_checkpoint(checkpoint: Path) -> Iterator[Mapping[str, Any]]:
     yield from map(_plain, removals.filter(removals.is_valid()).to_pylist())
 
 
-def _in_commit(commit: Path) -> Iterator[Mapping[str, Any]]:
+def _in_commit(native: NativeTable, version: int) -> Iterator[Mapping[str, Any]]:
     try:
-        text = commit.read_text(encoding="utf-8")
+        actions = native.actions(version)
     except FileNotFoundError as error:
         raise UnsupportedTableError(
-            f"table {commit.parent.parent}: {commit.name} is gone, and the table's last checkpoint is of a kind that "
+            f"table {native.path}: {version:020}.json is gone, and the table's last checkpoint is of a kind that "
             "only Spark's vacuum reads"
         ) from error
-    # Texts may hold what ``splitlines`` takes for the end of a line.
-    for line in text.split("\n"):
-        if '"remove"' in line and (removal := json.loads(line).get("remove")) is not None:
-            yield _plain(removal)
+    yield from (_plain(action["remove"]) for action in actions if "remove" in action)
 
 
 def _plain(removal: Mapping[str, Any]) -> Mapping[str, Any]:
