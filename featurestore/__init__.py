@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from featurestore.config import Settings
     from featurestore.data_loader import FeatureDataLoader
     from featurestore.definitions.entity import Entity
+    from featurestore.definitions.events import Events
     from featurestore.definitions.feature import Feature
     from featurestore.definitions.feature_group import DriftThresholds, Expectations, FeatureGroup
     from featurestore.definitions.finding import Finding, Findings
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from featurestore.definitions.values.time_window import TimeWindow
     from featurestore.definitions.values.types import FeatureType
     from featurestore.definitions.vector_index import VectorIndex
+    from featurestore.definitions.window_aggregate import WindowAggregate
     from featurestore.feature_store import FeatureStore
     from featurestore.frames.statistics.drift import FeatureDrift
     from featurestore.frames.statistics.feature_statistics import Distribution, FeatureStatistics
@@ -80,6 +82,7 @@ _HOME = {
     "EntitySplit": "featurestore.definitions.training_set",
     "ErasedTable": "featurestore.operations.erasure.erasing",
     "ErasureCertificate": "featurestore.operations.erasure.erase",
+    "Events": "featurestore.definitions.events",
     "Expectations": "featurestore.definitions.feature_group",
     "ExportedFolder": "featurestore.operations.repeats.exports",
     "Feature": "featurestore.definitions.feature",
@@ -127,6 +130,7 @@ _HOME = {
     "Transformation": "featurestore.definitions.transformation",
     "VacuumResult": "featurestore.operations.upkeep.vacuum",
     "VectorIndex": "featurestore.definitions.vector_index",
+    "WindowAggregate": "featurestore.definitions.window_aggregate",
     "WriteResult": "featurestore.operations.writing.ingest",
 }
 
@@ -146,6 +150,7 @@ __all__ = [
     "EntitySplit",
     "ErasedTable",
     "ErasureCertificate",
+    "Events",
     "Expectations",
     "ExportedFolder",
     "Feature",
@@ -193,6 +198,7 @@ __all__ = [
     "Transformation",
     "VacuumResult",
     "VectorIndex",
+    "WindowAggregate",
     "WriteResult",
     "__version__",
 ]

@@ -6,17 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from featurestore.arguments import checked
 from featurestore.definitions.base import Definition
 from featurestore.definitions.entity import Entity
+from featurestore.definitions.events import Events
 from featurestore.definitions.feature import Feature
 from featurestore.definitions.names import Name
 from featurestore.definitions.source import Source
 from featurestore.definitions.transformation import Transformation
 from featurestore.definitions.values.durations import Duration, format_duration
 from featurestore.definitions.vector_index import FILTER_TYPES
+from featurestore.definitions.window_aggregate import WindowAggregate, feature_of
 from featurestore.display.description import Display, Table
 from featurestore.display.displayed import Displayed
 from featurestore.errors import NotFoundError, nearest
@@ -73,13 +75,16 @@ class FeatureGroup(Displayed, Definition):
     - ``drift``: the thresholds above which a difference between two periods of a feature is drift.
     - ``version``: the major version; each version has its own table.
     - ``sources`` and ``transformation``: what ``materialize`` reads and runs.
+    - ``events``: what the group's windowed features (``WindowAggregate``) aggregate, for each example at its own time.
+    - ``every``: store the windowed features instead: ``materialize`` computes them at each multiple of this duration
+      since 1970, and reads take what is stored.
     """
 
     positional: ClassVar[tuple[str, ...]] = ("name", "entity")
 
     name: Name
     entity: Entity
-    features: tuple[Feature, ...] = Field(min_length=1)
+    features: tuple[Annotated[SerializeAsAny[Feature], BeforeValidator(feature_of)], ...] = Field(min_length=1)
     version: int = Field(default=1, ge=1, le=9999)
     description: str = ""
     owner: str = ""
@@ -93,6 +98,8 @@ class FeatureGroup(Displayed, Definition):
     drift: DriftThresholds = USUAL_DRIFT
     sources: dict[Name, Source] = {}
     transformation: Annotated[Transformation | None, BeforeValidator(Transformation.of)] = None
+    events: Events | None = None
+    every: Duration | None = None
 
     if TYPE_CHECKING:
 
@@ -115,7 +122,17 @@ class FeatureGroup(Displayed, Definition):
             drift: DriftThresholds | Mapping[str, float] = USUAL_DRIFT,
             sources: Mapping[str, Source] = {},
             transformation: Transformation | str | Callable[..., Any] | None = None,
+            events: Events | None = None,
+            every: timedelta | str | None = None,
         ) -> None: ...
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nulls_of_windows_are_values(cls, fields: Any) -> Any:
+        """The fields with ``nulls: keep`` for a group of events: a window without an event has null as its value."""
+        if isinstance(fields, Mapping) and fields.get("events") is not None:
+            return {"nulls": "keep", **fields}
+        return fields
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
@@ -129,6 +146,29 @@ class FeatureGroup(Displayed, Definition):
             raise ValueError(f"expect.max_null_share names {unknown}, which are not features of the group")
         if self.sources and self.transformation is None:
             raise ValueError("'sources' are declared, but no 'transformation' reads them")
+        return self
+
+    @model_validator(mode="after")
+    def _windows_have_events(self) -> Self:
+        windowed = [feature.name for feature in self.features if isinstance(feature, WindowAggregate)]
+        if self.events is None:
+            if windowed:
+                raise ValueError(f"features {windowed} aggregate events; say where these are with events=Events(...)")
+            if self.every is not None:
+                raise ValueError("'every' is the schedule of windowed features, and the group has no events; remove it")
+            return self
+        stored = [name for name in self.feature_names if name not in windowed]
+        if stored:
+            raise ValueError(
+                f"features {stored} are not aggregates of the group's events; give them a function, or a group of "
+                "their own"
+            )
+        _refuse(self, ("sources", "transformation", "ttl"), "a group of events computes its values by its windows")
+        if self.nulls != "keep":
+            raise ValueError("nulls: a window without an event has null as its value; write 'keep', or leave it out")
+        if self.every is None:
+            settings = ("retention", "keep_latest", "expect", "partition_by")
+            _refuse(self, settings, "without 'every', no value of a group of events is stored")
         return self
 
     @model_validator(mode="after")
@@ -151,8 +191,23 @@ class FeatureGroup(Displayed, Definition):
 
     @property
     def upstream(self) -> list[str]:
-        """The groups that its transformation reads."""
-        return sorted({source.group for source in self.sources.values() if source.group is not None})
+        """The groups that its transformation reads, or that have its events."""
+        return sorted({source.group for source in self.all_sources if source.group is not None})
+
+    @property
+    def all_sources(self) -> tuple[Source, ...]:
+        """What its transformation reads, and where its events are."""
+        return (*self.sources.values(), *([] if self.events is None else [self.events.source]))
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether its values are computed from events for each example, and none are stored."""
+        return self.events is not None and self.every is None
+
+    @property
+    def is_materialized(self) -> bool:
+        """Whether ``materialize`` writes its values."""
+        return self.transformation is not None or self.every is not None
 
     @property
     def feature_names(self) -> list[str]:
@@ -175,7 +230,8 @@ class FeatureGroup(Displayed, Definition):
             "nulls": self.nulls,
             "partition by": self.partition_by,
             "retention": _duration_text(self.retention) + (", but each entity's last row" if self.keep_latest else ""),
-            "sources": ", ".join(self.sources) or "none: rows are written",
+            "sources": self._sources_text(),
+            "every": "" if self.every is None else format_duration(self.every),
             "owner": self.owner,
             "tags": ", ".join(self.tags),
         }
@@ -188,6 +244,12 @@ class FeatureGroup(Displayed, Definition):
             facts=tuple((name, fact) for name, fact in facts.items() if fact),
             tables=(Table(("feature", "type", "rules", "description"), tuple(features)),),
         )
+
+    def _sources_text(self) -> str:
+        if self.events is not None:
+            source = self.events.source
+            return f"events of {source.path or source.table or source.group}"
+        return ", ".join(self.sources) or "none: rows are written"
 
     def __repr__(self) -> str:
         return f"FeatureGroup({self.name!r}, version={self.version}, features={self.feature_names})"
@@ -213,6 +275,14 @@ def describe_groups(groups: Sequence[FeatureGroup]) -> Display:
         for group in groups
     ]
     return Display(tables=(Table(columns, tuple(rows)),))
+
+
+def _refuse(group: FeatureGroup, settings: Sequence[str], why: str) -> None:
+    """Raise ValueError if any of these settings of the group is given."""
+    fields = type(group).model_fields
+    given = [name for name in settings if getattr(group, name) != fields[name].get_default()]
+    if given:
+        raise ValueError(f"{why}; remove {given}")
 
 
 def _duration_text(duration: timedelta | None) -> str:

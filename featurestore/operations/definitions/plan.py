@@ -113,7 +113,7 @@ def make_plan(definitions: Definitions, state: RegistryState) -> Plan:
 def _check_upstream(definitions: Definitions, state: RegistryState) -> None:
     groups = {group.name: group for group in (*state.feature_groups(), *definitions.feature_groups)}
     readers: list[tuple[str, Iterable[Source]]] = [
-        (f"feature group {group.name!r}", group.sources.values()) for group in definitions.feature_groups
+        (f"feature group {group.name!r}", group.all_sources) for group in definitions.feature_groups
     ]
     readers += [(f"training set {each.name!r}", each.spine.sources.values()) for each in definitions.training_sets]
     for reader, sources in readers:
@@ -121,6 +121,11 @@ def _check_upstream(definitions: Definitions, state: RegistryState) -> None:
             if source.group is not None and source.group not in groups:
                 raise DefinitionError(
                     f"{reader} reads group {source.group!r}, which does not exist. {nearest(source.group, groups)}"
+                )
+            if source.group is not None and groups[source.group].is_computed:
+                raise DefinitionError(
+                    f"{reader} reads group {source.group!r}, which stores no values: they are computed from events for "
+                    "each example; give it every= to store them"
                 )
     in_order(groups.values())
 

@@ -19,6 +19,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "DriftThresholds": {},
     "Entity": {"name": "user", "join_keys": {"user_id": "string"}},
     "EntitySplit": {"test": 0.2},
+    "Events": {"source": ORDERS},
     "Expectations": {},
     "Feature": {"name": "score", "type": "double"},
     "FeatureGroup": {"name": "stats", "entity": USER, "features": [Feature("score", "double")]},
@@ -36,6 +37,7 @@ CALLS: dict[str, dict[str, Any]] = {
     },
     "Transformation": {"sql": "SELECT 1"},
     "VectorIndex": {},
+    "WindowAggregate": {"name": "orders_7d", "function": "count"},
 }
 DEFINITIONS = [
     kind
