@@ -20,7 +20,7 @@ from featurestore.late_pandas import is_missing_in_pandas
 
 HEAVY = ("pyspark", "py4j", "delta", "pandas", "matplotlib", "psycopg")
 # Of other packages, what only some commands and calls need.
-ALSO_NOT_IN_THE_STORE = ("jinja2", "sqlglot", "prometheus_client", "tenacity", "structlog")
+ALSO_NOT_IN_THE_STORE = ("jinja2", "sqlglot", "duckdb", "prometheus_client", "tenacity", "structlog")
 # The demonstration and the reports draw and compute when they run, and nobody imports them for anything else.
 ALL_MODULES = """
 import importlib, pkgutil, featurestore

