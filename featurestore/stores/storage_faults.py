@@ -19,6 +19,8 @@ _NO_FILE = (
 _DAMAGED = "the file is damaged; put a copy in its place, or remove its rows"
 _LOST = "an entry of the table's log is lost; put back a copy of it"
 _LOG_DAMAGED = "the table's log is damaged, or a part of it is lost; put back a copy of it"
+# Causes in Python's tasks -> what to do about a file.
+_OF_CAUSES = {"FileNotFoundError": _NO_FILE, "ChangedFileError": "run it again when the file's writer is done"}
 # Conditions of Spark and Delta -> what to do.
 _CONDITIONS = {
     "MALFORMED_RECORD_IN_PARSING": "a row of the file has more or fewer cells than its header, or cannot be read; mend "
@@ -72,7 +74,7 @@ def _message(error: BaseException, table: str | None) -> str | None:
         if known in text:
             return f"{_line_with(text, known)}: {advice_of(known)}"
     if unreadable := _UNREADABLE.search(text):
-        of_file = _NO_FILE if unreadable[2] == FileNotFoundError.__name__ else _DAMAGED
+        of_file = _OF_CAUSES.get(unreadable[2], _DAMAGED)
         return f"{unreadable[1]}: {advice_of(unreadable[1]) or of_file}"
     names = conditions(error)
     for known, advice in _CONDITIONS.items():

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 
+from featurestore.errors import StorageError
 from featurestore.stores.delta.native_errors import native_errors
-from featurestore.stores.value_files.parquet import UnreadableFileError
+from featurestore.stores.value_files.parquet import ChangedFileError, UnreadableFileError
+
+RUN_AGAIN = "run it again when its writer is done"
 
 
 @contextmanager
@@ -17,6 +20,8 @@ def value_file_errors(*tables: str) -> Iterator[None]:
         yield
     except UnreadableFileError as error:
         file = PurePath(error.path)
+        if isinstance(error.cause, ChangedFileError):
+            raise StorageError(f"{error.path}: {error.cause}; {RUN_AGAIN}") from error
         table = next(each for each in tables if file.is_relative_to(each))
         with native_errors(table, str(file.relative_to(table))):
             raise error.cause from error

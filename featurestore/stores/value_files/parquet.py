@@ -30,6 +30,10 @@ class UnreadableFileError(Exception):
         return f"{self.path}: {type(self.cause).__name__}: {self.cause}"
 
 
+class ChangedFileError(OSError):
+    """A file of a user's is no longer what it was when it was listed."""
+
+
 @contextmanager
 def _reading(path: str) -> Iterator[None]:
     try:
