@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from featurestore.operations.fine_tuning.fine_tuning import FineTuningSet
     from featurestore.operations.jobs.backfill import BackfillResult, PlannedWindow
     from featurestore.operations.jobs.materialize import MaterializeResult
+    from featurestore.operations.one_entity.values_at import FeatureValue
     from featurestore.operations.reading.batch import BatchFeatures
-    from featurestore.operations.reading.values_at import FeatureValue
     from featurestore.operations.repeats.exports import ExportedFolder
     from featurestore.operations.saved_sets.diff import FeatureDiff, TrainingSetDiff
     from featurestore.operations.saved_sets.load import TrainingFrame, TrainingMatrix
@@ -93,7 +93,7 @@ _HOME = {
     "FeatureStatistics": "featurestore.frames.statistics.feature_statistics",
     "FeatureStore": "featurestore.feature_store",
     "FeatureType": "featurestore.definitions.values.types",
-    "FeatureValue": "featurestore.operations.reading.values_at",
+    "FeatureValue": "featurestore.operations.one_entity.values_at",
     "Finding": "featurestore.definitions.finding",
     "FineTuningFile": "featurestore.stores.training_sets.fine_tuning_sets",
     "Findings": "featurestore.definitions.finding",

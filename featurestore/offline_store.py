@@ -37,11 +37,11 @@ from featurestore.operations.jobs.backfill import (
 )
 from featurestore.operations.jobs.materialize import MaterializeResult, materialize
 from featurestore.operations.jobs.materialize_all import materialize_all
+from featurestore.operations.one_entity.values_at import FeatureValue, get_features_at_time
 from featurestore.operations.reading.aggregate import DEFAULT_PERCENTILE, AggregateRequest, aggregate_feature
 from featurestore.operations.reading.batch import BatchFeatures, BatchRequest, get_batch_features
 from featurestore.operations.reading.history import HistoryRequest, get_feature_history
 from featurestore.operations.reading.request import AsOfRequest, Features, Spine, parse_known_at, resolve
-from featurestore.operations.reading.values_at import FeatureValue, get_features_at_time
 from featurestore.operations.statistics.drift import Compared, DriftRequest, DriftResult, drift
 from featurestore.operations.statistics.metrics import write_metrics
 from featurestore.operations.statistics.profile import ProfiledGroup, ProfileResult, profile, profiled, statistics
@@ -112,7 +112,7 @@ class OfflineStore:
 
         See ``operations.writing.ingest.write_batch``.
         """
-        return write_batch(self._scope, self._scope.group(group), rows, batch_id=batch_id, on_invalid=on_invalid)
+        return write_batch(self._scope, self._scope.stored_group(group), rows, batch_id=batch_id, on_invalid=on_invalid)
 
     def ingest(
         self,
@@ -129,7 +129,12 @@ class OfflineStore:
         cannot be opened, and SchemaError for columns that the group does not have, and like ``write_batch``.
         """
         return ingest_file(
-            self._scope, self._scope.group(group), str(path), format=format, batch_id=batch_id, on_invalid=on_invalid
+            self._scope,
+            self._scope.stored_group(group),
+            str(path),
+            format=format,
+            batch_id=batch_id,
+            on_invalid=on_invalid,
         )
 
     def rejected(self, group: str, *, batch_id: str | None = None, to: To = "spark") -> Frame:
@@ -137,14 +142,14 @@ class OfflineStore:
 
         ``to``: a Spark DataFrame, a pandas DataFrame or an Arrow table.
         """
-        return rejected(self._scope, self._scope.group(group), batch_id, to)
+        return rejected(self._scope, self._scope.stored_group(group), batch_id, to)
 
     def retry_rejected(self, group: str, *, batch_id: str | None = None) -> WriteResult:
         """Write the rejected rows of a batch, or of the whole group, that the current rules allow; each row once.
 
         The others stay rejected; ``failed`` and ``errors`` count them. See ``operations.writing.retry_rejected``.
         """
-        return retry_rejected(self._scope, self._scope.group(group), batch_id)
+        return retry_rejected(self._scope, self._scope.stored_group(group), batch_id)
 
     def embed_texts(
         self,
@@ -431,11 +436,11 @@ class OfflineStore:
         One per feature, in the group's order; with ``by_date`` one per feature and date, oldest first. They are as of
         the last ``profile``, and empty before the first. Raises NotFoundError, InvalidArgumentError.
         """
-        return statistics(self._scope, self._scope.group(group), start=start, end=end, by_date=by_date)
+        return statistics(self._scope, self._scope.stored_group(group), start=start, end=end, by_date=by_date)
 
     def profiled(self, group: str, start: Any = None, end: Any = None) -> ProfiledGroup:
         """The same statistics, over all dates and by date together: the input of ``profile_report``."""
-        return profiled(self._scope, self._scope.group(group), start=start, end=end)
+        return profiled(self._scope, self._scope.stored_group(group), start=start, end=end)
 
     def drift(
         self,
@@ -459,7 +464,7 @@ class OfflineStore:
         DriftError. Raises NotFoundError (also for a side without rows), InvalidArgumentError.
         """
         request = DriftRequest(baseline=baseline, current=current, features=features, refresh=refresh)
-        return drift(self._scope, self._scope.group(group), request)
+        return drift(self._scope, self._scope.stored_group(group), request)
 
     def catalog(self) -> Catalog:
         """The definitions in force with this tenant's freshness, statistics, runs and saved training sets.
@@ -554,7 +559,7 @@ class OfflineStore:
         """
         window = argument_window(start, end, self._scope.settings.timestamp_zone)
         duration = argument_duration("lookback", lookback)
-        return materialize(self._scope, self._scope.group(group), window, rerun=rerun, lookback=duration)
+        return materialize(self._scope, self._scope.stored_group(group), window, rerun=rerun, lookback=duration)
 
     def materialize_all(
         self,
@@ -579,7 +584,7 @@ class OfflineStore:
     ) -> Listing[PlannedWindow]:
         """The windows that ``backfill`` would cut ``[start, end)`` into, oldest first, each with its state."""
         window = argument_window(start, end, self._scope.settings.timestamp_zone)
-        return plan_backfill(self._scope, self._scope.group(group), window, every)
+        return plan_backfill(self._scope, self._scope.stored_group(group), window, every)
 
     def backfill(
         self,
@@ -605,7 +610,7 @@ class OfflineStore:
             order=order,
             on_window_done=on_window_done,
         )
-        return backfill(self._scope, self._scope.group(group), request)
+        return backfill(self._scope, self._scope.stored_group(group), request)
 
     def cleanup(
         self, *, retention_days: int | None = None, dry_run: bool = False, groups: Sequence[str] | None = None

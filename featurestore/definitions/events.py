@@ -17,7 +17,8 @@ class Events(Definition):
     Grain: one event per row of ``source``, which is a Delta or Parquet table, or another feature group.
 
     - ``event_timestamp``: the source's column with the moment at which the event happened;
-    - ``created_timestamp``: its column with the moment at which the event was known; None: when it happened;
+    - ``created_timestamp``: its column with the moment at which the event was known; None, or null in a row: when it
+      happened;
     - ``event_id``: its column that identifies an event: of rows with one id, the one created last replaces the others.
       None, or an id of null: each row counts;
     - ``columns``: by join key, or by another name that the features use, the source's column, where it is another.

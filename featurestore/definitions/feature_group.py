@@ -200,6 +200,11 @@ class FeatureGroup(Displayed, Definition):
         return (*self.sources.values(), *([] if self.events is None else [self.events.source]))
 
     @property
+    def aggregates(self) -> tuple[WindowAggregate, ...]:
+        """Its windowed features."""
+        return tuple(feature for feature in self.features if isinstance(feature, WindowAggregate))
+
+    @property
     def is_computed(self) -> bool:
         """Whether its values are computed from events for each example, and none are stored."""
         return self.events is not None and self.every is None

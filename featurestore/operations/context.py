@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.errors import InvalidArgumentError
 from featurestore.hadoop_files import HadoopFiles
 from featurestore.late_spark import DataFrame, SparkSession, is_remote
 from featurestore.operations.progress import Progress
@@ -153,6 +154,16 @@ class Context:
             self.refresh()
         return self.state.feature_group(name, version)
 
+    def stored_group(self, name: str) -> FeatureGroup:
+        """The same, for reads and writes of stored values; raises InvalidArgumentError for a group without any."""
+        group = self.group(name)
+        if group.is_computed:
+            raise InvalidArgumentError(
+                f"feature group {name!r} stores no values: they are computed from its events for the moment that is "
+                "asked for. Ask get_point_in_time or get_features_at_time, or give the group every= to store values"
+            )
+        return group
+
     def _knows(self, name: str) -> bool:
         return any(kind == "feature_group" and known == name for kind, known, _ in self.state.entries)
 
@@ -218,6 +229,10 @@ class Scope:
     def group(self, name: str, version: int | None = None) -> FeatureGroup:
         """The current definition of the group; raises NotFoundError with the nearest names."""
         return self.context.group(name, version)
+
+    def stored_group(self, name: str) -> FeatureGroup:
+        """The same, for reads and writes of stored values; raises InvalidArgumentError for a group without any."""
+        return self.context.stored_group(name)
 
     def table(self, group: FeatureGroup) -> GroupTable:
         return self.context.table(group)

@@ -12,7 +12,7 @@ from featurestore.columnar.values.batch import in_time, joined, of_entities
 from featurestore.columnar.values.corrections import latest_values
 from featurestore.columnar.values.history import history
 from featurestore.columnar.values.values_at import ValueAt, values_at
-from featurestore.operations.reading.values_at import FeatureValue
+from featurestore.operations.one_entity.values_at import FeatureValue
 from tests.conftest import Clock, OpenFeatureStore
 
 UTC_MICROS = pa.timestamp("us", tz="UTC")

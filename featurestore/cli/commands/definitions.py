@@ -10,7 +10,7 @@ import yaml
 from rich.text import Text
 
 from featurestore.cli.invocation import Invocation
-from featurestore.definitions.yaml_files import load_definitions
+from featurestore.definitions.sets.yaml_files import load_definitions
 
 if TYPE_CHECKING:
     from featurestore.definitions.feature_group import FeatureGroup

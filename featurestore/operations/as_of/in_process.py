@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -21,8 +21,9 @@ from featurestore.frames.as_of.spine import SpineBounds
 from featurestore.kinds.arrow_columns.reading import UndecidedError
 from featurestore.kinds.kind import Moments
 from featurestore.kinds.moment import TIMESTAMP
-from featurestore.operations.as_of.lookup_files import LookupFiles
+from featurestore.operations.as_of.lookup_files import JoinFiles, LookupFiles
 from featurestore.operations.reading.request import AsOfRequest
+from featurestore.operations.windows.window_lookup import WindowLookup
 from featurestore.stores.value_files.faults import value_file_errors
 
 
@@ -64,20 +65,32 @@ def bounds_of(instants: pa.Array) -> SpineBounds:
     return SpineBounds(len(instants), from_micros(int(moments.min())), from_micros(int(moments.max())))
 
 
-def joined_in_process(spine: pa.Table, instants: pa.Array, lookups: Sequence[LookupFiles]) -> dict[str, Any]:
-    """The output columns of all lookups, in the order of the spine; see ``as_of_join`` for the rules.
+@dataclass(frozen=True)
+class NumberedRows:
+    """The spine's rows for one lookup after another; those that look up by the same columns share their numbers."""
+
+    spine: pa.Table
+    instants: pa.Array
+    _rows: dict[tuple[Any, ...], SpineRows] = field(default_factory=dict)
+
+    def of(self, each: LookupFiles | WindowLookup) -> SpineRows:
+        """The rows at the times at which the lookup looks for values."""
+        named = (*each.lookup.keys.values(), *each.key_types)
+        if named not in self._rows:
+            self._rows[named] = SpineRows.of(_keys(self.spine, each), self.instants)
+        return self._rows[named].later(microseconds(each.lookup.offset))
+
+
+def joined_in_process(spine: pa.Table, instants: pa.Array, files: JoinFiles) -> dict[str, Any]:
+    """The output columns of all lookups, in the order of the spine; see ``as_of_join`` and ``windowed`` for the rules.
 
     Raises StorageError for a file that is gone or damaged.
     """
-    rows: dict[tuple[Any, ...], SpineRows] = {}
-    columns: dict[str, Any] = {}
-    for each in lookups:
-        named = (*each.lookup.keys.values(), *each.key_types)
-        numbered = rows.get(named) or SpineRows.of(_keys(spine, each), instants)
-        rows[named] = numbered
+    rows, columns = NumberedRows(spine, instants), dict[str, Any]()
+    for each in files.lookups:
         with value_file_errors(each.files.table):
             taken = as_of_join(
-                numbered.later(microseconds(each.lookup.offset)),
+                rows.of(each),
                 each.files.partitions,
                 each.rules,
                 each.types,
@@ -87,6 +100,9 @@ def joined_in_process(spine: pa.Table, instants: pa.Array, lookups: Sequence[Loo
         columns |= {each.lookup.outputs[name]: taken.features[name] for name in each.lookup.features}
         if each.with_event:
             columns[each.lookup.event_timestamp_output] = taken.event
+    for window in files.windows:
+        found = window.of_rows(rows.of(window), threads())
+        columns |= {output: found[result] for result, output in window.outputs.items()}
     return columns
 
 
@@ -95,7 +111,7 @@ def spine_keys(spine: pa.Table, each: LookupFiles) -> SpineKeys:
     return SpineKeys.of(_keys(spine, each))[0]
 
 
-def _keys(spine: pa.Table, each: LookupFiles) -> list[Any]:
+def _keys(spine: pa.Table, each: LookupFiles | WindowLookup) -> list[Any]:
     names = each.lookup.keys.values()
     return [key_column(spine.column(name), kind) for name, kind in zip(names, each.key_types, strict=True)]
 

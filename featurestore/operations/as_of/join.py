@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from featurestore.columnar.as_of.outputs import put_in_order
 from featurestore.frames.as_of.spine import instant_name
+from featurestore.frames.columns import column
 from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame
 from featurestore.operations.as_of.by_shuffle import joined_by_shuffle
@@ -26,6 +27,7 @@ from featurestore.operations.as_of.lookup_files import JoinFiles, join_files
 from featurestore.operations.context import Scope
 from featurestore.operations.given_as import Frame, To, exact_pandas, frame_as, given_as
 from featurestore.operations.reading.request import AsOfRequest, Spine, check_joinable, local_spine
+from featurestore.operations.windows.by_spark import with_windows
 from featurestore.stores.arrow import to_spark
 
 
@@ -42,7 +44,7 @@ def get_point_in_time(scope: Scope, spine: Spine, request: AsOfRequest, *, to: T
     choice = local.choose(scope, host)
     scope.progress.host(choice.host)
     if choice.host == "in_process":
-        columns = joined_in_process(local.rows, local.instants, local.files.lookups)
+        columns = local.columns()
     elif to == "spark":
         return point_in_time(scope, to_spark(scope.spark, local.rows), request, choice.host)
     else:
@@ -64,11 +66,17 @@ def point_in_time(scope: Scope, spine: DataFrame, request: AsOfRequest, host: Ho
     files = join_files(scope, request, None)
     choice = choose_for_spark(scope, spine, files, host)
     scope.progress.host(choice.host)
-    if choice.host == "in_tasks":
-        return joined_in_tasks(scope, spine, request, files.lookups)
     if choice.host == "in_process":
         return to_spark(scope.spark, get_point_in_time(scope, spine.toArrow(), request, to="arrow", host="in_process"))
-    return joined_by_shuffle(scope, spine, request)
+    stored, joined = request.of_stored, spine
+    if stored.all_lookups and choice.host == "in_tasks":
+        joined = joined_in_tasks(scope, spine, stored, files.lookups)
+    elif stored.all_lookups:
+        joined = joined_by_shuffle(scope, spine, stored)
+    if not files.windows:
+        return joined
+    computed = with_windows(scope, joined, request, files.windows)
+    return computed.select(*(column(name) for name in (*spine.columns, *request.columns)))
 
 
 def _joined_by_spark(scope: Scope, spine: pa.Table, request: AsOfRequest, host: Host) -> dict[str, Any]:
@@ -109,23 +117,29 @@ class LocalSpine:
     rows: pa.Table
     instants: pa.Array
     files: JoinFiles
+    outputs: tuple[str, ...]
 
     @classmethod
     def of(cls, scope: Scope, spine: Spine, request: AsOfRequest) -> LocalSpine:
         rows = local_spine(scope.context, spine, request)
         check_local_spine(rows, request)
         instants = spine_instants(rows, request.timestamp_column, scope.settings.timestamp_zone)
-        return cls(rows, instants, join_files(scope, request, bounds_of(instants)))
+        return cls(rows, instants, join_files(scope, request, bounds_of(instants)), tuple(request.columns))
 
     def joined(self) -> pa.Table:
         """The spine's rows followed by the lookups' columns, joined in this process."""
-        return _appended(self.rows, joined_in_process(self.rows, self.instants, self.files.lookups))
+        return _appended(self.rows, self.columns())
+
+    def columns(self) -> dict[str, Any]:
+        """The lookups' columns, in the order of the request, joined in this process."""
+        found = joined_in_process(self.rows, self.instants, self.files)
+        return {name: found[name] for name in self.outputs}
 
     def choose(self, scope: Scope, host: Host | None) -> HostChoice:
         facts = JoinFacts(
             has_local_spine=True,
             obstacles=_obstacles(self.files, None),
-            local_bytes=self.rows.nbytes + self.rows.num_rows * self.files.row_bytes,
+            local_bytes=self.rows.nbytes + self.rows.num_rows * self.files.row_bytes + self.files.event_bytes,
             most_local_bytes=scope.settings.local_join_bytes,
         )
         return choose_host(facts, host or _setting(scope))
@@ -139,8 +153,8 @@ def choose_for_spark(scope: Scope, spine: DataFrame, files: JoinFiles, host: Hos
 
 def _obstacles(files: JoinFiles, in_tasks: str | None) -> Mapping[Host, str]:
     obstacles: dict[Host, str] = {}
-    if files.obstacle is not None:
-        obstacles["in_process"] = files.obstacle
+    if files.local_obstacle is not None:
+        obstacles["in_process"] = files.local_obstacle
     if files.obstacle is not None or in_tasks is not None:
         obstacles["in_tasks"] = files.obstacle or in_tasks or ""
     return obstacles

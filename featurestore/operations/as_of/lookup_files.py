@@ -14,6 +14,7 @@ from featurestore.frames.as_of.spine import SpineBounds
 from featurestore.operations.as_of.shuffle_plan import dates_of
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup
+from featurestore.operations.windows.window_lookup import WindowLookup, open_lookup
 from featurestore.stores.value_files.partitions import TenantFiles
 
 # Estimates of what a value takes in memory, in bytes. Texts and arrays are held twice while they are put in order.
@@ -49,14 +50,29 @@ class LookupFiles:
 
 @dataclass(frozen=True)
 class JoinFiles:
-    """The lookups of a join with their files; ``obstacle``: why only Spark can read them, or None."""
+    """The lookups of a join with their files, and those of windowed features with their events.
+
+    ``obstacle``: why only Spark can read the files of values, or None.
+    """
 
     lookups: tuple[LookupFiles, ...]
     obstacle: str | None
+    windows: tuple[WindowLookup, ...] = ()
 
     @property
     def output_types(self) -> dict[str, pa.DataType]:
-        return {name: kind for each in self.lookups for name, kind in each.output_types.items()}
+        of_lookups = [each.output_types for each in self.lookups] + [each.output_types for each in self.windows]
+        return {name: kind for types in of_lookups for name, kind in types.items()}
+
+    @property
+    def local_obstacle(self) -> str | None:
+        """Why this process cannot read all files and events itself, or None."""
+        return self.obstacle or next((each.events.obstacle for each in self.windows if each.events.obstacle), None)
+
+    @property
+    def event_bytes(self) -> int:
+        """About what the events take in memory."""
+        return sum(each.events.bytes for each in self.windows)
 
     @property
     def row_bytes(self) -> int:
@@ -76,19 +92,21 @@ def _width(kind: pa.DataType) -> int:
 
 def join_files(scope: Scope, request: AsOfRequest, bounds: SpineBounds | None) -> JoinFiles:
     """Find the files by the tables' logs alone; ``bounds``: of the spine, None if they are not known."""
+    windows = tuple(open_lookup(scope, lookup, request) for lookup in request.all_lookups if lookup.group.is_computed)
     if scope.context.only_spark_reads_values is not None:
-        return JoinFiles((), scope.context.only_spark_reads_values)
+        return JoinFiles((), scope.context.only_spark_reads_values, windows)
     found = []
-    for lookup in request.all_lookups:
+    for lookup in request.stored_lookups:
         rules = _rules(lookup, request)
         version = (request.table_versions or {}).get((lookup.group.name, lookup.group.version))
         dates = (None, None) if bounds is None else dates_of(lookup, bounds)
         table = scope.table(lookup.group)
         files = table.partitions(scope.tenant_id, rules.features, dates, version)
         if files is None:
-            return JoinFiles((), f"table {table.values} has features that only Spark reads, such as deletion vectors")
+            why = f"table {table.values} has features that only Spark reads, such as deletion vectors"
+            return JoinFiles((), why, windows)
         found.append(LookupFiles(lookup, rules, files, request.with_timestamps and lookup is not request.label))
-    return JoinFiles(tuple(found), None)
+    return JoinFiles(tuple(found), None, windows)
 
 
 def _rules(lookup: ResolvedLookup, request: AsOfRequest) -> AsOfRules:

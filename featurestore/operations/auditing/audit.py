@@ -84,6 +84,9 @@ def _missing(manifest: Manifest, counts: Any) -> dict[str, int]:
     """By feature, the number of rows without a value, including rows that were filled later."""
     missing = {name: counts[f"missing_{index}"] for index, name in enumerate(manifest.feature_columns)}
     for index, lookup in enumerate(lookups_of(manifest)):
+        if lookup.group.is_computed:
+            # A window without events has values, too, such as a count of 0.
+            continue
         for name in lookup.outputs.values():
             missing[name] = max(missing[name], counts[f"unmatched_{index}"])
     return missing

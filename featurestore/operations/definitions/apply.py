@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from featurestore.definitions.collection import Definitions
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.sets.collection import Definitions
 from featurestore.operations.context import Context
 from featurestore.operations.definitions.plan import Plan, make_plan
+from featurestore.operations.windows.check_events import check_events
 
 
 def apply(context: Context, definitions: Definitions) -> Plan:
     """Bring the store in line with the definitions; return what changed.
 
     Tables come before the registry's row, so that a current definition always has its tables; applying again after a
-    crash completes what is missing. Raises IncompatibleChangeError before anything changes.
+    crash completes what is missing. Raises IncompatibleChangeError, and SchemaError for events that cannot give their
+    group's features, before anything changes.
     """
-    plan = make_plan(definitions, context.refresh())
+    state = context.refresh()
+    plan = make_plan(definitions, state)
+    groups = {group.name: group for group in (*state.feature_groups(), *definitions.feature_groups)}
+    for group in _changed_groups(plan, definitions):
+        if group.events is not None:
+            check_events(context, group, groups)
     context.registry.create()
     context.runs.create()
     for group in _changed_groups(plan, definitions):
-        context.table(group).make()
+        if not group.is_computed:
+            context.table(group).make()
     changed = [change.entry for change in plan.changes if change.action != "unchanged"]
     context.registry.record(changed, context.clock(), context.code_version)
     context.refresh()

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from featurestore.definitions.base import Definition
-from featurestore.definitions.collection import Definitions
-from featurestore.definitions.dependencies import in_order
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.sets.collection import Definitions
+from featurestore.definitions.sets.dependencies import in_order
+from featurestore.definitions.sets.yaml_files import load_definitions
 from featurestore.definitions.source import Source
 from featurestore.definitions.values.types import LOSSLESS_WIDENING
-from featurestore.definitions.yaml_files import load_definitions
 from featurestore.display.description import Display, Mark, Table, Tone
 from featurestore.display.displayed import Displayed
 from featurestore.errors import DefinitionError, IncompatibleChangeError, nearest
@@ -182,6 +182,8 @@ def _group_faults(before: FeatureGroup, after: FeatureGroup) -> list[str]:
         faults.append(f"its join keys were {before.entity.join_keys} and would be {after.entity.join_keys}")
     if before.partition_by != after.partition_by:
         faults.append(f"it is partitioned by {before.partition_by} and would be by {after.partition_by}")
+    if after.is_computed and not before.is_computed:
+        faults.append("it stores values, which nothing would read or erase any more once they are computed")
     types = {feature.name: feature.type for feature in after.features}
     for feature in before.features:
         if feature.name not in types:

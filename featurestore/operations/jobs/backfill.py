@@ -97,7 +97,7 @@ def plan_backfill(
     The last window may be shorter. Raises InvalidArgumentError, and TransformationError for a group without a
     transformation.
     """
-    if group.transformation is None:
+    if not group.is_materialized:
         raise TransformationError(f"feature group {group.name!r} has no transformation to backfill")
     windows = window.split(_length(every, window))
     runs: dict[TimeWindow, list[Run]] = {}

@@ -21,6 +21,7 @@ from featurestore.frames.timestamps import instant
 from featurestore.late_spark import DataFrame, F, W
 from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
+from featurestore.operations.jobs.scheduled import scheduled_rows
 from featurestore.operations.jobs.transform import OpenTransformation, isolated
 from featurestore.operations.jobs.transformation_errors import rows_that_compute
 from featurestore.operations.writing.batch import WriteResult, reasons
@@ -124,7 +125,7 @@ def materialize(
     the run from its start; a failure is recorded there and raised. After a crash, run the window again: if its rows
     were written, they are found and not written twice.
     """
-    if group.transformation is None:
+    if not group.is_materialized:
         raise TransformationError(
             f"feature group {group.name!r} has no transformation to materialize; write its rows with write_batch, or "
             "declare a transformation"
@@ -143,9 +144,12 @@ def materialize(
 
 def open_once(scope: Scope, group: FeatureGroup) -> Opening:
     """Open the group's transformation when the first window needs it, and then again and again the same one."""
-    assert group.transformation is not None
-    transformation = group.transformation
-    return cache(lambda: OpenTransformation(isolated(scope, group.sources), group.sources, transformation))
+
+    def opened() -> OpenTransformation:
+        assert group.transformation is not None
+        return OpenTransformation(isolated(scope, group.sources), group.sources, group.transformation)
+
+    return cache(opened)
 
 
 def _looked_back(runs: Sequence[Run], window: TimeWindow, lookback: timedelta | None) -> list[TimeWindow]:
@@ -192,6 +196,16 @@ def _write(scope: Scope, group: FeatureGroup, window: TimeWindow, opening: Openi
     if batch is not None:
         version, record = batch
         return WriteResult(record.written, record.failed, batch_id, version, record.errors, duplicate=True)
+    if group.every is not None:
+        computed = scheduled_rows(scope, group, window, again=done > 0)
+        return write_batch(
+            scope,
+            group,
+            computed,
+            batch_id=batch_id,
+            on_invalid="quarantine",
+            window_end=None if done else window.end,
+        )
     assert group.transformation is not None
     with rows_that_compute(group.transformation, group.sources):
         opened = opening()

@@ -6,8 +6,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from featurestore.definitions.dependencies import in_order
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.sets.dependencies import in_order
 from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.display.displayed import Listing
 from featurestore.errors import JobFailedError
@@ -26,7 +26,7 @@ def materialize_all(
     that read it. JobFailedError then names all of these groups, and the next call does what is missing.
     """
     argument_count("parallel", parallel, MOST_PARALLEL)
-    groups = [group for group in in_order(scope.context.refresh().feature_groups()) if group.transformation is not None]
+    groups = [group for group in in_order(scope.context.refresh().feature_groups()) if group.is_materialized]
     work = _Work(groups)
     with ThreadPoolExecutor(parallel) as pool:
         running: dict[Future[MaterializeResult], FeatureGroup] = {}

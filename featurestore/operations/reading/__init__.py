@@ -1,1 +1,1 @@
-"""Requests of reads, values of one entity, histories, time ranges, aggregates."""
+"""Requests of reads, histories, time ranges, aggregates."""

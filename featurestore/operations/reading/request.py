@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeAlias
 
@@ -99,6 +99,17 @@ class AsOfRequest:
     @property
     def all_lookups(self) -> tuple[ResolvedLookup, ...]:
         return self.lookups if self.label is None else (*self.lookups, self.label)
+
+    @property
+    def stored_lookups(self) -> tuple[ResolvedLookup, ...]:
+        """The lookups of groups that store their values."""
+        return tuple(lookup for lookup in self.all_lookups if not lookup.group.is_computed)
+
+    @property
+    def of_stored(self) -> AsOfRequest:
+        """The part of the request that asks for stored values."""
+        label = None if self.label is None or self.label.group.is_computed else self.label
+        return replace(self, lookups=tuple(each for each in self.stored_lookups if each is not label), label=label)
 
 
 def resolve(context: Context, features: Features, full_feature_names: bool = False) -> tuple[ResolvedLookup, ...]:

@@ -226,9 +226,9 @@ def of_dates(scope: Scope, group: FeatureGroup, dates: Dates) -> DataFrame:
 
 def _chosen(context: Context, groups: str | Iterable[str] | None) -> list[FeatureGroup]:
     if groups is None:
-        return context.refresh().feature_groups()
+        return context.refresh().stored_feature_groups()
     names = [groups] if isinstance(groups, str) else list(dict.fromkeys(groups))
-    return sorted((context.group(name) for name in names), key=lambda group: group.name)
+    return sorted((context.stored_group(name) for name in names), key=lambda group: group.name)
 
 
 def _requested_dates(context: Context, start: Any, end: Any) -> Callable[[FeatureGroup], Dates]:

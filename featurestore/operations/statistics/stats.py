@@ -80,7 +80,7 @@ def get_stats(scope: Scope, *, entities: bool, profiled: bool = True) -> Listing
     them; ``entities`` costs one scan of the join keys. Without ``profiled`` there are no null shares, and the profiles
     are not read.
     """
-    stats = (_stats(scope, group, entities, profiled) for group in scope.context.refresh().feature_groups())
+    stats = (_stats(scope, group, entities, profiled) for group in scope.context.refresh().stored_feature_groups())
     return Listing(stats, describe_stats)
 
 

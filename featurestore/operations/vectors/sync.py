@@ -83,7 +83,7 @@ def synced_feature(context: Context, reference: str) -> tuple[FeatureGroup, Feat
     """The current group and its embedding; raises NotFoundError, InvalidArgumentError."""
     group_name, name = parse_reference(reference)
     context.refresh()
-    group = context.group(group_name)
+    group = context.stored_group(group_name)
     feature = group.feature(name)
     if not feature.feature_type.is_embedding:
         raise InvalidArgumentError(f"feature {reference!r} is {feature.type}; only an embedding(dims) can be synced")
@@ -94,7 +94,7 @@ def indexed_features(context: Context) -> list[str]:
     """References of the embeddings in current groups that have an ``index`` in their definition."""
     return [
         f"{group.name}:{feature.name}"
-        for group in context.refresh().feature_groups()
+        for group in context.refresh().stored_feature_groups()
         for feature in group.features
         if feature.index is not None
     ]

@@ -63,7 +63,7 @@ def embed_texts(scope: Scope, rows: DataFrame | pd.DataFrame | pa.Table, request
     """
     text, reference = request.text, request.feature
     group_name, name = parse_reference(reference)
-    group = scope.group(group_name)
+    group = scope.stored_group(group_name)
     feature = group.feature(name)
     model = _model(feature, request)
     hashes = _hash_feature(group, request.hash_feature)

@@ -76,8 +76,13 @@ class RegistryState:
         return _definitions(FeatureGroup, highest.values())
 
     def all_feature_groups(self) -> list[FeatureGroup]:
-        """Return every group in every major version, by name and version: all groups that have tables."""
-        return _definitions(FeatureGroup, self._of("feature_group"))
+        """Return every group in every major version, by name and version, that has tables."""
+        groups = _definitions(FeatureGroup, self._of("feature_group"))
+        return [group for group in groups if not group.is_computed]
+
+    def stored_feature_groups(self) -> list[FeatureGroup]:
+        """Return each group in its highest major version, by name, without those that compute their values."""
+        return [group for group in self.feature_groups() if not group.is_computed]
 
     def feature_group(self, name: str, version: int | None = None) -> FeatureGroup:
         """Return a group in a major version, by default the highest; raises NotFoundError with the nearest names."""

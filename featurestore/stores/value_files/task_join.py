@@ -17,7 +17,6 @@ from featurestore.columnar.as_of.value_files import Partition
 from featurestore.columnar.fixed_width import as_arrow, as_numpy, plain_values
 from featurestore.columnar.ranks import one_array
 
-Batches = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 # A task joins so many rows, or so many bytes, of its spine at a time, which bounds its memory.
 _SLICE_ROWS, _SLICE_BYTES = 2_000_000, 512 * 1024**2
 _BATCH_ROWS = 1 << 16
@@ -63,7 +62,7 @@ class TaskJoin:
     def _with_values(self, rows: pa.Table) -> pa.Table:
         first = self.lookups[0]
         keys = [key_column(rows.column(name), kind) for name, kind in zip(first.keys, first.key_types, strict=True)]
-        spine = SpineRows.of(keys, _in_years(rows.column(self.instants)))
+        spine = SpineRows.of(keys, in_years(rows.column(self.instants)))
         columns = {name: rows.column(name) for name in self.columns}
         for lookup in self.lookups:
             taken = as_of_join(
@@ -92,7 +91,8 @@ def _slices(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting)
 
 
-def _in_years(instants: pa.ChunkedArray) -> pa.Array:
+def in_years(instants: pa.ChunkedArray) -> pa.Array:
+    """Instants in UTC; those outside the years that the store knows are null, so that they take no value."""
     array = one_array(instants).cast(pa.timestamp("us", "UTC"))
     moments = plain_values(array)
     outside = (moments < _INSTANTS[0]) | (moments > _INSTANTS[1])
@@ -101,8 +101,32 @@ def _in_years(instants: pa.ChunkedArray) -> pa.Array:
     return as_arrow(moments, ~outside & as_numpy(array.is_valid()), array.type)
 
 
-def by_value(run: Batches) -> Batches:
+def by_value(run: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The same function, which carries all of this package that it needs, so that executors need not have it."""
+    carried = _carried(run)
+
+    def run_carried(rows: Any) -> Any:
+        import pickle
+
+        return pickle.loads(carried)(rows)
+
+    return run_carried
+
+
+def pair_by_value(run: Callable[[pa.Table, pa.Table], pa.Table]) -> Callable[[pa.Table, pa.Table], pa.Table]:
+    """The same for a function of two tables."""
+    carried = _carried(run)
+
+    def run_carried(left: pa.Table, right: pa.Table) -> pa.Table:
+        import pickle
+
+        return pickle.loads(carried)(left, right)
+
+    return run_carried
+
+
+def _carried(run: Callable[..., Any]) -> bytes:
+    """The function, pickled with the modules of this package that it needs."""
     import pyspark.cloudpickle
 
     cloudpickle: Any = pyspark.cloudpickle
@@ -110,13 +134,7 @@ def by_value(run: Batches) -> Batches:
     with _REGISTRY:
         cloudpickle.register_pickle_by_value(package)
         try:
-            carried = cloudpickle.dumps(run)
+            carried: bytes = cloudpickle.dumps(run)
+            return carried
         finally:
             cloudpickle.unregister_pickle_by_value(package)
-
-    def run_carried(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pickle
-
-        yield from pickle.loads(carried)(batches)
-
-    return run_carried

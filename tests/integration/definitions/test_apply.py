@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, Settings
-from featurestore.definitions.collection import Definitions
+from featurestore.definitions.sets.collection import Definitions
 from featurestore.errors import IncompatibleChangeError, NotFoundError
 from featurestore.operations.definitions.plan import make_plan
 from featurestore.stores.small_tables.registry import Entry, RegistryState

@@ -11,8 +11,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from featurestore import Settings, TimeWindow
-from featurestore.definitions.collection import Definitions
-from featurestore.definitions.yaml_files import load_definitions
+from featurestore.definitions.sets.collection import Definitions
+from featurestore.definitions.sets.yaml_files import load_definitions
 from featurestore.demo.flights import flight_tables, land_flights
 from featurestore.demo.run import END, GROUPS, PROFILES, START, TENANT, TRAINING_SET
 from featurestore.operations.context import Context, Scope

@@ -15,7 +15,7 @@ import pytest
 from featurestore.cli import run
 from featurestore.cli.start_project import FILES, start_project
 from featurestore.config import Settings
-from featurestore.definitions.yaml_files import load_definitions
+from featurestore.definitions.sets.yaml_files import load_definitions
 from featurestore.errors import ExportError
 from featurestore.stores.files.local import write_new_folder
 

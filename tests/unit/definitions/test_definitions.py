@@ -21,9 +21,9 @@ from featurestore import (
     Transformation,
     VectorIndex,
 )
-from featurestore.definitions.collection import Definitions
 from featurestore.definitions.lookup import as_lookups
 from featurestore.definitions.names import check_name, check_tenant_id, parse_reference
+from featurestore.definitions.sets.collection import Definitions
 from featurestore.definitions.values.durations import format_duration, parse_duration
 from featurestore.definitions.values.types import parse_type
 from featurestore.errors import DefinitionError, InvalidNameError, NotFoundError, TransformationError

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from featurestore import Entity, Events, Feature, FeatureGroup, Source, WindowAggregate
-from featurestore.definitions.yaml_files import load_definitions
+from featurestore.definitions.sets.yaml_files import load_definitions
 from featurestore.errors import DefinitionError
 
 USER = Entity("user", join_keys={"user_id": "string"})

@@ -7,8 +7,8 @@ from textwrap import dedent
 import pytest
 
 from featurestore import Entity, Feature, FeatureGroup, Lookup, Source, SpineQuery, TimeSplit, TrainingSetDefinition
-from featurestore.definitions.collection import Definitions
-from featurestore.definitions.yaml_files import load_definitions
+from featurestore.definitions.sets.collection import Definitions
+from featurestore.definitions.sets.yaml_files import load_definitions
 from featurestore.errors import DefinitionError
 
 ENTITIES = """

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
+
 from featurestore.columnar.schema import TIME_COLUMNS
 from featurestore.columnar.values.values_at import ValueAt, values_at
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.definitions.lookup import as_lookups
+from featurestore.definitions.lookup import Lookup, as_lookups
 from featurestore.definitions.names import parse_reference
 from featurestore.definitions.values.durations import microseconds
 from featurestore.definitions.values.time_window import in_utc
@@ -22,10 +24,14 @@ from featurestore.frames.columns import column
 from featurestore.frames.corrections import sort_value
 from featurestore.frames.timestamps import first_of_partition, instant
 from featurestore.late_spark import Column, F
+from featurestore.operations.as_of.join import get_point_in_time
 from featurestore.operations.context import Scope
 from featurestore.operations.entities import EntityKey, entity_key, entity_rows, of_entities
 from featurestore.operations.instants import argument_instant
-from featurestore.operations.reading.request import parse_known_at
+from featurestore.operations.reading.request import AsOfRequest, parse_known_at, resolve_lookup
+
+# The column of the moment in a spine of one entity, which no join key is called.
+_AT = "event_timestamp"
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class FeatureValue(Displayed):
     """A valid value, with its event timestamp and created timestamp (both UTC) and the group's version.
 
     ``value`` is None only in a group with ``nulls: keep``, where nulls are values. Only embeddings have a
-    ``model_version``.
+    ``model_version``. Both timestamps of a windowed feature are the moment for which it was computed.
     """
 
     feature: str
@@ -105,6 +111,8 @@ def _of_group(
     features = [feature for feature in group.features if feature.name in names]
     for name in names:
         group.feature(name)
+    if group.is_computed:
+        return _computed(scope, group, names, key, at, known_at)
     models = [feature.model_version_column for feature in features if feature.model_version_column is not None]
     columns = [*group.join_keys, *TIME_COLUMNS, *(feature.name for feature in features), *models]
     dates = (first_of_partition(at, group.ttl, group.partition_by), at.date())
@@ -131,6 +139,27 @@ def _of_group(
     return {
         f"{group.name}:{feature.name}": _value(group, feature.name, row[f"latest_{index}"])
         for index, feature in enumerate(features)
+    }
+
+
+def _computed(
+    scope: Scope, group: FeatureGroup, names: Sequence[str], key: EntityKey, at: datetime, known_at: KnownAt
+) -> dict[str, FeatureValue | None]:
+    """The values that the group's events give at ``at``, which is their event timestamp and created timestamp."""
+    spine = entity_rows(group.entity, [key]).append_column(_AT, pa.array([at], pa.timestamp("us", "UTC")))
+    # Names with a prefix never collide with those of the keys.
+    lookup = resolve_lookup(group, Lookup(group.name, names, prefix="computed__"), full_feature_names=False)
+    request = AsOfRequest((lookup,), timestamp_column=_AT, known_at=known_at)
+    [row] = get_point_in_time(scope, spine, request, to="arrow", host=None).to_pylist()
+    return {
+        f"{group.name}:{name}": FeatureValue(
+            feature=f"{group.name}:{name}",
+            value=in_utc(row[lookup.outputs[name]]),
+            event_timestamp=at,
+            created_timestamp=at,
+            group_version=group.version,
+        )
+        for name in names
     }
 
 

@@ -9,9 +9,9 @@ import yaml
 from pydantic import ValidationError
 
 from featurestore.definitions.base import Definition, fault_text, field_path
-from featurestore.definitions.collection import Definitions
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.sets.collection import Definitions
 from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.errors import DefinitionError, nearest, shown
 

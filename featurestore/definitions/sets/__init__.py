@@ -1,0 +1,1 @@
+"""Definitions together: read from YAML, sorted by kind, and in the order in which they read each other."""
