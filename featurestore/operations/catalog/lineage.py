@@ -96,7 +96,7 @@ def lineage_of(catalog: Catalog) -> Lineage:
     edges = [
         (source_node(source), Node("group", entry.group.name))
         for entry in catalog.groups
-        for source in entry.group.sources.values()
+        for source in entry.group.all_sources
     ]
     edges += [
         (read, Node("training_set", entry.name)) for entry in catalog.training_sets for read in _read_by_set(entry)

@@ -58,6 +58,9 @@ def _defined(manifest: Manifest, was: Feature, group: FeatureGroup) -> Feature:
     if was.name not in group.feature_names:
         raise _incompatible(manifest, was, group, "does not exist any more")
     now = group.feature(was.name)
+    if group.is_computed:
+        # The saved rows were computed so, and nothing stored has another type.
+        return was
     if now.type != was.type and now.type not in LOSSLESS_WIDENING.get(was.type, ()):
         raise _incompatible(manifest, was, group, f"is {now.type} now, which cannot hold all values of {was.type}")
     return now
