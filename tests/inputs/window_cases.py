@@ -99,7 +99,7 @@ def _feature(random: Random, number: int) -> WindowRules:
         window=random.choice([None, 1, HOUR, HOUR, 3 * HOUR + 1, DAY, 2**62]),
         where=random.choice([None, None, "big"]),
         n=random.choice([1, 2, 3, 100]) if function == "last_n" else None,
-        p=random.choice([0.0, 0.1, 0.5, 0.9, 0.95, 1.0]) if function == "approx_percentile" else None,
+        p=random.choice([0.0, 0.1, 0.2, 0.5, 0.9, 1.0]) if function == "approx_percentile" else None,
         type=_type(function, of),
     )  # fmt: skip
 

@@ -5,38 +5,18 @@ A mutated kernel is loaded beside the real one, and no file changes.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from pathlib import Path
 
 import pytest
 
 from tests.inputs.as_of_cases import Case, random_case
 from tests.reference.as_of import Row
 from tests.reference.as_of_kernel import LIMITS, ROOM, Kernel, difference, expected_answers
+from tests.reference.mutants import Mutant, mutated
 
-PARENT = ROOM.rpartition(".")[0]
 # So many cases, each with all limits, before a mutant counts as unseen.
 CASES = 150
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A fault: in a module's source, which must have ``text`` exactly once, ``changed`` stands in its place."""
-
-    name: str
-    module: str
-    text: str
-    changed: str
-
-    def __str__(self) -> str:
-        return self.name
 
 
 MUTANTS = [
@@ -216,42 +196,10 @@ MUTANTS = [
 ]  # fmt: skip
 
 
-@contextmanager
-def private_modules() -> Iterator[None]:
-    """Within it, the kernel's modules are imported anew; after it, the real ones are as before."""
-    parent = sys.modules[PARENT]
-    real = {name: each for name, each in sys.modules.items() if f"{name}.".startswith(f"{ROOM}.")}
-    for name in real:
-        del sys.modules[name]
-    try:
-        yield
-    finally:
-        for name in [name for name in sys.modules if f"{name}.".startswith(f"{ROOM}.")]:
-            del sys.modules[name]
-        sys.modules.update(real)
-        setattr(parent, ROOM.rpartition(".")[2], real[ROOM])
-
-
 def loaded(mutant: Mutant | None) -> Kernel:
     """The kernel with this fault, in modules of its own."""
-    with private_modules():
-        importlib.import_module(ROOM)
-        if mutant is not None:
-            import_mutated(mutant)
-        importlib.import_module(f"{ROOM}.join")
+    with mutated(ROOM, mutant):
         return Kernel.imported()
-
-
-def import_mutated(mutant: Mutant) -> None:
-    name = f"{ROOM}.{mutant.module}"
-    spec = importlib.util.find_spec(name)
-    assert spec is not None
-    assert spec.origin is not None
-    source = Path(spec.origin).read_text()
-    assert source.count(mutant.text) == 1, f"{mutant.module} must have this once: {mutant.text}"
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    exec(compile(source.replace(mutant.text, mutant.changed), f"{spec.origin} ({mutant})", "exec"), vars(module))
 
 
 @cache

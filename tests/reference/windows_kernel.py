@@ -19,6 +19,7 @@ from featurestore.columnar.as_of.spine_keys import SpineRows
 from featurestore.columnar.windows.rules import WindowRules
 from featurestore.errors import TransformationError
 from tests.inputs.window_cases import COLUMNS, INSTANT, Case
+from tests.reference.exact_numbers import is_near
 from tests.reference.windows import Row, rounded, windowed
 
 ROOM = featurestore.columnar.windows.__name__
@@ -128,7 +129,7 @@ def _is_same(rules: WindowRules, wanted: Any, found: Any) -> bool:
         return wanted is None and found is None
     if rules.function == "avg":
         if rules.of in ("amount", "ratio"):
-            return _is_near(found, wanted)
+            return found == rounded(wanted) or is_near(found, wanted)
         return bool(found == rounded(wanted))
     if rules.function == "stddev":
         if isinf(found):
@@ -136,13 +137,6 @@ def _is_same(rules: WindowRules, wanted: Any, found: Any) -> bool:
         low, high = nextafter(found, -inf), nextafter(found, inf)
         return bool(max(Fraction(low), 0) ** 2 <= wanted <= (Fraction(high) ** 2 if high < inf else wanted))
     return _plain(wanted) == _plain(found)
-
-
-def _is_near(found: float, wanted: Fraction) -> bool:
-    """Within one unit in the last place."""
-    if isinf(found):
-        return rounded(wanted) == found
-    return bool(nextafter(found, -inf) <= wanted <= nextafter(found, inf)) and repr(found) != "-0.0"
 
 
 def _plain(value: Any) -> Any:

@@ -78,11 +78,14 @@ class Ranges:
         return found
 
     def distinct(self, values: Longs) -> Longs:
-        """How many different values the events of each window have: the ranges of one value and key become disjoint."""
-        order = np.lexsort((self.starts, values, self.codes))
+        """How many different values the events of each window have: the ranges of one value become disjoint.
+
+        Ranges of several keys are, because each key has its own spine rows.
+        """
+        order = np.lexsort((self.starts, values))
         starts, ends = self.starts[order], self.ends[order]
         is_new = np.ones(len(order), bool)
-        is_new[1:] = (self.codes[order][1:] != self.codes[order][:-1]) | (values[order][1:] != values[order][:-1])
+        is_new[1:] = values[order][1:] != values[order][:-1]
         groups = np.cumsum(is_new) * (len(self.of) + 1)
         reached = np.maximum.accumulate(ends + groups) - groups
         starts[1:] = np.where(is_new[1:], starts[1:], np.maximum(starts[1:], reached[:-1]))

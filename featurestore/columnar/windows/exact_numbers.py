@@ -70,7 +70,7 @@ class ExactNumbers:
         """Divided by ``counts``, which are 1 or more.
 
         Of whole numbers and decimals the exact quotient, rounded once. Of doubles the sum is rounded to 53 bits, of
-        whatever exponent, and divided: two roundings.
+        whatever exponent, and divided: two roundings, which miss at most one and a half units in the last place.
         """
         if not self.is_whole:
             mantissas, exponents = rounded(self.parts, self.width)
