@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from featurestore.columnar.derived.derived_feature import DerivedFeature
     from featurestore.config import Settings
     from featurestore.data_loader import FeatureDataLoader
     from featurestore.definitions.entity import Entity
@@ -72,6 +73,7 @@ _HOME = {
     "Catalog": "featurestore.operations.catalog.model",
     "Change": "featurestore.operations.definitions.plan",
     "ColumnEncoding": "featurestore.frames.training_sets.encodings",
+    "DerivedFeature": "featurestore.columnar.derived.derived_feature",
     "Distribution": "featurestore.frames.statistics.feature_statistics",
     "DriftResult": "featurestore.operations.statistics.drift",
     "DriftThresholds": "featurestore.definitions.feature_group",
@@ -140,6 +142,7 @@ __all__ = [
     "Catalog",
     "Change",
     "ColumnEncoding",
+    "DerivedFeature",
     "Distribution",
     "DriftResult",
     "DriftThresholds",

@@ -10,7 +10,9 @@ from typing import Annotated
 
 from featurestore import __version__
 from featurestore.arguments import ByContent, checked_arguments
+from featurestore.columnar.derived.derived_feature import DerivedFeature
 from featurestore.config import Settings
+from featurestore.definitions.derived.definition import describe_derived
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup, describe_groups
 from featurestore.definitions.names import check_tenant_id
@@ -22,6 +24,7 @@ from featurestore.operations.catalog.model import Catalog
 from featurestore.operations.catalog.read import read_catalog
 from featurestore.operations.context import Clock, Context, Step, no_step
 from featurestore.operations.definitions.apply import apply
+from featurestore.operations.definitions.derived_inputs import input_words
 from featurestore.operations.definitions.plan import Plan, make_plan, read_definitions
 from featurestore.operations.given_as import Frame, To, given_as
 from featurestore.operations.instants import argument_count
@@ -107,6 +110,18 @@ class FeatureStore:
     def feature_group(self, name: str, version: int | None = None) -> FeatureGroup:
         """One group, in its highest major version by default; raises NotFoundError."""
         return self._context.group(name, version)
+
+    def derived_features(self) -> Listing[DerivedFeature]:
+        """Every derived feature in its highest major version, by name."""
+        return Listing(self._context.refresh().derived_features(), describe_derived)
+
+    def derived_feature(self, name: str, version: int | None = None) -> DerivedFeature:
+        """One derived feature, in its highest major version by default; ``compute`` of it reads its features' types.
+
+        Raises NotFoundError.
+        """
+        feature = self._context.derived_feature(name, version)
+        return feature.with_input_types(input_words(feature, self._context.state))
 
     def training_set_definitions(self) -> list[TrainingSetDefinition]:
         return self._context.refresh().training_sets()

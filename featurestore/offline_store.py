@@ -41,7 +41,8 @@ from featurestore.operations.one_entity.values_at import FeatureValue, get_featu
 from featurestore.operations.reading.aggregate import DEFAULT_PERCENTILE, AggregateRequest, aggregate_feature
 from featurestore.operations.reading.batch import BatchFeatures, BatchRequest, get_batch_features
 from featurestore.operations.reading.history import HistoryRequest, get_feature_history
-from featurestore.operations.reading.request import AsOfRequest, Features, Spine, parse_known_at, resolve
+from featurestore.operations.reading.request import AsOfRequest, Features, Spine, parse_known_at
+from featurestore.operations.reading.resolved_features import resolve_features
 from featurestore.operations.statistics.drift import Compared, DriftRequest, DriftResult, drift
 from featurestore.operations.statistics.metrics import write_metrics
 from featurestore.operations.statistics.profile import ProfiledGroup, ProfileResult, profile, profiled, statistics
@@ -542,8 +543,11 @@ class OfflineStore:
         full_feature_names: bool,
         with_timestamps: bool,
     ) -> AsOfRequest:
+        resolved = resolve_features(self._scope.context, features, full_feature_names)
         return AsOfRequest(
-            lookups=resolve(self._scope.context, features, full_feature_names),
+            lookups=resolved.lookups,
+            inputs=resolved.inputs,
+            derived=resolved.derived,
             timestamp_column=timestamp_column,
             known_at=parse_known_at(known_at, self._scope.settings.timestamp_zone),
             with_timestamps=with_timestamps,

@@ -13,7 +13,7 @@ from featurestore.definitions.base import Definition
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.events import Events
 from featurestore.definitions.feature import Feature
-from featurestore.definitions.names import Name
+from featurestore.definitions.names import GroupName, Name
 from featurestore.definitions.source import Source
 from featurestore.definitions.transformation import Transformation
 from featurestore.definitions.values.durations import Duration, format_duration
@@ -82,7 +82,7 @@ class FeatureGroup(Displayed, Definition):
 
     positional: ClassVar[tuple[str, ...]] = ("name", "entity")
 
-    name: Name
+    name: GroupName
     entity: Entity
     features: tuple[Annotated[SerializeAsAny[Feature], BeforeValidator(feature_of)], ...] = Field(min_length=1)
     version: int = Field(default=1, ge=1, le=9999)

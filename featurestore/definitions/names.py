@@ -12,6 +12,8 @@ from featurestore.errors import InvalidNameError
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
+# The group of references to derived features, as in ``derived:distance_km``.
+DERIVED = "derived"
 RESERVED_COLUMNS = frozenset({"tenant_id", "event_date", "event_timestamp", "created_timestamp"})
 
 
@@ -42,6 +44,15 @@ def _pydantic_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_pydantic_name)]
+
+
+def _no_reserved_group(name: str) -> str:
+    if name == DERIVED:
+        raise ValueError(f"{name!r} is reserved: {name}:x is the derived feature x; give the group another name")
+    return name
+
+
+GroupName = Annotated[Name, AfterValidator(_no_reserved_group)]
 
 
 def parse_reference(reference: object) -> tuple[str, str]:

@@ -9,8 +9,10 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from featurestore.columnar.derived.derived_feature import DerivedFeature
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.names import DERIVED
 from featurestore.errors import InvalidArgumentError
 from featurestore.hadoop_files import HadoopFiles
 from featurestore.late_spark import DataFrame, SparkSession, is_remote
@@ -150,7 +152,13 @@ class Context:
 
     def group(self, name: str, version: int | None = None) -> FeatureGroup:
         """The current definition of the group; raises NotFoundError with the nearest names."""
-        if not self._knows(name):
+        if name == DERIVED:
+            raise InvalidArgumentError(
+                f"'{DERIVED}' is no feature group: derived features have no stored values, and are computed for each "
+                "row of a spine. Ask for them with get_point_in_time or in a training set, or call compute() of "
+                "FeatureStore.derived_feature(name)"
+            )
+        if not self._knows("feature_group", name):
             self.refresh()
         return self.state.feature_group(name, version)
 
@@ -164,8 +172,14 @@ class Context:
             )
         return group
 
-    def _knows(self, name: str) -> bool:
-        return any(kind == "feature_group" and known == name for kind, known, _ in self.state.entries)
+    def derived_feature(self, name: str, version: int | None = None) -> DerivedFeature:
+        """The current definition of the derived feature; raises NotFoundError with the nearest names."""
+        if not self._knows("derived_feature", name):
+            self.refresh()
+        return self.state.derived_feature(name, version)
+
+    def _knows(self, kind: str, name: str) -> bool:
+        return any((of_kind, known) == (kind, name) for of_kind, known, _ in self.state.entries)
 
     def table(self, group: FeatureGroup) -> GroupTable:
         return GroupTable.of(self.layout, group)

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from featurestore.columnar.derived.derived_feature import DerivedFeature
 from featurestore.columnar.training_sets.set_profile import DayProfile, SetProfile
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.names import DERIVED
 from featurestore.operations.saved_sets.saved_rows import saved_rows
 from featurestore.operations.training_sets.training_set import TrainingSet
 from featurestore.stores.training_sets.manifests import Manifest
@@ -19,7 +21,10 @@ _DAYS_IN_A_PICTURE = 120
 
 @dataclass(frozen=True)
 class FeatureNumbers:
-    """One feature: its rows, those with a value (``values``), and its age in seconds (None if it was not measured)."""
+    """One feature: its rows, those with a value (``values``), and its age in seconds (None if it was not measured).
+
+    A derived feature is of the group ``derived``, and has no event timestamp and no age.
+    """
 
     name: str
     group: str
@@ -100,8 +105,9 @@ def measure(profile: SetProfile, manifest: Manifest) -> TrainingSetNumbers:
     no count of matches; everything else is measured.
     """
     return TrainingSetNumbers(
-        features=tuple(
-            _feature(group, feature, event, column, profile) for column, group, feature, event in _described(manifest)
+        features=(
+            *(_feature(group, name, event, column, profile) for column, group, name, event in _described(manifest)),
+            *(_derived(feature, column, profile) for column, feature in manifest.derived_columns.items()),
         ),
         days=tuple(_day(day) for day in profile.days),
         lookups=tuple(name.removesuffix("__event_timestamp") for name in profile.ages),
@@ -133,6 +139,22 @@ def _feature(group: FeatureGroup, name: str, event_timestamp: str, column: str, 
         age_low=low,
         age_median=median,
         age_high=high,
+    )
+
+
+def _derived(feature: DerivedFeature, column: str, profile: SetProfile) -> FeatureNumbers:
+    return FeatureNumbers(
+        name=column,
+        group=DERIVED,
+        type=feature.type,
+        description=feature.description,
+        ttl=None,
+        event_timestamp_column="",
+        rows=profile.rows,
+        values=profile.found[column],
+        age_low=None,
+        age_median=None,
+        age_high=None,
     )
 
 

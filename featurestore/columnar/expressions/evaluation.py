@@ -35,53 +35,61 @@ def result_type(expression: ScalarExpression, types: Mapping[str, pa.DataType]) 
     try:
         return _computed(expression, empty, 0)
     except duckdb.Error as error:
-        shown = ", ".join(f"{name} {types[name]}" for name in expression.names)
-        raise DefinitionError(
-            f"the expression is refused: {_reason(error)}" + (f" (its inputs: {shown})" if shown else "")
-        ) from error
+        raise _misfit(error, empty) from error
 
 
 def evaluate(expression: ScalarExpression, columns: Mapping[str, Any], rows: int | None = None) -> pa.Array:
     """The expression's value for each row of equally long columns; ``rows`` is needed only if it reads none.
 
     A pure function of the columns: by one thread, in UTC, without files, environment or clock. Raises RowFaultError for
-    the first row that fails, such as a text that is no number or an overflow of whole numbers.
+    the first row that fails, such as a text that is no number or an overflow of whole numbers, and DefinitionError for
+    columns of types that the expression does not take.
     """
     import duckdb
 
     read = {name: _readable(columns[name]) for name in expression.names}
     count = len(next(iter(read.values()))) if read else (rows or 0)
 
-    def computed(first: int) -> pa.Array:
-        return _values(expression, {name: column.slice(0, first) for name, column in read.items()}, first)
+    def computed(start: int, rows: int) -> pa.Array:
+        return _values(expression, {name: column.slice(start, rows) for name, column in read.items()}, rows)
 
     # An overflow and a text that is no number; a division by zero and a text that is no time.
     faults = (duckdb.DataError, duckdb.InvalidInputException)
     try:
-        return computed(count)
+        return computed(0, count)
     except faults as error:
         row, cause = first_fault(computed, count, faults)
         raise RowFaultError(row, _reason(cause or error)) from error
+    except duckdb.Error as error:
+        raise _misfit(error, read) from error
 
 
 def first_fault(
-    computed: Callable[[int], object], count: int, faults: tuple[type[Exception], ...]
+    computed: Callable[[int, int], object], count: int, faults: tuple[type[Exception], ...]
 ) -> tuple[int | None, Exception | None]:
-    """The first row with which ``computed(rows)`` raises one of ``faults``, found by halving, and what it raised."""
-    good, bad, cause = 0, count, None
-    while good < bad:
-        middle = (good + bad) // 2
-        try:
-            computed(middle + 1)
-            good = middle + 1
-        except faults as error:
-            bad, cause = middle, error
-    return (bad, cause) if cause is not None else (None, None)
+    """The first row that fails alone, found by halving ``computed(start, rows)``, and what it raised; None if none."""
+    start, cause = 0, None
+    while count > 1 or cause is None:
+        half = (count + 1) // 2
+        for begin, rows in ((start, half), (start + half, count - half)):
+            try:
+                if rows:
+                    computed(begin, rows)
+            except faults as error:
+                start, count, cause = begin, rows, error
+                break
+        else:
+            return None, None
+    return start, cause
 
 
 def _readable(column: Any) -> pa.Array:
+    """The column in types by which no result differs: texts without codes, and instants in UTC."""
     array = one_array(column)
-    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+    if pa.types.is_dictionary(array.type):
+        return array.dictionary_decode()
+    is_instant = pa.types.is_timestamp(array.type) and array.type.tz is not None
+    return array.cast(pa.timestamp(array.type.unit, "UTC")) if is_instant else array
 
 
 def _computed(expression: ScalarExpression, columns: Mapping[str, pa.Array], rows: int) -> tuple[pa.DataType, str]:
@@ -107,6 +115,14 @@ def _relation(session: Any, expression: ScalarExpression, columns: Mapping[str, 
     table = pa.table(dict(columns)) if columns else pa.table({"row": pa.nulls(rows, pa.int8())})
     session.register(_ROWS, table)
     return session.sql(f"SELECT {expression.text} AS value FROM {_ROWS}")
+
+
+def _misfit(error: Exception, columns: Mapping[str, pa.Array]) -> DefinitionError:
+    """The error that an expression does not take columns of these types."""
+    shown = ", ".join(f"{name} {column.type}" for name, column in columns.items())
+    return DefinitionError(
+        f"the expression is refused: {_reason(error)}" + (f" (its inputs: {shown})" if shown else "")
+    )
 
 
 def _reason(error: Exception) -> str:

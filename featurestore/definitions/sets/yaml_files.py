@@ -9,13 +9,14 @@ import yaml
 from pydantic import ValidationError
 
 from featurestore.definitions.base import Definition, fault_text, field_path
+from featurestore.definitions.derived.definition import DerivedDefinition
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.sets.collection import Definitions
 from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.errors import DefinitionError, nearest, shown
 
-SECTIONS = ("entities", "feature_groups", "training_sets")
+SECTIONS = ("entities", "feature_groups", "derived_features", "training_sets")
 
 
 def load_definitions(path: str | Path) -> Definitions:
@@ -32,6 +33,7 @@ def load_definitions(path: str | Path) -> Definitions:
     entities = {item.name: item for item in items if isinstance(item, Entity)}
     for document in documents:
         items += document.read("feature_groups", FeatureGroup, faults, _with_entity(entities))
+        items += document.read("derived_features", DerivedDefinition, faults, _unchanged)
         items += document.read("training_sets", TrainingSetDefinition, faults, _unchanged)
     if faults:
         raise DefinitionError("\n".join(faults))

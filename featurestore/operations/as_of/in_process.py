@@ -31,6 +31,7 @@ def check_local_spine(spine: pa.Table, request: AsOfRequest) -> None:
     """Raise SpineError if the spine lacks a requested column, or has one that collides with an output."""
     check_timestamp_column(spine.column_names, request.timestamp_column)
     check_outputs(spine.column_names, request.columns)
+    request.derived.check_spine(spine.column_names)
     words = {field.name: _word(field.type) for field in spine.schema}
     for lookup in request.all_lookups:
         expected = {field.name: _word(field.type) for field in key_fields(lookup.group)}

@@ -15,6 +15,7 @@ from featurestore.frames.columns import column
 from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame
 from featurestore.operations.as_of.by_shuffle import joined_by_shuffle
+from featurestore.operations.as_of.derived_columns import with_derived, with_derived_in_tasks
 from featurestore.operations.as_of.hosts import Host, HostChoice, JoinFacts, choose_host
 from featurestore.operations.as_of.in_process import (
     bounds_of,
@@ -48,7 +49,7 @@ def get_point_in_time(scope: Scope, spine: Spine, request: AsOfRequest, *, to: T
     elif to == "spark":
         return point_in_time(scope, to_spark(scope.spark, local.rows), request, choice.host)
     else:
-        columns = _joined_by_spark(scope, local.rows, request, choice.host)
+        columns = with_derived(local.rows, _joined_by_spark(scope, local.rows, request, choice.host), request)
     if to == "pandas" and isinstance(spine, pd.DataFrame):
         return _beside(spine, columns)
     if to == "arrow" and isinstance(spine, pa.Table):
@@ -68,19 +69,24 @@ def point_in_time(scope: Scope, spine: DataFrame, request: AsOfRequest, host: Ho
     scope.progress.host(choice.host)
     if choice.host == "in_process":
         return to_spark(scope.spark, get_point_in_time(scope, spine.toArrow(), request, to="arrow", host="in_process"))
-    stored, joined = request.of_stored, spine
+    looked_up = request.without_derived
+    stored, joined = looked_up.of_stored, spine
     if stored.all_lookups and choice.host == "in_tasks":
         joined = joined_in_tasks(scope, spine, stored, files.lookups)
     elif stored.all_lookups:
         joined = joined_by_shuffle(scope, spine, stored)
-    if not files.windows:
-        return joined
-    computed = with_windows(scope, joined, request, files.windows)
-    return computed.select(*(column(name) for name in (*spine.columns, *request.columns)))
+    if files.windows:
+        computed = with_windows(scope, joined, looked_up, files.windows)
+        joined = computed.select(*(column(name) for name in (*spine.columns, *looked_up.columns)))
+    return with_derived_in_tasks(joined, spine.columns, request)
 
 
 def _joined_by_spark(scope: Scope, spine: pa.Table, request: AsOfRequest, host: Host) -> dict[str, Any]:
-    """The output columns in the order of the spine. Its keys and times alone go to Spark, with the rows' numbers."""
+    """The columns of the lookups in the order of the spine.
+
+    Its keys and times alone go to Spark, with the rows' numbers.
+    """
+    request = request.without_derived
     number = instant_name(spine.column_names)
     keys = (name for lookup in request.all_lookups for name in lookup.keys.values())
     rows = spine.select(list(dict.fromkeys((*keys, request.timestamp_column))))
@@ -117,23 +123,22 @@ class LocalSpine:
     rows: pa.Table
     instants: pa.Array
     files: JoinFiles
-    outputs: tuple[str, ...]
+    request: AsOfRequest
 
     @classmethod
     def of(cls, scope: Scope, spine: Spine, request: AsOfRequest) -> LocalSpine:
         rows = local_spine(scope.context, spine, request)
         check_local_spine(rows, request)
         instants = spine_instants(rows, request.timestamp_column, scope.settings.timestamp_zone)
-        return cls(rows, instants, join_files(scope, request, bounds_of(instants)), tuple(request.columns))
-
-    def joined(self) -> pa.Table:
-        """The spine's rows followed by the lookups' columns, joined in this process."""
-        return _appended(self.rows, self.columns())
+        return cls(rows, instants, join_files(scope, request, bounds_of(instants)), request)
 
     def columns(self) -> dict[str, Any]:
-        """The lookups' columns, in the order of the request, joined in this process."""
-        found = joined_in_process(self.rows, self.instants, self.files)
-        return {name: found[name] for name in self.outputs}
+        """The output columns, joined and computed in this process."""
+        return with_derived(self.rows, joined_in_process(self.rows, self.instants, self.files), self.request)
+
+    def joined(self) -> pa.Table:
+        """The spine's rows followed by the output columns, joined in this process."""
+        return _appended(self.rows, self.columns())
 
     def choose(self, scope: Scope, host: Host | None) -> HostChoice:
         facts = JoinFacts(

@@ -19,7 +19,8 @@ from featurestore.definitions.values.types import LOSSLESS_WIDENING
 from featurestore.display.description import Display, Mark, Table, Tone
 from featurestore.display.displayed import Displayed
 from featurestore.errors import DefinitionError, IncompatibleChangeError, nearest
-from featurestore.stores.small_tables.registry import Entry, Kind, RegistryState
+from featurestore.operations.definitions.derived_inputs import check_derived
+from featurestore.stores.small_tables.registry import VERSIONED, Entry, Kind, RegistryState
 
 Action = Literal["create", "update", "unchanged"]
 _MARK = {"create": "+", "update": "~", "unchanged": " "}
@@ -38,7 +39,7 @@ class Change:
     entry: Entry
 
     def __str__(self) -> str:
-        version = f" v{self.version}" if self.kind == "feature_group" else ""
+        version = f" v{self.version}" if self.kind in VERSIONED else ""
         head = f"{_MARK[self.action]} {self.kind.replace('_', ' ')} {self.name}{version}: {self.action}"
         return "\n".join([head, *(f"    {detail}" for detail in self.details)])
 
@@ -72,7 +73,7 @@ class Plan(Displayed):
             (
                 Mark(f"{_MARK[change.action]} {change.action}", _TONES[change.action]),
                 change.kind.replace("_", " "),
-                f"{change.name} v{change.version}" if change.kind == "feature_group" else change.name,
+                f"{change.name} v{change.version}" if change.kind in VERSIONED else change.name,
                 "\n".join(change.details),
             )
             for change in self.changes
@@ -96,13 +97,19 @@ def make_plan(definitions: Definitions, state: RegistryState) -> Plan:
 
     Raises IncompatibleChangeError, naming every fault, for changes that stored rows cannot follow: a changed entity or
     join key, a dropped feature, a type that is not widened losslessly, another partitioning. Raises DefinitionError for
-    a group that reads a missing group, and for groups that read each other in a circle.
+    a group that reads a missing group, for groups that read each other in a circle, and for what ``check_derived``
+    refuses.
     """
     _check_upstream(definitions, state)
+    check_derived(definitions, state)
     faults: list[str] = []
     changes = [_change("entity", item.name, 1, item, state, faults) for item in definitions.entities]
     changes += [
         _change("feature_group", item.name, item.version, item, state, faults) for item in definitions.feature_groups
+    ]
+    changes += [
+        _change("derived_feature", item.name, item.version, item, state, faults)
+        for item in definitions.derived_features
     ]
     changes += [_change("training_set", item.name, 1, item, state, faults) for item in definitions.training_sets]
     if faults:

@@ -78,10 +78,15 @@ def erase_training_set(erasing: Erasing, manifest: Manifest) -> list[ErasedTable
 def lookups_of(erasing: Erasing, manifest: Manifest, schema: StructType) -> list[Mapping[str, str]]:
     """The ways in which a set's rows identify the entity.
 
-    These are the lookups of its features and label, and columns of the spine with the names of the join keys.
+    These are the lookups of its features, of what derived features read, and of its label, and columns of the spine
+    with the names of the join keys.
     """
     groups = {snapshot.name: snapshot.group for part in manifest.all_parts for snapshot in part.groups}
-    lookups = [*manifest.features, *([manifest.label_lookup] if manifest.label_lookup is not None else [])]
+    lookups = [
+        *manifest.features,
+        *manifest.inputs,
+        *([manifest.label_lookup] if manifest.label_lookup is not None else []),
+    ]
     ways = [
         {key: lookup.on.get(key, key) for key in erasing.entity.keys}
         for lookup in lookups

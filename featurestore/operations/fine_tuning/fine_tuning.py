@@ -27,12 +27,14 @@ from featurestore.operations.erasure.suppress import suppressions
 from featurestore.operations.exports.export import record_once
 from featurestore.operations.fine_tuning.made_lines import LocalLines, MadeLines, SparkLines
 from featurestore.operations.instants import argument_count
-from featurestore.operations.reading.request import Spine, local_spine, requested_columns
+from featurestore.operations.reading.request import Spine, local_spine
+from featurestore.operations.reading.resolved_features import outputs_of
 from featurestore.operations.repeats.exports import is_there, taken
 from featurestore.operations.repeats.fine_tuning import check_is_same_set, written_before
 from featurestore.operations.training_sets.examples import Examples, examples_of
 from featurestore.operations.training_sets.local_build import LocalPart
-from featurestore.operations.training_sets.parts import lookup_of, made_from, with_split
+from featurestore.operations.training_sets.parts import made_from, with_split
+from featurestore.operations.training_sets.recorded import asked_lookups, derived_snapshots
 from featurestore.operations.training_sets.request import ExamplesPlan, FineTuningRequest, check_named, plan_examples
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.files.exports import full_path, new_folder
@@ -132,7 +134,7 @@ def _planned(context: Context, request: FineTuningRequest) -> _Plan:
             "output_feature is None; name the feature or column that the assistant should answer"
         )
     form = ChatFormat(
-        inputs=requested_columns(request.features, examples.join.lookups),
+        inputs=outputs_of(request.features, examples.join),
         output=examples.label,
         identified_by=(*examples.key_columns, examples.join.timestamp_column),
         system=request.system,
@@ -314,7 +316,8 @@ def _manifest(
         missing_inputs=counts.missing,
         parts=counts.parts,
         files=files,
-        features=tuple(lookup_of(lookup) for lookup in join.lookups),
+        features=asked_lookups(join),
+        derived=derived_snapshots(scope.context, join),
         output=form.output,
         system=form.system,
         template=form.template,

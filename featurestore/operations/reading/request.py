@@ -22,6 +22,7 @@ from featurestore.frames.schema import key_fields
 from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context
+from featurestore.operations.reading.derived import NO_DERIVED, DerivedPart
 from featurestore.stores.arrow import to_spark
 
 Spine: TypeAlias = DataFrame | pd.DataFrame | pa.Table
@@ -75,15 +76,35 @@ class AsOfRequest:
     label: ResolvedLookup | None = None
     # Table version by (group name, major version); any other group is read at its newest version.
     table_versions: Mapping[tuple[str, int], int] | None = None
+    # Lookups of what derived features read and nobody asked for; their columns are left out of the result.
+    inputs: tuple[ResolvedLookup, ...] = ()
+    derived: DerivedPart = NO_DERIVED
 
     @property
     def feature_columns(self) -> list[str]:
-        return [name for lookup in self.lookups for name in lookup.columns(False)]
+        """Output columns of the features, derived ones last."""
+        return [*(name for lookup in self.lookups for name in lookup.columns(False)), *self.derived.outputs]
+
+    @property
+    def outputs(self) -> list[dict[str, str]]:
+        """By feature the output column, for each lookup, also of derived features, in the order of the request."""
+        outputs = [dict(lookup.outputs) for lookup in self.lookups]
+        for before, asked in enumerate(self.derived.asked):
+            outputs.insert(asked.place + before, asked.columns)
+        return outputs
+
+    @property
+    def without_derived(self) -> AsOfRequest:
+        """The same join, with the columns of derived features' inputs in their place."""
+        return replace(self, lookups=(*self.lookups, *self.inputs), inputs=(), derived=NO_DERIVED)
 
     @property
     def columns(self) -> list[str]:
         """Output columns of the features, and of the label if it is a feature."""
-        names = [name for lookup in self.lookups for name in lookup.columns(self.with_timestamps)]
+        columns = [lookup.columns(self.with_timestamps) for lookup in self.lookups]
+        for before, asked in enumerate(self.derived.asked):
+            columns.insert(asked.place + before, list(asked.outputs))
+        names = [name for names in columns for name in names]
         return names if self.label is None else [*names, *self.label.columns(False)]
 
     @property
@@ -98,7 +119,8 @@ class AsOfRequest:
 
     @property
     def all_lookups(self) -> tuple[ResolvedLookup, ...]:
-        return self.lookups if self.label is None else (*self.lookups, self.label)
+        lookups = (*self.lookups, *self.inputs)
+        return lookups if self.label is None else (*lookups, self.label)
 
     @property
     def stored_lookups(self) -> tuple[ResolvedLookup, ...]:
@@ -186,6 +208,7 @@ def check_joinable(spine: DataFrame, request: AsOfRequest) -> None:
     """Raise SpineError if the spine lacks a requested column, or has one that collides with an output."""
     check_spine(spine, request.timestamp_column)
     check_outputs(spine.columns, request.columns)
+    request.derived.check_spine(spine.columns)
     for lookup in request.all_lookups:
         types = {field.name: field.dataType for field in key_fields(lookup.group)}
         check_keys(spine, lookup.keys, types, lookup.group.name)

@@ -10,7 +10,8 @@ import pyarrow as pa
 from featurestore.errors import NotFoundError, SpineError, nearest
 from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context
-from featurestore.operations.reading.request import Features, resolve
+from featurestore.operations.reading.request import Features
+from featurestore.operations.reading.resolved_features import resolve_features
 from featurestore.stores.files.rows import read_parquet
 from featurestore.stores.files.small_files import parquet_names, read_small_parquet
 from featurestore.stores.layout import local_folder
@@ -26,7 +27,7 @@ def spine_of_file(
     SchemaError, SpineError.
     """
     if features:
-        resolve(context, features)
+        resolve_features(context, features)
     place = local_folder(path)
     if context.is_native and place is not None:
         if not place.exists():

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from featurestore.columnar.training_sets.saved_columns import Counts
 from featurestore.definitions.values.time_window import from_micros
-from featurestore.definitions.values.types import FeatureType
+from featurestore.definitions.values.types import FeatureType, parse_type
 from featurestore.display.description import size
 from featurestore.errors import InvalidArgumentError, ResultTooLargeError
 from featurestore.frames.training_sets.encodings import Encoding, encode_column, fit
@@ -102,10 +102,10 @@ def _metadata(manifest: Manifest, counted: Counts) -> dict[str, Any]:
 def _feature_types(manifest: Manifest) -> Iterator[tuple[str, FeatureType]]:
     """Each feature column with its type, as defined when the set was built."""
     groups = {snapshot.name: snapshot.group for snapshot in manifest.groups}
-    columns = iter(manifest.feature_columns)
-    for lookup in manifest.features:
-        for feature in lookup.features:
-            yield next(columns), groups[lookup.group].feature(feature).feature_type
+    for name, lookup, feature in manifest.looked_up:
+        yield name, groups[lookup.group].feature(feature).feature_type
+    for name, derived in manifest.derived_columns.items():
+        yield name, parse_type(derived.type)
 
 
 def load_frame(saved: SavedRows, expand_vectors: bool, max_bytes: int | None) -> TrainingFrame:

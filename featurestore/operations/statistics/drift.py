@@ -233,11 +233,10 @@ def _saved(tenant_id: str, group: FeatureGroup, name: str, training_set: Trainin
 def _columns_of(manifest: Manifest, group: FeatureGroup) -> dict[str, Feature]:
     """Each column that was looked up in the group, with its feature as it was defined then."""
     definitions = {snapshot.name: snapshot.group for snapshot in manifest.groups}
-    looked_up = [(lookup.group, feature) for lookup in manifest.features for feature in lookup.features]
     return {
         name: definitions[group.name].feature(feature)
-        for name, (of_group, feature) in zip(manifest.feature_columns, looked_up, strict=True)
-        if of_group == group.name
+        for name, lookup, feature in manifest.looked_up
+        if lookup.group == group.name
     }
 
 

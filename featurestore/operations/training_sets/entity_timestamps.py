@@ -103,7 +103,7 @@ def examples(
     if spine is None:
         if window is None:
             raise InvalidArgumentError("there are no examples: give a spine, or time_range= (and entities=)")
-        lookups = plan.join.lookups if plan.join.label is None else (plan.join.label,)
+        lookups = (*plan.join.lookups, *plan.join.inputs) if plan.join.label is None else (plan.join.label,)
         pairs = written_timestamps(scope, lookups, window, entities)
         return pairs.withColumnRenamed("event_timestamp", plan.join.timestamp_column)
     if entities is not None:

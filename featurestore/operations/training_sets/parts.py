@@ -7,13 +7,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.training_set import EntitySplit, TimeSplit
 from featurestore.frames.as_of.spine import instant_column, with_instants
 from featurestore.frames.training_sets.splits import hash_cuts, split_by_hash, split_by_time, time_boundaries
 from featurestore.late_spark import DataFrame
 from featurestore.operations.context import Context
-from featurestore.operations.reading.request import ResolvedLookup
+from featurestore.operations.training_sets.recorded import asked_lookups, derived_snapshots, lookup_of
 from featurestore.operations.training_sets.request import ExamplesPlan
 from featurestore.stores.training_sets.manifests import GroupSnapshot, SplitCuts
 
@@ -82,7 +81,7 @@ def made_from(context: Context, plan: ExamplesPlan, spine: Mapping[str, Any], gr
     another one may compute differently, and the time zone because naive timestamps are read in it.
     """
     request, join = plan.request, plan.join
-    document = {
+    document: dict[str, Any] = {
         "lookups": [lookup_of(lookup).model_dump(mode="json") for lookup in join.lookups],
         "label": plan.label,
         "label_lookup": None if join.label is None else lookup_of(join.label).model_dump(mode="json"),
@@ -100,14 +99,9 @@ def made_from(context: Context, plan: ExamplesPlan, spine: Mapping[str, Any], gr
         "groups": [(group.name, group.version, group.table, group.definition) for group in groups],
         "code_version": context.code_version,
     }
+    if join.derived.columns:
+        document["derived"] = [
+            *(lookup.model_dump(mode="json") for lookup in asked_lookups(join)),
+            *((each.name, each.version, each.code_hash) for each in derived_snapshots(context, join)),
+        ]
     return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def lookup_of(resolved: ResolvedLookup) -> Lookup:
-    """The lookup in resolved form: all features by name, and the keys that have other names in the spine."""
-    renamed = {key: name for key, name in resolved.keys.items() if key != name}
-    prefix = None
-    first = resolved.features[0]
-    if resolved.outputs[first] not in (first, f"{resolved.group.name}__{first}"):
-        prefix = resolved.outputs[first].removesuffix(first)
-    return Lookup(resolved.group.name, resolved.features, on=renamed, prefix=prefix)

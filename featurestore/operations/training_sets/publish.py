@@ -12,7 +12,7 @@ from featurestore.definitions.finding import Finding
 from featurestore.errors import InvariantError, LeakageError
 from featurestore.operations.auditing.audit import audit_training_set
 from featurestore.operations.context import Context, Scope
-from featurestore.operations.training_sets.parts import lookup_of
+from featurestore.operations.training_sets.recorded import asked_lookups, derived_snapshots, input_of, lookup_of
 from featurestore.operations.training_sets.request import TrainingSetPlan
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.training_sets.manifests import Manifest, PartSnapshot, SplitCuts
@@ -157,6 +157,9 @@ def _manifest(
         rebuilt_from=plan.rebuilt_from,
         extends=None if base is None else base.version,
         parts=parts if len(parts) > 1 else (),
+        derived=derived_snapshots(scope.context, plan.join),
+        inputs=tuple(map(input_of, plan.join.inputs)),
+        requested=asked_lookups(plan.join) if plan.join.derived.columns else (),
         rows_suppressed=rows.suppressed + (0 if base is None else base.rows_suppressed),
     )
 

@@ -13,6 +13,7 @@ from featurestore.operations.reading.request import Spine
 from featurestore.operations.training_sets.build import build_parts
 from featurestore.operations.training_sets.examples import PartToBuild
 from featurestore.operations.training_sets.manifest_spine import spine_of_manifest
+from featurestore.operations.training_sets.recorded import check_same_code
 from featurestore.operations.training_sets.request import join_of_manifest, plan_of_manifest
 from featurestore.operations.training_sets.sources import check_sources, explain_missing_files
 from featurestore.stores.training_sets.manifests import PART, Manifest
@@ -26,6 +27,7 @@ def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None) 
     differs; then nothing is published.
     """
     check_sources(scope.context, manifest)
+    check_same_code(manifest)
     parts = _parts_as_they_were(scope.context, manifest, spine)
     # If the build dropped rows of the user's spine, only the content hash can check it, after the drop.
     is_whole = spine is not None and manifest.rows_dropped > 0

@@ -14,9 +14,10 @@ from featurestore.columnar.spine_checks import check_outputs
 from featurestore.columnar.training_sets.missing import check_missing
 from featurestore.columnar.training_sets.splits import SPLIT
 from featurestore.definitions.lookup import Lookup, listed
-from featurestore.definitions.names import check_name, is_unicode, parse_reference
+from featurestore.definitions.names import DERIVED, check_name, is_unicode, parse_reference
 from featurestore.definitions.training_set import EntitySplit, Missing, Split, TrainingSetDefinition
 from featurestore.definitions.values.durations import parse_duration
+from featurestore.definitions.values.types import parse_type
 from featurestore.errors import DefinitionError, InvalidArgumentError, InvariantError, SpineError, nearest
 from featurestore.frames.as_of.spine_types import check_saved
 from featurestore.frames.text.chat import FormatFunction
@@ -25,12 +26,11 @@ from featurestore.operations.context import Context
 from featurestore.operations.reading.request import (
     AsOfRequest,
     Features,
-    ResolvedLookup,
     check_joinable,
     parse_known_at,
-    resolve,
     resolve_lookup,
 )
+from featurestore.operations.reading.resolved_features import resolve_features, resolved
 from featurestore.stores.training_sets.manifests import PART, GroupSnapshot, Manifest, SplitCuts
 
 OnInvalid = Literal["fail", "skip"]
@@ -92,7 +92,7 @@ class TrainingSetRequest(ExamplesRequest):
         """The request that a saved version was built from. Its rows are the sample, so they are not sampled again."""
         return cls(
             name=manifest.name,
-            features=manifest.features,
+            features=manifest.asked,
             label=manifest.label,
             label_offset=manifest.label_offset,
             timestamp_column=manifest.timestamp_column,
@@ -137,7 +137,8 @@ class ExamplesPlan:
 
     @property
     def key_columns(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for lookup in self.join.lookups for name in lookup.keys.values()))
+        lookups = (*self.join.lookups, *self.join.inputs)
+        return tuple(dict.fromkeys(name for lookup in lookups for name in lookup.keys.values()))
 
     @property
     def feature_words(self) -> dict[str, str]:
@@ -146,7 +147,7 @@ class ExamplesPlan:
         for lookup in self.join.lookups:
             schema = values_schema(lookup.group)
             words |= {lookup.outputs[name]: spark_name(schema.field(name).type) for name in lookup.features}
-        return words
+        return words | {name: parse_type(word).storage for name, word in self.join.derived.words.items()}
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,11 @@ def plan_examples(context: Context, request: ExamplesRequest) -> ExamplesPlan:
         raise SpineError(f"sample_size is {size}; give a number of rows from 1 on, or None for all")
     if request.strata and size is None:
         raise InvalidArgumentError("stratify_by is an option of a sample; give sample_size, too")
+    features = resolve_features(context, request.features, request.full_feature_names)
     join = AsOfRequest(
-        lookups=resolve(context, request.features, request.full_feature_names),
+        lookups=features.lookups,
+        inputs=features.inputs,
+        derived=features.derived,
         timestamp_column=request.timestamp_column,
         known_at=parse_known_at(request.known_at, context.settings.timestamp_zone),
         with_timestamps=True,
@@ -205,17 +209,19 @@ def plan_of_manifest(manifest: Manifest) -> TrainingSetPlan:
 def join_of_manifest(manifest: Manifest, snapshots: Iterable[GroupSnapshot]) -> AsOfRequest:
     """The as-of join of the version's lookups, with the definitions of groups in ``snapshots``."""
     groups = {snapshot.name: snapshot.group for snapshot in snapshots}
-
-    def resolved(lookup: Lookup) -> ResolvedLookup:
-        return resolve_lookup(groups[lookup.group], lookup, manifest.full_feature_names)
-
+    derived = {snapshot.name: snapshot.feature for snapshot in manifest.derived}
+    features = resolved(manifest.asked, groups.__getitem__, derived.__getitem__, manifest.full_feature_names)
     label = manifest.label_lookup
+    if label is not None:
+        resolved_label = resolve_lookup(groups[label.group], label, manifest.full_feature_names)
     return AsOfRequest(
-        lookups=tuple(map(resolved, manifest.features)),
+        lookups=features.lookups,
+        inputs=features.inputs,
+        derived=features.derived,
         timestamp_column=manifest.timestamp_column,
         known_at=manifest.known_at,
         with_timestamps=True,
-        label=None if label is None else replace(resolved(label), offset=manifest.label_offset),
+        label=None if label is None else replace(resolved_label, offset=manifest.label_offset),
     )
 
 
@@ -239,6 +245,11 @@ def _with_label(context: Context, plan: ExamplesPlan, offset: timedelta) -> Exam
             )
         return plan
     group_name, feature = parse_reference(plan.label)
+    if group_name == DERIVED:
+        raise DefinitionError(
+            f"label {plan.label!r} is a derived feature; a label is a column of the spine or a stored feature. Compute "
+            "it from the loaded set with DerivedFeature.compute, or add its value to the spine"
+        )
     reference = Lookup(group_name, (feature,))
     lookup = resolve_lookup(context.group(group_name), reference, plan.request.full_feature_names)
     for other in plan.join.lookups:

@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 import pyarrow as pa
 
+from featurestore.columnar.derived.derived_feature import DerivedFeature
 from featurestore.columnar.schema import table_schema
 from featurestore.definitions.base import Definition
 from featurestore.definitions.entity import Entity
@@ -19,8 +20,11 @@ from featurestore.stores.delta.small_table import SmallTable, rows_of, small_tab
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_text
 
-Kind = Literal["entity", "feature_group", "training_set"]
+Kind = Literal["entity", "feature_group", "derived_feature", "training_set"]
 AnyDefinition = TypeVar("AnyDefinition", bound=Definition)
+
+# The kinds that have major versions beside each other.
+VERSIONED: tuple[Kind, ...] = ("feature_group", "derived_feature")
 
 _SCHEMA = table_schema(
     "kind string, name string, version int, revision int, definition string, applied_at timestamp, code_version string"
@@ -29,7 +33,7 @@ _SCHEMA = table_schema(
 
 @dataclass(frozen=True)
 class Entry:
-    """One state of one definition. ``version`` is a group's major version (1 elsewhere), ``revision`` counts states."""
+    """One state of one definition. ``version`` is the major version (1 if it has none), ``revision`` counts states."""
 
     kind: Kind
     name: str
@@ -42,7 +46,7 @@ class Entry:
         return (self.kind, self.name, self.version)
 
     def __str__(self) -> str:
-        version = f" v{self.version}" if self.kind == "feature_group" else ""
+        version = f" v{self.version}" if self.kind in VERSIONED else ""
         return f"{self.kind.replace('_', ' ')} {self.name!r}{version}"
 
 
@@ -89,15 +93,33 @@ class RegistryState:
         return _definition(FeatureGroup, self.feature_group_entry(name, version))
 
     def feature_group_entry(self, name: str, version: int | None = None) -> Entry:
-        entries = [entry for entry in self._of("feature_group") if entry.name == name]
+        return self._versioned("feature_group", name, version)
+
+    def _versioned(self, kind: Kind, name: str, version: int | None) -> Entry:
+        words, entries = kind.replace("_", " "), [entry for entry in self._of(kind) if entry.name == name]
         if not entries:
-            known = {entry.name for entry in self._of("feature_group")}
-            raise NotFoundError(f"feature group {name!r} was never applied. {nearest(name, known)}")
+            known = {entry.name for entry in self._of(kind)}
+            raise NotFoundError(f"{words} {name!r} was never applied. {nearest(name, known)}")
         matches = [entry for entry in entries if version is None or entry.version == version]
         if not matches:
             versions = sorted(entry.version for entry in entries)
-            raise NotFoundError(f"feature group {name!r} has no version {version}; it has {versions}")
+            raise NotFoundError(f"{words} {name!r} has no version {version}; it has {versions}")
         return max(matches, key=lambda entry: entry.version)
+
+    def derived_features(self) -> list[DerivedFeature]:
+        """Return each derived feature in its highest major version, by name."""
+        highest: dict[str, Entry] = {}
+        for entry in self._of("derived_feature"):
+            if entry.name not in highest or entry.version > highest[entry.name].version:
+                highest[entry.name] = entry
+        return _definitions(DerivedFeature, highest.values())
+
+    def derived_feature(self, name: str, version: int | None = None) -> DerivedFeature:
+        """Return one in a major version, by default the highest; raises NotFoundError with the nearest names."""
+        return _definition(DerivedFeature, self.derived_feature_entry(name, version))
+
+    def derived_feature_entry(self, name: str, version: int | None = None) -> Entry:
+        return self._versioned("derived_feature", name, version)
 
     def training_sets(self) -> list[TrainingSetDefinition]:
         return _definitions(TrainingSetDefinition, self._of("training_set"))
@@ -122,6 +144,7 @@ class RegistryState:
 _CLASSES: dict[Kind, type[Definition]] = {
     "entity": Entity,
     "feature_group": FeatureGroup,
+    "derived_feature": DerivedFeature,
     "training_set": TrainingSetDefinition,
 }
 

@@ -19,7 +19,7 @@ from featurestore.frames.text.chat import ALL
 from featurestore.late_spark import DataFrame, F
 from featurestore.stores.files.exports import Staging, WrittenFile, write_lines
 from featurestore.stores.files.local_exports import text_of
-from featurestore.stores.training_sets.manifests import GroupSnapshot
+from featurestore.stores.training_sets.manifests import DerivedSnapshot, GroupSnapshot
 
 _PLACE = re.compile(r"part=([^/]+)/shard=(\d+)/[^/]+")
 
@@ -64,6 +64,8 @@ class FineTuningManifest(BaseModel):
     # A hash of the request, the spine, the groups' definitions and the code's version, by which the same call knows its
     # set. None with a ``format_fn``, whose code cannot be compared, and in manifests of earlier versions.
     made_from: str | None = None
+    # The derived features that were computed, each after those that it reads.
+    derived: tuple[DerivedSnapshot, ...] = ()
 
 
 def write_shards(

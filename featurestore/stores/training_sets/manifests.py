@@ -9,9 +9,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from featurestore.columnar.derived.derived_feature import DerivedFeature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.finding import Finding
 from featurestore.definitions.lookup import Lookup
+from featurestore.definitions.names import DERIVED
 from featurestore.definitions.training_set import Missing
 from featurestore.display.description import Display, Mark, Table, count, utc_text
 from featurestore.display.displayed import Displayed
@@ -35,6 +37,26 @@ class GroupSnapshot(BaseModel):
     @property
     def group(self) -> FeatureGroup:
         return FeatureGroup.from_json(self.definition)
+
+
+class DerivedSnapshot(BaseModel):
+    """A derived feature as it was when a training set was built, with a hash of its definition and its code.
+
+    ``code``: the SQL that ran, or the source of the Python function; empty if its source cannot be read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: int
+    revision: int
+    definition: str
+    code: str
+    code_hash: str
+
+    @property
+    def feature(self) -> DerivedFeature:
+        return DerivedFeature.from_json(self.definition)
 
 
 class SplitCuts(BaseModel):
@@ -132,6 +154,30 @@ class Manifest(Displayed, BaseModel):
     # A hash of the request, the spine, the groups' definitions and the code's version, by which a build recognises the
     # version that it would make again. None for rebuilt and extended versions, and for those of earlier releases.
     made_from: str | None = None
+    # The derived features that were computed, each after those that it reads; what they read and nobody asked for; and
+    # all lookups as they were asked for, those of derived features among them. Empty without derived features.
+    derived: tuple[DerivedSnapshot, ...] = ()
+    inputs: tuple[Lookup, ...] = ()
+    requested: tuple[Lookup, ...] = ()
+
+    @property
+    def asked(self) -> tuple[Lookup, ...]:
+        """The lookups of groups and of derived features, in the order of the request."""
+        return self.requested or self.features
+
+    @property
+    def looked_up(self) -> list[tuple[str, Lookup, str]]:
+        """For each feature column of a group: its name, its lookup and the feature's name in the group."""
+        looked_up = [(lookup, feature) for lookup in self.features for feature in lookup.features]
+        return [(name, *each) for name, each in zip(self.feature_columns, looked_up, strict=False)]
+
+    @property
+    def derived_columns(self) -> dict[str, DerivedFeature]:
+        """The feature columns of derived features, which come after those of groups."""
+        known = {snapshot.name: snapshot.feature for snapshot in self.derived}
+        names = [feature for lookup in self.requested if lookup.group == DERIVED for feature in lookup.features]
+        columns = self.feature_columns[len(self.looked_up) :]
+        return {column: known[name] for column, name in zip(columns, names, strict=True)}
 
     @property
     def all_parts(self) -> tuple[PartSnapshot, ...]:
@@ -152,6 +198,7 @@ class Manifest(Displayed, BaseModel):
             "made from": ", ".join(
                 f"{group.name} v{group.version} (table version {group.table_version})" for group in self.groups
             ),
+            "derived": ", ".join(f"{each.name} v{each.version}" for each in self.derived) or None,
             "audit": self._audit_summary(),
             "content hash": self.content_hash,
             "code version": self.code_version,

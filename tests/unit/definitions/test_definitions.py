@@ -609,7 +609,7 @@ def test_definitions_are_sorted_by_kind_and_a_group_brings_its_entity() -> None:
     [
         ([STATS, Entity("user", {"user_id": "long"})], "entity 'user' is defined twice, and differently"),
         ([STATS, STATS.model_copy(update={"owner": "me"})], r"feature group \('stats', 1\) is defined twice"),
-        ([SCORE], r"Feature\) cannot be applied; give Entity, FeatureGroup or TrainingSetDefinition"),
+        ([SCORE], r"Feature\) cannot be applied; give Entity, FeatureGroup, DerivedFeature or TrainingSetDefinition"),
     ],
 )
 def test_definitions_that_disagree_are_refused(items: list[Any], message: str) -> None:

@@ -16,6 +16,7 @@ USER = Entity("user", join_keys={"user_id": "string"})
 ORDERS = Source(path="{landing}/{tenant_id}", format="parquet")
 # A right call of each, without what has a default.
 CALLS: dict[str, dict[str, Any]] = {
+    "DerivedFeature": {"name": "speed", "type": "double", "inputs": ["km", "hours"], "sql": "km / hours"},
     "DriftThresholds": {},
     "Entity": {"name": "user", "join_keys": {"user_id": "string"}},
     "EntitySplit": {"test": 0.2},

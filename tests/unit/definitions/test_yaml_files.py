@@ -173,7 +173,7 @@ def test_every_fault_is_told_with_file_line_and_field(tmp_path: Path) -> None:
         ("entities:\n\t- name: a", "bad.yml:2: not YAML: "),
         ("a: 1\n---\nb: 2", "bad.yml:2: not YAML: "),
         ("entities: *missing", "bad.yml:1: not YAML: "),
-        ("- a\n- b", "bad.yml:1: expected the sections entities, feature_groups, training_sets"),
+        ("- a\n- b", "bad.yml:1: expected the sections entities, feature_groups, derived_features, training_sets"),
         ("just text", "bad.yml:1: expected the sections"),
         ("entities: []\nfeature_group: []", "bad.yml:2: feature_group: unknown section. Did you mean 'feature_groups'"),
         ("entities:\n  user: {}", "bad.yml:1: entities: expected a list"),
