@@ -44,6 +44,7 @@ NOT_RUN = {
     "export SPARK_REMOTE": "needs a Spark Connect server; tests/integration/clusters/test_spark_connect.py runs one",
     "from feast import": "Feast's own code, quoted; Feast needs versions of its own of what this package uses",
     "from tecton import": "Tecton's own code, quoted; it runs on Tecton's platform alone",
+    "from ai.chronon": "Chronon's own code, quoted; it runs on Chronon's platform alone",
     "from datasets import": "Hugging Face datasets and PyTorch are not installed; the same files are read by pyarrow",
     "user ann": "a drawing",
     "newest partition": "a drawing",
