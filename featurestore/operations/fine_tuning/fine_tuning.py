@@ -317,7 +317,7 @@ def _manifest(
         parts=counts.parts,
         files=files,
         features=asked_lookups(join),
-        derived=derived_snapshots(scope.context, join),
+        derived=derived_snapshots(join),
         output=form.output,
         system=form.system,
         template=form.template,

@@ -102,6 +102,6 @@ def made_from(context: Context, plan: ExamplesPlan, spine: Mapping[str, Any], gr
     if join.derived.columns:
         document["derived"] = [
             *(lookup.model_dump(mode="json") for lookup in asked_lookups(join)),
-            *((each.name, each.version, each.code_hash) for each in derived_snapshots(context, join)),
+            *((each.name, each.version, each.code_hash) for each in derived_snapshots(join)),
         ]
     return hashlib.sha256(json.dumps(document, sort_keys=True, default=str).encode()).hexdigest()

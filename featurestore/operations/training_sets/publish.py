@@ -157,7 +157,7 @@ def _manifest(
         rebuilt_from=plan.rebuilt_from,
         extends=None if base is None else base.version,
         parts=parts if len(parts) > 1 else (),
-        derived=derived_snapshots(scope.context, plan.join),
+        derived=derived_snapshots(plan.join),
         inputs=tuple(map(input_of, plan.join.inputs)),
         requested=asked_lookups(plan.join) if plan.join.derived.columns else (),
         rows_suppressed=rows.suppressed + (0 if base is None else base.rows_suppressed),

@@ -8,7 +8,6 @@ import inspect
 from featurestore.columnar.derived.derived_feature import DerivedFeature
 from featurestore.definitions.lookup import Lookup
 from featurestore.errors import RebuildError
-from featurestore.operations.context import Context
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup
 from featurestore.stores.training_sets.manifests import DerivedSnapshot, Manifest
 
@@ -37,17 +36,16 @@ def asked_lookups(join: AsOfRequest) -> tuple[Lookup, ...]:
     return tuple(lookups)
 
 
-def derived_snapshots(context: Context, join: AsOfRequest) -> tuple[DerivedSnapshot, ...]:
+def derived_snapshots(join: AsOfRequest) -> tuple[DerivedSnapshot, ...]:
     """Each derived feature that the join computes, once, after those that it reads."""
-    return tuple(_snapshot(context, feature) for feature in join.derived.features)
+    return tuple(_snapshot(feature) for feature in join.derived.features)
 
 
-def _snapshot(context: Context, feature: DerivedFeature) -> DerivedSnapshot:
+def _snapshot(feature: DerivedFeature) -> DerivedSnapshot:
     definition, code = feature.to_json(), code_of(feature)
     return DerivedSnapshot(
         name=feature.name,
         version=feature.version,
-        revision=context.state.derived_feature_entry(feature.name, feature.version).revision,
         definition=definition,
         code=code,
         code_hash=hashlib.sha256(f"{definition}\n{code}".encode()).hexdigest(),

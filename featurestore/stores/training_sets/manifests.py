@@ -49,7 +49,6 @@ class DerivedSnapshot(BaseModel):
 
     name: str
     version: int
-    revision: int
     definition: str
     code: str
     code_hash: str
