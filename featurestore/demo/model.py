@@ -20,6 +20,7 @@ NUMBERS = ["distance", "scheduled_hour", "scheduled_weekday"]
 WrongJoin = Callable[[pd.DataFrame, list[StoredValues]], pd.DataFrame]
 
 AS_OF = "as of two hours before departure"
+WINDOWS = "the same, routes by windows"
 WRONG_JOINS: dict[str, WrongJoin] = {
     "wrong: newest value of the same day": same_day_values,
     "wrong: newest value of all": latest_values,
@@ -61,26 +62,48 @@ class Part:
         )
 
     def joined_by(self, join: WrongJoin, groups: list[StoredValues]) -> pd.DataFrame:
-        """The same features of the same flights, joined in another way."""
+        """Stored features of the same flights, joined in another way."""
         joined = join(self.schedule, groups)
         assert len(joined) == len(self.schedule), "a join must not multiply rows"
-        return joined[self.features.columns].astype("float64")
+        stored = [name for group in groups for name in group.features]
+        return joined[stored].astype("float64")
 
 
 def compare_joins(fs: FeatureStore, training_set: TrainingSet, seed: int = 0) -> list[Score]:
     """Train on the split's train part and score on its test part: once per join, and once without features.
+
+    The groups that store values are joined as of the decision, and in the wrong ways. They are also joined as of the
+    decision with groups that compute windows in the place of those of the same entity.
 
     Flights, columns, model and seed are the same. Nothing is tuned, so the validation part is not used. Flights without
     a label (cancelled, diverted) are left out.
     """
     train, test = Part.of(training_set, "train"), Part.of(training_set, "test")
     groups = list(stored_values(fs, training_set))
-    joined: dict[str, tuple[pd.DataFrame, pd.DataFrame]] = {AS_OF: (train.features, test.features)}
+    stored, windows = _feature_sets(fs, training_set)
+    joined = {AS_OF: (train.features[stored], test.features[stored])}
+    if windows:
+        joined[WINDOWS] = (train.features[windows], test.features[windows])
     for name, join in WRONG_JOINS.items():
         joined[name] = (train.joined_by(join, groups), test.joined_by(join, groups))
     joined[WITHOUT_FEATURES] = (train.features[[]], test.features[[]])
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(lambda name: _score(name, train, test, *joined[name], seed), joined))
+
+
+def _feature_sets(fs: FeatureStore, training_set: TrainingSet) -> tuple[list[str], list[str]]:
+    """The columns of the groups that store values, and those with windows in place of an entity's stored ones.
+
+    The second is empty if no group computes its values.
+    """
+    lookups, columns = training_set.manifest.features, iter(training_set.manifest.feature_columns)
+    groups = [(fs.feature_group(each.group), [next(columns) for _ in each.features]) for each in lookups]
+    windowed = {group.entity.name for group, _ in groups if group.is_computed}
+    stored = [name for group, names in groups if not group.is_computed for name in names]
+    windows = [
+        name for group, names in groups if group.is_computed or group.entity.name not in windowed for name in names
+    ]
+    return stored, windows if windowed else []
 
 
 def _score(

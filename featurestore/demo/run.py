@@ -27,6 +27,7 @@ from featurestore.reports.training_set_report import training_set_report
 TENANT = "nyc"
 TRAINING_SET = "departure_delays"
 GROUPS = ("airport_weather", "carrier_delays", "route_delays", "aircraft_activity")
+WINDOWS = "route_windows"
 PROFILES = "airport_profiles"
 # The year as New York counts it.
 START, END = "2013-01-01T00:00:00-05:00", "2014-01-01T00:00:00-05:00"
@@ -166,8 +167,9 @@ def _sum_up(console: Console, result: DemoResult) -> None:
     console.print()
     console.print(_scores(result.scores))
     console.print(
-        "One small model per join, trained on the same flights and tested on the same later ones. [bold]Offline[/]: "
-        "the score that its author sees. [bold]Served[/]: with the values that exist two hours before departure."
+        "One small model per join, trained on the same flights and tested on the same later ones. [bold]Windows[/]: "
+        "the routes' delays computed for each flight, not stored at full hours. [bold]Offline[/]: the score that its "
+        "author sees. [bold]Served[/]: with the values that exist two hours before departure."
     )
     console.print()
     console.print(_alike(result.alike))

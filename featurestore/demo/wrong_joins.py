@@ -52,11 +52,13 @@ def same_day_values(spine: pd.DataFrame, groups: Iterable[StoredValues]) -> pd.D
 
 
 def stored_values(fs: FeatureStore, training_set: TrainingSet) -> Iterator[StoredValues]:
-    """All values of a training set's groups, whenever they became known."""
+    """All values of a training set's groups that store them, whenever they became known."""
     store = fs.tenant(training_set.manifest.tenant_id)
     columns = iter(training_set.manifest.feature_columns)
     for lookup in training_set.manifest.features:
         features = {feature: next(columns) for feature in lookup.features}
+        if fs.feature_group(lookup.group).is_computed:
+            continue
         keys = {key: lookup.on.get(key, key) for key in fs.feature_group(lookup.group).join_keys}
         references = [f"{lookup.group}:{feature}" for feature in features]
         rows: pd.DataFrame = store.get_batch_features(references, *_ALWAYS, to="pandas").rows

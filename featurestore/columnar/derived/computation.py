@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from featurestore.columnar.expressions.evaluation import RowFaultError, evaluate, first_fault
 from featurestore.columnar.ranks import one_array
-from featurestore.definitions.sql.scalar_expression import ScalarExpression
+from featurestore.definitions.sql.checked_expression import ScalarExpression
 from featurestore.kinds.arrow_columns.reading import UndecidedError
 from featurestore.kinds.kind import STRICT, Kind
 from featurestore.kinds.reasons import NOT_FINITE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import pyarrow as pa
 from pydantic import PrivateAttr
@@ -16,9 +16,6 @@ from featurestore.errors import DefinitionError, InvalidArgumentError, Transform
 from featurestore.kinds.kind import STRICT
 from featurestore.kinds.registry import kind_of
 from featurestore.late_pandas import pd
-
-if TYPE_CHECKING:
-    from typing import Self
 
 
 class DerivedFeature(DerivedDefinition):

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from featurestore.columnar.schema import key_fields
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.sql.checked_expression import ScalarExpression
 from featurestore.definitions.window_aggregate import WindowAggregate
 from featurestore.errors import DefinitionError, SchemaError, nearest
-
-if TYPE_CHECKING:
-    from featurestore.definitions.sql.scalar_expression import ScalarExpression
 
 # Names of columns in which events are read. Those of values and conditions follow a prefix, so that none collides.
 EVENT, CREATED, ID, UNTIL = "__event", "__created", "__id", "__until"

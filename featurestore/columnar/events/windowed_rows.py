@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +20,10 @@ from featurestore.columnar.windows.event_rows import EventRows, superseded_at
 from featurestore.columnar.windows.join import windowed
 from featurestore.columnar.windows.rules import WindowRules
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.sql.checked_expression import ScalarExpression
 from featurestore.definitions.values.durations import microseconds
 from featurestore.definitions.window_aggregate import WindowAggregate
 from featurestore.errors import SchemaError
-
-if TYPE_CHECKING:
-    from featurestore.definitions.sql.scalar_expression import ScalarExpression
 
 _INSTANT = pa.timestamp("us", "UTC")
 # The result that has each row's newest event. Features have names of their own, which never begin so.

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from featurestore.columnar.expressions.connections import connection
 from featurestore.columnar.ranks import one_array
-from featurestore.definitions.sql.scalar_expression import ScalarExpression
+from featurestore.definitions.sql.checked_expression import ScalarExpression
 from featurestore.errors import DefinitionError
 
 _ROWS = "the_rows"

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from featurestore.columnar.expressions.connections import connection
-from featurestore.definitions.sql.scalar_expression import ScalarExpression
+from featurestore.definitions.sql.checked_expression import ScalarExpression
 from featurestore.errors import DefinitionError
 
 _SPELLINGS = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, ClassVar
 
@@ -18,6 +17,7 @@ from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, SqlglotError
 
 from featurestore.definitions.sql import scalar_functions as functions
+from featurestore.definitions.sql.checked_expression import ScalarExpression
 from featurestore.definitions.sql.place import place_at
 from featurestore.errors import DefinitionError, nearest
 
@@ -26,15 +26,6 @@ _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _LONGEST = 20_000
 # mypy takes this class for a variable, which cannot be a base class.
 _Parser: Any = DuckDB.Parser
-
-
-@dataclass(frozen=True)
-class ScalarExpression:
-    """A checked expression: ``text`` runs in place of the user's ``sql``, and reads the columns ``names``."""
-
-    sql: str
-    text: str
-    names: tuple[str, ...]
 
 
 class _Expressions(DuckDB):

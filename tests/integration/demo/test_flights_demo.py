@@ -12,8 +12,9 @@ from rich.console import Console
 from featurestore import OfflineStore, Settings
 from featurestore.demo.airports import FLIGHTS_AT_LEAST, LIKE, PROFILE
 from featurestore.demo.flights import flight_tables
-from featurestore.demo.model import AS_OF, WITHOUT_FEATURES
+from featurestore.demo.model import AS_OF, WINDOWS, WITHOUT_FEATURES
 from featurestore.demo.run import GROUPS, DemoResult, run_demo
+from featurestore.demo.run import WINDOWS as WINDOWED_GROUP
 from featurestore.demo.wrong_joins import StoredValues, latest_values, same_day_values
 
 pytestmark = pytest.mark.slow
@@ -48,7 +49,7 @@ def test_the_training_set_has_every_flight_and_its_features(runs: list[tuple[Dem
     found = {feature.name: feature.value_share or 0.0 for feature in result.numbers.features}
 
     assert manifest.row_count == 33_055
-    assert {group.name for group in manifest.groups} == set(GROUPS)
+    assert {group.name for group in manifest.groups} == {*GROUPS, WINDOWED_GROUP}
     assert manifest.label == "late"
     assert "late" not in manifest.feature_columns
     assert [part.split for part in result.numbers.parts()] == ["train", "validation", "test"]
@@ -99,7 +100,9 @@ def test_the_export_and_the_report_are_self_contained_files(runs: list[tuple[Dem
 def test_a_wrong_join_is_flattered_offline_and_fails_when_served(runs: list[tuple[DemoResult, str]]) -> None:
     scores = {score.join: score for score in runs[0][0].scores}
 
-    assert list(scores) == [AS_OF, SAME_DAY, LATEST, WITHOUT_FEATURES]
+    assert list(scores) == [AS_OF, WINDOWS, SAME_DAY, LATEST, WITHOUT_FEATURES]
+    assert scores[WINDOWS].offline == scores[WINDOWS].served
+    assert scores[WINDOWS].served > scores[WITHOUT_FEATURES].served
     assert scores[AS_OF].offline == scores[AS_OF].served
     assert scores[SAME_DAY].offline > scores[AS_OF].offline + 0.05
     assert scores[SAME_DAY].served < scores[AS_OF].served
@@ -111,7 +114,7 @@ def test_a_second_run_does_no_work_twice_and_gives_the_same(runs: list[tuple[Dem
 
     assert printed.count("done in an earlier run: skipped") == len(GROUPS) + 1
     assert printed.count("landed earlier") == 5
-    assert "10 unchanged" in printed
+    assert "11 unchanged" in printed
     assert "v1 is up to date" in printed
     assert second.training_set.manifest == first.training_set.manifest
     assert second.scores == first.scores

@@ -1,0 +1,14 @@
+"""An expression over the columns of one row, once it is checked; it needs nothing of what checks it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ScalarExpression:
+    """A checked expression: ``text`` runs in place of the user's ``sql``, and reads the columns ``names``."""
+
+    sql: str
+    text: str
+    names: tuple[str, ...]
