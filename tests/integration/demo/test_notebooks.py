@@ -37,6 +37,7 @@ NAMES = [
     "04_statistics_and_drift",
     "05_similarity_search",
     "06_fine_tuning_set",
+    "07_windows_and_derived",
 ]
 FIRST_LINE = "# Databricks notebook source"
 SEPARATOR = "# COMMAND ----------"
@@ -315,6 +316,17 @@ def outside_this_process(folder: Path) -> dict[str, str]:
         "NOTEBOOK_WAREHOUSE": str(folder / "warehouse"),
         "MPLBACKEND": "Agg",
     }
+
+
+@pytest.mark.slow
+def test_windows_and_derived(notebooks: Runner) -> None:
+    name = "07_windows_and_derived"
+    ran = notebooks.run(name)
+
+    assert in_bold(name) == [str(len(ran["spine"])), str(ran["differs"]), "5", "0.25"]
+    assert ran["same"]
+    assert ran["examples"].row_count == len(ran["spine"])
+    assert_pictures(ran, 0)
 
 
 @pytest.mark.slow
