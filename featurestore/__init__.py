@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from featurestore.definitions.feature import Feature
     from featurestore.definitions.feature_group import DriftThresholds, Expectations, FeatureGroup
     from featurestore.definitions.finding import Finding, Findings
+    from featurestore.definitions.in_place import InPlace
     from featurestore.definitions.lookup import Lookup
     from featurestore.definitions.source import Source
     from featurestore.definitions.training_set import (
@@ -102,6 +103,7 @@ _HOME = {
     "FineTuningSet": "featurestore.operations.fine_tuning.fine_tuning",
     "GroupProfile": "featurestore.operations.statistics.profile",
     "GroupStats": "featurestore.operations.statistics.stats",
+    "InPlace": "featurestore.definitions.in_place",
     "JoinExplanation": "featurestore.operations.as_of.explain",
     "JoinRead": "featurestore.operations.as_of.explain",
     "Lookup": "featurestore.definitions.lookup",
@@ -171,6 +173,7 @@ __all__ = [
     "FineTuningSet",
     "GroupProfile",
     "GroupStats",
+    "InPlace",
     "JoinExplanation",
     "JoinRead",
     "Lookup",

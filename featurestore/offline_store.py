@@ -113,7 +113,9 @@ class OfflineStore:
 
         See ``operations.writing.ingest.write_batch``.
         """
-        return write_batch(self._scope, self._scope.stored_group(group), rows, batch_id=batch_id, on_invalid=on_invalid)
+        return write_batch(
+            self._scope, self._scope.group_with_values(group), rows, batch_id=batch_id, on_invalid=on_invalid
+        )
 
     def ingest(
         self,
@@ -131,7 +133,7 @@ class OfflineStore:
         """
         return ingest_file(
             self._scope,
-            self._scope.stored_group(group),
+            self._scope.group_with_values(group),
             str(path),
             format=format,
             batch_id=batch_id,
@@ -143,14 +145,14 @@ class OfflineStore:
 
         ``to``: a Spark DataFrame, a pandas DataFrame or an Arrow table.
         """
-        return rejected(self._scope, self._scope.stored_group(group), batch_id, to)
+        return rejected(self._scope, self._scope.group_with_values(group), batch_id, to)
 
     def retry_rejected(self, group: str, *, batch_id: str | None = None) -> WriteResult:
         """Write the rejected rows of a batch, or of the whole group, that the current rules allow; each row once.
 
         The others stay rejected; ``failed`` and ``errors`` count them. See ``operations.writing.retry_rejected``.
         """
-        return retry_rejected(self._scope, self._scope.stored_group(group), batch_id)
+        return retry_rejected(self._scope, self._scope.group_with_values(group), batch_id)
 
     def embed_texts(
         self,
@@ -437,11 +439,11 @@ class OfflineStore:
         One per feature, in the group's order; with ``by_date`` one per feature and date, oldest first. They are as of
         the last ``profile``, and empty before the first. Raises NotFoundError, InvalidArgumentError.
         """
-        return statistics(self._scope, self._scope.stored_group(group), start=start, end=end, by_date=by_date)
+        return statistics(self._scope, self._scope.group_with_values(group), start=start, end=end, by_date=by_date)
 
     def profiled(self, group: str, start: Any = None, end: Any = None) -> ProfiledGroup:
         """The same statistics, over all dates and by date together: the input of ``profile_report``."""
-        return profiled(self._scope, self._scope.stored_group(group), start=start, end=end)
+        return profiled(self._scope, self._scope.group_with_values(group), start=start, end=end)
 
     def drift(
         self,
@@ -465,7 +467,7 @@ class OfflineStore:
         DriftError. Raises NotFoundError (also for a side without rows), InvalidArgumentError.
         """
         request = DriftRequest(baseline=baseline, current=current, features=features, refresh=refresh)
-        return drift(self._scope, self._scope.stored_group(group), request)
+        return drift(self._scope, self._scope.group_with_values(group), request)
 
     def catalog(self) -> Catalog:
         """The definitions in force with this tenant's freshness, statistics, runs and saved training sets.
@@ -563,7 +565,7 @@ class OfflineStore:
         """
         window = argument_window(start, end, self._scope.settings.timestamp_zone)
         duration = argument_duration("lookback", lookback)
-        return materialize(self._scope, self._scope.stored_group(group), window, rerun=rerun, lookback=duration)
+        return materialize(self._scope, self._scope.group_with_values(group), window, rerun=rerun, lookback=duration)
 
     def materialize_all(
         self,
@@ -588,7 +590,7 @@ class OfflineStore:
     ) -> Listing[PlannedWindow]:
         """The windows that ``backfill`` would cut ``[start, end)`` into, oldest first, each with its state."""
         window = argument_window(start, end, self._scope.settings.timestamp_zone)
-        return plan_backfill(self._scope, self._scope.stored_group(group), window, every)
+        return plan_backfill(self._scope, self._scope.group_with_values(group), window, every)
 
     def backfill(
         self,
@@ -614,7 +616,7 @@ class OfflineStore:
             order=order,
             on_window_done=on_window_done,
         )
-        return backfill(self._scope, self._scope.stored_group(group), request)
+        return backfill(self._scope, self._scope.group_with_values(group), request)
 
     def cleanup(
         self, *, retention_days: int | None = None, dry_run: bool = False, groups: Sequence[str] | None = None

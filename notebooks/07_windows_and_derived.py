@@ -103,8 +103,8 @@ show(now[["origin", "event_timestamp", "landed_24h", "mean_delay_24h", "late_24h
 # MAGIC %md
 # MAGIC ## On a schedule
 # MAGIC
-# MAGIC With `every="1h"` a job stores the same values at each full hour, and an example sees the last full hour. Of the **58**
-# MAGIC examples, **30** see another number of landings than there were at their own moment. At the full hours themselves both ways
+# MAGIC With `every="1h"` a job stores the same values at each full hour, and an example sees the last full hour. Of the **41**
+# MAGIC examples, **12** see another number of landings than there were at their own moment. At the full hours themselves both ways
 # MAGIC give the same bits.
 
 # COMMAND ----------
@@ -130,7 +130,10 @@ show(pd.DataFrame({"examples": [len(spine)], "another count": [differs], "same a
 # COMMAND ----------
 
 late_share = DerivedFeature(
-    "late_share", "double", inputs=["route_now:late_24h", "route_now:landed_24h"], sql="late_24h / nullif(landed_24h, 0)"
+    "late_share",
+    "double",
+    inputs=["route_now:late_24h", "route_now:landed_24h"],
+    sql="late_24h / nullif(landed_24h, 0)",
 )
 fs.apply([late_share])
 loader = FeatureDataLoader(store)

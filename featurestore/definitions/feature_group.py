@@ -13,6 +13,7 @@ from featurestore.definitions.base import Definition
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.events import Events
 from featurestore.definitions.feature import Feature
+from featurestore.definitions.in_place import InPlace
 from featurestore.definitions.names import GroupName, Name
 from featurestore.definitions.source import Source
 from featurestore.definitions.transformation import Transformation
@@ -62,6 +63,8 @@ class DriftThresholds(Definition):
 
 
 USUAL_DRIFT = DriftThresholds()
+# What says how the store writes values, keeps them and lays them out.
+_OF_STORED = ("sources", "transformation", "retention", "keep_latest", "expect", "partition_by")
 
 
 class FeatureGroup(Displayed, Definition):
@@ -78,6 +81,7 @@ class FeatureGroup(Displayed, Definition):
     - ``events``: what the group's windowed features (``WindowAggregate``) aggregate, for each example at its own time.
     - ``every``: store the windowed features instead: ``materialize`` computes them at each multiple of this duration
       since 1970, and reads take what is stored.
+    - ``in_place``: the values are the rows of a table of the user's own, and nothing is stored here.
     """
 
     positional: ClassVar[tuple[str, ...]] = ("name", "entity")
@@ -100,6 +104,7 @@ class FeatureGroup(Displayed, Definition):
     transformation: Annotated[Transformation | None, BeforeValidator(Transformation.of)] = None
     events: Events | None = None
     every: Duration | None = None
+    in_place: InPlace | None = None
 
     if TYPE_CHECKING:
 
@@ -124,6 +129,7 @@ class FeatureGroup(Displayed, Definition):
             transformation: Transformation | str | Callable[..., Any] | None = None,
             events: Events | None = None,
             every: timedelta | str | None = None,
+            in_place: InPlace | Mapping[str, Any] | None = None,
         ) -> None: ...
 
     @model_validator(mode="before")
@@ -185,6 +191,32 @@ class FeatureGroup(Displayed, Definition):
                     raise ValueError(f"{where} is {types[name]}; possible types: {', '.join(FILTER_TYPES)}")
         return self
 
+    @model_validator(mode="after")
+    def _in_place_only_reads(self) -> Self:
+        if self.in_place is None:
+            return self
+        unwanted = [name for name in _OF_STORED if getattr(self, name) != type(self).model_fields[name].default]
+        if unwanted:
+            raise ValueError(
+                f"{unwanted} are for groups whose values this store writes, and in_place says that they are another "
+                "table's; remove these, or in_place"
+            )
+        models = [feature.model_version_column for feature in self.features if feature.model_version_column is not None]
+        known = [*self.join_keys, *self.feature_names, *models]
+        for name in self.in_place.columns:
+            if name not in known:
+                raise ValueError(
+                    f"in_place.columns names {name!r}, which is not a join key or feature of the group. "
+                    f"{nearest(name, known)}"
+                )
+        for feature in self.features:
+            if feature.index is not None:
+                raise ValueError(
+                    f"feature {feature.name!r}: index is for embeddings that are synced to PostgreSQL, and those of a "
+                    "group in place are not; remove it"
+                )
+        return self
+
     @property
     def join_keys(self) -> list[str]:
         return self.entity.keys
@@ -196,8 +228,9 @@ class FeatureGroup(Displayed, Definition):
 
     @property
     def all_sources(self) -> tuple[Source, ...]:
-        """What its transformation reads, and where its events are."""
-        return (*self.sources.values(), *([] if self.events is None else [self.events.source]))
+        """What its values come from: what its transformation reads, where its events are, or the table in place."""
+        events = [] if self.events is None else [self.events.source]
+        return (*self.sources.values(), *events, *([] if self.in_place is None else [self.in_place.source]))
 
     @property
     def aggregates(self) -> tuple[WindowAggregate, ...]:
@@ -237,6 +270,7 @@ class FeatureGroup(Displayed, Definition):
             "retention": _duration_text(self.retention) + (", but each entity's last row" if self.keep_latest else ""),
             "sources": self._sources_text(),
             "every": "" if self.every is None else format_duration(self.every),
+            **self._in_place_facts(),
             "owner": self.owner,
             "tags": ", ".join(self.tags),
         }
@@ -256,6 +290,21 @@ class FeatureGroup(Displayed, Definition):
             return f"events of {source.path or source.table or source.group}"
         return ", ".join(self.sources) or "none: rows are written"
 
+    def _in_place_facts(self) -> dict[str, str]:
+        """What takes the place of facts about stored rows."""
+        if self.in_place is None:
+            return {}
+        source, created = self.in_place.source, self.in_place.created_timestamp
+        return {
+            "partition by": "",
+            "retention": "",
+            "sources": "",
+            "in place": f"{source.format} {source.path}" if source.table is None else f"table {source.table}",
+            "event timestamp": self.in_place.event_timestamp,
+            "created timestamp": created or "none: created at the event timestamp",
+            "columns": ", ".join(f"{name} is {column}" for name, column in self.in_place.columns.items()),
+        }
+
     def __repr__(self) -> str:
         return f"FeatureGroup({self.name!r}, version={self.version}, features={self.feature_names})"
 
@@ -274,7 +323,7 @@ def describe_groups(groups: Sequence[FeatureGroup]) -> Display:
             ", ".join(group.feature_names),
             _duration_text(group.ttl),
             group.nulls,
-            group.partition_by,
+            "in place" if group.in_place is not None else group.partition_by,
             group.owner,
         )
         for group in groups

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
+from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -13,6 +14,7 @@ from featurestore.columnar.derived.derived_feature import DerivedFeature
 from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import DERIVED
+from featurestore.definitions.source import Source
 from featurestore.errors import InvalidArgumentError
 from featurestore.hadoop_files import HadoopFiles
 from featurestore.late_spark import DataFrame, SparkSession, is_remote
@@ -22,7 +24,10 @@ from featurestore.stores.file_system import Files
 from featurestore.stores.files.local_files import LocalFiles
 from featurestore.stores.files.named import NamedFiles
 from featurestore.stores.group_table import GroupTable
+from featurestore.stores.in_place_table import InPlaceTable
 from featurestore.stores.layout import Layout, local_folder
+from featurestore.stores.outside.pins import SourcePin
+from featurestore.stores.outside.table import OutsideTable
 from featurestore.stores.postgres.connections import Postgres
 from featurestore.stores.small_tables.erasures import ErasureLog
 from featurestore.stores.small_tables.export_log import ExportLog
@@ -37,6 +42,8 @@ from featurestore.stores.value_files.reach import why_unreachable
 _FEW_BYTES = 8 * 1024**2
 
 Clock = Callable[[], datetime]
+# What a group's values are read at: the version of its table, or the pinned state of a table in place.
+State: TypeAlias = int | SourcePin
 Step = Callable[[str], None]
 
 
@@ -162,8 +169,8 @@ class Context:
             self.refresh()
         return self.state.feature_group(name, version)
 
-    def stored_group(self, name: str) -> FeatureGroup:
-        """The same, for reads and writes of stored values; raises InvalidArgumentError for a group without any."""
+    def group_with_values(self, name: str) -> FeatureGroup:
+        """The same, for what needs its values; raises InvalidArgumentError for a group that computes them."""
         group = self.group(name)
         if group.is_computed:
             raise InvalidArgumentError(
@@ -182,7 +189,39 @@ class Context:
         return any((of_kind, known) == (kind, name) for of_kind, known, _ in self.state.entries)
 
     def table(self, group: FeatureGroup) -> GroupTable:
+        """The tables of a group that is stored; raises InvalidArgumentError for a group in place."""
+        check_stored(group)
         return GroupTable.of(self.layout, group)
+
+    def in_place(self, group: FeatureGroup) -> InPlaceTable:
+        """The user's table of a group in place."""
+        assert group.in_place is not None
+        source = group.in_place.source
+        return InPlaceTable(group, lambda tenant_id, pinned: self.outside(group.name, source, tenant_id, pinned))
+
+    def outside(self, name: str, source: Source, tenant_id: str, pinned: SourcePin | None = None) -> OutsideTable:
+        """A user's own table as a tenant sees it, in its newest state or in a pinned one; ``name``: for messages."""
+        return OutsideTable.of(
+            self.settings,
+            name,
+            source,
+            tenant_id,
+            named=lambda: self.named_files,
+            only_spark=self.only_spark_reads,
+            pinned=pinned,
+        )
+
+
+def check_stored(group: FeatureGroup, operation: str | None = None) -> None:
+    """Raise InvalidArgumentError for a group in place, whose table is not the store's to write, cut or arrange."""
+    if group.in_place is None:
+        return
+    source = group.in_place.source
+    what = "it is only read" if operation is None else f"{operation} is not for it"
+    raise InvalidArgumentError(
+        f"feature group {group.name!r} is in place: its values are in {source.table or source.path}, a table that is "
+        f"not this store's, and {what}. Do it where that table is written, or define the group without in_place"
+    )
 
 
 @dataclass(frozen=True)
@@ -244,9 +283,9 @@ class Scope:
         """The current definition of the group; raises NotFoundError with the nearest names."""
         return self.context.group(name, version)
 
-    def stored_group(self, name: str) -> FeatureGroup:
-        """The same, for reads and writes of stored values; raises InvalidArgumentError for a group without any."""
-        return self.context.stored_group(name)
+    def group_with_values(self, name: str) -> FeatureGroup:
+        """The same, for what needs its values; raises InvalidArgumentError for a group that computes them."""
+        return self.context.group_with_values(name)
 
     def table(self, group: FeatureGroup) -> GroupTable:
         return self.context.table(group)
@@ -260,18 +299,23 @@ class Scope:
         keys: pa.Table | None = None,
     ) -> pa.Table | None:
         """The tenant's rows of a group without Spark, or None; see ``GroupTable.read_local``."""
-        return self.table(group).read_local(self.tenant_id, columns, dates, times, keys)
+        table = self.table(group) if group.in_place is None else self.context.in_place(group)
+        return table.read_local(self.tenant_id, columns, dates, times, keys)
 
     def read_values(
         self,
         group: FeatureGroup,
         columns: Sequence[str],
         dates: tuple[date | None, date | None] | None = None,
-        version: int | None = None,
+        version: State | None = None,
     ) -> DataFrame:
         """The tenant's rows of a group; see ``GroupTable.read_values``."""
+        if isinstance(version, SourcePin) or group.in_place is not None:
+            pin = version if isinstance(version, SourcePin) else None
+            return self.context.in_place(group).read_values(self.tenant_id, columns, dates, pin)
         return self.table(group).read_values(self.tenant_id, columns, dates, version)
 
     def read_few(self, group: FeatureGroup, columns: Sequence[str], dates: Dates) -> pa.Table | None:
         """The same rows as Arrow, if they are so few that Spark's own read of the table's log would cost more."""
-        return self.table(group).read_local(self.tenant_id, columns, dates, most_bytes=_FEW_BYTES)
+        table = self.table(group) if group.in_place is None else self.context.in_place(group)
+        return table.read_local(self.tenant_id, columns, dates, most_bytes=_FEW_BYTES)

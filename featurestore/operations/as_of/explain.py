@@ -18,6 +18,7 @@ from featurestore.operations.as_of.join import LocalSpine, choose_for_spark
 from featurestore.operations.as_of.lookup_files import JoinFiles, LookupFiles, join_files
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import AsOfRequest, Spine, check_joinable
+from featurestore.stores.outside.rows import OutsideFile
 from featurestore.stores.value_files.faults import value_file_errors
 from featurestore.stores.value_files.parquet import ParquetValues
 
@@ -112,7 +113,7 @@ def _join_read(each: LookupFiles, keys: SpineKeys | None) -> JoinRead:
         file
         for partition in each.files.partitions
         for file in partition.files
-        if isinstance(file, ParquetValues) and _may_hold(keys, file)
+        if isinstance(file, ParquetValues | OutsideFile) and _may_hold(keys, file)
     ]
     with value_file_errors(each.files.table):
         counts = [_read_of(file, each, keys) for file in held] if len(held) <= _MOST_OPENED else None
@@ -128,14 +129,14 @@ def _join_read(each: LookupFiles, keys: SpineKeys | None) -> JoinRead:
     )
 
 
-def _may_hold(keys: SpineKeys | None, file: ParquetValues) -> bool:
+def _may_hold(keys: SpineKeys | None, file: ParquetValues | OutsideFile) -> bool:
     if keys is None:
         return True
     start, end = keys.range_of(file.bounds)
     return start < end
 
 
-def _read_of(file: ParquetValues, each: LookupFiles, keys: SpineKeys | None) -> tuple[int, int, int]:
+def _read_of(file: ParquetValues | OutsideFile, each: LookupFiles, keys: SpineKeys | None) -> tuple[int, int, int]:
     """Row groups, rows and bytes of one file."""
     opened = file.open()
     needed = [*each.rules.keys, "event_timestamp", *each.rules.features]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
 
 from featurestore.columnar.as_of.rules import AsOfRules
+from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.values.durations import microseconds
 from featurestore.definitions.values.time_window import to_micros
 from featurestore.frames.as_of.spine import SpineBounds
 from featurestore.operations.as_of.shuffle_plan import dates_of
-from featurestore.operations.context import Scope
+from featurestore.operations.context import Scope, State
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup
 from featurestore.operations.windows.window_lookup import WindowLookup, open_lookup
+from featurestore.stores.delta.pruning import Dates
+from featurestore.stores.outside.pins import SourcePin
 from featurestore.stores.value_files.partitions import TenantFiles
 
 # Estimates of what a value takes in memory, in bytes. Texts and arrays are held twice while they are put in order.
@@ -100,13 +104,23 @@ def join_files(scope: Scope, request: AsOfRequest, bounds: SpineBounds | None) -
         rules = _rules(lookup, request)
         version = (request.table_versions or {}).get((lookup.group.name, lookup.group.version))
         dates = (None, None) if bounds is None else dates_of(lookup, bounds)
-        table = scope.table(lookup.group)
-        files = table.partitions(scope.tenant_id, rules.features, dates, version)
-        if files is None:
-            why = f"table {table.values} has features that only Spark reads, such as deletion vectors"
-            return JoinFiles((), why, windows)
+        files = _files_of(scope, lookup.group, rules.features, dates, version)
+        if isinstance(files, str):
+            return JoinFiles((), files, windows)
         found.append(LookupFiles(lookup, rules, files, request.with_timestamps and lookup is not request.label))
     return JoinFiles(tuple(found), None, windows)
+
+
+def _files_of(
+    scope: Scope, group: FeatureGroup, features: Sequence[str], dates: Dates, version: State | None
+) -> TenantFiles | str:
+    """The files of a group's values; or why only Spark can read them."""
+    if isinstance(version, SourcePin) or group.in_place is not None:
+        pin = version if isinstance(version, SourcePin) else None
+        return scope.context.in_place(group).partitions(scope.tenant_id, features, dates, pin)
+    table = scope.table(group)
+    files = table.partitions(scope.tenant_id, features, dates, version)
+    return files or f"table {table.values} has features that only Spark reads, such as deletion vectors"
 
 
 def _rules(lookup: ResolvedLookup, request: AsOfRequest) -> AsOfRules:

@@ -23,6 +23,7 @@ from featurestore.frames.as_of.key_sampling import KeySpread
 from featurestore.frames.as_of.spine import SpineBounds
 from featurestore.frames.timestamps import partition_of
 from featurestore.late_spark import T
+from featurestore.operations.context import State
 from featurestore.operations.reading.request import AsOfRequest, ResolvedLookup
 
 # The most keys of a spine that the driver holds, that are broadcast, and that go into a Bloom filter.
@@ -52,7 +53,7 @@ class Scan:
     group: FeatureGroup
     columns: tuple[str, ...]
     dates: tuple[date | None, date]
-    table_version: int | None
+    table_version: State | None
     join: AsOfJoin
     key_filter: KeyFilter = "none"
 

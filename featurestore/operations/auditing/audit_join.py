@@ -85,7 +85,7 @@ class SpineSample:
             timestamp_column=AT,
             known_at=known_at,
             with_timestamps=True,
-            table_versions={(group.name, group.version): group.table_version for group in self.manifest.groups},
+            table_versions={(group.name, group.version): group.state for group in self.manifest.groups},
         )
         joined: pa.Table = get_point_in_time(self.scope, self.spine, request, to="arrow", host=None)
         return joined

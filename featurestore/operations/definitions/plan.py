@@ -134,6 +134,13 @@ def _check_upstream(definitions: Definitions, state: RegistryState) -> None:
                     f"{reader} reads group {source.group!r}, which stores no values: they are computed from events for "
                     "each example; give it every= to store them"
                 )
+    for group in definitions.feature_groups:
+        of = groups.get((group.events.source.group if group.events is not None else None) or "")
+        if of is not None and of.in_place is not None:
+            raise DefinitionError(
+                f"feature group {group.name!r} has its events in group {of.name!r}, which is in place; name the table "
+                "of that group as the source of the events"
+            )
     in_order(groups.values())
 
 
@@ -185,6 +192,9 @@ def _faults(kind: Kind, before: Any, after: Any) -> list[str]:
 
 def _group_faults(before: FeatureGroup, after: FeatureGroup) -> list[str]:
     faults = []
+    if (before.in_place is None) != (after.in_place is None):
+        words = ["in place" if group.in_place is not None else "stored" for group in (before, after)]
+        faults.append(f"its values are {words[0]} and would be {words[1]}, so that reads would no longer find them")
     if before.entity.name != after.entity.name or before.entity.join_keys != after.entity.join_keys:
         faults.append(f"its join keys were {before.entity.join_keys} and would be {after.entity.join_keys}")
     if before.partition_by != after.partition_by:

@@ -25,13 +25,24 @@ from featurestore.stores.delta.table import DeltaTable, spark_schema
 def erase_groups(erasing: Erasing) -> list[ErasedTable]:
     """Sweep every group with rows that identify the entity: groups with its join keys, alone or among others."""
     groups = [group for group in erasing.context.state.all_feature_groups() if erasing.is_part_of(group.entity)]
-    tables = [table for group in groups for table in _erase_group(erasing, group)]
+    tables = [table for group in groups if group.in_place is None for table in _erase_group(erasing, group)]
     return [*tables, *_erase_statistics(erasing, groups)]
 
 
 def groups_not_searched(context: Context) -> list[str]:
     """Messages about groups with unreadable definitions: the store cannot know whether their tables hold the entity."""
     return [str(problem) for problem in context.state.unreadable("feature_group")]
+
+
+def groups_in_place(erasing: Erasing) -> list[str]:
+    """Messages about groups whose values are in tables of others: who erases the entity there."""
+    return [
+        f"feature group {group.name!r} v{group.version}, which is in place: its values are in "
+        f"{group.in_place.source.table or group.in_place.source.path}, a table that is not this store's. Whoever "
+        "writes that table has to delete the rows there, and the old versions and files that hold them"
+        for group in erasing.context.state.all_feature_groups()
+        if group.in_place is not None and erasing.is_part_of(group.entity)
+    ]
 
 
 def _erase_group(erasing: Erasing, group: FeatureGroup) -> list[ErasedTable]:

@@ -245,7 +245,7 @@ def _lines(
             if is_here:
                 return LocalLines.of(scope, joined, plan.format, seed, split), cuts
         return SparkLines.of(to_spark(scope.spark, joined), plan.format, seed, split, stack), cuts
-    versions = {(group.name, group.version): group.table_version for group in examples.groups}
+    versions = {(group.name, group.version): group.state for group in examples.groups}
     part, join = examples.part, replace(plan.join, table_versions=versions)
     by_spark = as_of_values(scope, part.spine, join, is_local=part.is_local)
     rows, cuts = with_split(scope.context, part.spine, by_spark, plan)

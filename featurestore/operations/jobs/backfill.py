@@ -15,7 +15,7 @@ from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.display.description import Display, Mark, Table, Tone, counted
 from featurestore.display.displayed import Displayed, Listing
 from featurestore.errors import ExpectationError, InvalidArgumentError, JobFailedError, TransformationError
-from featurestore.operations.context import Scope
+from featurestore.operations.context import Scope, check_stored
 from featurestore.operations.instants import argument_count
 from featurestore.operations.jobs.materialize import (
     MATERIALIZE,
@@ -97,6 +97,7 @@ def plan_backfill(
     The last window may be shorter. Raises InvalidArgumentError, and TransformationError for a group without a
     transformation.
     """
+    check_stored(group, "backfill")
     if not group.is_materialized:
         raise TransformationError(f"feature group {group.name!r} has no transformation to backfill")
     windows = window.split(_length(every, window))

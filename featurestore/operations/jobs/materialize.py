@@ -19,7 +19,7 @@ from featurestore.frames.rows.conform import FAULTS
 from featurestore.frames.rows.faults import faults_present
 from featurestore.frames.timestamps import instant
 from featurestore.late_spark import DataFrame, F, W
-from featurestore.operations.context import Scope
+from featurestore.operations.context import Scope, check_stored
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.jobs.scheduled import scheduled_rows
 from featurestore.operations.jobs.transform import OpenTransformation, isolated
@@ -125,6 +125,7 @@ def materialize(
     the run from its start; a failure is recorded there and raised. After a crash, run the window again: if its rows
     were written, they are found and not written twice.
     """
+    check_stored(group, "materializing")
     if not group.is_materialized:
         raise TransformationError(
             f"feature group {group.name!r} has no transformation to materialize; write its rows with write_batch, or "

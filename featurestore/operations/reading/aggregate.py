@@ -51,7 +51,7 @@ def aggregate_feature(scope: Scope, request: AggregateRequest) -> DataFrame:
     [0, 1], a start that is not before the end, and a feature that is not a number where the function needs one.
     """
     group_name, name = parse_reference(request.feature)
-    group = scope.stored_group(group_name)
+    group = scope.group_with_values(group_name)
     feature = group.feature(name)
     function = _check_function(request.function, feature, group)
     buckets = cast(Every, _check_word("every", request.every, EVERY))

@@ -81,7 +81,7 @@ def get_batch_features(scope: Scope, request: BatchRequest) -> BatchFeatures:
     features = listed(request.features)
     lookups = resolve(scope.context, features, request.full_feature_names)
     for lookup in lookups:
-        scope.stored_group(lookup.group.name)
+        scope.group_with_values(lookup.group.name)
     keys = _shared_keys(lookups)
     window = argument_window(request.start, request.end, scope.settings.timestamp_zone)
     names = requested_columns(features, lookups)

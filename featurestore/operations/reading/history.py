@@ -40,7 +40,7 @@ def get_feature_history(scope: Scope, request: HistoryRequest) -> Frame:
     that they correct. Nulls are left out if the group skips them. Raises NotFoundError, InvalidArgumentError.
     """
     group_name, name = parse_reference(request.feature)
-    group = scope.stored_group(group_name)
+    group = scope.group_with_values(group_name)
     feature = group.feature(name)
     zone = scope.settings.timestamp_zone
     key = entity_key(group.entity, request.entity, zone)

@@ -21,7 +21,7 @@ from featurestore.frames.as_of.spine import check_keys, check_spine
 from featurestore.frames.schema import key_fields
 from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, State
 from featurestore.operations.reading.derived import NO_DERIVED, DerivedPart
 from featurestore.stores.arrow import to_spark
 
@@ -74,8 +74,8 @@ class AsOfRequest:
     with_timestamps: bool = False
     # A lookup of one feature under the label's name; it may look ahead of the spine row's timestamp.
     label: ResolvedLookup | None = None
-    # Table version by (group name, major version); any other group is read at its newest version.
-    table_versions: Mapping[tuple[str, int], int] | None = None
+    # Table version, or pinned state, by (group name, major version); any other group is read at its newest version.
+    table_versions: Mapping[tuple[str, int], State] | None = None
     # Lookups of what derived features read and nobody asked for; their columns are left out of the result.
     inputs: tuple[ResolvedLookup, ...] = ()
     derived: DerivedPart = NO_DERIVED

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
+from hashlib import sha256
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,7 +19,7 @@ from featurestore.definitions.feature import Feature
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Amount, Display, Table, count, counted, share
 from featurestore.display.displayed import Displayed, Listing
-from featurestore.errors import InvalidArgumentError
+from featurestore.errors import InvalidArgumentError, NotFoundError
 from featurestore.frames.statistics.feature_profile import FEATURES_AT_ONCE, date_lines, merged_lines
 from featurestore.frames.statistics.feature_statistics import FeatureStatistics, as_text, deviation_as_text
 from featurestore.frames.timestamps import date_literal, partitions_of
@@ -26,6 +28,7 @@ from featurestore.operations.context import Context, Scope
 from featurestore.operations.instants import argument_window
 from featurestore.operations.job_run import RunningJob, recorded_run
 from featurestore.stores.arrow import to_spark
+from featurestore.stores.outside.pins import SourcePin
 from featurestore.stores.small_tables.statistics import SCHEMA, Dates
 
 PROFILE = "profile"
@@ -153,6 +156,8 @@ class _Plan:
     within: Dates
     contents: str | None
     is_done: bool = False
+    # Of a group in place, the state to read.
+    pin: SourcePin | None = None
 
     @property
     def bounds(self) -> Dates:
@@ -171,11 +176,14 @@ def profile(
 
     Only event dates with rows that changed since the last profile are computed again; ``full`` computes all dates. With
     ``start`` and ``end``, only dates (or months) that overlap ``[start, end)`` count: until the whole group has
-    been profiled once, these dates are computed again on every call. Raises NotFoundError, InvalidArgumentError.
+    been profiled once, these dates are computed again on every call. Of all groups, those in place are left out whose
+    table the tenant does not have. Raises NotFoundError, InvalidArgumentError.
     """
     dates = _requested_dates(scope.context, start, end)
     results = []
     for group in _chosen(scope.context, groups):
+        if groups is None and not _is_there(scope, group):
+            continue
         plan = _plan(scope, group, dates(group), full)
         with recorded_run(scope, PROFILE, group) as job:
             results.append(_carry_out(scope, group, plan, job))
@@ -224,11 +232,18 @@ def of_dates(scope: Scope, group: FeatureGroup, dates: Dates) -> DataFrame:
     return lines.where(F.col("feature").isin(group.feature_names))
 
 
+def _is_there(scope: Scope, group: FeatureGroup) -> bool:
+    try:
+        return group.in_place is None or bool(scope.context.in_place(group).pin(scope.tenant_id))
+    except NotFoundError:
+        return False
+
+
 def _chosen(context: Context, groups: str | Iterable[str] | None) -> list[FeatureGroup]:
     if groups is None:
         return context.refresh().stored_feature_groups()
     names = [groups] if isinstance(groups, str) else list(dict.fromkeys(groups))
-    return sorted((context.stored_group(name) for name in names), key=lambda group: group.name)
+    return sorted((context.group_with_values(name) for name in names), key=lambda group: group.name)
 
 
 def _requested_dates(context: Context, start: Any, end: Any) -> Callable[[FeatureGroup], Dates]:
@@ -242,13 +257,13 @@ def _requested_dates(context: Context, start: Any, end: Any) -> Callable[[Featur
 
 
 def _plan(scope: Scope, group: FeatureGroup, within: Dates, full: bool) -> _Plan:
-    values = scope.table(group).values
-    version = values.version()
-    contents = _contents(group)
+    pin = None if group.in_place is None else scope.context.in_place(group).pin(scope.tenant_id)
+    version = scope.table(group).values.version() if pin is None else pin.version or 0
+    contents = _contents(group, pin)
     mark = scope.statistics.mark(scope.tenant_id, group)
     new_mark = contents if within == (None, None) else None
     if full or mark is None or mark.contents != contents or mark.table_version > version:
-        return _Plan(version, None, within, new_mark)
+        return _Plan(version, None, within, new_mark, pin=pin)
     if mark.table_version == version:
         return _Plan(version, (), within, None, is_done=True)
     changed = scope.table(group).changed_dates(scope.tenant_id, mark.table_version, version)
@@ -258,9 +273,19 @@ def _plan(scope: Scope, group: FeatureGroup, within: Dates, full: bool) -> _Plan
     return _Plan(version, dates, within, new_mark, is_done=not dates and new_mark is None)
 
 
-def _contents(group: FeatureGroup) -> str:
-    features = {feature.name: feature.type for feature in group.features}
-    return json.dumps({"format": _FORMAT, "nulls": group.nulls, "features": features}, sort_keys=True)
+def _contents(group: FeatureGroup, pin: SourcePin | None) -> str:
+    """What decides on the statistics beside the table's version; of a group in place its whole state and columns."""
+    contents: dict[str, object] = {
+        "format": _FORMAT,
+        "nulls": group.nulls,
+        "features": {feature.name: feature.type for feature in group.features},
+    }
+    if pin is not None:
+        # A state that is not known is another one each time.
+        state = pin.model_dump_json() if pin.is_known else uuid4().hex
+        columns = "" if group.in_place is None else group.in_place.to_json()
+        contents["in_place"] = sha256(f"{columns}\n{state}".encode()).hexdigest()
+    return json.dumps(contents, sort_keys=True)
 
 
 def _inside(day: date, within: Dates) -> bool:
@@ -292,7 +317,7 @@ def _lines(scope: Scope, group: FeatureGroup, plan: _Plan) -> pa.Table:
 def _slice(scope: Scope, group: FeatureGroup, plan: _Plan, features: Sequence[Feature]) -> DataFrame:
     kinds = {feature.name: feature.type for feature in features}
     columns = ["event_date", *group.join_keys, *TIME_COLUMNS, *kinds]
-    values = scope.read_values(group, columns, plan.bounds, version=plan.table_version)
+    values = scope.read_values(group, columns, plan.bounds, version=plan.pin or plan.table_version)
     if plan.dates is not None:
         values = values.where(F.col("event_date").isin([date_literal(day) for day in plan.dates]))
     return date_lines(values, group.join_keys, kinds, group.nulls)

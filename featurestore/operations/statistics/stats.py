@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.display.description import Display, Table, count, counted, share, size, utc_text
 from featurestore.display.displayed import Listing
+from featurestore.errors import NotFoundError
 from featurestore.frames.columns import column
-from featurestore.operations.context import Scope
+from featurestore.late_spark import F
+from featurestore.operations.context import Scope, State
 from featurestore.operations.statistics.profile import null_shares
 from featurestore.stores.delta.log import LogCommit
 from featurestore.stores.group_table import BatchRecord
@@ -28,6 +33,9 @@ class GroupStats:
     ``bytes``: of the table's current version (older versions stay on disk for a while, too). ``last_write``: when the
     tenant's last batch was committed, UTC; None without one in the table's history. ``null_shares``: by feature, of the
     rows after corrections, from the last ``profile``; None if rows changed since.
+
+    Of a group in place, the user's table is read: its rows with all join keys and an event timestamp, and the files
+    that may hold them. ``table_version`` is then that of a Delta table, or 0, and ``last_write`` is None.
     """
 
     group: str
@@ -42,6 +50,12 @@ class GroupStats:
     last_write: datetime | None
     table_version: int
     null_shares: dict[str, float] | None = None
+
+    @classmethod
+    def without_rows(cls, group: FeatureGroup) -> GroupStats:
+        """Of a group in place whose table is not there for the tenant."""
+        names = tuple(group.feature_names)
+        return cls(group.name, group.version, names, 0, None, None, None, 0, 0, None, 0)
 
 
 def describe_stats(stats: Sequence[GroupStats]) -> Display:
@@ -85,6 +99,8 @@ def get_stats(scope: Scope, *, entities: bool, profiled: bool = True) -> Listing
 
 
 def _stats(scope: Scope, group: FeatureGroup, entities: bool, profiled: bool) -> GroupStats:
+    if group.in_place is not None:
+        return _in_place(scope, group, entities, profiled)
     table = scope.table(group)
     recent = table.values.history(limit=_RECENT)
     version = recent[0].version
@@ -109,8 +125,42 @@ def _stats(scope: Scope, group: FeatureGroup, entities: bool, profiled: bool) ->
     )
 
 
+def _in_place(scope: Scope, group: FeatureGroup, entities: bool, profiled: bool) -> GroupStats:
+    table = scope.context.in_place(group)
+    try:
+        state = table.state(scope.tenant_id)
+    except NotFoundError:
+        # Not every tenant has rows in every group.
+        return GroupStats.without_rows(group)
+    columns = ["event_timestamp", *(group.join_keys if entities else ())]
+    local = table.read_local(scope.tenant_id, columns, version=state.pin)
+    if local is None:
+        rows = scope.read_values(group, columns, version=state.pin)
+        event = F.col("event_timestamp")
+        totals = rows.agg(F.count(F.lit(1)).alias("rows"), F.min(event).alias("min"), F.max(event).alias("max"))
+        [total] = totals.toArrow().to_pylist()
+    else:
+        total = {"rows": local.num_rows, **pc.min_max(local.column("event_timestamp")).as_py()}
+    return replace(
+        GroupStats.without_rows(group),
+        rows=total["rows"],
+        entities=_count_distinct(scope, group, local, state.pin) if entities else None,
+        oldest=None if total["min"] is None else total["min"].astimezone(UTC),
+        newest=None if total["max"] is None else total["max"].astimezone(UTC),
+        files=state.files,
+        bytes=state.bytes,
+        table_version=state.pin.version or 0,
+        null_shares=null_shares(scope, group) if profiled else None,
+    )
+
+
 def _count_entities(scope: Scope, group: FeatureGroup, version: int) -> int:
-    local = scope.table(group).read_local(scope.tenant_id, group.join_keys, version=version)
+    return _count_distinct(
+        scope, group, scope.table(group).read_local(scope.tenant_id, group.join_keys, version=version), version
+    )
+
+
+def _count_distinct(scope: Scope, group: FeatureGroup, local: pa.Table | None, version: State) -> int:
     if local is not None:
         return int(local.group_by(group.join_keys).aggregate([]).num_rows)
     values = scope.read_values(group, group.join_keys, version=version)

@@ -163,7 +163,7 @@ def _joined(scope: Scope, asked: SparkPart, plan: TrainingSetPlan) -> _Joined:
     spine = part.spine
     if part.join is not None:
         plan = replace(plan, join=part.join)
-    versions = {(snapshot.name, snapshot.version): snapshot.table_version for snapshot in snapshots}
+    versions = {(snapshot.name, snapshot.version): snapshot.state for snapshot in snapshots}
     fingerprint = content_columns(spine.columns)
     join = replace(plan.join, table_versions=versions)
     joined = as_of_values(scope, spine, join, is_local=part.is_local)

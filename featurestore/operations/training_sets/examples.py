@@ -12,7 +12,7 @@ from featurestore.frames.fingerprint import fingerprint_columns, fingerprint_tex
 from featurestore.frames.training_sets.memory_size import row_bytes
 from featurestore.frames.training_sets.sampling import sample_of
 from featurestore.late_spark import Column, DataFrame, F, Row
-from featurestore.operations.context import Scope
+from featurestore.operations.context import Scope, State
 from featurestore.operations.erasure.suppress import without_erased_entities
 from featurestore.operations.reading.request import AsOfRequest, Spine, as_spine, local_spine
 from featurestore.operations.saved_sets.saved_rows import known_words
@@ -32,7 +32,7 @@ class PartToBuild:
 
     spine: DataFrame
     join: AsOfRequest | None = None
-    table_versions: Mapping[tuple[str, int], int] | None = None
+    table_versions: Mapping[tuple[str, int], State] | None = None
     # The number of rows that the spine was sampled from; None if it is not a sample.
     sampled_from: int | None = None
     # The number of rows of erased entities that were removed from the spine.
@@ -103,7 +103,7 @@ def measured(scope: Scope, part: PartToBuild, plan: ExamplesPlan, stack: ExitSta
     """The part, persisted until the stack closes: the same rows must be counted, joined and split."""
     if part.join is not None:
         plan = replace(plan, join=part.join)
-    snapshots = group_snapshots(scope.context, plan, part.table_versions or {})
+    snapshots = group_snapshots(scope, plan, part.table_versions or {})
     if part.measured is None:
         part = replace(part, spine=_persisted(part.spine, stack))
     before = part.measured or part.spine.agg(*content_columns(part.spine.columns)).collect()[0]

@@ -199,8 +199,8 @@ def local_part(scope: Scope, examples: LocalExamples, plan: ExamplesPlan) -> Loc
         return None
     rows = examples.rows
     check_sample(plan, examples.sampled_from, rows.num_rows)
-    groups = group_snapshots(scope.context, plan, {})
-    versions = {(group.name, group.version): group.table_version for group in groups}
+    groups = group_snapshots(scope, plan, {})
+    versions = {(group.name, group.version): group.state for group in groups}
     spine = LocalSpine.of(scope, rows, replace(plan.join, table_versions=versions))
     if spine.choose(scope, None).host != "in_process":
         return None

@@ -7,36 +7,50 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.training_set import EntitySplit, TimeSplit
 from featurestore.frames.as_of.spine import instant_column, with_instants
 from featurestore.frames.training_sets.splits import hash_cuts, split_by_hash, split_by_time, time_boundaries
 from featurestore.late_spark import DataFrame
-from featurestore.operations.context import Context
+from featurestore.operations.context import Context, Scope, State
 from featurestore.operations.training_sets.recorded import asked_lookups, derived_snapshots, lookup_of
 from featurestore.operations.training_sets.request import ExamplesPlan
+from featurestore.operations.windows.event_tables import holder_of, open_events
+from featurestore.stores.outside.pins import SourcePin
 from featurestore.stores.training_sets.manifests import GroupSnapshot, SplitCuts
 
 
 def group_snapshots(
-    context: Context, plan: ExamplesPlan, pinned: Mapping[tuple[str, int], int]
+    scope: Scope, plan: ExamplesPlan, pinned: Mapping[tuple[str, int], State]
 ) -> tuple[GroupSnapshot, ...]:
     """Each group once, with the current version of its table, or the version in ``pinned`` for a repeated build."""
+    context = scope.context
     snapshots: dict[tuple[str, int], GroupSnapshot] = {}
     for lookup in plan.join.all_lookups:
         group = lookup.group
         key = (group.name, group.version)
         if key in snapshots:
             continue
-        table = context.table(group).values
+        state = pinned[key] if key in pinned else _newest_state(scope, group)
+        pin = state if isinstance(state, SourcePin) else None
         snapshots[key] = GroupSnapshot(
             name=group.name,
             version=group.version,
             revision=context.state.feature_group_entry(group.name, group.version).revision,
-            table=str(table),
-            table_version=pinned[key] if key in pinned else table.version(),
+            table=str(context.table(holder_of(context, group)).values) if pin is None else pin.place,
+            table_version=state if isinstance(state, int) else state.version or 0,
             definition=group.to_json(),
+            pin=pin,
         )
     return tuple(snapshots.values())
+
+
+def _newest_state(scope: Scope, group: FeatureGroup) -> State:
+    if group.is_computed:
+        return open_events(scope, group, group.aggregates).state
+    if group.in_place is not None:
+        return scope.context.in_place(group).pin(scope.tenant_id)
+    return scope.table(group).values.version()
 
 
 def with_split(

@@ -26,7 +26,7 @@ def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None) 
     RebuildError if the fingerprint differs, rows were erased from the set, a table's version is gone, or the content
     differs; then nothing is published.
     """
-    check_sources(scope.context, manifest)
+    check_sources(scope, manifest)
     check_same_code(manifest)
     parts = _parts_as_they_were(scope.context, manifest, spine)
     # If the build dropped rows of the user's spine, only the content hash can check it, after the drop.
@@ -40,7 +40,7 @@ def rebuild_training_set(scope: Scope, manifest: Manifest, spine: Spine | None) 
     try:
         return build_parts(scope, parts, plan_of_manifest(manifest), check=partial(_check_same, manifest)).manifest
     except (spark_errors.PySparkException, py4j_errors.Py4JJavaError, StorageError) as error:
-        explain_missing_files(scope.context, manifest, error)
+        explain_missing_files(scope, manifest, error)
         raise
 
 
@@ -69,7 +69,7 @@ def _parts_as_they_were(context: Context, manifest: Manifest, spine: Spine | Non
         PartToBuild(
             rows.select(*(column(name) for name in manifest.spine_columns)),
             join_of_manifest(manifest, part.groups),
-            {(group.name, group.version): group.table_version for group in part.groups},
+            {(group.name, group.version): group.state for group in part.groups},
         )
         for rows, part in zip(spines, manifest.all_parts, strict=True)
     ]

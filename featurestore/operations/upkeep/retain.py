@@ -18,7 +18,7 @@ from featurestore.errors import InvalidArgumentError, TableBusyError
 from featurestore.frames.rows.superseded_rows import same_identity, superseded_rows
 from featurestore.frames.timestamps import date_literal, partition_of
 from featurestore.late_spark import DataFrame, F
-from featurestore.operations.context import Context, Scope
+from featurestore.operations.context import Context, Scope, check_stored
 from featurestore.operations.job_run import recorded_run
 from featurestore.stores.delta.native_table import DoomedRows
 
@@ -139,10 +139,15 @@ def cleanup(
 
 
 def chosen_groups(context: Context, names: Sequence[str] | None) -> list[FeatureGroup]:
-    """Every major version of the named groups, or of all groups; raises NotFoundError."""
+    """Every major version of the named groups, or of all groups, that is stored.
+
+    Raises NotFoundError, and InvalidArgumentError for a name whose newest version is in place.
+    """
     state = context.refresh()
-    selected = None if names is None else {state.feature_group(name).name for name in names}
-    return [group for group in state.all_feature_groups() if selected is None or group.name in selected]
+    for name in names or ():
+        check_stored(state.feature_group(name))
+    stored = (group for group in state.all_feature_groups() if group.in_place is None)
+    return [group for group in stored if names is None or group.name in names]
 
 
 def _with_cut(

@@ -83,7 +83,7 @@ class SimilaritySearch:
 def check_search(context: Context, request: SearchRequest) -> SimilaritySearch:
     """Check a request; raises NotFoundError with the nearest names, and InvalidArgumentError for invalid options."""
     group_name, name = parse_reference(request.feature)
-    group = context.stored_group(group_name)
+    group = context.group_with_values(group_name)
     feature = group.feature(name)
     model_column = feature.model_version_column
     if model_column is None:

@@ -13,7 +13,7 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import parse_reference
 from featurestore.display.displayed import Listing
 from featurestore.errors import FeatureStoreError, InvalidArgumentError, InvariantError, JobFailedError
-from featurestore.operations.context import Context, Scope
+from featurestore.operations.context import Context, Scope, check_stored
 from featurestore.operations.job_run import recorded_run
 from featurestore.operations.vectors.sync_by_spark import RowsBySpark
 from featurestore.operations.vectors.sync_here import RowsHere, fits_here
@@ -83,7 +83,8 @@ def synced_feature(context: Context, reference: str) -> tuple[FeatureGroup, Feat
     """The current group and its embedding; raises NotFoundError, InvalidArgumentError."""
     group_name, name = parse_reference(reference)
     context.refresh()
-    group = context.stored_group(group_name)
+    group = context.group_with_values(group_name)
+    check_stored(group, "a sync of embeddings")
     feature = group.feature(name)
     if not feature.feature_type.is_embedding:
         raise InvalidArgumentError(f"feature {reference!r} is {feature.type}; only an embedding(dims) can be synced")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -19,7 +18,8 @@ from featurestore.definitions.window_aggregate import WindowAggregate
 from featurestore.errors import DefinitionError, SchemaError
 from featurestore.frames.columns import column
 from featurestore.late_spark import Column, DataFrame, F, from_arrow_schema, to_arrow_schema
-from featurestore.operations.context import Scope
+from featurestore.operations.context import Context, Scope, State
+from featurestore.stores.outside.pins import SourcePin
 from featurestore.stores.outside.rows import WantedColumn
 from featurestore.stores.outside.table import OutsideTable
 from featurestore.stores.value_files.task_join import by_value
@@ -57,6 +57,11 @@ class EventTable(ABC):
     @abstractmethod
     def bytes(self) -> int:
         """About what the rows take in memory."""
+
+    @property
+    @abstractmethod
+    def state(self) -> State:
+        """The state of the source that is read: the version of a feature group's table, or that of a user's own."""
 
     @abstractmethod
     def read(self, since: int | None = None) -> pa.Table:
@@ -120,6 +125,10 @@ class OutsideEvents(EventTable):
     @property
     def obstacle(self) -> str | None:
         return self.source.obstacle
+
+    @property
+    def state(self) -> State:
+        return self.source.pin
 
     @property
     def bytes(self) -> int:
@@ -188,6 +197,10 @@ class GroupEvents(EventTable):
         return f"events: the values of group {self.source.name!r} are more than this process reads at once"
 
     @property
+    def state(self) -> State:
+        return self.version
+
+    @property
     def bytes(self) -> int:
         files = self.scope.table(self.source).files(self.scope.tenant_id, self.version)
         return sum(file.rows for file in files) * self._row_bytes
@@ -246,7 +259,7 @@ def bucket(scope: Scope, keys: Sequence[Column]) -> Column:
 
 
 def open_events(
-    scope: Scope, group: FeatureGroup, features: Sequence[WindowAggregate], pinned: Any = None
+    scope: Scope, group: FeatureGroup, features: Sequence[WindowAggregate], pinned: State | None = None
 ) -> EventTable:
     """The events of a group for these features, in their newest state or in the pinned one.
 
@@ -256,16 +269,16 @@ def open_events(
     assert group.events is not None
     source = group.events.source
     if source.group is not None:
-        of = scope.stored_group(source.group)
-        version = scope.table(of).values.version() if pinned is None else pinned
+        of = scope.group_with_values(source.group)
+        version = pinned if isinstance(pinned, int) else scope.table(of).values.version()
         return GroupEvents(scope, of, version, EventColumns.of(group, features, names_of_group(of)))
-    outside = OutsideTable.of(
-        scope.settings,
-        f"events of {group.name}",
-        source,
-        scope.tenant_id,
-        named=lambda: scope.named_files,
-        only_spark=scope.context.only_spark_reads_values,
-        pinned=pinned,
-    )
+    pin = pinned if isinstance(pinned, SourcePin) else None
+    outside = scope.context.outside(f"events of {group.name}", source, scope.tenant_id, pin)
     return OutsideEvents(scope, outside, EventColumns.of(group, features, outside.schema.names))
+
+
+def holder_of(context: Context, group: FeatureGroup) -> FeatureGroup:
+    """The group whose table has what a group's values are read from: itself, or the one that has its events."""
+    if group.events is None or not group.is_computed or group.events.source.group is None:
+        return group
+    return context.group(group.events.source.group)

@@ -20,7 +20,7 @@ from featurestore.frames.rows.conform import FAULTS, ROW, check_column_names
 from featurestore.frames.vectors.text_vectors import HASH, VECTOR, Model, TextModel, embedded, new_texts, with_text_hash
 from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame, F, T, spark_errors
-from featurestore.operations.context import Context, Scope
+from featurestore.operations.context import Context, Scope, check_stored
 from featurestore.operations.instants import argument_count
 from featurestore.operations.writing.batch import WriteResult
 from featurestore.operations.writing.ingest import write_batch
@@ -63,7 +63,8 @@ def embed_texts(scope: Scope, rows: DataFrame | pd.DataFrame | pa.Table, request
     """
     text, reference = request.text, request.feature
     group_name, name = parse_reference(reference)
-    group = scope.stored_group(group_name)
+    group = scope.group_with_values(group_name)
+    check_stored(group, "writing")
     feature = group.feature(name)
     model = _model(feature, request)
     hashes = _hash_feature(group, request.hash_feature)

@@ -18,7 +18,7 @@ from featurestore.errors import BatchConflictError, InvalidArgumentError, Invali
 from featurestore.frames.rows.conform import read_columns
 from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame
-from featurestore.operations.context import Scope
+from featurestore.operations.context import Scope, check_stored
 from featurestore.operations.erasure.suppress import of_group, suppressions
 from featurestore.operations.writing.batch import CheckedBatch, WriteResult
 from featurestore.operations.writing.fetched_rows import can_be_fetched, fetched_rows, persisted
@@ -60,6 +60,7 @@ def write_batch(
     if on_invalid not in ("quarantine", "fail"):
         raise InvalidArgumentError(f"on_invalid is {on_invalid!r}; possible: 'quarantine', 'fail'")
     chosen_id = _batch_id(batch_id)
+    check_stored(group, "writing")
     table = scope.table(group)
     erased = of_group(suppressions(scope), group)
     with _checked(scope, table, rows, erased, chosen_id, window_end is not None) as batch:

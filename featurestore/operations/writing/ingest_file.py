@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.late_spark import DataFrame
-from featurestore.operations.context import Scope
+from featurestore.operations.context import Scope, check_stored
 from featurestore.operations.writing.batch import WriteResult
 from featurestore.operations.writing.ingest import OnInvalid, ReadRows, write_batch
 from featurestore.stores.files.rows import FileFormat, read_rows
@@ -29,6 +29,7 @@ def rows_of_file(
     scope: Scope, group: FeatureGroup, path: str, format: FileFormat | None = None
 ) -> DataFrame | ReadRows:
     """Read a file's (or folder's) rows; see ``read_rows`` for what it raises."""
+    check_stored(group, "writing")
     if scope.context.is_native and scope.table(group).takes_local_writes():
         local = read_small_file(path, group, scope.tenant_id, format, scope.settings.local_batch_rows)
         if local is not None:

@@ -20,7 +20,7 @@ from featurestore.frames.rows.text_rows import rows_from_json_lines
 from featurestore.frames.rows.validation import check_rows
 from featurestore.kinds.arrow_columns.reading import UndecidedError
 from featurestore.late_spark import F
-from featurestore.operations.context import Scope
+from featurestore.operations.context import Scope, check_stored
 from featurestore.operations.given_as import Frame, To, frame_as, given_as
 from featurestore.operations.writing.batch import WriteResult
 from featurestore.operations.writing.ingest import ReadRows, write_batch
@@ -31,6 +31,7 @@ from featurestore.stores.runner import is_running_here, this_runner
 
 def rejected(scope: Scope, group: FeatureGroup, batch_id: str | None, to: To) -> Frame:
     """The tenant's rejected rows of a group, or of one of its batches; see ``OfflineStore.rejected``."""
+    check_stored(group, "rejecting rows")
     table = scope.table(group)
     local = None if to == "spark" else table.read_rejected_locally(scope.tenant_id, batch_id)
     if local is not None:
@@ -50,6 +51,7 @@ def retry_rejected(scope: Scope, group: FeatureGroup, batch_id: str | None) -> W
     that was never written is given up, so that its rows are checked again. Raises TableBusyError if another run, of
     this machine, has claimed rows and is still writing them.
     """
+    check_stored(group, "rejecting rows")
     table = scope.table(group)
     for claim in table.claims(scope.tenant_id):
         if _is_in_progress(claim):

@@ -42,7 +42,7 @@ def write_embedding(
     and InvalidRowsError for a vector that breaks a rule.
     """
     group_name, _ = parse_reference(reference)
-    feature = scope.stored_group(group_name).feature(_feature(scope.context, reference))
+    feature = scope.group_with_values(group_name).feature(_feature(scope.context, reference))
     if feature.model_version_column is None:
         raise InvalidArgumentError(
             f"feature {reference!r} is {feature.type}, not an embedding; use write_feature_value"
@@ -66,7 +66,7 @@ def _write_row(
     event_timestamp: Any,
 ) -> WriteResult:
     group_name, _ = parse_reference(reference)
-    group = scope.stored_group(group_name)
+    group = scope.group_with_values(group_name)
     zone = scope.settings.timestamp_zone
     moment = argument_instant("event_timestamp", event_timestamp, zone)
     row = {**entity_key(group.entity, entity, zone), "event_timestamp": moment, **values}

@@ -49,7 +49,16 @@ class SparkSource:
         return rows.select(*(self._cast(each, wanted).alias(name) for name, each in wanted.columns.items()))
 
     def _cast(self, wanted: WantedColumn, rows: WantedRows) -> Column:
-        stored, value = self._rows.schema[wanted.source].dataType, column(wanted.source)
+        columns = [self._of_source(source, wanted, rows) for source in wanted.sources]
+        value = columns[0] if len(columns) == 1 else F.coalesce(*columns)
+        if wanted.length is None:
+            return value
+        text = f"column {wanted.source!r} has a list that has not {wanted.length} elements"
+        fits = value.isNull() | (F.size(value) == F.lit(wanted.length))
+        return F.when(fits, value).otherwise(F.raise_error(F.lit(text)))
+
+    def _of_source(self, source: str, wanted: WantedColumn, rows: WantedRows) -> Column:
+        stored, value = self._rows.schema[source].dataType, column(source)
         if wanted.type is None:
             return value
         target = from_arrow_type(wanted.type)

@@ -47,11 +47,13 @@ def why_no_cast(stored: pa.DataType, wanted: pa.DataType, zone: str | None) -> s
     """Why some value of a plain type may be lost in another; None if none can be.
 
     ``zone``: in which timestamps without a zone, and dates, are read as instants; None: they are not. Instants in
-    nanoseconds are rounded to microseconds, as everywhere in this store.
+    nanoseconds are rounded to microseconds, and vectors of doubles to floats, as those of a writer are.
     """
     if stored == wanted or pa.types.is_null(stored):
         return None
     if _is_list(stored) and _is_list(wanted):
+        if (stored.value_type, wanted.value_type) == (pa.float64(), pa.float32()):
+            return None
         return why_no_cast(stored.value_type, wanted.value_type, zone)
     if pa.types.is_timestamp(wanted) and (pa.types.is_timestamp(stored) or pa.types.is_date32(stored)):
         return _why_no_moment(stored, wanted, zone)

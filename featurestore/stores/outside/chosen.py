@@ -67,13 +67,16 @@ class Wish:
         )
 
     def _problem(self, name: str, column: WantedColumn) -> str | None:
+        return next(filter(None, (self._problem_of(name, source, column) for source in column.sources)), None)
+
+    def _problem_of(self, name: str, source: str, column: WantedColumn) -> str | None:
         known = self.reader.schema
-        if known.names.count(column.source) != 1:
-            return self._not_there(column.source)
-        if column.source in self.reader.folders or column.type is None:
+        if known.names.count(source) != 1:
+            return self._not_there(source)
+        if source in self.reader.folders or column.type is None:
             return None
-        why = why_no_cast(known.field(column.source).type, column.type, self.reader.zone)
-        named = f"column {column.source!r}" + (f" (for {name!r})" if name != column.source else "")
+        why = why_no_cast(known.field(source).type, column.type, self.reader.zone)
+        named = f"column {source!r}" + (f" (for {name!r})" if name != source else "")
         return None if why is None else f"{named}: {why}; cast it in the table, or mend the definition"
 
     def _tenant_problem(self) -> str | None:
@@ -185,9 +188,10 @@ class _Described:
     @classmethod
     def of(cls, name: str, listed: ListedFile, listing: Listing, wanted: WantedRows) -> _Described:
         given = {
-            output: _given(name, listed, column, wanted)
+            (output, source): _given(name, listed, source, column, wanted)
             for output, column in wanted.columns.items()
-            if column.source in listed.constants
+            for source in column.sources
+            if source in listed.constants
         }
         bounds = {output: _bounds(listed, output, wanted, given) for output in wanted.columns}
         times = {output: _times(listed, output, wanted, given) for output in wanted.columns}
@@ -212,8 +216,8 @@ class _Described:
         )
 
 
-def _given(name: str, listed: ListedFile, column: WantedColumn, wanted: WantedRows) -> pa.Scalar:
-    value, stored = listed.constants[column.source], wanted.stored.field(column.source).type
+def _given(name: str, listed: ListedFile, source: str, column: WantedColumn, wanted: WantedRows) -> pa.Scalar:
+    value, stored = listed.constants[source], wanted.stored.field(source).type
     kind = column.type or stored
     if not listed.folders:
         return cast_column(pa.array([value], stored), kind, wanted.zone, up=column.rounded_up)[0]
@@ -221,31 +225,42 @@ def _given(name: str, listed: ListedFile, column: WantedColumn, wanted: WantedRo
         return scalar_of_text(value, kind, wanted.zone, up=column.rounded_up)
     except pa.ArrowInvalid as error:
         raise SchemaError(
-            f"{name}: {listed.path}: the folder {column.source}={value} holds no {kind} ({error}); rename the folder, "
+            f"{name}: {listed.path}: the folder {source}={value} holds no {kind} ({error}); rename the folder, "
             "or mend the definition"
         ) from error
 
 
-def _bounds(listed: ListedFile, output: str, wanted: WantedRows, given: Mapping[str, pa.Scalar]) -> Bounds:
-    if output in given:
-        bound = python_bound(given[output].as_py())
-        return bound, bound
+Given = Mapping[tuple[str, str], pa.Scalar]
+
+
+def _bounds(listed: ListedFile, output: str, wanted: WantedRows, given: Given) -> Bounds:
     column = wanted.columns[output]
+    if len(column.sources) > 1:
+        return None, None
+    if (output, column.source) in given:
+        bound = python_bound(given[output, column.source].as_py())
+        return bound, bound
     stored, kind = wanted.stored.field(column.source).type, plain_type(wanted.type_of(output))
     return listed.facts.bounds(column.source, kind) if compare_alike(stored, kind) else (None, None)
 
 
-def _times(
-    listed: ListedFile, output: str, wanted: WantedRows, given: Mapping[str, pa.Scalar]
-) -> tuple[int | None, int | None]:
+def _times(listed: ListedFile, output: str, wanted: WantedRows, given: Given) -> tuple[int | None, int | None]:
+    """The bounds of a column of instants; of all columns from which it may take values."""
     if not pa.types.is_timestamp(wanted.type_of(output)):
         return None, None
-    if output in given:
-        bound = python_bound(given[output].as_py())
+    every = [_times_of(listed, output, source, wanted, given) for source in wanted.columns[output].sources]
+    lows, highs = [low for low, _ in every if low is not None], [high for _, high in every if high is not None]
+    return min(lows) if len(lows) == len(every) else None, max(highs) if len(highs) == len(every) else None
+
+
+def _times_of(
+    listed: ListedFile, output: str, source: str, wanted: WantedRows, given: Given
+) -> tuple[int | None, int | None]:
+    if (output, source) in given:
+        bound = python_bound(given[output, source].as_py())
         return (bound, bound) if isinstance(bound, int) else (None, None)
-    column = wanted.columns[output]
-    stored = wanted.stored.field(column.source).type
-    return moment_bounds(listed.facts.bounds(column.source, stored), stored)
+    stored = wanted.stored.field(source).type
+    return moment_bounds(listed.facts.bounds(source, stored), stored)
 
 
 def _overlap(own: tuple[Any, Any], wanted: tuple[Any, Any]) -> bool:

@@ -32,12 +32,20 @@ _ENCODED = pa.dictionary(pa.int32(), pa.string())
 class WantedColumn:
     """A column that a reader wants: the source's name for it, its type here, and how its nanoseconds are rounded.
 
-    ``type``: None gives the column in the type that the source has.
+    - ``type``: None gives the column in the type that the source has;
+    - ``otherwise``: the column whose value takes the place of null;
+    - ``length``: of lists, how many elements each must have; None for any number.
     """
 
     source: str
     type: pa.DataType | None = None
     rounded_up: bool = False
+    otherwise: str | None = None
+    length: int | None = None
+
+    @property
+    def sources(self) -> list[str]:
+        return [self.source] if self.otherwise in (None, self.source) else [self.source, str(self.otherwise)]
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class OutsideFile:
 
     - ``path``: as messages name it; ``place``: its path on ``system``, None for this machine's disk;
     - ``constants``: columns of the source whose one value the file's folder or the log holds, not the file itself; and
-      ``given``: by the reader's names the values of those that are wanted, in the types that are wanted;
+      ``given``: by the reader's and the source's names the values of those that are wanted, in the types wanted;
     - ``bounds``: of the join keys; ``created``: of the created timestamps, in microseconds since 1970;
     - ``state``: bytes and time of the last change in ns, which must be the same when it is read; None for the files of
       Delta, which never change.
@@ -98,7 +106,7 @@ class OutsideFile:
     bounds: tuple[Bounds, ...] = ()
     created: tuple[int | None, int | None] = (None, None)
     constants: frozenset[str] = frozenset()
-    given: Mapping[str, pa.Scalar] = field(default_factory=dict)
+    given: Mapping[tuple[str, str], pa.Scalar] = field(default_factory=dict)
     state: tuple[int, int] | None = None
     system: fs.FileSystem | None = field(default=None, compare=False)
 
@@ -163,7 +171,7 @@ class OpenedOutside:
 
     def _key_bounds(self, number: int, name: str) -> Bounds:
         wanted = self._wanted.columns[name]
-        if name in self._file.given:
+        if wanted.source in self._file.constants:
             return self._file.bounds[self._wanted.keys.index(name)]
         return self._bounds(number, wanted.source, self._wanted.type_of(name))
 
@@ -221,7 +229,7 @@ class OpenedOutside:
     def may_hold(self, at: int, ranges: Mapping[str, Bounds]) -> bool:
         """Whether a row group may have rows with values within these ranges of the reader's columns."""
         for name, (first, last) in ranges.items():
-            if name in self._file.given:
+            if self._wanted.columns[name].source in self._file.constants or self._wanted.columns[name].otherwise:
                 continue
             low, high = self._bounds(self._kept[at][0], self._wanted.columns[name].source, self._wanted.type_of(name))
             if (low is not None and last is not None and low > last) or (  # type: ignore[operator]
@@ -232,7 +240,7 @@ class OpenedOutside:
 
     def stored_bytes(self, groups: Sequence[int], columns: Sequence[str]) -> int:
         """The bytes that these columns of these row groups take in the file."""
-        sources = {self._wanted.columns[name].source for name in columns}
+        sources = {source for name in columns for source in self._wanted.columns[name].sources}
         parts = (self._parquet.metadata.row_group(self._kept[at][0]) for at in groups)
         chunks = (group.column(number) for group in parts for number in range(group.num_columns))
         return sum(
@@ -244,7 +252,7 @@ class OpenedOutside:
     def read(self, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """See ``OpenedFile``; raises UnreadableFileError."""
         kept = [self._kept[at] for at in groups]
-        sources = list(dict.fromkeys(self._wanted.columns[name].source for name in columns))
+        sources = list(dict.fromkeys(source for name in columns for source in self._wanted.columns[name].sources))
         present = [name for name in sources if name in self._stored.names and name not in self._file.constants]
         with _reading(self._file.path):
             rows = self._parquet.read_row_groups([number for number, _ in kept], present, use_threads=False)
@@ -267,23 +275,37 @@ class OpenedOutside:
 
     def _column(self, rows: pa.Table, name: str, count: int) -> Any:
         wanted, kind = self._wanted.columns[name], self._wanted.type_of(name)
-        is_encoded = kind == _ENCODED
-        target = pa.string() if is_encoded else kind
-        if name in self._file.given:
-            value = self._file.given[name]
-            column: Any = pa.repeat(value, count) if value.is_valid else pa.nulls(count, target)
-        elif wanted.source not in rows.column_names:
-            column = pa.nulls(count, target)
-        else:
-            column = rows.column(wanted.source)
-            stored = self._wanted.stored.field(wanted.source).type
-            if column.type == _ENCODED and is_encoded:
-                return column
-            if column.type != target and plain_type(column.type) != stored:
-                # Timestamps that a log calls instants are in UTC, whatever the file says.
-                column = _as_stored(column, stored)
-        cast = cast_column(column, target, self._wanted.zone, up=wanted.rounded_up)
-        return cast.dictionary_encode().cast(_ENCODED) if is_encoded else cast
+        if kind == _ENCODED:
+            if wanted.source in rows.column_names and rows.column(wanted.source).type == _ENCODED:
+                return rows.column(wanted.source)
+            return self._of_source(rows, name, wanted.source, pa.string(), count).dictionary_encode().cast(_ENCODED)
+        column, *others = (self._of_source(rows, name, source, kind, count) for source in wanted.sources)
+        for other in others:
+            column = pc.coalesce(one_array(column), one_array(other))
+        if wanted.length is not None:
+            self._check_lengths(wanted, column)
+        return column
+
+    def _of_source(self, rows: pa.Table, name: str, source: str, kind: pa.DataType, count: int) -> Any:
+        wanted = self._wanted.columns[name]
+        value = self._file.given.get((name, source))
+        if value is not None:
+            return pa.repeat(value, count) if value.is_valid else pa.nulls(count, kind)
+        if source not in rows.column_names:
+            return pa.nulls(count, kind)
+        column, stored = rows.column(source), self._wanted.stored.field(source).type
+        if column.type != kind and plain_type(column.type) != stored:
+            # Timestamps that a log calls instants are in UTC, whatever the file says.
+            column = _as_stored(column, stored)
+        return cast_column(column, kind, self._wanted.zone, up=wanted.rounded_up)
+
+    def _check_lengths(self, wanted: WantedColumn, column: Any) -> None:
+        found = pc.min_max(pc.list_value_length(column)).as_py()
+        if found["min"] is not None and (found["min"], found["max"]) != (wanted.length, wanted.length):
+            raise pa.ArrowInvalid(
+                f"column {wanted.source!r} has lists of {found['min']} to {found['max']} elements, and each must have "
+                f"{wanted.length}"
+            )
 
 
 def _as_stored(column: Any, stored: pa.DataType) -> Any:

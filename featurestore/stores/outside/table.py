@@ -143,12 +143,15 @@ class OutsideTable:
         wanted = self._wanted(columns, required)
         return ChosenFiles.of(str(self), self._bounded(wanted), wanted, ranges or {}).read(keys)
 
-    def frame(self, columns: Columns, *, required: Sequence[str] = ()) -> DataFrame:
-        """The same rows by Spark, lazy: its tasks read the files, or Spark itself if there is an ``obstacle``."""
+    def frame(self, columns: Columns, *, required: Sequence[str] = (), ranges: Ranges | None = None) -> DataFrame:
+        """The wanted rows by Spark, lazy: its tasks read the files, or Spark itself if there is an ``obstacle``.
+
+        ``ranges``: leave out files without values within them; the rows of others are all there.
+        """
         wanted = self._wanted(columns, required)
         if self.obstacle is not None:
             return self._by_spark.frame(wanted)
-        return ChosenFiles.of(str(self), self._bounded(wanted), wanted, {}).frame(self.named().spark)
+        return ChosenFiles.of(str(self), self._bounded(wanted), wanted, ranges or {}).frame(self.named().spark)
 
     def _wanted(self, columns: Columns, required: Sequence[str] = (), keys: Sequence[str] = ()) -> WantedRows:
         return Wish(self._reader, columns).checked(required, keys)
@@ -196,7 +199,7 @@ class OutsideTable:
             raise StorageError(f"{self}: only Spark reads it: {found}")
         if self.source.format == "parquet":
             return found
-        columns = {column.source for column in wanted.columns.values()}
+        columns = {source for column in wanted.columns.values() for source in column.sources}
         again = self._list([*columns, *([wanted.tenant[0]] if wanted.tenant else [])], found.pin.version)
         assert isinstance(again, Listing)
         return again

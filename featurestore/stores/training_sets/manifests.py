@@ -17,13 +17,17 @@ from featurestore.definitions.names import DERIVED
 from featurestore.definitions.training_set import Missing
 from featurestore.display.description import Display, Mark, Table, count, utc_text
 from featurestore.display.displayed import Displayed
+from featurestore.stores.outside.pins import SourcePin
 
 # A column of an extended set: the number of the manifest's part that the row belongs to, from 0.
 PART = "__part"
 
 
 class GroupSnapshot(BaseModel):
-    """A feature group as it was when a training set was built: its definition, and the version of its table."""
+    """A feature group as it was when a training set was built: its definition, and the version of its table.
+
+    ``pin``: of a group in place, the state of the user's table; its ``table_version`` is that of a Delta table, else 0.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -33,6 +37,16 @@ class GroupSnapshot(BaseModel):
     table: str
     table_version: int
     definition: str
+    pin: SourcePin | None = None
+
+    @property
+    def state(self) -> int | SourcePin:
+        """What the group's values are read at."""
+        return self.table_version if self.pin is None else self.pin
+
+    @property
+    def state_text(self) -> str:
+        return f"table version {self.table_version}" if self.pin is None else str(self.pin)
 
     @property
     def group(self) -> FeatureGroup:
@@ -194,9 +208,7 @@ class Manifest(Displayed, BaseModel):
             "known at": self.known_at or "whenever it came",
             "split": self.split or "none",
             "sample": f"{self.sample_size:,}, seed {self.seed}" if self.sample_size is not None else None,
-            "made from": ", ".join(
-                f"{group.name} v{group.version} (table version {group.table_version})" for group in self.groups
-            ),
+            "made from": ", ".join(f"{group.name} v{group.version} ({group.state_text})" for group in self.groups),
             "derived": ", ".join(f"{each.name} v{each.version}" for each in self.derived) or None,
             "audit": self._audit_summary(),
             "content hash": self.content_hash,

@@ -27,6 +27,7 @@ from featurestore import (
 )
 from featurestore.definitions.finding import Finding
 from featurestore.errors import LeakageError
+from featurestore.operations.context import Scope
 from featurestore.operations.repeats.training_sets import up_to_date
 from featurestore.operations.training_sets.parts import group_snapshots, made_from
 from featurestore.operations.training_sets.request import TrainingSetRequest, plan_training_set
@@ -78,7 +79,7 @@ def would_give_back(fs: FeatureStore, *, strict: bool = False) -> int | None:
     scope = fs.tenant("acme")._scope
     manifest = scope.training_sets.get("acme", "late")
     plan = plan_training_set(fs._context, TrainingSetRequest.of_manifest(manifest), new_version=False)
-    groups = group_snapshots(fs._context, plan, {})
+    groups = group_snapshots(Scope(fs._context, "acme"), plan, {})
     assert manifest.made_from is not None
     current = up_to_date(scope, "late", manifest.made_from, groups, strict=strict)
     return None if current is None else current.version
@@ -111,7 +112,7 @@ def test_everything_that_decides_on_the_result_is_in_the_hash(fs: FeatureStore) 
     def hash_of(rows: dict[str, Any] = ROWS, **changes: Any) -> str:
         request = TrainingSetRequest(**(DEFAULTS | REQUEST | changes))
         plan = plan_training_set(fs._context, request, new_version=False)
-        return made_from(fs._context, plan, rows, group_snapshots(fs._context, plan, {}))
+        return made_from(fs._context, plan, rows, group_snapshots(Scope(fs._context, "acme"), plan, {}))
 
     hashes = [
         hash_of(),

@@ -160,6 +160,7 @@ def test_names_of_folders_are_read_as_the_type_that_is_wanted(tmp_path: Path) ->
         ([Decimal(12)], pa.decimal128(9, 0), pa.int32(), [12]),
         (["x"], pa.large_string(), pa.string(), ["x"]),
         (["x", None], pa.dictionary(pa.int8(), pa.string()), pa.string(), ["x", None]),
+        ([[0.1]], pa.list_(pa.float64()), pa.list_(pa.field("element", pa.float32())), [[0.10000000149011612]]),
         ([[1, 2]], pa.list_(pa.int32(), 2), pa.list_(pa.field("element", pa.float64())), [[1.0, 2.0]]),
         ([date(2026, 11, 1)], pa.date64(), pa.date32(), [date(2026, 11, 1)]),
         ([at(1)], pa.timestamp("s", "Europe/Berlin"), INSTANT, [at(1)]),
