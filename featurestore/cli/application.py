@@ -31,6 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 groups = typer.Typer(no_args_is_help=True)
+derived = typer.Typer(no_args_is_help=True)
 runs = typer.Typer(no_args_is_help=True)
 rejected = typer.Typer(no_args_is_help=True)
 training_set = typer.Typer(no_args_is_help=True)
@@ -66,6 +67,7 @@ for _panel, _commands in _COMMANDS.items():
     for _name, _command in _commands.items():
         app.command(_name, rich_help_panel=_panel)(common_options(_command))
 app.add_typer(groups, name="groups", help="Feature groups in force: list, show.", rich_help_panel="Define")
+app.add_typer(derived, name="derived", help="Derived features in force: list, show.", rich_help_panel="Define")
 app.add_typer(
     catalogue, name="catalog", help="The catalogue of features as a static site: build.", rich_help_panel="Define"
 )
@@ -79,6 +81,8 @@ app.add_typer(
     help="Training sets: build, show, compare, audit, export.",
     rich_help_panel="Training data",
 )
+derived.command("list")(common_options(definitions.list_derived))
+derived.command("show")(common_options(definitions.show_derived))
 groups.command("list")(common_options(definitions.list_groups))
 groups.command("show")(common_options(definitions.show_group))
 runs.command("list")(common_options(jobs.list_runs))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from featurestore.definitions.lookup import as_lookups
+from featurestore.definitions.derived.definition import input_text
+from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.lookup import Lookup, as_lookups
+from featurestore.definitions.names import DERIVED
 from featurestore.definitions.values.durations import format_duration, spoken
 from featurestore.display.description import counted, size
 from featurestore.operations.catalog.lineage import Lineage, Node, lineage_of
@@ -19,7 +22,7 @@ from featurestore.reports.small_pictures import brief, frequent, rows_over_time,
 
 # The overview shows the whole lineage if it has at most this many nodes.
 _SMALL_LINEAGE = 30
-_KIND = {"source": "source", "group": "group", "training_set": "training set"}
+_KIND = {"source": "source", "group": "group", "derived": "derived feature", "training_set": "training set"}
 
 
 def catalog_pages(catalog: Catalog) -> dict[str, str]:
@@ -34,6 +37,9 @@ class _Site:
         self.pages = {Node("group", entry.group.name): f"groups/{entry.group.name}.html" for entry in catalog.groups}
         self.pages |= {
             Node("training_set", entry.name): f"training_sets/{entry.name}.html" for entry in catalog.training_sets
+        }
+        self.pages |= {
+            Node("derived", feature.name): f"index.html#derived-{feature.name}" for feature in catalog.derived_features
         }
         self.notes = _notes(catalog)
         self.templates = templates(_FILTERS)
@@ -91,18 +97,24 @@ class _Site:
             "training_set",
             "../",
             entry=entry,
-            lookups=[
-                (lookup, lookup.features or (known[lookup.group].feature_names if lookup.group in known else ()))
-                for lookup in lookups
-            ],
+            lookups=[(lookup, _lookup_node(lookup), _features_of(lookup, known)) for lookup in lookups],
             reads=self.lineage.read_by(here),
             lineage=self._picture(around, "../", here) if around.edges else None,
         )
 
 
+def _lookup_node(lookup: Lookup) -> Node:
+    return Node("derived", "".join(lookup.features[:1])) if lookup.group == DERIVED else Node("group", lookup.group)
+
+
+def _features_of(lookup: Lookup, known: Mapping[str, FeatureGroup]) -> Sequence[str]:
+    return lookup.features or (known[lookup.group].feature_names if lookup.group in known else ())
+
+
 def _notes(catalog: Catalog) -> dict[Node, str]:
     """The second line in a box of the lineage."""
     notes = {Node("training_set", training_set.name): "training set" for training_set in catalog.training_sets}
+    notes |= {Node("derived", feature.name): f"derived, {feature.type}" for feature in catalog.derived_features}
     for entry in catalog.groups:
         owner = f" · {entry.group.owner}" if entry.group.owner else ""
         notes[Node("group", entry.group.name)] = counted(len(entry.group.features), "feature") + owner
@@ -125,6 +137,11 @@ def search_index(catalog: Catalog) -> str:
             place = f"{page}#feature-{feature.name}"
             note = " · ".join(filter(None, (feature.type, group.owner)))
             entries.append(["feature", f"{group.name}:{feature.name}", place, feature.description, words, note])
+    for derived in catalog.derived_features:
+        words = " ".join((derived.type, derived.owner, *derived.tags))
+        note = " · ".join(filter(None, (derived.type, derived.owner)))
+        place = f"index.html#derived-{derived.name}"
+        entries.append(["derived feature", f"derived:{derived.name}", place, derived.description, words, note])
     for entry in catalog.training_sets:
         entries.append(["training set", entry.name, f"training_sets/{entry.name}.html", entry.description, "", ""])
     for entity in catalog.entities:
@@ -157,4 +174,5 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     "frequent": frequent,
     "in_hash": lambda text: quote(text, safe=""),
     "plural": counted,
+    "input_text": input_text,
 }

@@ -100,13 +100,17 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
+_NOUNS = (
+    ("source", "source"),
+    ("group", "feature group"),
+    ("derived", "derived feature"),
+    ("training_set", "training set"),
+)
+
+
 def _in_words(lineage: Lineage, here: Node | None) -> str:
     kinds = [node.kind for node in lineage.nodes]
-    counts = ", ".join(
-        counted(kinds.count(kind), noun)
-        for kind, noun in (("source", "source"), ("group", "feature group"), ("training_set", "training set"))
-        if kind in kinds
-    )
+    counts = ", ".join(counted(kinds.count(kind), noun) for kind, noun in _NOUNS if kind in kinds)
     if here is None:
         return f"Lineage of {counts}, from left to right; the table beneath lists every line."
     before = ", ".join(node.name for node in lineage.read_by(here)) or "nothing"

@@ -1,4 +1,4 @@
-"""Commands for definitions: plan, apply, groups list, groups show."""
+"""Commands for definitions: plan, apply, groups list, groups show, derived list, derived show."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from featurestore.cli.invocation import Invocation
 from featurestore.definitions.sets.yaml_files import load_definitions
 
 if TYPE_CHECKING:
+    from featurestore.definitions.derived.definition import DerivedDefinition
     from featurestore.definitions.feature_group import FeatureGroup
     from featurestore.operations.definitions.plan import Plan
 
@@ -56,6 +57,23 @@ def show_group(
     invocation.answer(document, Text(text.rstrip()))
 
 
+def list_derived(invocation: Invocation) -> None:
+    """List the derived features, each in its highest major version."""
+    features = invocation.open().derived_features()
+    invocation.answer([_definition(feature) for feature in features], features)
+
+
+def show_derived(
+    invocation: Invocation,
+    name: Annotated[str, typer.Argument(metavar="FEATURE", help="The derived feature, without 'derived:'.")],
+    version: Annotated[int | None, typer.Option("--version", help="Major version; the highest by default.")] = None,
+) -> None:
+    """Show a derived feature's definition, as YAML."""
+    document = _definition(invocation.open().derived_feature(name, version))
+    text = yaml.safe_dump({"derived_features": [document]}, sort_keys=False, allow_unicode=True)
+    invocation.answer(document, Text(text.rstrip()))
+
+
 def _document(plan: Plan) -> dict[str, Any]:
     changes = [
         {
@@ -70,6 +88,6 @@ def _document(plan: Plan) -> dict[str, Any]:
     return {"has_changes": plan.has_changes, "changes": changes}
 
 
-def _definition(group: FeatureGroup) -> dict[str, Any]:
-    fields = group.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-    return {"name": group.name, "version": group.version} | fields
+def _definition(definition: FeatureGroup | DerivedDefinition) -> dict[str, Any]:
+    fields = definition.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    return {"name": definition.name, "version": definition.version} | fields

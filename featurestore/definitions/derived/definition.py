@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from featurestore.definitions.base import Definition
 from featurestore.definitions.lookup import Lookup
@@ -95,7 +95,28 @@ class DerivedDefinition(Displayed, Definition):
         for name in inputs if isinstance(inputs, dict) else ():
             if not name or not is_unicode(name):
                 raise ValueError(f"{name!r} cannot be the name of an input")
+        names = [name.lower() for name in _names(inputs)]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(
+                f"{doubled} would each name two inputs; give other names with a mapping, as in "
+                "inputs={'origin_lat': 'origin:lat', 'dest_lat': 'dest:lat'}, or a Lookup with a prefix"
+            )
         return inputs
+
+    @field_validator("sql")
+    @classmethod
+    def _is_one_expression(cls, sql: str | None, info: ValidationInfo) -> str | None:
+        if sql is None or "inputs" not in info.data:
+            return sql
+        names = _names(info.data["inputs"])
+        try:
+            unused = sorted(set(names) - set(_expression(sql, names).names))
+        except DefinitionError as error:
+            raise ValueError(str(error)) from error
+        if unused:
+            raise ValueError(f"the expression does not use the inputs {unused}; leave them out")
+        return sql
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -103,31 +124,11 @@ class DerivedDefinition(Displayed, Definition):
             raise ValueError("give exactly one of 'sql' and 'function'")
         if self.frame != "arrow" and self.function is None:
             raise ValueError("'frame' is for a function; an expression is computed on Arrow columns")
-        names = [name.lower() for name in self._names()]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(
-                f"inputs: {doubled} would each name two inputs; give other names with a mapping, as in "
-                "inputs={'origin_lat': 'origin:lat', 'dest_lat': 'dest:lat'}, or a Lookup with a prefix"
-            )
         if self.name in self.derived_inputs:
             raise ValueError(f"inputs: it names itself, {DERIVED}:{self.name}; name what it is computed from")
-        if self.function is not None and not names:
+        if self.function is not None and not self.inputs:
             raise ValueError("inputs: a function needs at least one, which says how many rows there are")
-        if self.sql is not None:
-            self._check_expression()
         return self
-
-    def _check_expression(self) -> None:
-        try:
-            unused = sorted(set(self._names()) - set(self.expression.names))
-        except DefinitionError as error:
-            raise ValueError(f"sql: {error}") from error
-        if unused:
-            raise ValueError(f"inputs: the expression does not use {unused}; leave them out")
-
-    def _names(self) -> list[str]:
-        return list(self.inputs) if isinstance(self.inputs, dict) else [_own_name(place) for place in self.inputs]
 
     @property
     def inputs_by_name(self) -> dict[str, Input]:
@@ -158,11 +159,9 @@ class DerivedDefinition(Displayed, Definition):
     @property
     def expression(self) -> Any:
         """The checked expression; raises DefinitionError if it is refused, or if there is none."""
-        from featurestore.definitions.sql.scalar_expression import scalar_expression
-
         if self.sql is None:
             raise DefinitionError(f"derived feature {self.name!r} is computed by a function, and has no expression")
-        return scalar_expression(self.sql, self._names())
+        return _expression(self.sql, _names(self.inputs))
 
     def load(self) -> Callable[..., Any]:
         """The Python function; raises TransformationError if it cannot be imported."""
@@ -223,6 +222,16 @@ def describe_derived(features: Sequence[DerivedDefinition]) -> Display:
         for feature in features
     ]
     return Display(tables=(Table(columns, tuple(rows)),))
+
+
+def _names(inputs: tuple[Input, ...] | dict[str, Input]) -> list[str]:
+    return list(inputs) if isinstance(inputs, dict) else [_own_name(place) for place in inputs]
+
+
+def _expression(sql: str, names: list[str]) -> Any:
+    from featurestore.definitions.sql.scalar_expression import scalar_expression
+
+    return scalar_expression(sql, names)
 
 
 def _own_name(place: Input) -> str:

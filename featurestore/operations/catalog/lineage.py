@@ -1,4 +1,4 @@
-"""Lineage: the sources of groups, and the groups and training sets that read them."""
+"""Lineage: the sources of groups, and the groups, derived features and training sets that read them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from featurestore.definitions.lookup import as_lookups
-from featurestore.definitions.names import parse_reference
+from featurestore.definitions.names import DERIVED, parse_reference
 from featurestore.definitions.source import Source
 from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.operations.catalog.model import Catalog, TrainingSetEntry
 
-Kind = Literal["source", "group", "training_set"]
+Kind = Literal["source", "group", "derived", "training_set"]
 
 _CREDENTIALS = re.compile(r"(?<=//)[^/@]*@")
 
 
 @dataclass(frozen=True, order=True)
 class Node:
-    """A source (by its path or table), a feature group or a training set (by name)."""
+    """A source (by its path or table), a feature group, a derived feature or a training set (by name)."""
 
     kind: Kind
     name: str
@@ -86,17 +86,23 @@ def _neighbours(edges: Iterable[Edge]) -> dict[Node, list[Node]]:
 
 
 def lineage_of(catalog: Catalog) -> Lineage:
-    """The lineage of a catalogue: its groups and training sets, and their declared sources.
+    """The lineage of a catalogue: its groups, derived features and training sets, and their declared sources.
 
     A source is identified by its declared path (which may contain ``{tenant_id}``) or its table, so one source under
     two names is one node. A saved training set reads the groups from which its versions were built.
     """
     nodes = [Node("group", entry.group.name) for entry in catalog.groups]
+    nodes += [Node("derived", feature.name) for feature in catalog.derived_features]
     nodes += [Node("training_set", entry.name) for entry in catalog.training_sets]
     edges = [
         (source_node(source), Node("group", entry.group.name))
         for entry in catalog.groups
         for source in entry.group.all_sources
+    ]
+    edges += [
+        (_feature_node(*reference), Node("derived", feature.name))
+        for feature in catalog.derived_features
+        for reference in feature.references
     ]
     edges += [
         (read, Node("training_set", entry.name)) for entry in catalog.training_sets for read in _read_by_set(entry)
@@ -114,13 +120,18 @@ def source_node(source: Source) -> Node:
 def _read_by_set(entry: TrainingSetEntry) -> Iterator[Node]:
     if entry.definition is not None:
         yield from (source_node(source) for source in entry.definition.spine.sources.values())
-        yield from (Node("group", name) for name in groups_read(entry.definition))
+        yield from _features_read(entry.definition)
     yield from (Node("group", name) for version in entry.versions for name in version.groups)
 
 
-def groups_read(definition: TrainingSetDefinition) -> list[str]:
-    """The names of the groups of a declared training set's features and label."""
-    named = {lookup.group for lookup in as_lookups(definition.features)}
+def _features_read(definition: TrainingSetDefinition) -> Iterator[Node]:
+    """The groups and derived features of a declared training set's features and label."""
+    for lookup in as_lookups(definition.features):
+        yield from (_feature_node(lookup.group, name) for name in lookup.features or ("",))
     if ":" in definition.label:
-        named.add(parse_reference(definition.label)[0])
-    return sorted(named)
+        yield _feature_node(*parse_reference(definition.label))
+
+
+def _feature_node(group: str, feature: str) -> Node:
+    """The node of a feature: its group, or the derived feature itself."""
+    return Node("derived", feature) if group == DERIVED else Node("group", group)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from featurestore.arguments import checked
+from featurestore.columnar.derived.derived_feature import DerivedFeature
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.training_set import TrainingSetDefinition
@@ -119,9 +120,11 @@ class Catalog:
     entities: tuple[Entity, ...]
     groups: tuple[GroupEntry, ...]
     training_sets: tuple[TrainingSetEntry, ...]
+    derived_features: tuple[DerivedFeature, ...] = ()
 
     @property
     def feature_count(self) -> int:
+        """The number of features of groups; derived features are not among them."""
         return sum(len(entry.group.features) for entry in self.groups)
 
     @property

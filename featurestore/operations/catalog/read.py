@@ -48,6 +48,7 @@ def read_catalog(context: Context, scope: Scope | None = None) -> Catalog:
         entities=tuple(state.entities()),
         groups=tuple(_entry(state, group, applied, numbers.get(_key(group))) for group in state.feature_groups()),
         training_sets=_training_sets(state, manifests),
+        derived_features=tuple(state.derived_features()),
     )
 
 

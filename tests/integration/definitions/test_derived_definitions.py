@@ -97,7 +97,7 @@ def test_a_fault_in_yaml_names_its_line(tmp_path: Path) -> None:
     file.write_text(YAML.replace("km / nullif(hours, 0)", "km / hous"))
 
     with pytest.raises(
-        DefinitionError, match=r"trips\.yml:12: derived_features\.0 \(speed\): sql: .*Did you mean 'hours'"
+        DefinitionError, match=r"trips\.yml:15: derived_features\.0\.sql \(speed\): .*Did you mean 'hours'"
     ):
         load_definitions(file)
 

@@ -33,6 +33,8 @@ COMMANDS = [
     ["doctor"],
     ["groups", "list"],
     ["groups", "show"],
+    ["derived", "list"],
+    ["derived", "show"],
     ["runs", "list"],
     ["training-set", "build"],
     ["training-set", "list"],

@@ -55,7 +55,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a collision but for case": ({"inputs": {"x": "a:lat", "X": "b:lat"}, "sql": "x"}, "would each name two inputs"),
     "an unknown name": ({"inputs": ["a:lat"], "sql": "lat + lon"}, "sql: .*'lon' is not among the inputs"),
-    "an unused input": ({"inputs": ["a:lat", "seats"], "sql": "lat"}, r"does not use \['seats'\]; leave them out"),
+    "an unused input": (
+        {"inputs": ["a:lat", "seats"], "sql": "lat"},
+        r"sql: the expression does not use the inputs \['seats'\]; leave them out",
+    ),
     "an unknown function": ({"inputs": ["a:lat"], "sql": "haversin(lat)"}, "sql: .*function haversin is not allowed"),
     "a subquery": ({"inputs": ["a:lat"], "sql": "(select lat)"}, "sql: .*a subquery is not allowed"),
     "an aggregate": ({"inputs": ["a:lat"], "sql": "avg(lat)"}, "sql: .*function avg is not allowed: it reads many"),

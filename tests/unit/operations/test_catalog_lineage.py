@@ -7,7 +7,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import combinations, pairwise
 
-from featurestore import Entity, Feature, FeatureGroup, Lookup, Source, SpineQuery, TrainingSetDefinition
+from featurestore import (
+    DerivedFeature,
+    Entity,
+    Feature,
+    FeatureGroup,
+    Lookup,
+    Source,
+    SpineQuery,
+    TrainingSetDefinition,
+)
 from featurestore.operations.catalog.lineage import Edge, Lineage, Node, lineage_of
 from featurestore.operations.catalog.model import Catalog, GroupEntry, SavedVersion, TrainingSetEntry
 from featurestore.reports.lineage_layout import HEIGHT, WIDTH, Layout, layout
@@ -44,6 +53,29 @@ def saved(*groups: str) -> SavedVersion:
 
 def catalog(groups: list[GroupEntry], sets: list[TrainingSetEntry]) -> Catalog:
     return Catalog("acme", NOW, "0.1.0", (), tuple(groups), tuple(sets))
+
+
+def test_a_derived_feature_is_between_what_it_reads_and_what_reads_it() -> None:
+    derived = (
+        DerivedFeature("ratio", "double", inputs=["clean:a", "price"], sql="price / a"),
+        DerivedFeature("is_dear", "boolean", inputs=["derived:ratio"], sql="ratio > 1"),
+    )
+    spine = SpineQuery(sources={"labels": Source(table="marts.labels", shared=True)}, transformation="SELECT 1")
+    churn = TrainingSetDefinition("churn", ["derived:is_dear", "daily:a"], spine=spine, label="left")
+
+    lineage = lineage_of(
+        replace(catalog([entry("clean"), entry("daily")], [TrainingSetEntry("churn", churn)]), derived_features=derived)
+    )
+
+    ratio, is_dear = Node("derived", "ratio"), Node("derived", "is_dear")
+    assert set(lineage.edges) == {
+        (group("clean"), ratio),
+        (ratio, is_dear),
+        (is_dear, training_set("churn")),
+        (group("daily"), training_set("churn")),
+        (source("marts.labels"), training_set("churn")),
+    }
+    assert "2 feature groups, 2 derived features, 1 training set" in lineage_picture(lineage, {}, {}).alternative
 
 
 def test_edges_join_sources_groups_and_training_sets_with_their_readers() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from featurestore import Entity, Feature, FeatureGroup, Source
+from featurestore import DerivedFeature, Entity, Feature, FeatureGroup, Source
 from featurestore.errors import ExportError
 from featurestore.frames.statistics.feature_statistics import Distribution, FeatureStatistics
 from featurestore.operations.catalog.model import Catalog, GroupEntry, GroupNumbers, TrainingSetEntry
@@ -162,6 +162,30 @@ def test_a_set_that_was_saved_and_not_declared_has_a_page() -> None:
     assert "Saved, but not declared." in words
     assert "v1 2026-10-21 12:00 UTC 120,000" in words
     assert "1 error, △ 1 warning" in words
+
+
+def test_derived_features_are_listed_found_and_linked() -> None:
+    catalog = example_catalog(10)
+    group = catalog.groups[0].group
+    feature = group.features[0].name
+    derived = DerivedFeature(
+        "is_big",
+        "boolean",
+        inputs={"a": f"{group.name}:{feature}", "b": "price"},
+        sql="a > b AND b < 5",
+        description="Larger than <its> price",
+        owner="pricing",
+    )
+    pages = catalog_pages(replace(catalog, derived_features=(derived,)))
+
+    overview = pages["index.html"]
+    assert '<tr id="derived-is_big">' in overview
+    assert "Larger than &lt;its&gt; price" in overview
+    assert "a &gt; b AND b &lt; 5" in overview
+    assert f"<code>{group.name}:{feature}</code>, <code>column price of the spine</code>" in overview
+    assert '["derived feature","derived:is_big","index.html#derived-is_big"' in pages["assets/search_index.js"]
+    assert 'href="../index.html#derived-is_big"' in pages[f"groups/{group.name}.html"]
+    assert faults_of_site(pages) == []
 
 
 def test_an_empty_store_has_pages_too() -> None:
