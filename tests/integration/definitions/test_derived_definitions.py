@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from featurestore import DerivedFeature, Entity, Feature, FeatureGroup, FeatureStore, Lookup, Settings
 from featurestore.definitions.sets.yaml_files import load_definitions
 from featurestore.errors import DefinitionError, NotFoundError
+from tests.cli_answers import document_of, output_of
+from tests.settings_folder import write_settings_folder
 
 TRIP = Entity("trip", join_keys={"trip_id": "string"})
 TRIPS = FeatureGroup(
@@ -90,6 +97,31 @@ def test_yaml_says_the_same_as_python(tmp_path: Path) -> None:
     ]
     history = fs.registry_history(to="arrow").to_pylist()
     assert [row["name"] for row in history if row["kind"] == "derived_feature"] == ["speed", "detour"]
+
+
+def test_the_command_line_applies_lists_shows_and_joins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_settings_folder(tmp_path / "conf", warehouse=str(tmp_path / "warehouse"))
+    (tmp_path / "trips.yml").write_text(YAML)
+    answer, show = partial(document_of, tmp_path, capsys), partial(output_of, tmp_path, capsys)
+
+    changes = answer("apply", str(tmp_path / "trips.yml"))["changes"]
+    assert [(change["kind"], change["name"]) for change in changes[2:]] == [
+        ("derived_feature", "speed"),
+        ("derived_feature", "detour"),
+    ]
+    assert [each["name"] for each in answer("derived", "list")] == ["detour", "speed"]
+    assert answer("derived", "show", "speed")["sql"] == "km / nullif(hours, 0)"
+    assert "km / nullif(hours, 0)" in show("derived", "list")
+    # What is shown can be applied.
+    shown = yaml.safe_load(show("derived", "show", "detour"))
+    assert shown["derived_features"][0]["inputs"]["there"]["on"] == {"trip_id": "outward_id"}
+
+    store = FeatureStore.open(tmp_path / "conf", environ={}).tenant("acme")
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    store.write_batch("trips", [{"trip_id": "a", "km": 90.0, "hours": 1.5, "event_timestamp": day}])
+    pq.write_table(pa.table({"trip_id": ["a"], "event_timestamp": [day]}), tmp_path / "spine.parquet")
+    joined = answer("join", "derived:speed", "--spine", str(tmp_path / "spine.parquet"))
+    assert joined[0]["speed"] == 60.0
 
 
 def test_a_fault_in_yaml_names_its_line(tmp_path: Path) -> None:
