@@ -24,6 +24,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "Expectations": {},
     "Feature": {"name": "score", "type": "double"},
     "FeatureGroup": {"name": "stats", "entity": USER, "features": [Feature("score", "double")]},
+    "InPlace": {"source": ORDERS, "event_timestamp": "at"},
     "Lookup": {"group": "stats"},
     "RandomSplit": {"test": 0.2},
     "Settings": {},
