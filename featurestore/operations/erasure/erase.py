@@ -18,7 +18,7 @@ from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import EntityKey, entity_rows
 from featurestore.operations.erasure.erasing import ErasedTable, Erasing
 from featurestore.operations.erasure.exports import erase_exports
-from featurestore.operations.erasure.groups import erase_groups, groups_in_place, groups_not_searched
+from featurestore.operations.erasure.groups import erase_groups, groups_not_searched, groups_outside
 from featurestore.operations.erasure.runs import RUNS, erase_run_errors
 from featurestore.operations.erasure.suppress import checked_secret, suppressions
 from featurestore.operations.erasure.training_sets import erase_training_sets
@@ -181,7 +181,7 @@ def _erase(context: Context, entity: Entity, keys: pa.Table, erasure: Erasure, l
         tables=(*groups, *vectors.tables, *sets, *runs),
         exports=tuple(erasing.removed_folders()),
         left=(*exports_not_removed, *groups_not_searched(context), *sets_not_searched),
-        out_of_reach=(*groups_in_place(erasing), *vectors.out_of_reach, *_NEVER_SEARCHED),
+        out_of_reach=(*groups_outside(erasing), *vectors.out_of_reach, *_NEVER_SEARCHED),
     )
 
 

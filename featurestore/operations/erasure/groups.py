@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
 from featurestore.columnar.schema import REJECTED
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
+from featurestore.definitions.source import Source
 from featurestore.frames.rows.rejected_rows import about_any
 from featurestore.frames.rows.rows_of_entity import by_columns
 from featurestore.frames.schema import key_fields
@@ -34,15 +35,24 @@ def groups_not_searched(context: Context) -> list[str]:
     return [str(problem) for problem in context.state.unreadable("feature_group")]
 
 
-def groups_in_place(erasing: Erasing) -> list[str]:
-    """Messages about groups whose values are in tables of others: who erases the entity there."""
+def groups_outside(erasing: Erasing) -> list[str]:
+    """Messages about groups whose values or events are in tables of others: who erases the entity there."""
+    state = erasing.context.state
+    groups = {(group.name, group.version): group for group in (*state.all_feature_groups(), *state.feature_groups())}
     return [
-        f"feature group {group.name!r} v{group.version}, which is in place: its values are in "
-        f"{group.in_place.source.table or group.in_place.source.path}, a table that is not this store's. Whoever "
-        "writes that table has to delete the rows there, and the old versions and files that hold them"
-        for group in erasing.context.state.all_feature_groups()
-        if group.in_place is not None and erasing.is_part_of(group.entity)
+        f"feature group {group.name!r} v{group.version}, {what} {source.table or source.path}, a table that is not this "
+        "store's. Whoever writes that table has to delete the rows there, and the old versions and files that hold them"
+        for group in groups.values()
+        if erasing.is_part_of(group.entity)
+        for what, source in _outside(group)
     ]
+
+
+def _outside(group: FeatureGroup) -> Iterator[tuple[str, Source]]:
+    if group.in_place is not None:
+        yield "which is in place: its values are in", group.in_place.source
+    if group.events is not None and group.events.source.group is None:
+        yield "which has events: they are in", group.events.source
 
 
 def _erase_group(erasing: Erasing, group: FeatureGroup) -> list[ErasedTable]:

@@ -11,7 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from featurestore import Entity, Events, Feature, FeatureGroup, FeatureStore, OfflineStore, Settings, Source
+from featurestore import (
+    Entity,
+    Events,
+    Feature,
+    FeatureDataLoader,
+    FeatureGroup,
+    FeatureStore,
+    OfflineStore,
+    Settings,
+    Source,
+    TrainingSet,
+)
 from featurestore import WindowAggregate as Window
 from featurestore.errors import DefinitionError, InvalidArgumentError, NotFoundError, SchemaError
 
@@ -242,6 +253,28 @@ def test_a_schedule_runs_again_for_events_that_came_late(fs: FeatureStore, tmp_p
     assert store.materialize_feature("hourly", *window, rerun=True).written == 0
     joined = store.get_point_in_time(spine(("ann", "2026-11-01 12:59"), ("ann", "2026-11-01 13:00")), "hourly:spend")
     assert joined.column("spend").to_pylist() == [38.0, 138.0]
+
+
+def test_a_training_set_is_up_to_date_until_the_events_change(fs: FeatureStore, tmp_path: Path) -> None:
+    fs.apply([group(Window("spend", "sum", of="amount"), Window("payments", "count"))])
+    loader = FeatureDataLoader(fs.tenant("acme"))
+    rows = spine(("ann", "2026-11-01 12:00"), ("bob", "2026-11-01 12:00"))
+    rows = rows.append_column("left", pa.array([True, False]))
+
+    def build() -> TrainingSet:
+        return loader.load_training_data(rows, ["spending:spend", "spending:payments"], label="left", name="churn")
+
+    built, again = build(), build()
+    late = [("ann", "2026-11-01 11:30", "2026-11-05 00:00", "p9", 100.0, "card")]
+    pq.write_table(payments(late), tmp_path / "landing" / "acme" / "payments" / "c.parquet")
+    changed = build()
+
+    [snapshot] = built.manifest.groups
+    assert snapshot.pin is not None
+    assert [file.path for file in snapshot.pin.files] == ["a.parquet", "b.parquet"]
+    assert again.is_up_to_date
+    assert [each.manifest.version for each in (built, again, changed)] == [1, 1, 2]
+    assert changed.to_pandas().X["spend"].dropna().tolist() == [138.0]
 
 
 @pytest.mark.parametrize(

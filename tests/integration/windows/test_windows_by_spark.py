@@ -12,8 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from featurestore import Entity, Events, Feature, FeatureGroup, FeatureStore, Lookup, OfflineStore, Settings, Source
+from featurestore import (
+    Entity,
+    Events,
+    Feature,
+    FeatureDataLoader,
+    FeatureGroup,
+    FeatureStore,
+    Lookup,
+    OfflineStore,
+    Settings,
+    Source,
+)
 from featurestore import WindowAggregate as Window
+from featurestore.errors import RebuildError
 
 NOW, START = datetime(2026, 11, 10, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
 USER = Entity("user", join_keys={"shop": "int", "user_id": "string"})
@@ -46,10 +58,16 @@ def payments(dice: random.Random, count: int) -> pa.Table:
 
 
 @pytest.fixture(scope="module")
-def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> OfflineStore:
-    folder = tmp_path_factory.mktemp("windows")
-    landed, dice = folder / "landing" / "acme" / "payments", random.Random(7)
-    landed.mkdir(parents=True)
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the payments of a tenant."""
+    folder = tmp_path_factory.mktemp("windows") / "landing" / "acme" / "payments"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(spark: SparkSession, landed: Path) -> OfflineStore:
+    folder, dice = landed.parents[2], random.Random(7)
     for part in range(3):
         pq.write_table(payments(dice, 40), landed / f"{part}.parquet")
     events = Events(
@@ -106,6 +124,26 @@ def test_spark_finds_what_this_process_finds(store: OfflineStore, spine: pa.Tabl
     assert by_spark.sort_by("row").to_pylist() == here.to_pylist()
     # The case is one only if something is found.
     assert sum(count > 0 for count in here.column("spending_payments").to_pylist()) > 5
+
+
+def test_a_training_set_is_built_again_from_the_same_files_or_not_at_all(
+    store: OfflineStore, spine: pa.Table, landed: Path
+) -> None:
+    loader = FeatureDataLoader(store)
+    rows = spine.rename_columns(["row", "shop", "user_id", "event_timestamp"])
+    features = ["spending:spend", "spending:last", "browsing:pages"]
+    built = loader.load_training_data(rows, features, label="row", name="shops")
+
+    rebuilt = loader.rebuild("shops")
+
+    assert rebuilt.manifest.content_hash == built.manifest.content_hash
+    more = landed / "more.parquet"
+    pq.write_table(payments(random.Random(10), 5), more)
+    try:
+        with pytest.raises(RebuildError, match=r"group 'spending' reads .*payments.*new: more\.parquet"):
+            loader.rebuild("shops")
+    finally:
+        more.unlink()
 
 
 def test_a_schedule_by_spark_writes_what_it_writes_here(spark: SparkSession, tmp_path: Path) -> None:
