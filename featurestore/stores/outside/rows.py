@@ -115,19 +115,22 @@ class OutsideFile:
         with _reading(self.path):
             self.check_state()
             # Not mapped into memory: a file that its owner cuts off meanwhile would end the process.
+            metadata = pq.read_metadata(self.place, filesystem=self.system)
             opened = pq.ParquetFile(
                 self.place,
+                metadata=metadata,
                 filesystem=self.system,
-                read_dictionary=self._encoded,
+                read_dictionary=self._encoded(metadata),
                 coerce_int96_timestamp_unit="us",
                 pre_buffer=self.system is not None,
             )
             return OpenedOutside(self, opened)
 
-    @property
-    def _encoded(self) -> list[str]:
+    def _encoded(self, metadata: pq.FileMetaData) -> list[str]:
+        """The columns of the file that are text keys; others may be names of folders, or not in every file."""
         keys = (self.wanted.columns[name].source for name in self.wanted.keys)
-        return [name for name in keys if self.wanted.stored.field(name).type == pa.string()]
+        own = {metadata.schema.column(at).path for at in range(metadata.num_columns)}
+        return [name for name in keys if name in own and self.wanted.stored.field(name).type == pa.string()]
 
     def check_state(self) -> None:
         """Raise ChangedFileError if the file is no longer what was listed."""
@@ -189,6 +192,9 @@ class OpenedOutside:
             tenant = None
         if not unsure:
             return None
+        if any(name not in self._stored.names for name in unsure):
+            # A column that the file does not have is null in all its rows.
+            return np.zeros(self._parquet.metadata.row_group(number).num_rows, bool)
         rows = self._parquet.read_row_groups([number], list(dict.fromkeys(unsure)), use_threads=False)
         mask = np.ones(rows.num_rows, bool)
         for name in unsure:

@@ -109,6 +109,9 @@ def test_only_rows_of_the_tenant_and_with_required_values_are_read(write_parts: 
 
     assert table.read(same("n"), required=["n"])["n"].to_pylist() == [1, 3, 5]
     assert table.read(same("uid", "at", "n"), required=["uid", "at"])["n"].to_pylist() == [1]
+    if kind == "parquet":
+        write(tmp_path / "t" / "of-nobody.parquet", rows.drop_columns("who"))
+        assert outside(tmp_path / "t", tenant_column="who").read(same("n"))["n"].to_pylist() == [1, 3, 5]
     # The file of another tenant is not even opened.
     assert len(table.files(same("n")).files) == 1
 
@@ -394,6 +397,37 @@ def test_the_kernel_joins_values_of_unsorted_files(write_parts: WriteParts, tmp_
     taken = as_of_join(spine, partitions, AsOfRules(("user",), ("n",)), {"n": pa.int64()})
 
     assert taken.features["n"].to_pylist() == [1, 10, 2, 30, None]
+
+
+@pytest.mark.parametrize("kind", ["delta", "folders", "a file without the key"])
+def test_a_key_may_be_a_partition_a_folder_or_missing_in_a_file(kind: str, tmp_path: Path) -> None:
+    place, moments = tmp_path / "t", pa.array([at(1), at(1), at(2)], INSTANT)
+    rows = pa.table({"uid": ["a", "b", "a"], "at": moments, "n": [1, 2, 3]})
+    if kind == "delta":
+        deltalake.write_deltalake(str(place), rows, partition_by=["uid"])
+    elif kind == "folders":
+        pq.write_to_dataset(rows, place, partition_cols=["uid"])
+    else:
+        write(place / "a.parquet", rows)
+        write(place / "b.parquet", rows.drop_columns("uid"))
+    columns = {"user": WantedColumn("uid", pa.string()), "e": WantedColumn("at", INSTANT), "n": WantedColumn("n")}
+    table = outside(place, format="delta" if kind == "delta" else "parquet")
+    partitions = table.partitions(
+        {
+            "event_timestamp": columns["e"],
+            "created_timestamp": columns["e"],
+            "user": columns["user"],
+            "n": columns["n"],
+        },
+        keys=["user"],
+        event="event_timestamp",
+        created="created_timestamp",
+    )
+    spine = SpineRows.of([pa.array(["a", "b", "c"])], pa.array([at(3)] * 3, INSTANT))
+
+    taken = as_of_join(spine, partitions, AsOfRules(("user",), ("n",)), {"n": pa.int64()})
+
+    assert taken.features["n"].to_pylist() == [3, 2, None]
 
 
 def test_files_are_partitions_only_where_their_times_are_provably_apart(tmp_path: Path) -> None:
