@@ -40,8 +40,8 @@ def groups_outside(erasing: Erasing) -> list[str]:
     state = erasing.context.state
     groups = {(group.name, group.version): group for group in (*state.all_feature_groups(), *state.feature_groups())}
     return [
-        f"feature group {group.name!r} v{group.version}, {what} {source.table or source.path}, a table that is not this "
-        "store's. Whoever writes that table has to delete the rows there, and the old versions and files that hold them"
+        f"feature group {group.name!r} v{group.version}, {what} {source.table or source.path}, a table that is not "
+        "this store's. Whoever writes it has to delete the rows there, and the old versions and files that hold them"
         for group in groups.values()
         if erasing.is_part_of(group.entity)
         for what, source in _outside(group)
