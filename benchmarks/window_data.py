@@ -31,8 +31,8 @@ class WindowData:
     def spine(self) -> str:
         return str(self.folder / "spine.parquet")
 
-    def files(self) -> list[Path]:
-        return [*(self.folder / "events").iterdir(), self.folder / "spine.parquet"]
+    def files(self) -> list[str]:
+        return [*map(str, (self.folder / "events").iterdir()), self.spine]
 
     @classmethod
     def make(cls, rows: int, spine: int, keys: int, seed: int, folder: Path) -> WindowData:

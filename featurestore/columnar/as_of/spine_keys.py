@@ -54,11 +54,24 @@ class WholeKeys:
         numbers = whole_numbers(values)
         if not len(self.distinct):
             return np.full(len(numbers), -1, np.int64)
+        if int(self.distinct[-1]) - int(self.distinct[0]) < len(numbers):
+            return self._find_by_table(numbers, values)
         places = np.minimum(np.searchsorted(self.distinct, numbers), len(self.distinct) - 1)
         unknown = self.distinct[places] != numbers
         if values.null_count:
             unknown |= as_numpy(values.is_null())
         return np.where(unknown, -1, places)
+
+    def _find_by_table(self, numbers: Codes, values: Any) -> Codes:
+        """The same where keys lie close together: in a table of all numbers between them, and one place for all others."""
+        first, last = self.distinct[0], self.distinct[-1]
+        table = np.full(last - first + 2, -1)
+        table[self.distinct - first] = np.arange(len(self.distinct))
+        known = (numbers >= first) & (numbers <= last)
+        if values.null_count:
+            known &= as_numpy(values.is_valid())
+        found: Codes = table[np.where(known, numbers - first, -1)]
+        return found
 
 
 @dataclass(frozen=True)

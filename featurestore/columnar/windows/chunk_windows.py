@@ -60,9 +60,8 @@ class ChunkWindows:
         cls, chunk: Chunk, events: EventRows, columns: Mapping[str, EventColumn], masks: Mapping[str, Mask],
         spine: tuple[Longs, Longs], known_at: KnownAt,
     ) -> ChunkWindows:  # fmt: skip
-        rows = _sorted(chunk.events, events.codes, events.times)
-        asking = _sorted(chunk.spine, *spine)
-        codes, times = events.codes[rows], events.times[rows]
+        rows, codes, times = _sorted(chunk.events, events.codes, events.times)
+        asking, spine_codes, spine_times = _sorted(chunk.spine, *spine)
         created = None if events.created is None else events.created[rows]
         seen = until = None
         if known_at == "event":
@@ -73,7 +72,7 @@ class ChunkWindows:
             elif until is None:
                 until = np.full(len(rows), NEVER)
         return cls(columns, masks, rows, codes, times, created, seen, until,
-                   asking, spine[0][asking], spine[1][asking])  # fmt: skip
+                   asking, spine_codes, spine_times)  # fmt: skip
 
     def windows(self, window: int | None, counted: Counted) -> Runs | Ranges:
         """The windows of this length, of the events that count."""
@@ -171,6 +170,8 @@ class ChunkWindows:
         return found
 
 
-def _sorted(rows: Longs, codes: Longs, times: Longs) -> Longs:
-    order = sorted_rows(codes[rows], times[rows])
-    return rows if order is None else rows[order]
+def _sorted(rows: Longs, codes: Longs, times: Longs) -> tuple[Longs, Longs, Longs]:
+    """The rows sorted by code, then by time, with their codes and times."""
+    codes, times = codes[rows], times[rows]
+    order = sorted_rows(codes, times)
+    return (rows, codes, times) if order is None else (rows[order], codes[order], times[order])

@@ -56,7 +56,7 @@ class Timeline:
 
 
 def sorted_rows(codes: Longs, moments: Longs) -> Longs | None:
-    """The order by code, then by moment, in which equal pairs have no order; None if they are in it."""
+    """The order by code, then by moment; equal pairs come in any order. None if the pairs are in it."""
     same = codes[1:] == codes[:-1]
     if bool(((codes[1:] > codes[:-1]) | (same & (moments[1:] >= moments[:-1]))).all()):
         return None
