@@ -95,8 +95,6 @@ MUTANTS = [
     # Keys.
     Mutant("unknown keys are taken for their neighbours", "spine_keys",
            "unknown = self.distinct[places] != numbers", "unknown = np.zeros(len(numbers), bool)"),
-    Mutant("a number below all keys is looked up in the table", "spine_keys",
-           "(numbers >= first) & (numbers <= last)", "numbers <= last"),
     Mutant("unknown keys have the first place in the table", "spine_keys",
            "np.full(last - first + 2, -1)", "np.zeros(last - first + 2, np.int64)"),
     Mutant("unknown pairs are taken for their neighbours", "spine_keys",
