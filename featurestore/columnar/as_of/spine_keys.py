@@ -63,7 +63,7 @@ class WholeKeys:
         return np.where(unknown, -1, places)
 
     def _find_by_table(self, numbers: Codes, values: Any) -> Codes:
-        """The same where keys lie close together: in a table of all numbers between them, and one place for all others."""
+        """The same where keys lie close together: by a table of all numbers between them, with one place for others."""
         first, last = self.distinct[0], self.distinct[-1]
         table = np.full(last - first + 2, -1)
         table[self.distinct - first] = np.arange(len(self.distinct))
