@@ -133,17 +133,20 @@ def test_a_training_set_is_built_again_from_the_same_files_or_not_at_all(
     rows = spine.rename_columns(["row", "shop", "user_id", "event_timestamp"])
     features = ["spending:spend", "spending:last", "browsing:pages"]
     built = loader.load_training_data(rows, features, label="row", name="shops")
-
-    rebuilt = loader.rebuild("shops")
-
-    assert rebuilt.manifest.content_hash == built.manifest.content_hash
-    more = landed / "more.parquet"
+    # A file that came since is not among those of the pin.
+    more, changed = landed / "more.parquet", landed / "0.parquet"
     pq.write_table(payments(random.Random(10), 5), more)
+    before = changed.read_bytes()
     try:
-        with pytest.raises(RebuildError, match=r"group 'spending' reads .*payments.*new: more\.parquet"):
+        rebuilt = loader.rebuild("shops")
+        pq.write_table(payments(random.Random(11), 5), changed)
+        with pytest.raises(RebuildError, match=r"group 'spending' reads .*payments.*changed: 0\.parquet"):
             loader.rebuild("shops")
     finally:
         more.unlink()
+        changed.write_bytes(before)
+
+    assert rebuilt.manifest.content_hash == built.manifest.content_hash
 
 
 def test_a_schedule_by_spark_writes_what_it_writes_here(spark: SparkSession, tmp_path: Path) -> None:
