@@ -18,6 +18,7 @@ from featurestore.operations.as_of.join import LocalSpine, choose_for_spark
 from featurestore.operations.as_of.lookup_files import JoinFiles, LookupFiles, join_files
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import AsOfRequest, Spine, check_joinable
+from featurestore.operations.windows.window_lookup import WindowLookup
 from featurestore.stores.outside.rows import OutsideFile
 from featurestore.stores.value_files.faults import value_file_errors
 from featurestore.stores.value_files.parquet import ParquetValues
@@ -96,8 +97,9 @@ def explain_point_in_time(scope: Scope, spine: Spine, request: AsOfRequest, host
 
 
 def _explained(scope: Scope, choice: HostChoice, files: JoinFiles, keys: Sequence[SpineKeys | None]) -> JoinExplanation:
-    reads = tuple(_join_read(each, known) for each, known in zip(files.lookups, keys, strict=True))
-    return JoinExplanation(choice.host, choice.why, _tasks(scope, choice.host, files), reads)
+    reads = [_join_read(each, known) for each, known in zip(files.lookups, keys, strict=True)]
+    reads += [_events_read(each) for each in files.windows]
+    return JoinExplanation(choice.host, choice.why, _tasks(scope, choice.host, files), tuple(reads))
 
 
 def _tasks(scope: Scope, host: Host, files: JoinFiles) -> tuple[int, ...] | None:
@@ -126,6 +128,22 @@ def _join_read(each: LookupFiles, keys: SpineKeys | None) -> JoinRead:
         bytes=sum(file.bytes for file in held) if counts is None else sum(size for _, _, size in counts),
         all_files=each.files.all_files,
         all_bytes=each.files.all_bytes,
+    )
+
+
+def _events_read(each: WindowLookup) -> JoinRead:
+    """All files of the events: which rows count is known when they are read."""
+    files = each.events.files
+    size = sum(file.bytes for file in files)
+    return JoinRead(
+        group=each.lookup.group.name,
+        features=each.lookup.features,
+        files=len(files),
+        row_groups=None,
+        rows=each.events.rows,
+        bytes=size,
+        all_files=len(files),
+        all_bytes=size,
     )
 
 

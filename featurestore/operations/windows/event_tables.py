@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -27,6 +28,16 @@ from featurestore.stores.value_files.task_join import by_value
 _BUCKET = "__bucket"
 # About what a value takes in memory, and the most rows of a group that this process reads at once.
 _VALUE_BYTES, _MOST_ROWS = 16, 10_000_000
+
+
+class EventFile(Protocol):
+    """A file of events: its rows, and its bytes as it is stored."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def bytes(self) -> int: ...
 
 
 class EventTable(ABC):
@@ -55,8 +66,18 @@ class EventTable(ABC):
 
     @property
     @abstractmethod
+    def files(self) -> Sequence[EventFile]:
+        """The files of the tenant's rows; none if only Spark can tell."""
+
+    @property
+    def rows(self) -> int:
+        """The rows of these files; some may be no events, or of other tenants."""
+        return sum(file.rows for file in self.files)
+
+    @property
     def bytes(self) -> int:
         """About what the rows take in memory."""
+        return self.rows * _VALUE_BYTES * len(self.columns.all)
 
     @property
     @abstractmethod
@@ -131,10 +152,8 @@ class OutsideEvents(EventTable):
         return self.source.pin
 
     @property
-    def bytes(self) -> int:
-        if self.obstacle is not None:
-            return 0
-        return sum(file.rows for file in self.source.files(self._wanted).files) * _VALUE_BYTES * len(self._wanted)
+    def files(self) -> Sequence[EventFile]:
+        return self.source.files(self._wanted).files if self.obstacle is None else ()
 
     def check(self, group: FeatureGroup, features: Sequence[WindowAggregate]) -> None:
         self.source.check(self._wanted)
@@ -192,7 +211,7 @@ class GroupEvents(EventTable):
         if self.scope.context.only_spark_reads_values is not None:
             return self.scope.context.only_spark_reads_values
         table = self.scope.table(self.source)
-        if table.is_small(self.scope.tenant_id, self.version, self._row_bytes, _MOST_ROWS):
+        if table.is_small(self.scope.tenant_id, self.version, _VALUE_BYTES * len(self._needed), _MOST_ROWS):
             return None
         return f"events: the values of group {self.source.name!r} are more than this process reads at once"
 
@@ -201,13 +220,8 @@ class GroupEvents(EventTable):
         return self.version
 
     @property
-    def bytes(self) -> int:
-        files = self.scope.table(self.source).files(self.scope.tenant_id, self.version)
-        return sum(file.rows for file in files) * self._row_bytes
-
-    @property
-    def _row_bytes(self) -> int:
-        return _VALUE_BYTES * len(self._needed)
+    def files(self) -> Sequence[EventFile]:
+        return self.scope.table(self.source).files(self.scope.tenant_id, self.version)
 
     @property
     def _needed(self) -> list[str]:

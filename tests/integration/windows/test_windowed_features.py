@@ -178,6 +178,21 @@ def test_windowed_and_stored_features_are_joined_together(fs: FeatureStore) -> N
     ]
 
 
+def test_an_explanation_says_what_is_read_of_the_events(fs: FeatureStore) -> None:
+    fs.apply([group(Window("spend", "sum", of="amount"))])
+
+    explained = fs.tenant("acme").explain_point_in_time(spine(("ann", "2026-11-01 12:00")), "spending:spend")
+
+    [read] = explained.reads
+    assert (explained.host, read.group, read.features, read.files, read.rows) == (
+        "in_process",
+        "spending",
+        ("spend",),
+        2,
+        5,
+    )
+
+
 def test_one_entity_is_asked_at_a_moment(fs: FeatureStore) -> None:
     fs.apply([group(Window("spend", "sum", of="amount"), Window("payments", "count"))])
 
