@@ -44,17 +44,6 @@ class DerivedFeature(DerivedDefinition):
         known._callable = self._callable
         return known
 
-    @property
-    def computation(self) -> Computation:
-        """How its column is computed; raises TransformationError if its function cannot be imported."""
-        return Computation(
-            inputs=tuple(self.inputs_by_name),
-            kind=kind_of(self.type),
-            expression=None if self.sql is None else self.expression,
-            function=None if self.function is None else self.load(),
-            of_pandas=self.frame == "pandas",
-        )
-
     def compute(self, columns: Mapping[str, Any] | pa.Table | pd.DataFrame) -> Any:
         """The feature's value for each row of its inputs, as a training set would hold it; needs no store.
 
@@ -70,7 +59,7 @@ class DerivedFeature(DerivedDefinition):
             raise self._wrong(f"the inputs have {lengths} rows; give columns of one length")
         rows = next(iter(lengths.values())) if lengths else len(_any_column(columns))
         try:
-            computed = self.computation.column(arrays, rows)
+            computed = computation_of(self).column(arrays, rows)
         except DefinitionError as error:
             raise self._wrong(str(error)) from error
         except WrongTypeError as error:
@@ -110,3 +99,14 @@ def _any_column(columns: Any) -> Any:
 
 def _shown(arrays: Mapping[str, pa.Array], row: int) -> str:
     return ", ".join(f"{name}={array[row].as_py()!r}" for name, array in arrays.items())
+
+
+def computation_of(feature: DerivedDefinition) -> Computation:
+    """How the feature's column is computed; raises TransformationError if its function cannot be imported."""
+    return Computation(
+        inputs=tuple(feature.inputs_by_name),
+        kind=kind_of(feature.type),
+        expression=None if feature.sql is None else feature.expression,
+        function=None if feature.function is None else feature.load(),
+        of_pandas=feature.frame == "pandas",
+    )

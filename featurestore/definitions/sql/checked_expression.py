@@ -1,4 +1,4 @@
-"""An expression over the columns of one row, once it is checked; it needs nothing of what checks it."""
+"""An expression that was checked: what runs it needs no parser."""
 
 from __future__ import annotations
 

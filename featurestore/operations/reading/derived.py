@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from featurestore.columnar.derived.derived_feature import DerivedFeature
+from featurestore.columnar.derived.derived_feature import DerivedFeature, computation_of
 from featurestore.columnar.derived.steps import DerivedStep
 from featurestore.definitions.lookup import Lookup
 from featurestore.definitions.names import DERIVED
@@ -24,7 +24,8 @@ class DerivedColumn:
     output: str
 
     def step(self, keys: Sequence[str]) -> DerivedStep:
-        return DerivedStep(self.feature.name, self.feature.computation, dict(self.columns), self.output, tuple(keys))
+        computation = computation_of(self.feature)
+        return DerivedStep(self.feature.name, computation, dict(self.columns), self.output, tuple(keys))
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,9 @@ def test_every_host_gives_the_same(fs: FeatureStore, spark: SparkSession) -> Non
         table = joined.toArrow() if way.kind == "spark" else joined
         found[str(way)] = table.sort_by("event_timestamp").select(list(EXPECTED)).to_pydict()
 
+    # A spine in this process whose keys alone go to Spark.
+    here = store.get_point_in_time(SPINE, ["derived:ratio"], host="in_tasks")
+    assert here.column("ratio").to_pylist() == EXPECTED["ratio"]
     first, *others = found.values()
     assert all(other == first for other in others)
     assert first == EXPECTED

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import duckdb
 import pytest
 
@@ -132,6 +135,13 @@ def test_every_allowed_function_is_duckdbs_own_of_one_row_and_of_its_arguments_a
     assert {name for name in functions.ALLOWED - syntax if not kinds[name]} == set()
     assert {row[0] for row in rows if row[2] not in ("CONSISTENT", None) or row[3]} & functions.ALLOWED == set()
     assert not functions.ALLOWED & functions.WHY_REFUSED.keys()
+
+
+def test_the_page_lists_every_allowed_function() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "derived_features.md").read_text(encoding="utf-8")
+    table = page.partition("## Functions")[2].partition("\n## ")[0]
+
+    assert set(re.findall(r"`(\w+)`", table)) == functions.ALLOWED
 
 
 @pytest.mark.parametrize("name", sorted(functions.ALLOWED - {"try"}))

@@ -36,6 +36,7 @@ FACADES = (featurestore.FeatureStore, featurestore.OfflineStore, featurestore.Fe
 # What a returned object holds and nobody needs to name: what it works with, and parts of a manifest or a report.
 NOT_NAMED = {
     "Context",
+    "DerivedSnapshot",
     "Display",
     "Entry",
     "ErasureNote",
