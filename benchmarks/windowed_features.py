@@ -142,7 +142,9 @@ def goals(runs: Sequence[Run]) -> list[Goal]:
         for peer in peers
         if (found := ratios(runs, OURS, window, (peer, window), "seconds"))
     ]
-    return [*against, Goal(f"CPU of {windows[-1]} / {windows[0]}", _GROWTH_LIMIT, growth)]
+    if len(windows) > 1:
+        against.append(Goal(f"CPU of {windows[-1]} / {windows[0]}", _GROWTH_LIMIT, growth))
+    return against
 
 
 def write_report(runs: Sequence[Run], settings: dict[str, object], folder: Path) -> None:

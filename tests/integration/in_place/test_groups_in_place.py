@@ -257,7 +257,7 @@ def test_a_training_set_pins_the_version_of_a_delta_table(fs: FeatureStore, tmp_
     assert [each.manifest.version for each in (first, again, changed)] == [1, 1, 2]
     pins = [each.manifest.groups[0].pin for each in (first, changed)]
     assert [(pin.kind, pin.version) for pin in pins if pin is not None] == [("delta", 0), ("delta", 1)]
-    assert f"stats v1 (in place, version 0 of {place})" in str(dict(first.manifest.display().facts)["made from"])
+    assert f"stats v1 (version 0 of {place})" in str(dict(first.manifest.display().facts)["made from"])
 
 
 def test_a_training_set_pins_the_files_of_a_folder(fs: FeatureStore, lake: Path) -> None:
