@@ -73,7 +73,9 @@ class SparkSource:
     def _rows(self) -> DataFrame:
         """The tenant's rows in the pinned state."""
         if self.pinned is None or self.pinned.kind != "delta":
-            if self.pinned is not None and (changes := self.pinned.changes_to(self._state)) is not None:
+            # A table whose state is not known is read as it is.
+            is_known = self.pinned is not None and self.pinned.is_known
+            if self.pinned and is_known and (changes := self.pinned.changes_to(self._state)) is not None:
                 raise StorageError(f"source {self.name!r}: {self.pinned} cannot be read again: {changes}")
             return read_source(self.named, self.name, self.source, self.tenant_id, self.settings)
         rows = self._table.read(self.pinned.version)

@@ -46,7 +46,8 @@ class SourcePin(BaseModel):
     def __str__(self) -> str:
         if self.kind == "delta":
             return f"version {self.version} of {self.place}"
-        return f"{len(self.files)} files of {self.place}" if self.kind == "parquet" else self.place
+        files = "1 file" if len(self.files) == 1 else f"{len(self.files)} files"
+        return f"{files} of {self.place}" if self.kind == "parquet" else self.place
 
     def changes_to(self, now: SourcePin) -> str | None:
         """What differs in ``now``, in words; None if it is the same state."""

@@ -24,6 +24,7 @@ from featurestore.stores.files.named import NamedFiles
 from featurestore.stores.outside.pins import FilePin, SourcePin
 from featurestore.stores.outside.rows import WantedColumn
 from featurestore.stores.outside.table import OutsideTable
+from featurestore.stores.training_sets.manifests import GroupSnapshot
 
 INSTANT = pa.timestamp("us", "UTC")
 
@@ -456,3 +457,15 @@ def test_files_are_partitions_only_where_their_times_are_provably_apart(tmp_path
     days("b.parquet", 4, 5, pa.timestamp("us"))
     days("c.parquet", 9, 10, pa.timestamp("us"))
     assert spans() == [["a", "b"], ["c"]]
+
+
+def test_a_snapshot_in_a_manifest_of_an_earlier_release_has_no_pin() -> None:
+    stored = '{"name":"g","version":1,"revision":2,"table":"w/g_v1","table_version":5,"definition":"{}"}'
+    pin = SourcePin(kind="parquet", place="p", files=(FilePin(path="a", bytes=1, modified=2),))
+
+    snapshot = GroupSnapshot.model_validate_json(stored)
+    pinned = snapshot.model_copy(update={"pin": pin})
+
+    assert (snapshot.pin, snapshot.state, snapshot.state_text) == (None, 5, "table version 5")
+    assert GroupSnapshot.model_validate_json(pinned.model_dump_json()).state == pin
+    assert pinned.state_text == "in place, 1 file of p"
