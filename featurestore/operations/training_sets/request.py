@@ -258,6 +258,11 @@ def _with_label(context: Context, plan: ExamplesPlan, offset: timedelta) -> Exam
                 f"{plan.label!r} is the label and among the features; name it once, or give label_offset= for its "
                 "later value"
             )
+    if not offset and any(each.group.name == group_name and feature in each.features for each in plan.join.inputs):
+        raise DefinitionError(
+            f"{plan.label!r} is the label, and a derived feature reads it, which would give the model its answer; "
+            "leave that feature out, or give label_offset= for the label's later value"
+        )
     output = lookup.outputs[feature]
     if output in plan.join.feature_columns:
         # The same feature at an earlier time is among the features, so the label gets another name.
@@ -285,6 +290,12 @@ def check_named(columns: Sequence[str], plan: ExamplesPlan) -> None:
         raise SpineError(f"spine: column {reserved[0]!r} has a name that saved sets use themselves; rename it")
     if plan.join.label is None and plan.label is not None:
         _check_label(columns, plan, plan.label)
+        reader = plan.join.derived.spine_columns.get(plan.label)
+        if reader is not None:
+            raise SpineError(
+                f"label {plan.label!r} is an input of derived feature {reader!r}, which would give the model its "
+                "answer; leave that feature out"
+            )
     split = plan.request.split
     by = split.by if isinstance(split, EntitySplit) else ()
     for option, names in (("stratify_by", plan.request.strata), ("split by", by)):

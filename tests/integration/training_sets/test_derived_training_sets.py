@@ -19,7 +19,7 @@ from featurestore import (
     Lookup,
     Settings,
 )
-from featurestore.errors import DefinitionError, TransformationError
+from featurestore.errors import DefinitionError, SpineError, TransformationError
 from featurestore.reports.training_set_report import training_set_report
 from tests.conftest import Clock
 
@@ -151,6 +151,22 @@ def test_a_failing_row_publishes_nothing(fs: FeatureStore) -> None:
     with pytest.raises(TransformationError, match="'bad': the row with user_id='u0', event_timestamp=2026-01-01"):
         loader.load_training_data(SPINE, ["derived:bad"], name="bad", label="bought")
     assert loader.list() == []
+
+
+def test_no_derived_feature_may_read_the_label(fs: FeatureStore) -> None:
+    loader = FeatureDataLoader(fs.tenant("acme"))
+
+    with pytest.raises(
+        SpineError, match="label 'price' is an input of derived feature 'price_ratio', which would give"
+    ):
+        loader.load_training_data(SPINE, ["derived:price_ratio"], name="bad", label="price")
+    with pytest.raises(DefinitionError, match="'stats:spend' is the label, and a derived feature reads it"):
+        loader.load_training_data(SPINE, ["derived:per_visit"], name="bad", label="stats:spend")
+    # A later value is another one.
+    later = loader.load_training_data(
+        SPINE, ["derived:per_visit"], name="later", label="stats:spend", label_offset="1d"
+    )
+    assert later.manifest.columns[-2:] == ("per_visit", "spend")
 
 
 def test_a_derived_feature_is_no_label(fs: FeatureStore) -> None:
