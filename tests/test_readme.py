@@ -147,6 +147,8 @@ def test_every_block_of_the_page_runs_and_prints_the_text_on_the_page(
     page: str, spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # A page's own modules are found, as by a notebook or a script in that folder.
+    monkeypatch.syspath_prepend(tmp_path)
     reader = Reader(page, tmp_path, monkeypatch)
 
     for block in blocks(page):
