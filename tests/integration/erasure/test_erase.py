@@ -23,9 +23,11 @@ from featurestore import (
     FeatureDataLoader,
     FeatureGroup,
     FeatureStore,
+    InPlace,
     Lookup,
     OfflineStore,
     Settings,
+    Source,
     TrainingSet,
 )
 from featurestore.errors import ConfigurationError, ErasureError, InvalidArgumentError, NotFoundError, RebuildError
@@ -43,6 +45,12 @@ STATS = FeatureGroup(
     features=[Feature("score", "double", max=100), Feature("note", "string"), Feature("tags", "array<string>")],
 )
 ORDERS = FeatureGroup("orders", ORDER, features=[Feature("amount", "double")], partition_by="month")
+OUTSIDE = FeatureGroup(
+    "outside",
+    USER,
+    features=[Feature("plan", "string")],
+    in_place=InPlace(Source(path="/lake/{tenant_id}/users"), event_timestamp="at"),
+)
 SHOPS = FeatureGroup("shops", Entity("shop", join_keys={"shop_id": "long"}), features=[Feature("size", "double")])
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PERSON, MARKER = {"user_id": "erika-mustermann"}, b"mustermann"
@@ -94,7 +102,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def feature_store(spark: SparkSession, root: Path) -> FeatureStore:
     fs = opened(spark, root / "warehouse", environment())
-    fs.apply([STATS, ORDERS, SHOPS])
+    fs.apply([STATS, ORDERS, OUTSIDE, SHOPS])
     # So that checkpoints hold what is to be erased.
     for group in (STATS, ORDERS):
         fs.tenant("acme")._scope.context.table(group).values.set_properties({"delta.checkpointInterval": "2"})
@@ -177,6 +185,17 @@ def test_the_certificate_counts_the_erased_rows_of_each_table(erased: ErasedPers
         ("training_set", "grown", 1): 0, ("training_set", "grown", 2): 1,
         ("unpublished_training_set", "crashed", 1): 4,
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_certificate_names_a_table_in_place_as_out_of_reach(erased: ErasedPerson) -> None:
+    outside = [place for place in erased.certificate.out_of_reach if "in place" in place]
+
+    assert outside == [
+        "feature group 'outside' v1, which is in place: its values are in /lake/{tenant_id}/users, a table that is not "
+        "this store's. Whoever writes that table has to delete the rows there, and the old versions and files that hold "
+        "them"
+    ]
 
 
 @pytest.mark.slow

@@ -25,7 +25,9 @@ from featurestore import (
     Settings,
     Source,
 )
-from featurestore.errors import InvalidArgumentError, NotFoundError, SchemaError, StorageError
+from featurestore.errors import InvalidArgumentError, NotFoundError, RebuildError, SchemaError, StorageError
+from featurestore.operations.training_sets.sources import check_sources
+from featurestore.stores.outside.pins import SourcePin
 from tests.conftest import Clock
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -273,6 +275,29 @@ def test_a_training_set_pins_the_files_of_a_folder(fs: FeatureStore, lake: Path)
     assert pin is not None
     assert [(file.path, file.modified) for file in pin.files] == [("a.parquet", 5)]
     assert not [finding for finding in first.manifest.audit if finding.severity == "error"]
+
+
+def test_a_set_is_not_built_again_from_another_state(fs: FeatureStore, lake: Path) -> None:
+    store = applied(fs, group(by_folder(lake)))
+    manifest = load(store).manifest
+    check_sources(store._scope, manifest)
+
+    pq.write_table(table(), lake / "acme" / "newer.parquet")
+    check_sources(store._scope, manifest)
+    pq.write_table(table().slice(1), lake / "acme" / "a.parquet")
+    with pytest.raises(
+        RebuildError, match=r"'stats' is in place, .*cannot be read again: changed: a\.parquet\. Its saved"
+    ):
+        check_sources(store._scope, manifest)
+    shutil.rmtree(lake / "acme")
+    with pytest.raises(RebuildError, match=r"'stats' is in place, .*there is no file of Parquet at"):
+        check_sources(store._scope, manifest)
+    unknown = SourcePin(kind="table", place="main.users")
+    of_catalog = manifest.groups[0].model_copy(update={"pin": unknown})
+    with pytest.raises(
+        RebuildError, match=r"the state of main\.users, a table of a catalog that is not Delta, is not known"
+    ):
+        check_sources(store._scope, manifest.model_copy(update={"groups": (of_catalog,)}))
 
 
 def test_rows_of_other_tenants_stay_theirs(fs: FeatureStore, lake: Path) -> None:

@@ -29,7 +29,7 @@ COLUMNS = {
 
 def table(spark: SparkSession, folder: Path, **given: Any) -> OutsideTable:
     pinned = given.pop("pinned", None)
-    source = Source(path=str(folder), tenant_column="who", **given)
+    source = Source(**{"path": str(folder), "tenant_column": "who"} | given)
     settings = Settings(warehouse=str(folder.parent / "warehouse"), timestamp_zone="America/New_York")
     return OutsideTable.of(settings, "events", source, "acme", named=lambda: named_files(spark), pinned=pinned)
 
@@ -79,6 +79,25 @@ def test_spark_reads_what_has_an_obstacle(spark: SparkSession, tmp_path: Path) -
     ]
     assert (pin.version, outside.pin.version, outside.pin.table_id) == (0, 1, pin.table_id)
     assert [row["n"] for row in rows_of(from_spark(pinned.frame(COLUMNS, required=["user"])))] == [1, 3]
+
+
+def test_a_table_of_a_catalog_is_read_by_name(spark: SparkSession, tmp_path: Path) -> None:
+    for format in ("delta", "parquet"):
+        rows = spark.sql("SELECT 'acme' AS who, 'a' AS uid, TIMESTAMP '2026-11-01 00:00:00Z' AS at, 1 AS n").coalesce(1)
+        rows.write.format(format).option("path", str(tmp_path / format)).saveAsTable(f"outside_{format}")
+    try:
+        tables = [table(spark, tmp_path, path=None, table=f"outside_{format}") for format in ("delta", "parquet")]
+        pins = [each.pin for each in tables]
+        pinned = table(spark, tmp_path, path=None, table="outside_parquet", pinned=pins[1])
+
+        # Nobody knows whether a table of Parquet is still the same.
+        assert [(pin.kind, pin.version, pin.is_known) for pin in pins] == [("delta", 0, True), ("table", None, False)]
+        for each in (*tables, pinned):
+            assert each.obstacle == f"{each.place} is a table of a catalog"
+            assert [row["n"] for row in rows_of(from_spark(each.frame(COLUMNS)))] == [1]
+    finally:
+        for format in ("delta", "parquet"):
+            spark.sql(f"DROP TABLE outside_{format}")
 
 
 def test_files_that_only_spark_lists_are_pinned(spark: SparkSession, tmp_path: Path) -> None:
