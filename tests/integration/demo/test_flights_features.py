@@ -14,7 +14,7 @@ from featurestore import Settings, TimeWindow
 from featurestore.definitions.sets.collection import Definitions
 from featurestore.definitions.sets.yaml_files import load_definitions
 from featurestore.demo.flights import flight_tables, land_flights
-from featurestore.demo.run import END, GROUPS, PROFILES, START, TENANT, TRAINING_SET
+from featurestore.demo.run import END, GROUPS, PROFILES, START, TENANT, TRAINING_SET, WINDOWS
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.jobs.transform import isolated, transform
 
@@ -275,9 +275,11 @@ def test_the_split_is_by_time_and_the_label_is_no_feature(definitions: Definitio
     assert declared.name == TRAINING_SET
     assert str(declared.split.validation_from) == "2013-09-01 04:00:00+00:00"
     assert str(declared.split.test_from) == "2013-11-01 04:00:00+00:00"
-    assert {group.name for group in definitions.feature_groups} == {*GROUPS, PROFILES}
-    assert all(group.partition_by == "month" and group.owner for group in definitions.feature_groups)
-    assert [group.name for group in definitions.feature_groups if group.ttl is None] == [PROFILES]
+    stored = [group for group in definitions.feature_groups if not group.is_computed]
+    assert {group.name for group in definitions.feature_groups} == {*GROUPS, PROFILES, WINDOWS}
+    assert all(group.partition_by == "month" for group in stored)
+    assert all(group.owner for group in definitions.feature_groups)
+    assert [group.name for group in stored if group.ttl is None] == [PROFILES]
     assert all(feature.description for group in definitions.feature_groups for feature in group.features)
     assert "late" not in {feature.name for group in definitions.feature_groups for feature in group.features}
 

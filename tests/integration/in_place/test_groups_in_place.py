@@ -285,12 +285,10 @@ def test_a_set_is_not_built_again_from_another_state(fs: FeatureStore, lake: Pat
     pq.write_table(table(), lake / "acme" / "newer.parquet")
     check_sources(store._scope, manifest)
     pq.write_table(table().slice(1), lake / "acme" / "a.parquet")
-    with pytest.raises(
-        RebuildError, match=r"'stats' is in place, .*cannot be read again: changed: a\.parquet\. Its saved"
-    ):
+    with pytest.raises(RebuildError, match=r"'stats' reads .*cannot be read again: changed: a\.parquet\. Its saved"):
         check_sources(store._scope, manifest)
     shutil.rmtree(lake / "acme")
-    with pytest.raises(RebuildError, match=r"'stats' is in place, .*there is no file of Parquet at"):
+    with pytest.raises(RebuildError, match=r"'stats' reads .*there is no file of Parquet at"):
         check_sources(store._scope, manifest)
     unknown = SourcePin(kind="table", place="main.users")
     of_catalog = manifest.groups[0].model_copy(update={"pin": unknown})
