@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from featurestore.definitions.collection import Definitions
-from featurestore.definitions.yaml_files import load_definitions
 
 from featurestore import Entity, Feature, FeatureGroup, InPlace, Source
+from featurestore.definitions.sets.collection import Definitions
+from featurestore.definitions.sets.yaml_files import load_definitions
 from featurestore.errors import DefinitionError, IncompatibleChangeError
 from featurestore.operations.catalog.lineage import source_node
 from featurestore.operations.definitions.plan import make_plan
@@ -111,7 +111,7 @@ def test_it_shows_where_the_values_are() -> None:
     assert facts["event timestamp"] == "at"
     assert facts["columns"] == "user_id is uid, score is s"
     assert not {"partition by", "retention", "sources"} & facts.keys()
-    assert [source_node(source).name for source in group().declared_sources] == ["/lake/{tenant_id}/users"]
+    assert [source_node(source).name for source in group().all_sources] == ["/lake/{tenant_id}/users"]
 
 
 @pytest.mark.parametrize(
