@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
-from featurestore.columnar.events.event_columns import CREATED, EVENT, ID, EventColumns, condition
+from featurestore.columnar.events.event_columns import CREATED, EVENT, ID, EventColumns, condition, key_name
 from featurestore.columnar.events.event_types import check_types
 from featurestore.columnar.events.group_versions import GroupVersions
 from featurestore.columnar.events.windowed_rows import known, versioned
@@ -85,10 +85,11 @@ class EventTable(ABC):
         """The state of the source that is read: the version of a feature group's table, or that of a user's own."""
 
     @abstractmethod
-    def read(self, since: int | None = None) -> pa.Table:
+    def read(self, since: int | None = None, keys: Sequence[tuple[Any, Any]] = ()) -> pa.Table:
         """The rows, without Spark; raises StorageError.
 
-        ``since``: the earliest event timestamp that matters, in microseconds since 1970; None for all.
+        Some that do not matter may be left out: those with event timestamps before ``since``, in microseconds since
+        1970, and those with a key outside its bounds in ``keys``; None for no bound.
         """
 
     @abstractmethod
@@ -170,11 +171,13 @@ class OutsideEvents(EventTable):
     def _required(self) -> list[str]:
         return [EVENT, *(key.name for key in self.columns.keys)]
 
-    def read(self, since: int | None = None) -> pa.Table:
+    def read(self, since: int | None = None, keys: Sequence[tuple[Any, Any]] = ()) -> pa.Table:
         if self.columns.id is not None:
-            # A row that supersedes another may be of any time.
+            # A row that supersedes another may be of any time, and of another key.
             return versioned(known(self.source.read(self._wanted, required=self._required)))
-        return known(self.source.read(self._wanted, required=self._required, ranges={EVENT: (since, None)}))
+        bounds = {EVENT: (since, None)} | {key_name(place): each for place, each in enumerate(keys)}
+        ranges = {name: each for name, each in bounds.items() if each != (None, None)}
+        return known(self.source.read(self._wanted, required=self._required, ranges=ranges))
 
     def frame(self) -> DataFrame:
         rows = self.source.frame(self._wanted, required=self._required)
@@ -233,7 +236,7 @@ class GroupEvents(EventTable):
     def _features(self) -> tuple[str, ...]:
         return tuple(name for name in self.source.feature_names if name in self._needed)
 
-    def read(self, since: int | None = None) -> pa.Table:
+    def read(self, since: int | None = None, keys: Sequence[tuple[Any, Any]] = ()) -> pa.Table:
         rows = self.scope.table(self.source).read_local(self.scope.tenant_id, self._needed, version=self.version)
         assert rows is not None
         return self._events(rows)

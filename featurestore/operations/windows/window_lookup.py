@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,11 +50,14 @@ class WindowLookup:
         names = dict(self.lookup.outputs)
         return {**names, EVENT: self.lookup.event_timestamp_output} if self.with_event else names
 
-    def of_rows(self, spine: SpineRows, threads: int) -> dict[str, Any]:
-        """The results for a spine in this process, in its order; reads the events that its times can reach."""
+    def of_rows(self, spine: SpineRows, key_bounds: Sequence[tuple[Any, Any]], threads: int) -> dict[str, Any]:
+        """The results for a spine in this process, in its order; reads the events that it can reach.
+
+        ``key_bounds``: the least and the greatest value of each of its keys; None for no bound.
+        """
         times, longest = spine.times[spine.codes >= 0], self.computed.longest
         since = int(times.min()) - longest + 1 if longest is not None and len(times) else None
-        return self.computed.of_rows(spine, self.events.read(since), threads)
+        return self.computed.of_rows(spine, self.events.read(since, key_bounds), threads)
 
 
 def open_lookup(scope: Scope, lookup: ResolvedLookup, request: AsOfRequest) -> WindowLookup:

@@ -152,6 +152,18 @@ def test_known_at_decides_which_versions_of_events_count(
     assert ask(Window("spend", "sum", of="amount"), known_at=known_at)["spend"] == expected
 
 
+@pytest.mark.parametrize("users", [["ann"], ["bob"], ["ann", "bob"], ["aaa", "zoe"], [None]])
+def test_events_without_an_id_count_each_whichever_keys_are_asked_for(
+    fs: FeatureStore, users: list[str | None]
+) -> None:
+    fs.apply([group(Window("spend", "sum", of="amount", window="1d"), events=events(event_id=None))])
+    rows = spine(*((user, "2026-11-01 12:00") for user in users))
+
+    found = fs.tenant("acme").get_point_in_time(rows, "spending:spend").column("spend").to_pylist()
+
+    assert found == [{"ann": 38.0, "bob": 7.0}.get(user or "") for user in users]
+
+
 def test_windowed_and_stored_features_are_joined_together(fs: FeatureStore) -> None:
     stored = FeatureGroup("profile", USER, features=[Feature("age", "int")])
     fs.apply([group(Window("spend", "sum", of="amount")), stored])
@@ -345,6 +357,17 @@ def test_a_source_may_come_after_its_definition(fs: FeatureStore) -> None:
 
     with pytest.raises(NotFoundError, match=r"events of spending.*no file of Parquet at"):
         fs.tenant("acme").get_point_in_time(spine(("ann", "2026-11-01 12:00")), "spending:a")
+
+
+def test_a_source_that_changed_its_schema_is_refused_when_it_is_read(fs: FeatureStore, tmp_path: Path) -> None:
+    fs.apply([group(Window("spend", "sum", of="amount"))])
+    for name in ("a.parquet", "b.parquet"):
+        file = tmp_path / "landing" / "acme" / "payments" / name
+        rows = pq.read_table(file)
+        pq.write_table(rows.set_column(4, "amount", rows.column("amount").cast(pa.string())), file)
+
+    with pytest.raises(SchemaError, match=r"sum of 'amount' gives double, and the events' column is string"):
+        fs.tenant("acme").get_point_in_time(spine(("ann", "2026-11-01 12:00")), "spending:spend")
 
 
 def test_events_in_the_future_are_refused(fs: FeatureStore, tmp_path: Path) -> None:
