@@ -50,6 +50,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "FeatureStore.apply": {"definitions": [5]},
     "FeatureStore.tenant": {"tenant_id": "acme"},
     "FeatureStore.feature_group": {"name": "stats"},
+    "FeatureStore.derived_feature": {"name": "unknown"},
     "FeatureStore.vacuum": {"older_than": "0d", "dry_run": True},
     "FeatureStore.runs": {"to": "arrow"},
     "FeatureStore.registry_history": {"to": "arrow"},

@@ -468,4 +468,4 @@ def test_a_snapshot_in_a_manifest_of_an_earlier_release_has_no_pin() -> None:
 
     assert (snapshot.pin, snapshot.state, snapshot.state_text) == (None, 5, "table version 5")
     assert GroupSnapshot.model_validate_json(pinned.model_dump_json()).state == pin
-    assert pinned.state_text == "in place, 1 file of p"
+    assert pinned.state_text == "1 file of p"
