@@ -271,6 +271,7 @@ class FeatureGroup(Displayed, Definition):
             "sources": self._sources_text(),
             "every": "" if self.every is None else format_duration(self.every),
             **self._in_place_facts(),
+            **({"partition by": "", "retention": ""} if self.is_computed else {}),
             "owner": self.owner,
             "tags": ", ".join(self.tags),
         }
@@ -323,7 +324,7 @@ def describe_groups(groups: Sequence[FeatureGroup]) -> Display:
             ", ".join(group.feature_names),
             _duration_text(group.ttl),
             group.nulls,
-            "in place" if group.in_place is not None else group.partition_by,
+            _storage_text(group),
             group.owner,
         )
         for group in groups
@@ -337,6 +338,13 @@ def _refuse(group: FeatureGroup, settings: Sequence[str], why: str) -> None:
     given = [name for name in settings if getattr(group, name) != fields[name].get_default()]
     if given:
         raise ValueError(f"{why}; remove {given}")
+
+
+def _storage_text(group: FeatureGroup) -> str:
+    """How the group's rows are partitioned, or why it has none here."""
+    if group.in_place is not None:
+        return "in place"
+    return "computed" if group.is_computed else group.partition_by
 
 
 def _duration_text(duration: timedelta | None) -> str:

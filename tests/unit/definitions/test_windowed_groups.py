@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from featurestore import Entity, Events, Feature, FeatureGroup, Source, WindowAggregate
+from featurestore.definitions.feature_group import describe_groups
 from featurestore.definitions.sets.yaml_files import load_definitions
 from featurestore.errors import DefinitionError
 
@@ -136,3 +137,13 @@ def test_what_is_stored_on_a_schedule_may_have_a_retention() -> None:
 def test_a_source_of_events_that_cannot_be_read_is_refused(events: dict[str, Any], message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
         Events(**events)
+
+
+def test_a_group_that_stores_nothing_is_shown_without_settings_of_storage() -> None:
+    facts = dict(spending().display().facts)
+
+    assert facts["sources"] == "events of {landing}/{tenant_id}/payments"
+    assert not {"partition by", "retention", "every"} & facts.keys()
+    assert dict(spending(every="1h").display().facts)["every"] == "1h"
+    [listed] = describe_groups([spending()]).tables[0].rows
+    assert listed[7] == "computed"
