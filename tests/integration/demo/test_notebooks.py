@@ -325,7 +325,7 @@ def test_windows_and_derived(notebooks: Runner) -> None:
 
     assert in_bold(name) == [str(len(ran["spine"])), str(ran["differs"]), "5", "0.25"]
     assert ran["same"]
-    assert ran["examples"].row_count == len(ran["spine"])
+    assert ran["examples"].manifest.row_count == len(ran["spine"])
     assert_pictures(ran, 0)
 
 
