@@ -299,8 +299,7 @@ class Scope:
         keys: pa.Table | None = None,
     ) -> pa.Table | None:
         """The tenant's rows of a group without Spark, or None; see ``GroupTable.read_local``."""
-        table = self.table(group) if group.in_place is None else self.context.in_place(group)
-        return table.read_local(self.tenant_id, columns, dates, times, keys)
+        return self._values_of(group).read_local(self.tenant_id, columns, dates, times, keys)
 
     def read_values(
         self,
@@ -317,5 +316,7 @@ class Scope:
 
     def read_few(self, group: FeatureGroup, columns: Sequence[str], dates: Dates) -> pa.Table | None:
         """The same rows as Arrow, if they are so few that Spark's own read of the table's log would cost more."""
-        table = self.table(group) if group.in_place is None else self.context.in_place(group)
-        return table.read_local(self.tenant_id, columns, dates, most_bytes=_FEW_BYTES)
+        return self._values_of(group).read_local(self.tenant_id, columns, dates, most_bytes=_FEW_BYTES)
+
+    def _values_of(self, group: FeatureGroup) -> GroupTable | InPlaceTable:
+        return self.table(group) if group.in_place is None else self.context.in_place(group)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from featurestore.columnar.as_of.join import as_of_join
 from featurestore.columnar.as_of.spine_keys import SpineKeys, SpineRows, key_column
@@ -82,11 +81,6 @@ class NumberedRows:
             self._rows[named] = SpineRows.of(_keys(self.spine, each), self.instants)
         return self._rows[named].later(microseconds(each.lookup.offset))
 
-    def key_bounds(self, each: WindowLookup) -> list[tuple[Any, Any]]:
-        """The least and the greatest value of each key, where it is a text or a number of the key's type."""
-        columns = zip(_keys(self.spine, each), each.key_types, strict=True)
-        return [_bounds(column) if column.type == kind else (None, None) for column, kind in columns]
-
 
 def joined_in_process(spine: pa.Table, instants: pa.Array, files: JoinFiles) -> dict[str, Any]:
     """The output columns of all lookups, in the order of the spine; see ``as_of_join`` and ``windowed`` for the rules.
@@ -108,16 +102,9 @@ def joined_in_process(spine: pa.Table, instants: pa.Array, files: JoinFiles) -> 
         if each.with_event:
             columns[each.lookup.event_timestamp_output] = taken.event
     for window in files.windows:
-        found = window.of_rows(rows.of(window), rows.key_bounds(window), threads())
+        found = window.of_rows(rows.of(window), threads())
         columns |= {output: found[result] for result, output in window.outputs.items()}
     return columns
-
-
-def _bounds(column: Any) -> tuple[Any, Any]:
-    if not (pa.types.is_string(column.type) or pa.types.is_integer(column.type)):
-        return None, None
-    bounds = pc.min_max(column)
-    return bounds["min"].as_py(), bounds["max"].as_py()
 
 
 def spine_keys(spine: pa.Table, each: LookupFiles) -> SpineKeys:

@@ -58,10 +58,6 @@ class Schedule:
         lengths = {feature.window for feature in group.aggregates if feature.window is not None}
         return cls(first, end - end % every, every, tuple(sorted(map(microseconds, lengths))))
 
-    @property
-    def is_empty(self) -> bool:
-        return self.last < self.first
-
 
 def scheduled_rows(scope: Scope, group: FeatureGroup, window: TimeWindow, *, again: bool) -> pa.Table | DataFrame:
     """The group's rows at the moments of its schedule in ``(start, end]``: join keys, event timestamp, features.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from featurestore.columnar.as_of.spine_keys import SpineRows
+from featurestore.columnar.as_of.spine_keys import KeyColumn, SpineRows, TextKeys, WholeKeys
 from featurestore.columnar.events.event_columns import EVENT
 from featurestore.columnar.events.windowed_rows import WindowedFeatures
 from featurestore.columnar.schema import data_type, feature_fields, key_fields
@@ -50,14 +50,22 @@ class WindowLookup:
         names = dict(self.lookup.outputs)
         return {**names, EVENT: self.lookup.event_timestamp_output} if self.with_event else names
 
-    def of_rows(self, spine: SpineRows, key_bounds: Sequence[tuple[Any, Any]], threads: int) -> dict[str, Any]:
-        """The results for a spine in this process, in its order; reads the events that it can reach.
-
-        ``key_bounds``: the least and the greatest value of each of its keys; None for no bound.
-        """
+    def of_rows(self, spine: SpineRows, threads: int) -> dict[str, Any]:
+        """The results for a spine in this process, in its order; reads the events that it can reach."""
         times, longest = spine.times[spine.codes >= 0], self.computed.longest
         since = int(times.min()) - longest + 1 if longest is not None and len(times) else None
-        return self.computed.of_rows(spine, self.events.read(since, key_bounds), threads)
+        bounds = [_bounds(*each) for each in zip(spine.keys.columns, self.key_types, strict=True)]
+        return self.computed.of_rows(spine, self.events.read(since, bounds), threads)
+
+
+def _bounds(keys: KeyColumn, kind: pa.DataType) -> tuple[Any, Any]:
+    """The least and the greatest of a key's values, where they are texts or numbers that the type has."""
+    if len(keys) and isinstance(keys, TextKeys):
+        return keys.distinct[0].as_py(), keys.distinct[-1].as_py()
+    if len(keys) and isinstance(keys, WholeKeys) and pa.types.is_integer(kind):
+        low, high, limits = int(keys.distinct[0]), int(keys.distinct[-1]), np.iinfo(kind.to_pandas_dtype())
+        return (low, high) if limits.min <= low and high <= limits.max else (None, None)
+    return None, None
 
 
 def open_lookup(scope: Scope, lookup: ResolvedLookup, request: AsOfRequest) -> WindowLookup:
