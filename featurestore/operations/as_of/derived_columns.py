@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from featurestore.columnar.derived.steps import TaskSteps
 from featurestore.errors import SpineError
-from featurestore.frames.columns import column
+from featurestore.frames.columns import column, numbered
 from featurestore.kinds.registry import kind_of
 from featurestore.late_spark import DataFrame, StructField, StructType
 from featurestore.operations.as_of.in_tasks import tasks_obstacle
@@ -39,10 +39,8 @@ def with_derived_in_tasks(joined: DataFrame, spine_columns: Sequence[str], reque
         raise SpineError(f"{obstacle}, and derived features are computed there; cast it, or leave it out")
     steps = tuple(each.step(_row_keys(request)) for each in request.derived.columns)
     computed = [StructField(each.output, kind_of(each.feature.type).spark_type) for each in request.derived.columns]
-    # Spark would take names with dots and backticks apart.
-    numbered = joined.toDF(*(f"column_{place}" for place in range(len(joined.columns))))
     tasks = TaskSteps(steps, tuple(joined.columns))
-    rows = numbered.mapInArrow(by_value(tasks.computed), StructType([*joined.schema.fields, *computed]))
+    rows = numbered(joined).mapInArrow(by_value(tasks.computed), StructType([*joined.schema.fields, *computed]))
     return rows.select(*(column(name) for name in (*spine_columns, *request.columns)))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from featurestore.definitions.values.durations import microseconds
 from featurestore.frames.as_of.spine import instant_column, with_instants
 from featurestore.frames.as_of.spread import spread_by_key
-from featurestore.frames.columns import column
+from featurestore.frames.columns import column, numbered
 from featurestore.late_spark import DataFrame, StructField, StructType, T, from_arrow_type
 from featurestore.operations.as_of.key_ranges import KeyRanges, are_few, key_ranges, least_tasks_of, parts_of
 from featurestore.operations.as_of.lookup_files import LookupFiles
@@ -95,9 +95,7 @@ def _by_keys(lookups: Sequence[LookupFiles]) -> list[list[LookupFiles]]:
 def _joined(rows: DataFrame, keyed: Sequence[LookupFiles], instants: str) -> DataFrame:
     join = TaskJoin(tuple(_task_lookup(each) for each in keyed), instants, tuple(rows.columns))
     outputs = [StructField(name, from_arrow_type(kind)) for each in keyed for name, kind in each.output_types.items()]
-    # Spark would take names with dots and backticks apart.
-    numbered = rows.toDF(*(f"column_{place}" for place in range(len(rows.columns))))
-    return numbered.mapInArrow(by_value(join.joined), StructType([*rows.schema.fields, *outputs]))
+    return numbered(rows).mapInArrow(by_value(join.joined), StructType([*rows.schema.fields, *outputs]))
 
 
 def _task_lookup(each: LookupFiles) -> TaskLookup:

@@ -12,7 +12,7 @@ from featurestore.columnar.events.event_columns import key_name
 from featurestore.columnar.events.windowed_rows import WindowedFeatures
 from featurestore.definitions.values.durations import microseconds
 from featurestore.frames.as_of.spine import instant_column, with_instants
-from featurestore.frames.columns import column
+from featurestore.frames.columns import column, numbered
 from featurestore.late_spark import Column, DataFrame, StructField, StructType, from_arrow_type
 from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import AsOfRequest
@@ -74,12 +74,11 @@ def _joined(scope: Scope, rows: DataFrame, each: WindowLookup, instants: str) ->
     )
     events = each.events.frame()
     events = events.withColumn(_BUCKET, bucket(scope, [column(key_name(place)) for place in range(len(task.keys))]))
-    # Spark would take names with dots and backticks apart.
-    numbered = rows.toDF(*(f"column_{place}" for place in range(len(rows.columns))))
-    keys = [_as(numbered[rows.columns.index(name)], kind) for name, kind in zip(task.keys, task.key_types, strict=True)]
-    left = numbered.withColumn(_BUCKET, bucket(scope, keys)).groupBy(_BUCKET)
+    spine = numbered(rows)
+    keys = [_as(spine[rows.columns.index(name)], kind) for name, kind in zip(task.keys, task.key_types, strict=True)]
+    left = spine.withColumn(_BUCKET, bucket(scope, keys)).groupBy(_BUCKET)
     added = [StructField(output, from_arrow_type(kind)) for _, output, kind in task.outputs]
-    schema = StructType([*numbered.schema.fields, *added])
+    schema = StructType([*spine.schema.fields, *added])
     joined = left.cogroup(events.groupBy(_BUCKET)).applyInArrow(pair_by_value(task.joined), schema)
     return joined.toDF(*rows.columns, *types)
 
