@@ -13,7 +13,11 @@ class Jobs:
         self.spark = spark
 
     def count(self) -> int:
-        return len(self.spark.sparkContext.statusTracker().getJobIdsForGroup())
+        """How many jobs the scheduler has started.
+
+        Its status tracker lists only the newest thousand, and learns of a job later than the caller.
+        """
+        return int(self.spark.sparkContext._jsc.sc().dagScheduler().numTotalJobs())
 
     def of(self, call: Callable[[], Any]) -> int:
         before = self.count()
