@@ -8,11 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.columnar.derived.steps import TaskSteps
-from featurestore.errors import SpineError
+from featurestore.frames.as_of.python_tasks import check_tasks
 from featurestore.frames.columns import column, numbered
 from featurestore.kinds.registry import kind_of
 from featurestore.late_spark import DataFrame, StructField, StructType
-from featurestore.operations.as_of.in_tasks import tasks_obstacle
 from featurestore.operations.reading.request import AsOfRequest
 from featurestore.stores.value_files.task_join import by_value
 
@@ -34,9 +33,7 @@ def with_derived_in_tasks(joined: DataFrame, spine_columns: Sequence[str], reque
     """
     if not request.derived.columns:
         return joined
-    obstacle = tasks_obstacle(joined.schema)
-    if obstacle is not None:
-        raise SpineError(f"{obstacle}, and derived features are computed there; cast it, or leave it out")
+    check_tasks(joined.schema, "derived features")
     steps = tuple(each.step(_row_keys(request)) for each in request.derived.columns)
     computed = [StructField(each.output, kind_of(each.feature.type).spark_type) for each in request.derived.columns]
     tasks = TaskSteps(steps, tuple(joined.columns))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from featurestore.definitions.values.durations import microseconds
 from featurestore.frames.as_of.spine import instant_column, with_instants
@@ -15,35 +15,6 @@ from featurestore.operations.context import Scope
 from featurestore.operations.reading.request import AsOfRequest
 from featurestore.stores.value_files.faults import value_file_errors
 from featurestore.stores.value_files.task_join import TaskJoin, TaskLookup, by_value
-
-
-def tasks_obstacle(schema: StructType) -> str | None:
-    """Why a spine of this schema cannot go through tasks of Python; None if it can."""
-    for field in schema:
-        if not all(isinstance(kind, _carried()) for kind in _parts(field.dataType)):
-            return f"the spine's column {field.name!r} is {field.dataType.simpleString()}, which Python's tasks lack"
-    return None
-
-
-def _carried() -> tuple[type[T.DataType], ...]:
-    """The types that go to Python's tasks and back unchanged, besides those that are made of them."""
-    return (
-        *(T.NumericType, T.BooleanType, T.StringType, T.BinaryType, T.DateType, T.TimestampType, T.TimestampNTZType),
-        *(T.DayTimeIntervalType, T.NullType),
-    )
-
-
-def _parts(kind: T.DataType) -> Iterator[T.DataType]:
-    if isinstance(kind, T.ArrayType):
-        yield from _parts(kind.elementType)
-    elif isinstance(kind, T.MapType):
-        yield from _parts(kind.keyType)
-        yield from _parts(kind.valueType)
-    elif isinstance(kind, T.StructType):
-        for field in kind:
-            yield from _parts(field.dataType)
-    else:
-        yield kind
 
 
 def joined_in_tasks(scope: Scope, spine: DataFrame, request: AsOfRequest, lookups: Sequence[LookupFiles]) -> DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from featurestore.columnar.as_of.outputs import put_in_order
+from featurestore.frames.as_of.python_tasks import tasks_obstacle
 from featurestore.frames.as_of.spine import instant_name
 from featurestore.frames.columns import column
 from featurestore.late_pandas import pd
@@ -23,7 +24,7 @@ from featurestore.operations.as_of.in_process import (
     joined_in_process,
     spine_instants,
 )
-from featurestore.operations.as_of.in_tasks import joined_in_tasks, tasks_obstacle
+from featurestore.operations.as_of.in_tasks import joined_in_tasks
 from featurestore.operations.as_of.lookup_files import JoinFiles, join_files
 from featurestore.operations.context import Scope
 from featurestore.operations.given_as import Frame, To, exact_pandas, frame_as, given_as

@@ -11,6 +11,7 @@ from featurestore.columnar.as_of.spine_keys import SpineRows, key_column
 from featurestore.columnar.events.event_columns import key_name
 from featurestore.columnar.events.windowed_rows import WindowedFeatures
 from featurestore.definitions.values.durations import microseconds
+from featurestore.frames.as_of.python_tasks import check_tasks
 from featurestore.frames.as_of.spine import instant_column, with_instants
 from featurestore.frames.columns import column, numbered
 from featurestore.late_spark import Column, DataFrame, StructField, StructType, from_arrow_type
@@ -52,7 +53,8 @@ class WindowTask:
 
 
 def with_windows(scope: Scope, rows: DataFrame, request: AsOfRequest, lookups: Sequence[WindowLookup]) -> DataFrame:
-    """The rows followed by the outputs of the lookups; lazy."""
+    """The rows followed by the outputs of the lookups; lazy. Raises SpineError for columns that Python's tasks lack."""
+    check_tasks(rows.schema, "windowed features")
     instants = instant_column(rows)
     joined = with_instants(rows, request.timestamp_column, scope.settings.timestamp_zone, instants)
     for each in lookups:

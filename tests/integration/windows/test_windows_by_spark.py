@@ -25,7 +25,7 @@ from featurestore import (
     Source,
 )
 from featurestore import WindowAggregate as Window
-from featurestore.errors import RebuildError
+from featurestore.errors import RebuildError, SpineError
 
 NOW, START = datetime(2026, 11, 10, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
 USER = Entity("user", join_keys={"shop": "int", "user_id": "string"})
@@ -124,6 +124,15 @@ def test_spark_finds_what_this_process_finds(store: OfflineStore, spine: pa.Tabl
     assert by_spark.sort_by("row").to_pylist() == here.to_pylist()
     # The case is one only if something is found.
     assert sum(count > 0 for count in here.column("spending_payments").to_pylist()) > 5
+
+
+def test_a_column_that_the_tasks_lack_is_refused_by_name(
+    store: OfflineStore, spine: pa.Table, spark: SparkSession
+) -> None:
+    rows = spark.createDataFrame(spine).selectExpr("*", "parse_json('1') AS extra")
+    message = "column 'extra' is variant, which Python's tasks lack, and windowed features are computed there; cast it"
+    with pytest.raises(SpineError, match=message):
+        store.get_point_in_time(rows, [Lookup("spending", on={"shop": "a shop"})])
 
 
 def test_a_training_set_is_built_again_from_the_same_files_or_not_at_all(
