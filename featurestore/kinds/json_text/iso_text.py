@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from featurestore.kinds.nested_types import types_within
 from featurestore.late_spark import Column, F, T
 
 _DAY, _HOUR, _MINUTE, _SECOND = 86_400_000_000, 3_600_000_000, 60_000_000, 1_000_000
@@ -51,10 +52,4 @@ def with_iso_times(value: Column, kind: T.DataType) -> Column:
 
 
 def _holds_times(kind: T.DataType) -> bool:
-    if isinstance(kind, T.ArrayType):
-        return _holds_times(kind.elementType)
-    if isinstance(kind, T.MapType):
-        return _holds_times(kind.keyType) or _holds_times(kind.valueType)
-    if isinstance(kind, T.StructType):
-        return any(_holds_times(field.dataType) for field in kind)
-    return isinstance(kind, T.TimestampType | T.TimestampNTZType | T.DateType)
+    return any(isinstance(part, T.TimestampType | T.TimestampNTZType | T.DateType) for part in types_within(kind))

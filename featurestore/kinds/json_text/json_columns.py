@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from featurestore.kinds import reasons
 from featurestore.kinds.json_text.iso_text import with_iso_times
+from featurestore.kinds.nested_types import types_within
 from featurestore.kinds.number_columns import is_not_finite
 from featurestore.late_spark import Column, F, T
 
@@ -33,7 +32,7 @@ def read_json(value: Column, stored: T.DataType) -> tuple[Column, Column] | None
         return None
     text, infinite = json_of(value, stored), _not_finite(value, stored)
     fault = nothing if infinite is None else F.when(_or_false(infinite), F.lit(reasons.JSON_NOT_FINITE))
-    if any(isinstance(part, T.MapType) for part in _parts(stored)):
+    if any(isinstance(part, T.MapType) for part in types_within(stored)):
         # A map from Arrow may contain a key twice.
         fault = F.coalesce(fault, F.when(~is_json(text), F.lit(reasons.not_readable("json"))))
     return text, fault
@@ -52,23 +51,10 @@ def _is_scalar(kind: T.DataType) -> bool:
     return isinstance(kind, T.NumericType | T.BooleanType)
 
 
-def _parts(kind: T.DataType) -> Iterator[T.DataType]:
-    """The type and all types within it."""
-    yield kind
-    if isinstance(kind, T.ArrayType):
-        yield from _parts(kind.elementType)
-    if isinstance(kind, T.MapType):
-        yield from _parts(kind.keyType)
-        yield from _parts(kind.valueType)
-    if isinstance(kind, T.StructType):
-        for field in kind:
-            yield from _parts(field.dataType)
-
-
 def _has_json(kind: T.DataType) -> bool:
     if not (_is_scalar(kind) or isinstance(kind, T.StructType | T.MapType | T.ArrayType)):
         return False
-    return all(_is_known(part) for part in _parts(kind))
+    return all(_is_known(part) for part in types_within(kind))
 
 
 def _is_known(part: T.DataType) -> bool:
@@ -85,7 +71,7 @@ def _not_finite(value: Column, kind: T.DataType) -> Column | None:
     """Whether the value contains a number that is not finite; None if its type contains no floating-point number."""
     if isinstance(kind, T.FloatType | T.DoubleType):
         return is_not_finite(value)
-    if not any(isinstance(part, T.FloatType | T.DoubleType) for part in _parts(kind)):
+    if not any(isinstance(part, T.FloatType | T.DoubleType) for part in types_within(kind)):
         return None
     if isinstance(kind, T.ArrayType):
         return F.exists(value, lambda item: _or_false(_not_finite(item, kind.elementType)))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import pyarrow as pa
 
 from featurestore.columnar.rows.file_layout import FileLimits
+from featurestore.frames.columns import numbered
 from featurestore.late_spark import DataFrame
 from featurestore.stores.delta.data_files import DataFile, NewFiles, in_partitions
 
@@ -23,9 +24,8 @@ def write_in_tasks(
     rows: DataFrame, root: str, schema: pa.Schema, partition_by: Sequence[str], limits: FileLimits
 ) -> list[DataFile]:
     """Write the rows, each task's in their order; rows of one partition must be next to each other in a task."""
-    # Spark would take names with dots and backticks apart.
-    numbered = rows.toDF(*(f"column_{place}" for place in range(len(rows.columns))))
-    written = numbered.mapInArrow(_writer(root, schema, tuple(partition_by), limits), _COLUMNS).toArrow().to_pylist()
+    writer = _writer(root, schema, tuple(partition_by), limits)
+    written = numbered(rows).mapInArrow(writer, _COLUMNS).toArrow().to_pylist()
     return [DataFile(**(file | {"partition": json.loads(file["partition"])})) for file in written]
 
 
