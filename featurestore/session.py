@@ -14,6 +14,7 @@ from typing import Any
 from featurestore.config import Settings
 from featurestore.errors import ConfigurationError, InvalidArgumentError, RuntimeSetupError, shown
 from featurestore.late_spark import SparkFiles, SparkSession
+from featurestore.object_stores import CONDITIONAL_LOG_STORE, LOG_STORE_SETTINGS, is_object_store, log_store_jar
 from featurestore.spark_start import ClassArchive, java_command, java_with_log
 
 DELTA_PACKAGE = "io.delta:delta-spark_4.2_2.13:4.4.0"
@@ -134,8 +135,11 @@ def _obstacle(settings: Settings, spark: SparkSession | None, environ: Mapping[s
     """Why this process may not touch the tables' files by itself; None if it may."""
     if keeper := _keeper(settings, spark, environ):
         return keeper
+    if is_object_store(settings.warehouse):
+        # Whether this process reaches it, is found out when a table is first needed.
+        return None
     if "://" in settings.warehouse and not settings.warehouse.startswith("file:/"):
-        return f"the warehouse {settings.warehouse!r} is not a folder of this machine"
+        return f"the warehouse {settings.warehouse!r} is not a folder of this machine, and no object store"
     return None if spark is None else _other_file_system(settings, spark)
 
 
@@ -215,6 +219,8 @@ def session_properties(settings: Settings, environ: Mapping[str, str] = os.envir
     if under_submit:
         # spark-submit decides where the job runs; a property set in code would override it.
         properties = {key: value for key, value in properties.items() if key not in _DECIDED_BY_SUBMIT}
+    if "spark.jars" in defaults and "spark.jars" in properties:
+        properties = properties | {"spark.jars": f"{defaults['spark.jars']},{properties['spark.jars']}"}
     return defaults | properties
 
 
@@ -224,6 +230,8 @@ def _for_s3(environ: Mapping[str, str]) -> dict[str, str]:
         "spark.jars.packages": ",".join((DELTA_PACKAGE, *S3_PACKAGES)),
         "spark.jars.excludes": ",".join(NOT_FOR_S3),
         "spark.hadoop.fs.s3.impl": "org.apache.hadoop.fs.s3a.S3AFileSystem",
+        "spark.jars": str(log_store_jar()),
+        **dict.fromkeys(LOG_STORE_SETTINGS, CONDITIONAL_LOG_STORE),
     }
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
     if region is not None:

@@ -39,7 +39,7 @@ catalogue = typer.Typer(no_args_is_help=True)
 
 # Panels of the help, each for something that a user wants to do.
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
-    "Start": {"init": projects.init, "doctor": environment.doctor},
+    "Start": {"init": projects.init, "doctor": environment.doctor, "log-store": environment.log_store},
     "Define": {"plan": definitions.plan, "apply": definitions.apply},
     "Write": {"ingest": values.ingest, "write": values.write},
     "Compute": {"materialize": jobs.materialize, "backfill": jobs.backfill},

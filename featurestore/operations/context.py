@@ -15,14 +15,16 @@ from featurestore.config import Settings
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import DERIVED
 from featurestore.definitions.source import Source
-from featurestore.errors import InvalidArgumentError
+from featurestore.errors import ConfigurationError, InvalidArgumentError
 from featurestore.hadoop_files import HadoopFiles
 from featurestore.late_spark import DataFrame, SparkSession, is_remote
+from featurestore.object_stores import is_object_store
 from featurestore.operations.progress import Progress
 from featurestore.stores.delta.pruning import Dates, Times
 from featurestore.stores.file_system import Files
 from featurestore.stores.files.local_files import LocalFiles
 from featurestore.stores.files.named import NamedFiles
+from featurestore.stores.files.object_files import ObjectFiles
 from featurestore.stores.group_table import GroupTable
 from featurestore.stores.in_place_table import InPlaceTable
 from featurestore.stores.layout import Layout, local_folder
@@ -87,15 +89,32 @@ class Context:
     @property
     def is_native(self) -> bool:
         """Whether logs, small tables, small batches and files of values are read and written without Spark."""
-        return self.only_spark is None
+        return self.why_only_spark is None
+
+    @cached_property
+    def why_only_spark(self) -> str | None:
+        """Why only Spark reads and writes the tables; None if this process also does.
+
+        On an object store this is found out by trying, once. Raises ConfigurationError if the settings demand it.
+        """
+        warehouse = self.settings.warehouse
+        if self.only_spark is not None or not is_object_store(warehouse):
+            return self.only_spark
+        obstacle = why_unreachable(warehouse)
+        if obstacle is not None and self.settings.small_tables == "native":
+            raise ConfigurationError(f"small_tables is 'native', and {obstacle}; set it to 'auto' or 'spark'")
+        return obstacle
 
     @cached_property
     def only_spark_reads_values(self) -> str | None:
         """Why only Spark reads the files of values; None if this process and Spark's tasks also do.
 
-        On an object store this is found out by trying, once.
+        On a cluster's file system this is found out by trying, once.
         """
-        return None if self.is_native else self.only_spark_reads or why_unreachable(self.settings.warehouse)
+        if self.is_native or self.only_spark_reads is not None:
+            return None if self.is_native else self.only_spark_reads
+        warehouse = self.settings.warehouse
+        return self.why_only_spark if is_object_store(warehouse) else why_unreachable(warehouse)
 
     @cached_property
     def layout(self) -> Layout:
@@ -140,8 +159,12 @@ class Context:
         return HadoopFiles(self.spark)
 
     def files_at(self, path: str) -> Files:
-        """The files of the system that a path is on; those of this machine's disk need no Spark."""
-        return LocalFiles() if self.is_native and local_folder(path) is not None else self.files
+        """The files of the system that a path is on; a disk or an object store is reached without Spark."""
+        if self.is_native and local_folder(path) is not None:
+            return LocalFiles()
+        if self.is_native and is_object_store(path) and is_object_store(self.settings.warehouse):
+            return ObjectFiles()
+        return self.files
 
     @property
     def named_files(self) -> NamedFiles:

@@ -14,7 +14,7 @@ from featurestore.stores.delta.delta_log import DeltaLog
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.places import library_uri
-from featurestore.stores.writer_lock import WriterLock
+from featurestore.stores.writer_lock import NoLock, WriterLock
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Layout:
     is_native: bool
     lock_timeout: float
     reads_values: Callable[[], bool] = field(default=lambda: False)
+    # Whether the settings leave all writing to Spark.
+    by_spark_alone: bool = True
 
     @classmethod
     def of(
@@ -42,7 +44,15 @@ class Layout:
         whether values are read without it, if small things are not.
         """
         warehouse = settings.warehouse.rstrip("/")
-        return cls(warehouse, settings.catalog, session, is_native, settings.lock_timeout, reads_values)
+        return cls(
+            warehouse,
+            settings.catalog,
+            session,
+            is_native,
+            settings.lock_timeout,
+            reads_values,
+            settings.small_tables == "spark",
+        )
 
     @property
     def registry(self) -> DeltaTable:
@@ -98,9 +108,14 @@ class Layout:
         if self.catalog is not None:
             return DeltaTable(self.session, name=(*self.catalog.split("."), "__".join(parts).lstrip("_")))
         path, folder = "/".join((self.warehouse, *parts)), local_folder(self.warehouse)
-        if folder is None:
-            return DeltaTable(self.session, path=path)
         begins_with_rows = parts[0] == "training_sets"
+        if folder is None:
+            if not self.is_native:
+                return DeltaTable(self.session, path, is_sole_writer=self.by_spark_alone)
+            there = NativeTable(library_uri(path), NoLock(), begins_with_rows=begins_with_rows)
+            return DeltaTable(
+                self.session, path, begins_with_rows=begins_with_rows, native=there, log=there, is_sole_writer=False
+            )
         lock = WriterLock(folder / "_store" / "locks" / f"{'__'.join(parts).lstrip('_')}.lock", self.lock_timeout)
         local = str(folder.joinpath(*parts))
         native = NativeTable(local, lock, begins_with_rows=begins_with_rows) if self.is_native else None

@@ -17,11 +17,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 from weakref import WeakValueDictionary
 
 from filelock import FileLock, Timeout
@@ -31,6 +31,20 @@ from featurestore.errors import TableBusyError
 # A vacuum commits by neither and removes files that a writer has not committed yet, so it shares with no writer.
 Engine = Literal["Spark", "delta-rs", "vacuum"]
 _POLL_SECONDS = 0.02
+
+
+class Lock(Protocol):
+    """What a writer holds during one commit."""
+
+    def held(self, engine: Engine) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True)
+class NoLock:
+    """Of tables on an object store, which creates a commit only if there is none of its version."""
+
+    def held(self, engine: Engine) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 @dataclass(frozen=True)

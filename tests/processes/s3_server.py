@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -10,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
 
+from tests.processes.spark_submit import PROJECT
 from tests.processes.waiting import wait_for
 
 _HOST = "127.0.0.1"
@@ -23,17 +27,38 @@ class S3Server:
 
     environment: dict[str, str]
 
+    def fail(self, kind: str, method: str, match: str, times: int) -> None:
+        """Let the next requests fail whose method this is, and whose path matches; see ``s3_app``."""
+        faults = [{"kind": kind, "method": method, "match": match, "times": times}]
+        request = Request(f"{self.environment['AWS_ENDPOINT_URL']}/faults", json.dumps(faults).encode(), method="POST")
+        urlopen(request).close()
+
+    def keys(self, bucket: str) -> dict[str, bytes]:
+        """All objects with their contents; of a bucket that keeps versions, all versions."""
+        client = self.client()
+        pages = client.get_paginator("list_object_versions").paginate(Bucket=bucket)
+        found = [each for page in pages for each in page.get("Versions", ())]
+        return {
+            f"{each['Key']}@{each['VersionId']}": client.get_object(
+                Bucket=bucket, Key=each["Key"], VersionId=each["VersionId"]
+            )["Body"].read()
+            for each in found
+        }
+
     def make_bucket(self, name: str) -> None:
         """Make a bucket without objects."""
+        self.client().create_bucket(Bucket=name)
+
+    def client(self) -> Any:
         import boto3
 
-        boto3.client(
+        return boto3.client(
             "s3",
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
             region_name=self.environment["AWS_REGION"],
             aws_access_key_id=self.environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.environment["AWS_SECRET_ACCESS_KEY"],
-        ).create_bucket(Bucket=name)
+        )
 
 
 @contextmanager
@@ -42,8 +67,8 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     log = folder / "s3_server.log"
     with log.open("wb") as out:
         server = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", _HOST, "-p", "0"],
-            cwd=folder,
+            [sys.executable, "-m", "tests.processes.s3_app"],
+            cwd=PROJECT,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=out,

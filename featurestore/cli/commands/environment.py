@@ -1,4 +1,4 @@
-"""The command doctor: check the environment."""
+"""Commands for the environment: doctor checks it, log-store names a jar for Spark."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from featurestore.cli.doctor_checks import Check
 from featurestore.cli.invocation import Invocation
 from featurestore.config import Settings
 from featurestore.errors import ConfigurationError, RuntimeSetupError
+from featurestore.object_stores import CONDITIONAL_LOG_STORE, log_store_jar
 
 
 def doctor(invocation: Invocation) -> None:
@@ -30,6 +31,12 @@ def doctor(invocation: Invocation) -> None:
     invocation.answer({"ok": ok, "checks": [asdict(check) for check in checks]}, Text(summary))
     if not ok:
         raise typer.Exit(RuntimeSetupError.exit_code)
+
+
+def log_store(invocation: Invocation) -> None:
+    """Print the jar whose log store makes Spark's commits on S3 safe, for spark.jars of sessions started elsewhere."""
+    jar = str(log_store_jar())
+    invocation.answer({"jar": jar, "class": CONDITIONAL_LOG_STORE}, Text(jar))
 
 
 def _settings(invocation: Invocation) -> tuple[Settings, Check]:

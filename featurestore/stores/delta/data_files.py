@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 
 from featurestore.columnar.rows.file_layout import DICTIONARY_BYTES, LIMITS, FileLimits, RowGroup, row_groups
 from featurestore.columnar.rows.file_statistics import FileStatistics
-from featurestore.stores.places import place_of
+from featurestore.stores.places import Folder, place_of
 
 # The folder of rows without a partition's value, and what Hive escapes in the names of other folders.
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -137,8 +136,9 @@ class NewFiles:
         """Remove what was written: a full disk needs its room."""
         if self._file is not None:
             self._file.discard()
+        folder = Folder.of(self._root)
         for file in self._written:
-            Path(self._root, file.path).unlink(missing_ok=True)
+            folder.remove(file.path)
 
     def _write_waiting(self) -> pa.Table | None:
         """Write all row groups of the waiting rows but the last, and return that one."""
@@ -168,11 +168,11 @@ class NewFile:
     def __init__(self, root: str, partition: Mapping[str, str | None], schema: pa.Schema) -> None:
         folder = "".join(f"{_folder_name(name, value)}/" for name, value in partition.items())
         self._path = f"{folder}part-00000-{uuid4()}.c000.snappy.parquet"
-        self._file, self._partition = Path(root, self._path), partition
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._folder, self._partition = Folder.of(root), partition
+        self._sink = self._folder.create(self._path)
         self._statistics = FileStatistics()
         self._writer = pq.ParquetWriter(
-            self._file,
+            self._sink,
             schema,
             compression="snappy",
             coerce_timestamps="us",
@@ -186,7 +186,7 @@ class NewFile:
     @property
     def bytes(self) -> int:
         """What has been written so far."""
-        return self._file.stat().st_size
+        return int(self._sink.tell())
 
     def append(self, rows: pa.Table) -> None:
         """Write the rows as one row group."""
@@ -195,17 +195,19 @@ class NewFile:
 
     def close(self) -> DataFile:
         self._writer.close()
-        stat = self._file.stat()
-        modified = int(stat.st_mtime * 1000)
+        self._sink.close()
+        [found] = self._folder.found([self._path])
+        modified = int(found.mtime.timestamp() * 1000)
         return DataFile(
-            self._path, stat.st_size, self._statistics.rows, self._partition, self._statistics.to_json(), modified
+            self._path, found.size, self._statistics.rows, self._partition, self._statistics.to_json(), modified
         )
 
     def discard(self) -> None:
         """Remove what was written: a full disk needs its room."""
         with suppress(Exception):
             self._writer.close()
-        self._file.unlink(missing_ok=True)
+            self._sink.close()
+        self._folder.remove(self._path)
 
 
 def row_count(root: str, path: str) -> int:

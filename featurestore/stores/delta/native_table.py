@@ -1,4 +1,4 @@
-"""A Delta table on a local disk, through delta-rs and Arrow, without Spark: its small reads and its writes."""
+"""A Delta table through delta-rs and Arrow, without Spark: its small reads and its writes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from featurestore.stores.delta.log import COMMIT, LogCommit, Transaction
 from featurestore.stores.delta.native_errors import is_unsupported, native_errors
 from featurestore.stores.delta.own_commits import CHANGES, UNENCODED, OwnCommit, adding, changing, removing
 from featurestore.stores.delta.which_rows import Where, arrow_condition, columns_of
-from featurestore.stores.writer_lock import WriterLock
+from featurestore.stores.places import Folder
+from featurestore.stores.writer_lock import Lock
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -97,12 +98,22 @@ class DoomedRows:
 
 @dataclass(frozen=True)
 class NativeTable(DeltaLog):
-    """A table at a local path, whose writers hold its lock."""
+    """A table at a local path, whose writers hold its lock, or at the URI of an object store."""
 
-    lock: WriterLock
+    lock: Lock
+
+    @property
+    def folder(self) -> Folder:
+        return Folder.of(self.path)
+
+    @property
+    def is_local(self) -> bool:
+        return "://" not in self.path
 
     def complete_checksums(self) -> None:
-        """Write the checksums of the newest commits, under the lock."""
+        """Write the checksums of the newest commits of a local table, under the lock."""
+        if not self.is_local:
+            return
         log = Path(self.path, "_delta_log")
         versions = [int(file.stem) for file in log.glob("*.json") if COMMIT.fullmatch(file.name)]
         if versions:
@@ -114,7 +125,9 @@ class NativeTable(DeltaLog):
 
     def _exists(self) -> bool:
         # Most tables that are asked for exist, and the library creates the folder of one that does not.
-        return Path(self.path, "_delta_log").is_dir() and deltalake.DeltaTable.is_deltatable(self.path)
+        return (not self.is_local or Path(self.path, "_delta_log").is_dir()) and deltalake.DeltaTable.is_deltatable(
+            self.path
+        )
 
     @_writing
     def create(
@@ -123,7 +136,7 @@ class NativeTable(DeltaLog):
         """Create the table if it does not exist; leave an existing table as it is."""
         if self._exists():
             return
-        Path(self.path).mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         deltalake.DeltaTable.create(
             self.path, schema, mode="ignore", partition_by=list(partition_by), configuration=dict(properties or {}),
             raise_if_key_not_exists=False,
@@ -146,14 +159,17 @@ class NativeTable(DeltaLog):
     @checked
     def history(self, limit: int | None = None) -> list[LogCommit]:
         """Return the commits that the log still has, newest first, with the times of their files, as Spark has them."""
-        return [LogCommit.of(self._dated(commit)) for commit in self.open().history(limit)]
+        commits = [dict(commit) for commit in self.open().history(limit)]
+        names = [f"_delta_log/{commit['version']:020}.json" for commit in commits]
+        written = [found.mtime_ns for found in self.folder.found(names)]
+        return [
+            LogCommit.of(commit if at is None else commit | {"timestamp": at // 1_000_000})
+            for commit, at in zip(commits, written, strict=True)
+        ]
 
-    def _dated(self, commit: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            written = Path(self.path, "_delta_log", f"{commit['version']:020}.json").stat().st_mtime_ns
-        except FileNotFoundError:
-            return dict(commit)
-        return dict(commit) | {"timestamp": written // 1_000_000}
+    def _make_folder(self) -> None:
+        if self.is_local:
+            Path(self.path).mkdir(parents=True, exist_ok=True)
 
     @checked
     def takes_plain_writes(self) -> bool:
@@ -196,11 +212,11 @@ class NativeTable(DeltaLog):
         """
         if self._exists():
             for file in files:
-                Path(self.path, file.path).unlink(missing_ok=True)
+                self.folder.remove(file.path)
             raise TableBusyError(
                 f"table {self.path}: another writer has created it meanwhile; nothing was written. Try again"
             )
-        Path(self.path).mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         create_table_with_add_actions(
             self.path,
             deltalake.Schema.from_arrow(schema),
@@ -282,16 +298,16 @@ class NativeTable(DeltaLog):
         replaced: Sequence[LogFile] = (),
     ) -> bool:
         """Whether files that were written since ``ground`` may be committed; if not, they are removed."""
-        paths = [Path(self.path, file.path) for file in written]
+        folder, paths = self.folder, [file.path for file in written]
         live = {file.path for file in self.files_of(table)} if replaced else set()
         if (
             _ground(table) == ground
-            and all(path.is_file() for path in paths)
+            and all(found.is_file for found in folder.found(paths))
             and all(file.path in live for file in replaced)
         ):
             return True
         for path in paths:
-            path.unlink(missing_ok=True)
+            folder.remove(path)
         return False
 
     @checked
@@ -422,7 +438,7 @@ class NativeTable(DeltaLog):
 
     def actions(self, version: int) -> list[dict[str, Any]]:
         """What a commit did; raises FileNotFoundError if the log no longer has it."""
-        text = Path(self.path, "_delta_log", f"{version:020}.json").read_text(encoding="utf-8")
+        text = self.folder.read(f"_delta_log/{version:020}.json").decode()
         # Texts may hold what ``splitlines`` takes for the end of a line.
         return [json.loads(line) for line in text.split("\n") if line.strip()]
 
@@ -522,15 +538,13 @@ class NativeTable(DeltaLog):
         # Where whole files go, the feed has their rows by themselves.
         has_feed = bool(kept) and table.metadata().configuration.get("delta.enableChangeDataFeed") == "true"
         told = (
-            [file for rows in changes for file in write_files(str(Path(self.path, CHANGES)), rows, by)]
-            if has_feed
-            else []
+            [file for rows in changes for file in write_files(f"{self.path}/{CHANGES}", rows, by)] if has_feed else []
         )
         metrics = {"numRemovedFiles": len(doomed), "numFiles": len(kept), "numDeletedRows": deleted,
                    "numOutputRows": sum(file.rows for file in kept), "numAddedChangeFiles": len(told)}  # fmt: skip
         actions = [*(removing(rows.file) for rows in doomed), *map(adding, kept), *map(changing, told)]
         commit = OwnCommit("DELETE", {}, metrics, actions)
-        if not commit.is_made(Path(self.path, "_delta_log"), int(table.version()) + 1):
+        if not commit.is_made(self.folder, int(table.version()) + 1):
             raise CommitFailedError("another writer committed first")
         return True
 

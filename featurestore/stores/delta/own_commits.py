@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 from featurestore.stores.delta.data_files import DataFile, partition_text
 from featurestore.stores.delta.delta_log import LogFile
+from featurestore.stores.places import Folder
 
 # The characters of paths that delta-rs does not encode in the log, besides letters and digits.
 UNENCODED = "/!$&'()+,-.:;=@_~"
@@ -32,8 +30,8 @@ class OwnCommit:
     metrics: Mapping[str, int]
     actions: Sequence[Action] = ()
 
-    def is_made(self, log: Path, version: int) -> bool:
-        """Make the commit of this version; False if another writer has made it."""
+    def is_made(self, folder: Folder, version: int) -> bool:
+        """Make the commit of this version of a table in this folder; False if another writer has made it."""
         info = {
             "timestamp": _now(),
             "operation": self.operation,
@@ -44,16 +42,7 @@ class OwnCommit:
             "engineInfo": "featurestore",
         }
         lines = [json.dumps(action, separators=(",", ":")) for action in ({"commitInfo": info}, *self.actions)]
-        # Readers of a log ignore hidden files, and an erasure removes those that a crash left.
-        written = log / f".{uuid4().hex}.tmp"
-        written.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        try:
-            os.link(written, log / f"{version:020}.json")
-        except FileExistsError:
-            return False
-        finally:
-            written.unlink()
-        return True
+        return folder.put_new(f"_delta_log/{version:020}.json", ("\n".join(lines) + "\n").encode())
 
 
 def adding(file: DataFile) -> Action:

@@ -32,6 +32,7 @@ from featurestore.stores.delta.log import LogCommit, Transaction
 from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import NativeTable
+from featurestore.stores.s3_commits import check_commits
 from featurestore.stores.sessions import session_with
 from featurestore.stores.storage_faults import storage_errors
 from featurestore.stores.writer_lock import WriterLock
@@ -101,6 +102,8 @@ def _with_retries(write: Callable[Params, Result]) -> Callable[Params, Result]:
             stop=stop_after_attempt(15),
             reraise=True,
         )
+        if table.path is not None and not table.is_sole_writer:
+            check_commits(table.session, table.path)
         with table.writing():
             return again(write, *args, **kwargs)
 
@@ -154,6 +157,8 @@ class DeltaTable:
     native: NativeTable | None = field(default=None, compare=False, repr=False)
     # Its log and its files without Spark; None if only Spark may read them.
     log: DeltaLog | None = field(default=None, compare=False, repr=False)
+    # Whether no other process writes the table, so that Spark's commits need not be safe from others'.
+    is_sole_writer: bool = field(default=True, compare=False, repr=False)
     # Held by each write of a table on a local disk.
     lock: WriterLock | None = field(default=None, compare=False, repr=False)
 

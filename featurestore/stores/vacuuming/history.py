@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from featurestore.stores.delta.log import LogCommit
 from featurestore.stores.delta.own_commits import OwnCommit
 from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.places import Folder
 
 _START, _END = "VACUUM START", "VACUUM END"
 _REMOVED = ("numRemovedFiles", "numTargetFilesRemoved", "numTargetDeletionVectorsAdded", "numDeletionVectorsAdded")
@@ -50,22 +50,22 @@ def removed_by_last_vacuum(table: DeltaTable) -> tuple[int, int]:
     raise AssertionError(f"the history of {table} does not contain its vacuum")
 
 
-def record_start(log: Path, after: int, horizon: timedelta, files: int, size: int) -> int:
+def record_start(folder: Folder, after: int, horizon: timedelta, files: int, size: int) -> int:
     """Commit that a vacuum is about to remove files, as Spark's vacuum does; returns the commit's version."""
     parameters = {"retentionCheckEnabled": False, "specifiedRetentionMillis": horizon // timedelta(milliseconds=1)}
     metrics = {"numFilesToDelete": files, "sizeOfDataToDelete": size}
-    return _commit(log, after, OwnCommit(_START, parameters, metrics))
+    return _commit(folder, after, OwnCommit(_START, parameters, metrics))
 
 
-def record_end(log: Path, after: int, files: int, folders: int) -> int:
+def record_end(folder: Folder, after: int, files: int, folders: int) -> int:
     """Commit that a vacuum has removed files and empty folders."""
     metrics = {"numDeletedFiles": files, "numVacuumedDirectories": folders}
-    return _commit(log, after, OwnCommit(_END, {"status": "COMPLETED"}, metrics))
+    return _commit(folder, after, OwnCommit(_END, {"status": "COMPLETED"}, metrics))
 
 
-def _commit(log: Path, after: int, commit: OwnCommit) -> int:
+def _commit(folder: Folder, after: int, commit: OwnCommit) -> int:
     """Make the next commit after a version, or after those that others made meanwhile: it conflicts with none."""
     version = after + 1
-    while not commit.is_made(log, version):
+    while not commit.is_made(folder, version):
         version += 1
     return version

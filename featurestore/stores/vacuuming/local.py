@@ -1,4 +1,4 @@
-"""Vacuum a table on a local disk without Spark: list its folder and its log, and remove what no version needs."""
+"""Vacuum a table without Spark: list its folder and its log, and remove what no version needs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from featurestore.stores.delta.delta_log import checked
 from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import NativeTable
+from featurestore.stores.places import Folder
 from featurestore.stores.vacuuming.history import record_end, record_start
 from featurestore.stores.vacuuming.unneeded import Entry, Unneeded, entries_of, unneeded
 
@@ -38,11 +39,10 @@ def vacuum(native: NativeTable, horizon: timedelta) -> tuple[int, int]:
         table = native.open()
         found = _unneeded(native, table, horizon)
         if found.files:
-            log = Path(native.path, "_delta_log")
-            version = record_start(log, int(table.version()), horizon, len(found.files), found.bytes)
+            version = record_start(native.folder, int(table.version()), horizon, len(found.files), found.bytes)
             for file in found.files:
-                _remove(Path(native.path, file.path))
-            record_end(log, version, len(found.files), _remove_folders(native, found.folders))
+                _remove(native.folder, file.path)
+            record_end(native.folder, version, len(found.files), _remove_folders(native, found.folders))
             # What a full disk refuses here, the next writer makes good.
             with suppress(OSError):
                 native.complete_checksums()
@@ -65,7 +65,7 @@ def _unneeded(native: NativeTable, table: deltalake.DeltaTable, horizon: timedel
         # The horizon reaches back before the year 1: no file is that old.
         return Unneeded((), ())
     needed = {path for logged in _needed(native, table, before) for path in (logged, unquote(logged))}
-    entries = entries_of(Path(native.path), table.metadata().partition_columns)
+    entries = entries_of(native.folder, table.metadata().partition_columns)
     return unneeded(entries, needed, before * 1000)
 
 
@@ -88,17 +88,18 @@ def _needed(native: NativeTable, table: deltalake.DeltaTable, before: int) -> It
 
 def _removals(native: NativeTable, version: int) -> Iterator[Mapping[str, Any]]:
     """The removed files that a version's log still names: those in its last checkpoint, and in the commits after it."""
-    log = Path(native.path, "_delta_log")
-    names = [match for file in log.iterdir() if (match := _CHECKPOINT.fullmatch(file.name))]
+    folder = native.folder
+    listed = [file.base_name for file in folder.listed("_delta_log")]
+    names = [match for name in listed if (match := _CHECKPOINT.fullmatch(name))]
     newest = max((int(match[1]) for match in names if int(match[1]) <= version), default=-1)
     if newest >= 0:
-        yield from _in_checkpoint(log / f"{newest:020}.checkpoint.parquet")
+        yield from _in_checkpoint(folder, f"_delta_log/{newest:020}.checkpoint.parquet")
     for number in range(newest + 1, version + 1):
         yield from _in_commit(native, number)
 
 
-def _in_checkpoint(checkpoint: Path) -> Iterator[Mapping[str, Any]]:
-    with pq.ParquetFile(checkpoint) as opened:
+def _in_checkpoint(folder: Folder, checkpoint: str) -> Iterator[Mapping[str, Any]]:
+    with pq.ParquetFile(folder.file(checkpoint), filesystem=folder.system) as opened:
         schema = opened.schema_arrow
         if "remove" not in schema.names:
             return
@@ -128,10 +129,12 @@ def _plain(removal: Mapping[str, Any]) -> Mapping[str, Any]:
     return removal
 
 
-def _remove(file: Path) -> None:
-    """Remove a file with the checksum that Hadoop keeps beside it; another vacuum may have done so."""
-    file.unlink(missing_ok=True)
-    file.with_name(f".{file.name}.crc").unlink(missing_ok=True)
+def _remove(folder: Folder, path: str) -> None:
+    """Remove a file with the checksum that Hadoop keeps beside it on a disk; another vacuum may have done so."""
+    folder.remove(path)
+    if folder.system is None:
+        parent, _, name = path.rpartition("/")
+        folder.remove(f"{parent}/.{name}.crc" if parent else f".{name}.crc")
 
 
 def _remove_folders(native: NativeTable, folders: tuple[Entry, ...]) -> int:

@@ -1,4 +1,4 @@
-"""Which files and folders of a table's folder no version within a horizon needs; Delta's rules, on a local disk."""
+"""Which files and folders of a table's folder no version within a horizon needs, by Delta's rules."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from featurestore.stores.places import Folder
 
 # Delta's own folders that are removed like others, although their names begin as those of hidden ones.
 _NOT_HIDDEN = ("_change_data", "_delta_index")
@@ -46,12 +48,21 @@ def unneeded(entries: Collection[Entry], needed: Collection[str], before: int) -
     )
 
 
-def entries_of(table: Path, partitioned_by: Sequence[str]) -> list[Entry]:
+def entries_of(folder: Folder, partitioned_by: Sequence[str]) -> list[Entry]:
     """The files and the empty folders of a table, without those that are hidden from its readers and its vacuums.
 
-    Links are left out: no writer of tables makes them, and what they name is not the table's.
+    Links are left out: no writer of tables makes them, and what they name is not the table's. An object store has no
+    folders that are empty.
     """
-    return list(_below(table, "", partitioned_by))
+    if folder.system is None:
+        return list(_below(Path(folder.path), "", partitioned_by))
+    found = folder.listed(recursive=True)
+    files = [(each, each.path.removeprefix(f"{folder.path}/")) for each in found if each.is_file]
+    return [
+        Entry(path, each.size, each.mtime_ns)
+        for each, path in files
+        if not any(is_hidden(part, partitioned_by) for part in path.split("/"))
+    ]
 
 
 def _below(folder: Path, path: str, partitioned_by: Sequence[str]) -> Iterator[Entry]:

@@ -19,7 +19,18 @@ PROJECT = Path(__file__).parents[3]
 
 # Part -> the parts it may import. A part is the first folder or module below the package; "facade" is the public names.
 LATE = {"late_spark", "late_pandas"}
-BELOW_OPERATIONS = {"kinds", "columnar", "frames", "stores", "definitions", "config", "display", "errors", *LATE}
+BELOW_OPERATIONS = {
+    "kinds",
+    "columnar",
+    "frames",
+    "stores",
+    "definitions",
+    "config",
+    "display",
+    "errors",
+    "object_stores",
+    *LATE,
+}
 MAY_IMPORT = {
     "errors": set(),
     # What is imported when it is first used.
@@ -33,14 +44,15 @@ MAY_IMPORT = {
     "arguments": {"errors"},
     "definitions": {"arguments", "display", "errors"},
     "spark_start": {"config", "errors", "late_spark"},
-    "session": {"config", "errors", "late_spark", "spark_start"},
+    "session": {"config", "errors", "late_spark", "object_stores", "spark_start"},
+    "object_stores": set(),
     "hadoop_files": {"errors", "late_spark"},
     "spark_plans": {"errors", "late_spark"},
     "kinds": {"definitions", "errors", *LATE},
     "columnar": {"kinds", "definitions", "errors", "late_pandas"},
     "frames": {"kinds", "columnar", "definitions", "errors", *LATE},
     # A store may build its columns with the pure functions of frames; never the other way.
-    "stores": {"kinds", "columnar", "frames", "definitions", "config", "display", "errors", *LATE},
+    "stores": {"kinds", "columnar", "frames", "definitions", "config", "display", "errors", "object_stores", *LATE},
     "operations": {"hadoop_files", "spark_plans", "arguments", *BELOW_OPERATIONS},
     # What operations made, as documents for people.
     "reports": {"operations", "arguments", *BELOW_OPERATIONS},

@@ -132,7 +132,7 @@ def test_a_commit_that_another_writer_has_made_is_not_replaced(tmp_path: Path) -
     log = Path(table.path, "_delta_log")
     before = (log / f"{1:020}.json").read_text()
 
-    assert not OwnCommit("DELETE", {}, {}).is_made(log, 1)
+    assert not OwnCommit("DELETE", {}, {}).is_made(table.folder, 1)
     assert (log / f"{1:020}.json").read_text() == before
     assert not list(log.glob("*.tmp"))
 

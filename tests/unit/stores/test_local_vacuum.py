@@ -219,7 +219,7 @@ def test_a_vacuum_of_any_writer_says_up_to_when_it_removed(parameters: dict[str,
 def test_a_vacuum_that_was_killed_after_its_first_file_is_ended_by_the_next(table: NativeTable) -> None:
     live = {Path(table.path, file.path) for file in table.snapshot().files}
     first, second = (file for file in data_files(table) if file not in live)
-    record_start(Path(table.path, "_delta_log"), table.version(), NONE, 2, 0)
+    record_start(table.folder, table.version(), NONE, 2, 0)
     first.unlink()
 
     assert vacuum(table, NONE)[0] == 1
@@ -229,7 +229,7 @@ def test_a_vacuum_that_was_killed_after_its_first_file_is_ended_by_the_next(tabl
 
 def test_its_commits_come_after_those_of_others(table: NativeTable) -> None:
     version = table.version()
-    assert record_start(Path(table.path, "_delta_log"), version - 2, NONE, 1, 1) == version + 1
+    assert record_start(table.folder, version - 2, NONE, 1, 1) == version + 1
     assert sorted(table.read().column("n").to_pylist()) == [1, 1, 2, 2]
 
 

@@ -1,0 +1,194 @@
+"""A store on S3 without Spark: written, read, cleaned up and vacuumed by delta-rs and Arrow, through faults, by many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+import pytest
+
+from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
+from featurestore.errors import ConfigurationError, StorageError
+from tests.conftest import Clock
+from tests.processes.s3_server import S3Server, s3_server
+from tests.processes.waiting import wait_for
+
+START, HOUR, DAY = datetime(2026, 3, 1, tzinfo=UTC), timedelta(hours=1), timedelta(days=1)
+STATS = FeatureGroup(
+    "stats",
+    Entity("user", join_keys={"user_id": "string"}),
+    features=[Feature("score", "double", min=0), Feature("tags", "array<string>")],
+    ttl=timedelta(days=3),
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with s3_server(tmp_path_factory.mktemp("s3")) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _found(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def bucket(server: S3Server, tmp_path: Path) -> str:
+    name = f"bucket-{abs(hash(tmp_path))}"
+    server.make_bucket(name)
+    return name
+
+
+def no_spark(*_: Any) -> NoReturn:
+    raise AssertionError("Spark was started")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(START + 30 * DAY)
+
+
+@pytest.fixture
+def fs(bucket: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> FeatureStore:
+    monkeypatch.setattr("featurestore.feature_store.open_session", no_spark)
+    opened = FeatureStore.open(Settings(warehouse=f"s3a://{bucket}/a warehouse/100%"), clock=clock)
+    opened.apply([STATS])
+    return opened
+
+
+def rows(count: int, score: float = 0.0) -> list[dict[str, Any]]:
+    return [
+        {"user_id": f"u{n % 3}", "event_timestamp": START + n * 7 * HOUR, "score": score + n, "tags": ["a"]}
+        for n in range(count)
+    ]
+
+
+SPINE = pa.table(
+    {
+        "user_id": ["u0", "u1", "u2", "nobody"],
+        "event_timestamp": pa.array([START + 2 * DAY] * 4, pa.timestamp("us", "UTC")),
+        "label": [0, 1, 0, 1],
+    }
+)
+
+
+def test_the_path_of_a_store_on_a_disk(fs: FeatureStore, tmp_path: Path, clock: Clock, monkeypatch: Any) -> None:
+    """The same operations on a disk give the same answers."""
+    monkeypatch.setattr("featurestore.feature_store.open_session", no_spark)
+    disk = FeatureStore.open(Settings(warehouse=str(tmp_path / "warehouse")), clock=clock)
+    disk.apply([STATS])
+
+    assert path_of(fs, clock) == path_of(disk, clock)
+
+
+def path_of(fs: FeatureStore, clock: Clock) -> list[Any]:
+    clock.now = START + 30 * DAY
+    store, found = fs.tenant("acme"), []
+    for batch in ("1", "1", "2"):
+        written = store.write_batch("stats", rows(10, float(batch)), batch_id=batch)
+        found.append((written.written, written.duplicate))
+        clock.now += HOUR
+    found.append(store.write_batch("stats", [rows(1, -9.0)[0]], batch_id="bad").failed)
+    found.append(store.rejected("stats", to="arrow").num_rows)
+    found.append(store.get_point_in_time(SPINE, ["stats:score", "stats:tags"]).to_pylist())
+    found.append(store.get_feature_at_time("stats:score", {"user_id": "u1"}, START + DAY))
+    history = store.get_feature_history("stats:score", {"user_id": "u1"}, START, clock.now, to="arrow")
+    found.append(history.column("score").to_pylist())
+    made = FeatureDataLoader(store).load_training_data(SPINE, ["stats:score"], label="label", name="set")
+    found.append((made.manifest.row_count, made.manifest.content_hash))
+    found.append(made.to_pandas().X["score"].fillna(-1).tolist())
+    found.append([(each.files_before, each.files_after) for each in store.optimize()])
+    found.append([each.rows for each in store.get_stats()])
+    clock.now += 500 * DAY
+    found.append([each.deleted_rows for each in store.cleanup(retention_days=499)])
+    found.append(store.runs(to="arrow").column("state").to_pylist())
+    return found
+
+
+def test_a_vacuum_removes_what_no_version_needs(fs: FeatureStore, server: S3Server, bucket: str) -> None:
+    store = fs.tenant("acme")
+    for score in (0.0, 100.0):
+        store.write_batch("stats", rows(4, score), batch_id=str(score))
+    store.optimize()
+    before = {key for key in server.keys(bucket) if "stats_v1/values/tenant_id" in key}
+
+    # A file must be older than a second.
+    def are_old() -> bool:
+        return fs.vacuum(older_than="1s", force=True, dry_run=True)[0].files == 2
+
+    wait_for("files that are old enough", are_old, lambda: "")
+    removed = fs.vacuum(older_than="1s", force=True)[0].files
+
+    left = {key for key in server.keys(bucket) if "stats_v1/values/tenant_id" in key}
+    assert (len(before), removed, len(left)) == (3, 2, 1)
+    assert store.get_point_in_time(SPINE, ["stats:score"]).column("score").to_pylist() == [103.0, 101.0, 102.0, None]
+
+
+def test_writers_at_once_lose_no_commit(fs: FeatureStore) -> None:
+    store = fs.tenant("acme")
+
+    def write(number: int) -> None:
+        store.write_batch("stats", rows(1, float(number)), batch_id=str(number))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(12)))
+
+    assert store.get_stats()[0].rows == 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "match"),
+    [
+        ("busy", "PUT", "part-"),
+        ("busy", "PUT", "_delta_log"),
+        ("lost", "PUT", "stats_v1/values/_delta_log"),
+        ("busy", "GET", "_delta_log"),
+        ("cut", "GET", "parquet"),
+        ("slow", "GET", "parquet"),
+    ],
+)
+def test_a_fault_that_passes_is_not_seen(
+    fs: FeatureStore, server: S3Server, kind: str, method: str, match: str
+) -> None:
+    store = fs.tenant("acme")
+    store.write_batch("stats", rows(3), batch_id="1")
+    server.fail(kind, method, match, times=2)
+
+    assert store.write_batch("stats", rows(3, 5.0), batch_id="2").written == 3
+    found = store.get_point_in_time(SPINE, ["stats:score"]).column("score").to_pylist()
+
+    assert found == [5.0, 6.0, 7.0, None]
+    assert store.get_stats()[0].rows == 6
+
+
+def test_a_fault_that_stays_is_said_and_nothing_is_written(fs: FeatureStore, server: S3Server) -> None:
+    store = fs.tenant("acme")
+    server.fail("busy", "PUT", "part-", times=10_000)
+    with pytest.raises(StorageError, match=r"stats_v1/values.*the store refused or did not answer") as error:
+        store.write_batch("stats", rows(3), batch_id="1")
+    server.fail("busy", "PUT", "part-", times=0)
+
+    assert server.environment["AWS_SECRET_ACCESS_KEY"] not in str(error.value)
+    assert store.get_stats()[0].rows == 0
+    assert store.write_batch("stats", rows(3), batch_id="1").written == 3
+
+
+def test_a_store_that_does_not_answer_is_refused_where_it_must(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    settings = Settings(warehouse=f"s3a://{bucket}/warehouse", small_tables="native")
+
+    with pytest.raises(ConfigurationError, match="small_tables is 'native', and only Spark reads"):
+        FeatureStore.open(settings).tenant("acme").get_stats()
+
+
+def test_no_credential_is_in_an_object(fs: FeatureStore, server: S3Server, bucket: str) -> None:
+    fs.tenant("acme").write_batch("stats", rows(3), batch_id="1")
+
+    secret = server.environment["AWS_SECRET_ACCESS_KEY"].encode()
+    assert not [key for key, content in server.keys(bucket).items() if secret in content]
