@@ -42,7 +42,6 @@ NOT_RUN = {
     "featurestore --install-completion": "writes to the reader's own shell; tests/unit/cli/test_cli.py asks for completions",
     "_FEATURESTORE_COMPLETE=": "is for a shell; tests/unit/cli/test_cli.py has one read the script",
     "export SPARK_REMOTE": "needs a Spark Connect server; tests/integration/clusters/test_spark_connect.py runs one",
-    "from feast import": "Feast's own code, quoted; Feast needs versions of its own of what this package uses",
     "from tecton import": "Tecton's own code, quoted; it runs on Tecton's platform alone",
     "from ai.chronon": "Chronon's own code, quoted; it runs on Chronon's platform alone",
     "from datasets import": "Hugging Face datasets and PyTorch are not installed; the same files are read by pyarrow",

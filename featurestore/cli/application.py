@@ -13,6 +13,7 @@ from featurestore.cli.commands import (
     catalog,
     definitions,
     environment,
+    imports,
     jobs,
     maintenance,
     projects,
@@ -40,7 +41,7 @@ catalogue = typer.Typer(no_args_is_help=True)
 # Panels of the help, each for something that a user wants to do.
 _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Start": {"init": projects.init, "doctor": environment.doctor, "log-store": environment.log_store},
-    "Define": {"plan": definitions.plan, "apply": definitions.apply},
+    "Define": {"plan": definitions.plan, "apply": definitions.apply, "import-feast": imports.import_feast},
     "Write": {"ingest": values.ingest, "write": values.write},
     "Compute": {"materialize": jobs.materialize, "backfill": jobs.backfill},
     "Read": {

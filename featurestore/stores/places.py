@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlparse
 from uuid import uuid4
 
 from pyarrow import fs
@@ -25,7 +25,7 @@ _RENAMED = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
 def library_uri(path: str) -> str:
     """A URI as Arrow and delta-rs spell it, from Hadoop's spelling, which encodes no character.
 
-    The libraries find credentials and endpoints in the environment.
+    The libraries find credentials and endpoints in the environment, unless options name them.
     """
     scheme, _, rest = path.partition("://")
     store, slash, inner = rest.partition("/")
@@ -44,10 +44,16 @@ class Folder:
     store: str | None = None
 
     @classmethod
-    def of(cls, root: str) -> Folder:
-        """``root``: a local path, or a URI of ``library_uri``; raises OSError or ArrowInvalid if Arrow refuses it."""
+    def of(cls, root: str, options: Mapping[str, str] | None = None) -> Folder:
+        """``root``: a local path, or a URI of ``library_uri``; raises OSError or ArrowInvalid if Arrow refuses it.
+
+        ``options``: credentials, endpoint and region of a store of S3's kind, by the names that they have in the
+        environment; what is not among them is found there.
+        """
         if "://" not in root:
             return cls(root, None)
+        if options and root.startswith("s3://"):
+            return cls(unquote(root.removeprefix("s3://")), _s3(options))
         if root.startswith("hdfs://"):
             # Arrow's own needs Hadoop's native library, which few machines have.
             from deltalake.fs import DeltaStorageHandler
@@ -132,6 +138,19 @@ def _system(store: str, known: tuple[tuple[str, str], ...]) -> tuple[fs.FileSyst
     """Arrow's file system of a store, and the store's path there; anew in another environment."""
     system, path = fs.FileSystem.from_uri(store)
     return system, path
+
+
+def _s3(options: Mapping[str, str]) -> fs.FileSystem:
+    endpoint = urlparse(options.get("AWS_ENDPOINT_URL", ""))
+    given = {
+        "access_key": options.get("AWS_ACCESS_KEY_ID"),
+        "secret_key": options.get("AWS_SECRET_ACCESS_KEY"),
+        "session_token": options.get("AWS_SESSION_TOKEN"),
+        "region": options.get("AWS_REGION") or options.get("AWS_DEFAULT_REGION"),
+        "endpoint_override": endpoint.netloc or None,
+        "scheme": endpoint.scheme or None,
+    }
+    return fs.S3FileSystem(**{name: value for name, value in given.items() if value})
 
 
 def place_of(root: str, path: str) -> tuple[str, fs.FileSystem | None]:

@@ -34,6 +34,8 @@ from featurestore.stores.storage_faults import storage_errors
 
 # Path, size in bytes and time of the last change of each file.
 FileStates: TypeAlias = frozenset[tuple[str, int, int]]
+# How Spark says that there is no such table or place.
+NOTHING_THERE = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND")
 # Unless the options set a mode, a row that does not fit its header is an error: Spark would read part of it, or nulls.
 _STRICT = {"mode": "FAILFAST", "columnPruning": "false"}
 
@@ -47,8 +49,7 @@ def read_source(named: NamedFiles, name: str, source: Source, tenant_id: str, se
     try:
         rows = _read(named, source, tenant_id, settings)
     except (spark_errors.AnalysisException, NotFoundError) as error:
-        missing = ("PATH_NOT_FOUND", "TABLE_OR_VIEW_NOT_FOUND", "DELTA_TABLE_NOT_FOUND")
-        if isinstance(error, NotFoundError) or error.getCondition() in missing:
+        if isinstance(error, NotFoundError) or error.getCondition() in NOTHING_THERE:
             where = (
                 error if isinstance(error, NotFoundError) else source.table or source_path(source, tenant_id, settings)
             )

@@ -113,25 +113,40 @@ def _pieces(lengths: NDArray[np.int64]) -> list[tuple[int, int]]:
 
 
 def _bytes_of(array: Any) -> NDArray[np.int64]:
-    """The bytes of each text or list; of one that is null any number that it may hold."""
-    lengths: NDArray[np.int64] = np.diff(_offsets(array))
-    if not _is_list(array.type):
+    """The bytes of each value; of one that is null any number that it may hold."""
+    kind = array.type
+    if _has_offsets(kind):
+        return np.diff(_offsets(array))
+    if isinstance(kind, pa.MapType):
+        return _bytes_of(array.cast(pa.list_(pa.struct([kind.key_field, kind.item_field]))))
+    if isinstance(kind, pa.StructType):
+        return sum(map(_bytes_of, array.flatten()), np.zeros(len(array), np.int64))
+    if isinstance(kind, pa.FixedSizeListType):
+        within = array.values.slice(array.offset * kind.list_size, len(array) * kind.list_size)
+        lengths: NDArray[np.int64] = _bytes_of(within).reshape(-1, kind.list_size).sum(axis=1)
         return lengths
+    if not isinstance(kind, pa.ListType | pa.LargeListType):
+        return np.full(len(array), 0 if pa.types.is_null(kind) else kind.bit_width // 8)
     within = array.values
     if is_plain(within.type):
-        return lengths * int(within.type.bit_width) // 8
-    return np.diff(_offsets(within)[_offsets(array)])
+        return np.diff(_offsets(array)) * int(within.type.bit_width) // 8
+    if _has_offsets(within.type):
+        return np.diff(_offsets(within)[_offsets(array)])
+    return np.diff(np.append(0, np.cumsum(_bytes_of(within)))[_offsets(array)])
+
+
+def _has_offsets(kind: pa.DataType) -> bool:
+    """Whether values are bytes, held one after the other."""
+    is_text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(is_text or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _offsets(array: Any) -> NDArray[np.int64]:
-    """Where each text or list of an array begins, and at the end where the last one ends."""
+    """Where each value of bytes, or list, begins, and at the end where the last one ends."""
     if not len(array):
         return np.zeros(1, np.int64)
-    is_large = pa.types.is_large_string(array.type) or pa.types.is_large_list(array.type)
+    kind = array.type
+    is_large = pa.types.is_large_string(kind) or pa.types.is_large_binary(kind) or pa.types.is_large_list(kind)
     whole = np.frombuffer(array.buffers()[1], np.int64 if is_large else np.int32, array.offset + len(array) + 1)
     starts: NDArray[np.int64] = whole[array.offset :].astype(np.int64, copy=False)
     return starts
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))

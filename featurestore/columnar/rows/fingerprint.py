@@ -35,6 +35,13 @@ _Ranges: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int6
 _LISTS = (pa.ListType, pa.LargeListType, pa.FixedSizeListType)
 
 
+def can_be_hashed(kind: pa.DataType) -> bool:
+    """Whether values of a type that holds no others can be hashed."""
+    is_number = pa.types.is_floating(kind) and kind.bit_width in (32, 64)
+    is_whole = kind in (pa.int64(), *_HASHED_AS_INTS) or pa.types.is_timestamp(kind)
+    return is_number or is_whole or kind in _BYTES or pa.types.is_decimal128(kind) or pa.types.is_null(kind)
+
+
 def xxhash64(columns: Sequence[Any], rows: int | None = None) -> NDArray[np.int64]:
     """Spark's ``xxhash64(columns...)``: one long per row. A null does not change the hash.
 

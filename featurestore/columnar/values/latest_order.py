@@ -1,8 +1,9 @@
 """The order in which one of several rows of an entity is the latest: by event time, created time, then content.
 
 It is the order of the as-of join. Content is the tuple of the features: nulls lowest, NaN greatest, zeros equal
-whatever their sign, false before true, texts by their UTF-8 bytes, a list by its xxHash, then by its elements. Rows
-that are equal in all of this stay in the order in which they come.
+whatever their sign, false before true, texts by their UTF-8 bytes, a list by its xxHash, then by its elements. What
+holds more than that, such as a struct, a map, or a list of lists, is compared part by part. Rows that are equal in all
+of this stay in the order in which they come.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from featurestore.columnar.fixed_width import as_numpy
 from featurestore.columnar.ranks import one_array, ranks, tuple_ranks
-from featurestore.columnar.rows.fingerprint import xxhash64
+from featurestore.columnar.rows.fingerprint import can_be_hashed, xxhash64
 
 Nulls: TypeAlias = Literal["skip", "keep"]
 
@@ -55,8 +57,15 @@ def _with_ties_in_order(
 def content_ranks(column: Any) -> NDArray[np.int64]:
     """A number per row, equal for equal values and greater for greater ones; null is lowest."""
     array = one_array(column)
-    if not isinstance(array.type, _LISTS):
+    kind = array.type
+    if isinstance(kind, pa.StructType):
+        return _struct_ranks(array)
+    if isinstance(kind, pa.MapType):
+        return content_ranks(array.cast(pa.list_(pa.struct([kind.key_field, kind.item_field]))))
+    if not isinstance(kind, _LISTS):
         return ranks(array)
+    if not can_be_hashed(kind.value_type):
+        return _ranks_by_elements(array)
     hashed = pa.array(xxhash64([array]), mask=~is_valid(array))
     if not array.flatten().null_count:
         return ranks(hashed)
@@ -64,12 +73,31 @@ def content_ranks(column: Any) -> NDArray[np.int64]:
     return tuple_ranks([hashed, pa.array(_list_ranks(array))])
 
 
+def _struct_ranks(array: Any) -> NDArray[np.int64]:
+    """By the fields, one after the other."""
+    fields = [pa.array(content_ranks(field)) for field in array.flatten()]
+    return tuple_ranks([pa.array(is_valid(array)), *fields])
+
+
+def _ranks_by_elements(array: Any) -> NDArray[np.int64]:
+    """The elements one after the other, null lowest, and then by length."""
+    elements = content_ranks(array.flatten()).tolist()
+    lengths = as_numpy(pc.fill_null(pc.list_value_length(array), 0))
+    ends = np.cumsum(lengths)
+    rows = zip((ends - lengths).tolist(), ends.tolist(), is_valid(array).tolist(), strict=True)
+    return _sorted_ranks([tuple(elements[start:end]) if valid else None for start, end, valid in rows])
+
+
 def _list_ranks(array: Any) -> NDArray[np.int64]:
     """The same for lists by their elements, null lowest, and then by length: Spark's order of arrays."""
-    lists = [None if value is None else [_ordered(element) for element in value] for value in array.to_pylist()]
-    in_order = sorted({tuple(value) for value in lists if value is not None})
+    lists = array.to_pylist()
+    return _sorted_ranks([None if value is None else tuple(map(_ordered, value)) for value in lists])
+
+
+def _sorted_ranks(values: Sequence[tuple[Any, ...] | None]) -> NDArray[np.int64]:
+    in_order = sorted({value for value in values if value is not None})
     numbers = {value: number for number, value in enumerate(in_order)}
-    return np.array([-1 if value is None else numbers[tuple(value)] for value in lists], np.int64)
+    return np.array([-1 if value is None else numbers[value] for value in values], np.int64)
 
 
 def _ordered(element: Any) -> tuple[bool, Any]:

@@ -80,7 +80,8 @@ def partition_text(value: Any) -> str | None:
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def _folder_name(name: str, value: str | None) -> str:
+def folder_name(name: str, value: str | None) -> str:
+    """The folder of the rows with a value, by Hive's rules."""
     escaped = [_NO_VALUE if text is None else _ESCAPED.sub(_escape, text) for text in (name, value)]
     return "=".join(escaped)
 
@@ -166,7 +167,7 @@ class NewFile:
     """A file of one partition that is being written, a row group at a time."""
 
     def __init__(self, root: str, partition: Mapping[str, str | None], schema: pa.Schema) -> None:
-        folder = "".join(f"{_folder_name(name, value)}/" for name, value in partition.items())
+        folder = "".join(f"{folder_name(name, value)}/" for name, value in partition.items())
         self._path = f"{folder}part-00000-{uuid4()}.c000.snappy.parquet"
         self._folder, self._partition = Folder.of(root), partition
         self._sink = self._folder.create(self._path)

