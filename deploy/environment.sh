@@ -83,7 +83,7 @@ install() {
         "$python" -m venv .venv
     fi
     echo 'Installing the pinned dependencies into .venv (a few minutes the first time)'
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,embedded]'
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,dev,embedded,spark]'
     fingerprint >.venv/.installed
 }
 

@@ -8,9 +8,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 from typing import Any, Union
 
-__all__ = ["LateClass", "LateModule"]
+from featurestore.errors import RuntimeSetupError
+
+__all__ = ["INSTALL_SPARK", "LateClass", "LateErrors", "LateModule"]
+
+INSTALL_SPARK = "pip install 'offline-feature-store[spark]'"
+_OF_SPARK = ("delta", "py4j", "pyspark")
 
 
 class LateModule:
@@ -29,7 +35,7 @@ class LateModule:
             raise AttributeError(f"{self!r} does not pass {name} on")
         if name in self._late_classes and not _is_loaded(self._late_module):
             return self._late_classes[name]
-        found = getattr(import_module(self._late_module), name)
+        found = getattr(_imported(self._late_module), name)
         # The next look-up costs what it costs in the module itself.
         self.__dict__[name] = found
         return found
@@ -40,6 +46,22 @@ class LateModule:
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """As the module itself: a function that is sent to another process needs no stand-in there."""
         return import_module, (self._late_module,)
+
+
+class LateErrors(LateModule):
+    """A module of errors: what is not loaded has raised nothing, so until then each of its names is NeverRaisedError.
+
+    An ``except`` therefore loads nothing, and hides no other error where the package is not even installed.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if not _is_own(name) and not _is_loaded(self._late_module):
+            return NeverRaisedError
+        return super().__getattr__(name)
+
+
+class NeverRaisedError(Exception):
+    """Stands for errors of a package that is not loaded."""
 
 
 class LateClass:
@@ -54,7 +76,7 @@ class LateClass:
         self._late_name = name
 
     def _late_class(self) -> Any:
-        return getattr(import_module(self._late_module), self._late_name)
+        return getattr(_imported(self._late_module), self._late_name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._late_class()(*args, **kwargs)
@@ -91,3 +113,16 @@ def _is_own(name: str) -> bool:
 
 def _is_loaded(module: str) -> bool:
     return module.partition(".")[0] in sys.modules
+
+
+def _imported(module: str) -> ModuleType:
+    """The module; raises RuntimeSetupError, which names the extra, for one of Spark where Spark is not installed."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in _OF_SPARK:
+            raise
+        raise RuntimeSetupError(
+            f"this needs Spark, and the package {missing} is not installed; install it with: {INSTALL_SPARK}"
+        ) from error

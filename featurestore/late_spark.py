@@ -1,16 +1,18 @@
 """The names of PySpark, Delta and Py4J that this package uses, imported when one is first used.
 
-Values are read, definitions checked and commands explained without Spark. Errors are names of their modules, as in
-``except spark_errors.AnalysisException``: Python evaluates that only once something was raised.
+Values are written, read and joined, definitions checked and commands explained without Spark, even where it is not
+installed; what needs it raises RuntimeSetupError there. Errors are names of their modules, as in ``except
+spark_errors.AnalysisException``: Python evaluates that only once something was raised.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from featurestore.late import LateClass, LateModule
+from featurestore.late import INSTALL_SPARK, LateClass, LateErrors, LateModule
 
 __all__ = [
+    "INSTALL_SPARK",
     "ArrayType",
     "BooleanType",
     "CapturedException",
@@ -79,8 +81,8 @@ if TYPE_CHECKING:
 else:
     F = LateModule("pyspark.sql.functions")
     T = LateModule("pyspark.sql.types")
-    spark_errors = LateModule("pyspark.errors")
-    py4j_errors = LateModule("py4j.protocol")
+    spark_errors = LateErrors("pyspark.errors")
+    py4j_errors = LateErrors("py4j.protocol")
     delta_exceptions = LateModule("delta.exceptions")
     delta_tables = LateModule("delta.tables")
 

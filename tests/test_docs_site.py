@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from docs.generators import as_of_rules, cli_reference, timelines
+from docs.generators import as_of_rules, cli_reference, install_sizes, timelines
 from featurestore import __all__ as PUBLIC_NAMES
 from featurestore import errors
 
@@ -51,6 +51,13 @@ def test_every_module_that_the_documentation_names_exists() -> None:
 
 def test_the_page_of_commands_is_what_the_commands_say() -> None:
     assert text_of("cli_reference.md") == cli_reference.reference(), "run: python docs/generators/cli_reference.py"
+
+
+def test_the_page_of_sizes_has_every_extra() -> None:
+    """The sizes themselves differ between machines and days."""
+    measured = re.findall(r"^\| `(\w+)` adds \|", text_of("install.md"), re.MULTILINE)
+
+    assert measured == install_sizes.extras(), "run: python docs/generators/install_sizes.py"
 
 
 def test_the_command_line_page_has_the_common_options_once() -> None:

@@ -45,6 +45,9 @@ NOT_RUN = {
     "from tecton import": "Tecton's own code, quoted; it runs on Tecton's platform alone",
     "from ai.chronon": "Chronon's own code, quoted; it runs on Chronon's platform alone",
     "from datasets import": "Hugging Face datasets and PyTorch are not installed; the same files are read by pyarrow",
+    "python3.12 -m venv /opt": "makes an environment; tests/integration/jobs/test_airflow.py makes that of Airflow",
+    "export AIRFLOW_HOME": "needs Airflow; tests/integration/jobs/test_airflow.py does the same",
+    "/opt/": "needs the environments of the page; tests/integration/jobs/test_airflow.py does the same",
     "user ann": "a drawing",
     "newest partition": "a drawing",
 }

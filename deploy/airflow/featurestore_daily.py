@@ -1,37 +1,70 @@
 """Airflow: one DAG per tenant, one run per day of data: materialize, profile, sync embeddings, apply retention.
 
-It needs Airflow 2.10 or newer, or 3, with ``apache-airflow-providers-apache-spark``. Copy this file and
-``daily_commands.py`` to the folder of DAGs. The connection ``spark_default`` names the master and the deploy mode.
+It needs Airflow 3 with the standard provider, which comes with it. Copy this file and ``daily_commands.py``, where
+places, tenants and retries are named, to the folder of DAGs; docs/airflow.md goes through it from an empty environment.
 
-Backfill, one run per day; finished days are skipped:
+Backfill, one run per day, the last day included; windows that are done are skipped. A backfill does not heed the DAG's
+limit of one run at a time, so name it:
 
-    airflow backfill create --dag-id featurestore_daily_acme --from-date 2026-10-01 --to-date 2026-11-01
-    airflow dags backfill -s 2026-10-01 -e 2026-11-01 featurestore_daily_acme  # Airflow 2
+    airflow backfill create --dag-id featurestore_daily_acme --from-date 2026-10-01 --to-date 2026-10-31 \
+        --max-active-runs 1
 
-Tested: import and rendering with Airflow 3.3.2 and version 6.3.4 of the provider. Not tested: Airflow 2, and a run.
+Tested: whole days, a backfill and failing tasks, with Airflow 3.3.2 on one machine. Not tested: Airflow on several
+machines.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from functools import cached_property
+from typing import Any
 
-from airflow import DAG
-from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.timetables.interval import CronDataIntervalTimetable
-from daily_commands import DAILY, TENANTS, Step, arguments
+from airflow.providers.standard.hooks.subprocess import SubprocessHook
+from airflow.sdk import DAG, BaseOperator, CronDataIntervalTimetable
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from daily_commands import (
+    DAILY,
+    FIRST_DAY,
+    HOME,
+    POOL,
+    RETRIED,
+    RETRIES,
+    RETRY_DELAY,
+    RUN_JOB,
+    TENANTS,
+    arguments,
+    exit_code,
+)
 
-HOME = "/opt/featurestore"
 
+class FeaturestoreOperator(BaseOperator):
+    """Runs one command; its exit code decides whether a failed task is retried.
 
-def task(step: Step, tenant: str) -> SparkSubmitOperator:
-    return SparkSubmitOperator(
-        task_id=step.job,
-        name=f"featurestore {step.job} {tenant}",
-        application=f"{HOME}/jobs/{step.job}.py",
-        application_args=arguments(step, tenant, f"{HOME}/conf"),
-        properties_file=f"{HOME}/conf/spark-defaults.conf",
-        conn_id="spark_default",
-    )
+    Not a BashOperator, which tries again whatever the code was.
+    """
+
+    template_fields = ("words",)
+
+    def __init__(self, *, words: list[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.words = words
+
+    @cached_property
+    def process(self) -> SubprocessHook:
+        return SubprocessHook()
+
+    def execute(self, context: Any) -> None:
+        code = exit_code(self.process.run_command([*RUN_JOB, *self.words], cwd=HOME).exit_code)
+        if code in RETRIED:
+            raise AirflowException(f"{self.words[0]} ended with exit code {code}, which may pass: it is retried")
+        if code:
+            raise AirflowFailException(
+                f"{self.words[0]} ended with exit code {code}, which needs a person: the log above and docs/runbook.md "
+                "say what to do; then clear the task"
+            )
+
+    def on_kill(self) -> None:
+        self.process.send_sigterm()
 
 
 def daily(tenant: str) -> DAG:
@@ -40,24 +73,30 @@ def daily(tenant: str) -> DAG:
         description=f"Features of {tenant}: materialize, profile, sync, retention",
         # Not "@daily": since Airflow 3, the start and the end of its data interval are the same moment.
         schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        start_date=FIRST_DAY,
         catchup=True,
         # Days run in order, so that a day sees the corrections of the day before.
         max_active_runs=1,
         default_args={
-            "retries": 2,
-            "retry_delay": timedelta(minutes=5),
-            "retry_exponential_backoff": True,
+            "pool": POOL,
+            "retries": RETRIES,
+            "retry_delay": RETRY_DELAY,
+            # The factor by which the delay grows; True would count as 1.
+            "retry_exponential_backoff": 2.0,
             "execution_timeout": timedelta(hours=6),
+            # In a backfill without that limit, too, no two days compute the same step at once.
+            "max_active_tis_per_dag": 1,
         },
         tags=["featurestore"],
     ) as dag:
         previous = None
         for step in DAILY:
-            operator = task(step, tenant)
+            task = FeaturestoreOperator(
+                task_id=step.command.replace("-", "_"), words=arguments(step, tenant, f"{HOME}/conf")
+            )
             if previous is not None:
-                previous >> operator
-            previous = operator
+                previous >> task
+            previous = task
     return dag
 
 

@@ -59,11 +59,14 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     its ``_doctor`` if it is an object store, else in a temporary folder.
     """
     yield judge_python(sys.version_info[:3])
-    packages = judge_packages({name: _installed(name) for name in REQUIRED_PACKAGES})
+    is_native = why_only_spark(settings, None, environ) is None
+    # A platform's Spark need not be a package of pip; whether its session works is checked below.
+    is_platforms = "DATABRICKS_RUNTIME_VERSION" in environ
+    installed = None if is_platforms else {name: _installed(name) for name in REQUIRED_PACKAGES}
+    packages = judge_packages(installed, is_native)
     yield packages
     warehouse = WarehouseFacts.of(settings.warehouse)
     yield judge_warehouse(warehouse)
-    is_native = why_only_spark(settings, None, environ) is None
     if is_native:
         yield _local_round_trip(warehouse)
         yield _own_tables(settings, environ)

@@ -8,13 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from featurestore.late_spark import INSTALL_SPARK
+
 OLDEST_PYTHON = (3, 11)
 # The newest versions that work together; the jar named in session.py is of this Delta.
 REQUIRED_PACKAGES = {"pyspark": "4.2.", "delta-spark": "4.4."}
 PROBE_ROWS = 3
-_WITHOUT_JAVA = (
-    "definitions, batches that this process holds, values of an entity or a range of time, and saved training sets "
-    "work without it; joins and jobs need it"
+_WITHOUT_SPARK = (
+    "definitions, local batches, reads, joins and training sets of pandas and Arrow examples, vectors and upkeep work "
+    "without it; transformations, profiles, erasures and Spark DataFrames need it"
 )
 
 
@@ -60,12 +62,16 @@ def judge_python(version: tuple[int, ...]) -> Check:
     return Check.judged("Python", version >= OLDEST_PYTHON, text, f"use Python {oldest} or newer")
 
 
-def judge_packages(installed: dict[str, str | None]) -> Check:
-    """Spark and Delta must have the versions that work together."""
+def judge_packages(installed: dict[str, str | None] | None, is_native: bool) -> Check:
+    """Spark and Delta must have the versions that work together; ``installed``: None if a platform brings them.
+
+    ``is_native``: whether anything works without them.
+    """
+    if installed is None:
+        return Check("Spark packages", True, "come with the platform")
     text = ", ".join(f"{name} {version or 'missing'}" for name, version in installed.items())
     ok = all((installed.get(name) or "").startswith(prefix) for name, prefix in REQUIRED_PACKAGES.items())
-    pins = " ".join(f"'{name}=={prefix}*'" for name, prefix in REQUIRED_PACKAGES.items())
-    return Check.judged("Spark packages", ok, text, f"pip install {pins}")
+    return Check.judged("Spark packages", ok, text, _or_without(INSTALL_SPARK, is_native))
 
 
 def judge_warehouse(facts: WarehouseFacts) -> Check:
@@ -164,4 +170,8 @@ def judge_java(version: str | None, fault: str, is_native: bool) -> Check:
     if version is not None:
         return Check("Java", True, version)
     found, _, mend = fault.partition("; ")
-    return Check("Java", False, found, f"{mend}; {_WITHOUT_JAVA}" if is_native else mend)
+    return Check("Java", False, found, _or_without(mend, is_native))
+
+
+def _or_without(mend: str, is_native: bool) -> str:
+    return f"{mend}; {_WITHOUT_SPARK}" if is_native else mend

@@ -75,7 +75,7 @@ def _rendered(folder: str, store_version: str) -> dict[str, str]:
     )
     values = {
         "name": _project_name(folder),
-        "requirement": "offline-feature-store" + ("" if store_version == "unknown" else f">={store_version}"),
+        "requirement": "offline-feature-store[spark]" + ("" if store_version == "unknown" else f">={store_version}"),
         "delta_package": DELTA_PACKAGE,
         "delta_excludes": ",".join(SHIPPED_WITH_SPARK),
         "files": FILES,

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -23,6 +23,9 @@ from featurestore.demo.flights import flight_tables, land_flights
 from featurestore.demo.model import Score, compare_joins
 from featurestore.reports.training_set_numbers import TrainingSetNumbers
 from featurestore.reports.training_set_report import training_set_report
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 TENANT = "nyc"
 TRAINING_SET = "departure_delays"

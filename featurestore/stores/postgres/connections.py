@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import select
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -73,6 +74,9 @@ class Postgres:
         self._server: EmbeddedServer | None = None
         self._lock = threading.RLock()
         self._pools: dict[str, ConnectionPool[Connection[Any]]] = {}
+        # At the end of the process, too, as long as threads can be joined: Python 3.13 ends a pool's threads before
+        # the pool itself, which then waits seconds for each of them.
+        weakref.finalize(self, _close_all, self._pools)
         self._key: SigningKey | None = None
 
     @contextmanager
@@ -155,9 +159,7 @@ class Postgres:
     def close(self) -> None:
         """Close the pooled connections and stop the embedded server unless others use it; both can be used again."""
         with self._lock:
-            for pool in self._pools.values():
-                pool.close(timeout=2)
-            self._pools.clear()
+            _close_all(self._pools)
             self._key = None
             if self._server is not None:
                 self._server.release()
@@ -230,6 +232,12 @@ class Postgres:
         raise PostgresError(
             f"all {_POOLED} connections of this process to PostgreSQL have been busy for {_SECONDS_TO_CONNECT} s"
         )
+
+
+def _close_all(pools: dict[str, ConnectionPool[Connection[Any]]]) -> None:
+    for pool in pools.values():
+        pool.close(timeout=2)
+    pools.clear()
 
 
 def _pool(dsn: str) -> ConnectionPool[Connection[Any]]:

@@ -43,10 +43,24 @@ def test_python_is_new_enough(version: tuple[int, ...], ok: bool) -> None:
     ],
 )
 def test_the_versions_of_spark_and_delta_match(pyspark: str | None, delta: str | None, ok: bool) -> None:
-    check = judge_packages({"pyspark": pyspark, "delta-spark": delta})
+    check = judge_packages({"pyspark": pyspark, "delta-spark": delta}, is_native=False)
 
     assert check.ok is ok
-    assert (check.mend == "pip install 'pyspark==4.2.*' 'delta-spark==4.4.*'") is not ok
+    assert (check.mend == "pip install 'offline-feature-store[spark]'") is not ok
+
+
+def test_a_platform_brings_its_own_spark(tmp_path: Path) -> None:
+    checks = examine(Settings(warehouse=str(tmp_path)), {"DATABRICKS_RUNTIME_VERSION": "18.0"})
+
+    assert next(checks).name == "Python"
+    assert next(checks) == Check("Spark packages", True, "come with the platform")
+
+
+def test_without_spark_doctor_says_what_works() -> None:
+    check = judge_packages({"pyspark": None, "delta-spark": None}, is_native=True)
+
+    assert check.found == "pyspark missing, delta-spark missing"
+    assert check.mend.startswith("pip install 'offline-feature-store[spark]'; definitions, local batches, reads, joins")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +137,7 @@ def test_without_java_nothing_is_started_and_the_rest_is_checked(tmp_path: Path)
         checks[-1].mend,
     )
     assert "install it with" in checks[-1].mend
-    assert "joins and jobs need it" in checks[-1].mend
+    assert "transformations, profiles, erasures and Spark DataFrames need it" in checks[-1].mend
     working = {check.name for check in checks if check.ok}
     assert {"Python", "warehouse", "table without Spark", "own tables"} <= working
     assert not list(tmp_path.iterdir())

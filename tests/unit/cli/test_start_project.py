@@ -60,7 +60,10 @@ def test_every_template_is_a_file_of_the_project() -> None:
 def test_the_project_has_the_name_of_its_folder_and_requires_this_version(project: Path) -> None:
     project_table = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-    assert (project_table["name"], project_table["dependencies"]) == ("web-shop", ["offline-feature-store>=1.2.3"])
+    assert (project_table["name"], project_table["dependencies"]) == (
+        "web-shop",
+        ["offline-feature-store[spark]>=1.2.3"],
+    )
     assert 'owner: "web-shop"' in (project / "conf/features/customers.yml").read_text(encoding="utf-8")
 
 
@@ -68,7 +71,7 @@ def test_an_unknown_version_is_not_required(tmp_path: Path) -> None:
     start_project(tmp_path / "shop", "unknown")
 
     settings = tomllib.loads((tmp_path / "shop" / "pyproject.toml").read_text(encoding="utf-8"))
-    assert settings["project"]["dependencies"] == ["offline-feature-store"]
+    assert settings["project"]["dependencies"] == ["offline-feature-store[spark]"]
 
 
 @pytest.mark.parametrize("profile", ["dev", "prod"])

@@ -34,7 +34,7 @@ BELOW_OPERATIONS = {
 MAY_IMPORT = {
     "errors": set(),
     # What is imported when it is first used.
-    "late": set(),
+    "late": {"errors"},
     "late_spark": {"late"},
     "late_pandas": {"late"},
     # How a result shows itself knows no result.

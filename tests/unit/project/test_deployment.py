@@ -21,7 +21,7 @@ from featurestore import cli
 from featurestore.cli.invocation import Invocation
 from featurestore.config import Settings
 from featurestore.definitions.values.time_window import TimeWindow
-from featurestore.errors import ConfigurationError, ExpectationError, JobFailedError, TransformationError
+from featurestore.errors import ConfigurationError, ExpectationError, JobFailedError, StorageError, TransformationError
 from featurestore.session import DELTA_PACKAGE, session_properties
 
 PROJECT = Path(__file__).parents[3]
@@ -47,15 +47,20 @@ def command_of(job: str) -> list[str]:
     return list(ast.literal_eval(f"[{command[1]}]"))
 
 
-def airflow_commands() -> Iterator[list[str]]:
+def daily_commands_of_airflow() -> Any:
     sys.path.insert(0, str(DEPLOY / "airflow"))
     try:
         import daily_commands
     finally:
         sys.path.pop(0)
+    return daily_commands
+
+
+def airflow_commands() -> Iterator[list[str]]:
+    daily_commands = daily_commands_of_airflow()
     for tenant in daily_commands.TENANTS:
         for step in daily_commands.DAILY:
-            yield [*command_of(step.job), *daily_commands.arguments(step, tenant, "conf")]
+            yield daily_commands.arguments(step, tenant, "conf")
 
 
 def bundle_commands() -> Iterator[list[str]]:
@@ -131,6 +136,21 @@ def test_every_kind_of_deployment_has_commands() -> None:
 
 def test_the_check_detects_an_invalid_command(opened: None) -> None:
     assert cli.run(["cleanup", "--tenant", "acme", "--day", "3"]) == 2
+
+
+def test_airflow_retries_what_the_runbook_says_may_be_run_again() -> None:
+    runbook = (PROJECT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    again = {int(code) for code in re.findall(r"^\| (\d+) \|.*\| yes \|$", runbook, re.MULTILINE)}
+    storage, killed = StorageError.exit_code, 137
+
+    assert len(again) > 3
+    assert again | {storage, killed} == daily_commands_of_airflow().RETRIED
+
+
+def test_a_killed_command_has_the_exit_code_of_a_shell() -> None:
+    codes = [daily_commands_of_airflow().exit_code(returned) for returned in (0, 21, -9)]
+
+    assert codes == [0, 21, 137]
 
 
 def recorder(folder: Path, name: str, body: str = "") -> Path:

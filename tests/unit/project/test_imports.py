@@ -7,6 +7,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import types as T
 
-from featurestore.late import LateClass, LateModule
+from featurestore.late import LateClass, LateErrors, LateModule, NeverRaisedError
 from featurestore.late_pandas import is_missing_in_pandas
 
 HEAVY = ("pyspark", "py4j", "delta", "pandas", "matplotlib", "psycopg", "feast")
@@ -43,11 +44,34 @@ assert not isinstance(1, DataFrame | Column) and not isinstance(1, (pd.Series, C
 LOOKED_AT = """
 import inspect, pickle
 from featurestore import late_pandas, late_spark
-from featurestore.late import LateClass, LateModule
+from featurestore.late import LateClass, LateErrors, LateModule, NeverRaisedError
 stand_ins = [x for of in (late_pandas, late_spark) for x in vars(of).values() if isinstance(x, LateClass | LateModule)]
 assert len(stand_ins) > 20
 for one in stand_ins:
     pickle.dumps(one), repr(one), inspect.unwrap(one), inspect.isclass(one), hasattr(one, "__iter__"), hash(one)
+"""
+
+
+WITHOUT_SPARK = """
+import sys
+from importlib.abc import MetaPathFinder
+class NotInstalled(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in ("delta", "py4j", "pyspark"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, NotInstalled())
+
+from featurestore import FeatureStore, Settings
+from featurestore.errors import RuntimeSetupError
+from featurestore.late_spark import F, py4j_errors, spark_errors
+fs = FeatureStore.open(Settings(warehouse=sys.argv[1]))
+for used in (lambda: fs.spark, lambda: F.col("a")):
+    try:
+        used()
+    except (spark_errors.PySparkException, py4j_errors.Py4JError):
+        print("an error of Spark")
+    except RuntimeSetupError as error:
+        print(error)
 """
 
 
@@ -116,6 +140,25 @@ def test_a_late_class_is_called_and_asked_like_the_class() -> None:
     assert issubclass(T.StringType, LateType)
     assert not issubclass(pd.DataFrame, LateType)
     assert LateFrame.from_dict({"a": [1]}).equals(frame)
+
+
+def test_errors_of_a_package_that_is_not_loaded_are_never_raised() -> None:
+    nowhere: Any = LateErrors("nothing_of_this_name.errors")
+    here: Any = LateErrors("pandas.errors")
+
+    assert nowhere.SomeError is NeverRaisedError
+    assert here.EmptyDataError is pd.errors.EmptyDataError
+
+
+def test_without_pyspark_what_needs_it_names_the_extra(tmp_path: Path) -> None:
+    code = [sys.executable, "-c", WITHOUT_SPARK, str(tmp_path)]
+
+    printed = subprocess.run(code, check=True, capture_output=True, text=True).stdout
+
+    assert printed.splitlines() == 2 * [
+        "this needs Spark, and the package pyspark is not installed; "
+        "install it with: pip install 'offline-feature-store[spark]'"
+    ]
 
 
 def test_other_processes_get_the_real_module_and_class() -> None:

@@ -195,7 +195,7 @@ def test_the_first_run_installs_the_pins_fetches_the_jars_and_then_works(good_ma
 
     assert done.returncode == 0, done.stderr
     [install] = good_machine.calls("pip install")
-    assert "-c constraints.txt -e .[demo,dev,embedded]" in install
+    assert "-c constraints.txt -e .[demo,dev,embedded,spark]" in install
     assert len(good_machine.calls("featurestore doctor")) == 1
     assert good_machine.calls("")[-1].endswith(".venv/bin/python -m pytest -n 2 --dist loadfile -m not slow")
 
