@@ -49,12 +49,12 @@ if TYPE_CHECKING:
     from featurestore.operations.one_entity.values_at import FeatureValue
     from featurestore.operations.reading.batch import BatchFeatures
     from featurestore.operations.repeats.exports import ExportedFolder
+    from featurestore.operations.saved_sets.batches import TrainingBatches
     from featurestore.operations.saved_sets.diff import FeatureDiff, TrainingSetDiff
     from featurestore.operations.saved_sets.load import TrainingFrame, TrainingMatrix
     from featurestore.operations.statistics.drift import DriftResult
     from featurestore.operations.statistics.profile import GroupProfile, ProfiledGroup, ProfileResult
     from featurestore.operations.statistics.stats import GroupStats
-    from featurestore.operations.training_sets.training_set import TrainingSet
     from featurestore.operations.upkeep.optimize import OptimizeResult
     from featurestore.operations.upkeep.retain import RetentionResult
     from featurestore.operations.upkeep.vacuum import VacuumResult
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from featurestore.stores.small_tables.runs import Run
     from featurestore.stores.training_sets.fine_tuning_sets import FineTuningFile
     from featurestore.stores.training_sets.manifests import Manifest
+    from featurestore.training_set import TrainingSet
 
     __version__: str
 
@@ -126,9 +127,10 @@ _HOME = {
     "SyncResult": "featurestore.operations.vectors.sync_result",
     "TimeSplit": "featurestore.definitions.training_set",
     "TimeWindow": "featurestore.definitions.values.time_window",
+    "TrainingBatches": "featurestore.operations.saved_sets.batches",
     "TrainingFrame": "featurestore.operations.saved_sets.load",
     "TrainingMatrix": "featurestore.operations.saved_sets.load",
-    "TrainingSet": "featurestore.operations.training_sets.training_set",
+    "TrainingSet": "featurestore.training_set",
     "TrainingSetDefinition": "featurestore.definitions.training_set",
     "TrainingSetDiff": "featurestore.operations.saved_sets.diff",
     "Transformation": "featurestore.definitions.transformation",
@@ -196,6 +198,7 @@ __all__ = [
     "SyncResult",
     "TimeSplit",
     "TimeWindow",
+    "TrainingBatches",
     "TrainingFrame",
     "TrainingMatrix",
     "TrainingSet",

@@ -36,8 +36,8 @@ from featurestore.operations.training_sets.request import (
     TrainingSetRequest,
     plan_training_set,
 )
-from featurestore.operations.training_sets.training_set import TrainingSet
 from featurestore.stores.training_sets.manifests import Manifest
+from featurestore.training_set import TrainingSet
 
 
 @checked_arguments

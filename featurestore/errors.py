@@ -169,6 +169,12 @@ class TableBusyError(FeatureStoreError):
     exit_code = 27
 
 
+class TrackingError(FeatureStoreError):
+    """MLflow did not answer, or what a run recorded is not what the store has."""
+
+    exit_code = 28
+
+
 def shown(value: object) -> str:
     """The value as a message shows it: on one short line."""
     return " ".join(_short.repr(value).split())

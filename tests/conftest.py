@@ -18,6 +18,8 @@ from xdist.scheduler import LoadFileScheduling
 from featurestore import FeatureStore, Settings
 from featurestore.session import open_session
 
+# MLflow would report what is used of it to its makers.
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["TZ"] = "America/New_York"
 time.tzset()
 

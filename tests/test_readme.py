@@ -16,6 +16,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ FIRST_READ = ["README.md", "docs/five_minutes.md", "docs/writing.md", "docs/trai
 # A command's beginning, or a block's first line -> why it is not run.
 NOT_RUN = {
     "make demo": "installs an environment and runs for minutes; it is run by itself",
+    "MLFLOW_TRACKING_URI=http://127.0.0.1:5000 make demo": "as make demo, and needs a server; tests/integration/demo/test_flights_demo.py has MLflow record it",
     "make test": "would run this test",
     "spark-submit": "starts a cluster's driver; tests/integration/jobs/test_jobs.py runs one",
     "export PYSPARK_PYTHON": "for spark-submit",
@@ -44,13 +46,15 @@ NOT_RUN = {
     "export SPARK_REMOTE": "needs a Spark Connect server; tests/integration/clusters/test_spark_connect.py runs one",
     "from tecton import": "Tecton's own code, quoted; it runs on Tecton's platform alone",
     "from ai.chronon": "Chronon's own code, quoted; it runs on Chronon's platform alone",
-    "from datasets import": "Hugging Face datasets and PyTorch are not installed; the same files are read by pyarrow",
     "python3.12 -m venv /opt": "makes an environment; tests/integration/jobs/test_airflow.py makes that of Airflow",
     "export AIRFLOW_HOME": "needs Airflow; tests/integration/jobs/test_airflow.py does the same",
     "/opt/": "needs the environments of the page; tests/integration/jobs/test_airflow.py does the same",
     "user ann": "a drawing",
     "newest partition": "a drawing",
 }
+# PyTorch's wheels for Linux bring gigabytes of CUDA, so that it is no dependency of the tests.
+if find_spec("torch") is None:
+    NOT_RUN["import torch"] = "PyTorch is not installed"
 # Page -> the commands that start Spark. The others answer without it, and must go on doing so.
 START_SPARK = {"docs/five_minutes.md": ["backfill", "training-set build", "materialize"]}
 _BLOCK = re.compile(r"^```(\w*)[ \t]*(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

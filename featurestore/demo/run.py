@@ -21,6 +21,7 @@ from featurestore.definitions.values.time_window import to_instant
 from featurestore.demo.airports import LIKE, PROFILE, AirportsAlike, airports_alike, alike_picture
 from featurestore.demo.flights import flight_tables, land_flights
 from featurestore.demo.model import Score, compare_joins
+from featurestore.demo.tracking import INSTALL, is_installed, log_demo
 from featurestore.reports.training_set_numbers import TrainingSetNumbers
 from featurestore.reports.training_set_report import training_set_report
 
@@ -77,7 +78,7 @@ class Steps:
 
 @dataclass(frozen=True)
 class DemoResult:
-    """The results of the demo and their paths."""
+    """The results of the demo and their paths; ``run_id``: of the run of MLflow that recorded them, if any."""
 
     training_set: TrainingSet
     numbers: TrainingSetNumbers
@@ -86,6 +87,7 @@ class DemoResult:
     steps: list[Step]
     export: Path
     report: Path
+    run_id: str | None = None
 
 
 def run_demo(
@@ -94,11 +96,13 @@ def run_demo(
     console: Console,
     spark: SparkSession | None = None,
     read_tables: Callable[[], Mapping[str, pd.DataFrame]] = flight_tables,
+    tracking_uri: str | None = None,
 ) -> DemoResult:
     """Land the flights, apply the definitions, materialize the year, build, export, report, train, and sum up.
 
     Safe to run again: it skips landed tables and finished windows, and builds no training set that is up to date.
-    ``read_tables`` gives the tables to land (the whole year by default).
+    ``read_tables`` gives the tables to land (the whole year by default). With ``tracking_uri``, a new run of MLflow
+    there records the training set and the scores.
     """
     steps = Steps(console)
     with steps.step("Open the store"):
@@ -141,7 +145,8 @@ def run_demo(
         )
     with steps.step("Train one model per join"):
         scores = compare_joins(fs, training_set)
-    result = DemoResult(training_set, numbers, scores, alike, steps.done, export, report)
+    run_id = None if tracking_uri is None else _record(steps, tracking_uri, training_set, scores)
+    result = DemoResult(training_set, numbers, scores, alike, steps.done, export, report, run_id)
     _sum_up(console, result)
     return result
 
@@ -155,6 +160,16 @@ def _materialize(steps: Steps, store: OfflineStore, group: str) -> None:
         step.report(f"{result.written:,} rows written")
         for reason, count in result.errors.items():
             step.report(f"{count:,} rejected, kept with the reason: {reason}")
+
+
+def _record(steps: Steps, tracking_uri: str, training_set: TrainingSet, scores: list[Score]) -> str | None:
+    with steps.step("Record the training set in MLflow") as step:
+        if not is_installed():
+            step.report(f"MLFLOW_TRACKING_URI is set, but MLflow is not installed; install it with: {INSTALL}")
+            return None
+        run_id = log_demo(tracking_uri, training_set, scores)
+        step.report(f"run {run_id}")
+        return run_id
 
 
 def _sum_up(console: Console, result: DemoResult) -> None:

@@ -11,7 +11,7 @@ from featurestore.columnar.training_sets.set_profile import DayProfile, SetProfi
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import DERIVED
 from featurestore.operations.saved_sets.saved_rows import saved_rows
-from featurestore.operations.training_sets.training_set import TrainingSet
+from featurestore.operations.saved_sets.saved_set import SavedSet
 from featurestore.stores.training_sets.manifests import Manifest
 
 PARTS = ("train", "validation", "test")
@@ -72,7 +72,7 @@ class TrainingSetNumbers:
     lookups: tuple[str, ...]
 
     @classmethod
-    def of(cls, training_set: TrainingSet) -> TrainingSetNumbers:
+    def of(cls, training_set: SavedSet) -> TrainingSetNumbers:
         """Measure a saved training set, without Spark if this process reaches its files."""
         rows = saved_rows(training_set.context, training_set.manifest, split=None)
         return measure(rows.profile(), training_set.manifest)

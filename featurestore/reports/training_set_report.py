@@ -11,7 +11,7 @@ from typing import Any
 
 from featurestore.definitions.finding import Finding, Severity
 from featurestore.definitions.values.durations import format_duration, spoken
-from featurestore.operations.training_sets.training_set import TrainingSet
+from featurestore.operations.saved_sets.saved_set import SavedSet
 from featurestore.reports import pictures
 from featurestore.reports.drawing import Picture
 from featurestore.reports.page import rendered, write_page
@@ -20,7 +20,7 @@ from featurestore.stores.training_sets.manifests import Manifest
 
 
 def training_set_report(
-    training_set: TrainingSet,
+    training_set: SavedSet,
     path: str | Path,
     numbers: TrainingSetNumbers | None = None,
     more: Sequence[Picture] = (),

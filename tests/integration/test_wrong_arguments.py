@@ -115,9 +115,12 @@ CALLS: dict[str, dict[str, Any]] = {
     "FeatureDataLoader.export_to_csv": {"data": 5, "path": "/nowhere/x"},
     "TrainingSet.part": {"split": None},
     "TrainingSet.metadata": {"split": "none"},
+    "TrainingSet.to_batches": {"split": "none"},
     "TrainingSet.to_pandas": {"split": "none"},
     "TrainingSet.to_numpy": {"split": "none"},
     "TrainingSet.export": {"path": "/proc/x"},
+    "TrainingSet.log_to_mlflow": {},
+    "TrainingSet.from_mlflow": {"run_id": "none"},
 }  # fmt: skip
 
 
@@ -178,6 +181,8 @@ def test_every_wrong_argument_is_an_error_of_this_package(
 ) -> None:
     # Some of the values are lawful paths of what is written.
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "runs").as_uri())
     faults = []
     for method, names in methods(kind):
         call = CALLS[f"{kind.__name__}.{method}"]

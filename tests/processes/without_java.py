@@ -140,6 +140,7 @@ def of_training_sets(loader: FeatureDataLoader) -> None:
     frame = saved.to_pandas()
     assert frame.entity_ids["user_id"].tolist() == ["bob", "ann"]
     assert saved.to_numpy().X.shape == (2, 3)
+    assert [batch.num_rows for batch in saved.to_batches(batch_rows=1)] == [1, 1]
     assert loader.diff("churn", 1, 2).is_same
     assert loader.delete("churn", 1) == (1,)
     assert [saved.version for saved in loader.list("churn")] == [2]

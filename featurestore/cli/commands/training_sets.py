@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from featurestore.cli.rows_bar import RowsBar
     from featurestore.data_loader import FeatureDataLoader
     from featurestore.feature_store import FeatureStore
-    from featurestore.operations.training_sets.training_set import TrainingSet
+    from featurestore.training_set import TrainingSet
 
 SetName = Annotated[str, typer.Argument(metavar="NAME", help="The training set.")]
 SpineFile = Annotated[str, typer.Option("--spine", help="Parquet: new rows with the columns of the saved spine.")]

@@ -26,7 +26,7 @@ from featurestore.late_spark import Column, DataFrame, F, StructType, T
 from featurestore.operations.context import Context
 from featurestore.stores.arrow import is_scalar
 from featurestore.stores.delta.delta_log import LogFile
-from featurestore.stores.training_sets.local_rows import LocalRows
+from featurestore.stores.training_sets.local_rows import LocalRows, RowFiles
 from featurestore.stores.training_sets.manifests import Manifest
 
 # Columns of a file that are counted together.
@@ -237,6 +237,10 @@ class LocalSavedRows(SavedRows):
         for name in self.words:
             yield name, taken(rows.column(name), positions)
         yield self.instants, pa.chunked_array([taken(instants, positions)])
+
+    def row_files(self, names: Sequence[str]) -> RowFiles:
+        """The files of all rows with these columns."""
+        return self._rows.row_files(names)
 
     def _columns(self, file: LogFile, names: Sequence[str]) -> Iterator[tuple[str, pa.ChunkedArray]]:
         """A file's columns, of which a few are in memory at once."""

@@ -22,14 +22,14 @@ from featurestore.late_pandas import pd
 from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.operations.job_run import recorded_run
+from featurestore.operations.saved_sets.saved_set import SavedSet
 from featurestore.operations.statistics.periods import Period, PeriodLike, last_whole, months_before, read_period
 from featurestore.operations.statistics.profile import bring_up_to_date, of_dates
-from featurestore.operations.training_sets.training_set import TrainingSet
 from featurestore.stores.training_sets.manifests import Manifest
 
 DRIFT = "drift"
 TRAINING_SET = "training_set:"
-Compared: TypeAlias = PeriodLike | TrainingSet
+Compared: TypeAlias = PeriodLike | SavedSet
 
 Argument: TypeAlias = Literal["baseline", "current"]
 
@@ -187,7 +187,7 @@ def _compared(
 class _Saved:
     """A training set, and the group's features by their column names in the set."""
 
-    training_set: TrainingSet
+    training_set: SavedSet
     columns: Mapping[str, Feature]
 
     def __str__(self) -> str:
@@ -201,8 +201,8 @@ def _side(scope: Scope, group: FeatureGroup, name: Argument, value: Compared | N
     """The side that an argument means; a period that is a length ends at ``ends_at``."""
     if isinstance(value, str) and value.startswith(TRAINING_SET):
         manifest = scope.training_sets.get(scope.tenant_id, *_reference(name, value))
-        value = TrainingSet(scope.context, manifest)
-    if isinstance(value, TrainingSet):
+        value = SavedSet(scope.context, manifest)
+    if isinstance(value, SavedSet):
         return _saved(scope.tenant_id, group, name, value)
     if value is None and group.partition_by == "month":
         return months_before(ends_at, _MONTHS[name])
@@ -218,7 +218,7 @@ def _reference(argument: str, reference: str) -> tuple[str, int | None]:
     return check_name(name), int(version) if at else None
 
 
-def _saved(tenant_id: str, group: FeatureGroup, name: str, training_set: TrainingSet) -> _Saved:
+def _saved(tenant_id: str, group: FeatureGroup, name: str, training_set: SavedSet) -> _Saved:
     if training_set.manifest.tenant_id != tenant_id:
         raise InvalidArgumentError(f"{name}: the training set is not of tenant {tenant_id!r}; give one of its own")
     columns = _columns_of(training_set.manifest, group)

@@ -279,6 +279,29 @@ def read_file(
     return whole.filter(filters) if filters is not None and is_cast else whole
 
 
+def read_batches(
+    root: str, path: str, partition: Mapping[str, Any], schema: pa.Schema, batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """A file's rows with these columns, in their order, at most ``batch_rows`` at once; about a row group is in memory.
+
+    Columns are as in ``read_file``.
+    """
+    file, system = place_of(root, path)
+    with pq.ParquetFile(file, filesystem=system, coerce_int96_timestamp_unit="us") as opened:
+        stored = opened.schema_arrow.names
+        names = [name for name in schema.names if name in stored and name not in partition]
+        for batch in opened.iter_batches(batch_rows, columns=names):
+            yield pa.record_batch([_column_of(batch, field, partition) for field in schema], schema=schema)
+
+
+def _column_of(rows: pa.RecordBatch, field: pa.Field, partition: Mapping[str, Any]) -> pa.Array:
+    if field.name in partition:
+        return _constant(partition[field.name], rows.num_rows, field.type)
+    if field.name in rows.schema.names:
+        return rows.column(field.name).cast(field.type)
+    return pa.nulls(rows.num_rows, field.type)
+
+
 def _differ(stored: pa.DataType, wanted: pa.DataType) -> bool:
     return bool(stored != wanted) and not pa.types.is_nested(wanted)
 

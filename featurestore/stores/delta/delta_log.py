@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import wraps
@@ -16,7 +16,7 @@ from deltalake.exceptions import DeltaError
 
 from featurestore.columnar.rows.file_layout import RowGroup
 from featurestore.errors import StorageError
-from featurestore.stores.delta.data_files import read_file, row_count, stored_row_groups
+from featurestore.stores.delta.data_files import read_batches, read_file, row_count, stored_row_groups
 from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.delta.native_errors import native_errors
 
@@ -131,6 +131,11 @@ class DeltaLog:
         """Return the rows of one file with these columns."""
         with native_errors(self.path, file.path):
             return read_file(self.path, file.path, file.partition, schema, filters)
+
+    def read_batches(self, file: LogFile, schema: pa.Schema, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """Return the rows of one file with these columns, at most ``batch_rows`` at once."""
+        with native_errors(self.path, file.path):
+            yield from read_batches(self.path, file.path, file.partition, schema, batch_rows)
 
     @checked
     def row_groups(self, file: LogFile, columns: Sequence[str]) -> list[RowGroup]:

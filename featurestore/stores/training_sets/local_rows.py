@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow as pa
 from featurestore.columnar.rows.file_layout import FileLimits
 from featurestore.late_spark import DataFrame, to_arrow_schema
 from featurestore.stores.delta.data_files import write_files
-from featurestore.stores.delta.delta_log import LogFile, Snapshot
+from featurestore.stores.delta.delta_log import DeltaLog, LogFile, Snapshot
 from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.task_files import write_in_tasks
@@ -73,6 +73,9 @@ class LocalRows:
         """Return one file's rows with these columns."""
         return self.table.read_data(file, self._fields(columns))
 
+    def row_files(self, columns: Sequence[str]) -> RowFiles:
+        return RowFiles(self.table.path, tuple(self.files), self._fields(columns))
+
     def read_all(self, columns: Sequence[str]) -> pa.Table:
         """Return all rows with these columns, in no particular order."""
         parts = [self.read(file, columns) for file in self.files]
@@ -80,3 +83,18 @@ class LocalRows:
 
     def _fields(self, columns: Sequence[str]) -> pa.Schema:
         return pa.schema([self.snapshot.schema.field(name) for name in columns])
+
+
+@dataclass(frozen=True)
+class RowFiles:
+    """The files of a set's rows and the columns to read, without delta-rs, which a forked process may not use."""
+
+    root: str
+    files: tuple[LogFile, ...]
+    schema: pa.Schema
+
+    def batches(self, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """Return all rows, at most ``batch_rows`` at once, file by file in the log's order."""
+        log = DeltaLog(self.root)
+        for file in self.files:
+            yield from log.read_batches(file, self.schema, batch_rows)

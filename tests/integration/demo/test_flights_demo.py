@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from featurestore import OfflineStore, Settings
+from featurestore import OfflineStore, Settings, TrainingSet
 from featurestore.demo.airports import FLIGHTS_AT_LEAST, LIKE, PROFILE
 from featurestore.demo.flights import flight_tables
 from featurestore.demo.model import AS_OF, WINDOWS, WITHOUT_FEATURES
@@ -30,15 +31,20 @@ def some_days() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def runs(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[DemoResult, str]]:
-    """Two runs of the demo in one place: what each made, and what it printed."""
+    """Two runs of the demo in one place: what each made, and what it printed. MLflow records the second."""
     place = tmp_path_factory.mktemp("demo")
     settings = Settings(
         warehouse=str(place / "warehouse"), landing=str(place / "landing"), output=str(place / "output")
     )
     done = []
-    for _ in range(2):
+    for tracking_uri in (None, f"sqlite:///{place}/runs.db"):
         printed = StringIO()
-        result = run_demo(settings, DEFINITIONS, Console(file=printed, width=200), spark, some_days)
+        console = Console(file=printed, width=200)
+        with pytest.MonkeyPatch.context() as patched:
+            # MLflow sets the variable, and keeps artefacts in the current folder.
+            patched.setenv("MLFLOW_TRACKING_URI", "")
+            patched.chdir(place)
+            result = run_demo(settings, DEFINITIONS, console, spark, some_days, tracking_uri)
         done.append((result, printed.getvalue()))
     return done
 
@@ -120,6 +126,20 @@ def test_a_second_run_does_no_work_twice_and_gives_the_same(runs: list[tuple[Dem
     assert second.scores == first.scores
     assert second.export == first.export
     assert second.report == first.report
+
+
+def test_a_run_of_mlflow_leads_to_the_set_if_one_is_wanted(runs: list[tuple[DemoResult, str]]) -> None:
+    (first, _), (second, printed) = runs
+    assert first.run_id is None
+    assert second.run_id is not None
+    assert f"run {second.run_id}" in printed
+
+    metrics = mlflow.get_run(second.run_id).data.metrics
+    found = TrainingSet.from_mlflow(second.run_id, store=OfflineStore(second.training_set.context, "nyc"))
+    mlflow.set_tracking_uri(None)
+
+    assert found == second.training_set
+    assert metrics["served_auc"] == next(score.served for score in second.scores if score.join == AS_OF)
 
 
 def test_the_wrong_joins_take_values_from_later() -> None:

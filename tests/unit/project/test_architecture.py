@@ -56,14 +56,14 @@ MAY_IMPORT = {
     "operations": {"hadoop_files", "spark_plans", "arguments", *BELOW_OPERATIONS},
     # What operations made, as documents for people.
     "reports": {"operations", "arguments", *BELOW_OPERATIONS},
-    "facade": {"operations", "session", "arguments", *BELOW_OPERATIONS},
+    "facade": {"operations", "reports", "session", "arguments", *BELOW_OPERATIONS},
     # What Feast asks of an offline store; everything else works without it.
     "feast": {"session", *BELOW_OPERATIONS},
     "cli": {"facade", "feast", "reports", "operations", "session", "spark_start", *BELOW_OPERATIONS},
     "demo": {"facade", "reports", "definitions", "config", "errors"},
     "jobs": {"facade", "cli", "demo", "definitions", "config", "errors", "spark_start"},
 }
-FACADE = {"__init__", "feature_store", "offline_store", "data_loader"}
+FACADE = {"__init__", "feature_store", "offline_store", "data_loader", "training_set"}
 OF_ANOTHER_NAME = {"__main__": "cli"}
 
 NO_SPARK = {"arguments", "columnar", "errors", "config", "definitions", "display", "kinds"}

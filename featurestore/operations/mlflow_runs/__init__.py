@@ -1,0 +1,1 @@
+"""Training sets in runs of MLflow: recorded as inputs, and found again."""
