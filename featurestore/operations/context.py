@@ -16,10 +16,10 @@ from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.names import DERIVED
 from featurestore.definitions.source import Source
 from featurestore.errors import ConfigurationError, InvalidArgumentError
-from featurestore.hadoop_files import HadoopFiles
 from featurestore.late_spark import DataFrame, SparkSession, is_remote
 from featurestore.object_stores import is_object_store
 from featurestore.operations.progress import Progress
+from featurestore.spark_internals.hadoop_files import HadoopFiles
 from featurestore.stores.delta.pruning import Dates, Times
 from featurestore.stores.file_system import Files
 from featurestore.stores.files.local_files import LocalFiles

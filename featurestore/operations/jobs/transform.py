@@ -17,7 +17,7 @@ from featurestore.frames.timestamps import instant
 from featurestore.late_spark import DataFrame, F
 from featurestore.operations.context import Scope
 from featurestore.operations.jobs.transformation_errors import sql_that_runs
-from featurestore.spark_plans import check_analyzed_plan, check_parsed_plan
+from featurestore.spark_internals.spark_plans import check_analyzed_plan, check_parsed_plan
 from featurestore.stores.arrow import to_spark
 from featurestore.stores.sessions import separate_session
 from featurestore.stores.sources import FileStates, check_landed, landed_files, read_source

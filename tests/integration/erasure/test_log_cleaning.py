@@ -14,7 +14,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from featurestore.hadoop_files import HadoopFiles
+from featurestore.spark_internals.hadoop_files import HadoopFiles
 from featurestore.stores.delta.log import DeltaLog
 from featurestore.stores.delta.log_cleaning import LogCleaner
 from featurestore.stores.delta.table import DeltaTable

@@ -26,7 +26,7 @@ from featurestore import (
 from featurestore.definitions.sql.functions import ALLOWED, CALLED_BY_SPARK
 from featurestore.definitions.sql.select_statement import check_select
 from featurestore.errors import TransformationError
-from featurestore.spark_plans import check_analyzed_plan, check_parsed_plan
+from featurestore.spark_internals.spark_plans import check_analyzed_plan, check_parsed_plan
 from featurestore.stores.sessions import separate_session
 from tests.inputs.sql_fragments import BAD, STATEMENTS, hostile
 

@@ -46,14 +46,13 @@ MAY_IMPORT = {
     "spark_start": {"config", "errors", "late_spark"},
     "session": {"config", "errors", "late_spark", "object_stores", "spark_start"},
     "object_stores": set(),
-    "hadoop_files": {"errors", "late_spark"},
-    "spark_plans": {"errors", "late_spark"},
+    "spark_internals": {"errors", "late_spark"},
     "kinds": {"definitions", "errors", *LATE},
     "columnar": {"kinds", "definitions", "errors", "late_pandas"},
     "frames": {"kinds", "columnar", "definitions", "errors", *LATE},
     # A store may build its columns with the pure functions of frames; never the other way.
     "stores": {"kinds", "columnar", "frames", "definitions", "config", "display", "errors", "object_stores", *LATE},
-    "operations": {"hadoop_files", "spark_plans", "arguments", *BELOW_OPERATIONS},
+    "operations": {"spark_internals", "arguments", *BELOW_OPERATIONS},
     # What operations made, as documents for people.
     "reports": {"operations", "arguments", *BELOW_OPERATIONS},
     "facade": {"operations", "reports", "session", "arguments", *BELOW_OPERATIONS},
@@ -71,7 +70,7 @@ PURE = {"kinds", "columnar", "frames"}
 CLOCKS = {"now", "utcnow", "today", "current_date", "current_timestamp", "localtimestamp"}
 SPARK_INTERNALS = {"_jdf", "_jsparkSession", "_jvm", "_jsc", "_sc", "sparkContext", "rdd"}
 # Sessions and files; the plans of users' SQL.
-KNOW_SPARK_INTERNALS = {"session", "hadoop_files", "spark_plans"}
+KNOW_SPARK_INTERNALS = {"session", "spark_internals"}
 SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc"}
 MODULES_A_ROOM = 15
 
