@@ -190,6 +190,6 @@ def _check_size(manifest: Manifest, call: str, rows: int, needed: int, max_bytes
         raise ResultTooLargeError(
             f"training set {manifest.name!r} v{manifest.version}: {call} would take about {size(needed)} for {rows:,} "
             f"rows, more than max_bytes={max_bytes} ({size(max_bytes)}); give a larger max_bytes (None: no limit) "
-            "if there is enough memory, load one part (split=), build it with sample_size=, or export() it and read "
-            "the files in pieces"
+            "if there is enough memory, load one part (split=), build it with sample_size=, or read it in pieces, with "
+            "to_batches() or from the files of export()"
         )
