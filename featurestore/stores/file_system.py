@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
-from typing import Protocol
+from typing import IO, Protocol
 from uuid import uuid4
 
 _PATTERN = re.compile(r"([*?\[\]{}\\])")
@@ -62,6 +63,17 @@ class Files(Protocol):
 
     def replace(self, source: str, target: str) -> None:
         """Rename ``source`` to ``target``, which it replaces, and give it the modification time of ``target``."""
+
+
+def first_bytes(opened: IO[bytes], path: str, number: int) -> bytes:
+    """The first bytes of an opened file, for ``Files.read_start``; ``path`` is what it was opened by."""
+    if not path.endswith(".gz"):
+        return opened.read(number)
+    try:
+        with gzip.open(opened) as unpacked:
+            return unpacked.read(number)
+    except EOFError as error:
+        raise OSError(f"{path}: {error}") from error
 
 
 def replace_text(files: Files, path: str, old: str, new: str) -> None:

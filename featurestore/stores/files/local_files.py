@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import shutil
 from pathlib import Path
 
+from featurestore.stores.file_system import first_bytes
 from featurestore.stores.layout import local_folder
 
 _COPIED_AT_ONCE = 1 << 20
@@ -66,15 +66,8 @@ class LocalFiles:
             return file.read()
 
     def read_start(self, path: str, number: int) -> bytes:
-        file = _at(path)
-        if file.suffix != ".gz":
-            with file.open("rb") as plain:
-                return plain.read(number)
-        try:
-            with gzip.open(file) as unpacked:
-                return unpacked.read(number)
-        except EOFError as error:
-            raise OSError(f"{path}: {error}") from error
+        with _at(path).open("rb") as opened:
+            return first_bytes(opened, path, number)
 
     def copy_with(self, source: str, target: str, offset: int, inserted: bytes) -> None:
         with _at(source).open("rb") as reader, _at(target).open("xb") as writer:

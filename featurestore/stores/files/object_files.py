@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-
 from pyarrow import fs
 
+from featurestore.stores.file_system import first_bytes
 from featurestore.stores.objects import remove
 from featurestore.stores.places import Folder, library_uri
 
@@ -73,13 +72,7 @@ class ObjectFiles:
     def read_start(self, path: str, number: int) -> bytes:
         place = _at(path)
         with place.files.open_input_stream(place.path, compression=None) as opened:
-            if not path.endswith(".gz"):
-                return bytes(opened.read(number))
-            try:
-                with gzip.open(opened) as unpacked:
-                    return unpacked.read(number)
-            except EOFError as error:
-                raise OSError(f"{path}: {error}") from error
+            return first_bytes(opened, path, number)
 
     def copy_with(self, source: str, target: str, offset: int, inserted: bytes) -> None:
         old, new = _at(source), _at(target)
