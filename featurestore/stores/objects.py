@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from featurestore.errors import StorageError
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
 # Bounded, so that a store that does not answer is an error, and not a job that hangs.
-_RETRIES = {"max_retries": 5, "retry_timeout": timedelta(minutes=1)}
-_CLIENT = {"timeout": "30s", "connect_timeout": "10s"}
+_RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(minutes=1)}
+_CLIENT: ClientConfig = {"timeout": "30s", "connect_timeout": "10s"}
 # Where the library finds what it needs to reach a store.
 ENVIRONMENT = ("AWS_", "GOOGLE_", "AZURE_")
 
@@ -71,4 +71,5 @@ def _store(uri: str, known: tuple[tuple[str, str], ...]) -> ObjectStore:
     from obstore.store import from_url
 
     allows_http = dict(known).get("AWS_ALLOW_HTTP", "").lower() in ("true", "1")
-    return from_url(uri, client_options={**_CLIENT, "allow_http": allows_http}, retry_config=_RETRIES)
+    client: ClientConfig = {**_CLIENT, "allow_http": allows_http}
+    return from_url(uri, client_options=client, retry_config=_RETRIES)
