@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -27,6 +28,7 @@ from featurestore.cli.doctor_checks import (
     judge_jars,
     judge_java,
     judge_local_round_trip,
+    judge_object_store,
     judge_own_tables,
     judge_packages,
     judge_python,
@@ -37,13 +39,18 @@ from featurestore.cli.doctor_checks import (
     judge_worker,
 )
 from featurestore.config import Settings
-from featurestore.errors import RuntimeSetupError
+from featurestore.errors import ConfigurationError, RuntimeSetupError, StorageError
+from featurestore.object_stores import is_object_store
 from featurestore.session import adopted_session, check_java, open_session, session_properties, why_only_spark
 from featurestore.spark_start import spark_log
 from featurestore.stores.delta.native_table import NativeTable
+from featurestore.stores.files.object_files import ObjectFiles
 from featurestore.stores.layout import Layout
+from featurestore.stores.object_commits import ConditionalPuts, check_store
+from featurestore.stores.places import library_uri
 from featurestore.stores.small_tables.registry import Registry
 from featurestore.stores.training_sets.store import TrainingSetStore
+from featurestore.stores.value_files.reach import why_unreachable
 from featurestore.stores.writer_lock import WriterLock
 
 if TYPE_CHECKING:
@@ -56,7 +63,7 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     First comes what works without Spark. Then a Spark session is started unless one is active, which fetches Delta's
     jars if they are missing; from then on, sessions start from an archive of Java's classes (``ClassArchive``). With
     and without Spark, a table of three rows is written and read: in the warehouse if it is an existing folder, under
-    its ``_doctor`` if it is an object store, else in a temporary folder.
+    the prefix of an object store, else in a temporary folder.
     """
     yield judge_python(sys.version_info[:3])
     is_native = why_only_spark(settings, None, environ) is None
@@ -66,9 +73,12 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     packages = judge_packages(installed, is_native)
     yield packages
     warehouse = WarehouseFacts.of(settings.warehouse)
-    yield judge_warehouse(warehouse)
+    place = _object_store(warehouse) if is_native and is_object_store(warehouse.root) else judge_warehouse(warehouse)
+    yield place
+    # Spark may reach an object store that this process does not reach.
+    is_native = is_native and (place.ok or warehouse.nearest is not None)
     if is_native:
-        yield _local_round_trip(warehouse)
+        yield _round_trip_without_spark(warehouse)
         yield _own_tables(settings, environ)
     if not packages.ok:
         return
@@ -146,6 +156,18 @@ def _delta_round_trip(spark: SparkSession, warehouse: WarehouseFacts) -> Check:
         return _write_and_read(spark, folder)
 
 
+def _object_store(warehouse: WarehouseFacts) -> Check:
+    obstacle, replaces_objects = why_unreachable(warehouse.root), False
+    if obstacle is None:
+        try:
+            check_store(warehouse.root)
+        except ConfigurationError:
+            replaces_objects = True
+        except StorageError as error:
+            obstacle = str(error)
+    return judge_object_store(warehouse.root, obstacle, replaces_objects)
+
+
 @contextmanager
 def _probe_folder(warehouse: WarehouseFacts) -> Iterator[str]:
     usable = warehouse.is_folder and warehouse.writable and warehouse.exists
@@ -156,16 +178,25 @@ def _probe_folder(warehouse: WarehouseFacts) -> Iterator[str]:
         shutil.rmtree(folder)
 
 
-def _local_round_trip(warehouse: WarehouseFacts) -> Check:
-    with _probe_folder(warehouse) as folder:
+def _round_trip_without_spark(warehouse: WarehouseFacts) -> Check:
+    if warehouse.nearest is None:
+        folder = f"{warehouse.root.rstrip('/')}/.doctor-{uuid4().hex}"
         try:
-            table = NativeTable(f"{folder}/table", WriterLock(Path(folder, "lock"), timeout=0))
-            rows = pa.table({"id": pa.array(range(PROBE_ROWS), pa.int64())})
-            table.create(rows.schema)
-            table.append(rows)
-            return judge_local_round_trip(folder, table.read().num_rows)
-        except Exception as error:  # any error is the finding
-            return judge_local_round_trip(folder, None, _first_line(error))
+            return _written_and_read(folder, NativeTable(library_uri(folder), ConditionalPuts(warehouse.root)))
+        finally:
+            ObjectFiles().delete(folder)
+    with _probe_folder(warehouse) as folder:
+        return _written_and_read(folder, NativeTable(f"{folder}/table", WriterLock(Path(folder, "lock"), timeout=0)))
+
+
+def _written_and_read(place: str, table: NativeTable) -> Check:
+    try:
+        rows = pa.table({"id": pa.array(range(PROBE_ROWS), pa.int64())})
+        table.create(rows.schema)
+        table.append(rows)
+        return judge_local_round_trip(place, table.read().num_rows)
+    except Exception as error:  # any error is the finding
+        return judge_local_round_trip(place, None, _first_line(error))
 
 
 def _write_and_read(spark: SparkSession, place: str) -> Check:

@@ -87,6 +87,23 @@ def judge_warehouse(facts: WarehouseFacts) -> Check:
     return Check(name, True, f"{facts.root} ({'writable' if facts.exists else 'will be created'})")
 
 
+def judge_object_store(root: str, obstacle: str | None, replaces_objects: bool) -> Check:
+    """``obstacle``: why this process does not read and write the warehouse; ``replaces_objects``: also if forbidden."""
+    name = "warehouse"
+    if obstacle is not None:
+        mend = (
+            "set small_tables to 'spark' if Spark alone is to read and write it; the Delta check tries whether it can"
+        )
+        return Check(name, False, obstacle, mend)
+    if replaces_objects:
+        mend = (
+            "use a store that knows conditional puts, or set small_tables to 'spark' and let one driver do all the "
+            "writing"
+        )
+        return Check(name, False, f"{root} replaces an object although the request forbids it (If-None-Match)", mend)
+    return Check(name, True, f"{root} (an object store; reached, and it replaces no object)")
+
+
 def judge_jars(folder: Path, jars: Iterable[str], fetched: bool) -> Check:
     """``fetched``: the session's properties name Delta as a package to fetch; otherwise it came with the session."""
     name, files = "Delta jars", sorted(jars)

@@ -13,8 +13,9 @@ from featurestore.late_spark import SparkSession
 from featurestore.stores.delta.delta_log import DeltaLog
 from featurestore.stores.delta.native_table import NativeTable
 from featurestore.stores.delta.table import DeltaTable
+from featurestore.stores.object_commits import ConditionalPuts
 from featurestore.stores.places import library_uri
-from featurestore.stores.writer_lock import NoLock, WriterLock
+from featurestore.stores.writer_lock import WriterLock
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,16 @@ class Layout:
         if folder is None:
             if not self.is_native:
                 return DeltaTable(self.session, path, is_sole_writer=self.by_spark_alone)
-            there = NativeTable(library_uri(path), NoLock(), begins_with_rows=begins_with_rows)
+            puts = ConditionalPuts(self.warehouse)
+            there = NativeTable(library_uri(path), puts, begins_with_rows=begins_with_rows)
             return DeltaTable(
-                self.session, path, begins_with_rows=begins_with_rows, native=there, log=there, is_sole_writer=False
+                self.session,
+                path,
+                begins_with_rows=begins_with_rows,
+                native=there,
+                log=there,
+                lock=puts,
+                is_sole_writer=False,
             )
         lock = WriterLock(folder / "_store" / "locks" / f"{'__'.join(parts).lstrip('_')}.lock", self.lock_timeout)
         local = str(folder.joinpath(*parts))

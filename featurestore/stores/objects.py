@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -26,38 +27,61 @@ def put_new(store: str, path: str, content: bytes) -> bool:
     Raises StorageError if the store refuses, or does not answer within a minute.
     """
     import obstore
-    from obstore.exceptions import AlreadyExistsError, BaseError
 
-    try:
+    with _faults(f"{store}/{path} was not written", "write"):
         opened = _store(store, environment())
-        try:
-            obstore.put(opened, path, content, mode="create")
-        except AlreadyExistsError:
-            # A put whose answer was lost is tried again, and then finds its own object.
-            return bytes(obstore.get(opened, path).bytes()) == content
-    except (BaseError, FileNotFoundError) as error:
-        cause = str(error).partition("Debug source")[0]
-        raise StorageError(
-            f"{store}/{path} was not written ({' '.join(cause.split())[:300]}): see that this process reaches the "
-            "store and has credentials that may write there, and run it again"
-        ) from error
-    return True
+        # A put whose answer was lost is tried again, and then finds its own object.
+        return _is_created(opened, path, content) or bytes(obstore.get(opened, path).bytes()) == content
+
+
+def refuses_to_replace(store: str, path: str, content: bytes) -> bool:
+    """Whether a store keeps to the condition of ``put_new``; an object is there afterwards. Raises StorageError."""
+    with _faults(f"{store}/{path} was not written", "write"):
+        opened = _store(store, environment())
+        return not (_is_created(opened, path, content) and _is_created(opened, path, content))
+
+
+def keeps_versions(store: str, path: str, content: bytes) -> bool:
+    """Whether a store on S3 gives objects versions, by one that is there afterwards. Raises StorageError."""
+    import obstore
+
+    with _faults(f"{store}/{path} was not written and read", "write and read"):
+        opened = _store(store, environment())
+        _is_created(opened, path, content)
+        return obstore.head(opened, path)["version"] is not None
 
 
 def remove(store: str, paths: Sequence[str]) -> None:
     """Remove objects, if they are there; Arrow would put others in the place of their folders. Raises StorageError."""
     import obstore
+
+    with _faults(f"{store}: objects were not removed", "delete"), suppress(FileNotFoundError):
+        obstore.delete(_store(store, environment()), list(paths))
+
+
+def _is_created(opened: ObjectStore, path: str, content: bytes) -> bool:
+    import obstore
+    from obstore.exceptions import AlreadyExistsError
+
+    try:
+        obstore.put(opened, path, content, mode="create")
+    except AlreadyExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def _faults(done: str, verb: str) -> Iterator[None]:
+    """Raise StorageError in place of the library's own errors; ``done``: what was not done."""
     from obstore.exceptions import BaseError
 
     try:
-        obstore.delete(_store(store, environment()), list(paths))
-    except FileNotFoundError:
-        return
-    except BaseError as error:
+        yield
+    except (BaseError, FileNotFoundError) as error:
         cause = str(error).partition("Debug source")[0]
         raise StorageError(
-            f"{store}: objects were not removed ({' '.join(cause.split())[:300]}): see that this process reaches the "
-            "store and has credentials that may delete there, and run it again"
+            f"{done} ({' '.join(cause.split())[:300]}): see that this process reaches the store and has credentials "
+            f"that may {verb} there, and run it again"
         ) from error
 
 
@@ -71,5 +95,5 @@ def _store(uri: str, known: tuple[tuple[str, str], ...]) -> ObjectStore:
     from obstore.store import from_url
 
     allows_http = dict(known).get("AWS_ALLOW_HTTP", "").lower() in ("true", "1")
-    client: ClientConfig = {**_CLIENT, "allow_http": allows_http}
-    return from_url(uri, client_options=client, retry_config=_RETRIES)
+    options: ClientConfig = {**_CLIENT, "allow_http": allows_http}
+    return from_url(uri, client_options=options, retry_config=_RETRIES)

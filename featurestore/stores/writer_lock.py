@@ -17,7 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,14 +37,6 @@ class Lock(Protocol):
     """What a writer holds during one commit."""
 
     def held(self, engine: Engine) -> AbstractContextManager[None]: ...
-
-
-@dataclass(frozen=True)
-class NoLock:
-    """Of tables on an object store, which creates a commit only if there is none of its version."""
-
-    def held(self, engine: Engine) -> AbstractContextManager[None]:
-        return nullcontext()
 
 
 @dataclass(frozen=True)

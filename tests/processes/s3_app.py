@@ -3,7 +3,8 @@
 Run as ``python -m tests.processes.s3_app``; it prints the port. Moto looks whether an object is there, and then writes
 it, in two steps; one request at a time makes them one, as S3 does. A POST to ``/faults`` sets the faults: a list of
 ``{"kind", "method", "match", "times"}``. ``kind``: ``busy`` answers 503, ``cut`` ends the answer in the middle,
-``slow`` waits for a second, ``lost`` does what is asked and answers 500, as if the answer had been lost.
+``slow`` waits for a second, ``lost`` does what is asked and answers 500, as if the answer had been lost, ``careless``
+puts whatever the condition says.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class WithFaults:
             return [_BUSY]
         if kind == "slow":
             time.sleep(1)
+        if kind == "careless":
+            environ.pop("HTTP_IF_NONE_MATCH", None)
         if kind not in ("cut", "lost"):
             return self.application(environ, start)
         answered: list[Any] = []

@@ -49,6 +49,19 @@ class S3Server:
         """Make a bucket without objects."""
         self.client().create_bucket(Bucket=name)
 
+    def keep_versions(self, bucket: str) -> None:
+        """Let a bucket keep each object that is replaced or removed."""
+        self.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    def remove_older_versions(self, bucket: str) -> None:
+        """Remove what a lifecycle rule for noncurrent versions removes."""
+        client = self.client()
+        for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket):
+            old = [each for each in page.get("Versions", ()) if not each["IsLatest"]]
+            doomed = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in old]
+            if doomed:
+                client.delete_objects(Bucket=bucket, Delete={"Objects": doomed, "Quiet": True})
+
     def client(self) -> Any:
         import boto3
 

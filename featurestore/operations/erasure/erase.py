@@ -14,6 +14,7 @@ from featurestore.definitions.entity import Entity
 from featurestore.display.description import Display, Mark, Table, count, counted, size
 from featurestore.display.displayed import Displayed, Listing
 from featurestore.errors import ErasureError, FeatureStoreError, InvalidArgumentError, NotFoundError, nearest
+from featurestore.object_stores import is_object_store
 from featurestore.operations.context import Context, Scope
 from featurestore.operations.entities import EntityKey, entity_rows
 from featurestore.operations.erasure.erasing import ErasedTable, Erasing
@@ -25,6 +26,7 @@ from featurestore.operations.erasure.training_sets import erase_training_sets
 from featurestore.operations.erasure.vectors import erase_vectors
 from featurestore.operations.job_run import recorded_run
 from featurestore.stores.arrow import to_spark
+from featurestore.stores.object_commits import why_not_erased
 from featurestore.stores.small_tables.erasures import Erasure, ErasureLog
 from featurestore.stores.small_tables.suppression import SuppressionSecret
 
@@ -181,8 +183,15 @@ def _erase(context: Context, entity: Entity, keys: pa.Table, erasure: Erasure, l
         tables=(*groups, *vectors.tables, *sets, *runs),
         exports=tuple(erasing.removed_folders()),
         left=(*exports_not_removed, *groups_not_searched(context), *sets_not_searched),
-        out_of_reach=(*groups_outside(erasing), *vectors.out_of_reach, *_NEVER_SEARCHED),
+        out_of_reach=(*groups_outside(erasing), *vectors.out_of_reach, *_kept_versions(context), *_NEVER_SEARCHED),
     )
+
+
+def _kept_versions(context: Context) -> list[str]:
+    """What is known of older versions of objects; where only Spark reaches the warehouse, nothing is."""
+    warehouse = context.settings.warehouse
+    kept = why_not_erased(warehouse) if context.is_native and is_object_store(warehouse) else None
+    return [] if kept is None else [kept]
 
 
 def _entity(context: Context, name: str) -> Entity:

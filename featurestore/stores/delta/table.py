@@ -32,10 +32,10 @@ from featurestore.stores.delta.log import LogCommit, Transaction
 from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.delta.native_errors import UnsupportedTableError
 from featurestore.stores.delta.native_table import NativeTable
-from featurestore.stores.s3_commits import check_commits
+from featurestore.stores.object_commits import check_commits
 from featurestore.stores.sessions import session_with
 from featurestore.stores.storage_faults import storage_errors
-from featurestore.stores.writer_lock import WriterLock
+from featurestore.stores.writer_lock import Lock
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -159,8 +159,8 @@ class DeltaTable:
     log: DeltaLog | None = field(default=None, compare=False, repr=False)
     # Whether no other process writes the table, so that Spark's commits need not be safe from others'.
     is_sole_writer: bool = field(default=True, compare=False, repr=False)
-    # Held by each write of a table on a local disk.
-    lock: WriterLock | None = field(default=None, compare=False, repr=False)
+    # Held by each write; None if Spark's commits need none.
+    lock: Lock | None = field(default=None, compare=False, repr=False)
 
     @property
     def spark(self) -> SparkSession:
@@ -173,7 +173,7 @@ class DeltaTable:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Hold the lock of a table on a local disk while Spark writes it."""
+        """Hold the table's lock while Spark writes it."""
         if self.lock is None:
             yield
         else:

@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 
 from featurestore import FeatureStore, Settings
 from featurestore.errors import StorageError
-from featurestore.stores.s3_commits import check_commits
+from featurestore.stores.object_commits import check_commits
 from tests.byte_search import holds
 from tests.processes.s3_server import S3Server, s3_server
 from tests.processes.spark_submit import PROJECT, spark_environment

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,7 +13,10 @@ import pyarrow as pa
 import pytest
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
+from featurestore.cli.doctor import examine
+from featurestore.cli.doctor_checks import Check
 from featurestore.errors import ConfigurationError, StorageError
+from featurestore.stores.object_commits import why_not_erased
 from tests.conftest import Clock
 from tests.processes.s3_server import S3Server, s3_server
 from tests.processes.waiting import wait_for
@@ -33,9 +37,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture(autouse=True)
-def _found(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def _found(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
+    yield
+    server.fail("busy", "PUT", "", times=0)
 
 
 @pytest.fixture
@@ -177,6 +183,59 @@ def test_a_fault_that_stays_is_said_and_nothing_is_written(fs: FeatureStore, ser
     assert server.environment["AWS_SECRET_ACCESS_KEY"] not in str(error.value)
     assert store.get_stats()[0].rows == 0
     assert store.write_batch("stats", rows(3), batch_id="1").written == 3
+
+
+def test_a_store_that_replaces_objects_is_not_written(server: S3Server, bucket: str) -> None:
+    server.fail("careless", "PUT", "", times=10_000)
+    settings = Settings(warehouse=f"s3a://{bucket}/warehouse")
+    fs = FeatureStore.open(settings)
+
+    for write in (
+        lambda: fs.apply([STATS]),
+        # A session of Spark is asked the same before it writes.
+        lambda: fs._context.layout.runs.writing().__enter__(),
+    ):
+        with pytest.raises(ConfigurationError, match=rf"s3a://{bucket}/warehouse: the store replaces .* nothing was w"):
+            write()
+
+    assert {key.partition("@")[0] for key in server.keys(bucket)} == {"warehouse/_store/put_once.txt"}
+    server.fail("careless", "PUT", "", times=0)
+    assert fs.apply([STATS]).has_changes
+
+
+def test_doctor_says_whether_the_store_is_reached(
+    server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(warehouse=f"s3a://{bucket}/warehouse")
+
+    def checked() -> dict[str, Check]:
+        """The checks that need no Spark."""
+        return {check.name: check for check in takewhile(lambda check: check.name != "Java", examine(settings, {}))}
+
+    found = checked()
+    assert found["warehouse"].found == f"s3a://{bucket}/warehouse (an object store; reached, and it replaces no object)"
+    assert f"written and read in s3a://{bucket}/warehouse/.doctor-" in found["table without Spark"].found
+    assert found["own tables"].ok
+    assert {key.partition("@")[0] for key in server.keys(bucket)} == {"warehouse/_store/put_once.txt"}
+
+    server.fail("careless", "PUT", "other", times=10)
+    settings = Settings(warehouse=f"s3a://{bucket}/other")
+    found = checked()
+    assert "replaces an object although the request forbids it" in found["warehouse"].found
+    assert "table without Spark" not in found
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    found = checked()
+    assert found["warehouse"].found.startswith(f"only Spark reads s3a://{bucket}/other (")
+    assert "own tables" not in found
+
+
+def test_a_bucket_that_keeps_versions_is_known(server: S3Server, bucket: str) -> None:
+    assert why_not_erased(f"s3a://{bucket}/warehouse") is None
+
+    server.keep_versions(bucket)
+
+    assert "keeps older versions of objects" in str(why_not_erased(f"s3a://{bucket}/a warehouse"))
 
 
 def test_a_store_that_does_not_answer_is_refused_where_it_must(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from featurestore.cli.doctor_checks import (
     WarehouseFacts,
     judge_jars,
     judge_local_round_trip,
+    judge_object_store,
     judge_packages,
     judge_python,
     judge_round_trip,
@@ -78,6 +79,29 @@ def test_the_warehouse_is_or_can_be_made(facts: WarehouseFacts, ok: bool, messag
 
     assert (check.ok, check.found) == (ok, message)
     assert bool(check.mend) is not ok
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "replaces", "found", "mend"),
+    [
+        (None, False, "s3a://w (an object store; reached, and it replaces no object)", ""),
+        ("only Spark reads s3a://w", False, "only Spark reads s3a://w", "set small_tables to 'spark' if Spark alone"),
+        (
+            None,
+            True,
+            "s3a://w replaces an object although the request forbids it",
+            "use a store that knows conditional",
+        ),
+    ],
+)
+def test_an_object_store_is_reached_and_replaces_nothing(
+    obstacle: str | None, replaces: bool, found: str, mend: str
+) -> None:
+    check = judge_object_store("s3a://w", obstacle, replaces)
+
+    assert check.found.startswith(found)
+    assert check.mend.startswith(mend)
+    assert check.ok is not bool(mend)
 
 
 def test_the_facts_of_a_missing_warehouse_are_those_of_its_nearest_folder(tmp_path: Path) -> None:
