@@ -30,7 +30,7 @@ from featurestore.feast.retrieval_job import FeatureStoreRetrievalJob
 from featurestore.feast.saved_datasets import SavedDatasets
 from featurestore.feast.sources import Session, source_table
 from featurestore.feast.time_range import entities_in_range
-from featurestore.feast.views import ViewLookup
+from featurestore.feast.views import ViewLookup, check_distinct_outputs
 from featurestore.feast.writes import append, write_logs
 from featurestore.late_spark import SparkSession
 from featurestore.session import open_session
@@ -74,8 +74,9 @@ class FeatureStoreOfflineStore(OfflineStore):
         ``entity_df``: a pandas or Spark DataFrame, an Arrow table, a query of Spark's, or None for a range of time.
         """
         on_demand = _get_requested_on_demand_feature_views(feature_refs, project, registry)
-        asked, _ = _get_requested_feature_views_to_features_dict(feature_refs, feature_views, on_demand)
+        asked, derived = _get_requested_feature_views_to_features_dict(feature_refs, feature_views, on_demand)
         lookups = [ViewLookup.of(view, features, full_feature_names) for view, features in asked.items()]
+        check_distinct_outputs(lookups, full_feature_names)
         settings, session = _config(config), _session(config)
         repo_path = str(config.repo_path)
         tables = [source_table(lookup.source, repo_path, session) for lookup in lookups]
@@ -88,7 +89,14 @@ class FeatureStoreOfflineStore(OfflineStore):
             entities = EntityRows.of(entity_df, lambda query: session().sql(query).toArrow())
         entities.check_columns(
             keys=[name for lookup in lookups for name in lookup.keys.values()],
-            outputs=[name for lookup in lookups for name in lookup.outputs.values()],
+            outputs=[
+                *(name for lookup in lookups for name in lookup.outputs.values()),
+                *(
+                    f"{view.projection.name_to_use()}__{name}" if full_feature_names else name
+                    for view, features in derived.items()
+                    for name in features
+                ),
+            ],
         )
 
         def joined() -> pa.Table:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import pyarrow as pa
 from feast.infra.offline_stores.offline_utils import DEFAULT_ENTITY_DF_EVENT_TIMESTAMP_COL
 
+from featurestore.errors import SchemaError
 from featurestore.feast.entity_rows import EntityRows
+from featurestore.feast.join import key_type
 from featurestore.feast.source_table import SourceTable, time_columns
 from featurestore.feast.views import Renamed, SourceColumns, ViewLookup
-from featurestore.stores.outside.casts import INSTANT
+from featurestore.stores.outside.casts import INSTANT, wider_type
 from featurestore.stores.outside.rows import WantedColumn
 
 _EVENT = DEFAULT_ENTITY_DF_EVENT_TIMESTAMP_COL
@@ -23,13 +25,15 @@ def entities_in_range(
     """The distinct entities that have a row within ``[start, end]`` in one of the views, at the end of the range.
 
     ``each_row``: at the time of each of these rows instead. Of a key that a view does not have, its rows hold null.
+    Raises SchemaError if no type holds one key of two views.
     """
-    parts = [_distinct(lookup, table, start, end, each_row=each_row) for lookup, table in views]
+    kinds = _key_kinds(views)
+    parts = [_distinct(lookup, table, kinds, start, end, each_row=each_row) for lookup, table in views]
     keyed = [part for part in parts if part.column_names]
     if not keyed:
         # All views are without an entity.
         return EntityRows(pa.table({_EVENT: pa.array([end], INSTANT)}), _EVENT)
-    whole = pa.concat_tables(keyed, promote_options="permissive")
+    whole = pa.concat_tables(keyed, promote_options="default")
     distinct = whole.group_by(whole.column_names).aggregate([])
     if not each_row:
         distinct = distinct.append_column(_EVENT, pa.repeat(pa.scalar(end, INSTANT), distinct.num_rows))
@@ -37,10 +41,39 @@ def entities_in_range(
     return EntityRows(distinct.select(in_order).sort_by([(name, "ascending") for name in in_order]), _EVENT)
 
 
-def _distinct(lookup: ViewLookup, table: SourceTable, start: datetime, end: datetime, *, each_row: bool) -> pa.Table:
+def _key_kinds(views: Sequence[tuple[ViewLookup, SourceTable]]) -> dict[str, pa.DataType]:
+    """By column of the entity rows the type that holds the keys of all views."""
+    kinds: dict[str, pa.DataType] = {}
+    first: dict[str, str] = {}
+    for lookup, table in views:
+        schema = table.schema
+        own = Renamed(lookup.source, schema.names)
+        for key, column in lookup.keys.items():
+            kind = key_type(lookup, schema.field(own.source(key)))
+            both = wider_type(kinds.get(column, kind), kind)
+            if both is None:
+                raise SchemaError(
+                    f"entity column {column!r} is {kinds[column]} in {first[column]}, and {kind} in {lookup.name}, so "
+                    "that their entities cannot be listed together; ask for each view alone, or cast the key in a "
+                    "source"
+                )
+            kinds[column] = both
+            first.setdefault(column, lookup.name)
+    return kinds
+
+
+def _distinct(
+    lookup: ViewLookup,
+    table: SourceTable,
+    kinds: Mapping[str, pa.DataType],
+    start: datetime,
+    end: datetime,
+    *,
+    each_row: bool,
+) -> pa.Table:
     names = table.schema.names
     own, times = Renamed(lookup.source, names), SourceColumns.of(lookup.source, names)
-    keys = {column: WantedColumn(own.source(key)) for key, column in lookup.keys.items()}
+    keys = {column: WantedColumn(own.source(key), kinds[column]) for key, column in lookup.keys.items()}
     columns = keys | time_columns(times.event, None)
     rows = table.read(columns, required=[*keys, _EVENT], ranges={_EVENT: (start, end)})
     wanted = [*keys, *([_EVENT] if each_row else [])]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from feast import FeatureView
 from feast.data_source import DataSource
+from feast.errors import FeatureNameCollisionError
 from feast.feature_view import DUMMY_ENTITY_ID
 
 from featurestore.errors import SchemaError, nearest
@@ -83,4 +85,16 @@ class ViewLookup:
             keys=keys,
             outputs={feature: f"{prefix}{feature}" for feature in features},
             ttl=ttl,
+        )
+
+
+def check_distinct_outputs(lookups: Sequence[ViewLookup], full_feature_names: bool) -> None:
+    """Raise FeatureNameCollisionError if two features have one column.
+
+    Feast itself checks the features that are named, but not the inputs of on-demand views.
+    """
+    outputs = Counter(output for lookup in lookups for output in lookup.outputs.values())
+    if shared := [output for output, count in outputs.items() if count > 1]:
+        raise FeatureNameCollisionError(
+            shared if full_feature_names else [f":{output}" for output in shared], full_feature_names
         )

@@ -17,7 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 from feast import Entity, FeatureView, Field, FileSource, RequestSource
 from feast.data_format import DeltaFormat, ParquetFormat
-from feast.errors import EntityTimestampInferenceException, FeastEntityDFMissingColumnsError
+from feast.errors import (
+    EntityTimestampInferenceException,
+    FeastEntityDFMissingColumnsError,
+    FeatureNameCollisionError,
+)
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Array, Float64, Int64, String
 
@@ -180,6 +184,25 @@ def test_views_are_joined_beside_each_other_and_derived_ones_computed(rides: fea
     assert (job.metadata.min_event_timestamp, job.metadata.max_event_timestamp) == (START + HOUR, START + HOUR)
 
 
+def test_the_inputs_of_a_derived_feature_keep_their_names(rides: feast.FeatureStore) -> None:
+    """No feature and no column of the entity rows is taken for one of the same name."""
+    other = FileSource(
+        name="other", path="drivers.parquet", timestamp_field="at", field_mapping={"id": "driver_id", "rating": "trips"}
+    )
+    schema = [Field(name="driver_id", dtype=Int64), Field(name="trips", dtype=Float64)]
+    rides.apply([FeatureView(name="other", entities=[DRIVER], schema=schema, source=other)])
+    asked: Any = {"entity_df": entities(bonus=[1, 2]), "features": ["other:trips", "pay:paid"]}
+
+    with pytest.raises(FeatureNameCollisionError, match="features named trips found"):
+        rides.get_historical_features(**asked)
+    with pytest.raises(SpineError, match="columns of the names of features that are asked for: paid; rename"):
+        rides.get_historical_features(entities(bonus=[1, 2], paid=[0, 0]), ["pay:paid"])
+    found = rides.get_historical_features(**asked, full_feature_names=True).to_df()
+
+    assert found["other__trips"].tolist() == [1.0, 3.0]
+    assert found["pay__paid"].tolist() == [11, 32]
+
+
 def test_one_view_is_joined_twice_by_other_columns(rides: feast.FeatureStore) -> None:
     view = rides.get_feature_view("drivers")
     first = view.with_name("first").with_join_key_map({"driver_id": "before"})
@@ -322,6 +345,28 @@ def test_a_range_of_time_takes_the_place_of_entity_rows(rides: feast.FeatureStor
         (START + HOUR, 30),
         (START + 2 * HOUR, 20),
     ]
+
+
+def test_entities_of_several_views_in_a_range_have_keys_of_one_type(rides: feast.FeatureStore, tmp_path: Path) -> None:
+    for name, keys in (("narrow", pa.array([2, 3], pa.int32())), ("texts", pa.array(["2", "3"]))):
+        rows = pa.table({"driver_id": keys, "at": pa.array([START, START], INSTANT), "calls": [5, 7]})
+        pq.write_table(rows, tmp_path / f"{name}.parquet")
+        source = FileSource(name=name, path=f"{name}.parquet", timestamp_field="at")
+        entity = Entity(name=name, join_keys=["driver_id"], value_type=feast.ValueType.UNKNOWN)
+        view = FeatureView(name=name, entities=[entity], schema=[Field(name="calls", dtype=Int64)], source=source)
+        rides.apply([entity, view])
+    asked: dict[str, Any] = {"start_date": START, "end_date": START + 2 * HOUR}
+
+    found = rides.get_historical_features(features=["drivers:trips", "narrow:calls"], **asked).to_arrow()
+
+    assert found.drop_columns(["event_timestamp"]).to_pylist() == [
+        {"driver_id": 1, "trips": 20, "calls": None},
+        {"driver_id": 2, "trips": 30, "calls": 5},
+        {"driver_id": 3, "trips": None, "calls": 7},
+    ]
+    message = "entity column 'driver_id' is int64 in feature view 'drivers', and string in feature view 'texts'"
+    with pytest.raises(SchemaError, match=message):
+        rides.get_historical_features(features=["drivers:trips", "texts:calls"], **asked)
 
 
 @pytest.mark.parametrize(
