@@ -10,7 +10,7 @@ from typing import Any
 
 import feast
 import yaml
-from feast import FeatureView, Field, FileSource
+from feast import FeatureView, Field, FileSource, PushSource
 from feast.data_format import DeltaFormat
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
@@ -109,6 +109,10 @@ class _Import:
                     "set endpoint and credentials in the environment (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, ...), where "
                     "this store finds them"
                 )
+            if isinstance(view.stream_source, PushSource):
+                notes[f"feature view {view.name}, push source {view.stream_source.name}"] = (
+                    "nothing is pushed here; append the rows to the batch source, which is read where it is"
+                )
             notes |= {f"feature view {view.name}, feature {name}": why for name, why in left_out.items()}
         if not groups:
             found = "; ".join(f"{name}: {why}" for name, why in notes.items()) or "it has no feature views"
@@ -128,6 +132,11 @@ class _Import:
                 feature = _feature(field)
             except (NoCounterpartError, DefinitionError) as error:
                 left_out[field.name] = str(error)
+                continue
+            if feature.name in renamed:
+                left_out[field.name] = (
+                    f"its name here, {feature.name!r}, is that of {renamed[feature.name]!r}; rename one"
+                )
                 continue
             features.append(feature)
             renamed[feature.name] = field.name

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feast import BigQuerySource, Entity, FeatureService, FeatureView, Field, FileSource
+from feast import BigQuerySource, Entity, FeatureService, FeatureView, Field, FileSource, PushSource
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Array, Bytes, Float32, Float64, Int64, String
 
@@ -54,6 +54,7 @@ def project(tmp_path: Path) -> feast.FeatureStore:
         Field(name="driver_id", dtype=Int64),
         Field(name="conv_rate", dtype=Float32, description="share of orders"),
         Field(name="Words", dtype=Array(String)),
+        Field(name="words", dtype=Array(String)),
         Field(name="raw", dtype=Bytes),
     ]
     view = FeatureView(
@@ -61,7 +62,7 @@ def project(tmp_path: Path) -> feast.FeatureStore:
         entities=[driver],
         ttl=timedelta(hours=4),
         schema=schema,
-        source=source,
+        source=PushSource(name="pushed", batch_source=source),
         owner="ops",
         tags={"team": "rides"},
     )
@@ -111,11 +112,15 @@ def test_what_has_no_counterpart_is_said(project: feast.FeatureStore, tmp_path: 
 
     assert set(notes) == {
         "feature view Driver-stats, feature raw",
+        "feature view Driver-stats, feature words",
+        "feature view Driver-stats, push source pushed",
         "feature view far",
         "feature view town",
         "on-demand view doubled",
         "feature service ranking",
     }
+    assert "'words', is that of 'Words'; rename one" in notes["feature view Driver-stats, feature words"]
+    assert "append the rows to the batch source" in notes["feature view Driver-stats, push source pushed"]
     assert "which no feature type holds" in notes["feature view Driver-stats, feature raw"]
     assert "is a BigQuerySource" in notes["feature view far"]
     assert "it has no entity" in notes["feature view town"]
