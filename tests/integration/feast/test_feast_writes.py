@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from feast import Entity, FeatureView, Field, FileSource
 from feast.data_format import DeltaFormat, ParquetFormat
+from feast.dqm.errors import ValidationFailed
+from feast.dqm.profilers.profiler import Profile, Profiler, ValidationReport
 from feast.errors import FeastJoinKeysDuringMaterialization, SavedDatasetLocationAlreadyExists
 from feast.infra.offline_stores.file_source import FileLoggingDestination, SavedDatasetFileStorage
 from feast.types import Float64, Int64
@@ -213,6 +215,31 @@ def test_a_saved_dataset_holds_the_rows_of_the_last_job(
     second = store.create_saved_dataset(from_=job(store, [1]), name="second", storage=storage, allow_overwrite=True)
 
     assert second.to_df()["rating"].tolist() == [0.5]
+
+
+def test_a_job_is_validated_against_a_saved_dataset(store: feast.FeatureStore, tmp_path: Path) -> None:
+    class NoGreater(Profiler, Profile, ValidationReport):
+        """No rating is above the greatest of the reference."""
+
+        def analyze_dataset(self, dataset: pd.DataFrame) -> Profile:
+            self.greatest = dataset["rating"].max()
+            return self
+
+        def validate(self, dataset: pd.DataFrame) -> ValidationReport:
+            self.is_above = bool((dataset["rating"] > self.greatest).any())
+            return self
+
+        @property
+        def is_success(self) -> bool:
+            return not self.is_above
+
+    storage = SavedDatasetFileStorage(path=str(tmp_path / "set.parquet"), file_format=ParquetFormat())
+    saved = store.create_saved_dataset(from_=job(store, [2]), name="reference", storage=storage)
+    reference = saved.as_reference(name="no greater", profiler=NoGreater())
+
+    assert job(store, [2]).to_df(validation_reference=reference)["rating"].tolist() == [0.25]
+    with pytest.raises(ValidationFailed):
+        job(store, [1, 2]).to_arrow(validation_reference=reference)
 
 
 def test_the_newest_values_are_materialized(store: feast.FeatureStore) -> None:
