@@ -14,7 +14,7 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.saved_dataset import SavedDatasetStorage
 from pyarrow import fs
 
-from featurestore.errors import InvalidArgumentError
+from featurestore.errors import InvalidArgumentError, SchemaError
 from featurestore.feast.file_sources import Place, s3_options
 from featurestore.feast.parquet_files import kind_at, replace_all, writing
 from featurestore.feast.sources import Session
@@ -24,6 +24,10 @@ from featurestore.stores.storage_faults import storage_errors
 
 # How Spark says that something is there.
 _EXISTS = ("PATH_ALREADY_EXISTS", "TABLE_OR_VIEW_ALREADY_EXISTS", "DELTA_PATH_EXISTS")
+
+
+def _has_no_delta_type(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_duration(kind) or pa.types.is_time(kind))
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class SavedDatasets:
             with writing(place.path):
                 replace_all(place.folder, rows)
             return
+        if refused := [f"{each.name} ({each.type})" for each in rows.schema if _has_no_delta_type(each.type)]:
+            raise SchemaError(
+                f"{place.path} was not written: Delta has no type for {', '.join(refused)}; leave these columns out of "
+                "the entity rows, or save as ParquetFormat"
+            )
         with native_errors(place.path):
             deltalake.write_deltalake(
                 place.root,

@@ -25,11 +25,14 @@ from featurestore.stores.storage_faults import storage_errors
 def append(source: DataSource, rows: pa.Table, repo_path: str, session: Session) -> None:
     """Append rows, which have the source's columns in its order, to a source.
 
+    Columns are named as in the source, or as Feast names them by the source's ``field_mapping``.
     Raises ValueError for other columns, as Feast's own stores do; SchemaError for values that the source's types do not
     hold; InvalidArgumentError for a source that has no place for rows; StorageError.
     """
     table = source_table(source, repo_path, session)
     schema = table.schema
+    own = {feast: stored for stored, feast in source.field_mapping.items() if stored in schema.names}
+    rows = rows.rename_columns([own.get(name, name) for name in rows.column_names])
     if rows.column_names != schema.names:
         raise ValueError(
             f"{table.name}: the rows have the columns {rows.column_names}, and the source has {schema.names}; give "

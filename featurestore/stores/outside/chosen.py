@@ -50,7 +50,7 @@ class Wish:
     def problems(self) -> list[str]:
         """What is wrong with each column, in words."""
         found = [self._problem(name, column) for name, column in self.columns.items()]
-        return [problem for problem in (*found, self._tenant_problem()) if problem is not None]
+        return list(dict.fromkeys(problem for problem in (*found, self._tenant_problem()) if problem is not None))
 
     def checked(self, required: Sequence[str], keys: Sequence[str]) -> WantedRows:
         """What is wanted of each file; raises SchemaError with all problems."""

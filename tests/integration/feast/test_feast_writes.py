@@ -119,6 +119,16 @@ def test_rows_are_written_in_the_types_of_the_source(source: FileSource, tmp_pat
     assert rows_of(source, tmp_path)[-1] == {"driver_id": 3, "rating": 1.0, "at": START, "created": None}
 
 
+def test_rows_have_the_names_of_the_source_or_of_feast(source: FileSource, tmp_path: Path) -> None:
+    """Feast renames the columns before it passes them on."""
+    source.field_mapping = {"driver_id": "driver", "at": "event_timestamp"}
+
+    for names in (STORED.column_names, ["driver", "event_timestamp", "rating", "created"]):
+        append(source, STORED.slice(0, 1).rename_columns(names), str(tmp_path), no_spark)
+
+    assert [row["driver_id"] for row in rows_of(source, tmp_path)] == [1, 1, 1, 2]
+
+
 def test_values_that_the_types_do_not_hold_are_refused(source: FileSource, tmp_path: Path) -> None:
     wrong = STORED.set_column(2, "rating", pa.array(["a", "b"]))
 
@@ -215,6 +225,16 @@ def test_a_saved_dataset_holds_the_rows_of_the_last_job(
     second = store.create_saved_dataset(from_=job(store, [1]), name="second", storage=storage, allow_overwrite=True)
 
     assert second.to_df()["rating"].tolist() == [0.5]
+
+
+def test_what_delta_has_no_type_for_is_said(store: feast.FeatureStore, tmp_path: Path) -> None:
+    entity_df = pd.DataFrame({"driver_id": [1], "event_timestamp": [START], "waited": [timedelta(seconds=1)]})
+    storage = SavedDatasetFileStorage(path=str(tmp_path / "delta"), file_format=DeltaFormat())
+
+    with pytest.raises(SchemaError, match=r"Delta has no type for waited \(duration"):
+        store.get_historical_features(entity_df, ["stats:rating"]).persist(storage)
+
+    assert not (tmp_path / "delta").exists()
 
 
 def test_a_job_is_validated_against_a_saved_dataset(store: feast.FeatureStore, tmp_path: Path) -> None:
