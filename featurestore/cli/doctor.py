@@ -25,6 +25,7 @@ from featurestore.cli.doctor_checks import (
     REQUIRED_PACKAGES,
     Check,
     WarehouseFacts,
+    is_without_spark,
     judge_jars,
     judge_java,
     judge_local_round_trip,
@@ -60,10 +61,11 @@ if TYPE_CHECKING:
 def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[Check]:
     """Yield each check as soon as it is made; stop after a failure that makes the rest pointless.
 
-    First comes what works without Spark. Then a Spark session is started unless one is active, which fetches Delta's
-    jars if they are missing; from then on, sessions start from an archive of Java's classes (``ClassArchive``). With
-    and without Spark, a table of three rows is written and read: in the warehouse if it is an existing folder, under
-    the prefix of an object store, else in a temporary folder.
+    First comes what works without Spark; that is all if the extra ``spark`` was left out. Then a Spark session is
+    started unless one is active, which fetches Delta's jars if they are missing; from then on, sessions start from an
+    archive of Java's classes (``ClassArchive``). With and without Spark, a table of three rows is written and read: in
+    the warehouse if it is an existing folder, under the prefix of an object store, else in a temporary
+    folder.
     """
     yield judge_python(sys.version_info[:3])
     is_native = why_only_spark(settings, None, environ) is None
@@ -80,7 +82,7 @@ def examine(settings: Settings, environ: MutableMapping[str, str]) -> Iterator[C
     if is_native:
         yield _round_trip_without_spark(warehouse)
         yield _own_tables(settings, environ)
-    if not packages.ok:
+    if not packages.ok or is_without_spark(installed):
         return
     java = _java(environ, is_native)
     yield java

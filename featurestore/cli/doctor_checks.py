@@ -14,6 +14,7 @@ OLDEST_PYTHON = (3, 11)
 # The newest versions that work together; the jar named in session.py is of this Delta.
 REQUIRED_PACKAGES = {"pyspark": "4.2.", "delta-spark": "4.4."}
 PROBE_ROWS = 3
+SPARK_SESSION = "Spark session"
 _WITHOUT_SPARK = (
     "definitions, local batches, reads, joins and training sets of pandas and Arrow examples, vectors and upkeep work "
     "without it; transformations, profiles, erasures and Spark DataFrames need it"
@@ -65,13 +66,20 @@ def judge_python(version: tuple[int, ...]) -> Check:
 def judge_packages(installed: dict[str, str | None] | None, is_native: bool) -> Check:
     """Spark and Delta must have the versions that work together; ``installed``: None if a platform brings them.
 
-    ``is_native``: whether anything works without them.
+    ``is_native``: whether anything works without them; then neither need be there.
     """
     if installed is None:
         return Check("Spark packages", True, "come with the platform")
+    if is_native and is_without_spark(installed):
+        return Check("Spark packages", True, f"not installed; {_or_without(INSTALL_SPARK, is_native)}")
     text = ", ".join(f"{name} {version or 'missing'}" for name, version in installed.items())
     ok = all((installed.get(name) or "").startswith(prefix) for name, prefix in REQUIRED_PACKAGES.items())
     return Check.judged("Spark packages", ok, text, _or_without(INSTALL_SPARK, is_native))
+
+
+def is_without_spark(installed: dict[str, str | None] | None) -> bool:
+    """Whether the extra was left out: neither package is there, and no platform brings them."""
+    return installed is not None and not any(installed.values())
 
 
 def judge_warehouse(facts: WarehouseFacts) -> Check:
@@ -120,14 +128,14 @@ def judge_session(spark_version: str | None, fault: str, jars_there: bool, log: 
     """``log``: the file with Spark's own messages, if this package started the session."""
     if spark_version is not None:
         messages = "" if log is None else f"; its messages are in {log}"
-        return Check("Spark session", True, f"Spark {spark_version}{messages}")
+        return Check(SPARK_SESSION, True, f"Spark {spark_version}{messages}")
     mend = "read Spark's messages; a wrong property in the settings under 'spark' is the usual cause"
     if not jars_there:
         mend = (
             "Delta's jars are missing and Spark could not fetch them: check the connection to Maven Central, or name a "
             "mirror with spark.jars.ivySettings"
         )
-    return Check("Spark session", False, fault, mend)
+    return Check(SPARK_SESSION, False, fault, mend)
 
 
 def judge_time_zone(zone: str) -> Check:

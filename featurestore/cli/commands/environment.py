@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
-from featurestore.cli.doctor_checks import Check
+from featurestore.cli.doctor_checks import SPARK_SESSION, Check
 from featurestore.cli.invocation import Invocation
 from featurestore.config import Settings
 from featurestore.errors import ConfigurationError, RuntimeSetupError
@@ -27,10 +28,17 @@ def doctor(invocation: Invocation) -> None:
         checks.append(check)
         _print(invocation, check)
     ok = all(check.ok for check in checks)
-    summary = "Everything works." if ok else "Something is wrong; the lines above say how to fix it."
-    invocation.answer({"ok": ok, "checks": [asdict(check) for check in checks]}, Text(summary))
+    invocation.answer({"ok": ok, "checks": [asdict(check) for check in checks]}, Text(_summary(checks)))
     if not ok:
         raise typer.Exit(RuntimeSetupError.exit_code)
+
+
+def _summary(checks: Sequence[Check]) -> str:
+    if not all(check.ok for check in checks):
+        return "Something is wrong; the lines above say how to fix it."
+    if not any(check.name == SPARK_SESSION for check in checks):
+        return "Everything works that needs no Spark."
+    return "Everything works."
 
 
 def log_store(invocation: Invocation) -> None:

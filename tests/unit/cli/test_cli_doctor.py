@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from featurestore.cli import doctor, run
 from featurestore.cli.doctor import examine
 from featurestore.cli.doctor_checks import (
     Check,
@@ -24,6 +25,7 @@ from featurestore.cli.doctor_checks import (
     judge_worker,
 )
 from featurestore.config import Settings
+from tests.settings_folder import write_settings_folder
 
 
 @pytest.mark.parametrize(("version", "ok"), [((3, 10, 13), False), ((3, 11, 0), True), ((3, 13, 2), True)])
@@ -57,10 +59,28 @@ def test_a_platform_brings_its_own_spark(tmp_path: Path) -> None:
     assert next(checks) == Check("Spark packages", True, "come with the platform")
 
 
-def test_without_spark_doctor_says_what_works() -> None:
-    check = judge_packages({"pyspark": None, "delta-spark": None}, is_native=True)
+def test_where_the_extra_was_left_out_doctor_says_what_works_and_starts_no_spark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "_installed", {"pyspark": None, "delta-spark": None}.get)
+    conf = write_settings_folder(tmp_path / "conf", warehouse=str(tmp_path))
 
-    assert check.found == "pyspark missing, delta-spark missing"
+    exit_code = run(["doctor", "--conf", str(conf)])
+
+    [*checks, summary] = capsys.readouterr().out.splitlines()
+    assert exit_code == 0
+    assert [line.partition(":")[0] for line in checks] == [
+        f"ok    {name}"
+        for name in ("settings", "Python", "Spark packages", "warehouse", "table without Spark", "own tables")
+    ]
+    assert "not installed; pip install 'offline-feature-store[spark]'; definitions, local batches, reads" in checks[2]
+    assert summary == "Everything works that needs no Spark."
+
+
+def test_one_package_of_two_is_a_fault_where_neither_is_needed() -> None:
+    check = judge_packages({"pyspark": "4.2.0", "delta-spark": None}, is_native=True)
+
+    assert (check.ok, check.found) == (False, "pyspark 4.2.0, delta-spark missing")
     assert check.mend.startswith("pip install 'offline-feature-store[spark]'; definitions, local batches, reads, joins")
 
 
