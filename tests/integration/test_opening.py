@@ -34,7 +34,12 @@ def test_a_folder_of_this_machine_is_read_and_written_without_spark(spark: Spark
 @pytest.mark.parametrize(
     ("settings", "environ", "obstacle"),
     [
-        ({"warehouse": "s3a://bucket/store"}, {}, "the warehouse 's3a://bucket/store' is not a folder of this machine"),
+        (
+            {"warehouse": "hdfs://cluster/store"},
+            {},
+            "the warehouse 'hdfs://cluster/store' is not a folder of this machine, and no object store",
+        ),
+        ({"warehouse": "s3a://bucket/store"}, {}, r"only Spark reads s3a://bucket/store \(.+\); .+, Object stores"),
         ({"catalog": "main.features"}, {}, "a catalog, 'main.features', holds the tables"),
         ({}, {"DATABRICKS_RUNTIME_VERSION": "17.0"}, "the platform keeps storage to itself"),
         ({}, {"SPARK_REMOTE": "sc://localhost"}, "a Spark Connect server reads and writes the tables"),
