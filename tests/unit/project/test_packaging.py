@@ -66,6 +66,18 @@ def test_the_page_has_every_extra() -> None:
     assert extras == set(ASKED["optional-dependencies"])
 
 
+def test_pages_and_deployment_files_name_this_version() -> None:
+    deployment = [path for path in (PROJECT / "deploy").rglob("*") if path.is_file()]
+    pages = [PROJECT / "README.md", *(PROJECT / "docs").glob("*.md"), *deployment]
+    named = {
+        (page.name, version)
+        for page in pages
+        for version in re.findall(r"(?:offline_feature_store-|/featurestore:)(\d[\d.]*\d)", page.read_text("utf-8"))
+    }
+
+    assert {version for _, version in named} == {ASKED["version"]}, named
+
+
 def test_an_extra_of_this_package_is_one_that_there_is() -> None:
     own = [requirement for requirement in requirements() if requirement.name == ASKED["name"]]
 
