@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -19,6 +19,8 @@ from featurestore.columnar.rows.file_layout import DICTIONARY_BYTES, LIMITS, Fil
 from featurestore.columnar.rows.file_statistics import FileStatistics
 from featurestore.stores.places import Folder, place_of
 
+# Elsewhere than on this disk, a request takes longer than so many bytes.
+_READ_AT_ONCE = 1 << 20
 # The folder of rows without a partition's value, and what Hive escapes in the names of other folders.
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{}\[\]^]")
@@ -255,17 +257,19 @@ def read_file(
 
     A column that was widened after the file was written is cast. Row groups that cannot pass ``filters`` are skipped.
     """
-    file, system = place_of(root, path)
     # Old files of Spark hold instants as INT96, which have no time zone there, and years that nanoseconds cannot hold.
-    with pq.ParquetFile(file, filesystem=system, coerce_int96_timestamp_unit="us") as opened:
+    with (
+        _source(root, path) as file,
+        pq.ParquetFile(file, coerce_int96_timestamp_unit="us") as opened,
+    ):
         stored = opened.schema_arrow
         names = [name for name in schema.names if name in stored.names and name not in partition]
         is_cast = any(_differ(stored.field(name).type, schema.field(name).type) for name in names)
         rows = opened.read(names) if filters is None or is_cast else None
         count = opened.metadata.num_rows
-    if rows is None:
-        rows = pq.read_table(file, columns=names, filesystem=system, filters=filters, partitioning=None)
-        count = rows.num_rows
+        if rows is None:
+            rows = pq.read_table(file, columns=names, filters=filters, partitioning=None)
+            count = rows.num_rows
     columns = []
     for field in schema:
         if field.name in partition:
@@ -277,6 +281,17 @@ def read_file(
     whole = pa.table(columns, schema=schema)
     # The condition is on values of the table's types, so a file of other types was read whole.
     return whole.filter(filters) if filters is not None and is_cast else whole
+
+
+@contextmanager
+def _source(root: str, path: str) -> Iterator[str | pa.NativeFile]:
+    """A file to read: its path on this disk; elsewhere it is opened, and read at once if it is small."""
+    place, system = place_of(root, path)
+    if system is None:
+        yield place
+        return
+    with system.open_input_file(place) as opened:
+        yield pa.BufferReader(opened.read()) if opened.size() <= _READ_AT_ONCE else opened
 
 
 def read_batches(

@@ -160,11 +160,14 @@ class NativeTable(DeltaLog):
     def history(self, limit: int | None = None) -> list[LogCommit]:
         """Return the commits that the log still has, newest first, with the times of their files, as Spark has them."""
         commits = [dict(commit) for commit in self.open().history(limit)]
-        names = [f"_delta_log/{commit['version']:020}.json" for commit in commits]
-        written = [found.mtime_ns for found in self.folder.found(names)]
+        names, log = [f"{commit['version']:020}.json" for commit in commits], "_delta_log"
+        # A request tells of one file, or lists up to a thousand.
+        is_listed = not self.is_local and len(names) > 1
+        files = self.folder.listed(log) if is_listed else self.folder.found([f"{log}/{name}" for name in names])
+        written = {file.base_name: file.mtime_ns for file in files if file.is_file}
         return [
-            LogCommit.of(commit if at is None else commit | {"timestamp": at // 1_000_000})
-            for commit, at in zip(commits, written, strict=True)
+            LogCommit.of(commit | {"timestamp": written[name] // 1_000_000} if name in written else commit)
+            for commit, name in zip(commits, names, strict=True)
         ]
 
     def _make_folder(self) -> None:
