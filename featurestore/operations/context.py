@@ -158,13 +158,16 @@ class Context:
     def files(self) -> Files:
         return HadoopFiles(self.spark)
 
+    def reaches(self, path: str) -> bool:
+        """Whether this process reads and writes files at a path without Spark: on a disk, or on an object store."""
+        is_there = is_object_store(path) and is_object_store(self.settings.warehouse)
+        return self.is_native and (is_there or local_folder(path) is not None)
+
     def files_at(self, path: str) -> Files:
-        """The files of the system that a path is on; a disk or an object store is reached without Spark."""
-        if self.is_native and local_folder(path) is not None:
-            return LocalFiles()
-        if self.is_native and is_object_store(path) and is_object_store(self.settings.warehouse):
-            return ObjectFiles()
-        return self.files
+        """The files of the system that a path is on."""
+        if not self.reaches(path):
+            return self.files
+        return ObjectFiles() if local_folder(path) is None else LocalFiles()
 
     @property
     def named_files(self) -> NamedFiles:

@@ -27,7 +27,6 @@ from featurestore.stores.arrow import to_spark
 from featurestore.stores.files.arrow_files import write_arrow
 from featurestore.stores.files.exports import ExportedRows, Staging, full_path, write_lines, write_parquet
 from featurestore.stores.files.local_exports import ArrowFiles, ExportFiles, ParquetFiles, TextFiles, write_tables
-from featurestore.stores.layout import local_folder
 from featurestore.stores.training_sets.manifests import Manifest
 
 ExportFormat = Literal["parquet", "csv", "jsonl", "arrow"]
@@ -57,7 +56,7 @@ class RowsToExport(Protocol):
 def rows_of_set(scope: Scope, manifest: Manifest, path: str) -> RowsToExport:
     """A training set's rows, which this process writes if it reads them, and reaches the folder."""
     context = scope.context
-    local = context.training_sets.read_locally(manifest) if _is_here(scope, path) else None
+    local = context.training_sets.read_locally(manifest) if context.reaches(full_path(path)) else None
     if local is None or words_of(local.schema) is None:
         return SparkRows(context.training_sets.read(manifest))
 
@@ -70,13 +69,9 @@ def rows_of_set(scope: Scope, manifest: Manifest, path: str) -> RowsToExport:
 def rows_of_table(scope: Scope, table: pa.Table, path: str) -> RowsToExport:
     """The rows of an Arrow table; raises SpineError for values that Spark could not hold unchanged."""
     rows = exact_table(table, "data")
-    if not _is_here(scope, path) or words_of(rows.schema) is None:
+    if not scope.context.reaches(full_path(path)) or words_of(rows.schema) is None:
         return SparkRows(to_spark(scope.spark, rows))
     return LocalRowsToExport(scope, rows.schema, lambda: iter([rows]), lambda: to_spark(scope.spark, rows))
-
-
-def _is_here(scope: Scope, path: str) -> bool:
-    return scope.context.is_native and local_folder(full_path(path)) is not None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from featurestore.late_spark import DataFrame, F, Observation, SparkSession, py4
 from featurestore.stores.file_system import Files
 from featurestore.stores.files.leftovers import RUNNER, remove_left_behind
 from featurestore.stores.layout import local_folder
+from featurestore.stores.places import Folder, library_uri
 from featurestore.stores.runner import this_runner
 
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*)")
@@ -55,6 +56,12 @@ class Staging:
     @property
     def whole(self) -> str:
         return f"{self.root}/whole"
+
+    @property
+    def folder(self) -> Folder:
+        """``whole``, as this process writes and reads it without Spark."""
+        here = local_folder(self.whole)
+        return Folder.of(library_uri(self.whole) if here is None else str(here))
 
     def take(self, path: str, name: str) -> None:
         """Move a file from ``written`` to ``whole``, under another name."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import IO, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -40,13 +39,13 @@ class ExportFiles(Protocol):
     suffix: str
     limits: FileLimits
 
-    def begin(self, file: Path, schema: pa.Schema) -> ExportFile: ...
+    def begin(self, sink: pa.NativeFile, schema: pa.Schema) -> ExportFile: ...
 
     def encode(self, rows: pa.Table) -> pa.Buffer | None:
         """What can be made of rows by any thread; raises UndecidedError for a value that only Spark can write."""
 
-    def check(self, staging: Staging, file: Path, rows: int, encoded: int) -> None:
-        """Raise InvariantError unless a closed file holds so many rows, or bytes that ``encode`` gave."""
+    def check(self, staging: Staging, name: str, rows: int, encoded: int) -> None:
+        """Raise InvariantError unless a whole file has so many rows, or bytes that ``encode`` gave."""
 
 
 def write_tables(
@@ -62,7 +61,7 @@ def write_tables(
     ``on_rows`` is told how many rows are written so far. Raises UndecidedError for a value that only Spark can write,
     and InvariantError if the files do not hold what was written.
     """
-    content, names, number = Fingerprint(), sorted(schema.names), 0
+    content, names, number, folder = Fingerprint(), sorted(schema.names), 0, staging.folder
 
     def prepared(rows: pa.Table) -> tuple[pa.Table, Fingerprint, pa.Buffer | None]:
         hashed = Fingerprint()
@@ -71,17 +70,20 @@ def write_tables(
 
     with ThreadPoolExecutor(threads) as pool:
         for table in _with_rows(tables, schema):
-            place = staging.local_place(f"part-{number:05d}{files.suffix}")
-            opened, before, encoded_bytes = files.begin(place, schema), content.rows, 0
-            try:
-                for rows, hashed, encoded in _in_order(pool, prepared, row_groups(table, files.limits), 2 * threads):
-                    opened.write(rows, encoded)
-                    content.merge(hashed)
-                    encoded_bytes += 0 if encoded is None else encoded.size
-                    on_rows(content.rows)
-            finally:
-                opened.close()
-            files.check(staging, place, content.rows - before, encoded_bytes)
+            name, before, encoded_bytes = f"part-{number:05d}{files.suffix}", content.rows, 0
+            with folder.create(name) as sink:
+                opened = files.begin(sink, schema)
+                try:
+                    for rows, hashed, encoded in _in_order(
+                        pool, prepared, row_groups(table, files.limits), 2 * threads
+                    ):
+                        opened.write(rows, encoded)
+                        content.merge(hashed)
+                        encoded_bytes += 0 if encoded is None else encoded.size
+                        on_rows(content.rows)
+                finally:
+                    opened.close()
+            files.check(staging, name, content.rows - before, encoded_bytes)
             number += 1
     return ExportedRows(content.rows, content.text)
 
@@ -116,9 +118,9 @@ class ParquetFiles:
     suffix = ".parquet"
     limits = _PARQUET_LIMITS
 
-    def begin(self, file: Path, schema: pa.Schema) -> ExportFile:
+    def begin(self, sink: pa.NativeFile, schema: pa.Schema) -> ExportFile:
         writer = pq.ParquetWriter(
-            file,
+            sink,
             schema,
             compression="snappy",
             coerce_timestamps="us",
@@ -130,8 +132,10 @@ class ParquetFiles:
     def encode(self, rows: pa.Table) -> None:
         return None
 
-    def check(self, staging: Staging, file: Path, rows: int, encoded: int) -> None:
-        staging.check_total("rows", pq.read_metadata(file).num_rows, rows)
+    def check(self, staging: Staging, name: str, rows: int, encoded: int) -> None:
+        folder = staging.folder
+        footer = pq.read_metadata(folder.file(name), filesystem=folder.system)
+        staging.check_total("rows", footer.num_rows, rows)
 
 
 class ArrowFiles:
@@ -140,14 +144,17 @@ class ArrowFiles:
     suffix = ".arrow"
     limits = _LIMITS
 
-    def begin(self, file: Path, schema: pa.Schema) -> ExportFile:
-        return _TableFile(pa.ipc.new_file(str(file), schema))
+    def begin(self, sink: pa.NativeFile, schema: pa.Schema) -> ExportFile:
+        return _TableFile(pa.ipc.new_file(sink, schema))
 
     def encode(self, rows: pa.Table) -> None:
         return None
 
-    def check(self, staging: Staging, file: Path, rows: int, encoded: int) -> None:
-        with pa.memory_map(str(file)) as mapped, pa.ipc.open_file(mapped) as reader:
+    def check(self, staging: Staging, name: str, rows: int, encoded: int) -> None:
+        folder = staging.folder
+        place = folder.file(name)
+        source = pa.memory_map(place) if folder.system is None else folder.system.open_input_file(place)
+        with source, pa.ipc.open_file(source) as reader:
             found = sum(reader.get_batch(number).num_rows for number in range(reader.num_record_batches))
         staging.check_total("rows", found, rows)
 
@@ -173,28 +180,28 @@ class TextFiles:
         self._header = header.encode("utf-8")
         self._lines = lines
 
-    def begin(self, file: Path, schema: pa.Schema) -> ExportFile:
-        opened = file.open("xb")
-        opened.write(self._header)
-        return _TextFile(opened)
+    def begin(self, sink: pa.NativeFile, schema: pa.Schema) -> ExportFile:
+        sink.write(self._header)
+        return _TextFile(sink)
 
     def encode(self, rows: pa.Table) -> pa.Buffer:
         return text_of(self._lines(rows))
 
-    def check(self, staging: Staging, file: Path, rows: int, encoded: int) -> None:
-        staging.check_total("bytes", file.stat().st_size, len(self._header) + encoded)
+    def check(self, staging: Staging, name: str, rows: int, encoded: int) -> None:
+        [found] = staging.folder.found([name])
+        staging.check_total("bytes", found.size, len(self._header) + encoded)
 
 
 class _TextFile:
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, sink: pa.NativeFile) -> None:
+        self._sink = sink
 
     def write(self, rows: pa.Table, encoded: pa.Buffer | None) -> None:
         assert encoded is not None
-        self._file.write(encoded)
+        self._sink.write(encoded)
 
     def close(self) -> None:
-        self._file.close()
+        """Nothing is left to write."""
 
 
 def text_of(lines: pa.Array) -> pa.Buffer:

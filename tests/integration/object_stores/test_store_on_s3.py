@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from pyarrow.fs import FileSelector, FileSystem
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
 from featurestore.cli.doctor import examine
@@ -84,16 +86,26 @@ SPINE = pa.table(
 )
 
 
-def test_the_path_of_a_store_on_a_disk(fs: FeatureStore, tmp_path: Path, clock: Clock, monkeypatch: Any) -> None:
+FORMATS: dict[str, Callable[[pa.NativeFile], Any]] = {
+    "parquet": lambda file: pq.read_table(file).to_pylist(),
+    "arrow": lambda file: pa.ipc.open_file(file).read_all().to_pylist(),
+    "csv": lambda file: file.read(),
+    "jsonl": lambda file: file.read(),
+}
+
+
+def test_the_path_of_a_store_on_a_disk(
+    fs: FeatureStore, bucket: str, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same operations on a disk give the same answers."""
     monkeypatch.setattr("featurestore.feature_store.open_session", no_spark)
     disk = FeatureStore.open(Settings(warehouse=str(tmp_path / "warehouse")), clock=clock)
     disk.apply([STATS])
 
-    assert path_of(fs, clock) == path_of(disk, clock)
+    assert path_of(fs, clock, f"s3a://{bucket}/exports") == path_of(disk, clock, str(tmp_path / "exports"))
 
 
-def path_of(fs: FeatureStore, clock: Clock) -> list[Any]:
+def path_of(fs: FeatureStore, clock: Clock, exports: str) -> list[Any]:
     clock.now = START + 30 * DAY
     store, found = fs.tenant("acme"), []
     for batch in ("1", "1", "2"):
@@ -109,6 +121,12 @@ def path_of(fs: FeatureStore, clock: Clock) -> list[Any]:
     made = FeatureDataLoader(store).load_training_data(SPINE, ["stats:score"], label="label", name="set")
     found.append((made.manifest.row_count, made.manifest.content_hash))
     found.append(made.to_pandas().X["score"].fillna(-1).tolist())
+    for format, read in FORMATS.items():
+        system, folder = FileSystem.from_uri(made.export(f"{exports}/{format}", format).replace("s3a:", "s3:"))
+        names = sorted(each.base_name for each in system.get_file_info(FileSelector(folder)))
+        with system.open_input_file(f"{folder}/{names[-1]}") as file:
+            found.append((names, read(file)))
+        assert made.export(f"{exports}/{format}", format).is_up_to_date
     found.append([(each.files_before, each.files_after) for each in store.optimize()])
     found.append([each.rows for each in store.get_stats()])
     clock.now += 500 * DAY
