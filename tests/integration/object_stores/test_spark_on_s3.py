@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,8 @@ from pyspark.sql import SparkSession
 from featurestore import FeatureStore, Settings
 from featurestore.errors import StorageError
 from featurestore.stores.object_commits import check_commits
+from featurestore.stores.postgres.security import APPLICATION_ROLE
+from featurestore.stores.postgres.server import OWNER, EmbeddedServer
 from tests.byte_search import holds
 from tests.processes.s3_server import S3Server, s3_server
 from tests.processes.spark_submit import PROJECT, spark_environment
@@ -27,10 +30,10 @@ from tests.processes.waiting import PATIENCE
 SMALL = {"user_id": "small", "event_timestamp": START, "score": 1.0, "note": "small"}
 
 
-def start(server: S3Server, *arguments: str) -> subprocess.Popen[str]:
+def start(server: S3Server, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.processes.store_on_s3", *arguments],
-        env={**spark_environment(), **server.environment, "FEATURESTORE_SUPPRESSION_SECRET": "no one may guess this"},
+        env={**spark_environment(), **server.environment, **environment},
         cwd=PROJECT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -45,10 +48,22 @@ def done(process: subprocess.Popen[str]) -> str:
     return out + errors
 
 
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment in which a process finds a server."""
+    server = EmbeddedServer(tmp_path / "postgres")
+    server.start()
+    logins = {"FEATURESTORE_POSTGRES_DSN": OWNER, "FEATURESTORE_POSTGRES_APP_DSN": APPLICATION_ROLE}
+    yield {name: server.dsn(role) for name, role in logins.items()}
+    server.release()
+
+
 @pytest.mark.slow
-def test_the_whole_path_by_spark(tmp_path: Path) -> None:
+def test_the_whole_path_by_spark(tmp_path: Path, postgres: dict[str, str]) -> None:
+    """In a bucket that keeps versions; once they are removed, as the erasure says, no byte of the person is left."""
     with s3_server(tmp_path) as server:
         server.make_bucket("features")
+        server.keep_versions("features")
         landed = pa.table(
             {
                 "user_id": ["ann", "bob", "bob"],
@@ -59,18 +74,27 @@ def test_the_whole_path_by_spark(tmp_path: Path) -> None:
         pq.write_table(landed, content)
         server.client().put_object(Bucket="features", Key="landing/acme/visits/1.parquet", Body=content.getvalue())
 
-        output = done(start(server, "path", "features"))
+        secret = "no one may guess this"
+        output = done(start(server, "path", "features", FEATURESTORE_SUPPRESSION_SECRET=secret, **postgres))
+        everything = server.keys("features")
+        server.remove_older_versions("features")
         objects = server.keys("features")
 
+    assert "the bucket of s3a://features/warehouse keeps older versions of objects" in output
+    assert holding(tmp_path, everything, b"kept-ann")
+    assert holding(tmp_path, objects, b"kept-ann") == []
+    assert holding(tmp_path, objects, b"kept-bob")
     assert server.environment["AWS_SECRET_ACCESS_KEY"] not in output
-    held = []
-    for key, content_of in objects.items():
-        file = tmp_path / "object"
-        file.write_bytes(content_of)
-        if holds(file, b"kept-ann"):
-            held.append(key)
-    assert held == []
-    assert any(b"kept-bob" in each for each in objects.values())
+
+
+def holding(folder: Path, objects: Mapping[str, bytes], marker: bytes) -> list[str]:
+    """The keys of the objects that hold a marker."""
+    file, found = folder / "object", []
+    for key, content in objects.items():
+        file.write_bytes(content)
+        if holds(file, marker):
+            found.append(key)
+    return found
 
 
 @pytest.mark.slow

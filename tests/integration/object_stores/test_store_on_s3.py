@@ -161,9 +161,9 @@ def test_writers_at_once_lose_no_commit(fs: FeatureStore) -> None:
         store.write_batch("stats", rows(1, float(number)), batch_id=str(number))
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(write, range(12)))
+        list(pool.map(write, range(8)))
 
-    assert store.get_stats()[0].rows == 12
+    assert store.get_stats()[0].rows == 8
 
 
 @pytest.mark.parametrize(
