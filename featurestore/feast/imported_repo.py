@@ -126,7 +126,9 @@ class _Import:
         if getattr(view, "feature_transformation", None) is not None:
             raise NoCounterpartError("it is computed by a transformation; declare a group with a transformation")
         entity = self._entity(view, entities)
-        features, renamed, left_out = [], {}, {}
+        features: list[Feature] = []
+        renamed: dict[str, str] = {}
+        left_out: dict[str, str] = {}
         for field in view.features:
             try:
                 feature = _feature(field)
