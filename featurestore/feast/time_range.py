@@ -27,8 +27,12 @@ def entities_in_range(
     ``each_row``: at the time of each of these rows instead. Of a key that a view does not have, its rows hold null.
     Raises SchemaError if no type holds one key of two views.
     """
-    kinds = _key_kinds(views)
-    parts = [_distinct(lookup, table, kinds, start, end, each_row=each_row) for lookup, table in views]
+    schemas = [table.schema for _, table in views]
+    kinds = _key_kinds([lookup for lookup, _ in views], schemas)
+    parts = [
+        _distinct(lookup, table, schema.names, kinds, start, end, each_row=each_row)
+        for (lookup, table), schema in zip(views, schemas, strict=True)
+    ]
     keyed = [part for part in parts if part.column_names]
     if not keyed:
         # All views are without an entity.
@@ -41,12 +45,11 @@ def entities_in_range(
     return EntityRows(distinct.select(in_order).sort_by([(name, "ascending") for name in in_order]), _EVENT)
 
 
-def _key_kinds(views: Sequence[tuple[ViewLookup, SourceTable]]) -> dict[str, pa.DataType]:
+def _key_kinds(lookups: Sequence[ViewLookup], schemas: Sequence[pa.Schema]) -> dict[str, pa.DataType]:
     """By column of the entity rows the type that holds the keys of all views."""
     kinds: dict[str, pa.DataType] = {}
     first: dict[str, str] = {}
-    for lookup, table in views:
-        schema = table.schema
+    for lookup, schema in zip(lookups, schemas, strict=True):
         own = Renamed(lookup.source, schema.names)
         for key, column in lookup.keys.items():
             kind = key_type(lookup, schema.field(own.source(key)))
@@ -65,13 +68,13 @@ def _key_kinds(views: Sequence[tuple[ViewLookup, SourceTable]]) -> dict[str, pa.
 def _distinct(
     lookup: ViewLookup,
     table: SourceTable,
+    names: Sequence[str],
     kinds: Mapping[str, pa.DataType],
     start: datetime,
     end: datetime,
     *,
     each_row: bool,
 ) -> pa.Table:
-    names = table.schema.names
     own, times = Renamed(lookup.source, names), SourceColumns.of(lookup.source, names)
     keys = {column: WantedColumn(own.source(key), kinds[column]) for key, column in lookup.keys.items()}
     columns = keys | time_columns(times.event, None)
