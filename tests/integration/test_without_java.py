@@ -1,6 +1,6 @@
 """On a machine without Java, everything works that needs no Spark, and Spark is not even loaded.
 
-A mistake in a command that needs Spark is told there, too, since it is found before Spark starts.
+A mistake in a command that needs Spark is told there, too, since it is found before Spark is loaded.
 """
 
 from __future__ import annotations

@@ -208,8 +208,8 @@ def _write(scope: Scope, group: FeatureGroup, window: TimeWindow, opening: Openi
             window_end=None if done else window.end,
         )
     assert group.transformation is not None
+    opened = opening()
     with rows_that_compute(group.transformation, group.sources):
-        opened = opening()
         rows = opened.rows(window)
         timed = _inside_window(_with_event_timestamp(rows, window), window)
         # The transformation may say when a value was known; a correction is known from now on, whatever it says.
