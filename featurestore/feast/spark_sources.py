@@ -75,10 +75,12 @@ class SparkTable:
 
     def _of_keys(self, columns: Columns, asked: pa.Table) -> DataFrame:
         """The rows with one of these keys."""
-        sources = [columns[name].source for name in asked.column_names]
-        distinct = asked.group_by(asked.column_names).aggregate([]).rename_columns([f"__{name}" for name in sources])
+        # Longer than any column's name, so that none is named so.
+        prefix = "_" * (1 + max(map(len, self.frame.columns)))
+        wanted = {f"{prefix}{place}": columns[name].source for place, name in enumerate(asked.column_names)}
+        distinct = asked.group_by(asked.column_names).aggregate([]).rename_columns(list(wanted))
         keys = self.spark.createDataFrame(distinct)
-        same = reduce(and_, (column(name) == column(f"__{name}") for name in sources))
+        same = reduce(and_, (column(source) == column(name) for name, source in wanted.items()))
         return self.frame.join(keys, same, "left_semi")
 
     def _fetched(self, rows: DataFrame, columns: Columns, required: Sequence[str]) -> pa.Table:

@@ -26,6 +26,8 @@ DRIVER = Entity(name="driver", join_keys=["driver_id"], value_type=feast.ValueTy
 ENTITY_ROWS = pa.table(
     {"driver_id": [1, 2, 3], "event_timestamp": pa.array([START + 2 * HOUR, START, START], pa.timestamp("us", "UTC"))}
 )
+# With a column that could be taken for one of the keys that are asked for.
+QUERY = "SELECT *, 1L AS __driver_id FROM rides_stats WHERE trips > 10"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def store(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Iter
     named = {"_c0": "driver", "_c1": "at", "_c2": "trips"}
     sources = {
         "table": SparkSource(name="table", table="rides_stats", timestamp_field="at"),
-        "query": SparkSource(name="query", query="SELECT * FROM rides_stats WHERE trips > 10", timestamp_field="at"),
+        "query": SparkSource(name="query", query=QUERY, timestamp_field="at"),
         "json": SparkSource(name="json", path=str(folder / "stats.json"), file_format="json", timestamp_field="at"),
         "csv": SparkSource(
             name="csv", path=str(folder / "stats.csv"), file_format="csv", timestamp_field="at", field_mapping=named
@@ -103,7 +105,7 @@ def test_rows_are_written_by_spark(store: feast.FeatureStore, spark: SparkSessio
     assert trips(store, "table", pa.table({"driver_id": [4], "event_timestamp": [START]})) == [60]
 
     with pytest.raises(InvalidArgumentError, match="source 'query' is a query; name the table or the path"):
-        store.write_to_offline_store("query", more)
+        store.write_to_offline_store("query", more.assign(__driver_id=1))
 
     storage = SavedDatasetSparkStorage(path=str(tmp_path / "saved"), file_format="json")
     job = store.get_historical_features(ENTITY_ROWS, ["json:trips"])
@@ -116,6 +118,16 @@ def test_rows_are_written_by_spark(store: feast.FeatureStore, spark: SparkSessio
         (2, 40),
         (3, None),
     ]
+
+    spark.sql(f"CREATE DATABASE saved_rides LOCATION '{tmp_path / 'database'}'")
+    try:
+        table = SavedDatasetSparkStorage(table="saved_rides.first", file_format="parquet")
+        job.persist(table)
+        with pytest.raises(SavedDatasetLocationAlreadyExists):
+            job.persist(table)
+        assert sorted(spark.table("saved_rides.first").toArrow().column("driver_id").to_pylist()) == [1, 2, 3]
+    finally:
+        spark.sql("DROP DATABASE saved_rides CASCADE")
 
 
 def test_what_a_source_of_spark_lacks_is_said(store: feast.FeatureStore, spark: SparkSession) -> None:
