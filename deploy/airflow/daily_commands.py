@@ -17,8 +17,8 @@ FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 # versions. Or a script that takes the same words, as deploy/kubernetes/submit.sh.
 RUN_JOB = (f"{HOME}/.venv/bin/featurestore",)
 
-# The pool whose slots the tasks take. Where only one driver may write to the store at a time (S3: docs/deployment.md),
-# make one of a single slot, `airflow pools set featurestore 1 "writes to the store"`, and name it here.
+# The pool whose slots the tasks take. Where Spark alone writes a store on S3 (`small_tables: spark`), only one driver
+# may write at a time: make a pool of one slot, `airflow pools set featurestore 1 "writes to the store"`, and name it.
 POOL = "default_pool"
 RETRIES = 2
 RETRY_DELAY = timedelta(minutes=5)
