@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 from feast import FileSource
@@ -16,7 +17,10 @@ from featurestore.stores.outside.chosen import ChosenFiles, Ranges, Reader, Wish
 from featurestore.stores.outside.delta_folder import list_delta
 from featurestore.stores.outside.listing import Listing
 from featurestore.stores.outside.parquet_folder import list_parquet
+from featurestore.stores.outside.rows import WantedColumn
 from featurestore.stores.places import Folder, library_uri
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,21 @@ class Place:
     def listing(self, name: str, bounded: Sequence[str] = ()) -> Listing:
         """What is there now; raises NotFoundError, SchemaError or StorageError."""
         if not self.is_delta:
-            return list_parquet(name, self.root, self.path, options=self.options)
+            return _with_whole_numbers(list_parquet(name, self.root, self.path, options=self.options))
         found = list_delta(name, self.root, self.path, version=None, within={}, bounded=bounded, options=self.options)
         if isinstance(found, str):
             raise StorageError(f"{name}: {found}; declare it as a SparkSource of Feast's, which Spark reads")
         return found
+
+
+def _with_whole_numbers(listing: Listing) -> Listing:
+    """What the names of folders hold is whole numbers if all of it is, as in Feast's own stores; else texts."""
+    schema = listing.schema
+    for name in listing.folders:
+        texts = {file.constants[name] for file in listing.files} - {None}
+        if texts and all(map(_WHOLE_NUMBER.fullmatch, texts)):
+            schema = schema.set(schema.get_field_index(name), pa.field(name, pa.int64()))
+    return replace(listing, schema=schema)
 
 
 def s3_options(endpoint: str | None, credentials: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -97,4 +111,12 @@ class FileTable:
         bounded = [name for column in columns.values() for name in column.sources]
         listing = self.place.listing(self.name, bounded)
         reader = Reader(self.name, self.place.path, None, "", ZONE, listing.schema, listing.folders)
-        return ChosenFiles.of(self.name, listing, Wish(reader, columns).checked(required, keys), ranges or {})
+        typed = {name: _typed(column, listing) for name, column in columns.items()}
+        return ChosenFiles.of(self.name, listing, Wish(reader, typed).checked(required, keys), ranges or {})
+
+
+def _typed(column: WantedColumn, listing: Listing) -> WantedColumn:
+    """With the type of the listing, in which a name of a folder is read."""
+    if column.type is not None or column.source not in listing.folders:
+        return column
+    return replace(column, type=listing.schema.field(column.source).type)

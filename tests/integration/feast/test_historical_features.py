@@ -125,6 +125,32 @@ def test_each_entity_row_has_the_features_of_the_reference(
     assert 10 < sum(row["rating"] is not None for row in expected) < 75
 
 
+def test_names_of_folders_hold_whole_numbers_if_all_of_them_are(tmp_path: Path) -> None:
+    """As a key and as a feature, with entity rows and in a range of time; a name may be null."""
+    for driver, day, trips in ((7, "1", 70), (8, "__HIVE_DEFAULT_PARTITION__", 80), (8, "2nd", 81)):
+        place = tmp_path / "stats" / f"driver_id={driver}" / f"day={day}" / f"code={trips + 1}"
+        place.mkdir(parents=True)
+        at = pa.array([START + timedelta(minutes=trips)], INSTANT)
+        pq.write_table(pa.table({"at": at, "trips": [trips]}), place / "1.parquet")
+    store = feast_store(tmp_path)
+    schema = [Field(name="trips", dtype=Int64), Field(name="code", dtype=Int64), Field(name="day", dtype=String)]
+    source = FileSource(name="stats", path="stats", timestamp_field="at")
+    store.apply([DRIVER, FeatureView(name="stats", entities=[DRIVER], schema=schema, source=source)])
+    asked = [f"stats:{field.name}" for field in schema]
+
+    entity_df = pd.DataFrame({"driver_id": [8, 7, 9], "event_timestamp": [START + 2 * HOUR] * 3})
+    found = store.get_historical_features(entity_df=entity_df, features=asked).to_arrow()
+    between = store.get_historical_features(features=asked, start_date=START, end_date=START + 2 * HOUR).to_arrow()
+
+    assert found.select(["driver_id", "trips", "code", "day"]).to_pylist() == [
+        {"driver_id": 8, "trips": 81, "code": 82, "day": "2nd"},
+        {"driver_id": 7, "trips": 70, "code": 71, "day": "1"},
+        {"driver_id": 9, "trips": None, "code": None, "day": None},
+    ]
+    drivers, trips, codes = (between.column(name).to_pylist() for name in ("driver_id", "trips", "code"))
+    assert sorted(zip(drivers, trips, codes, strict=True)) == [(7, 70, 71), (8, 81, 82)]
+
+
 @pytest.fixture
 def rides(tmp_path: Path) -> feast.FeatureStore:
     """Drivers' and the town's statistics; the drivers' source has columns of other names."""
