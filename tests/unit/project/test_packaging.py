@@ -67,7 +67,7 @@ def test_the_page_has_every_extra() -> None:
 
 
 def test_pages_and_deployment_files_name_this_version() -> None:
-    deployment = [path for path in (PROJECT / "deploy").rglob("*") if path.is_file()]
+    deployment = [path for path in (PROJECT / "deploy").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     pages = [PROJECT / "README.md", *(PROJECT / "docs").glob("*.md"), *deployment]
     named = {
         (page.name, version)
