@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import QUICK
+from tests.processes.quick_spark import QUICK
 from tests.processes.waiting import PATIENCE
 
 _KILLED_JOB = Path(__file__).with_name("killed_job.py")

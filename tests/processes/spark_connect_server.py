@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import QUICK
+from tests.processes.quick_spark import QUICK
 from tests.processes.spark_cluster import HOST, last_lines
 from tests.processes.spark_submit import PROJECT, spark_environment
 from tests.processes.waiting import wait_for

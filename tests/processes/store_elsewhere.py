@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from featurestore import Entity, Feature, FeatureGroup, FeatureStore, OfflineStore, Settings
+from tests.processes.quick_spark import QUICK
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -24,11 +24,7 @@ STATS = FeatureGroup(
     ttl=timedelta(days=3),
 )
 FEATURES, FEATURE_COLUMNS = ["stats:score", "stats:tags"], ["score", "tags"]
-SPARK = {
-    "spark.jars.ivy": str(Path(".ivy").absolute()),
-    "spark.master": "local[2]",
-    "spark.sql.shuffle.partitions": "2",
-}
+SPARK = QUICK | {"spark.master": "local[2]"}
 
 
 def values(seed: int) -> pd.DataFrame:

@@ -10,12 +10,12 @@ import json
 import os
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pyarrow as pa
 
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings, Source
 from tests.processes.log_store import compiled, shipped
+from tests.processes.quick_spark import QUICK
 
 START, HOUR, DAY = datetime(2026, 3, 1, tzinfo=UTC), timedelta(hours=1), timedelta(days=1)
 USER = Entity("user", join_keys={"user_id": "string"})
@@ -30,11 +30,9 @@ DAILY = FeatureGroup(
     ),
 )
 TASTE = FeatureGroup("taste", USER, features=[Feature("vector", "embedding(3)")])
-SPARK = {
-    "spark.jars.ivy": str(Path(".ivy").absolute()),
-    "spark.master": "local[2]",
-    "spark.sql.shuffle.partitions": "2",
-}
+SPARK = QUICK | {"spark.master": "local[2]"}
+# What a driver prints before its first commit.
+READY = "ready"
 EXAMPLES = pa.table(
     {
         "user_id": ["ann", "bob", "cy"],
@@ -118,6 +116,8 @@ def writer(bucket: str, name: str, count: int) -> None:
     fs = opened(bucket)
     table = fs._context.table(STATS).values
     rows = [{"user_id": name, "event_timestamp": START, "created_timestamp": START, "score": 1.0, "note": name}]
+    assert fs.spark.range(1).count() == 1
+    print(READY, flush=True)
     for number in range(count):
         stored = fs._context.table(STATS).as_stored(fs.spark.createDataFrame(rows), "acme", START + number * HOUR)
         table.append(stored)

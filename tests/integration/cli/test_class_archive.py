@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import QUICK
 from tests.processes.commands import command
+from tests.processes.quick_spark import QUICK
 from tests.settings_folder import write_settings_folder
 
 

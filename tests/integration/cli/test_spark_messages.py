@@ -9,8 +9,8 @@ import pytest
 
 from featurestore.config import Settings
 from featurestore.errors import ConfigurationError
-from tests.conftest import QUICK
 from tests.processes import commands
+from tests.processes.quick_spark import QUICK
 from tests.settings_folder import write_settings_folder
 
 DEFINITIONS = """

@@ -25,7 +25,7 @@ from pyspark.sql import SparkSession
 
 import featurestore
 from featurestore.demo.flights import flights_between, land_flights
-from tests.conftest import QUICK
+from tests.processes.quick_spark import QUICK
 from tests.processes.spark_submit import PROJECT, spark_environment
 from tests.processes.waiting import PATIENCE
 

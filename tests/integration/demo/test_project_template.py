@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 
 from featurestore.cli.start_project import start_project
 from tests.cli_answers import document_of, output_of
-from tests.conftest import QUICK
+from tests.processes.quick_spark import QUICK
 from tests.processes.spark_submit import PROJECT, spark_environment
 from tests.processes.waiting import PATIENCE
 

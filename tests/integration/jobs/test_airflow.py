@@ -11,7 +11,7 @@ import yaml
 from featurestore import FeatureStore
 from featurestore.cli.start_project import start_project
 from tests.processes.airflow import DAG, Airflow, install
-from tests.processes.spark_submit import PROJECT
+from tests.processes.quick_spark import QUICK
 from tests.processes.waiting import wait_for
 
 pytestmark = pytest.mark.slow
@@ -37,8 +37,7 @@ def test_a_day_is_computed_with_all_its_commands(airflow: Airflow, tmp_path: Pat
     start_project(tmp_path / "project", "unknown")
     for name in ("conf", "landing"):
         (tmp_path / "project" / name).rename(airflow.home / name)
-    small = {"spark.jars.ivy": str(PROJECT / ".ivy"), "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1"}
-    (airflow.home / "conf" / "prod.yml").write_text(yaml.safe_dump({"spark": small}), encoding="utf-8")
+    (airflow.home / "conf" / "prod.yml").write_text(yaml.safe_dump({"spark": QUICK}), encoding="utf-8")
     fs = FeatureStore.open(airflow.home / "conf", profile="prod")
     fs.apply(airflow.home / "conf" / "features")
     airflow.runs_featurestore()

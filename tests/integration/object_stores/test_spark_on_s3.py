@@ -24,7 +24,7 @@ from featurestore.stores.postgres.server import OWNER, EmbeddedServer
 from tests.byte_search import holds
 from tests.processes.s3_server import S3Server, s3_server
 from tests.processes.spark_submit import PROJECT, spark_environment
-from tests.processes.store_on_s3 import DAILY, START, STATS
+from tests.processes.store_on_s3 import DAILY, READY, START, STATS
 from tests.processes.waiting import PATIENCE
 
 SMALL = {"user_id": "small", "event_timestamp": START, "score": 1.0, "note": "small"}
@@ -107,6 +107,9 @@ def test_drivers_and_native_writers_at_once_lose_no_commit(tmp_path: Path, monke
         fs.apply([STATS, DAILY])
         store = fs.tenant("acme")
         drivers = [start(server, "writer", "features", name, "3") for name in ("first", "second")]
+        for driver in drivers:
+            assert driver.stdout is not None
+            assert driver.stdout.readline() == f"{READY}\n", driver.communicate()
 
         count = 0
         with ThreadPoolExecutor(2) as pool:
