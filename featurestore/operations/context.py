@@ -111,8 +111,10 @@ class Context:
 
         On a cluster's file system this is found out by trying, once.
         """
-        if self.is_native or self.only_spark_reads is not None:
-            return None if self.is_native else self.only_spark_reads
+        if self.is_native:
+            return None
+        if self.only_spark_reads is not None:
+            return self.only_spark_reads
         warehouse = self.settings.warehouse
         return self.why_only_spark if is_object_store(warehouse) else why_unreachable(warehouse)
 

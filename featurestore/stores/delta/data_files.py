@@ -270,14 +270,7 @@ def read_file(
         if rows is None:
             rows = pq.read_table(file, columns=names, filters=filters, partitioning=None)
             count = rows.num_rows
-    columns = []
-    for field in schema:
-        if field.name in partition:
-            columns.append(_constant(partition[field.name], count, field.type))
-        elif field.name in names:
-            columns.append(rows.column(field.name).cast(field.type))
-        else:
-            columns.append(pa.nulls(count, field.type))
+    columns = [_column_of(rows, field, partition, count) for field in schema]
     whole = pa.table(columns, schema=schema)
     # The condition is on values of the table's types, so a file of other types was read whole.
     return whole.filter(filters) if filters is not None and is_cast else whole
@@ -306,15 +299,18 @@ def read_batches(
         stored = opened.schema_arrow.names
         names = [name for name in schema.names if name in stored and name not in partition]
         for batch in opened.iter_batches(batch_rows, columns=names):
-            yield pa.record_batch([_column_of(batch, field, partition) for field in schema], schema=schema)
+            yield pa.record_batch(
+                [_column_of(batch, field, partition, batch.num_rows) for field in schema], schema=schema
+            )
 
 
-def _column_of(rows: pa.RecordBatch, field: pa.Field, partition: Mapping[str, Any]) -> pa.Array:
+def _column_of(rows: pa.Table | pa.RecordBatch, field: pa.Field, partition: Mapping[str, Any], count: int) -> Any:
+    """A column of rows of a file: as the file has it, constant, or null; ``count``: how many rows these are."""
     if field.name in partition:
-        return _constant(partition[field.name], rows.num_rows, field.type)
+        return _constant(partition[field.name], count, field.type)
     if field.name in rows.schema.names:
         return rows.column(field.name).cast(field.type)
-    return pa.nulls(rows.num_rows, field.type)
+    return pa.nulls(count, field.type)
 
 
 def _differ(stored: pa.DataType, wanted: pa.DataType) -> bool:
