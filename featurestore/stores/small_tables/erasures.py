@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from featurestore.columnar.schema import table_schema
-from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.which_rows import equal
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_json
+from featurestore.stores.small_tables.small_table import SmallTable, rows_of, small_table
 
 # ``planned``: what is about to be removed from disk, so that a certificate can list it whatever happens in between.
 Kind = Literal["begun", "planned", "certified"]

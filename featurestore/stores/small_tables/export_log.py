@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Literal
 
 from featurestore.columnar.schema import table_schema
-from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.which_rows import equal
+from featurestore.stores.small_tables.small_table import SmallTable, rows_of, small_table
 
 ExportKind = Literal["training_set", "fine_tuning", "rows"]
 # The file in an export of a training set, or of other rows, that says what was exported and which files hold it.

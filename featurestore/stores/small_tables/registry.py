@@ -16,9 +16,9 @@ from featurestore.definitions.entity import Entity
 from featurestore.definitions.feature_group import FeatureGroup
 from featurestore.definitions.training_set import TrainingSetDefinition
 from featurestore.errors import NotFoundError, StorageError, nearest
-from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_text
+from featurestore.stores.small_tables.small_table import SmallTable, rows_of, small_table
 
 Kind = Literal["entity", "feature_group", "derived_feature", "training_set"]
 AnyDefinition = TypeVar("AnyDefinition", bound=Definition)

@@ -14,9 +14,9 @@ from featurestore.definitions.values.time_window import TimeWindow
 from featurestore.display.description import Display, Mark, Table, Tone, count, counted, utc_text
 from featurestore.display.displayed import Displayed, Listing
 from featurestore.errors import NotFoundError
-from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.which_rows import equal
+from featurestore.stores.small_tables.small_table import SmallTable, rows_of, small_table
 
 # ``abandoned``: the run's process ended without recording how the run ended.
 State = Literal["running", "succeeded", "failed", "abandoned"]

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.definitions.feature_group import FeatureGroup
-from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.which_rows import AnyOf, Test, Where, equal
+from featurestore.stores.small_tables.small_table import SmallTable, rows_of, small_table
 
 Dates = tuple[date | None, date | None]
 

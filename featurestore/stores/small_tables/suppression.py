@@ -18,9 +18,9 @@ from featurestore.frames.keyed_hash import key_pads, keyed_hash
 from featurestore.frames.rows.suppression import SUPPRESSED, identity_text
 from featurestore.late_spark import Column, DataFrame, F
 from featurestore.stores.arrow import to_spark
-from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.which_rows import equal
+from featurestore.stores.small_tables.small_table import SmallTable, rows_of, small_table
 
 SECRET = "FEATURESTORE_SUPPRESSION_SECRET"
 # Someone could try all keys, so the secret must be too long to be guessed.

@@ -12,12 +12,12 @@ from featurestore.columnar.schema import table_schema
 from featurestore.display.displayed import Listing
 from featurestore.errors import NotFoundError, StorageError, nearest
 from featurestore.late_spark import DataFrame, F
-from featurestore.stores.delta.small_table import rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.which_rows import Test, Where, equal
 from featurestore.stores.file_system import Files
 from featurestore.stores.layout import Layout
 from featurestore.stores.small_tables.rows import UnreadableRow, read_text, warn_of, written_text
+from featurestore.stores.small_tables.small_table import rows_of, small_table
 from featurestore.stores.training_sets.local_rows import LocalRows
 from featurestore.stores.training_sets.manifests import PART, Manifest, describe_manifests
 

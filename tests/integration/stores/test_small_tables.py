@@ -26,7 +26,6 @@ from featurestore.errors import StorageError
 from featurestore.kinds.registry import KINDS
 from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_table import NativeTable
-from featurestore.stores.delta.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.delta.table import DeltaTable
 from featurestore.stores.delta.which_rows import AnyOf, equal
 from featurestore.stores.delta.which_rows import Test as Compare
@@ -34,6 +33,7 @@ from featurestore.stores.group_table import GroupTable
 from featurestore.stores.layout import Layout
 from featurestore.stores.small_tables.registry import Entry, Registry
 from featurestore.stores.small_tables.runs import Run, RunLedger
+from featurestore.stores.small_tables.small_table import SmallTable, rows_of, small_table
 from featurestore.stores.small_tables.statistics import Statistics
 from featurestore.stores.writer_lock import WriterLock
 from tests.conftest import spark_setting
