@@ -200,6 +200,8 @@ def session_properties(settings: Settings, environ: Mapping[str, str] = os.envir
         # Delta takes these only from the session. Files of tables that only Spark writes get small row groups.
         "spark.hadoop.parquet.block.size": str(8 * _MIB),
         "spark.hadoop.parquet.dictionary.page.size": str(4 * _MIB),
+        # Otherwise Java is told of each step of a column, by several calls, in which line of Python it was made.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.driver.memory": f"{_driver_memory_gib()}g",
         # Stage bars would run into a command's output.
         "spark.ui.showConsoleProgress": "false",

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from featurestore import FeatureStore, Settings
 from featurestore.errors import ConfigurationError, InvalidArgumentError, RuntimeSetupError
@@ -75,3 +76,13 @@ def test_a_session_that_starts_later_must_find_the_warehouse_on_this_machine(
 def test_what_is_no_session_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="spark is 'local'"):
         FeatureStore.open(Settings(warehouse=str(tmp_path)), spark="local")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("spark")
+def test_a_session_of_the_package_does_not_note_where_columns_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted: list[int] = []
+    monkeypatch.setattr("pyspark.errors.utils._capture_call_site", noted.append)
+
+    _ = F.col("score") > F.lit(1)
+
+    assert noted == []
