@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -28,7 +28,7 @@ from featurestore.stores.arrow import to_spark
 from featurestore.stores.delta.delta_log import LogFile, Snapshot
 from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_errors import UnsupportedTableError
-from featurestore.stores.delta.native_table import DoomedRows, NativeTable
+from featurestore.stores.delta.native_table import CHECKPOINTS, DoomedRows, NativeTable
 from featurestore.stores.delta.pruning import Dates, Times, chosen_files, row_condition, with_keys
 from featurestore.stores.delta.table import DeltaTable, literal, spark_schema
 from featurestore.stores.delta.task_files import write_in_tasks
@@ -38,7 +38,7 @@ from featurestore.stores.storage_faults import storage_errors
 from featurestore.stores.value_files.parquet import ValueColumns
 from featurestore.stores.value_files.partitions import TenantFiles, partitions_of
 
-_PROPERTIES = {
+_PROPERTIES = CHECKPOINTS | {
     "delta.enableChangeDataFeed": "true",
     # How long a training set's table versions can be read again, and a late retry finds its batch's commit. People keep
     # models for longer than Delta's defaults of 30 and 7 days; a vacuum does not know of files that were removed longer
@@ -301,19 +301,29 @@ class GroupTable:
 
     def _last_created(self, limit: int | None) -> str | None:
         """The created timestamp of the last batch among the last ``limit`` commits, ISO 8601; None if there is none."""
-        records = (BatchRecord.from_json(commit.user_metadata) for commit in self.values.history(limit))
-        return next((record.created_at for record in records if record is not None and record.created_at), None)
+        return next((record.created_at for _, record in self._batches(limit) if record.created_at), None)
 
     def find_batch(self, tenant_id: str, batch_id: str, limit: int | None = None) -> tuple[int, BatchRecord] | None:
         """Find a batch's commit among the last ``limit``; returns its table version and its record, or None."""
         # A history of many commits takes long to read, and nearly always no batch has this id.
         if not self.values.may_have_committed(_transaction(tenant_id, batch_id)):
             return None
-        for commit in self.values.history(limit):
-            record = BatchRecord.from_json(commit.user_metadata)
-            if record is not None and (record.tenant_id, record.batch_id) == (tenant_id, batch_id):
-                return commit.version, record
+        for version, record in self._batches(limit):
+            if (record.tenant_id, record.batch_id) == (tenant_id, batch_id):
+                return version, record
         return None
+
+    def _batches(self, limit: int | None) -> Iterator[tuple[int, BatchRecord]]:
+        """The batches of the last ``limit`` commits, each with its table version; newest first, some perhaps twice."""
+        seen = 0
+        # Most look for the last one. A query of Spark's costs as much for one commit as for many.
+        for most in (limit,) if self.values.native is None else (1, limit):
+            commits = self.values.history(most)
+            for commit in commits[seen:]:
+                record = BatchRecord.from_json(commit.user_metadata)
+                if record is not None:
+                    yield commit.version, record
+            seen = len(commits)
 
     def read_values(
         self,

@@ -51,6 +51,22 @@ def keeps_versions(store: str, path: str, content: bytes) -> bool:
         return obstore.head(opened, path)["version"] is not None
 
 
+def listed_from(store: str, prefix: str, first: str) -> dict[str, str]:
+    """The objects below a prefix whose names come after ``first``: by name what tells a content from another.
+
+    Raises StorageError.
+    """
+    import obstore
+
+    with _faults(f"{store}/{prefix} was not listed", "list"):
+        pages = obstore.list(_store(store, environment()), prefix, offset=f"{prefix}/{first}")
+        return {
+            each["path"].rpartition("/")[2]: each["e_tag"] or f"{each['last_modified']} {each['size']}"
+            for page in pages
+            for each in page
+        }
+
+
 def remove(store: str, paths: Sequence[str]) -> None:
     """Remove objects, if they are there; Arrow would put others in the place of their folders. Raises StorageError."""
     import obstore

@@ -19,13 +19,19 @@ from tests.processes.waiting import wait_for
 
 _HOST = "127.0.0.1"
 _STARTED = re.compile(rf"Running on http://{_HOST}:(\d+)")
+_REQUEST = re.compile(r'"((?:GET|HEAD|PUT|POST|DELETE) \S+) HTTP')
 
 
 @dataclass(frozen=True)
 class S3Server:
-    """``environment``: what a process needs to reach the server."""
+    """``environment``: what a process needs to reach the server; ``log``: the file in which it writes its requests."""
 
     environment: dict[str, str]
+    log: Path
+
+    def requests(self) -> list[str]:
+        """All requests so far: method and path."""
+        return _REQUEST.findall(self.log.read_text(encoding="utf-8"))
 
     def fail(self, kind: str, method: str, match: str, times: int) -> None:
         """Let the next requests fail whose method this is, and whose path matches; see ``s3_app``."""
@@ -96,7 +102,7 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
             "AWS_ENDPOINT_URL": f"http://{_HOST}:{started[1]}",
             "AWS_ALLOW_HTTP": "true",
         }
-        yield S3Server(environment)
+        yield S3Server(environment, log)
     finally:
         server.kill()
         server.wait()

@@ -12,6 +12,8 @@ import pyarrow as pa
 # may be wider than the values; None means that there is no bound.
 Bound: TypeAlias = int | bytes | None
 Bounds: TypeAlias = tuple[Bound, Bound]
+# A file elsewhere than on this disk that has no more bytes is read whole, since a request takes longer than these.
+READ_AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from featurestore.columnar.as_of.value_files import READ_AT_ONCE
 from featurestore.columnar.rows.file_layout import DICTIONARY_BYTES, LIMITS, FileLimits, RowGroup, row_groups
 from featurestore.columnar.rows.file_statistics import FileStatistics
 from featurestore.stores.places import Folder, place_of
 
-# Elsewhere than on this disk, a request takes longer than so many bytes.
-_READ_AT_ONCE = 1 << 20
 # The folder of rows without a partition's value, and what Hive escapes in the names of other folders.
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _ESCAPED = re.compile(r"[\x00-\x1f\x7f\"#%'*/:=?\\{}\[\]^]")
@@ -284,7 +283,7 @@ def _source(root: str, path: str) -> Iterator[str | pa.NativeFile]:
         yield place
         return
     with system.open_input_file(place) as opened:
-        yield pa.BufferReader(opened.read()) if opened.size() <= _READ_AT_ONCE else opened
+        yield pa.BufferReader(opened.read()) if opened.size() <= READ_AT_ONCE else opened
 
 
 def read_batches(

@@ -16,9 +16,12 @@ from deltalake.exceptions import DeltaError
 
 from featurestore.columnar.rows.file_layout import RowGroup
 from featurestore.errors import StorageError
+from featurestore.object_stores import is_object_store
 from featurestore.stores.delta.data_files import read_batches, read_file, row_count, stored_row_groups
 from featurestore.stores.delta.log_remains import check_log
 from featurestore.stores.delta.native_errors import native_errors
+from featurestore.stores.delta.shared_tables import SharedTables
+from featurestore.stores.places import Folder
 
 Params = ParamSpec("Params")
 Result = TypeVar("Result")
@@ -30,6 +33,7 @@ _PLAIN_FEATURES = frozenset(
 )
 _MAPPING = "delta.columnMapping.mode"
 _VECTORS = "delta.enableDeletionVectors"
+_SHARED = SharedTables()
 
 
 def checked(call: Callable[Concatenate[Log, Params], Result]) -> Callable[Concatenate[Log, Params], Result]:
@@ -81,14 +85,28 @@ class DeltaLog:
     # How delta-rs reaches a store of another environment than this process's.
     options: Mapping[str, str] | None = field(default=None, kw_only=True, repr=False)
 
+    @property
+    def folder(self) -> Folder:
+        return Folder.of(self.path, self.options)
+
     def open(self, version: int | None = None) -> deltalake.DeltaTable:
-        """The table in one version, by default the newest; raises StorageError if the log does not have it."""
+        """The table in one version, by default the newest, at which it must stay: other threads may have it, too.
+
+        To read it and to commit files leaves it there. Raises StorageError if the log does not have the version.
+        """
+        # Who names the access to a store may name another's the next time.
+        if not is_object_store(self.path) or self.options is not None:
+            return self.open_alone(version)
+        return _SHARED.opened(self.folder, version, lambda: self.open_alone(version))
+
+    def open_alone(self, version: int | None = None) -> deltalake.DeltaTable:
+        """The same as ``open`` for the caller alone, who may bring it to another version."""
         if version is None:
             return deltalake.DeltaTable(self.path, storage_options=self._options)
         try:
             return deltalake.DeltaTable(self.path, version=version, storage_options=self._options)
         except DeltaError as error:
-            newest = self.open().version()
+            newest = self.open_alone().version()
             raise StorageError(
                 f"table {self.path}: version {version} cannot be read, the newest is {newest}; the log no longer has "
                 "it, or does not have it yet: read another version"

@@ -29,7 +29,6 @@ from featurestore.stores.delta.log import COMMIT, LogCommit, Transaction
 from featurestore.stores.delta.native_errors import is_unsupported, native_errors
 from featurestore.stores.delta.own_commits import CHANGES, UNENCODED, OwnCommit, adding, changing, removing
 from featurestore.stores.delta.which_rows import Where, arrow_condition, columns_of
-from featurestore.stores.places import Folder
 from featurestore.stores.writer_lock import Lock
 
 Params = ParamSpec("Params")
@@ -42,6 +41,8 @@ _NO_PLAIN_WRITES = (
 )  # fmt: skip
 _NOT_PLAIN_COLUMNS = ("delta.invariants", "delta.generationExpression")
 _CONSTRAINTS = "delta.constraints."
+# A reader opens each commit since the last checkpoint. This is Delta's own default, and delta-rs's is 100.
+CHECKPOINTS = {"delta.checkpointInterval": "10"}
 _TYPE_WIDENING = "typeWidening"
 
 
@@ -103,10 +104,6 @@ class NativeTable(DeltaLog):
     lock: Lock
 
     @property
-    def folder(self) -> Folder:
-        return Folder.of(self.path)
-
-    @property
     def is_local(self) -> bool:
         return "://" not in self.path
 
@@ -138,14 +135,14 @@ class NativeTable(DeltaLog):
             return
         self._make_folder()
         deltalake.DeltaTable.create(
-            self.path, schema, mode="ignore", partition_by=list(partition_by), configuration=dict(properties or {}),
-            raise_if_key_not_exists=False,
+            self.path, schema, mode="ignore", partition_by=list(partition_by),
+            configuration=CHECKPOINTS | dict(properties or {}), raise_if_key_not_exists=False,
         )  # fmt: skip
 
     @_writing
     def add_columns(self, fields: Sequence[pa.Field]) -> None:
         """Add the columns that the table lacks."""
-        table = self.open()
+        table = self.open_alone()
         known = {field.name.lower() for field in table.schema().fields}
         lacking = [field for field in fields if field.name.lower() not in known]
         if lacking:
@@ -154,7 +151,7 @@ class NativeTable(DeltaLog):
     @_writing
     def set_properties(self, properties: Mapping[str, str]) -> None:
         if properties:
-            self.open().alter.set_table_properties(dict(properties), raise_if_not_exists=False)
+            self.open_alone().alter.set_table_properties(dict(properties), raise_if_not_exists=False)
 
     @checked
     def history(self, limit: int | None = None) -> list[LogCommit]:
@@ -224,6 +221,7 @@ class NativeTable(DeltaLog):
             self.path,
             deltalake.Schema.from_arrow(schema),
             [_add_action(file) for file in files],
+            configuration=CHECKPOINTS,
             commit_properties=CommitProperties(custom_metadata=_custom_metadata(files, (), metadata)),
         )
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from featurestore.columnar.as_of.value_files import Bound, Bounds, RowGroup
+from featurestore.columnar.as_of.value_files import READ_AT_ONCE, Bound, Bounds, RowGroup
 
 _UTC_MICROS = pa.timestamp("us", "UTC")
 
@@ -83,6 +83,9 @@ class ParquetValues:
         if self.elsewhere is None:
             return pq.ParquetFile(self.path, memory_map=True, **options)
         system, path = self.elsewhere
+        if self.bytes <= READ_AT_ONCE:
+            with system.open_input_file(path) as opened:
+                return pq.ParquetFile(pa.BufferReader(opened.read()), **options)
         return pq.ParquetFile(path, filesystem=system, pre_buffer=True, **options)
 
 

@@ -112,8 +112,12 @@ def test_logs_and_files_are_read_as_on_a_disk(bucket: str, local: OfflineStore) 
         assert found.equals(expected)
 
 
-def test_the_kernel_takes_the_same_values_also_in_a_task(server: S3Server, bucket: str, local: OfflineStore) -> None:
+@pytest.mark.parametrize("read_at_once", [0, 1 << 20], ids=["by parts", "whole"])
+def test_the_kernel_takes_the_same_values_also_in_a_task(
+    read_at_once: int, server: S3Server, bucket: str, local: OfflineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What goes to a task is pickled, and finds the store by the environment there."""
+    monkeypatch.setattr("featurestore.stores.value_files.parquet.READ_AT_ONCE", read_at_once)
     users = [f"u{n % 6}" for n in range(30)]
     times = [NOON + timedelta(hours=2 * n) for n in range(30)]
     spine = SpineRows.of([pa.array(users)], pa.array(times, INSTANT))

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
+import deltalake
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,7 +18,8 @@ from pyarrow.fs import FileSelector, FileSystem
 from featurestore import Entity, Feature, FeatureDataLoader, FeatureGroup, FeatureStore, Settings
 from featurestore.cli.doctor import examine
 from featurestore.cli.doctor_checks import Check
-from featurestore.errors import ConfigurationError, StorageError
+from featurestore.errors import ConfigurationError, NotFoundError, StorageError
+from featurestore.stores.delta.delta_log import DeltaLog
 from featurestore.stores.object_commits import why_not_erased
 from tests.conftest import Clock
 from tests.processes.s3_server import S3Server, s3_server
@@ -246,6 +248,98 @@ def test_doctor_says_whether_the_store_is_reached(
     found = checked()
     assert found["warehouse"].found.startswith(f"only Spark reads s3a://{bucket}/other (")
     assert "own tables" not in found
+
+
+def test_what_a_call_asks_of_the_store(fs: FeatureStore, server: S3Server) -> None:
+    """A table stays open, and its log is short."""
+    store = fs.tenant("acme")
+    for number in range(25):
+        store.write_batch("stats", rows(1, float(number)))
+    store.optimize()
+    one = SPINE.slice(0, 1)
+    calls: dict[str, tuple[int, Callable[[], Any]]] = {
+        # One asks for newer commits, and two read each of the two files.
+        "join": (5, lambda: store.get_point_in_time(one, ["stats:score"])),
+        "lookup": (5, lambda: store.get_feature_at_time("stats:score", {"user_id": "u0"}, START + DAY)),
+        # Most of these read the log of the written version, which has nine commits since its last checkpoint.
+        "write": (75, lambda: store.write_batch("stats", rows(1, 50.0))),
+    }
+    calls["join"][1]()
+    calls["write"][1]()
+
+    asked = {}
+    for name, (_, call) in calls.items():
+        before = len(server.requests())
+        call()
+        asked[name] = len(server.requests()) - before
+
+    assert {name: count for name, count in asked.items() if count > calls[name][0]} == {}
+
+
+def test_what_others_wrote_meanwhile_is_read(bucket: str) -> None:
+    """A table that is open: newer, older, and removed and made anew with as many commits."""
+    uri = f"s3://{bucket}/a%20table"
+    log = DeltaLog(uri)
+
+    def write(score: float, mode: Literal["append", "error"]) -> None:
+        deltalake.write_deltalake(uri, pa.table({"score": [score]}), mode=mode)
+
+    def scores(version: int | None = None) -> list[float]:
+        found = log.snapshot(version)
+        parts = [log.read_data(file, found.schema) for file in found.files]
+        return sorted(pa.concat_tables(parts).column("score").to_pylist())
+
+    write(1.0, "error")
+    assert scores() == scores() == [1.0]
+    write(2.0, "append")
+    assert (scores(), scores(0), scores(1), scores()) == ([1.0, 2.0], [1.0], [1.0, 2.0], [1.0, 2.0])
+
+    system, folder = FileSystem.from_uri(uri)
+    system.delete_dir_contents(folder)
+    with pytest.raises(NotFoundError, match="does not exist"):
+        scores()
+    write(3.0, "error")
+    write(4.0, "append")
+
+    assert (scores(), scores(1), scores(0)) == ([3.0, 4.0], [3.0, 4.0], [3.0])
+
+
+@pytest.mark.parametrize("is_opened_before", [True, False])
+def test_a_checkpoint_takes_the_place_of_commits_that_go(bucket: str, is_opened_before: bool) -> None:
+    """Another process makes it of the version that is open here, and removes what is older than it keeps."""
+    uri = f"s3://{bucket}/table"
+    log = DeltaLog(uri)
+    for number in range(3):
+        deltalake.write_deltalake(uri, pa.table({"score": [float(number)]}), mode="append")
+    before = log.open() if is_opened_before else None
+    deltalake.DeltaTable(uri).create_checkpoint()
+    opened = log.open()
+    assert opened is not before
+    # The first time it is not known whether it was opened by the checkpoint.
+    assert (log.open() is opened) is is_opened_before
+    assert log.open() is log.open()
+    system, folder = FileSystem.from_uri(uri)
+    for version in range(2):
+        system.delete_file(f"{folder}/_delta_log/{version:020}.json")
+
+    assert log.open().transaction_version("nobody's") is None
+    assert len(log.snapshot().files) == 3
+
+
+def test_a_commit_leaves_a_table_that_others_have_open_at_its_version(fs: FeatureStore) -> None:
+    store = fs.tenant("acme")
+    store.write_batch("stats", rows(1))
+    log = store._scope.table(STATS).values.log
+    assert log is not None
+    opened = log.open()
+    assert log.open() is opened
+    version = opened.version()
+
+    store.write_batch("stats", rows(1, 5.0))
+
+    assert opened.version() == version
+    assert len(log.files_of(opened)) == 1
+    assert log.open().version() == version + 1
 
 
 def test_a_bucket_that_keeps_versions_is_known(server: S3Server, bucket: str) -> None:

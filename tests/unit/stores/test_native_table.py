@@ -22,14 +22,14 @@ from deltalake.exceptions import CommitFailedError
 from featurestore.columnar.rows.file_statistics import FileStatistics
 from featurestore.errors import FeatureStoreError, InvariantError, NotFoundError, StorageError, TableBusyError
 from featurestore.stores.delta import native_table as native_table_module
-from featurestore.stores.delta import small_table
 from featurestore.stores.delta.data_files import write_files
 from featurestore.stores.delta.log import Transaction
 from featurestore.stores.delta.native_errors import native_errors
 from featurestore.stores.delta.native_table import NativeTable
-from featurestore.stores.delta.small_table import NativeSmallTable
 from featurestore.stores.delta.which_rows import AnyOf, equal
 from featurestore.stores.delta.which_rows import Test as Compare
+from featurestore.stores.small_tables import small_table
+from featurestore.stores.small_tables.small_table import NativeSmallTable
 from featurestore.stores.writer_lock import WriterLock
 
 SCHEMA = pa.schema([("tenant", pa.string()), ("key", pa.string()), ("n", pa.int64())])
@@ -83,7 +83,7 @@ def test_a_table_is_created_once(tmp_path: Path) -> None:
     assert table.exists()
     assert (table.table_id(), table.version()) == (first, 0)
     assert table.schema().equals(SCHEMA)
-    assert table.properties() == {"delta.enableChangeDataFeed": "true"}
+    assert table.properties() == {"delta.enableChangeDataFeed": "true", "delta.checkpointInterval": "10"}
 
 
 def test_appended_rows_are_read_by_conditions_on_any_columns(table: NativeTable) -> None:
@@ -337,6 +337,21 @@ def test_the_log_outlives_its_own_cleaning(tmp_path: Path) -> None:
     assert table.changed_partitions(0, 23) is None
     with pytest.raises(StorageError, match="version 1 cannot be read"):
         table.snapshot(1)
+
+
+def test_every_ten_commits_there_is_a_checkpoint_from_which_the_log_is_read(tmp_path: Path) -> None:
+    created, begun = native_table(tmp_path / "created"), native_table(tmp_path / "begun", begins_with_rows=True)
+    created.create(SCHEMA)
+    begun.begin([], SCHEMA, "{}")
+    for table in (created, begun):
+        for number in range(21):
+            table.append(rows(("acme", "a", number)))
+        for version in range(10):
+            log_entry(table, version).unlink()
+
+        checkpoints = sorted(file.name for file in log_entry(table, 0).parent.glob("*.checkpoint.parquet"))
+        assert [int(name.partition(".")[0]) for name in checkpoints] == [9, 19]
+        assert len(contents(table)) == 21
 
 
 def test_a_log_that_an_erasure_padded_is_read(table: NativeTable) -> None:
