@@ -68,7 +68,7 @@ def why_not_erased(warehouse: str) -> str | None:
 def _tried(warehouse: str) -> tuple[str, str]:
     folder = Folder.of(library_uri(warehouse.rstrip("/")))
     assert folder.store is not None
-    return folder.store, folder.file(_TRIED).partition("/")[2]
+    return folder.store, folder.key(_TRIED)
 
 
 def check_commits(session: Callable[[], SparkSession], table: str) -> None:

@@ -74,6 +74,10 @@ class Folder:
             return str(Path(self.path, path))
         return f"{self.path}/{path}" if self.path else path
 
+    def key(self, path: str) -> str:
+        """The key of a file of the folder in an object store."""
+        return self.file(path).partition("/")[2]
+
     @property
     def files(self) -> fs.FileSystem:
         return self.system or fs.LocalFileSystem()
@@ -109,12 +113,12 @@ class Folder:
             return _linked(Path(self.path, path), content)
         if self.store is None:
             raise StorageError(f"{self.path}: only Spark commits on this file system; set small_tables to 'spark'")
-        return put_new(self.store, self.file(path).partition("/")[2], content)
+        return put_new(self.store, self.key(path), content)
 
     def remove(self, path: str) -> None:
         """Remove a file, if it is there."""
         if self.store is not None:
-            remove(self.store, [self.file(path).partition("/")[2]])
+            remove(self.store, [self.key(path)])
             return
         with suppress(FileNotFoundError):
             self.files.delete_file(self.file(path))

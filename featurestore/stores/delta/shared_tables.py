@@ -45,7 +45,8 @@ class SharedTables:
 
         Costs a request beside those of ``anew``. Raises what ``anew`` raises, and StorageError.
         """
-        known = self._known(folder)
+        key = (folder.store, folder.path, environment())
+        known = self._known(key)
         log: dict[int, LogEntry] = {}
         if known is not None:
             log = _log_from(folder, known.version)
@@ -54,38 +55,39 @@ class SharedTables:
                 return known.table
         table = anew()
         if version is None:
-            self._keep(folder, table, log)
+            self._keep(key, _as_opened(folder, table, log))
         return table
 
-    def _known(self, folder: Folder) -> _Opened | None:
+    def _known(self, key: Hashable) -> _Opened | None:
         with self._lock:
-            return self._opened.get(_key(folder))
+            if key in self._opened:
+                self._opened.move_to_end(key)
+            return self._opened.get(key)
 
-    def _keep(self, folder: Folder, table: deltalake.DeltaTable, log: dict[int, LogEntry]) -> None:
-        """``log``: what was there before the table was opened."""
-        version = int(table.version())
-        entry = log.get(version)
-        if entry is None:
-            # What is there now may have come after it was opened, but for the commit itself.
-            now = _log_from(folder, version).get(version, frozenset())
-            entry = frozenset(file for file in now if file[0].endswith(".json"))
+    def _keep(self, key: Hashable, opened: _Opened) -> None:
         with self._lock:
-            self._opened[_key(folder)] = _Opened(table, version, entry)
-            self._opened.move_to_end(_key(folder))
+            self._opened[key] = opened
+            self._opened.move_to_end(key)
             while len(self._opened) > _MOST:
                 self._opened.popitem(last=False)
 
 
-def _key(folder: Folder) -> Hashable:
-    return folder.store, folder.path, environment()
+def _as_opened(folder: Folder, table: deltalake.DeltaTable, log: dict[int, LogEntry]) -> _Opened:
+    """A table that was opened just now; ``log``: what was there before."""
+    version = int(table.version())
+    entry = log.get(version)
+    if entry is None:
+        # What is there now may have come after it was opened, but for the commit itself.
+        now = _log_from(folder, version).get(version, frozenset())
+        entry = frozenset(file for file in now if file[0].endswith(".json"))
+    return _Opened(table, version, entry)
 
 
 def _log_from(folder: Folder, version: int) -> dict[int, LogEntry]:
     """What the log has of this version and of later ones."""
     assert folder.store is not None
-    log = folder.file("_delta_log").partition("/")[2]
     found: dict[int, set[tuple[str, str]]] = {}
-    for name, content in listed_from(folder.store, log, f"{version:020}").items():
+    for name, content in listed_from(folder.store, folder.key("_delta_log"), f"{version:020}").items():
         if match := _OF_VERSION.fullmatch(name):
             found.setdefault(int(match[1]), set()).add((name, content))
     return {number: frozenset(files) for number, files in found.items()}

@@ -80,7 +80,7 @@ def list_delta(
         raise _nothing_at(name, path) from error
     if any("://" in file.path for file in files):
         return f"table {path} has files of another table (a shallow clone), which only Spark finds"
-    folder = Folder.of(root, options)
+    folder = log.folder
     plain = pa.schema([pa.field(each.name, plain_type(each.type)) for each in schema])
     pin = SourcePin(kind="delta", place=path, table_id=table_id, version=int(table.version()))
     return Listing(plain, [_listed(path, folder, file) for file in files], pin, system=folder.system)

@@ -83,7 +83,7 @@ def _present(wanted: pa.Schema, stored: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class NativeSmallTable:
-    """A small table on a local disk, through delta-rs and Arrow."""
+    """A small table whose files this process reaches, through delta-rs and Arrow."""
 
     table: NativeTable
     schema: pa.Schema
